@@ -1,11 +1,13 @@
-"""The peer of the already-staged answer: a bare Falcon resource that runs one SELECT."""
+"""The peers of answers: bare Falcon resources that run one SELECT, or send one file."""
 
 import os
+from pathlib import Path
 
 import falcon
 from sqlalchemy import create_engine, text
 
 _engine = create_engine(os.environ["BARE_DATABASE_URL"], isolation_level="AUTOCOMMIT", pool_size=16)
+_file = Path(os.environ.get("BARE_FILE", os.devnull))
 _query = text("SELECT id, state FROM stagings ORDER BY id DESC LIMIT 1")
 
 
@@ -26,5 +28,14 @@ class Newest:
         resp.media = {"id": row.id, "state": row.state, "archive_url": asked}
 
 
+class OneFile:
+    """A file of the disk."""
+
+    def on_get(self, _req: falcon.Request, resp: falcon.Response) -> None:
+        """Send it."""
+        resp.set_stream(_file.open("rb"), _file.stat().st_size)
+
+
 app: falcon.App[falcon.Request, falcon.Response] = falcon.App()
 app.add_route("/", Newest())
+app.add_route("/file", OneFile())

@@ -19,7 +19,7 @@ import tarfile
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
@@ -27,6 +27,7 @@ from functools import partial
 from http.client import HTTPConnection
 from pathlib import Path
 from statistics import median
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import quote, urlsplit
 
@@ -38,6 +39,7 @@ from benchmarks.staging import Service, peer, service
 from staging_api.client import StagingClient
 
 PEER = "tar xzf {tar}; find . -type f -print0 | xargs -0 sha256sum; sync -f ."
+_NONE: Mapping[str, bytes] = MappingProxyType({})
 WORD, ARTIFACT = "many.tgz", "member:many.tgz!/*"
 
 
@@ -54,8 +56,8 @@ class Meanwhile:
     longest: float = 0.0
 
 
-def make_tar(file: Path, count: int, seed: int) -> None:
-    """Write an archive of files of some 15 bytes, in folders of a thousand."""
+def make_tar(file: Path, count: int, seed: int, others: Mapping[str, bytes] = _NONE) -> None:
+    """Write an archive of files of some 15 bytes, in folders of a thousand, and of `others`."""
     with gzip.open(file, "wb", 1) as packed, tarfile.open(fileobj=packed, mode="w") as tar:
         for number in range(count):
             content = b"%d content %d" % (seed, number)
@@ -65,6 +67,10 @@ def make_tar(file: Path, count: int, seed: int) -> None:
             tar.addfile(info, io.BytesIO(content))
             # The module remembers every header.
             tar.members = []  # type: ignore[attr-defined]
+        for path, content in others.items():
+            info = tarfile.TarInfo(path)
+            info.size = len(content)
+            tar.addfile(info, io.BytesIO(content))
 
 
 def one_round(ours: Service, url: str, seen: Meanwhile, file: str) -> bench.Cost:

@@ -94,13 +94,16 @@ class Service:
 
 
 @contextmanager
-def service(source: str, scratch: Path, *, warmed: bool = True) -> Iterator[Service]:
-    """Two API processes and a worker on the embedded PostgreSQL, with only small builds staged.
+def service(
+    source: str, scratch: Path, *, warmed: bool = True, processes: int = 2
+) -> Iterator[Service]:
+    """API processes and a worker on the embedded PostgreSQL, with only small builds staged.
 
     Args:
         source: the URL that archives are below.
         scratch: a folder for what it keeps.
         warmed: whether the source has small builds, which are staged first.
+        processes: that serve the API.
     """
     port, home = bench.free_port(), tempfile.mkdtemp(prefix="service-", dir=scratch)
     with running(Path(home)) as server:
@@ -108,7 +111,7 @@ def service(source: str, scratch: Path, *, warmed: bool = True) -> Iterator[Serv
             "STAGING_BIND": f"127.0.0.1:{port}",
             "STAGING_HOME": home,
             "STAGING_SOURCES": f"{source}/",
-            "STAGING_WORKERS": "2",
+            "STAGING_WORKERS": str(processes),
             "STAGING_LOG_FORMAT": "json",
         }
         with Path(home, "log").open("wb") as log:
@@ -260,8 +263,8 @@ def already_staged(ours: Service, url: str, scratch: Path) -> tuple[float, float
         f"wrk.method, wrk.body = 'POST', [[{body}]]\n"
         "wrk.headers['Content-Type'] = 'application/json'\n"
     )
-    with bare(ours) as peer_url:
-        return in_turns(f"{ours.url}/api/v1.0/stagings", peer_url, script)
+    with bare(ours) as (peer_url, _):
+        return in_turns(f"{ours.url}/api/v1.0/stagings", f"{peer_url}/", script)
 
 
 def polled(ours: Service, url: str, scratch: Path) -> tuple[float, float]:
@@ -269,24 +272,27 @@ def polled(ours: Service, url: str, scratch: Path) -> tuple[float, float]:
     script = scratch / "get.lua"
     script.write_text("wrk.method = 'GET'\n")
     question = f"/is_staged?archive_url={url}&artifacts=full_payload&files="
-    with bare(ours) as peer_url:
-        peer_question = f"{peer_url}?archive_url={url}"
+    with bare(ours) as (peer_url, _):
+        peer_question = f"{peer_url}/?archive_url={url}"
         return in_turns(f"{ours.url}{question}", peer_question, script, connections=1000)
 
 
 @contextmanager
-def bare(ours: Service) -> Iterator[str]:
-    """The peer, served like ours; its URL."""
-    port = bench.free_port()
-    command = ["gunicorn", "-k", "gthread", "-w", "2", "--threads", "32", "-b", f"127.0.0.1:{port}"]
+def bare(
+    ours: Service, file: Path = Path(os.devnull), *, processes: int = 2
+) -> Iterator[tuple[str, Callable[[], Sequence[int]]]]:
+    """The peer, served like ours, which sends `file`; its URL and its processes."""
+    address = f"127.0.0.1:{bench.free_port()}"
+    command = ["gunicorn", "-k", "gthread", "-w", str(processes), "--threads", "32", "-b", address]
+    environment = {"BARE_DATABASE_URL": ours.database_url, "BARE_FILE": str(file)}
     process = subprocess.Popen(
         [sys.executable, "-m", *command, "--no-control-socket", "benchmarks.bare:app"],
-        env={"PATH": "/usr/bin:/bin", "BARE_DATABASE_URL": ours.database_url},
+        env={"PATH": "/usr/bin:/bin", **environment},
         stderr=subprocess.DEVNULL,
     )
     try:
-        bench.wait_for(f"http://127.0.0.1:{port}/", process)
-        yield f"http://127.0.0.1:{port}/"
+        bench.wait_for(f"http://{address}/", process)
+        yield f"http://{address}", lambda: bench.tree(process.pid)
     finally:
         process.terminate()
         process.wait()

@@ -9,12 +9,15 @@ import json
 import logging
 import re
 import sys
+import time
 from collections.abc import Mapping
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from traceback import walk_tb
 from types import MappingProxyType, TracebackType
 from typing import Any, Literal
+
+from staging_api.log_writer import LineWriter
 
 #: In every line; null where a request has none. ``trace_id`` comes with the traces.
 IDS = ("request_id", "reference_id", "lock_id", "staging_id")
@@ -57,7 +60,7 @@ _context: ContextVar[Mapping[str, str | None]] = ContextVar(
 
 def configure(form: Literal["console", "json"]) -> None:
     """Send every logger's lines to standard error in one form, with the request's ids in each."""
-    handler = logging.StreamHandler()
+    handler = LineWriter(sys.stderr)
     handler.setFormatter(JsonLines() if form == "json" else Lines(coloured=sys.stderr.isatty()))
     root = logging.getLogger()
     root.handlers[:] = [handler]
@@ -66,23 +69,62 @@ def configure(form: Literal["console", "json"]) -> None:
     logging._srcfile = None  # noqa: SLF001 - documented by the standard library
 
 
+def write_together() -> None:
+    """Write the lines of this process in batches from now on: see `log_writer`."""
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, LineWriter):
+            handler.start()
+
+
+def flush() -> None:
+    """Write the lines that wait to be written."""
+    for handler in logging.getLogger().handlers:
+        handler.flush()
+
+
+def say(log: logging.Logger, event: str) -> None:
+    """Write a line of level INFO as ``log.info(event)`` does; what it costs counts at each request.
+
+    Where JSON lines alone are written, no record is made for other handlers and filters.
+    """
+    root = logging.getLogger()
+    handler = root.handlers[0] if len(root.handlers) == 1 else None
+    if (
+        isinstance(handler, LineWriter)
+        and isinstance(handler.formatter, JsonLines)
+        and log.parent is root
+        and not (log.handlers or log.filters or handler.filters or handler.level)
+    ):
+        if log.isEnabledFor(logging.INFO):
+            handler.add(_line(event, "info", log.name, time.time()))
+    else:
+        log.info("%s", event)
+
+
 class JsonLines(logging.Formatter):
     """One JSON object a line, for our loggers and the libraries'."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line, with every id and without secrets."""
-        line: dict[str, Any] = {
-            **_NO_IDS,
-            **_context.get(),
-            "event": record.getMessage(),
-            "level": record.levelname.lower(),
-            "logger": record.name,
-            "timestamp": _moment(record.created),
-        }
+        more: dict[str, object] = {}
         if record.exc_info and record.exc_info[1]:
-            line["exception"] = _described(record.exc_info[1])
-        text = _to_json(line)
-        return _to_json(_without_secrets(line)) if _may_hold_secret(text) else text
+            more["exception"] = _described(record.exc_info[1])
+        level = record.levelname.lower()
+        return _line(record.getMessage(), level, record.name, record.created, **more)
+
+
+def _line(event: str, level: str, logger: str, created: float, **more: object) -> str:
+    line: dict[str, Any] = {
+        **_NO_IDS,
+        **_context.get(),
+        "event": event,
+        "level": level,
+        "logger": logger,
+        "timestamp": _moment(created),
+        **more,
+    }
+    text = _to_json(line)
+    return _to_json(_without_secrets(line)) if _may_hold_secret(text) else text
 
 
 class Lines(logging.Formatter):

@@ -155,6 +155,19 @@ class Joining:
         request.check_can_be_left()
         self._patiently(partial(self._queue, request, origin), origin.client)
 
+    def all_staged(self, request: StagingRequest, client: Client = ALWAYS_CONNECTED) -> bool:
+        """Return whether each of its artifacts is staged, none missing: by one probe of an index.
+
+        Most requests ask for what is staged; of those nothing else is to be found out.
+        """
+
+        def look(_deadline: float) -> bool:
+            outcomes = self._outcomes(request)
+            staged = {outcome.name for outcome in outcomes if outcome.state == "staged"}
+            return staged == set(request.names) and len(outcomes) == len(staged)
+
+        return self._patiently(look, client)
+
     def is_staged(self, request: StagingRequest, client: Client = ALWAYS_CONNECTED) -> bool:
         """Return whether all of it is there, by one probe of an index.
 
@@ -293,8 +306,8 @@ class Joining:
         return True
 
     def _outcomes(self, request: StagingRequest) -> list[repository.Outcome]:
-        with self.stagings.database.connect() as conn:
-            return repository.outcomes(conn, request.archive_url, request.names)
+        database = self.stagings.database
+        return repository.outcomes_at(database, request.archive_url, request.names)
 
 
 def _key(request: StagingRequest, phases: tuple[Phase, ...]) -> Hashable:

@@ -11,6 +11,7 @@ import ipaddress
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from staging_api.errors import Invalid
@@ -111,6 +112,7 @@ def _split(header: str) -> list[str]:
     return [part.strip() for part in header.split(",")] if header.strip() else []
 
 
+@lru_cache(maxsize=1024)
 def _address(text: str) -> Address | None:
     """An address with or without a port; None: a name, ``unknown``, nothing."""
     with_port = _WITH_PORT.fullmatch(text)

@@ -1,6 +1,6 @@
 """Who is calling, and may they; runs before any responder, so before any lock."""
 
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol
 
 import falcon
 
@@ -16,7 +16,6 @@ from staging_api.locks.hold import RequestOrigin
 from staging_api.logs import bind_log_context
 
 
-@runtime_checkable
 class ServesPrograms(Protocol):
     """A page at a path where programs, without a credential, get what the API answers there."""
 
@@ -57,7 +56,8 @@ class Authentication:
         needed = self._permissions.roles_for(req.uri_template, req.method)
         if needed is None:
             raise falcon.HTTPMethodNotAllowed(self._permissions.methods_of(req.uri_template))
-        if isinstance(resource, ServesPrograms) and resource.serves_program(req):
+        page: ServesPrograms | None = resource if hasattr(resource, "serves_program") else None
+        if page is not None and page.serves_program(req):
             needed = ANYBODY
         try:
             req.context.needs_no_role = needed == ANYBODY

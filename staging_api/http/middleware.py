@@ -70,10 +70,8 @@ class RequestContext:
             logs.bind_log_context(trace_id=trace)
         if "\0" in req.path:
             raise NotFound("no path has a NUL character")
-        for pair in req.query_string.split("&"):
-            if "\0" in decode(pair):
-                name = decode(pair.partition("=")[0]).replace("\0", "")
-                raise Invalid.field(name or "query", "must not contain a NUL character")
+        if "%00" in req.query_string or "\0" in req.query_string:
+            _refuse_nul(req.query_string)
         marker = req.get_header("X-Context-Marker")
         if marker:
             lenient = req.context.request_id if is_surface(req.path) else None
@@ -85,7 +83,7 @@ class RequestContext:
     ) -> None:
         """Write the access line, and count."""
         seconds = time.monotonic() - req.context.started
-        log.info("%s %s %s %.1f ms", req.method, req.path, resp.status_code, 1000 * seconds)
+        logs.say(log, f"{req.method} {req.path} {resp.status_code} {1000 * seconds:.1f} ms")
         _count(req, resp, seconds)
         logs.clear_log_context()
 
@@ -98,6 +96,13 @@ def _count(req: falcon.Request, resp: falcon.Response, seconds: float) -> None:
     metrics.REQUESTS_RUNNING.dec()
     requests.inc()
     request_seconds.observe(seconds)
+
+
+def _refuse_nul(query: str) -> None:
+    for pair in query.split("&"):
+        if "\0" in decode(pair):
+            name = decode(pair.partition("=")[0]).replace("\0", "")
+            raise Invalid.field(name or "query", "must not contain a NUL character")
 
 
 @cache

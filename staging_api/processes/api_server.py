@@ -127,6 +127,7 @@ class ApiServer(BaseApplication):  # type: ignore[misc]
     def _close(self) -> None:
         if self.services is not None:
             self.services.close()
+        logs.flush()
 
 
 class _Parent(Arbiter):  # type: ignore[misc]

@@ -36,6 +36,7 @@ from gunicorn.http.errors import (  # type: ignore[import-untyped]  # has no typ
 from gunicorn.http.wsgi import create  # type: ignore[import-untyped]  # has no types
 from gunicorn.workers.base import Worker  # type: ignore[import-untyped]  # has no types
 
+from staging_api import logs
 from staging_api.clients import ENVIRON_KEY, ConnectedClient, DisconnectWatcher
 from staging_api.errors import StagingApiError
 from staging_api.exhaustion import startup_errors
@@ -43,6 +44,7 @@ from staging_api.heartbeats.model import ProcessLoad
 from staging_api.http.problems import refused_before_read
 from staging_api.processes.request_heads import Connection, ConnectionLimits, RequestHeads
 from staging_api.processes.request_threads import RequestThreads
+from staging_api.processes.sent_together import Answer
 from staging_api.processes.slow_clients import SlowClients, TimedAnswers, TimedBody
 
 PROBES = (b"/livez", b"/readyz", b"/metrics")
@@ -117,6 +119,7 @@ class ApiWorker(Worker):  # type: ignore[misc]
             threads.start()
         self._disconnects.start()
         self._slow.start()
+        logs.write_together()
         if self.app.services is not None:
             self.app.services.begin_heartbeat(
                 "api", self._threads.most, self.app.settings.bind, self._load
@@ -175,7 +178,8 @@ class ApiWorker(Worker):  # type: ignore[misc]
     def _answer(self, connection: Connection) -> bool:
         """Answer one request, and say whether the connection may have another."""
         sock, req = connection.sock, None
-        self._slow.limit_answers(sock)
+        if connection.parser is None:  # its first request
+            self._slow.limit_answers(sock)
         try:
             if connection.is_too_long:
                 line_ends = b"\n" in connection.head[: LONGEST_REQUEST_LINE + 2]
@@ -205,7 +209,9 @@ class ApiWorker(Worker):  # type: ignore[misc]
         sock = connection.sock
         length = next((int(value) for name, value in req.headers if name == "CONTENT-LENGTH"), 0)
         req.body = TimedBody(req.body, sock, self._slow, length)
-        resp, environ = create(req, sock, connection.address, connection.server, self.cfg)
+        resp, environ = create(
+            req, sock, connection.address, connection.server, self.cfg, response_class=Answer
+        )
         environ["wsgi.multithread"] = True
         client = ConnectedClient(
             sock, self._disconnects, sock.parked, skips_continue=req.version >= (1, 1)

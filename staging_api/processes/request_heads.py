@@ -6,6 +6,10 @@ half of one costs its bytes here, and no thread. A head has to come in time and 
 many bytes; when all the connections that there may be are taken, the one that has waited here
 longest is closed for a new one.
 
+The kernel reports each connection once (`EPOLLONESHOT`) until it is asked to report it again. So a
+thread that has answered a request gives its connection back by itself, without waking the thread
+that polls; `_mutex` keeps the two apart.
+
 What if this thread hangs? Then nothing is accepted any more, and gunicorn's parent ends the
 process, as its heart beats in the same loop.
 """
@@ -13,6 +17,7 @@ process, as its heart beats in the same loop.
 import os
 import select
 import socket
+import threading
 import time
 from collections import deque
 from collections.abc import Callable
@@ -30,8 +35,11 @@ _READ_BYTES = 16 << 10
 # the kernel throw away what it has not read of the answer (RFC 9112, section 9.6).
 _LINGER_SECONDS = 2.0
 _LINGER_BYTES = 64 << 10
+# A look at the deadlines of all connections takes a while if there are thousands.
+_LOOK_SECONDS = 0.1
 # Instead of trying without a pause to accept what there is no descriptor for.
 _NO_ROOM_SECONDS = 0.01
+_ONCE = select.EPOLLIN | select.EPOLLONESHOT
 
 
 @dataclass(eq=False)
@@ -102,6 +110,9 @@ class RequestHeads:
         self._done: deque[tuple[Connection, bool]] = deque()
         self._open: set[Connection] = set()
         self._is_full = False
+        self._look_at = 0.0
+        # Held to begin or end to poll a connection, as its descriptor may be another's afterwards.
+        self._mutex = threading.Lock()
 
     @property
     def waited_for(self) -> int:
@@ -126,14 +137,20 @@ class RequestHeads:
                 self._epoll.unregister(descriptor)
                 listener.close()
                 del self._listeners[descriptor]
-        self.limits.idle_seconds = idle_seconds
-        for connection in self._polled.values():
-            if not connection.head:
-                connection.late_at = min(connection.late_at, time.monotonic() + idle_seconds)
+        with self._mutex:
+            self.limits.idle_seconds = idle_seconds
+            for connection in self._polled.values():
+                if not connection.head:
+                    connection.late_at = min(connection.late_at, time.monotonic() + idle_seconds)
 
     def done(self, connection: Connection, *, keep: bool) -> None:
         """Take a connection back, from any thread: for its next request, or to close it."""
-        self._done.append((connection, keep))
+        if keep and not connection.head:
+            self._poll(connection)
+            if not self._is_full:
+                return
+        else:
+            self._done.append((connection, keep))
         os.eventfd_write(self._wake_up, 1)
 
     def wake(self) -> None:
@@ -145,10 +162,10 @@ class RequestHeads:
         for descriptor, _events in self._epoll.poll(seconds):
             if descriptor in self._listeners:
                 self._accept(*self._listeners[descriptor])
-            elif descriptor in self._polled:
-                self._read(self._polled[descriptor])
             elif descriptor == self._wake_up:
                 os.eventfd_read(self._wake_up)
+            elif (connection := self._polled.get(descriptor)) is not None:
+                self._read(connection)
         while self._done:
             self._take_back(*self._done.popleft())
         self._close_late()
@@ -170,19 +187,27 @@ class RequestHeads:
         client.setblocking(True)
         connection = Connection(client, address, listener.getsockname(), for_probes)
         self._open.add(connection)
+        self._epoll.register(client.fileno(), 0)
         self._poll(connection, self.limits.head_seconds)
         return True
 
-    def _poll(self, connection: Connection, seconds: float) -> None:
-        connection.late_at = time.monotonic() + seconds
-        descriptor = connection.sock.fileno()
-        self._polled[descriptor] = connection
-        self._epoll.register(descriptor, select.EPOLLIN)
+    def _poll(self, connection: Connection, seconds: float | None = None) -> None:
+        """Wait for its next bytes, so many seconds at most; else as long as one may be idle."""
+        with self._mutex:
+            if seconds is None:
+                seconds = self.limits.idle_seconds
+            connection.late_at = time.monotonic() + seconds
+            descriptor = connection.sock.fileno()
+            self._polled[descriptor] = connection
+            self._epoll.modify(descriptor, _ONCE)
 
     def _unpoll(self, connection: Connection) -> None:
-        descriptor = connection.sock.fileno()
-        if self._polled.pop(descriptor, None) is not None:
-            self._epoll.unregister(descriptor)
+        with self._mutex:
+            self._polled.pop(connection.sock.fileno(), None)
+
+    def _go_on(self, connection: Connection) -> None:
+        """Wait for more of it; its deadline stays."""
+        self._epoll.modify(connection.sock.fileno(), _ONCE)
 
     def _read(self, connection: Connection) -> None:
         sock = connection.sock
@@ -190,6 +215,7 @@ class RequestHeads:
             # Not `ClientSocket.recv`, which would wait.
             read = socket.socket.recv(sock, _READ_BYTES, socket.MSG_DONTWAIT)
         except BlockingIOError:
+            self._go_on(connection)
             return
         except OSError:
             read = b""
@@ -197,6 +223,8 @@ class RequestHeads:
             connection.lingered_bytes += len(read)
             if not read or connection.lingered_bytes > _LINGER_BYTES:
                 self._close(connection)
+            else:
+                self._go_on(connection)
         elif not read:
             self._close(connection)
         else:
@@ -212,6 +240,8 @@ class RequestHeads:
         if end >= 0 or connection.is_too_long:
             self._unpoll(connection)
             self._dispatch(connection)
+        else:
+            self._go_on(connection)
 
     def _take_back(self, connection: Connection, keep: bool) -> None:
         if not keep:
@@ -222,7 +252,7 @@ class RequestHeads:
             self._poll(connection, self.limits.head_seconds)
             self._extend(connection, rest)
         else:
-            self._poll(connection, self.limits.idle_seconds)
+            self._poll(connection)
 
     def _linger(self, connection: Connection) -> None:
         connection.lingers = True
@@ -236,16 +266,24 @@ class RequestHeads:
         self._unpoll(connection)
         self._open.discard(connection)
         with suppress(OSError):
+            self._epoll.unregister(connection.sock.fileno())
+        with suppress(OSError):
             connection.sock.close()
 
     def _close_late(self) -> None:
         now = time.monotonic()
-        for connection in [each for each in self._polled.values() if each.late_at < now]:
+        if now < self._look_at:
+            return
+        self._look_at = now + _LOOK_SECONDS
+        with self._mutex:
+            late = [each for each in self._polled.values() if each.late_at < now]
+        for connection in late:
             self._close(connection)
 
     def _close_oldest(self) -> bool:
         """Close the connection that has waited here longest, if there is one."""
-        oldest = next(iter(self._polled.values()), None)
+        with self._mutex:
+            oldest = next(iter(self._polled.values()), None)
         if oldest is not None:
             self._close(oldest)
         return oldest is not None

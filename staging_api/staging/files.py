@@ -33,18 +33,17 @@ class StagedFiles:
         Raises:
             NotFound: nothing is staged there.
         """
-        with self.database.connect() as conn:
-            served = repository.served_file(conn, path)
+        served = repository.served_at(self.database, path)
         if served is None:
             raise NotFound(f"nothing is staged at {path}")
         return served
 
     def has(self, path: str) -> bool:
         """Whether a file is staged at a path; or, of one that ends in ``/``, files below it."""
-        with self.database.connect() as conn:
-            if path.endswith("/"):
+        if path.endswith("/"):
+            with self.database.connect() as conn:
                 return bool(repository.served_below(conn, path, 1))
-            return repository.served_file(conn, path) is not None
+        return repository.served_at(self.database, path) is not None
 
     def hand_out(self, file: ServedFile) -> None:
         """Protect a file from eviction before its bytes are sent.
@@ -68,9 +67,8 @@ class StagedFiles:
             Unavailable: too many requests wait, or nothing came in that time.
             ClientGone: the client closed its connection meanwhile.
         """
-        with self.database.connect() as conn:
-            if repository.served_file(conn, path) is not None:
-                return None
+        if repository.served_at(self.database, path) is not None:
+            return None
         return self.growing.begin(path, seconds, client)
 
     def below(self, folder: str) -> list[ServedFile]:

@@ -50,6 +50,7 @@ from staging_api.staging.lists import ArchiveSummary, StagingFilter
 from staging_api.staging.model import Staging, StagingRequest
 from staging_api.staging.packs import Packs
 from staging_api.staging.record import StagingRecords
+from staging_api.staging.request_checks import RequestChecks
 from staging_api.staging.requirements import Requirements
 from staging_api.staging.stop_signals import StopSignals
 from staging_api.staging.upkeep import StoreTerms, Upkeep
@@ -83,6 +84,10 @@ class StagingService:
     limits: UnpackLimits = field(default_factory=UnpackLimits)
     packs: Packs = field(default_factory=Packs)
     slots: WorkSlots = field(default_factory=lambda: WorkSlots(32))
+
+    @cached_property
+    def _checks(self) -> RequestChecks:
+        return RequestChecks(self._check)
 
     @cached_property
     def watch(self) -> Watch:
@@ -129,6 +134,11 @@ class StagingService:
             Invalid: the URL is malformed, or an artifact is unknown.
             SourceNotAllowed: the archive is outside the allow-list.
         """
+        return self._checks.checked(archive_url, artifacts, upload_wait_seconds)
+
+    def _check(
+        self, archive_url: str, artifacts: Sequence[str], upload_wait_seconds: float | None
+    ) -> StagingRequest:
         single = bool(artifacts) and all(map(is_single, artifacts))
         url = self.check_url(archive_url, root=single)
         kinds = self.requirements.applied(self.catalogues.of(url).resolve(artifacts), url)

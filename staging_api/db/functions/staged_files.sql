@@ -44,3 +44,20 @@ COMMENT ON FUNCTION staged_files_change IS
 
 CREATE OR REPLACE TRIGGER staged_files_change INSTEAD OF INSERT OR DELETE ON staged_files
 FOR EACH ROW EXECUTE FUNCTION staged_files_change();
+
+-- A function, as its plan is kept: to plan the two branches takes several times as long as to probe them.
+CREATE OR REPLACE FUNCTION file_served(
+    p_path text, OUT path text, OUT artifact_id text, OUT sha256 text, OUT size_bytes bigint,
+    OUT staged_at timestamptz, OUT executable boolean, OUT pack_sha256 text, OUT pack_bytes bigint,
+    OUT pack_offset bigint, OUT hand_out_due boolean) RETURNS SETOF record
+LANGUAGE plpgsql STABLE SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS $$
+BEGIN
+    RETURN QUERY
+    SELECT f.path, f.artifact_id, f.sha256, f.size_bytes, a.staged_at, f.executable, f.pack_sha256,
+        f.pack_bytes, f.pack_offset,
+        coalesce(a.last_accessed_at, a.staged_at) <= clock_timestamp() - interval '60 s'
+    FROM staged_files f JOIN staged_artifacts a ON a.id = f.artifact_id
+    WHERE f.path COLLATE "C" = p_path AND a.state = 'staged'
+    ORDER BY a.staged_at DESC LIMIT 1;
+END $$;
+COMMENT ON FUNCTION file_served IS 'The file that is served at a path below /static, if one is.';

@@ -55,3 +55,78 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION artifact_outcomes IS
     'The states of these artifacts of an archive, of those that have a row and are not evicted.';
+
+-- A process that has made an answer of these rows before need not make it again. `version` rises with
+-- each change that an answer shows. xmin, the transaction that wrote a row, changes with each change at
+-- all, whatever triggers were disabled; the timeline with each promotion of a standby, after which
+-- versions and transactions that were lost are given out again. The time of the last read changes xmin
+-- as well: at most once a minute an answer is made in vain.
+CREATE OR REPLACE VIEW stagings_seen AS
+SELECT s.id, s.state, concat_ws(' ', left(pg_walfile_name(pg_current_wal_lsn()), 8),
+    s.id || '.' || s.version || '.' || s.xmin::text, (
+        SELECT string_agg(a.id || '.' || a.version || '.' || a.xmin::text, ' ' ORDER BY a.id)
+        FROM staged_artifacts a
+        WHERE a.archive_url = s.archive_url AND a.name = ANY (s.requested)
+          AND (a.state <> 'evicted' OR a.id = ANY (s.artifact_ids))
+    )) AS seen
+FROM stagings s;
+COMMENT ON VIEW stagings_seen IS
+    'Each staging, with what identifies the rows that stagings_shown has of it.';
+COMMENT ON COLUMN stagings_seen.id IS 'of the staging';
+COMMENT ON COLUMN stagings_seen.state IS 'of the staging';
+COMMENT ON COLUMN stagings_seen.seen IS
+    'timeline, then id, version and transaction of its row and of those of its artifacts';
+
+CREATE OR REPLACE FUNCTION staging_seen(p_id text) RETURNS text
+LANGUAGE plpgsql STABLE SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS $$
+BEGIN
+    RETURN (SELECT t.seen FROM stagings_seen t WHERE t.id = p_id);
+END $$;
+COMMENT ON FUNCTION staging_seen IS
+    'Identifies the rows that stagings_shown has of a staging; null: there is no such staging.';
+
+-- What a request for artifacts is to be answered with, as far as one look can tell:
+--   seen   of the newest staging that requested any of them
+--   kind   of a lock that another holds, with the rest of its row: there is work to do, which needs it
+-- Nothing is written: what is free here has yet to be acquired. While that staging is staged, its rows
+-- say most probably all; so no lock is looked at.
+CREATE OR REPLACE FUNCTION staging_asked(
+    p_archive_url text, p_names text[], p_kinds text[],
+    OUT seen text, OUT kind text, OUT id text, OUT fence bigint, OUT caller text, OUT holder text,
+    OUT reference_id text, OUT acquired_at timestamptz, OUT expires_at timestamptz,
+    OUT remaining_seconds double precision)
+LANGUAGE plpgsql STABLE SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS $$
+DECLARE
+    v_state text;
+BEGIN
+    SELECT t.seen, t.state INTO seen, v_state FROM stagings_seen t
+    WHERE t.id = (
+        SELECT n.id FROM stagings n
+        WHERE n.archive_url = p_archive_url AND n.requested && p_names
+        ORDER BY n.id DESC LIMIT 1);
+    IF v_state = 'staged' THEN
+        RETURN;
+    END IF;
+    IF EXISTS (
+            SELECT FROM unnest(p_names) n
+            WHERE NOT EXISTS (
+                SELECT FROM staged_artifacts a
+                WHERE a.archive_url = p_archive_url AND a.name = n AND a.state <> 'evicted'))
+        OR EXISTS (
+            SELECT FROM staged_artifacts a
+            WHERE a.archive_url = p_archive_url AND a.name = ANY (p_names)
+              AND (a.state = 'failed'
+                   OR a.state IN ('pending', 'staging') AND a.phase = 'foreground'))
+    THEN
+        SELECT s.kind, s.lock_id, s.fence, s.caller, s.holder, s.reference_id, s.acquired_at,
+            s.expires_at, date_part('epoch', s.expires_at - clock_timestamp())
+        INTO kind, id, fence, caller, holder, reference_id, acquired_at, expires_at,
+            remaining_seconds
+        FROM lock_scopes s
+        WHERE s.kind = ANY (p_kinds) AND s.scope = p_archive_url AND s.lock_id IS NOT NULL
+          AND s.expires_at > clock_timestamp()
+        ORDER BY array_position(p_kinds, s.kind) LIMIT 1;
+    END IF;
+END $$;
+COMMENT ON FUNCTION staging_asked IS
+    'Identifies the newest staging of these artifacts, and finds the lock that work on them waits for.';

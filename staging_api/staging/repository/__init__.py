@@ -56,6 +56,7 @@ from staging_api.staging.repository.files import (
     folder_of,
     newest_of_each,
     outcomes,
+    outcomes_at,
 )
 from staging_api.staging.repository.folders import children_of, served_below
 from staging_api.staging.repository.growth_rows import (
@@ -92,6 +93,7 @@ from staging_api.staging.repository.reading import (
     newest_for,
     prefix_of,
     queue,
+    served_at,
     served_file,
     to_do,
     unfinished_for,
@@ -268,6 +270,7 @@ __all__ = [
     "note_scrubbed",
     "note_there",
     "outcomes",
+    "outcomes_at",
     "packs_are_written",
     "pin",
     "plan_artifact",
@@ -282,6 +285,7 @@ __all__ = [
     "request_cancel",
     "reserve",
     "reserve_upload",
+    "served_at",
     "served_below",
     "served_file",
     "settle",

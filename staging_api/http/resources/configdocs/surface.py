@@ -24,6 +24,7 @@ _NAMES = (
     *("actions", "workflows", "site_statuses", "notedetails"),
 )
 _PATHS = ("versions", *(f"{_PREFIX}/{name}" for name in _NAMES))
+_FOLDERS = tuple(f"{path}/" for path in _PATHS)
 _MAX_VERBOSITY = 5
 #: `Retry-After` says when a client of this surface should send the same request again.
 _BLOCKED = "Blocked by another process"
@@ -31,8 +32,7 @@ _BLOCKED = "Blocked by another process"
 
 def is_surface(path: str) -> bool:
     """Whether a path belongs to this surface."""
-    below = path.strip("/") + "/"
-    return any(below.startswith(f"{known}/") for known in _PATHS)
+    return f"{path.strip('/')}/".startswith(_FOLDERS)
 
 
 class ConfigdocsSurface:

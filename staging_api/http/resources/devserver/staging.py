@@ -74,7 +74,7 @@ class Stage:
             self._builds.evict(staging_request, origin(req))
         if query.flag("async"):
             self._joining.queue(staging_request, origin(req))
-        else:
+        elif not self._joining.all_staged(staging_request, client_of(req)):
             self._joining.stage_all(staging_request, origin(req))
             self._joining.check_there(staging_request, query.words("artifacts"))
         say(resp, SUCCESS)
@@ -93,9 +93,10 @@ class IsStaged:
         """Say `True` or `False`."""
         query = Query(req)
         staging_request = self._builds.check_request(query.archive_url, _words(query))
-        staged = self._joining.is_staged(staging_request, client_of(req))
-        if staged:
+        staged = self._joining.all_staged(staging_request, client_of(req))
+        if not staged and self._joining.is_staged(staging_request, client_of(req)):
             self._joining.check_there(staging_request, query.words("artifacts"))
+            staged = True
         say(resp, str(staged))
 
 

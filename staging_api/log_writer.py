@@ -1,0 +1,97 @@
+"""Write log lines, off the threads of requests: as many as come within a moment by one call.
+
+A line is made by the thread that says it, so that it has the ids that hold there, and is queued.
+Another thread writes the queue at most `_LATE_SECONDS` later, in the order of the lines. A warning
+or an error is written at once, and all before it. The queue is bounded: who finds it full writes
+it, and waits where the stream does; so no line is left out.
+
+What if the process dies? Ended in good order, by an exception or by a signal that Python handles,
+it writes the queue. Killed (SIGKILL, out of memory), it loses the lines of the last
+`_LATE_SECONDS`, at most `_MOST_LINES` of them; no error is among these. A child that is forked has
+an empty queue and no thread; its lines are written one by one until it starts its own.
+"""
+
+import logging
+import os
+import threading
+import time
+from collections import deque
+from contextlib import suppress
+from typing import TextIO
+
+from staging_api.background import BackgroundThread
+from staging_api.errors import Unavailable
+
+_LATE_SECONDS = 0.05
+_MOST_LINES = 1000
+
+
+class LineWriter(logging.Handler):
+    """Writes lines to a stream: one by one, until `start`."""
+
+    def __init__(self, stream: TextIO) -> None:
+        """Start no thread yet: a process may fork first."""
+        super().__init__()
+        self._stream = stream
+        self._begin()
+        os.register_at_fork(after_in_child=self._begin)
+
+    def _begin(self) -> None:
+        self._lines: deque[str] = deque()
+        # A signal handler may log while its thread writes.
+        self._writing = threading.RLock()
+        self._queued = threading.Event()
+        self._will_be_written = False
+        self._thread: BackgroundThread | None = None
+
+    def createLock(self) -> None:  # noqa: N802 - of the standard library
+        """Have no lock: each line is queued by one step, and written under a lock of its own."""
+        self.lock = None
+
+    def start(self) -> None:
+        """Queue lines from now on; if no thread can be started now, they are written one by one."""
+        thread = BackgroundThread("log-lines", self._run)
+        with suppress(Unavailable):
+            thread.ensure()
+            self._thread = thread
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write or queue the line of a record."""
+        try:
+            line = self.format(record)
+        except Exception:  # noqa: BLE001 - as every handler of the standard library does
+            self.handleError(record)
+            return
+        self.add(line, urgent=record.levelno >= logging.WARNING)
+
+    def add(self, line: str, *, urgent: bool = False) -> None:
+        """Write or queue a line; `urgent`: it is written when this returns."""
+        self._lines.append(line)
+        if urgent or self._thread is None or len(self._lines) >= _MOST_LINES:
+            self.flush()
+        elif not self._will_be_written:
+            self._will_be_written = True
+            self._queued.set()
+
+    def flush(self) -> None:
+        """Write all lines that are queued."""
+        with self._writing:
+            lines = self._lines
+            # Others may add lines meanwhile.
+            text = "".join(f"{lines.popleft()}\n" for _ in range(len(lines)))
+            if not text:
+                return
+            try:
+                self._stream.write(text)
+                self._stream.flush()
+            except (OSError, ValueError):
+                return  # nobody reads the stream any more: there is nowhere to say so
+
+    def _run(self) -> None:
+        while True:
+            self._queued.wait()
+            time.sleep(_LATE_SECONDS)
+            # In this order: a line that is queued from now on sets the event again.
+            self._queued.clear()
+            self._will_be_written = False
+            self.flush()

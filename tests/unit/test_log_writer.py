@@ -1,0 +1,185 @@
+"""Lines that are written together: none is lost, none is out of order, errors do not wait."""
+
+import io
+import json
+import logging
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from staging_api import logs
+from staging_api.log_writer import LineWriter
+
+
+class Stream(io.StringIO):
+    """Counts how often something was written, and can let a writer wait."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.writes = 0
+        self.open = threading.Event()
+        self.open.set()
+
+    def write(self, text: str, /) -> int:
+        self.open.wait()
+        self.writes += 1
+        return super().write(text)
+
+    def lines(self) -> list[str]:
+        return self.getvalue().splitlines()
+
+
+@pytest.fixture
+def stream() -> Stream:
+    return Stream()
+
+
+@pytest.fixture
+def log(stream: Stream) -> Iterator[logging.Logger]:
+    """A logger of its own, whose handler queues."""
+    logger = logging.Logger("alone", logging.INFO)  # noqa: LOG001 - of this test alone
+    writer = LineWriter(stream)
+    logger.addHandler(writer)
+    writer.start()
+    yield logger
+    writer.flush()
+
+
+def writer_of(log: logging.Logger) -> LineWriter:
+    (writer,) = log.handlers
+    assert isinstance(writer, LineWriter)
+    return writer
+
+
+def test_a_line_is_written_at_once_before_the_thread_is_started(stream: Stream) -> None:
+    LineWriter(stream).add("one")
+    assert stream.lines() == ["one"]
+
+
+def test_lines_are_written_together_and_in_order(log: logging.Logger, stream: Stream) -> None:
+    stream.open.clear()
+    for number in range(100):
+        log.info("%d", number)
+    stream.open.set()
+    writer_of(log).flush()
+    assert stream.lines() == [str(number) for number in range(100)]
+    assert stream.writes < 10
+
+
+def test_a_line_is_written_by_itself_soon(log: logging.Logger, stream: Stream) -> None:
+    written = threading.Event()
+    stream.flush = written.set  # type: ignore[method-assign]
+    log.info("one")
+    assert written.wait(30)
+    assert stream.lines() == ["one"]
+    written.clear()
+    log.info("two")  # the thread goes on
+    assert written.wait(30)
+    assert stream.lines() == ["one", "two"]
+
+
+@pytest.mark.parametrize("level", [logging.WARNING, logging.ERROR])
+def test_an_error_is_written_before_the_call_returns_and_all_before_it(
+    log: logging.Logger, stream: Stream, level: int
+) -> None:
+    log.info("before")
+    log.log(level, "wrong")
+    assert stream.lines() == ["before", "wrong"]
+
+
+def test_a_full_queue_is_written_by_who_finds_it_full(stream: Stream) -> None:
+    writer = LineWriter(stream)
+    writer.start()
+    for number in range(2500):
+        writer.add(str(number))
+        assert len(writer._lines) < 1000  # bounded, whatever the thread does
+    writer.flush()
+    assert stream.lines() == [str(number) for number in range(2500)]
+
+
+def test_lines_of_many_threads_are_all_written_each_thread_s_in_order(
+    log: logging.Logger, stream: Stream
+) -> None:
+    def say(name: str) -> None:
+        for number in range(500):
+            (log.warning if number % 50 == 0 else log.info)("%s %d", name, number)
+
+    threads = [threading.Thread(target=say, args=(name,)) for name in "abcd"]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    writer_of(log).flush()
+    for name in "abcd":
+        said = [line for line in stream.lines() if line.startswith(name)]
+        assert said == [f"{name} {number}" for number in range(500)]
+
+
+def test_a_stream_that_is_closed_fails_nobody(log: logging.Logger, stream: Stream) -> None:
+    stream.close()
+    log.error("one")
+
+
+# The parent has a line in its queue when it forks; each line is written once, by its own process.
+_FORKS = """
+import logging, os, sys
+from staging_api import logs
+logs.configure("json")
+logs.write_together()
+log = logging.getLogger("x")
+log.info("of the parent")
+child = os.fork()
+if not child:
+    log.info("of the child, alone")
+    logs.write_together()
+    log.info("of the child, queued")
+    sys.exit()
+os.waitpid(child, 0)
+log.info("the last")
+"""
+
+
+def test_an_end_in_good_order_writes_every_line_of_every_process_once() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", _FORKS],
+        stderr=subprocess.PIPE,
+        text=True,
+        timeout=60,
+        check=False,
+        env={**os.environ, "PYTHONPATH": str(Path.cwd())},
+    )
+    said = sorted(json.loads(line)["event"] for line in done.stderr.splitlines())
+    assert said == ["of the child, alone", "of the child, queued", "of the parent", "the last"]
+
+
+def test_the_line_of_a_request_is_the_one_of_the_standard_library(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    log, text = logging.getLogger("staging_api.access"), "GET /x 200 100%s stg_" + "a" * 30
+    try:
+        logs.configure("json")
+        logs.bind_log_context(request_id="r", caller="ci")
+        log.info("%s", text)
+        logs.say(log, text)
+        root.addHandler(other := logging.NullHandler())
+        logs.say(log, text)
+        root.removeHandler(other)
+        log.disabled = True
+        logs.say(log, text)
+    finally:
+        log.disabled = False
+        logs.clear_log_context()
+        root.handlers[:], root.level = handlers, level
+    shown = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    for line in shown:
+        line.pop("timestamp")
+    assert shown == [shown[0]] * 3
+    assert shown[0]["event"] == "GET /x 200 100%s ***"
+    assert shown[0]["caller"] == "ci"
