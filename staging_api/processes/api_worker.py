@@ -44,7 +44,7 @@ from staging_api.heartbeats.model import ProcessLoad
 from staging_api.http.problems import refused_before_read
 from staging_api.processes.request_heads import Connection, ConnectionLimits, RequestHeads
 from staging_api.processes.request_threads import RequestThreads
-from staging_api.processes.sent_together import Answer
+from staging_api.processes.sent_together import SentTogether
 from staging_api.processes.slow_clients import SlowClients, TimedAnswers, TimedBody
 
 PROBES = (b"/livez", b"/readyz", b"/metrics")
@@ -210,7 +210,7 @@ class ApiWorker(Worker):  # type: ignore[misc]
         length = next((int(value) for name, value in req.headers if name == "CONTENT-LENGTH"), 0)
         req.body = TimedBody(req.body, sock, self._slow, length)
         resp, environ = create(
-            req, sock, connection.address, connection.server, self.cfg, response_class=Answer
+            req, sock, connection.address, connection.server, self.cfg, response_class=SentTogether
         )
         environ["wsgi.multithread"] = True
         client = ConnectedClient(
