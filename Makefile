@@ -29,16 +29,21 @@ test-system: $(VENV)/.browser  ## the tests that need Debian packages; installs 
 prove: $(VENV)/.test  ## the long proofs
 	$(BIN)/python -m pytest -m prove
 
-# SEED=, SAMPLE=, CHANGED=origin/main, ONLY=, TESTS=, WITHIN= (seconds): see docs/explanation/mutants.md.
+# SEED=, SAMPLE=, CHANGED=origin/main, ONLY=, KINDS=, ROOMS=, TESTS=, WITHIN= and PATIENCE= (seconds), KEEP=:
+# see docs/explanation/mutants.md.
 mutants: SEED ?= $(shell git rev-parse HEAD)
 mutants: $(VENV)/.test  ## change the project in one place at a time, and see whether the tests notice
 	$(BIN)/python -m tests.mutants --seed "$(SEED)" $(if $(SAMPLE),--sample $(SAMPLE)) \
-	  $(if $(CHANGED),--changed "$(CHANGED)") $(if $(ONLY),--only "$(ONLY)") \
-	  $(if $(TESTS),--tests "$(TESTS)") $(if $(WITHIN),--within $(WITHIN)) --testers $(TESTERS)
+	  $(foreach name,CHANGED ONLY KINDS ROOMS TESTS WITHIN PATIENCE KEEP,$(if $($(name)),\
+	  --$(shell echo $(name) | tr A-Z a-z) "$($(name))"))
 
-mutants-record: $(VENV)/.mutants  ## record which test file runs which line, for the next make mutants
-	$(BIN)/python -m coverage run --data-file=$(VENV)/mutants.coverage --source=staging_api \
-	  -m pytest -q -p tests.mutants.contexts -m "not system and not prove"
+# Of TESTS=, kept under the name PART=: the records of all parts count together.
+mutants-record: TESTS ?= tests/unit tests/properties tests/conformance tests/integration
+mutants-record: PART ?= all
+mutants-record: $(VENV)/.mutants  ## record which test runs which line, for the next make mutants
+	mkdir -p $(VENV)/mutants
+	$(BIN)/python -m coverage run --data-file=$(VENV)/mutants/$(PART).coverage --source=staging_api \
+	  -m pytest -q -p tests.mutants.contexts -m "not system and not prove" $(TESTS)
 
 check: lint types contracts  ## lint, strict types and import contracts
 

@@ -76,7 +76,7 @@ def test_a_buckets_refusal_is_named(
     status, code, name, retryable, cure = case
     blob = keep(store)
     proxy.fault_of = lambda method, _: Fault(status, code) if method == "PUT" else None
-    with pytest.raises(StagingApiError) as refused:
+    with pytest.raises(StagingApiError) as refused:  # noqa: PT011 - its code is compared
         keep(store, b"other")
     assert (refused.value.code, refused.value.retryable) == (name, retryable)
     assert cure in refused.value.detail

@@ -12,7 +12,7 @@ from falcon import testing
 from sqlalchemy import text
 
 from staging_api.db.engine import Database
-from staging_api.errors import StagingApiError
+from staging_api.errors import ArchiveCorrupt
 from staging_api.http.app import create_app
 from staging_api.shutdown import Shutdown
 from staging_api.staging.counts import Counts
@@ -66,7 +66,7 @@ def used(at: Bench) -> None:
     """Stage two builds, of which the second has the payload of the first, and fail at a third."""
     at.stage(at.build("R1", payload_bin=b"p" * 1000), "payload")
     at.stage(at.build("R2", payload_bin=b"p" * 1000), "payload")
-    with pytest.raises(StagingApiError):
+    with pytest.raises(ArchiveCorrupt):
         at.stage(at.build("R3", suites_tgz=b"no tar"), "suites")
 
 

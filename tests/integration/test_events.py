@@ -10,7 +10,7 @@ from sqlalchemy import text
 
 from staging_api.cli import main
 from staging_api.db.engine import Database
-from staging_api.errors import StagingApiError
+from staging_api.errors import ArtifactNotFound
 from staging_api.locks.hold import guarded, hold
 from staging_api.locks.model import ARCHIVE
 from staging_api.staging import repository
@@ -70,7 +70,7 @@ def test_an_event_names_who_did_it_and_under_which_grant(at):
 
 def test_a_failure_and_its_retry_are_events(at):
     url = at.build(payload_bin=b"payload")
-    with pytest.raises(StagingApiError):
+    with pytest.raises(ArtifactNotFound):
         at.stage(url)
     codes = at.rows(
         "SELECT name, code FROM staging_events WHERE to_state = 'failed' ORDER BY number"

@@ -13,7 +13,7 @@ from sqlalchemy import text
 
 from staging_api import about
 from staging_api.db.engine import Database
-from staging_api.errors import StagingApiError
+from staging_api.errors import ArchiveCorrupt
 from staging_api.http.app import create_app
 from staging_api.shutdown import Shutdown
 from staging_api.staging.repository import events
@@ -55,7 +55,7 @@ def items(client: testing.TestClient, path: str, /, **query: str) -> list[Any]:
 def failed(at: Bench, name: str) -> str:
     """A build whose staging failed, as its suites are no tar."""
     url = at.build(name, suites_tgz=b"no tar at all")
-    with pytest.raises(StagingApiError):
+    with pytest.raises(ArchiveCorrupt):
         at.stage(url, "suites")
     return url
 

@@ -20,6 +20,7 @@ from staging_api.db.engine import Database
 from staging_api.devserver.joining import Joining, WaiterSlots
 from staging_api.devserver.symbolication import Symbolication
 from staging_api.errors import (
+    ArtifactNotFound,
     LockHeld,
     NoConnectionFree,
     ShuttingDown,
@@ -210,7 +211,7 @@ def test_an_artifact_that_is_evicted_during_a_wait_is_brought_again(joining, sou
 def test_a_failed_artifact_is_queued_again_behind_the_lock_holder(joining, source):
     request = wanted(joining, source, "stateful")
     content = source.objects.pop(f"{request.archive_url.removeprefix(source.url)}/stateful.tgz")
-    with pytest.raises(StagingApiError):
+    with pytest.raises(ArtifactNotFound):
         joining.stage(request, ORIGIN)
     source.objects[f"{request.archive_url.removeprefix(source.url)}/stateful.tgz"] = content
     with ThreadPoolExecutor() as pool:

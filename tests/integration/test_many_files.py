@@ -2,7 +2,7 @@
 
 import pytest
 
-from staging_api.errors import Unavailable
+from staging_api.errors import ArchiveCorrupt, Unavailable
 from staging_api.staging import attempt, repository
 from staging_api.staging.packs import Packs
 from tests.stagings import bench, packed
@@ -66,6 +66,6 @@ def test_what_an_attempt_left_goes_when_the_artifact_has_failed_for_good(at, mon
         at.stage(url, "suites")
     assert at.rows(SERVED) == [(16,)]
     (at.builds / "board" / "R17-1" / "suites.tgz").write_bytes(b"no tar")
-    with pytest.raises(Exception, match="tar is damaged"):
+    with pytest.raises(ArchiveCorrupt, match="tar is damaged"):
         at.stage(url, "suites")
     assert at.rows(SERVED) == [(0,)]

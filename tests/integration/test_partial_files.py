@@ -11,7 +11,7 @@ import falcon
 import pytest
 from falcon.testing import create_environ
 
-from staging_api.errors import Invalid, SourceFailed, StagingApiError, Unavailable
+from staging_api.errors import Cancelled, Invalid, SourceFailed, Unavailable
 from staging_api.http.resources.growing import follow
 from staging_api.shutdown import Shutdown
 from staging_api.staging.accesses import Accesses
@@ -171,7 +171,7 @@ def test_a_cancellation_ends_the_stream_of_a_partial_file(at, gate, files):
         at.service.cancel(followed.staging_id, ORIGIN)
         with pytest.raises(Broken):
             list(body)
-        with pytest.raises(StagingApiError):
+        with pytest.raises(Cancelled):
             coming.done.result()
 
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from staging_api.catalogue.catalogue import Catalogue
-from staging_api.errors import ArtifactNotFound
+from staging_api.errors import ArchiveUnsafe, ArtifactNotFound
 from staging_api.http.staging_bodies import ArtifactBody
 from staging_api.sources.manifest import Manifest
 from staging_api.sources.model import Names, warnings_of
@@ -116,7 +116,7 @@ def test_an_artifact_without_oddities_has_no_warning(at):
 
 def test_names_with_terminal_escapes_reach_no_answer(at):
     url = at.build(suites_tgz=suites(("a\x1b[2Jb", b"x")))
-    with pytest.raises(Exception, match="has a control character") as refused:
+    with pytest.raises(ArchiveUnsafe, match="has a control character") as refused:
         at.stage(url, "suites")
     assert "\x1b" not in str(refused.value)
     (message,) = at.rows("SELECT error_message FROM staged_artifacts")[0]

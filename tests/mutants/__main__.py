@@ -6,17 +6,23 @@ It ends with status 1 if fewer are killed than `_WANTED`, of all or of a room.
 """
 
 import argparse
+import json
 import signal
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
-from tests.mutants.choosing import RECORD, Choice, recorded, texts_of_tests
+from staging_api.db.embedded import running
+from staging_api.db.migrate import migrate
+from tests.mutants.choosing import Choice, texts_of_tests
 from tests.mutants.frame import all_mutants, changed_lines, drawn, on
 from tests.mutants.model import ROOT, Mutant, room
-from tests.mutants.trial import OutOfTime, Trial, Untriable, copied_tree
+from tests.mutants.record import FOLDER, recorded
+from tests.mutants.trial import OutOfTime, Runner, Trial, Untriable, copied_tree
 
 #: Shares of the mutants that must be killed: of all, and of each room.
 _WANTED = 0.92
@@ -63,6 +69,29 @@ class Results:
         )
 
 
+class Kept:
+    """Results in a file, a JSON array a line: the change, and what found it."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        lines = file.read_text().splitlines() if file.exists() else []
+        self._finders: dict[str, str | None] = dict(json.loads(line) for line in lines)
+
+    def knows(self, mutant: Mutant) -> bool:
+        """Whether it was tried."""
+        return shown(mutant) in self._finders
+
+    def finder(self, mutant: Mutant) -> str | None:
+        """What found it; None: it is alive."""
+        return self._finders[shown(mutant)]
+
+    def add(self, mutant: Mutant, finder: str | None) -> None:
+        """Note one at the end of the file."""
+        self._finders[shown(mutant)] = finder
+        with self._file.open("a") as file:
+            file.write(json.dumps([shown(mutant), finder]) + "\n")
+
+
 def shown(mutant: Mutant) -> str:
     """A mutant, for people: where, of which kind, and its first line before and after."""
     before, after = mutant.lines((ROOT / mutant.path).read_bytes())
@@ -75,20 +104,32 @@ def main() -> None:
     # Unwinds like Ctrl-C: the tests under way are ended, and the copy is removed.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     chosen = _chosen(given)
+    if given.rooms:
+        chosen = [each for each in chosen if room(each.path) in given.rooms.split()]
     if given.list:
         print(*map(shown, chosen), f"{len(chosen)} mutants, seed {given.seed}", sep="\n")
         return
-    choice = Choice(texts_of_tests(), recorded(ROOT / RECORD), tuple(given.tests.split()))
-    if not choice.ran:
+    record = recorded(ROOT / FOLDER)
+    choice = Choice(texts_of_tests(), record, tuple(given.tests.split()), given.patience)
+    if not record:
         print("no record of a run (make mutants-record): tests are chosen by what they name")
     results = Results()
     deadline = time.monotonic() + given.within if given.within else float("inf")
-    with copied_tree() as tree:
-        _try(chosen, choice, Trial(tree, given.testers, deadline), results)
+    kept = Kept(Path(given.keep)) if given.keep else None
+    with _trial(deadline) as trial:
+        _try(chosen, choice, trial, results, kept)
     print(results.table(), f"seed {given.seed}", sep="\n")
     if results.tried.total() < len(chosen):
         print(f"{len(chosen) - results.tried.total()} were not tried")
     sys.exit(not results.is_enough)
+
+
+@contextmanager
+def _trial(deadline: float) -> Iterator[Trial]:
+    with copied_tree() as tree, running(tree.parent / "home", durable=False) as server:
+        migrate(server.url)
+        with closing(Runner(tree)) as runner:
+            yield Trial(tree, runner, server.url, deadline)
 
 
 def _try(
@@ -96,9 +137,13 @@ def _try(
     choice: Choice,
     trial: Trial,
     results: Results,
+    kept: Kept | None,
 ) -> None:
     for mutant in chosen:
         began = time.monotonic()
+        if kept and kept.knows(mutant):
+            results.add(mutant, kept.finder(mutant))
+            continue
         try:
             finder = trial.finder(mutant, choice.suites(mutant))
         except OutOfTime:
@@ -107,6 +152,8 @@ def _try(
             print(f"not tried: {error}")
             continue
         results.add(mutant, finder)
+        if kept:
+            kept.add(mutant, finder)
         word = "ALIVE" if finder is None else "killed"
         print(
             word, shown(mutant), f"\n    {finder} in {time.monotonic() - began:.0f} s", flush=True
@@ -116,6 +163,8 @@ def _try(
 def _chosen(given: argparse.Namespace) -> list[Mutant]:
     words = given.only.split() or [""]
     mutants = [each for each in all_mutants() if any(word in each.path for word in words)]
+    if given.kinds:
+        mutants = [each for each in mutants if each.kind in given.kinds.split(",")]
     if given.changed:
         mutants = on(changed_lines(given.changed), mutants)
     return drawn(mutants, given.seed, given.sample)
@@ -131,7 +180,14 @@ def _options() -> argparse.ArgumentParser:
     parser.add_argument(
         "--within", type=float, default=0, help="end after these seconds, whatever is left"
     )
-    parser.add_argument("--testers", type=int, default=3, help="processes for a wide suite")
+    parser.add_argument(
+        "--patience", type=float, default=120, help="seconds for tests that are not recorded"
+    )
+    parser.add_argument("--kinds", default="", help="only these, e.g. durability,SQL where")
+    parser.add_argument("--rooms", default="", help="of those drawn, only of these rooms")
+    parser.add_argument(
+        "--keep", default="", help="a file of results: it grows, and what is in it is not tried"
+    )
     parser.add_argument("--list", action="store_true", help="only show the mutants")
     return parser
 

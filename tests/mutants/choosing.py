@@ -1,23 +1,26 @@
-"""Which test files try a mutant: first the likely ones, then wider suites.
+"""Which tests try a mutant: first the likely ones, then wider suites.
 
-With a record of a run (``make mutants-record``), the likely ones are those that ran the line. A
-line that runs at import, or only in a process that a test starts, is in no record that says much;
-then they are the tests that name the module, and after those the tests that name its room.
+With a record of a run (``make mutants-record``) those are the tests that ran its lines, the quick
+ones first; after them, and without a record, the files of tests that name its module, then those
+that name its room. What no record says runs for a limited time: a process that a test starts.
 """
 
 import re
-import sqlite3
-from collections import defaultdict
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 from tests.mutants.model import PACKAGE, ROOT, Mutant, module, room
-from tests.prove.mutants import FILES as LOCK_FILES
-from tests.prove.mutants import TESTS as LOCK_TESTS
+from tests.mutants.reach import reached
+from tests.mutants.record import Record
 
-#: Where the recorded run is kept, from the root of the tree.
-RECORD = ".venv/mutants.coverage"
-
+#: Seconds of the recorded tests that are run first, all together.
+_QUICK_SECONDS = 5.0
+_FEW_FILES = 3
+#: Seconds that recorded tests may take with a mutant: what they took, this often, and a rest.
+_PATIENCE = 4.0
+_REST_SECONDS = 40.0
 _CHEAP = ("tests/unit/", "tests/properties/", "tests/corpus/", "tests/conformance/")
 _MADE = re.compile(r"CREATE OR REPLACE (?:FUNCTION|PROCEDURE|VIEW) (\w+)")
 # They compare a file with what was released, and so fail for every mutant of it.
@@ -35,45 +38,93 @@ _OF_THE_CODE = frozenset(
 )
 
 
+@dataclass(frozen=True)
+class Suite:
+    """Tests to run, as pytest takes them, and for how many seconds at most."""
+
+    tests: tuple[str, ...]
+    seconds: float
+
+
 @dataclass
 class Choice:
-    """Chooses the test files for mutants.
+    """Chooses tests for mutants.
 
     Attributes:
         texts: of every test file, by its path.
-        ran: by file of the package and line, the test files that ran it; empty without a record.
+        record: of a run.
         under: folders; no test outside of them is chosen.
+        patience: the seconds for a suite of which no run was recorded.
     """
 
     texts: dict[str, str]
-    ran: dict[str, dict[int, set[str]]] = field(default_factory=dict)
+    record: Record
     under: tuple[str, ...] = ("",)
+    patience: float = 120.0
 
-    def suites(self, mutant: Mutant) -> list[list[str]]:
-        """Test files, the narrowest suite first; no file is in two suites, and none is empty."""
-        suites = []
-        taken: set[str] = set()
-        for wanted in self._widening(mutant):
-            unseen = wanted & self.texts.keys() - taken - _COMPARE_TEXT - _OF_THE_CODE
-            rest = sorted(path for path in unseen if path.startswith(self.under))
+    def suites(self, mutant: Mutant) -> list[Suite]:
+        """What to run, the likeliest first; no test is in two suites, and none is empty."""
+        near = self._naming(self._names(mutant.path))
+        ran = self._ran(mutant)
+        quick = self._quick(ran, near)
+        suites = [self._recorded(quick), self._recorded(ran - set(quick))]
+        taken = {test.partition("::")[0] for test in ran if test.startswith(_CHEAP)}
+        for wanted in (near, self._of_the_room(mutant.path)):
+            rest = sorted(self._fit(wanted - taken - self._complete()))
             taken.update(rest)
-            suites.append([path for path in rest if path.startswith(_CHEAP)])
-            suites.append([path for path in rest if not path.startswith(_CHEAP)])
-        return [suite for suite in suites if suite]
+            suites.append(Suite(tuple(self._cheap_first(rest)), self.patience))
+        return [suite for suite in suites if suite.tests]
 
-    def _widening(self, mutant: Mutant) -> list[set[str]]:
-        if mutant.path in LOCK_FILES:
-            return [set(LOCK_TESTS), self._naming(self._names(mutant.path)), set(self.texts)]
-        names = self._names(mutant.path)
-        near = self.ran.get(mutant.path, {}).get(mutant.line) or self._naming(names)
-        return [near, self._naming(names), self._of_the_room(mutant.path), set(self.texts)]
+    def _ran(self, mutant: Mutant) -> set[str]:
+        tests = {test for path, lines in reached(mutant) for test in self.record.tests(path, lines)}
+        return {test for test in tests if self._fit({test.partition("::")[0]})}
+
+    def _complete(self) -> set[str]:
+        """Test files of which the record says all: those that start no process."""
+        files = {test.partition("::")[0] for test in self.record.seconds}
+        return {file for file in files if file.startswith(_CHEAP)}
+
+    def _fit(self, files: set[str]) -> set[str]:
+        fit = files & self.texts.keys() - _COMPARE_TEXT - _OF_THE_CODE
+        return {file for file in fit if file.startswith(self.under)}
+
+    def _quick(self, ran: set[str], near: set[str]) -> list[str]:
+        """Quick tests of a few files: to read a file takes longer than to run one of its tests."""
+        files = Counter(test.partition("::")[0] for test in ran)
+        likely = sorted(
+            files, key=lambda file: (file not in near, not file.startswith(_CHEAP), -files[file])
+        )[:_FEW_FILES]
+        tests = [test for test in ran if test.partition("::")[0] in likely]
+        return self._within(sorted(tests, key=self._seconds_of), _QUICK_SECONDS)
+
+    def _seconds_of(self, test: str) -> tuple[float, str]:
+        return self.record.seconds.get(test, 0.0), test
+
+    def _within(self, tests: list[str], seconds: float) -> list[str]:
+        chosen: list[str] = []
+        total = 0.0
+        for test in tests:
+            total += self.record.seconds.get(test, 0.0) + 0.05
+            if chosen and total > seconds:
+                break
+            chosen.append(test)
+        return chosen
+
+    def _recorded(self, tests: Iterable[str]) -> Suite:
+        chosen = self._within(sorted(tests, key=self._seconds_of), self.patience)
+        total = sum(self.record.seconds.get(test, 0.0) for test in chosen)
+        return Suite(tuple(chosen), total * _PATIENCE + _REST_SECONDS)
+
+    @staticmethod
+    def _cheap_first(files: list[str]) -> list[str]:
+        return sorted(files, key=lambda file: not file.startswith(_CHEAP))
 
     def _names(self, path: str) -> list[str]:
         """What a test that is about this file says."""
         if path.endswith(".sql"):
             return sorted(set(_MADE.findall((ROOT / path).read_text())))
         package, _, name = module(path).rpartition(".")
-        return [f"{package}.{name}", rf"from {package} import [^\n]*{name}"]
+        return [rf"{package}.{name}", rf"from {package} import [^\n]*{name}"]
 
     def _naming(self, names: list[str]) -> set[str]:
         pattern = re.compile("|".join(rf"\b{name}\b" for name in names) or r"\Z.")
@@ -90,22 +141,3 @@ def texts_of_tests(root: Path = ROOT) -> dict[str, str]:
         for path in sorted((root / "tests").rglob("test_*.py"))
         if path.parent.name not in {"prove", "system"}
     }
-
-
-def recorded(path: Path) -> dict[str, dict[int, set[str]]]:
-    """Read a record: by file and line, the test files that ran it; {} if there is no record."""
-    ran: dict[str, dict[int, set[str]]] = defaultdict(lambda: defaultdict(set))
-    if not path.exists():
-        return ran
-    from coverage.numbits import numbits_to_nums  # installed for a record only
-
-    rows = sqlite3.connect(f"file:{path}?mode=ro", uri=True).execute(
-        "SELECT file.path, context.context, line_bits.numbits FROM line_bits"
-        " JOIN file ON file.id = file_id JOIN context ON context.id = context_id"
-        " WHERE context.context <> ''"
-    )
-    for file, test, numbits in rows:
-        name = file[file.rindex(f"{PACKAGE}/") :]
-        for line in numbits_to_nums(numbits):
-            ran[name][line].add(test)
-    return ran

@@ -202,6 +202,9 @@ def _prose(tree: ast.Module) -> set[ast.AST]:
                 skipped += _default_values(arguments) if _is_declared_only(node) else []
             case ast.JoinedStr(values=values):
                 skipped += values
+            case ast.keyword(arg="frozen" | "strict", value=value):
+                # The types say that nothing writes there; and zip's lengths never differ.
+                skipped.append(value)
             case ast.If(test=ast.Name(id="TYPE_CHECKING")):
                 skipped.append(node)
     return {inner for node in skipped for inner in ast.walk(node)}

@@ -1,30 +1,42 @@
 """Try mutants in a copy of the tree: change a file there, run tests, change it back."""
 
+import json
 import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 
-from tests.functions import HEAD
-from tests.mutants.model import PACKAGE, ROOT, Mutant
+from sqlalchemy import create_engine, make_url
+from sqlalchemy.exc import DBAPIError
 
+from tests.databases import new_database
+from tests.functions import HEAD
+from tests.mutants.choosing import Suite
+from tests.mutants.model import PACKAGE, ROOT, Mutant
+from tests.mutants.warm import IMPORTED
+
+_SECONDS = count(int(time.time()))
 _FAILED = re.compile(r"^(?:FAILED|ERROR) (.+?)(?: - .*)?$", re.MULTILINE)
-_OPTIONS = ("-q", "-rfE", "--tb=no", "-p", "no:cacheprovider", "-m", "not system and not prove")
-#: Seconds that a suite may take with a mutant: what it took without one, this often, and a rest.
-_PATIENCE = 3.0
-_REST_SECONDS = 30.0
-#: Seconds that any suite may take without a mutant.
-_LONGEST_SECONDS = 3600.0
-#: A suite of so many files is run by one process.
-_FEW_FILES = 10
+_OPTIONS = (
+    *("-q", "-x", "-rfE", "--tb=no", "--timeout=60", "-p", "no:cacheprovider", "-p", "no:xdist"),
+    *("-m", "not system and not prove"),
+    # Half of the time of a short run; only tests of the system use it.
+    *("-p", "no:schemathesis"),
+    # The plugins are imported before pytest begins.
+    *("-W", "ignore::pytest.PytestAssertRewriteWarning"),
+)
+_DATABASE = "STAGING_TEST_DATABASE_URL"
+_WITHOUT_DATABASE = ("tests/unit/", "tests/properties/")
+#: Seconds for one test without any mutant.
+_LONGEST_SECONDS = 300.0
 # pytest: all passed, and no test was there.
 _SURVIVED = (0, 5)
 
@@ -59,117 +71,156 @@ class Outcome:
 
     status: int | None
     failed: list[str]
-    seconds: float
 
     @property
     def finder(self) -> str | None:
         """What made the mutant known; None if nothing did."""
-        if self.status is None:
-            return "the time limit"
-        if self.status in _SURVIVED:
+        if self.status is None or self.status in _SURVIVED:
             return None
         return self.failed[0] if self.failed else f"pytest ended with status {self.status}"
 
 
+class Runner:
+    """Runs pytest in a tree, by forks of one process that has imported all but the project."""
+
+    def __init__(self, tree: Path, imported: tuple[str, ...] = IMPORTED) -> None:
+        self._tree = tree
+        self._scratch = tree.parent / "tmp"
+        self._output = tree.parent / "output"
+        self._child = subprocess.Popen(
+            [sys.executable, "-m", "tests.mutants.warm", *imported],
+            cwd=tree,
+            env=_environment(tree),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def run(self, arguments: list[str], seconds: float, environment: dict[str, str]) -> Outcome:
+        """Run tests for at most so many seconds; what they leave in temporary folders goes."""
+        assert self._child.stdin
+        assert self._child.stdout
+        self._scratch.mkdir(exist_ok=True)
+        order = {
+            "arguments": arguments,
+            "environment": environment,
+            "output": str(self._output),
+            "seconds": seconds,
+        }
+        try:
+            self._child.stdin.write(json.dumps(order) + "\n")
+            self._child.stdin.flush()
+            status = json.loads(self._child.stdout.readline())
+        finally:
+            shutil.rmtree(self._scratch, ignore_errors=True)
+        text = self._output.read_text(errors="replace") if self._output.exists() else ""
+        return Outcome(status, _FAILED.findall(text))
+
+    def close(self) -> None:
+        """End the process, and the run that it may be at."""
+        for stream in filter(None, (self._child.stdin, self._child.stdout)):
+            stream.close()
+        self._child.wait()
+
+
 @dataclass
 class Trial:
-    """Runs tests in a copy of the tree.
+    """Tries mutants in a copy of the tree.
 
     Attributes:
         tree: the copy.
-        testers: processes for a suite of more than a few files.
-        unfit: tests that fail in the copy without any mutant; they are not run.
-        seconds: how long each suite takes without a mutant.
+        runner: runs tests there.
+        database_url: a migrated database that nobody uses; each run has a copy.
         deadline: by `time.monotonic`, when all of it has to end.
+        sound: whether a test passes without any mutant; each is asked once.
     """
 
     tree: Path
-    testers: int = 3
+    runner: Runner
+    database_url: str
     deadline: float = float("inf")
-    unfit: set[str] = field(default_factory=set)
-    seconds: dict[tuple[str, ...], float] = field(default_factory=dict)
+    sound: dict[str, bool] = field(default_factory=dict)
 
-    def finder(self, mutant: Mutant, suites: list[list[str]]) -> str | None:
-        """The test that finds the mutant, in the narrowest suite that has one; None: it survives.
+    def finder(self, mutant: Mutant, suites: list[Suite]) -> str | None:
+        """The test that finds the mutant, in the first suite that has one; None: it survives.
 
         Raises:
             Untriable: it does not compile.
             OutOfTime: no test found it before the deadline.
         """
+        unfit = {name for name, passes in self.sound.items() if not passes}
         for suite in suites:
-            self._calibrate(tuple(suite))
-            limit = self.seconds[tuple(suite)] * _PATIENCE + _REST_SECONDS
-            with changed(self.tree, mutant):
-                if found := self._run(suite, limit, "-x").finder:
+            while True:
+                tests = [each for each in suite.tests if each not in unfit]
+                found = self._run(tests, suite.seconds, unfit, mutant).finder
+                if found is None:
+                    break
+                if self._is_sound(found, tests):
                     return found
+                unfit.add(found)
         return None
 
-    def _calibrate(self, suite: tuple[str, ...]) -> None:
-        if suite not in self.seconds:
-            outcome = self._run(suite, _LONGEST_SECONDS)
-            self.unfit.update(outcome.failed)
-            self.seconds[suite] = outcome.seconds
+    def _is_sound(self, found: str, tests: list[str]) -> bool:
+        """Whether what found the mutant finds nothing without it.
 
-    def _run(self, suite: list[str] | tuple[str, ...], limit: float, *options: str) -> Outcome:
-        without = [f"--deselect={name}" for name in sorted(self.unfit)]
-        if len(suite) > _FEW_FILES:
-            options = (*options, f"--numprocesses={self.testers}", "--dist=loadscope")
-        command = [sys.executable, "-m", "pytest", *_OPTIONS, *options, *without, *suite]
+        Raises:
+            RuntimeError: these tests cannot be run at all.
+        """
+        if found not in self.sound:
+            alone = [found] if "::" in found else tests
+            self.sound[found] = self._run(alone, _LONGEST_SECONDS, set()).finder is None
+        if not self.sound[found] and "::" not in found:
+            raise RuntimeError(f"without any mutant, too: {found}")
+        return self.sound[found]
+
+    def _run(
+        self, tests: list[str], limit: float, unfit: set[str], mutant: Mutant | None = None
+    ) -> Outcome:
+        if not tests:
+            return Outcome(0, [])
         left = self.deadline - time.monotonic()
-        outcome = run(command, self.tree, max(min(limit, left), 0))
+        arguments = [*_OPTIONS, *(f"--deselect={name}" for name in sorted(unfit)), *tests]
+        with (
+            changed(self.tree, mutant) if mutant else nullcontext(),
+            self._database(tests) as environment,
+        ):
+            if mutant and mutant.path.endswith(".sql") and environment:
+                _apply(environment[_DATABASE], (self.tree / mutant.path).read_text())
+            outcome = self.runner.run(arguments, max(min(limit, left), 0), environment)
         if outcome.status is None and left < limit:
             raise OutOfTime
         return outcome
 
-
-def run(command: list[str], tree: Path, limit: float) -> Outcome:
-    """Run pytest in a copy of the tree, for at most `limit` seconds."""
-    began = time.monotonic()
-    with tempfile.TemporaryFile("w+") as output:
-        child = subprocess.Popen(
-            command,
-            cwd=tree,
-            env=_environment(tree),
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-        status: int | None = None
-        try:
-            status = child.wait(limit)
-        except subprocess.TimeoutExpired:
-            pass
-        finally:
-            _end(child)
-        output.seek(0)
-        failed = _FAILED.findall(output.read())
-    return Outcome(status, failed, time.monotonic() - began)
-
-
-def _end(child: subprocess.Popen[bytes]) -> None:
-    # All of its process group, and only that: what it started and left behind, too.
-    for sent in (signal.SIGTERM, signal.SIGKILL):
-        try:
-            os.killpg(child.pid, sent)
-            child.wait(5)
-        except ProcessLookupError:
+    @contextmanager
+    def _database(self, tests: list[str]) -> Iterator[dict[str, str]]:
+        """A database for tests that may need one; gives the environment that names it."""
+        if all(test.startswith(_WITHOUT_DATABASE) for test in tests):
+            yield {}
             return
-        except subprocess.TimeoutExpired:
-            continue
+        name = make_url(self.database_url).database
+        assert name
+        with new_database(self.database_url, name) as url:
+            yield {_DATABASE: url}
+
+
+def _apply(url: str, statements: str) -> None:
+    engine = create_engine(url)
+    try:
+        with engine.begin() as conn:
+            conn.exec_driver_sql((HEAD + statements).replace("%", "%%"))
+    except DBAPIError as error:
+        raise Untriable(f"PostgreSQL refuses it: {error.orig}") from error
+    finally:
+        engine.dispose()
 
 
 def _environment(tree: Path) -> dict[str, str]:
-    scratch = tree.parent / "tmp"
-    scratch.mkdir(exist_ok=True)
     return os.environ | {
         # Before what pip has installed, which is the working tree.
         "PYTHONPATH": str(tree),
-        # A mutant of the same size within a second would run from the byte code of the last one.
-        "PYTHONDONTWRITEBYTECODE": "1",
         # Hypothesis then tries the same examples with each mutant.
         "CI": "1",
-        "TMPDIR": str(scratch),
+        "TMPDIR": str(tree.parent / "tmp"),
     }
 
 
@@ -216,12 +267,18 @@ def changed(tree: Path, mutant: Mutant) -> Iterator[None]:
         _check_compiles(mutant, changes[tree / mutant.path])
     before = {path: path.read_bytes() for path in changes}
     try:
-        for path, text in changes.items():
-            path.write_bytes(text)
+        _write(changes)
         yield
     finally:
-        for path, text in before.items():
-            path.write_bytes(text)
+        _write(before)
+
+
+def _write(texts: dict[Path, bytes]) -> None:
+    # Byte code is found by the size of its source and the second of its last change: never twice.
+    second = next(_SECONDS)
+    for path, text in texts.items():
+        path.write_bytes(text)
+        os.utime(path, (second, second))
 
 
 def _check_compiles(mutant: Mutant, text: bytes) -> None:

@@ -1,7 +1,8 @@
 """The driver of mutants: what it changes, what it draws, and which tests it chooses."""
 
 import ast
-from itertools import chain
+from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
@@ -9,11 +10,13 @@ from unittest.mock import Mock
 import pytest
 
 from tests.mutants import sql, trial
-from tests.mutants.choosing import Choice
+from tests.mutants.choosing import Choice, Suite
 from tests.mutants.equivalents import EQUIVALENT
 from tests.mutants.frame import drawn, lines_of, of_file, on
 from tests.mutants.model import ROOT, Mutant, room
-from tests.mutants.trial import Untriable, changed
+from tests.mutants.reach import reached
+from tests.mutants.record import Record
+from tests.mutants.trial import Outcome, Runner, Trial, Untriable, changed
 
 
 def outcomes(source: str) -> set[str]:
@@ -66,6 +69,8 @@ def test_each_kind_of_change_of_python_is_made(before: str, after: str) -> None:
         "x: Literal[1] = y",
         "x = headers.get('Location', y)",
         "x = f'{a[1]} of 2'",
+        "@dataclass(frozen=True)\nclass C: pass",
+        "x = zip(a, b, strict=True)",
         "class P:\n    def f(self, a: int = 0, *, b: bool = True):\n        'What'",
     ],
 )
@@ -189,24 +194,76 @@ TEXTS = {
 }
 
 
+NOTHING = Record({}, lambda _path: {})
+
+
+def suites(of: Mutant, record: Record = NOTHING, under: str = "") -> list[list[str]]:
+    return [list(suite.tests) for suite in Choice(TEXTS, record, (under,)).suites(of)]
+
+
+def record_of(ran: dict[str, dict[int, set[str]]], **seconds: float) -> Record:
+    tests = {test for lines in ran.values() for each in lines.values() for test in each}
+    return Record(
+        {test: seconds.get(test.partition("::")[2], 0.1) for test in tests},
+        lambda path: ran.get(path, {}),
+    )
+
+
 def test_without_a_record_tests_that_name_the_module_come_first_and_cheap_ones_before_all() -> None:
-    assert Choice(TEXTS).suites(mutant("paging.py", "comparison", 3)) == [
-        ["tests/unit/test_paging.py"],
-        ["tests/integration/test_lists.py"],
-        ["tests/unit/test_other.py"],
+    assert suites(mutant("paging.py", "comparison", 35)) == [
+        ["tests/unit/test_paging.py", "tests/integration/test_lists.py"]
+    ]
+    assert suites(mutant("store/disk.py", "comparison", 35)) == [["tests/unit/test_other.py"]]
+
+
+def test_with_a_record_tests_that_ran_the_line_come_first_quick_ones_before_slow_ones() -> None:
+    slow, quick, other = (f"tests/unit/test_other.py::{name}" for name in ("slow", "quick", "no"))
+    ran = {"staging_api/paging.py": {35: {slow, quick}, 36: {other}}}
+    record = record_of(ran, slow=30.0)
+    assert suites(mutant("paging.py", "comparison", 35), record) == [
+        [quick],
+        [slow],
+        ["tests/unit/test_paging.py", "tests/integration/test_lists.py"],
     ]
 
 
-def test_with_a_record_tests_that_ran_the_line_come_first() -> None:
-    ran = {"staging_api/paging.py": {3: {"tests/unit/test_other.py"}}}
-    suites = Choice(TEXTS, ran).suites(mutant("paging.py", "comparison", 3))
-    assert suites[0] == ["tests/unit/test_other.py"]
-    assert sorted(chain(*suites)) == sorted(TEXTS.keys() - {"tests/integration/test_functions.py"})
+def test_a_unit_test_that_was_recorded_is_not_run_for_lines_that_it_did_not_run() -> None:
+    ran = {"staging_api/paging.py": {36: {"tests/unit/test_paging.py::test"}}}
+    assert suites(mutant("paging.py", "comparison", 35), record_of(ran)) == [
+        ["tests/integration/test_lists.py"]
+    ]
 
 
 def test_tests_outside_of_the_given_folders_are_not_chosen() -> None:
-    suites = Choice(TEXTS, under=("tests/unit/",)).suites(mutant("paging.py", "comparison", 3))
-    assert suites == [["tests/unit/test_paging.py"], ["tests/unit/test_other.py"]]
+    found = suites(mutant("paging.py", "comparison", 35), under="tests/unit/")
+    assert found == [["tests/unit/test_paging.py"]]
+
+
+def lines_reached(path: str, part: str) -> dict[str, set[int]]:
+    """The lines that `reach` gives for a change of the first line with this text."""
+    texts = (ROOT / "staging_api" / path).read_text().splitlines()
+    line = next(n for n, text in enumerate(texts, 1) if part in text)
+    found: dict[str, set[int]] = {}
+    for file, lines in reached(mutant(path, "any", line)):
+        found.setdefault(file, set()).update(lines)
+    return found
+
+
+def test_a_statement_is_reached_where_it_stands_and_a_default_by_its_whole_function() -> None:
+    [statement] = lines_reached("paging.py", "more = len(rows)").values()
+    [default] = lines_reached("formats/forward.py", "position: int = 0").values()
+    assert len(statement) == 1
+    assert len(default) > 1
+
+
+def test_a_constant_is_reached_wherever_it_is_named() -> None:
+    found = lines_reached("store/pack_writer.py", "LEAST_CONTENTS = ")
+    assert len(found["staging_api/store/pack_writer.py"]) > 2
+
+
+def test_a_function_of_the_database_is_reached_where_python_names_it() -> None:
+    found = lines_reached("db/functions/lock_release.sql", "CREATE OR REPLACE FUNCTION")
+    assert "staging_api/locks/store.py" in found
 
 
 def test_a_change_of_a_function_is_applied_by_the_newest_step_and_undone(tmp_path: Path) -> None:
@@ -247,28 +304,68 @@ def test_a_change_that_does_not_compile_is_not_tried(tmp_path: Path) -> None:
     assert (tmp_path / "a.py").read_text() == "x = 1\n"
 
 
-def test_a_run_that_goes_on_for_ever_is_ended_and_counts_as_found(tmp_path: Path) -> None:
-    tree = tmp_path / "tree"
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Runner]]:
+    """A tree with no tests yet, and what runs them there."""
+    tree = tmp_path_factory.mktemp("mutants") / "tree"
     tree.mkdir()
-    outcome = trial.run(["sleep", "60"], tree, limit=0.05)
-    assert outcome.finder == "the time limit"
+    (tree / "tests").symlink_to(ROOT / "tests")
+    with closing(Runner(tree, ())) as runner:
+        yield tree, runner
 
 
-@pytest.mark.parametrize(
-    ("printed", "status", "finder"),
-    [
-        ("FAILED tests/a.py::test_b[c d] - assert 1 == 2", 1, "tests/a.py::test_b[c d]"),
-        ("ERROR tests/a.py - SyntaxError", 2, "tests/a.py"),
-        ("", 3, "pytest ended with status 3"),
-        ("3 passed", 0, None),
-        ("no tests ran", 5, None),
-    ],
-    ids=["fails", "cannot be read", "breaks", "passes", "empty"],
-)
-def test_what_pytest_prints_names_the_finder(
-    tmp_path: Path, printed: str, status: int, finder: str | None
+IN_PLACE = ("-rfE", "--tb=no", "-c", "/dev/null", "--rootdir=.", "-p", "no:cacheprovider")
+QUICK = ("-p", "no:schemathesis", "-p", "no:hypothesispytest", "-p", "no:xdist")
+
+
+def ran(place: tuple[Path, Runner], name: str, text: str, seconds: float = 60) -> Outcome:
+    tree, runner = place
+    (tree / name).write_text(text)
+    return runner.run([*IN_PLACE, *QUICK, name], seconds, {"SEEN": "1"})
+
+
+def test_a_run_that_is_over_its_limit_is_ended_and_finds_nothing(
+    place: tuple[Path, Runner],
 ) -> None:
-    tree = tmp_path / "tree"
-    tree.mkdir()
-    outcome = trial.run(["sh", "-c", f"echo '{printed}'; exit {status}"], tree, limit=60)
-    assert outcome.finder == finder
+    outcome = ran(place, "over.py", "import time\ntime.sleep(600)", seconds=0.5)
+    assert (outcome.status, outcome.finder) == (None, None)
+
+
+FOUND = {
+    "fails": ("def test_b(): assert 1 == 2", "fails.py::test_b"),
+    "unread": ("def test_b(: pass", "unread.py"),
+    "passes": ("import os\ndef test_b(): assert os.environ['SEEN'] == '1'", None),
+    "breaks": ("import os\ndef test_b(): os._exit(9)", "pytest ended with status 9"),
+    "empty": ("", None),
+}
+
+
+@pytest.mark.parametrize("name", FOUND)
+def test_the_first_test_that_fails_is_the_finder(place: tuple[Path, Runner], name: str) -> None:
+    text, finder = FOUND[name]
+    assert ran(place, f"{name}.py", text).finder == finder
+
+
+class Scripted:
+    """A runner whose tests fail as they are named, with a mutant or always."""
+
+    def run(self, arguments: list[str], _seconds: float, _environment: dict[str, str]) -> Outcome:
+        is_changed = Path(arguments[0]).read_text() != "x = 1\n"
+        given = [each for each in arguments if each.startswith("tests/")]
+        left = [each for each in given if f"--deselect={each}" not in arguments]
+        failed = [t for t in left if t.endswith("always") or (is_changed and t.endswith("finds"))]
+        return Outcome(1, failed[:1]) if failed else Outcome(0, [])
+
+
+@pytest.mark.parametrize(("name", "finder"), [("finds", "::finds"), ("passes", None)])
+def test_a_test_that_fails_without_the_mutant_too_finds_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, finder: str | None
+) -> None:
+    (tmp_path / "a.py").write_text("x = 1\n")
+    monkeypatch.setattr(trial, "_OPTIONS", (str(tmp_path / "a.py"),))
+    tests = tuple(f"tests/unit/a.py::{each}" for each in ("always", name))
+    scripted: Any = Scripted()
+    tried = Trial(tmp_path, scripted, "")
+    found = tried.finder(Mutant("a.py", 4, 5, "2", "constant", 1), [Suite(tests, 60)])
+    assert found == (finder and f"tests/unit/a.py{finder}")
+    assert tried.sound[tests[0]] is False

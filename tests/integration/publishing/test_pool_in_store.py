@@ -8,6 +8,7 @@ import pytest
 
 from staging_api.db.engine import Database
 from staging_api.debian.forms import Form
+from staging_api.errors import PackageInvalid
 from staging_api.staging.eviction import prune
 from staging_api.staging.reconcile import check
 from staging_api.staging.upkeep import StoreTerms, Upkeep
@@ -111,7 +112,7 @@ def test_contents_of_another_archive_stay(here: Shop, database: Database) -> Non
 def test_the_packages_of_a_rejected_upload_leave_the_store(here: Shop) -> None:
     raw = deb(control_text("hello", architecture="riscv64"), Form.GZ)
     digest = hashlib.sha256(raw).hexdigest()
-    with pytest.raises(Exception, match="no architecture riscv64"):
+    with pytest.raises(PackageInvalid, match="no architecture riscv64"):
         here.upload(raw)
     upkeep = upkeep_of(here)
     check(upkeep, digest[:2])

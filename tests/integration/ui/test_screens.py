@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from staging_api.db.engine import Database
+from staging_api.errors import LockLost
 from staging_api.locks import store
 from staging_api.locks.hold import hold
 from staging_api.locks.model import ARCHIVE
@@ -145,7 +146,7 @@ def test_locks_show_who_holds_them_and_one_is_broken_with_a_reason(
     site: Site, builds: Builds, services: Services, database: Database
 ):
     url = builds.add("R1")
-    with pytest.raises(Exception, match="lost"), hold(services.locks, ARCHIVE, url, ORIGIN) as held:
+    with pytest.raises(LockLost), hold(services.locks, ARCHIVE, url, ORIGIN) as held:
         page = site.get("/ui/locks")
         assert page.title.startswith("1 locks held")
         link = f"/ui/locks/{held.lease.id}"

@@ -1,0 +1,138 @@
+"""Which lines run if a mutant does: those of its statement, or those that use what it defines."""
+
+import ast
+import re
+from collections.abc import Iterator
+from functools import cache
+from itertools import zip_longest
+
+from tests.mutants.model import PACKAGE, ROOT, Mutant
+
+#: Lines of a file, from 1.
+Lines = tuple[str, range]
+
+_MADE = re.compile(r"CREATE (?:OR REPLACE )?(?:FUNCTION|PROCEDURE|VIEW) (\w+)")
+_FUNCTION = (ast.FunctionDef, ast.AsyncFunctionDef)
+
+
+def reached(mutant: Mutant) -> list[Lines]:
+    """The lines whose tests may notice it.
+
+    A statement in a function is its own lines. What runs at import (a default, a decorator, the
+    body of a class, a constant) was run by every test and says nothing: then they are those of the
+    function or class, and for a constant those that name it, anywhere. A function of the database
+    is where Python names it, or another function of the database that does.
+    """
+    if mutant.path.endswith(".sql"):
+        return [each for name in _names_of_sql(mutant.path) for each in _naming(name)]
+    tree = _tree(mutant.path)
+    chain = list(_chain(tree, mutant.line))
+    function = next((each for each in reversed(chain) if isinstance(each, _FUNCTION)), None)
+    statement = chain[-1]
+    if function is not None and statement is not function:
+        return [(mutant.path, _own(statement))]
+    if function is not None:
+        return [(mutant.path, _body(function))]
+    owner = next((each for each in chain if isinstance(each, ast.ClassDef)), None)
+    if owner is not None:
+        bodies = [
+            (mutant.path, _body(each)) for each in ast.walk(owner) if isinstance(each, _FUNCTION)
+        ]
+        return bodies or list(_naming(owner.name))
+    found = [each for name in _assigned(statement) for each in _naming(name)]
+    return found or [
+        (mutant.path, _body(each)) for each in ast.walk(tree) if isinstance(each, _FUNCTION)
+    ]
+
+
+@cache
+def _tree(path: str) -> ast.Module:
+    return ast.parse((ROOT / path).read_bytes())
+
+
+def _chain(tree: ast.Module, line: int) -> Iterator[ast.stmt]:
+    """The statements around a line, the outermost first."""
+    body: list[ast.AST] = [tree]
+    while body:
+        inner = [
+            child
+            for node in body
+            for child in ast.iter_child_nodes(node)
+            if isinstance(child, ast.stmt | ast.excepthandler | ast.match_case)
+        ]
+        body = []
+        for child in inner:
+            if isinstance(child, ast.match_case) or _first(child) <= line <= (
+                child.end_lineno or 0
+            ):
+                body.append(child)
+                if isinstance(child, ast.stmt):
+                    yield child
+
+
+def _first(node: ast.stmt | ast.excepthandler) -> int:
+    decorators: list[ast.expr] = getattr(node, "decorator_list", [])
+    return min([node.lineno, *(each.lineno for each in decorators)])
+
+
+def _own(statement: ast.stmt) -> range:
+    """Its lines without those of the statements in it."""
+    body = getattr(statement, "body", None)
+    last = body[0].lineno - 1 if body else statement.end_lineno or statement.lineno
+    return range(statement.lineno, max(last, statement.lineno) + 1)
+
+
+def _body(function: ast.AST) -> range:
+    assert isinstance(function, _FUNCTION)
+    body = function.body
+    docstring = isinstance(body[0], ast.Expr) and isinstance(body[0].value, ast.Constant)
+    first = body[1] if docstring and len(body) > 1 else body[0]
+    return range(first.lineno, (function.end_lineno or first.lineno) + 1)
+
+
+def _assigned(statement: ast.stmt) -> list[str]:
+    return [
+        each.id
+        for each in ast.walk(statement)
+        if isinstance(each, ast.Name) and isinstance(each.ctx, ast.Store)
+    ]
+
+
+@cache
+def _naming(name: str) -> list[Lines]:
+    """The lines of the package's Python that name it."""
+    word = re.compile(rf"\b{name}\b")
+    found = []
+    for path, lines in _texts().items():
+        found += [(path, range(n, n + 1)) for n, text in enumerate(lines, 1) if word.search(text)]
+    return found
+
+
+@cache
+def _texts() -> dict[str, list[str]]:
+    return {
+        file.relative_to(ROOT).as_posix(): file.read_text().splitlines()
+        for file in (ROOT / PACKAGE).rglob("*.py")
+    }
+
+
+def _names_of_sql(path: str) -> set[str]:
+    """What a file of functions makes, and the functions that use it, however far away."""
+    texts = [file.read_text() for file in sorted((ROOT / path).parent.glob("*.sql"))]
+    made = {name: part for text in texts for name, part in _made(text)}
+    names = set(_MADE.findall((ROOT / path).read_text()))
+    while True:
+        using = {
+            name
+            for name, part in made.items()
+            if re.search("|".join(rf"\b{each}\b" for each in names) or r"\Z.", part)
+        }
+        if using <= names:
+            return names
+        names |= using
+
+
+def _made(text: str) -> Iterator[tuple[str, str]]:
+    starts = list(_MADE.finditer(text))
+    for found, after in zip_longest(starts, starts[1:]):
+        yield found[1], text[found.start() : after.start() if after else len(text)]
