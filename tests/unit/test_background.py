@@ -38,7 +38,9 @@ def test_it_starts_once_and_is_started_again_only_if_it_is_gone() -> None:
     thread.check()
     loop.stop.set()
     thread.join()
+    # Its work is done: it is not missing, and does not begin anew.
     thread.check()
+    assert loop.runs == 1
 
 
 def test_a_start_that_fails_is_an_error_and_the_next_may_succeed(
@@ -48,8 +50,9 @@ def test_a_start_that_fails_is_an_error_and_the_next_may_succeed(
     thread = BackgroundThread("loop", loop)
     with monkeypatch.context() as no_room:
         no_room.setattr(threading.Thread, "start", cannot_start)
-        with pytest.raises(Unavailable, match="no thread"):
+        with pytest.raises(Unavailable, match="no thread") as refused:
             thread.ensure()
+    assert refused.value.retry_after_seconds == 2
     thread.join()
     with pytest.raises(Unavailable, match="loop"):
         thread.check()

@@ -5,7 +5,7 @@ from contextlib import closing
 
 import pytest
 
-from staging_api.client.download import _Part
+from staging_api.client.download import _ReceivedPart
 from staging_api.client.local_folder import LocalFolder
 from staging_api.client.model import StagedFile
 from staging_api.embedded_postgres import cluster
@@ -113,7 +113,7 @@ def test_a_file_of_tokens_is_durable_before_it_takes_the_place_of_the_one_before
 
 
 def test_a_file_that_a_client_fetched_is_written_whole_before_it_is_named(tmp_path, monkeypatch):
-    with closing(_Part(tmp_path / "part")) as part:
+    with closing(_ReceivedPart(tmp_path / "part")) as part:
         part.append(b"less than a buffer")
         record = recorded(monkeypatch)
         part.appear_as(tmp_path / "name")

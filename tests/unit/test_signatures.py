@@ -28,17 +28,23 @@ def other():
     return OpenPgpKey("Other <other@depot.example>")
 
 
-@pytest.fixture(params=["OpenPGP", "minisign", "signify", "alone", "old", "new"])
+@pytest.fixture(params=["OpenPGP", "minisign", "signify", "alone", "old", "new", "ed25519"])
 def key(request, builder):
     if request.param == "OpenPGP":
         return builder
     if request.param in ("alone", "old", "new"):
         return CosignKey(request.param)
+    if request.param == "ed25519":
+        return CosignKey(is_ed25519=True)
     return MinisignKey(signify=request.param == "signify")
 
 
+def others_of_cosign():
+    return [CosignKey().public, CosignKey(is_ed25519=True).public]
+
+
 def test_the_signer_is_the_key_that_signed(key, other):
-    keys = [other.public, MinisignKey(9).public, CosignKey().public, key.public]
+    keys = [other.public, MinisignKey(9).public, *others_of_cosign(), key.public]
     assert signer_of(MESSAGE, key.sign(MESSAGE), keys) == key.signer
 
 
@@ -51,7 +57,7 @@ def test_other_bytes_other_keys_and_no_keys_are_refused(key, other):
     signature = key.sign(MESSAGE)
     for message, keys in (
         (MESSAGE + b" ", [key.public]),
-        (MESSAGE, [other.public, MinisignKey(9).public, CosignKey().public]),
+        (MESSAGE, [other.public, MinisignKey(9).public, *others_of_cosign()]),
         (MESSAGE, []),
     ):
         with pytest.raises(SignatureInvalid):

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from staging_api.clients import ALWAYS_CONNECTED
-from staging_api.errors import ClientGone, NotFound, StagingApiError
+from staging_api.errors import ClientGone, NotFound, StagingApiError, Unavailable
 from staging_api.shutdown import Shutdown
 from staging_api.single_flight import SingleFlight, WaitTimedOut
 from staging_api.work_slots import WorkSlots
@@ -96,19 +96,21 @@ def test_all_followers_get_the_error_each_as_a_copy():
 @pytest.mark.parametrize(
     "error", [ClientGone("gone"), WaitTimedOut("over"), RuntimeError("a fault of its own")]
 )
-def test_the_next_request_leads_when_the_first_gives_up(error):
+@pytest.mark.parametrize("count", [1, 2])
+def test_the_next_request_leads_when_the_first_gives_up(error, count):
     flight, first, second = SingleFlight(), Work(error), Work()
     with ThreadPoolExecutor(3) as pool:
         leader = pool.submit(flight.run, "a", first, ALWAYS_CONNECTED, in_seconds(30))
         eventually(lambda: first.begun == 1, "it does not begin")
         waiting = [
-            pool.submit(flight.run, "a", second, ALWAYS_CONNECTED, in_seconds(30)) for _ in range(2)
+            pool.submit(flight.run, "a", second, ALWAYS_CONNECTED, in_seconds(30))
+            for _ in range(count)
         ]
-        eventually(lambda: followers(flight, "a") == 2, "they do not wait")
+        eventually(lambda: followers(flight, "a") == count, "they do not wait")
         first.release.set()
         assert isinstance(leader.exception(), type(error))
         second.release.set()
-        assert [one.result() for one in waiting] == [None, None]
+        assert [one.result() for one in waiting] == [None] * count
     assert second.begun == 1
 
 
@@ -154,6 +156,53 @@ def test_slots_are_given_in_order_and_a_client_that_goes_leaves_the_queue():
         asked[2].result()
     assert order == ["first", "last"]
     assert queued(slots) == 0
+
+
+def test_two_work_at_once_one_may_queue_and_the_next_is_refused():
+    slots, shutdown = WorkSlots(2, most_waiting=1), Shutdown()
+    with ThreadPoolExecutor(1) as pool:
+        with slots.one(ALWAYS_CONNECTED, shutdown), slots.one(ALWAYS_CONNECTED, shutdown) as second:
+            waiting = pool.submit(slots.take, ALWAYS_CONNECTED, shutdown, first=False)
+            eventually(lambda: queued(slots) == 1, "the third did not queue")
+            with pytest.raises(Unavailable, match="as many requests as may queue"):
+                slots.take(ALWAYS_CONNECTED, shutdown, first=False)
+            assert queued(slots) == 1
+            second.give()
+            waiting.result()
+
+
+def test_one_that_had_a_slot_comes_back_to_a_full_queue_and_before_the_others():
+    slots, shutdown, order = WorkSlots(1, most_waiting=1), Shutdown(), list[str]()
+
+    def take(name, *, first):
+        slots.take(ALWAYS_CONNECTED, shutdown, first=first)
+        order.append(name)
+        slots.give()
+
+    with ThreadPoolExecutor(2) as pool:
+        with slots.one(ALWAYS_CONNECTED, shutdown):
+            pool.submit(take, "waited", first=False)
+            eventually(lambda: queued(slots) == 1, "it does not queue")
+            pool.submit(take, "came back", first=True)
+            eventually(lambda: queued(slots) == 2, "it was refused")
+    assert order == ["came back", "waited"]
+
+
+def test_a_slot_that_comes_as_its_client_goes_is_given_on():
+    slots, shutdown = WorkSlots(1), Shutdown()
+
+    class Late(Leaving):
+        def waiting(self, wake):
+            slots.give()
+            self.gone = True
+            return super().waiting(wake)
+
+    slots.take(ALWAYS_CONNECTED, shutdown, first=False)
+    with pytest.raises(ClientGone):
+        slots.take(Late(), shutdown, first=False)
+    # Free again: or this would wait for ever.
+    with slots.one(Leaving(gone=True), shutdown):
+        assert queued(slots) == 0
 
 
 def test_a_slot_is_another_ones_while_its_request_waits_in_the_middle_of_its_work():

@@ -21,7 +21,7 @@ def test_every_setting_has_its_effect(tmp_path):
     secrets.write_text("# of the depot\nhttps://depot.example:8443 Bearer abc\n\n")
     chosen = options_of(
         Settings(
-            sources_gs_endpoint="http://127.0.0.1:4443/",
+            sources_gs_endpoint="http://127.0.0.1:1/",
             sources_s3_endpoint="https://s3.example",
             sources_s3_region="eu-central-1",
             sources_az_account="builds",
@@ -38,7 +38,7 @@ def test_every_setting_has_its_effect(tmp_path):
         )
     )
     assert chosen.buckets == {
-        "gs": {"endpoint": "http://127.0.0.1:4443"},
+        "gs": {"endpoint": "http://127.0.0.1:1"},
         "s3": {"endpoint": "https://s3.example", "region": "eu-central-1"},
         "az": {"endpoint": "http://127.0.0.1:10000/builds", "account": "builds"},
     }
@@ -58,6 +58,8 @@ def test_every_setting_has_its_effect(tmp_path):
     [
         ("sources_gs_endpoint", "storage.example"),
         ("sources_gs_endpoint", "ftp://storage.example"),
+        ("sources_gs_endpoint", "http://storage.example:0"),
+        ("sources_gs_endpoint", "http://storage.example:65536"),
         ("sources_s3_endpoint", "https://key:secret@s3.example"),
         ("sources_s3_endpoint", "https://"),
         ("sources_az_endpoint", "https://builds.blob.example?sig=secret"),
