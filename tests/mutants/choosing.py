@@ -14,6 +14,8 @@ from pathlib import Path
 from tests.mutants.model import PACKAGE, ROOT, Mutant, module, room
 from tests.mutants.reach import reached
 from tests.mutants.record import Record
+from tests.prove.mutants import FILES as LOCK_FILES
+from tests.prove.mutants import TESTS as LOCK_TESTS
 
 #: Seconds of the recorded tests that are run first, all together.
 _QUICK_SECONDS = 5.0
@@ -64,7 +66,8 @@ class Choice:
 
     def suites(self, mutant: Mutant) -> list[Suite]:
         """What to run, the likeliest first; no test is in two suites, and none is empty."""
-        near = self._naming(self._names(mutant.path))
+        is_of_lock = mutant.path in LOCK_FILES
+        near = set(LOCK_TESTS) if is_of_lock else self._naming(self._names(mutant.path))
         ran = self._ran(mutant)
         quick = self._quick(ran, near)
         suites = [self._recorded(quick), self._recorded(ran - set(quick))]

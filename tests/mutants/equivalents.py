@@ -15,11 +15,6 @@ EQUIVALENT: dict[tuple[str, str, str], str] = {
         "return any(sign not in small for sign in _SIGNS)",
     ): "a look before the patterns, which then replace the same: only the time differs",
     (
-        "staging_api/logs.py",
-        "if record.exc_info and record.exc_info[0]:",
-        "if record.exc_info and record.exc_info[1]:",
-    ): "of an exception there are both, without one there is neither",
-    (
         "staging_api/name_table.py",
         'file.execute("BEGIN")',
         "pass",

@@ -14,6 +14,7 @@ from staging_api.ui.copies import sql_text
 from staging_api.ui.formats import build_url
 from tests.integration.ui.conftest import Builds
 from tests.pages import Page, Site
+from tests.stagings import packed
 
 
 def copied(page: Page) -> dict[str, str]:
@@ -57,6 +58,28 @@ def test_each_form_of_each_view_is_accepted(site: Site, builds: Builds, database
         told = subprocess.run(helped, capture_output=True, text=True, check=True).stdout
         for option in (each for each in options if each.startswith("--")):
             assert option in told or options[0] == "break", f"{verb} {options}"
+
+
+def test_the_sql_of_a_view_selects_what_it_shows_and_nothing_of_another_build(
+    site: Site, builds: Builds, database: Database
+):
+    one = builds.staged("R1")
+    builds.staged("R2", payload_bin=b"other", suites_tgz=packed({"suites/other": b"another"}))
+    artifact = next(each for each in one.artifacts if each.name == "payload")
+    assert artifact.sha256
+    expected = {
+        f"/ui/builds?prefix={one.archive_url}": {one.archive_url},
+        build_url(one.archive_url): {each.name for each in one.artifacts},
+        f"/ui/stagings/{one.id}": set(range(1, one.events_count + 1)),
+        f"/ui/locks/{one.lock_id}": {one.lock_id},
+        f"/ui/artifacts/{artifact.id}": {artifact.path},
+        f"/ui/content/{artifact.sha256}": {one.archive_url},
+    }
+    for path, first_column in expected.items():
+        statement = copied(site.get(path))["SQL"]
+        with database.connect() as conn:
+            found = conn.execute(text(statement.replace(":", r"\:"))).scalars().all()
+        assert sorted(found) == sorted(first_column), path
 
 
 def test_a_value_in_sql_is_a_literal(database: Database):
