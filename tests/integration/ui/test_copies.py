@@ -4,6 +4,7 @@ import ast
 import shlex
 import subprocess
 import sys
+from typing import Any
 from urllib.parse import urlsplit
 
 from sqlalchemy import text
@@ -67,7 +68,7 @@ def test_the_sql_of_a_view_selects_what_it_shows_and_nothing_of_another_build(
     builds.staged("R2", payload_bin=b"other", suites_tgz=packed({"suites/other": b"another"}))
     artifact = next(each for each in one.artifacts if each.name == "payload")
     assert artifact.sha256
-    expected = {
+    expected: dict[str, set[Any]] = {
         f"/ui/builds?prefix={one.archive_url}": {one.archive_url},
         build_url(one.archive_url): {each.name for each in one.artifacts},
         f"/ui/stagings/{one.id}": set(range(1, one.events_count + 1)),
