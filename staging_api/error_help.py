@@ -237,6 +237,37 @@ OF_ANSWERS: Mapping[str, ErrorHelp] = {
         "The database is at a revision of the schema that this version does not know.",
         "The operator starts the version that migrated it, or a later one.",
     ),
+    "staging_broken": ErrorHelp(
+        "The file was sent while it was being staged, and its staging failed, was cancelled or"
+        " has changed.",
+        "Look at the error of the staging; ask for the file again once it is staged.",
+    ),
+    "documents_request_invalid": ErrorHelp(
+        "A parameter or the body of a request about documents is wrong, or there is nothing to do"
+        " it to.",
+        "Correct what the detail names; it lists the values that are taken.",
+    ),
+    "documents_invalid": ErrorHelp(
+        "Documents cannot be taken: YAML, schema, names or limits; or documents are missing that"
+        " others need.",
+        "Correct what `errors` names, each with its document and line. `staging-api documents"
+        " lint FOLDER` finds the same before they are sent.",
+    ),
+    "rendering_failed": ErrorHelp(
+        "The documents are valid one by one, and a parent, a substitution or a layer cannot be"
+        " found or applied.",
+        "Correct what `errors` names; `staging-api documents why` shows where a value comes from.",
+    ),
+    "buffer_conflict": ErrorHelp(
+        "The buffer of documents is not as the request needs it: it has changes, it has none, it"
+        " has moved since it was reviewed, or a document is in another collection already.",
+        "Look at it (`staging-api documents diff`); then commit it, discard it, or send the request"
+        " with the mode that the detail names.",
+    ),
+    "version_not_found": ErrorHelp(
+        "Documents have no such version, revision, tag or collection.",
+        "`staging-api documents history` lists the revisions and their tags.",
+    ),
     "internal_error": ErrorHelp(
         "An error that nobody expected; its text may hold anything, so it is only in the log.",
         "Tell the operator the request id. A retry may help, and may not.",
@@ -264,6 +295,10 @@ OF_CLIENTS: Mapping[str, ErrorHelp] = {
     "client_gone": ErrorHelp(
         "The client closed its connection while its request waited; only the log has it.",
         "Nothing. The request can be sent again with the same Idempotency-Key.",
+    ),
+    "not_installed": ErrorHelp(
+        "The verb needs an extra of the package that is not installed, or another system.",
+        "Run the `pip install` of the message; verbs of the service run on Linux only.",
     ),
     "catalogue_invalid": ErrorHelp(
         "A line of a catalogue file is wrong; it is found when the service starts.",

@@ -528,6 +528,12 @@ class DiskFailed(StagingApiError):
     code, title = "disk_failed", "A file cannot be read or written"
 
 
+class ExtraNotInstalled(StagingApiError):
+    """This verb needs an extra of the package that is not installed, or another platform."""
+
+    code, title = "not_installed", "Not installed"
+
+
 class AnswerUnusable(StagingApiError):
     """The answer is not one of this API: another service, a portal, a proxy."""
 

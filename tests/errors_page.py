@@ -5,6 +5,7 @@ from pathlib import Path
 
 from staging_api.error_help import OF_ANSWERS, OF_CLIENTS, OF_HTTP, ErrorHelp
 from staging_api.http.resources.errors import facts
+from staging_api.processes import application  # noqa: F401 - all rooms, with their errors
 
 PAGE = Path(__file__).parents[1] / "docs" / "reference" / "errors.md"
 _HEAD = """# Errors

@@ -7,17 +7,11 @@ that the verbs of the service import, ``documents`` what works on documents with
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from staging_api.errors import StagingApiError
+from staging_api.errors import ExtraNotInstalled
 
 _OWN = "staging_api"
 #: Modules of the standard library that Windows lacks.
 _UNIX_ONLY = frozenset({"fcntl", "grp", "pwd", "resource", "termios"})
-
-
-class ExtraNotInstalled(StagingApiError):
-    """This verb needs an extra of the package that is not installed, or another platform."""
-
-    code, title = "not_installed", "Not installed"
 
 
 @contextmanager

@@ -79,7 +79,11 @@ _FORM_SEGMENTS = 3
 
 def status_of(error: StagingApiError) -> int:
     """The status of the nearest listed ancestor, so that a new error always has an answer."""
-    return next(STATUS_OF[cls] for cls in type(error).__mro__ if cls in STATUS_OF)
+    return _status_of_class(type(error))
+
+
+def _status_of_class(kind: type[StagingApiError]) -> int:
+    return next(STATUS_OF[each] for each in kind.__mro__ if each in STATUS_OF)
 
 
 def status_of_code(code: str) -> int | None:
@@ -87,7 +91,7 @@ def status_of_code(code: str) -> int | None:
     of_http = {known: status for status, known in _CODE_OF_STATUS.items()}
     if code in of_http and class_of(code).code != code:
         return of_http[code]
-    return None if code == _OF_HTTP else status_of(class_of(code)(""))
+    return None if code == _OF_HTTP else _status_of_class(class_of(code))
 
 
 def code_of_refusal(status: int) -> str:
