@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 
-from staging_api.cli.extras import ExtraNotInstalled
 from staging_api.errors import (
     AddressTaken,
     Cancelled,
@@ -10,6 +9,7 @@ from staging_api.errors import (
     Conflict,
     DatabaseUnusable,
     DeadlineOver,
+    ExtraNotInstalled,
     Forbidden,
     Invalid,
     MigrationRefused,

@@ -18,7 +18,6 @@ from staging_api.cli import VERBS, main
 from staging_api.cli import locks as locks_verb
 from staging_api.cli.cures import _CURES
 from staging_api.cli.exits import EXIT_CODES, exit_code
-from staging_api.cli.extras import ExtraNotInstalled
 from staging_api.cli.options import pacing_for
 from staging_api.client import Pacing
 from staging_api.errors import StagingApiError
@@ -303,7 +302,7 @@ def test_the_page_has_each_exit_code_and_no_other() -> None:
     page = (ROOT / "docs/reference/command-line.md").read_text().partition("## Exit codes")[2]
     on_page = set(re.findall(r"^\| (\d+) \|", page, re.MULTILINE))
     in_help = set(re.findall(r"^  (\d+) ", EXIT_CODES, re.MULTILINE))
-    given = {str(exit_code(error("x"))) for error in (*errors(), ExtraNotInstalled)}
+    given = {str(exit_code(error("x"))) for error in errors()}
     assert on_page == in_help
     assert given | {"0", "2", "130"} == in_help
 
