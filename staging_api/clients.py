@@ -18,6 +18,7 @@ from typing import Protocol
 
 from staging_api.background import BackgroundThread
 from staging_api.errors import ClientGone
+from staging_api.open_stream import OpenStream
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +44,9 @@ class Client(Protocol):
     def waiting(self, wake: Callable[[], None]) -> AbstractContextManager[None]:
         """Enter to wait; `wake` is called, from another thread, when the client goes."""
 
+    def leave_to(self, stream: OpenStream) -> bool:
+        """Have `stream` take the connection after this answer's first bytes; False: it cannot."""
+
 
 class AlwaysConnected:
     """A client whose connection is not watched: of a worker, or of another WSGI server."""
@@ -53,6 +57,11 @@ class AlwaysConnected:
         """Wait without watching a connection."""
         del wake
         return nullcontext()
+
+    def leave_to(self, stream: OpenStream) -> bool:
+        """There is no connection to leave."""
+        del stream
+        return False
 
 
 ALWAYS_CONNECTED = AlwaysConnected()
@@ -136,6 +145,7 @@ class ConnectedClient:
         self._has_begun = False
         self._input_has_ended = False
         self._wake: Callable[[], None] | None = None
+        self.left_to: OpenStream | None = None
         # Serialises `note` in the watcher's thread with the thread of the request.
         self._mutex = threading.Lock()
         self.gone = False
@@ -143,6 +153,11 @@ class ConnectedClient:
     def begin_answer(self) -> None:
         """Mark the answer as begun: nothing else may be sent from now on."""
         self._has_begun = True
+
+    def leave_to(self, stream: OpenStream) -> bool:
+        """As `Client.leave_to`."""
+        self.left_to = stream
+        return True
 
     @contextmanager
     def waiting(self, wake: Callable[[], None]) -> Iterator[None]:

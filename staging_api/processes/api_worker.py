@@ -6,6 +6,7 @@ head of its request there; so half heads take all threads, and probes wait behin
     RequestHeads      one thread polls all connections, and reads heads
     probe threads     one each for /livez, /readyz and /metrics, on any address
     RequestThreads    all other requests; one that waits gives its place to another
+    OpenStreams       one thread for all connections that only say what changed
 
 What gunicorn gives is its parent process, the parser and the writer of HTTP; of its worker only
 what a worker has to have: `init_process`, `run` and the handlers of signals.
@@ -42,6 +43,7 @@ from staging_api.errors import StagingApiError
 from staging_api.exhaustion import startup_errors
 from staging_api.heartbeats.model import ProcessLoad
 from staging_api.http.problems import refused_before_read
+from staging_api.open_stream import OpenStream
 from staging_api.processes.request_heads import Connection, ConnectionLimits, RequestHeads
 from staging_api.processes.request_threads import RequestThreads
 from staging_api.processes.sent_together import SentTogether
@@ -66,6 +68,7 @@ _STACK_BYTES = (2 << 20) - (64 << 10)
 _CLIENT_IS_GONE = frozenset({errno.EPIPE, errno.ECONNRESET, errno.ENOTCONN, errno.EBADF})
 # What the application left of a body: read, so that the next request can be found behind it.
 _REST_SECONDS = 1.0
+_OK = 200
 # So much of it is read; the response to a longer one announces that the connection ends.
 _READ_TO_THE_END = 32 << 10
 
@@ -121,6 +124,8 @@ class ApiWorker(Worker):  # type: ignore[misc]
         self._slow.start()
         logs.write_together()
         if self.app.services is not None:
+            streams = self.app.services.changes.streams
+            streams.most = min(streams.most, self._heads.limits.most // 2)
             self.app.services.begin_heartbeat(
                 "api", self._threads.most, self.app.settings.bind, self._load
             )
@@ -153,6 +158,8 @@ class ApiWorker(Worker):  # type: ignore[misc]
     def _end(self) -> None:
         """Refuse new requests, and answer running ones as long as there is time."""
         self._heads.stop_listening(idle_seconds=_LAST_IDLE_SECONDS)
+        if self.app.services is not None:
+            self.app.services.changes.close()
         deadline = time.monotonic() + self.cfg.graceful_timeout
         while self._heads.waited_for and time.monotonic() < deadline:
             self.notify()
@@ -173,7 +180,10 @@ class ApiWorker(Worker):  # type: ignore[misc]
             keep = self._answer(connection)
         finally:
             self._slow.end(connection.sock)
-            self._heads.done(connection, keep=keep)
+            if connection.stream is not None:
+                self.app.services.changes.streams.begin(connection.stream)
+            else:
+                self._heads.done(connection, keep=keep)
 
     def _answer(self, connection: Connection) -> bool:
         """Answer one request, and say whether the connection may have another."""
@@ -220,6 +230,8 @@ class ApiWorker(Worker):  # type: ignore[misc]
 
         def start_response(status: str, headers: list[tuple[str, str]], *error: Any) -> Any:
             client.begin_answer()
+            if client.left_to is not None:
+                resp.force_close()
             return resp.start_response(status, headers, *error)
 
         # A probe's thread must never wait for a client that has not read the last answer.
@@ -227,14 +239,26 @@ class ApiWorker(Worker):  # type: ignore[misc]
         if is_probe or length > _READ_TO_THE_END or self.app.drain.begun or not self.alive:
             resp.force_close()
         app = self._probes if connection.is_for_probes else self.wsgi
-        body: Iterable[bytes] = app(environ, start_response)
+        is_sent = False
+        try:
+            is_sent = self._send(app(environ, start_response), resp, environ, client)
+        finally:
+            if client.left_to is not None:
+                self._leave(connection, client.left_to, resp, is_sent=is_sent)
+        return is_sent and not resp.should_close()
+
+    def _send(
+        self, body: Iterable[bytes], resp: Any, environ: Any, client: ConnectedClient
+    ) -> bool:
+        """Send an answer, or of a stream what it begins with; False: it broke off."""
         try:
             if isinstance(body, environ["wsgi.file_wrapper"]):
                 resp.write_file(body)
             else:
                 for part in body:
                     resp.write(part)
-            resp.close()
+            if client.left_to is None:
+                resp.close()
         except Exception as error:
             if isinstance(error, OSError) or not resp.headers_sent:
                 raise
@@ -244,7 +268,18 @@ class ApiWorker(Worker):  # type: ignore[misc]
         finally:
             if hasattr(body, "close"):
                 body.close()
-        return not resp.should_close()
+        return True
+
+    def _leave(
+        self, connection: Connection, stream: OpenStream, resp: Any, *, is_sent: bool
+    ) -> None:
+        """Leave the connection to a stream whose beginning is sent."""
+        if not is_sent or resp.status_code != _OK:
+            self.app.services.changes.streams.refuse(stream)
+            return
+        given_back = partial(self._heads.done, connection, keep=False)
+        stream.connect(connection.sock, chunked=resp.chunked, given_back=given_back)
+        connection.stream = stream
 
 
 def _reach_next(connection: Connection) -> bool:

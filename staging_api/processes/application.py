@@ -67,6 +67,7 @@ def site_of(services: Services, hosts: Collection[str] = ()) -> App:
         deps = replace(deps, authenticator=for_pages(deps.authenticator, sessions))
     pages = UiDependencies(
         deps,
+        services.changes,
         auth=settings.auth,
         sessions=sessions,
         code=authorization_code(settings),

@@ -26,6 +26,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from staging_api.clients import ClientSocket
+from staging_api.open_stream import OpenStream
 
 #: Identity providers' tokens are long; nothing else in a head is.
 MOST_HEAD_BYTES = 32 << 10
@@ -53,6 +54,7 @@ class Connection:
         late_at: the monotonic time when it is closed, while it is here.
         parser: of the server that it is handed to.
         lingers: it is answered for the last time, and closed when its client does.
+        stream: takes it over behind the answer's head.
     """
 
     sock: ClientSocket
@@ -64,6 +66,7 @@ class Connection:
     parser: Any = None
     lingers: bool = False
     lingered_bytes: int = 0
+    stream: OpenStream | None = None
 
     @property
     def is_too_long(self) -> bool:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from staging_api import about
+from staging_api.changes.service import ChangeFeed
 from staging_api.db.engine import Database
 from staging_api.db.migrate import wanted_revision
 from staging_api.devserver.joining import Joining
@@ -59,6 +60,11 @@ class Services:
         """Writes that this process lives, once it was started."""
         return Heartbeat(self.locks.database)
 
+    @cached_property
+    def changes(self) -> ChangeFeed:
+        """Tells open pages that something changed."""
+        return ChangeFeed(self.locks.database)
+
     def begin_heartbeat(
         self, kind: ProcessKind, places: int, address: str | None, load: Callable[[], ProcessLoad]
     ) -> None:
@@ -105,6 +111,7 @@ class Services:
     def close(self) -> None:
         """Give back the locks, stop the threads and close the connections."""
         self.locks.release_all()
+        self.changes.close()
         self.heartbeat.stop()
         self.joining.watch.close()
         self.accesses.close()

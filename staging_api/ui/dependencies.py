@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from staging_api.changes.service import ChangeFeed
 from staging_api.http.app import openapi_of
 from staging_api.http.dependencies import AppDependencies
 from staging_api.identity.sessions import Sessions
@@ -19,6 +20,7 @@ class UiDependencies:
 
     Attributes:
         api: the use cases, which the screens call as the resources of the API do.
+        changes: tells open pages that something changed.
         auth: how callers authenticate: a value of STAGING_AUTH.
         sessions: of callers who signed in; None: there is no sign-in.
         code: sign-in at an OpenID provider, if it is set up.
@@ -27,6 +29,7 @@ class UiDependencies:
     """
 
     api: AppDependencies
+    changes: ChangeFeed
     auth: str = "none"
     sessions: Sessions | None = None
     code: "AuthorizationCode | None" = None

@@ -145,12 +145,13 @@ class HtmlPage:
     ) -> None:
         layout = layout_of(self._deps, req, self._screens, shown, view.now)
         problem = problem_of(error, layout["request_id"]) if error else None
+        topics = " ".join(sorted(self._screen.topics))
         names = {**layout, "layout": "base.html", "problem": problem, "form": form or {}}
         if error is not None:
             advise(resp, error)
         status = status_of(error) if error else shown.status
-        html = render(shown.template, {**names, "view": view, **shown.context})
-        send_page(resp, html, status)
+        names |= {"topics": topics, "view": view}
+        send_page(resp, render(shown.template, {**names, **shown.context}), status)
 
     def _send_news(self, req: falcon.Request, resp: falcon.Response, view: View) -> None:
         key = (view.here(), view.roles)

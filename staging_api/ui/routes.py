@@ -12,6 +12,7 @@ from staging_api.ui.audit_csv import AuditCsv
 from staging_api.ui.dependencies import UiDependencies
 from staging_api.ui.error_pages import ErrorPages
 from staging_api.ui.freshness import Fragments
+from staging_api.ui.live import Live
 from staging_api.ui.page import HtmlPage
 from staging_api.ui.screen import Screen, roles_of
 from staging_api.ui.screens import (
@@ -37,7 +38,14 @@ from staging_api.ui.small_pages import Badge, Entrance, Theme
 
 #: Each screen once, in the order of the navigation.
 SCREENS: tuple[Screen, ...] = (
-    Screen("/", now.show, "GET /stagings", label="Now", key="n"),
+    Screen(
+        "/",
+        now.show,
+        "GET /stagings",
+        label="Now",
+        key="n",
+        topics=frozenset({"work", "locks", "alive"}),
+    ),
     Screen(
         "/ui/builds",
         builds.show,
@@ -51,33 +59,52 @@ SCREENS: tuple[Screen, ...] = (
         },
         label="Builds",
         key="b",
+        topics=frozenset({"work"}),
     ),
     Screen(
         "/ui/stagings/{staging_id}",
         stagings.show,
         "GET /stagings/{staging_id}",
         actions={"cancel": CANCEL, "stage_again": STAGE_AGAIN},
+        topics=frozenset({"work"}),
     ),
-    Screen("/ui/locks", locks.show_all, "GET /locks", label="Locks", key="l"),
+    Screen(
+        "/ui/locks",
+        locks.show_all,
+        "GET /locks",
+        label="Locks",
+        key="l",
+        topics=frozenset({"locks"}),
+    ),
     Screen(
         "/ui/locks/{lock_id}",
         locks.show_one,
         "GET /locks/{lock_id}",
         actions={"break": locks.BREAK},
+        topics=frozenset({"locks", "work"}),
     ),
     Screen(
         "/ui/artifacts/{artifact_id}",
         artifacts.show,
         "GET /artifacts/{artifact_id}",
         actions={"pin": PIN, "unpin": UNPIN, "evict": EVICT},
+        topics=frozenset({"work"}),
     ),
     Screen("/ui/content/{sha256}", artifacts.show_content, "GET /artifacts"),
-    Screen("/ui/apt", apt.show_all, "GET /distributions", label="APT", key="a"),
+    Screen(
+        "/ui/apt",
+        apt.show_all,
+        "GET /distributions",
+        label="APT",
+        key="a",
+        topics=frozenset({"apt"}),
+    ),
     Screen(
         "/ui/apt/{archive}",
         apt.show_one,
         "GET /distributions/{archive}",
         actions=apt.ACTIONS,
+        topics=frozenset({"apt"}),
     ),
     Screen(
         "/ui/documents",
@@ -103,8 +130,16 @@ SCREENS: tuple[Screen, ...] = (
         actions={"preview": store.PREVIEW, "prune": store.PRUNE},
         label="Store",
         key="s",
+        topics=frozenset({"store", "work"}),
     ),
-    Screen("/ui/processes", processes.show, "GET /processes", label="Processes", key="r"),
+    Screen(
+        "/ui/processes",
+        processes.show,
+        "GET /processes",
+        label="Processes",
+        key="r",
+        topics=frozenset({"processes", "alive"}),
+    ),
     Screen(
         "/ui/catalogue",
         catalogue.show,
@@ -122,7 +157,14 @@ SCREENS: tuple[Screen, ...] = (
         key="u",
     ),
     Screen("/ui/api", reference.show, None, label="API", key="i"),
-    Screen("/ui/wall", wall.show, "GET /counts", label="Wall", key="w"),
+    Screen(
+        "/ui/wall",
+        wall.show,
+        "GET /counts",
+        label="Wall",
+        key="w",
+        topics=frozenset({"work", "locks", "store", "alive"}),
+    ),
     Screen("/ui/search", search.show, "GET /stagings"),
 )
 
@@ -141,6 +183,8 @@ def pages_of(deps: UiDependencies) -> list[Route]:
     readers = roles_of("GET /stagings")
     badge = {"GET": readers, "HEAD": readers}
     rows.append(Route("/ui/badge", badge, lambda _: Badge(deps), errors=errors))
+    live = {"GET": readers}
+    rows.append(Route("/ui/live", live, lambda _: Live(deps), errors=errors))
     answers = {"GET": roles_of("GET /events")}
     rows.append(Route("/ui/audit/csv", answers, lambda _: AuditCsv(deps), errors=errors))
     return rows

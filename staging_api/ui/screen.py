@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import urlencode
 
+from staging_api.changes.model import Topic
 from staging_api.http.permissions import Roles
 from staging_api.http.routes import ALLOWED
 from staging_api.identity.model import Role
@@ -128,6 +129,7 @@ class Screen:
         actions: by the value of the form's field ``action``.
         label: in the navigation; empty: it is not there.
         key: goes there after ``g`` on a keyboard.
+        topics: what it shows of `changes`; none: its parts are never live.
     """
 
     path: str
@@ -136,6 +138,7 @@ class Screen:
     actions: Mapping[str, ScreenAction] = field(default_factory=dict)
     label: str = ""
     key: str = ""
+    topics: frozenset[Topic] = frozenset()
 
     @property
     def roles(self) -> Mapping[str, Roles]:

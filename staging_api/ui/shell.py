@@ -43,6 +43,7 @@ def layout_of(
         "title": shown.title,
         "mood": shown.mood,
         "live": shown.live,
+        "topics": "",
         "now": now,
         "nav": [_item(screen, req.path, roles) for screen in screens if screen.label],
         "caller": getattr(req.context, "caller", ANONYMOUS),

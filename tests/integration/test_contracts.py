@@ -48,6 +48,7 @@ OFFENCES: dict[str, list[tuple[str, str]]] = {
     "templates": [("http.prefer", "jinja2"), ("staging.offender", "markupsafe")],
     "ui": [("ui.formats", "staging_api.ui.page")],
     "heartbeats": [("heartbeats.model", "staging_api.heartbeats.service")],
+    "changes": [("changes.model", "staging_api.changes.service")],
     "gunicorn": [("http.prefer", "gunicorn"), ("staging.offender", "gunicorn")],
     "database": [
         ("http.offender", "sqlalchemy"),

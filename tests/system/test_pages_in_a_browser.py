@@ -14,7 +14,7 @@ from tests.browser.world import World, world
 from tests.databases import Migrated
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser
+    from playwright.sync_api import Browser, Response
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(600)]
 
@@ -151,3 +151,46 @@ def _tab_to(page: Any, wanted: str) -> None:
             assert found[1] != "none", f"{wanted} does not show that it has the focus"
             return
     raise AssertionError(f"{wanted} is not reached by Tab")
+
+
+def test_a_page_at_rest_hears_of_news_by_its_event_stream_alone(
+    there: World, chromium: "Browser"
+) -> None:
+    build = there.examples["archive_url"]
+    context, shown = tab(chromium)
+    with context:
+        # Once the page looks each 30 s only, it looks no more.
+        shown.page.add_init_script(
+            "const later = setTimeout; window.setTimeout = (act, ms, ...given) =>"
+            " ms === 30000 ? (document.body.dataset.rests = '', 0) : later(act, ms, ...given);"
+        )
+        with shown.page.expect_response("**/ui/live?**") as opened:
+            shown.open(there.address("/ui/builds") + f"?u={quote(build, safe='')}")
+        assert opened.value.status == 200
+        shown.page.locator("body[data-rests]").wait_for(timeout=60_000)
+        asked = there.client.stage(build, "symbols", Prefer="respond-async").json["id"]
+        shown.page.locator(f"#stagings tr[data-key='{asked}']").wait_for(timeout=60_000)
+        assert shown.wrong == []
+
+
+def test_tabs_of_one_browser_leave_it_connections_for_pages(
+    there: World, chromium: "Browser"
+) -> None:
+    context, shown = tab(chromium)
+    with context:
+        streams: list[str] = []
+
+        def note(answer: "Response") -> None:
+            if "/ui/live" in answer.url:
+                streams.append(answer.url)
+
+        context.on("response", note)
+        shown.open(there.address("/"))
+        others = [context.new_page() for _ in range(7)]
+        for page in others:
+            page.goto(there.address("/ui/locks"), wait_until="load")
+        # All six connections of this browser would be taken, and this would wait for ever.
+        others[-1].goto(there.address("/ui/store"), wait_until="load")
+        assert others[-1].locator("h1").count() == 1
+        assert 1 <= len(streams) <= 4
+        assert shown.wrong == []

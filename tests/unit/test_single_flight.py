@@ -11,6 +11,7 @@ import pytest
 
 from staging_api.clients import ALWAYS_CONNECTED
 from staging_api.errors import ClientGone, NotFound, StagingApiError, Unavailable
+from staging_api.open_stream import OpenStream
 from staging_api.shutdown import Shutdown
 from staging_api.single_flight import SingleFlight, WaitTimedOut
 from staging_api.work_slots import WorkSlots
@@ -29,6 +30,10 @@ class Leaving:
         if self.gone:
             wake()
         return nullcontext()
+
+    def leave_to(self, stream: OpenStream) -> bool:
+        del stream
+        return False
 
     def go(self) -> None:
         self.gone = True

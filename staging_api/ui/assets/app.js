@@ -1,9 +1,10 @@
-// What pages do beyond plain HTML: news by polling, copy buttons, clocks, keys, colours.
+// What pages do beyond plain HTML: news and clocks; tools.js has the rest.
 // Every page works without this file. No text of a page ever becomes HTML or code here: answers are
 // parsed by the browser as documents, and their elements are moved.
 
 const LOOK_MS = 2000;
 const SLOWEST_MS = 30000;
+const STREAM_AGAIN_MS = 60000;
 const root = document.documentElement;
 const $ = (id) => document.getElementById(id);
 let skew = Date.parse(document.body.dataset.now) - Date.now();
@@ -63,10 +64,67 @@ function say(state, text) {
 function schedule() {
   clearTimeout(news.timer);
   if (news.paused || document.hidden) return;
-  // What has not changed for a while is asked for less often, up to each 6 s.
+  // What has not changed for a while is asked for less often: up to each 6 s, or 30 s with a stream,
+  // as there is no event for what only time changes.
   const slower = Math.min(1 + Math.floor(news.unchanged / 3), 3);
-  const wait = Math.min(LOOK_MS * slower * 2 ** Math.min(news.failures, 4), SLOWEST_MS);
+  const rests = stream.open && news.unchanged > 0 && !news.failures;
+  const wait = rests ? SLOWEST_MS : Math.min(LOOK_MS * slower * 2 ** Math.min(news.failures, 4), SLOWEST_MS);
   news.timer = setTimeout(look, wait);
+}
+
+// --- The event stream: says that something changed. What, the page asks as before.
+
+const stream = { open: false, source: null, letGo: null, turn: 0, again: 0 };
+// Of the six connections that a browser makes to a host without HTTP/2, tabs may keep so many.
+const STREAM_PLACES = ["staging-stream-1", "staging-stream-2", "staging-stream-3"];
+
+function listen() {
+  if (!document.body.dataset.topics || !navigator.locks) return;
+  stopListening();
+  takePlace(stream.turn, STREAM_PLACES);
+}
+
+function takePlace(turn, [place, ...others]) {
+  if (turn !== stream.turn) return;
+  if (!place) {
+    stream.again = setTimeout(listen, STREAM_AGAIN_MS);
+    return;
+  }
+  navigator.locks.request(place, { ifAvailable: true }, (got) => {
+    if (!got) { takePlace(turn, others); return null; }
+    if (turn !== stream.turn) return null;
+    return new Promise((letGo) => { stream.letGo = letGo; openStream(); });
+  });
+}
+
+function openStream() {
+  const source = new EventSource(`/ui/live?topics=${encodeURIComponent(document.body.dataset.topics)}`);
+  stream.source = source;
+  source.onopen = () => { stream.open = true; lookSoon(); };
+  source.addEventListener("changed", lookSoon);
+  source.onerror = () => {
+    stream.open = false;
+    schedule();
+    if (source.readyState !== EventSource.CLOSED) return;
+    stopListening();
+    stream.again = setTimeout(listen, STREAM_AGAIN_MS);
+  };
+}
+
+function stopListening() {
+  clearTimeout(stream.again);
+  stream.source?.close();
+  stream.letGo?.();
+  Object.assign(stream, { open: false, source: null, letGo: null, turn: stream.turn + 1 });
+}
+
+// Not before a usual look would follow the last one, and not all tabs at once.
+function lookSoon() {
+  news.unchanged = 0;
+  if (news.paused || document.hidden || news.asking) return;
+  clearTimeout(news.timer);
+  const since = Date.now() - news.at;
+  news.timer = setTimeout(look, Math.max(0, LOOK_MS - since) + Math.random() * 300);
 }
 
 function look() {
@@ -102,6 +160,7 @@ function heard(ask) {
   } else if (ask.status === 401) {
     say("paused", "signed out");
     news.paused = true;
+    stopListening();
   } else {
     news.failures += 1;
     $("main").classList.add("stale");
@@ -186,39 +245,15 @@ function pause(on) {
   news.paused = on;
   if (on) {
     clearTimeout(news.timer);
+    stopListening();
     say("paused", "paused");
   } else {
     look();
+    listen();
   }
 }
 
-// --- Copy, colours, countdowns.
-
-async function copy(button) {
-  const from = button.dataset.copyFrom;
-  const text = from ? $(from).textContent : button.dataset.copy;
-  try {
-    await navigator.clipboard.writeText(text);
-    button.dataset.copied = "";
-    $("announce").textContent = "copied";
-    setTimeout(() => button.removeAttribute("data-copied"), 1500);
-  } catch {
-    const range = document.createRange();
-    range.selectNodeContents(from ? $(from) : button.previousElementSibling || button);
-    getSelection().removeAllRanges();
-    getSelection().addRange(range);
-  }
-}
-
-const THEMES = ["auto", "light", "dark"];
-
-function nextTheme() {
-  const next = THEMES[(THEMES.indexOf(root.dataset.theme) + 1) % THEMES.length];
-  root.dataset.theme = next;
-  document.cookie = `staging-theme=${next}; Path=/; Max-Age=31536000; SameSite=Strict`;
-  $("theme").title = `Colours: ${next}`;
-  $("theme").lastElementChild.textContent = `Change colours, now ${next}`;
-}
+// --- Countdowns. Copy buttons, colours and keys are in tools.js.
 
 function countDown() {
   for (const place of document.querySelectorAll("[data-countdown], [data-reload]")) {
@@ -228,58 +263,13 @@ function countDown() {
   }
 }
 
-// --- Keys: single letters, switched off by a box (WCAG 2.1.4), never while typing.
-
-const keysOn = () => localStorage.getItem("staging-keys") !== "off";
-let afterG = 0;
-
-function moveRow(step) {
-  const rows = [...document.querySelectorAll("main tbody tr")].filter((row) => row.querySelector("a"));
-  if (!rows.length) return;
-  const at = rows.findIndex((row) => row.dataset.current !== undefined);
-  const row = rows[Math.min(Math.max(at + step, 0), rows.length - 1)];
-  if (at >= 0) rows[at].removeAttribute("data-current");
-  row.dataset.current = "";
-  row.querySelector("a").focus();
-}
-
-const KEYS = {
-  "/": () => $("q").focus(),
-  "?": () => $("keys").showModal(),
-  p: () => $("pulse") && pause(!news.paused),
-  t: nextTheme,
-  j: () => moveRow(1),
-  k: () => moveRow(-1),
-  g: () => { afterG = Date.now(); },
-};
-
-document.addEventListener("keydown", (event) => {
-  const typing = event.target.closest("input, textarea, select, [contenteditable]");
-  if (typing || event.ctrlKey || event.metaKey || event.altKey || !keysOn()) return;
-  if (Date.now() - afterG < 1500) {
-    const link = [...document.querySelectorAll("[data-key]")].find((a) => a.matches(".rail a") && a.dataset.key === event.key);
-    afterG = 0;
-    if (link) { event.preventDefault(); link.click(); return; }
-  }
-  const act = KEYS[event.key];
-  if (act) { event.preventDefault(); act(); }
-});
-
-document.addEventListener("click", (event) => {
-  const button = event.target.closest("button.copy");
-  if (button) copy(button);
-});
-
 document.addEventListener("visibilitychange", () => {
   if (!document.querySelector("[data-live-page]") || news.paused) return;
-  if (document.hidden) { clearTimeout(news.timer); say("paused", "paused while hidden"); }
-  else look();
+  if (document.hidden) { clearTimeout(news.timer); stopListening(); say("paused", "paused while hidden"); }
+  else { look(); listen(); }
 });
 
-$("theme")?.closest("form").addEventListener("submit", (event) => { event.preventDefault(); nextTheme(); });
 $("pulse")?.addEventListener("click", () => pause(!news.paused));
-$("keys-on").checked = keysOn();
-$("keys-on").addEventListener("change", (event) => localStorage.setItem("staging-keys", event.target.checked ? "on" : "off"));
 
 showTimes(document);
 tick();
@@ -289,4 +279,5 @@ if (document.querySelector("[data-live-page]")) {
   say("live", "live");
   announce();
   schedule();
+  if (!document.hidden) listen();
 }

@@ -1,0 +1,1 @@
+"""What changed: topics, for pages that are open."""

@@ -1,0 +1,85 @@
+"""Tell open pages that something changed: one statement a second for all streams of a process.
+
+It runs only while a stream is open. There is no NOTIFY behind it: that would have all writers of
+the service wait for one lock at their commits, for the sake of those who look.
+
+What if the database is away? Nothing is told; pages ask by themselves now and then, and show the
+outage. When it is back, everything is said to have changed. The process dies: as its streams do.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Collection, Mapping
+
+from staging_api.background import BackgroundThread
+from staging_api.changes import rows
+from staging_api.changes.model import TABLES, Topic
+from staging_api.db.engine import Database
+from staging_api.errors import StagingApiError
+from staging_api.open_stream import OpenStream
+from staging_api.open_streams import OpenStreams
+
+log = logging.getLogger(__name__)
+
+LOOK_SECONDS = 1.0
+_ALLOWED_SECONDS = 15.0
+#: A stream lives so long; then its reader authenticates again.
+STREAM_SECONDS = 300.0
+
+
+class ChangeFeed:
+    """The open streams of this process, and what is told to them."""
+
+    def __init__(self, database: Database, streams: OpenStreams | None = None) -> None:
+        """Start no thread yet: a process may fork first."""
+        self._database = database
+        self.streams = streams or OpenStreams()
+        self._closed = threading.Event()
+        self._thread = BackgroundThread("changes", self._run)
+
+    def open(
+        self, caller: str, topics: Collection[str], still_allowed: Callable[[], bool]
+    ) -> OpenStream:
+        """Return a stream of changes, for a connection to take.
+
+        Args:
+            still_allowed: asked every 15 s whether the caller may still follow it.
+
+        Raises:
+            TooManyRequests: the caller has too many open.
+            Unavailable: the process has.
+        """
+        self._thread.ensure()
+        return self.streams.admit(caller, topics, STREAM_SECONDS, still_allowed)
+
+    def close(self) -> None:
+        """End all streams, and look no more."""
+        self._closed.set()
+        self.streams.close()
+        self._thread.join()
+
+    def _run(self) -> None:
+        seen: Mapping[Topic, object] | None = None
+        allowed_at = time.monotonic() + _ALLOWED_SECONDS
+        while self.streams.wait_for_one():
+            began = time.monotonic()
+            if began >= allowed_at:
+                allowed_at = began + _ALLOWED_SECONDS
+                self.streams.end_those_not_allowed()
+            found = self._look()
+            # Whoever opened a stream has looked since: the first marks are no news.
+            if seen is not None and found != seen:
+                self.streams.tell(each for each in TABLES if found.get(each) != seen.get(each))
+            seen = found
+            # On a slow database less often, so that looking takes a fifth of the time at most.
+            self._closed.wait(max(LOOK_SECONDS, 4 * (time.monotonic() - began)))
+
+    def _look(self) -> Mapping[Topic, object]:
+        """Return the marks by topic; none while the database is away."""
+        try:
+            with self._database.connect() as conn:
+                return {**rows.marks(conn)}
+        except StagingApiError as error:
+            log.debug("pages are not told of changes: %s", error)
+            return {}

@@ -1,0 +1,121 @@
+"""One open stream: what its reader is still to be sent, and the connection that takes it."""
+
+import logging
+import random
+import socket
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+log = logging.getLogger(__name__)
+
+SLOW_SECONDS = 10.0
+_BEAT = b": still here\n\n"
+# Browsers come back after so many milliseconds: not all at once.
+_COME_BACK_MS = (2000, 6000)
+
+
+def first_bytes() -> bytes:
+    """Return what the body of a stream begins with."""
+    return b"retry: %d\n\n" % random.randint(*_COME_BACK_MS)  # noqa: S311 - spreads load
+
+
+@dataclass(eq=False)
+class OpenStream:
+    """One reader.
+
+    Attributes:
+        caller: whose share of streams it counts against.
+        topics: the names that it may be sent.
+        ends_at: the monotonic time when it is closed, so that its reader authenticates again.
+        still_allowed: asked now and then whether the caller may still follow it.
+    """
+
+    caller: str
+    topics: frozenset[str]
+    ends_at: float
+    still_allowed: Callable[[], bool]
+    _sock: socket.socket | None = None
+    _chunked: bool = False
+    _given_back: Callable[[], None] = lambda: None
+    _due: set[str] = field(default_factory=set)
+    _unsent: bytes = b""
+    _late_at: float | None = None
+
+    def connect(
+        self, sock: socket.socket, *, chunked: bool, given_back: Callable[[], None]
+    ) -> None:
+        """Have a connection, on which the head of the response is sent already.
+
+        `given_back` is called, from the thread of streams, when it is to be closed.
+        """
+        self._sock, self._chunked, self._given_back = sock, chunked, given_back
+
+    @property
+    def descriptor(self) -> int:
+        """Of the connection; below 0: there is none."""
+        return self._sock.fileno() if self._sock is not None else -1
+
+    def tell(self, topics: Iterable[str]) -> None:
+        """Send those of the names that it follows; together with later ones, if it is slow.
+
+        Raises:
+            OSError: the reader is gone.
+        """
+        self._due.update(self.topics.intersection(topics))
+        self.flush()
+
+    def beat(self) -> None:
+        """Send a sign of life, unless something waits to be sent.
+
+        Raises:
+            OSError: the reader is gone.
+        """
+        if not self._unsent:
+            self._send(_BEAT)
+
+    def flush(self) -> None:
+        """Send what waits, as far as the connection takes it.
+
+        Raises:
+            OSError: the reader is gone.
+        """
+        if self._unsent:
+            self._send(b"")
+        if self._due and not self._unsent:
+            names = " ".join(sorted(self._due))
+            self._due.clear()
+            self._send(f"event: changed\ndata: {names}\n\n".encode())
+
+    @property
+    def waits(self) -> bool:
+        """Whether a message is sent in part only."""
+        return bool(self._unsent)
+
+    def is_late(self, now: float) -> bool:
+        """Whether the reader has taken nothing of a message for too long."""
+        return self._late_at is not None and now > self._late_at
+
+    def end(self) -> None:
+        """End the body, if that is possible without a wait, and give the connection back."""
+        if self._chunked and not self._unsent and self._sock is not None:
+            try:
+                self._sock.send(b"0\r\n\r\n", socket.MSG_DONTWAIT)
+            except OSError:
+                log.debug("a reader was gone at the end of its stream")
+        self._given_back()
+
+    def _send(self, data: bytes) -> None:
+        if data:
+            self._unsent = b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data
+        if self._sock is None:
+            raise BrokenPipeError("there is no connection")
+        try:
+            sent = self._sock.send(self._unsent, socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            sent = 0
+        self._unsent = self._unsent[sent:]
+        if not self._unsent:
+            self._late_at = None
+        elif sent or self._late_at is None:
+            self._late_at = time.monotonic() + SLOW_SECONDS

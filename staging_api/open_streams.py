@@ -1,0 +1,195 @@
+"""Connections that stay open to say what changed: one thread serves all of a process.
+
+A request that opens a stream is answered like any other, up to the head of its response. Then its
+connection is given to this thread, and its own thread does other work. A stream is sent the names
+of what changed, and a comment now and then. What waits for a reader is a set of names, so a slow
+one costs no memory; one that takes nothing for ten seconds is cut off. The kernel finds readers
+that are gone, by the comments and by its own probes.
+
+What if the thread dies? It is started again, and goes on with all streams. The process? The
+connections end, and browsers open their streams again, at another process or the next one.
+"""
+
+import logging
+import os
+import select
+import threading
+import time
+from collections.abc import Callable, Iterable
+
+from staging_api.background import BackgroundThread
+from staging_api.errors import ShuttingDown, TooManyRequests, Unavailable
+from staging_api.open_stream import OpenStream
+
+log = logging.getLogger(__name__)
+
+#: Of a process; whoever gets none polls.
+MOST_STREAMS = 1000
+#: Of one caller.
+MOST_OF_ONE = 250
+BEAT_SECONDS = 15.0
+_FULL_RETRY_SECONDS = 60.0
+_ENDS = select.EPOLLERR | select.EPOLLHUP | select.EPOLLIN | select.EPOLLRDHUP
+
+
+class OpenStreams:
+    """The streams of this process, of which `most` may be open."""
+
+    def __init__(
+        self,
+        most: int = MOST_STREAMS,
+        most_of_one: int = MOST_OF_ONE,
+        beat_seconds: float = BEAT_SECONDS,
+    ) -> None:
+        """Start no thread yet: a process may fork first."""
+        self._beat_seconds = beat_seconds
+        self.most, self._most_of_one = most, most_of_one
+        self._epoll = select.epoll()
+        self._wake_up = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self._epoll.register(self._wake_up, select.EPOLLIN)
+        self._mutex = threading.Lock()
+        self._some = threading.Event()
+        self._admitted: set[OpenStream] = set()
+        self._arriving: list[OpenStream] = []
+        self._told: set[str] = set()
+        self._connected: dict[int, OpenStream] = {}
+        self._beat_at = float("inf")
+        self._closed = False
+        self._thread = BackgroundThread("event-streams", self._run)
+
+    def __len__(self) -> int:
+        """How many are open."""
+        return len(self._admitted)
+
+    def admit(
+        self, caller: str, topics: Iterable[str], seconds: float, still_allowed: Callable[[], bool]
+    ) -> OpenStream:
+        """Count one more stream; `begin` or `refuse` follows.
+
+        Raises:
+            TooManyRequests: the caller has as many as one may have.
+            Unavailable: the process has, or it ends, or has no thread to give.
+        """
+        stream = OpenStream(caller, frozenset(topics), time.monotonic() + seconds, still_allowed)
+        self._thread.ensure()
+        with self._mutex:
+            if self._closed:
+                raise ShuttingDown("this process is shutting down")
+            if len(self._admitted) >= self.most:
+                raise Unavailable(
+                    f"this process has {self.most} event streams open, and opens no more",
+                    retry_after_seconds=_FULL_RETRY_SECONDS,
+                )
+            if sum(each.caller == caller for each in self._admitted) >= self._most_of_one:
+                raise TooManyRequests(
+                    f"this caller has {self._most_of_one} event streams open, and gets no more",
+                    retry_after_seconds=_FULL_RETRY_SECONDS,
+                )
+            self._admitted.add(stream)
+            self._some.set()
+        return stream
+
+    def begin(self, stream: OpenStream) -> None:
+        """Serve a stream that has its connection."""
+        with self._mutex:
+            self._arriving.append(stream)
+        os.eventfd_write(self._wake_up, 1)
+
+    def refuse(self, stream: OpenStream) -> None:
+        """Count it no longer."""
+        with self._mutex:
+            self._admitted.discard(stream)
+            if not self._admitted and not self._closed:
+                self._some.clear()
+
+    def wait_for_one(self) -> bool:
+        """Wait until a stream is open; return False once all are closed for good."""
+        self._some.wait()
+        return not self._closed
+
+    def tell(self, topics: Iterable[str]) -> None:
+        """Send each stream those of the names that it follows."""
+        with self._mutex:
+            self._told.update(topics)
+        os.eventfd_write(self._wake_up, 1)
+
+    def close(self) -> None:
+        """End all streams, and open none any more."""
+        with self._mutex:
+            self._closed = True
+            self._some.set()
+        os.eventfd_write(self._wake_up, 1)
+        self._thread.join()
+
+    def end_those_not_allowed(self) -> None:
+        """Have the streams end at the next beat whose callers may follow them no longer."""
+        for stream in self._admitted.copy():
+            if not stream.still_allowed():
+                stream.ends_at = 0.0
+
+    def _run(self) -> None:
+        while not self._closed:
+            for descriptor, events in self._epoll.poll(self._pause()):
+                if descriptor == self._wake_up:
+                    os.eventfd_read(self._wake_up)
+                elif (stream := self._connected.get(descriptor)) is not None:
+                    # Readers of a stream have nothing to say: what comes is their end.
+                    self._do(stream, self._end if events & _ENDS else OpenStream.flush)
+            self._take_news()
+            self._look_after(time.monotonic())
+        self._take_news()
+        for stream in list(self._connected.values()):
+            self._end(stream)
+
+    def _pause(self) -> float | None:
+        """Return how long nothing has to be done, in seconds; None: until there is news."""
+        if not self._connected:
+            return None
+        if any(each.waits for each in self._connected.values()):
+            return 1.0
+        return max(0.0, self._beat_at - time.monotonic())
+
+    def _take_news(self) -> None:
+        with self._mutex:
+            arriving, self._arriving = self._arriving, []
+            told, self._told = self._told, set()
+        for stream in arriving:
+            self._do(stream, self._register)
+        if told:
+            for stream in list(self._connected.values()):
+                self._do(stream, lambda each: each.tell(told))
+
+    def _register(self, stream: OpenStream) -> None:
+        if not self._connected:
+            self._beat_at = time.monotonic() + self._beat_seconds
+        self._epoll.register(stream.descriptor, select.EPOLLIN | select.EPOLLRDHUP)
+        self._connected[stream.descriptor] = stream
+
+    def _look_after(self, now: float) -> None:
+        """Cut off late readers; in turn with the beat, end streams whose time is over."""
+        for stream in [each for each in self._connected.values() if each.is_late(now)]:
+            log.info("a reader of events takes nothing, and is cut off")
+            self._end(stream)
+        if now < self._beat_at:
+            return
+        self._beat_at = now + self._beat_seconds
+        for stream in list(self._connected.values()):
+            self._do(stream, self._end if now >= stream.ends_at else OpenStream.beat)
+
+    def _do(self, stream: OpenStream, act: Callable[[OpenStream], None]) -> None:
+        """Do something with one stream; whatever goes wrong ends this one alone."""
+        waited = stream.waits
+        try:
+            act(stream)
+            if stream.waits != waited and stream.descriptor in self._connected:
+                writes = select.EPOLLOUT if stream.waits else 0
+                events = select.EPOLLIN | select.EPOLLRDHUP | writes
+                self._epoll.modify(stream.descriptor, events)
+        except (OSError, ValueError):
+            self._end(stream)
+
+    def _end(self, stream: OpenStream) -> None:
+        if self._connected.pop(stream.descriptor, None) is not None:
+            self._epoll.unregister(stream.descriptor)
+        self.refuse(stream)
+        stream.end()

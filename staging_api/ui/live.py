@@ -1,0 +1,89 @@
+"""``/ui/live``: one event stream a tab, which says that a topic of its page has changed.
+
+An event names topics and nothing else; the page then asks for itself, with its ETag. So a stream
+shows nothing that its page may not show, and losing an event loses nothing: whoever opens a stream
+looks once. The browser's session is checked now and then, and no stream outlives it for long.
+"""
+
+from collections.abc import Callable, Mapping
+
+import falcon
+
+from staging_api.changes.model import TOPICS
+from staging_api.errors import Forbidden, Invalid, Unavailable
+from staging_api.http.addresses import share_of
+from staging_api.http.auth import client_of
+from staging_api.identity.authenticators import ANONYMOUS
+from staging_api.open_stream import first_bytes
+from staging_api.ui.dependencies import UiDependencies
+from staging_api.ui.screen import roles_of
+
+#: The call of the API that shows a topic: who may call it may know that it changed.
+CALLS: Mapping[str, str] = {
+    "work": "GET /stagings",
+    "locks": "GET /locks",
+    "alive": "GET /processes",
+    "processes": "GET /processes",
+    "apt": "GET /distributions",
+    "documents": "GET /document-buffer",
+    "store": "GET /store",
+}
+
+
+class Live:
+    """Opens streams of changes."""
+
+    def __init__(self, deps: UiDependencies) -> None:
+        """Tell what `deps.changes` finds."""
+        self._deps = deps
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """Open a stream; its connection leaves this request's thread.
+
+        Raises:
+            Invalid: a topic is not known.
+            Forbidden: the caller may not see one of them.
+            TooManyRequests: this caller has too many streams open.
+            Unavailable: the process has; or the server that runs this cannot keep streams open.
+        """
+        topics = frozenset(req.get_param("topics", default="").split())
+        _check(topics, req)
+        stream = self._deps.changes.open(_counted_as(req), topics, self._still_allowed(req))
+        if not client_of(req).leave_to(stream):
+            self._deps.changes.streams.refuse(stream)
+            raise Unavailable("the server that runs this service keeps no event streams open")
+        resp.content_type = "text/event-stream"
+        # nginx would collect events before it passes them on.
+        resp.set_header("X-Accel-Buffering", "no")
+        resp.stream = [first_bytes()]
+
+    def _still_allowed(self, req: falcon.Request) -> Callable[[], bool]:
+        """Return what checks a session; other credentials are checked when a stream is reopened."""
+        sessions, roles = self._deps.sessions, req.context.roles
+        if sessions is None or sessions.principal(req.env) is None:
+            return lambda: True
+        kept = {"HTTP_COOKIE": req.env.get("HTTP_COOKIE", "")}
+
+        def check() -> bool:
+            known = sessions.principal(kept)
+            return known is not None and roles <= known.roles | self._deps.api.anonymous.roles
+
+        return check
+
+
+def _check(topics: frozenset[str], req: falcon.Request) -> None:
+    if not topics or not topics <= TOPICS:
+        known = ", ".join(sorted(TOPICS))
+        raise Invalid.field("topics", f"must be some of {known}, with spaces between")
+    for topic in sorted(topics):
+        roles = roles_of(CALLS[topic])
+        if roles and not roles & req.context.roles:
+            raise Forbidden(f"{req.context.caller} needs the role {' or '.join(sorted(roles))}")
+
+
+def _counted_as(req: falcon.Request) -> str:
+    caller: str = req.context.caller
+    if caller != ANONYMOUS:
+        return caller
+    # Callers without a name are many: each address has a share of its own.
+    return f"{caller} at {share_of(req.context.client_address)}"

@@ -1,0 +1,193 @@
+"""Streams over pairs of sockets: limits, slow and lost readers, ends."""
+
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+import pytest
+
+from staging_api.errors import ShuttingDown, TooManyRequests, Unavailable
+from staging_api.open_stream import OpenStream
+from staging_api.open_streams import OpenStreams
+from tests.service import eventually
+
+OPENED: list[socket.socket] = []
+
+
+@pytest.fixture(autouse=True)
+def _connections_are_closed() -> Iterator[None]:
+    yield
+    while OPENED:
+        OPENED.pop().close()
+
+
+class Reader:
+    """Our end of a connection, and the stream at the other."""
+
+    def __init__(
+        self, streams: OpenStreams, *topics: str, chunked: bool = False, seconds: float = 60
+    ) -> None:
+        self.allowed = True
+        self.given_back = False
+        self.sock, self.theirs = socket.socketpair()
+        OPENED.extend((self.sock, self.theirs))
+        self.theirs.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+        self.sock.settimeout(20)
+        self.stream = streams.admit("alice", topics, seconds, lambda: self.allowed)
+        self.stream.connect(self.theirs, chunked=chunked, given_back=self._give_back)
+        streams.begin(self.stream)
+
+    def _give_back(self) -> None:
+        self.given_back = True
+        self.theirs.close()
+
+    def read_until(self, end: bytes) -> bytes:
+        """Read until these bytes."""
+        got = b""
+        while not got.endswith(end):
+            part = self.sock.recv(1)
+            assert part, f"ended after {got!r}"
+            got += part
+        return got
+
+    def rest(self) -> bytes:
+        """Read until the end."""
+        got = b""
+        while part := self.sock.recv(4096):
+            got += part
+        return got
+
+
+@contextmanager
+def open_streams(**given: float) -> Iterator[OpenStreams]:
+    made = OpenStreams(**given)  # type: ignore[arg-type]
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+def test_a_reader_is_told_only_the_topics_that_it_follows() -> None:
+    with open_streams() as streams:
+        one, other = Reader(streams, "locks", "work"), Reader(streams, "apt")
+        streams.tell(["work", "locks", "store"])
+        streams.tell(["apt"])
+        assert one.read_until(b"\n\n") == b"event: changed\ndata: locks work\n\n"
+        assert other.read_until(b"\n\n") == b"event: changed\ndata: apt\n\n"
+
+
+def test_messages_and_the_end_are_chunks_where_the_answer_has_chunks() -> None:
+    with open_streams() as streams:
+        reader = Reader(streams, "work", chunked=True)
+        streams.tell(["work"])
+        message = b"event: changed\ndata: work\n\n"
+        assert reader.read_until(b"\n\n\r\n") == b"%x\r\n%b\r\n" % (len(message), message)
+        streams.close()
+        assert reader.rest() == b"0\r\n\r\n"
+        assert reader.given_back
+
+
+def test_a_comment_is_sent_while_nothing_changes() -> None:
+    with open_streams(beat_seconds=0.05) as streams:
+        reader = Reader(streams, "work")
+        assert reader.read_until(b"\n\n") == b": still here\n\n"
+        assert len(streams) == 1
+
+
+def test_a_reader_that_hangs_up_is_forgotten_and_the_other_is_served() -> None:
+    with open_streams() as streams:
+        gone, other = Reader(streams, "work"), Reader(streams, "work")
+        gone.sock.close()
+        eventually(lambda: len(streams) == 1, "it was not noticed")
+        assert gone.given_back
+        assert not other.given_back
+        streams.tell(["work"])
+        assert other.read_until(b"\n\n")
+
+
+def test_a_reader_that_takes_nothing_is_cut_off_and_costs_one_message(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("staging_api.open_stream.SLOW_SECONDS", 0.1)
+    with open_streams() as streams:
+        slow, other = Reader(streams, "work"), Reader(streams, "work")
+        other.sock.settimeout(0.01)
+
+        def tell_on() -> bool:
+            streams.tell(["work"])
+            with suppress(TimeoutError):
+                other.sock.recv(1 << 16)
+            return slow.given_back
+
+        eventually(tell_on, "it was not cut off")
+        assert len(streams) == 1
+        assert not other.given_back
+
+
+def test_what_a_slow_reader_missed_is_told_in_one_message() -> None:
+    near, far = socket.socketpair()
+    with near, far:
+        near.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+        stream = OpenStream("alice", frozenset({"work", "apt"}), 0.0, lambda: True)
+        stream.connect(near, chunked=False, given_back=lambda: None)
+        while not stream.waits:
+            stream.tell(["work"])
+        for _ in range(1000):
+            stream.tell(["apt"])
+            stream.tell(["work"])
+        far.settimeout(5)
+        got = far.recv(1 << 20)
+        stream.flush()
+        got += far.recv(1 << 20)
+        assert got.endswith(b"event: changed\ndata: work\n\nevent: changed\ndata: apt work\n\n")
+        assert got.count(b"apt") == 1
+
+
+def test_a_stream_ends_when_its_time_is_over_or_its_caller_may_follow_it_no_longer() -> None:
+    with open_streams(beat_seconds=0.05) as streams:
+        short, refused, other = (
+            Reader(streams, "work", seconds=0),
+            Reader(streams, "work"),
+            Reader(streams, "work"),
+        )
+        refused.allowed = False
+        streams.end_those_not_allowed()
+        short.rest()
+        refused.rest()
+        assert len(streams) == 1
+        assert not other.given_back
+
+
+def test_there_are_so_many_of_a_process_and_of_a_caller() -> None:
+    def always() -> bool:
+        return True
+
+    with open_streams(most=3, most_of_one=2) as streams:
+        first = streams.admit("alice", ["work"], 60, always)
+        streams.admit("alice", ["work"], 60, always)
+        with pytest.raises(TooManyRequests):
+            streams.admit("alice", ["work"], 60, always)
+        streams.admit("bob", ["work"], 60, always)
+        with pytest.raises(Unavailable):
+            streams.admit("carol", ["work"], 60, always)
+        streams.refuse(first)
+        streams.admit("carol", ["work"], 60, always)
+
+
+def test_none_is_opened_once_the_process_ends() -> None:
+    streams = OpenStreams()
+    reader = Reader(streams, "work")
+    streams.close()
+    assert reader.rest() == b""
+    assert not streams.wait_for_one()
+    with pytest.raises(ShuttingDown):
+        streams.admit("alice", ["work"], 60, lambda: True)
+
+
+def test_waiting_for_one_ends_with_the_first() -> None:
+    with open_streams() as streams:
+        began = time.monotonic()
+        Reader(streams, "work")
+        assert streams.wait_for_one()
+        assert time.monotonic() >= began
