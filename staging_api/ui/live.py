@@ -30,7 +30,7 @@ CALLS: Mapping[str, str] = {
 }
 
 
-class Live:
+class LiveStream:
     """Opens streams of changes."""
 
     def __init__(self, deps: UiDependencies) -> None:

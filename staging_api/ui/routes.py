@@ -12,7 +12,7 @@ from staging_api.ui.audit_csv import AuditCsv
 from staging_api.ui.dependencies import UiDependencies
 from staging_api.ui.error_pages import ErrorPages
 from staging_api.ui.freshness import Fragments
-from staging_api.ui.live import Live
+from staging_api.ui.live import LiveStream
 from staging_api.ui.page import HtmlPage
 from staging_api.ui.screen import Screen, roles_of
 from staging_api.ui.screens import (
@@ -184,7 +184,7 @@ def pages_of(deps: UiDependencies) -> list[Route]:
     badge = {"GET": readers, "HEAD": readers}
     rows.append(Route("/ui/badge", badge, lambda _: Badge(deps), errors=errors))
     live = {"GET": readers}
-    rows.append(Route("/ui/live", live, lambda _: Live(deps), errors=errors))
+    rows.append(Route("/ui/live", live, lambda _: LiveStream(deps), errors=errors))
     answers = {"GET": roles_of("GET /events")}
     rows.append(Route("/ui/audit/csv", answers, lambda _: AuditCsv(deps), errors=errors))
     return rows
