@@ -127,7 +127,7 @@ class Choice:
         if path.endswith(".sql"):
             return sorted(set(_MADE.findall((ROOT / path).read_text())))
         package, _, name = module(path).rpartition(".")
-        return [rf"{package}.{name}", rf"from {package} import [^\n]*{name}"]
+        return [rf"{package}.{name}", rf"from {package} import (?:\([^)]*|[^\n]*){name}"]
 
     def _naming(self, names: list[str]) -> set[str]:
         pattern = re.compile("|".join(rf"\b{name}\b" for name in names) or r"\Z.")

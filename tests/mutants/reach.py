@@ -11,6 +11,10 @@ from tests.mutants.model import PACKAGE, ROOT, Mutant
 #: Lines of a file, from 1.
 Lines = tuple[str, range]
 
+_TRIGGER = re.compile(
+    r"CREATE (?:OR REPLACE )?(?:CONSTRAINT )?TRIGGER \w+ \w+[^;]*? ON (\w+)[^;]*?"
+    r"EXECUTE FUNCTION (\w+)"
+)
 _MADE = re.compile(r"CREATE (?:OR REPLACE )?(?:FUNCTION|PROCEDURE|VIEW) (\w+)")
 _FUNCTION = (ast.FunctionDef, ast.AsyncFunctionDef)
 
@@ -21,7 +25,8 @@ def reached(mutant: Mutant) -> list[Lines]:
     A statement in a function is its own lines. What runs at import (a default, a decorator, the
     body of a class, a constant) was run by every test and says nothing: then they are those of the
     function or class, and for a constant those that name it, anywhere. A function of the database
-    is where Python names it, or another function of the database that does.
+    is where Python names it, another function of the database, or the table of
+    its trigger.
     """
     if mutant.path.endswith(".sql"):
         return [each for name in _names_of_sql(mutant.path) for each in _naming(name)]
@@ -121,6 +126,10 @@ def _names_of_sql(path: str) -> set[str]:
     texts = [file.read_text() for file in sorted((ROOT / path).parent.glob("*.sql"))]
     made = {name: part for text in texts for name, part in _made(text)}
     names = set(_MADE.findall((ROOT / path).read_text()))
+    # What a trigger calls runs wherever its table is written.
+    names |= {
+        table for text in texts for table, called in _TRIGGER.findall(text) if called in names
+    }
     while True:
         using = {
             name

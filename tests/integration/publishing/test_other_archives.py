@@ -1,0 +1,102 @@
+"""Questions about one suite or archive are answered without what is of the others beside it."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from staging_api.db.engine import Database
+from staging_api.debian.forms import Form
+from staging_api.publishing import rows
+from staging_api.publishing.rows import packages, serving
+from tests.packages import control_text, deb, dsc, source_file
+from tests.publisher import Shop, shop
+
+
+@pytest.fixture
+def here(database: Database, database_url: str, tmp_path: Path) -> Iterator[Shop]:
+    with shop(database, database_url, tmp_path) as made:
+        made.set_up({"stable": {}, "testing": {}})
+        yield made
+
+
+@pytest.fixture
+def there(here: Shop) -> Shop:
+    """Another archive, with suites of the same names."""
+    made = replace(here, name="other")
+    made.set_up({"stable": {}, "testing": {}})
+    return made
+
+
+def binary(name: str) -> bytes:
+    return deb(control_text(name, "1.0-1"), Form.GZ)
+
+
+def send(to: Shop, name: str, suite: str = "stable") -> None:
+    """A source package and a binary one of this name."""
+    files = {f"{name}_1.0.orig.tar.xz": name.encode(), f"{name}_1.0-1.debian.tar.xz": b"d"}
+    listed = [source_file(*each) for each in files.items()]
+    to.send({f"{name}_1.0-1.dsc": dsc(listed, name).encode(), **files}, suite=suite)
+    to.upload(binary(name), suite=suite)
+
+
+def pool(of: Shop, after: str = "", limit: int = 100) -> list[str]:
+    with of.database.connect() as conn:
+        found = serving.pool_list(conn, of.name, after=after, limit=limit)
+    return [file.path.rpartition("/")[2] for file in found]
+
+
+def test_the_pool_lists_what_is_published_of_its_archive_alone(here: Shop, there: Shop) -> None:
+    send(here, "hello")
+    send(there, "other")
+    here.run()
+    there.run()
+    send(here, "waits")
+    published = [
+        "hello_1.0-1.debian.tar.xz",
+        "hello_1.0-1.dsc",
+        "hello_1.0-1_amd64.deb",
+        "hello_1.0.orig.tar.xz",
+    ]
+    assert pool(here) == published
+    assert pool(there) == [name.replace("hello", "other") for name in published]
+    assert pool(here, limit=3) == published[:3]
+    assert pool(here, after=f"pool/main/h/hello/{published[1]}") == published[2:]
+
+
+def test_a_file_of_the_pool_is_served_once_it_is_published_and_by_its_archive(
+    here: Shop, there: Shop
+) -> None:
+    send(here, "hello")
+    send(there, "other")
+    here.run()
+    for shop_, name, found in (
+        (here, "hello", True),
+        (there, "hello", False),
+        (there, "other", False),
+    ):
+        for ending in ("_1.0-1.dsc", "_1.0.orig.tar.xz", "_1.0-1_amd64.deb"):
+            path = f"pool/main/{name[0]}/{name}/{name}{ending}"
+            with here.database.connect() as conn:
+                assert bool(serving.pool_file_at(conn, shop_.name, path)) == found, path
+
+
+def test_packages_that_an_index_does_not_show_as_they_are_are_of_the_suites_that_are_meant(
+    here: Shop, there: Shop
+) -> None:
+    for to in (here, there):
+        for suite in ("stable", "testing"):
+            for name in ("leaves", "stays"):
+                to.upload(binary(f"{name}-{suite}"), suite=suite)
+        to.run()
+        with to.database.begin() as conn:
+            found = rows.list_package_publications(conn, to.archive.id, limit=10)
+            for each in found:
+                if each.package.startswith("leaves"):
+                    rows.delete_package_publication(conn, to.archive.id, each.id, "ada", "gone")
+    with here.database.connect() as conn:
+        for each_suite in (*here.archive.suites, *there.archive.suites):
+            [changed] = packages.unlisted(conn, [each_suite.id])
+            assert changed.suite_id == each_suite.id
+            assert f"leaves-{each_suite.name}" in changed.path
