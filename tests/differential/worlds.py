@@ -7,6 +7,7 @@ from itertools import cycle
 from pathlib import Path
 from urllib.parse import quote
 
+from tests import version_before
 from tests.buckets import new_bucket, s3_server
 from tests.builds import Objects, with_manifest
 from tests.databases import Migrated
@@ -25,12 +26,14 @@ class Shape:
         folder: builds are read from a folder; else from an HTTP server.
         pods: API pods, which are asked in turn.
         embedded: `serve` runs all of it, with a PostgreSQL of its own.
+        before: its code is that of the version before the newest migration, on the schema of now.
     """
 
     bucket: bool = False
     folder: bool = False
     pods: int = 1
     embedded: bool = False
+    before: bool = False
 
 
 #: The first is what the others are compared with.
@@ -41,6 +44,7 @@ SHAPES: Mapping[str, Shape] = {
     "three pods": Shape(pods=3),
     "embedded PostgreSQL": Shape(embedded=True),
     "bucket store, file source, three pods": Shape(bucket=True, folder=True, pods=3),
+    "the version before": Shape(before=True),
 }
 #: One service that differs from the first in nearly all.
 FEWEST = (next(iter(SHAPES)), "bucket store, file source, three pods")
@@ -91,12 +95,16 @@ def world(shape: Shape, folder: Path, migrated: Migrated, **settings: str) -> It
         made = stack.enter_context(
             service(folder, database, f"{source}/", upload_wait_seconds="0", **settings)
         )
+        if shape.before:
+            made.code = version_before.unpacked(folder / "before")
         if shape.embedded:
             pods = [made.start("serve", f"127.0.0.1:{free_port()}")]
             wait_until_ready(pods[0])
         else:
             made.worker()
             pods = made.api(shape.pods)
+        for pod in pods:
+            pod.client.of_this_version = not shape.before
         yield World(pods, source, put)
 
 
