@@ -10,7 +10,7 @@ FROM ${BASE} AS build
 WORKDIR /src
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
 RUN python -m venv /opt/staging-api
-COPY constraints.txt setup.cfg pyproject.toml README.md LICENSE ./
+COPY constraints.txt setup.cfg setup.py pyproject.toml README.md LICENSE ./
 COPY staging_api staging_api
 COPY migrations migrations
 RUN /opt/staging-api/bin/pip install --constraint constraints.txt '.[server,deflate64,keystone,otel]'

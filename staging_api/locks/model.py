@@ -176,11 +176,13 @@ class LockFilter:
         scope: only of this scope.
         kind: only of this kind.
         except_kind: none of this kind.
+        outcome: only those that ended so.
     """
 
     scope: str | None = None
     kind: str | None = None
     except_kind: str | None = None
+    outcome: str | None = None
 
 
 @dataclass(frozen=True)

@@ -107,6 +107,8 @@ def _matching(query: Select[Any], only: LockFilter) -> Select[Any]:
         query = query.where(api_locks.c.kind == only.kind)
     if only.except_kind is not None:
         query = query.where(api_locks.c.kind != only.except_kind)
+    if only.outcome is not None:
+        query = query.where(api_locks.c.outcome == only.outcome)
     return query
 
 

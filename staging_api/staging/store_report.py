@@ -60,6 +60,19 @@ def store_report(upkeep: Upkeep) -> StoreReport:
         )
 
 
+def used_share(upkeep: Upkeep) -> float:
+    """Return how full the store is, of 1: of its quota, or of what it has and its disk has free.
+
+    Raises:
+        Unavailable: the database cannot be reached.
+    """
+    with upkeep.database.connect() as conn:
+        space = repository.space(conn)
+    used = space.used + space.reserved
+    whole = upkeep.terms.quota_bytes or used + (_free_bytes(upkeep) or 0)
+    return used / whole if whole else 0.0
+
+
 def count_usage(upkeep: Upkeep) -> None:
     """Count what the store is used for, unless another process did lately."""
     with upkeep.database.begin() as conn:

@@ -44,7 +44,7 @@ SCREENS: tuple[Screen, ...] = (
         "GET /stagings",
         label="Now",
         key="n",
-        topics=frozenset({"work", "locks", "alive"}),
+        topics=frozenset({"work", "locks", "alive", "store"}),
     ),
     Screen(
         "/ui/builds",

@@ -138,7 +138,14 @@ def test_help_lists_every_verb(nowhere: Machine) -> None:
 @pytest.mark.timeout(900)
 def test_a_fresh_environment_gets_what_the_client_needs_and_no_more(tmp_path: Path) -> None:
     code, home = tmp_path / "code", tmp_path / "venv"
-    for name in ("setup.cfg", "pyproject.toml", "README.md", "LICENSE", "constraints.txt"):
+    for name in (
+        "setup.cfg",
+        "setup.py",
+        "pyproject.toml",
+        "README.md",
+        "LICENSE",
+        "constraints.txt",
+    ):
         (code / name).parent.mkdir(exist_ok=True)
         shutil.copy(ROOT / name, code)
     for folder in ("staging_api", "migrations"):

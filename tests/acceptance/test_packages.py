@@ -5,6 +5,7 @@
 
 import os
 import re
+import runpy
 import subprocess
 import sys
 import tarfile
@@ -95,6 +96,22 @@ def test_the_metadata_say_what_a_user_has_to_know(wheel: Path) -> None:
         assert f"Programming Language :: Python :: 3.{minor}" in classifiers
     for address in shown.get_all("Project-URL") or []:
         assert "example" not in address
+
+
+def test_no_link_of_the_description_leads_beside_the_index(wheel: Path) -> None:
+    text = str(metadata(wheel).get_payload())
+    assert "stages a build's artifacts exactly once" in text
+    for address in re.findall(r"\]\(([^)\s]+)\)", text):
+        assert address.startswith(("https://", "http://"))
+
+
+def test_links_of_the_readme_lead_to_the_address_of_its_files_if_there_is_one() -> None:
+    readme = runpy.run_path(str(ROOT / "setup.py"))["readme"]
+    text = "[a](docs/a.md) ![b](docs/b.png) [c](https://c.example/) [d](#d)"
+    kept = "[c](https://c.example/) [d](#d)"
+    assert readme(text, "") == f"a  {kept}"
+    below = "https://h.example/blob/v1"
+    assert readme(text, f"{below}/") == f"[a]({below}/docs/a.md) ![b]({below}/docs/b.png) {kept}"
 
 
 def test_the_wheel_has_every_file_of_the_packages_and_no_other(wheel: Path) -> None:

@@ -11,20 +11,23 @@ from staging_api.ui.copies import Copies, api_path, sql_text
 from staging_api.ui.dependencies import UiDependencies
 from staging_api.ui.formats import last_segment
 from staging_api.ui.screen import ActionDone, Form, ScreenAction, ScreenContent, View
+from staging_api.vocabulary.locks import OUTCOMES
 
 _PAGE = 50
 _WAITERS_SHOWN = 50
 _HELD_SQL = """SELECT kind, scope, caller, holder, acquired_at, expires_at
 FROM api_locks WHERE outcome IS NULL ORDER BY acquired_at;"""
 _HISTORY_SQL = """SELECT kind, scope, caller, holder, acquired_at, ended_at, outcome, reason
-FROM api_locks ORDER BY acquired_at DESC LIMIT 50;"""
+FROM api_locks{where} ORDER BY acquired_at DESC LIMIT 50;"""
 
 
 def show_all(deps: UiDependencies, view: View) -> ScreenContent:
     """List the locks that are held; with `state=all` every grant, the newest first."""
     history = view.query.get("state") == "all"
     scope, keys = view.query.get("scope") or None, view.query.get("keys") == "yes"
-    only = LockFilter(scope=scope, except_kind=None if keys or scope else IDEMPOTENCY.name)
+    outcome = _outcome(view) if history else None
+    hidden = None if keys or scope else IDEMPOTENCY.name
+    only = LockFilter(scope=scope, except_kind=hidden, outcome=outcome)
     service, after = deps.api.lock_service, view.query.get("after") or None
     if history:
         page = service.newest(limit=_PAGE, before=after, only=only)
@@ -38,6 +41,8 @@ def show_all(deps: UiDependencies, view: View) -> ScreenContent:
             "page": page,
             "history": history,
             "scope": scope or "",
+            "outcome": outcome or "",
+            "outcomes": OUTCOMES,
             "keys": keys,
             "count": count,
             "lease_seconds": deps.api.locks.lease_seconds,
@@ -47,9 +52,26 @@ def show_all(deps: UiDependencies, view: View) -> ScreenContent:
             cli="staging-api locks --all" if history else "staging-api locks",
             python=f"for lock in client.locks({'all' if history else 'held'!r}):"
             " print(lock.kind, lock.scope, lock.holder)",
-            sql=_HISTORY_SQL if history else _HELD_SQL,
+            sql=_history_sql(outcome) if history else _HELD_SQL,
         ),
     )
+
+
+def _outcome(view: View) -> str | None:
+    """Return how grants of the history ended; None: in any way, or not yet.
+
+    Raises:
+        Invalid: none ends so.
+    """
+    outcome = view.query.get("outcome") or None
+    if outcome is not None and outcome not in OUTCOMES:
+        raise Invalid.field("outcome", f"must be one of {', '.join(OUTCOMES)}")
+    return outcome
+
+
+def _history_sql(outcome: str | None) -> str:
+    # One of the words of the vocabulary: nothing to quote.
+    return _HISTORY_SQL.format(where=f" WHERE outcome = '{outcome}'" if outcome else "")
 
 
 def show_one(deps: UiDependencies, view: View) -> ScreenContent:

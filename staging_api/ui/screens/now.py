@@ -4,11 +4,13 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from math import ceil
 
 from staging_api.locks.model import IDEMPOTENCY, Grant, LockFilter
 from staging_api.staging.counts import CountsPage
 from staging_api.staging.lists import StagingFilter
 from staging_api.staging.model import Staging
+from staging_api.staging.store_report import used_share
 from staging_api.ui.charts import Chart, chart_of
 from staging_api.ui.copies import Copies, api_path
 from staging_api.ui.dependencies import UiDependencies
@@ -24,6 +26,8 @@ _MINUTES = 60
 _RECENT = timedelta(hours=1)
 #: A lock that is held for so many leases is worth a look.
 _MANY_LEASES = 10
+#: Of 1: a store that is fuller needs somebody.
+FULL = 0.9
 
 
 @dataclass(frozen=True)
@@ -47,7 +51,7 @@ def show(deps: UiDependencies, view: View) -> ScreenContent:
     failures = _grouped(each for each in newest if _failed_recently(each, view.now))
     long_held = [lock for lock in locks if _is_long(lock, view.now, deps.api.locks.lease_seconds)]
     counts = deps.api.counts.page("minute", limit=_MINUTES)
-    trouble = _trouble(deps, counts)
+    trouble = [*_trouble(deps, counts), *_fullness(deps)]
     mood, sentence = _summary(running.items, failures, long_held, trouble, view.now)
     return ScreenContent(
         "now.html",
@@ -57,7 +61,7 @@ def show(deps: UiDependencies, view: View) -> ScreenContent:
             "running": running,
             "newest": newest[:_NEWEST_SHOWN],
             "trouble": trouble,
-            "charts": _charts(counts),
+            "charts": [*_charts(counts), *_times(newest, view.now)],
             "failures": failures,
             "long_held": long_held,
             "locks": locks,
@@ -85,6 +89,34 @@ def _trouble(deps: UiDependencies, counts: CountsPage) -> list[str]:
     if lost:
         found.append(f"{_count(len(lost), 'process')} not seen: {', '.join(lost[:3])}")
     return found
+
+
+def _fullness(deps: UiDependencies) -> list[str]:
+    share = used_share(deps.api.stagings.upkeep)
+    return [f"The store is {share:.0%} full"] if share > FULL else []
+
+
+def _times(newest: Sequence[Staging], now: datetime) -> list[Chart]:
+    """Return how long the stagings took that ended lately, of those that are looked at."""
+    ended = [
+        (each.finished_at, (each.finished_at - each.created_at).total_seconds())
+        for each in newest
+        if each.state == "staged" and each.finished_at and now - each.finished_at < _RECENT
+    ]
+    took = [seconds for _, seconds in sorted(ended)]
+    if not took:
+        return []
+    in_order = sorted(took)
+    half, most = (in_order[ceil(part * len(took)) - 1] for part in (0.5, 0.99))
+    return [
+        chart_of(
+            duration(half),
+            f"median of the last {_count(len(took), 'staging')}; {duration(most)} at the 99th"
+            " percentile",
+            "how long each took, the newest at the right",
+            [("staged", took)],
+        )
+    ]
 
 
 def _charts(counts: CountsPage) -> list[Chart]:

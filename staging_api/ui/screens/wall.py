@@ -3,15 +3,15 @@
 from dataclasses import dataclass
 
 from staging_api.locks.model import IDEMPOTENCY, LockFilter
-from staging_api.staging.store_report import store_report
+from staging_api.staging.store_report import store_report, used_share
 from staging_api.ui.copies import Copies, api_path
 from staging_api.ui.dependencies import UiDependencies
 from staging_api.ui.formats import duration, size
 from staging_api.ui.screen import ScreenContent, View
+from staging_api.ui.screens.now import FULL
 
 _MINUTES = 60
 _LOCKS = 100
-_FULL = 0.9
 _LONG_LEASES = 10
 
 
@@ -71,10 +71,9 @@ def _locks(deps: UiDependencies, view: View) -> Tile:
 
 def _space(deps: UiDependencies) -> Tile:
     report = store_report(deps.api.stagings.upkeep)
+    share = used_share(deps.api.stagings.upkeep)
     used = report.space.used + report.space.reserved
-    whole = report.quota_bytes or (used + (report.free_bytes or 0))
-    share = used / whole if whole else 0.0
-    return Tile(f"{share:.0%}", f"of the store: {size(used)}", "warn" if share > _FULL else "")
+    return Tile(f"{share:.0%}", f"of the store: {size(used)}", "warn" if share > FULL else "")
 
 
 def _processes(deps: UiDependencies) -> Tile:

@@ -194,6 +194,37 @@ def test_history_of_locks_turns_its_pages_from_the_newest(
     assert re.findall(r"gs://b/R(\d+)", site.get(after).text) == [str(n) for n in range(9, -1, -1)]
 
 
+def test_history_of_locks_shows_those_that_ended_in_one_way(
+    site: Site, services: Services, database: Database
+):
+    with hold(services.locks, ARCHIVE, "gs://b/released", ORIGIN):
+        pass
+    with database.connect() as conn:
+        lock = lock_request("gs://b/broken")
+        store.acquire(conn, lock)
+        store.break_lock(conn, lock.id, "operator", "it hangs")
+    page = site.get("/ui/locks?state=all&outcome=broken")
+    assert "gs://b/broken" in page.text
+    assert "gs://b/released" not in page.text
+    assert page.all("option", selected="")[0].text == "broken"
+    assert "No grant" in site.get("/ui/locks?state=all&outcome=expired").text
+    assert site.get("/ui/locks?state=all&outcome=lost").status == 400
+
+
+def test_now_says_how_long_stagings_took_and_that_the_store_is_full(
+    site: Site, builds: Builds, monkeypatch: pytest.MonkeyPatch
+):
+    assert "99th percentile" not in site.get("/").text
+    builds.staged("R1")
+    shown = site.get("/")
+    assert "median of the last 1 staging" in shown.text
+    assert "The store is" not in shown.text
+    monkeypatch.setattr("staging_api.ui.screens.now.used_share", lambda _: 0.93)
+    full = site.get("/")
+    assert "The store is 93% full" in full.text
+    assert "/ui/store" in full.links()
+
+
 def test_an_artifact_is_pinned_unpinned_and_evicted(site: Site, builds: Builds, database: Database):
     staging = builds.staged("R1")
     here = build_url(staging.archive_url)
