@@ -4,6 +4,8 @@ VENV := .venv
 # Of tests at once: much of their time is spent waiting for processes to start.
 TESTERS ?= 4
 BIN := $(VENV)/bin
+# What one process of the tests has compiled the others read.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help demo run cluster test test-system prove mutants mutants-record lint types contracts check constraints openapi docs release functions clean
 
@@ -20,11 +22,13 @@ cluster: $(VENV)/.test  ## three pods, two workers, a PostgreSQL pair, pgbouncer
 	$(BIN)/python -m tests.cluster
 
 test: $(VENV)/.test  ## the tests that need only PyPI
-	$(BIN)/python -m pytest --numprocesses $(TESTERS) --dist loadscope -m "not system and not prove"
+	$(BIN)/python -m pytest --numprocesses $(TESTERS) --dist loadscope --no-loadscope-reorder \
+	  -m "not system and not prove"
 
 test-system: $(VENV)/.browser  ## the tests that need Debian packages; installs them, as root
 	sh tests/install_system_packages.sh
-	$(BIN)/python -m pytest --numprocesses $(TESTERS) --dist loadfile -m "system and not prove"
+	$(BIN)/python -m pytest --numprocesses $(TESTERS) --dist loadfile --no-loadscope-reorder \
+	  -m "system and not prove"
 
 prove: $(VENV)/.test  ## the long proofs
 	$(BIN)/python -m pytest -m prove

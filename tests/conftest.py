@@ -17,6 +17,8 @@ from staging_api.db.tables import metadata
 from staging_api.errors import ConnectionLost
 from tests.databases import Migrated, new_database
 
+pytest_plugins = ["tests.suites"]
+
 # Begun in the background of a shell, this process ignores Ctrl-C, and so would all that it starts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 import venv
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,12 @@ from tests.packages import control_text, deb
 from tests.service import Client
 from tests.source import ArchiveSource
 
-MODULES = json.dumps(base_modules())
 OF_SERVER = sorted(name for name, verb in VERBS.items() if verb.extra)
+
+
+@cache
+def modules() -> str:
+    return json.dumps(base_modules())
 
 
 class Machine:
@@ -31,7 +36,7 @@ class Machine:
 
     def run(self, *arguments: object) -> "subprocess.CompletedProcess[str]":
         return subprocess.run(
-            [sys.executable, "-m", "tests.base_install", MODULES, *self._options]
+            [sys.executable, "-m", "tests.base_install", modules(), *self._options]
             + [str(argument) for argument in arguments],
             cwd=ROOT,
             env={"PATH": "/usr/bin:/bin", "STAGING_SERVER": self._server},
