@@ -294,7 +294,7 @@ def test_a_key_counts_for_what_it_signed_while_it_was_valid(store):
 
 @pytest.mark.parametrize("extract", ["tar", "zip", "plain"])
 def test_a_required_object_resumes_where_its_connection_broke(store, builder, extract):
-    body = bytes(range(256)) * (40 << 12)  # 40 MiB
+    body = bytes(range(256)) * (20 << 12)  # 20 MiB: half of it has a part that is kept
     data = {"plain": body, "tar": tar_of(("a", body)), "zip": zip_of(("a", body))}[extract]
     if extract == "zip":
         data = zip_of(("a", body), ("b", hashlib.shake_256(b"").digest(20 << 20)))
