@@ -2,12 +2,14 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from functools import cached_property
 
 from staging_api.devserver.services import DevserverServices
 from staging_api.documents.service import DocumentService
 from staging_api.heartbeats.service import ProcessService
 from staging_api.http.addresses import NO_PROXIES, TrustedProxies
 from staging_api.http.handover import Sender
+from staging_api.http.known_answers import KnownAnswers
 from staging_api.http.limits import RequestLimits
 from staging_api.http.probes import Probes
 from staging_api.identity.model import Authenticator, Principal
@@ -60,3 +62,8 @@ class AppDependencies:
     proxies: TrustedProxies = NO_PROXIES
     hosts: Collection[str] = ()
     errors_url: str = ""
+
+    @cached_property
+    def known(self) -> KnownAnswers:
+        """Answers that were given before."""
+        return KnownAnswers(self.stagings)

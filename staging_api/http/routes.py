@@ -125,13 +125,13 @@ ROUTES: tuple[Route, ...] = (
     ),
     _api(
         "/stagings",
-        lambda d: Stagings(d.stagings, d.locks, d.wait_cap_seconds),
+        lambda d: Stagings(d.stagings, d.known, d.locks, d.wait_cap_seconds),
         GET=READERS,
         POST=STAGERS,
     ),
     _api(
         "/stagings/{staging_id}",
-        lambda d: OneStaging(d.stagings, d.watch, d.wait_cap_seconds),
+        lambda d: OneStaging(d.stagings, d.known, d.watch, d.wait_cap_seconds),
         GET=READERS,
         DELETE=STOPPERS,
     ),

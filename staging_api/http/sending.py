@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import format_datetime
+from functools import lru_cache
 
 import falcon
 
@@ -45,10 +46,8 @@ class Sendable:
 
 def describe(req: falcon.Request, resp: falcon.Response, file: Sendable) -> Range | None:
     """Set status and headers; gives the part to send, None if there is no body to send."""
-    etag = f'"{file.sha256}"'
-    # HTTP dates have whole seconds; the database's have more, and would never compare equal.
-    modified = file.modified_at and file.modified_at.astimezone(UTC).replace(microsecond=0)
-    _set_headers(resp, file, etag, modified)
+    etag, modified = _etag(file), _modified(file)
+    resp.set_headers(_headers_of(file))
     if not must_send(req, resp, etag, modified):
         return None
     part = ranged(req, etag, modified, file.size_bytes)
@@ -65,27 +64,45 @@ def describe(req: falcon.Request, resp: falcon.Response, file: Sendable) -> Rang
 
 def describe_content(resp: falcon.Response, name: str) -> None:
     """Set the media type that a file's name suggests, and a policy for pages of a build."""
+    resp.set_headers(_of_content(name))
+
+
+def _of_content(name: str) -> tuple[tuple[str, str], ...]:
     kind, encoding = mimetypes.guess_type(name, strict=False)
     if encoding or kind is None:
         kind = None if encoding else _text_type(name)
     elif kind.startswith("text/"):
         kind += "; charset=utf-8"
-    resp.content_type = kind or "application/octet-stream"
-    # A build is not ours: whatever page it holds must not run as one of this site.
-    resp.set_header("Content-Security-Policy", "sandbox; default-src 'none'")
+    return (
+        ("Content-Type", kind or "application/octet-stream"),
+        # A build is not ours: whatever page it holds must not run as one of this site.
+        ("Content-Security-Policy", "sandbox; default-src 'none'"),
+    )
 
 
-def _set_headers(
-    resp: falcon.Response, file: Sendable, etag: str, modified: datetime | None
-) -> None:
+@lru_cache(maxsize=4096)
+def _headers_of(file: Sendable) -> tuple[tuple[str, str], ...]:
+    """The headers of an answer about a file: many clients ask for the same one."""
     digest = base64.b64encode(bytes.fromhex(file.sha256)).decode()
-    describe_content(resp, file.name)
-    resp.set_header("ETag", etag)
-    if modified:
-        resp.set_header("Last-Modified", format_datetime(modified, usegmt=True))
-    resp.set_header("Accept-Ranges", "bytes")
-    resp.set_header("Cache-Control", _FOR_EVER if file.lasting else "no-cache")
-    resp.set_header("Repr-Digest", f"sha-256=:{digest}:")
+    modified = _modified(file)
+    of_time = [("Last-Modified", format_datetime(modified, usegmt=True))] if modified else []
+    return (
+        *_of_content(file.name),
+        ("ETag", _etag(file)),
+        *of_time,
+        ("Accept-Ranges", "bytes"),
+        ("Cache-Control", _FOR_EVER if file.lasting else "no-cache"),
+        ("Repr-Digest", f"sha-256=:{digest}:"),
+    )
+
+
+def _etag(file: Sendable) -> str:
+    return f'"{file.sha256}"'
+
+
+def _modified(file: Sendable) -> datetime | None:
+    # HTTP dates have whole seconds; the database's have more, and would never compare equal.
+    return file.modified_at and file.modified_at.astimezone(UTC).replace(microsecond=0)
 
 
 def _text_type(name: str) -> str | None:

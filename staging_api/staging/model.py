@@ -7,7 +7,7 @@ from typing import Any
 
 from staging_api.catalogue.model import ArtifactKind
 from staging_api.errors import Invalid
-from staging_api.locks.model import ARCHIVE, IMAGES, SYMBOLS, LockKind
+from staging_api.locks.model import ARCHIVE, IMAGES, SYMBOLS, LockKind, Refusal
 from staging_api.sources.url import ArchiveUrl
 from staging_api.store.places import Place, place_of
 from staging_api.vocabulary.staging import (
@@ -190,6 +190,31 @@ class Staging:
         """The locks under which it is worked on, in the one order."""
         names = {artifact.lock_kind for artifact in self.artifacts} or {ARCHIVE.name}
         return [kind for name, kind in LOCK_BY_NAME.items() if name in names]
+
+
+@dataclass(frozen=True)
+class SeenRows:
+    """The rows that the answer about a staging is made of; equal ones make the same answer.
+
+    Attributes:
+        rows: each by id, version and transaction.
+    """
+
+    staging_id: str
+    rows: str
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a request for artifacts meets.
+
+    Attributes:
+        seen: the newest staging of any of them; None: there is none.
+        refusal: another's lock, without which there is nothing to be done for it.
+    """
+
+    seen: SeenRows | None
+    refusal: Refusal | None
 
 
 @dataclass(frozen=True)

@@ -47,7 +47,7 @@ from staging_api.staging.catalogues import Catalogues
 from staging_api.staging.download import Speed
 from staging_api.staging.late_objects import LateObjects
 from staging_api.staging.lists import ArchiveSummary, StagingFilter
-from staging_api.staging.model import Staging, StagingRequest
+from staging_api.staging.model import Asked, SeenRows, Staging, StagingRequest
 from staging_api.staging.packs import Packs
 from staging_api.staging.record import StagingRecords
 from staging_api.staging.request_checks import RequestChecks
@@ -173,6 +173,16 @@ class StagingService:
         """Return what `nothing_left` does, without a look at the archive."""
         with self.database.connect() as conn:
             return planning.nothing_left(conn, request)
+
+    def asked(self, request: StagingRequest) -> Asked:
+        """Look what a request meets, by one statement that writes nothing."""
+        return repository.staging_asked(
+            self.database, request.archive_url, request.names, request.lock_kinds
+        )
+
+    def seen(self, staging_id: str) -> SeenRows | None:
+        """Return the rows that the answer about a staging is made of; None: there is none."""
+        return repository.staging_seen(self.database, staging_id)
 
     def queue(
         self, request: StagingRequest, origin: RequestOrigin, given: Holds = _NO_HOLDS

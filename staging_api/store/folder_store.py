@@ -139,18 +139,25 @@ class FolderStore:
 
     def open(self, sha256: str, size_bytes: int | None = None) -> BinaryIO:
         """Open the file itself, so that a server can send it without reading it."""
+        return os.fdopen(self._opened(sha256, size_bytes), "rb")
+
+    def _opened(self, sha256: str, size_bytes: int | None) -> int:
         descriptor = open_file(self.path(sha256))
         if descriptor is None:
             raise NotFound(f"the store has no blob {sha256}")
         if size_bytes not in (None, os.fstat(descriptor).st_size):
             os.close(descriptor)
             raise NotFound(f"the store has no whole blob {sha256}")
-        return os.fdopen(descriptor, "rb")
+        return descriptor
 
     def read(self, sha256: str, size_bytes: int, start: int, length: int) -> bytes:
         """Read a piece of the file."""
-        with self.open(sha256, size_bytes) as stream, disk_failures():
-            piece = os.pread(stream.fileno(), length, start)
+        descriptor = self._opened(sha256, size_bytes)
+        try:
+            with disk_failures():
+                piece = os.pread(descriptor, length, start)
+        finally:
+            os.close(descriptor)
         if len(piece) < length:  # cut since it was opened
             raise NotFound(f"the store has no whole blob {sha256}")
         return piece

@@ -25,6 +25,7 @@ from staging_api.locks.hold import guarded, hold
 from staging_api.locks.model import ARCHIVE, SYMBOLS
 from staging_api.staging import repository
 from staging_api.staging.audit import verify
+from staging_api.staging.damage import evict_holders
 from staging_api.staging.model import Staging
 from staging_api.staging.resuming import resume
 from tests.conftest import empty
@@ -62,6 +63,7 @@ class Stagings(RuleBasedStateMachine):
         empty(self.at.database)
         self.promises: list[Promise] = []
         self.tags: dict[str, str] = {}
+        self.bodies: dict[str, str] = {}
         self.verdicts: dict[tuple[str, str], object] = {}
         self.urls = {name: f"file://{self.at.builds}/board/{name}" for name in BUILDS}
         for name in BUILDS:
@@ -130,6 +132,24 @@ class Stagings(RuleBasedStateMachine):
             self.at.service.artifacts.pin(rows[which % len(rows)], until, ORIGIN)
 
     @rule(which=some)
+    def lose(self, which: int) -> None:
+        """The disk has lost a content; the first reader misses it."""
+        held = self.at.rows("SELECT DISTINCT sha256 FROM loose_files ORDER BY sha256")
+        if held:
+            evict_holders(self.at.service.upkeep, held[which % len(held)][0], "lost")
+
+    @rule(which=some)
+    def read(self, which: int) -> None:
+        """A file is read, an hour after the last time."""
+        if rows := self.live():
+            with self.at.database.begin() as conn:
+                hour_ago = datetime.now(UTC) - timedelta(hours=1)
+                conn.exec_driver_sql(
+                    "UPDATE staged_artifacts SET last_accessed_at = %s WHERE id = %s",
+                    (hour_ago, rows[which % len(rows)]),
+                )
+
+    @rule(which=some)
     def die(self, which: int) -> None:
         """Begin an artifact, come half way, and never be heard of again; the lease runs out."""
         with self.at.database.connect() as conn:
@@ -183,6 +203,17 @@ class Stagings(RuleBasedStateMachine):
         for staging in self.stagings():
             body = StagingBody.of(staging).model_dump_json()
             assert self.tags.setdefault(f"{staging.id}.{staging.tag}", body) == body
+
+    @invariant()
+    def another_body_is_made_of_other_rows(self) -> None:
+        for staging in self.stagings():
+            seen = repository.staging_seen(self.at.database, staging.id)
+            versions = [(a.id, a.version) for a in staging.artifacts]
+            body = StagingBody.of(staging).model_dump_json()
+            assert seen is not None
+            assert seen.staging_id == staging.id
+            for key in (seen.rows, f"{staging.id}.{staging.version} {versions}"):
+                assert self.bodies.setdefault(key, body) == body
 
     @invariant()
     def who_joined_is_not_cancelled_with_another(self) -> None:

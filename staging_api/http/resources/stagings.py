@@ -5,6 +5,7 @@ import falcon
 from staging_api.http.api_lock import api_lock, holds_of
 from staging_api.http.auth import client_of, origin
 from staging_api.http.idempotency import answers_once
+from staging_api.http.known_answers import KnownAnswers, shown, unless_known
 from staging_api.http.openapi import answers, spec
 from staging_api.http.prefer import applied, preference
 from staging_api.http.staging_bodies import (
@@ -32,6 +33,7 @@ def checked(self: "Stagings", req: falcon.Request) -> StagingRequest:
         req.context.staging_request = self.stagings.check_request(
             body.archive_url, body.artifacts or (), body.upload_wait_seconds
         )
+        self.known.note_request(req, req.context.staging_request)
     request: StagingRequest = req.context.staging_request
     return request
 
@@ -47,18 +49,26 @@ def nothing_left(self: "Stagings", req: falcon.Request, resp: falcon.Response) -
     staging = self.stagings.nothing_left(checked(self, req))
     if staging is None:
         return False
-    _show(resp, staging, falcon.HTTP_200)
+    _show(req, resp, staging, falcon.HTTP_200)
     return True
 
 
 class Stagings:
     """All stagings."""
 
-    def __init__(self, stagings: StagingService, locks: Locks, wait_cap_seconds: float) -> None:
+    def __init__(
+        self,
+        stagings: StagingService,
+        known: KnownAnswers,
+        locks: Locks,
+        wait_cap_seconds: float,
+    ) -> None:
         self.stagings = stagings
+        self.known = known
         self.locks = locks
         self.wait_cap_seconds = wait_cap_seconds
 
+    @unless_known(KnownAnswers.answer_request)
     @answers_once
     @spec.validate(
         json=StagingRequestBody,
@@ -82,10 +92,10 @@ class Stagings:
         if preference(req, self.wait_cap_seconds).respond_async:
             staging = self.stagings.queue(checked(self, req), origin(req), holds)
             applied(resp, "respond-async")
-            _show(resp, staging, falcon.HTTP_202)
+            _show(req, resp, staging, falcon.HTTP_202)
         else:
             staging = self.stagings.stage(checked(self, req), origin(req), holds)
-            _show(resp, staging, falcon.HTTP_201)
+            _show(req, resp, staging, falcon.HTTP_201)
 
     @spec.validate(query=StagingQuery, resp=answers(HTTP_200=StagingList), tags=["stagings"])
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
@@ -103,11 +113,19 @@ class Stagings:
 class OneStaging:
     """One staging."""
 
-    def __init__(self, stagings: StagingService, watch: Watch, wait_cap_seconds: float) -> None:
+    def __init__(
+        self,
+        stagings: StagingService,
+        known: KnownAnswers,
+        watch: Watch,
+        wait_cap_seconds: float,
+    ) -> None:
         self.stagings = stagings
+        self.known = known
         self.watch = watch
         self.wait_cap_seconds = wait_cap_seconds
 
+    @unless_known(KnownAnswers.answer_about)
     @spec.validate(
         headers=PollHeaders,
         resp=answers(404, HTTP_200=StagingBody, HTTP_304=None),
@@ -129,7 +147,7 @@ class OneStaging:
             resp.set_header("ETag", _etag(staging))
             resp.status = falcon.HTTP_304
         else:
-            _show(resp, staging, falcon.HTTP_200)
+            _show(req, resp, staging, falcon.HTTP_200)
 
     @spec.validate(resp=answers(404, HTTP_202=StagingBody), tags=["stagings"])
     def on_delete(self, req: falcon.Request, resp: falcon.Response, staging_id: str) -> None:
@@ -137,10 +155,11 @@ class OneStaging:
 
         Staged artifacts stay; the others stop within a second or so.
         """
-        _show(resp, self.stagings.cancel(staging_id, origin(req)), falcon.HTTP_202)
+        _show(req, resp, self.stagings.cancel(staging_id, origin(req)), falcon.HTTP_202)
 
 
-def _show(resp: falcon.Response, staging: Staging, status: str) -> None:
+def _show(req: falcon.Request, resp: falcon.Response, staging: Staging, status: str) -> None:
+    shown(req, staging)
     resp.status = status
     resp.media = StagingBody.of(staging)
     resp.location = f"{PATH}/{staging.id}"

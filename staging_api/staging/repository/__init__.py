@@ -99,6 +99,7 @@ from staging_api.staging.repository.reading import (
     unfinished_for,
     versions,
 )
+from staging_api.staging.repository.seen import staging_asked, staging_seen
 from staging_api.staging.repository.space_rows import (
     Idle,
     Share,
@@ -292,6 +293,8 @@ __all__ = [
     "shares",
     "some_blobs",
     "space",
+    "staging_asked",
+    "staging_seen",
     "static_prefix",
     "store_id",
     "to_do",

@@ -1,0 +1,177 @@
+"""Answers about final stagings: kept as bytes, and sent again while their rows are the same.
+
+A crowd asks for what is staged, and about what was. The database says with each request by one
+statement which rows the answer is made of (`db/functions/stagings_shown.sql`), so none outlives a
+change of one of them, whichever process made it. What is found before that statement, an answer is
+kept under: should the rows change while it is made, nothing will ever ask for it.
+
+Kept are only answers that all callers get alike; who may have them is decided before. Each process
+has its own. If it dies, they are made again.
+"""
+
+import io
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from functools import wraps
+from typing import Any, TypeVar, cast
+
+import falcon
+
+from staging_api import metrics
+from staging_api.bounded_cache import BoundedCache
+from staging_api.locks.hold import lock_held
+from staging_api.staging.model import SeenRows, Staging, StagingRequest
+from staging_api.staging.service import StagingService
+
+Responder = TypeVar("Responder", bound=Callable[..., None])
+
+_MOST_ANSWERS, _ANSWER_BYTES = 10_000, 16 << 20
+_MOST_REQUESTS, _REQUEST_BYTES = 10_000, 8 << 20
+_LONGEST_BODY = 4096
+_BYTES_BESIDE = 1000  # of the objects round a text
+# Names in ``req.context``.
+_SEEN, _SENT, _SHOWN = "seen", "sent_body", "shown_staging"
+_HEADERS = ("Content-Type", "Location", "ETag")
+
+
+@dataclass(frozen=True)
+class _Known:
+    """An answer.
+
+    Attributes:
+        seen: the rows that it is made of.
+        staged: the artifacts of which it shows all as staged.
+    """
+
+    seen: SeenRows
+    staged: Collection[str]
+    body: bytes
+    headers: tuple[tuple[str, str], ...]
+    etag: str
+
+
+class KnownAnswers:
+    """The answers of one process."""
+
+    def __init__(self, stagings: StagingService) -> None:
+        """Ask the database of `stagings`."""
+        self._stagings = stagings
+        self._answers: BoundedCache[str, _Known] = BoundedCache(_MOST_ANSWERS, _ANSWER_BYTES)
+        self._requests: BoundedCache[bytes, StagingRequest] = BoundedCache(
+            _MOST_REQUESTS, _REQUEST_BYTES
+        )
+
+    def answer_request(self, req: falcon.Request, resp: falcon.Response) -> bool:
+        """Answer a request for artifacts, if that is known; else it has to be looked into.
+
+        Raises:
+            LockHeld: there is work to do, and another works on it.
+        """
+        request = self._known_request(req)
+        if request is None:
+            return False
+        asked = self._stagings.asked(request)
+        if asked.refusal is not None:
+            metrics.LOCKS_REFUSED.labels(asked.refusal.kind.name).inc()
+            raise lock_held(asked.refusal)
+        setattr(req.context, _SEEN, asked.seen)
+        known = self._current(asked.seen)
+        if known is None or not set(request.names) <= set(known.staged):
+            return False
+        _send(resp, known)
+        return True
+
+    def answer_about(self, req: falcon.Request, resp: falcon.Response, staging_id: str) -> bool:
+        """Answer a question about a staging, if that is known."""
+        seen = self._stagings.seen(staging_id)
+        setattr(req.context, _SEEN, seen)
+        known = self._current(seen)
+        if known is None:
+            return False
+        if req.get_header("If-None-Match") == known.etag:
+            resp.set_header("ETag", known.etag)
+            resp.status = falcon.HTTP_304
+        else:
+            _send(resp, known)
+        return True
+
+    def note_request(self, req: falcon.Request, request: StagingRequest) -> None:
+        """Remember that this body is valid; not if it has a credential."""
+        sent: bytes | None = getattr(req.context, _SENT, None)
+        if sent is not None and not request.url.has_credential:
+            self._requests.put(sent, request, len(sent) + _BYTES_BESIDE)
+
+    def keep(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """Keep what was made for a request, if others will get the same."""
+        seen: SeenRows | None = getattr(req.context, _SEEN, None)
+        staging: Staging | None = getattr(req.context, _SHOWN, None)
+        if seen is None or staging is None or resp.status != falcon.HTTP_200:
+            return
+        # Another staging may have become the newest since.
+        if not staging.final or seen.staging_id != staging.id:
+            return
+        body = resp.render_body() or b""
+        headers = [(name, resp.get_header(name)) for name in _HEADERS]
+        known = _Known(
+            seen=seen,
+            staged=_staged(staging),
+            body=body,
+            headers=tuple((name, value) for name, value in headers if value),
+            etag=resp.get_header("ETag") or "",
+        )
+        self._answers.put(staging.id, known, len(body) + len(seen.rows) + _BYTES_BESIDE)
+
+    def _current(self, seen: SeenRows | None) -> _Known | None:
+        if seen is None:
+            return None
+        known = self._answers.get(seen.staging_id)
+        return known if known is not None and known.seen == seen else None
+
+    def _known_request(self, req: falcon.Request) -> StagingRequest | None:
+        """Return the request of a body that was found valid before; else leave it to be read."""
+        length = req.content_length
+        plain = req.content_type == falcon.MEDIA_JSON and length and length <= _LONGEST_BODY
+        if not plain or any(req.get_header(name) for name in ("Idempotency-Key", "Prefer")):
+            return None
+        sent = req.stream.read(length)
+        # For who reads it after us.
+        req.env["wsgi.input"] = req.stream = io.BytesIO(sent)
+        setattr(req.context, _SENT, sent)
+        return self._requests.get(sent)
+
+
+def unless_known(answered: Callable[..., bool]) -> Callable[[Responder], Responder]:
+    """Run a responder only if `answered`, a method of `KnownAnswers`, did not answer.
+
+    What the responder shows, by `shown`, is kept. Its resource has them as ``known``.
+    """
+
+    def decorate(responder: Responder) -> Responder:
+        @wraps(responder)
+        def first(
+            self: Any, req: falcon.Request, resp: falcon.Response, /, *args: Any, **kwargs: Any
+        ) -> None:
+            known: KnownAnswers = self.known
+            if not answered(known, req, resp, *args, **kwargs):
+                responder(self, req, resp, *args, **kwargs)
+                known.keep(req, resp)
+
+        return cast(Responder, first)
+
+    return decorate
+
+
+def shown(req: falcon.Request, staging: Staging) -> None:
+    """Note that the answer to this request is made of a staging, and of nothing else."""
+    setattr(req.context, _SHOWN, staging)
+
+
+def _staged(staging: Staging) -> frozenset[str]:
+    """The requested artifacts that are staged, with all that there is of each."""
+    shown = {each.name for each in staging.artifacts}
+    return frozenset(shown - {each.name for each in staging.artifacts if each.state != "staged"})
+
+
+def _send(resp: falcon.Response, known: _Known) -> None:
+    resp.data = known.body
+    resp.set_headers(known.headers)

@@ -1,0 +1,124 @@
+"""Whatever changes of a row that an answer shows, its version rises, and it is seen as another."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Connection, Table
+from sqlalchemy.exc import DBAPIError
+
+from staging_api.db.engine import Database
+from staging_api.db.tables import staged_artifacts, stagings
+from staging_api.staging import repository
+from tests.stagings import Bench, bench
+
+#: Of no answer about a staging; the chain of events, and the time of the last read.
+NOT_SHOWN = {"events_count", "events_digest", "events_dropped", "last_accessed_at", "version"}
+#: Values that differ from any that a row has; the first that the table takes is used.
+OTHERS = (
+    "{c} || 'x'",
+    "{c} + 1",
+    "NOT coalesce({c}, false)",
+    "coalesce({c}, clock_timestamp()) + interval '1 s'",
+    "ARRAY['x']",
+    "'{{\"x\": {{}}}}'",
+    "coalesce({c}, 0) + 1",
+    "md5({c}) || md5('x')",
+    "'background'",
+    "'missing'",
+    "'lost'",
+    "'01ARZ3NDEKTSV4RRFFQ69G5FAV'",
+    "'failed', error_code = 'x'",
+    "clock_timestamp(), state = 'evicted'",
+    "NULL",
+    "NULL, state = 'running'",
+    "coalesce({c}, 'x')",
+)
+#: Names a row, or what of it another table names.
+KEYS = {"id", "archive_url", "staging_id"}
+COLUMNS = [
+    (table, column.name)
+    for table in (stagings, staged_artifacts)
+    for column in table.columns
+    if column.name not in KEYS | NOT_SHOWN
+]
+
+
+@pytest.fixture
+def at(database: Database, database_url: str, tmp_path: Path) -> Iterator[Bench]:
+    with bench(database, database_url, tmp_path) as made:
+        yield made
+
+
+def seen(conn: Connection, staging_id: str) -> tuple[str, list[tuple[int, str]], str]:
+    """The rows of an answer as they are named, their versions, and what they say."""
+    staging = repository.find(conn, staging_id)
+    named = conn.exec_driver_sql("SELECT staging_seen(%s)", (staging_id,)).scalar_one()
+    versions = [(staging.version, staging.id), *((a.version, a.id) for a in staging.artifacts)]
+    return named, versions, repr(replace(staging, events_count=0))
+
+
+def changed(conn: Connection, table: Table, column: str, row_id: str) -> bool:
+    """Give a column another value; whether the table took one."""
+    was = f"SELECT {column}::text FROM {table.name} WHERE id = %s"
+    before = conn.exec_driver_sql(was, (row_id,)).scalar_one()
+    for other in OTHERS:
+        value = other.format(c=column)
+        try:
+            with conn.begin_nested():
+                conn.exec_driver_sql(
+                    f"UPDATE {table.name} SET {column} = {value} WHERE id = %s",
+                    (row_id,),
+                )
+        except DBAPIError:
+            continue
+        if conn.exec_driver_sql(was, (row_id,)).scalar_one() != before:
+            return True
+    return False
+
+
+@pytest.mark.parametrize(
+    ("table", "column"), COLUMNS, ids=[f"{table.name}.{column}" for table, column in COLUMNS]
+)
+def test_a_change_of_any_column_is_another_version(at: Bench, table: Table, column: str) -> None:
+    mine, other = at.stage(at.build("R17-1"), "payload"), at.stage(at.build("R17-2"), "payload")
+    row_id = mine.id if table is stagings else mine.artifacts[0].id
+    with at.database.connect() as conn:
+        before, untouched = seen(conn, mine.id), seen(conn, other.id)
+    with at.database.begin() as conn:
+        assert changed(conn, table, column, row_id), "no value was taken: name another"
+    with at.database.connect() as conn:
+        after = seen(conn, mine.id)
+        assert seen(conn, other.id) == untouched
+    assert after[0] != before[0]
+    rose = {row: version for version, row in after[1]}
+    for version, row in before[1]:
+        # What is not shown any more needs no version.
+        assert rose.get(row, version + 1) > version or row != row_id
+    assert after[1] != before[1]
+
+
+@pytest.mark.parametrize("column", ["events_count", "last_accessed_at"])
+def test_what_is_not_shown_may_change_without_another_version(at: Bench, column: str) -> None:
+    mine = at.stage(at.build(), "payload")
+    table = staged_artifacts if column == "last_accessed_at" else stagings
+    row_id = mine.id if table is stagings else mine.artifacts[0].id
+    with at.database.connect() as conn:
+        before = seen(conn, mine.id)
+    with at.database.begin() as conn:
+        assert changed(conn, table, column, row_id)
+    with at.database.connect() as conn:
+        assert seen(conn, mine.id)[1] == before[1]
+
+
+def test_a_row_that_is_taken_away_or_comes_is_seen(at: Bench) -> None:
+    mine, other = at.stage(at.build("R17-1"), "payload"), at.stage(at.build("R17-2"), "payload")
+    with at.database.connect() as conn:
+        before, untouched = seen(conn, mine.id)[0], seen(conn, other.id)
+    at.tamper("DELETE FROM staged_artifacts WHERE id = :i", i=mine.artifacts[0].id)
+    with at.database.connect() as conn:
+        assert seen(conn, mine.id)[0] != before
+        assert seen(conn, other.id) == untouched
+    at.tamper("DELETE FROM stagings WHERE id = :i", i=mine.id)
+    assert repository.staging_seen(at.database, mine.id) is None
