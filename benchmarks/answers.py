@@ -137,14 +137,14 @@ def make_builds(builds: Path) -> str:
     return f"file://{builds}/R1"
 
 
-def turn(url: str, question: Question, script: Path, seconds: float, pids: Sequence[int]) -> Turn:
+def turn(url: str, question: Question, script: Path, seconds: int, pids: Sequence[int]) -> Turn:
     """Ask for so long; every answer has to be the one that is expected.
 
     Raises:
         SystemExit: one is not.
     """
     before = _cpu(pids)
-    load = ["-t1", "-c16", f"-d{seconds:g}s", "--timeout", "10s", "-s", str(script)]
+    load = ["-t1", "-c16", f"-d{seconds}s", "--timeout", "10s", "-s", str(script)]
     command = ["wrk", *load, url]
     out = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     after = _cpu(pids)
@@ -217,7 +217,7 @@ def measure(
 
         for number in range(given.rounds + 1):
             for question in questions:
-                seconds = given.seconds if number else 1.0
+                seconds = given.seconds if number else 1
                 both: list[tuple[str, int, Callable[[], Sequence[int]], list[Turn]]] = [
                     (peer_url + question.peer_path, 200, peer_all, found[question.name].peer),
                     (
@@ -239,7 +239,7 @@ def main() -> None:
     """Measure, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=3.0)
+    parser.add_argument("--seconds", type=int, default=3)
     parser.add_argument("--only", default="", help="questions with this in their name")
     parser.add_argument("--rows", type=int, default=0, help="of other builds, added at last")
     given = parser.parse_args()

@@ -53,11 +53,13 @@ CREATE OR REPLACE FUNCTION file_served(
 LANGUAGE plpgsql STABLE SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS $$
 BEGIN
     RETURN QUERY
+    -- First the path, whatever is estimated: an artifact has many files, a path one or two.
+    WITH f AS MATERIALIZED (SELECT t.* FROM staged_files t WHERE t.path COLLATE "C" = p_path)
     SELECT f.path, f.artifact_id, f.sha256, f.size_bytes, a.staged_at, f.executable, f.pack_sha256,
         f.pack_bytes, f.pack_offset,
         coalesce(a.last_accessed_at, a.staged_at) <= clock_timestamp() - interval '60 s'
-    FROM staged_files f JOIN staged_artifacts a ON a.id = f.artifact_id
-    WHERE f.path COLLATE "C" = p_path AND a.state = 'staged'
+    FROM f JOIN staged_artifacts a ON a.id = f.artifact_id
+    WHERE a.state = 'staged'
     ORDER BY a.staged_at DESC LIMIT 1;
 END $$;
 COMMENT ON FUNCTION file_served IS 'The file that is served at a path below /static, if one is.';
