@@ -6,7 +6,7 @@ layout names them; the next run cuts the same blocks and finds them compressed.
 """
 
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +18,8 @@ from staging_api.publishing.index_model import FORM_OF
 from staging_api.publishing.pieces import BlockReader
 from staging_api.publishing.runlog import RunLog
 
-_THREADS = 2
+#: Its threads begin with the first block of a process, after any fork, and stay for the next ones.
+_POOL = ThreadPoolExecutor(2, "compress")
 _KEPT_AT_ONCE = 32
 #: A block is always kept as zst: the plain text is read from that.
 _BASE = "zst"
@@ -36,13 +37,12 @@ class BlockWriter:
     def keep(self, run: RunLog, blocks: Sequence[PlainBlock], forms: Sequence[str]) -> None:
         """Compress and keep those blocks that are not there yet in each of these forms."""
         new = self._unknown(blocks, forms)
-        with ThreadPoolExecutor(_THREADS, "compress") as pool:
-            for start in range(0, len(new), _KEPT_AT_ONCE):
-                some = new[start : start + _KEPT_AT_ONCE]
-                packed = self._packed(pool, some, forms)
-                with run.writing() as conn:
-                    rows.add_blocks(conn, packed)
-                run.progress(start + len(some), len(new))
+        for start in range(0, len(new), _KEPT_AT_ONCE):
+            some = new[start : start + _KEPT_AT_ONCE]
+            packed = self._packed(some, forms)
+            with run.writing() as conn:
+                rows.add_blocks(conn, packed)
+            run.progress(start + len(some), len(new))
         run.counts["blocks"] += len(new)
 
     def packed(
@@ -58,10 +58,7 @@ class BlockWriter:
             return []
         new = self._unknown(blocks, forms)
         run.counts["blocks"] += len(new)
-        if not new:
-            return []
-        with ThreadPoolExecutor(_THREADS, "compress") as pool:
-            return self._packed(pool, new, forms)
+        return self._packed(new, forms)
 
     def _unknown(self, blocks: Sequence[PlainBlock], forms: Sequence[str]) -> list[PlainBlock]:
         """Return the blocks that are not there in each of these forms, each once."""
@@ -73,18 +70,19 @@ class BlockWriter:
         return [block for digest, block in wanted.items() if digest not in known]
 
     def _packed(
-        self, pool: Executor, blocks: Sequence[PlainBlock], forms: Sequence[str]
+        self, blocks: Sequence[PlainBlock], forms: Sequence[str]
     ) -> list[Mapping[str, Any]]:
         """Return the rows of blocks; each form is its own task, as most runs have one block."""
         wanted = [form for form in _SLOWEST_FIRST if form in (*_own(forms), _BASE)]
         tasks = [(form, block) for form in wanted for block in blocks]
-        packed = pool.map(lambda task: pack(FORM_OF[task[0]], task[1].text), tasks)
+        packed = _POOL.map(lambda task: pack(FORM_OF[task[0]], task[1].text), tasks)
         pieces: dict[str, dict[str, bytes]] = {block.ref.sha256: {} for block in blocks}
         for (form, block), piece in zip(tasks, packed, strict=True):
             pieces[block.ref.sha256][form] = piece
             self.reader.remember(block.ref.sha256, form, piece)
         for block in blocks:
             self.reader.remember(block.ref.sha256, "plain", block.text)
+            self.reader.remember_entries(block.ref.sha256, block.entries)
         return [_row(block, pieces[block.ref.sha256]) for block in blocks]
 
 
@@ -97,7 +95,7 @@ def _row(block: PlainBlock, pieces: Mapping[str, bytes]) -> Mapping[str, Any]:
     return {
         "sha256": block.ref.sha256,
         "last_key": block.ref.last_key,
-        "entries": block.entries,
+        "entries": len(block.entries),
         "plain_bytes": len(block.text),
         "zst": pieces["zst"],
         "gz": pieces.get("gz"),

@@ -60,12 +60,12 @@ class PlainBlock:
 
     Attributes:
         ref: its identity.
-        entries: how many stanzas it has.
+        entries: its stanzas, with their keys.
         text: the stanzas.
     """
 
     ref: BlockRef
-    entries: int
+    entries: tuple[IndexEntry, ...] = field(repr=False)
     text: bytes = field(repr=False)
 
 
@@ -151,20 +151,18 @@ class _Cutter:
     """Takes entries in order and gives a block whenever one is complete."""
 
     def __init__(self) -> None:
-        self._stanzas: list[bytes] = []
+        self._entries: list[IndexEntry] = []
         self._bytes = 0
-        self._last_key = b""
 
     @property
     def empty(self) -> bool:
         """Whether the next entry begins a block."""
-        return not self._stanzas
+        return not self._entries
 
     def feed(self, entry: IndexEntry) -> Iterator[PlainBlock]:
-        self._stanzas.append(entry.stanza)
+        self._entries.append(entry)
         self._bytes += len(entry.stanza)
-        self._last_key = entry.key
-        if self._ends_here():
+        if self._ends_here(entry.key):
             yield from self.rest()
 
     def feed_all(self, entries: Mapping[bytes, IndexEntry | None]) -> Iterator[PlainBlock]:
@@ -174,14 +172,14 @@ class _Cutter:
 
     def rest(self) -> Iterator[PlainBlock]:
         """What was fed since the last block, as a block."""
-        if self._stanzas:
-            text = b"".join(self._stanzas)
-            ref = BlockRef(hashlib.sha256(text).hexdigest(), self._last_key)
-            yield PlainBlock(ref, len(self._stanzas), text)
-        self._stanzas, self._bytes = [], 0
+        if self._entries:
+            text = b"".join(entry.stanza for entry in self._entries)
+            ref = BlockRef(hashlib.sha256(text).hexdigest(), self._entries[-1].key)
+            yield PlainBlock(ref, tuple(self._entries), text)
+        self._entries, self._bytes = [], 0
 
-    def _ends_here(self) -> bool:
+    def _ends_here(self, key: bytes) -> bool:
         if self._bytes < LEAST_BYTES:
             return False
         odds = _SELDOM if self._bytes < USUAL_BYTES else _OFTEN
-        return self._bytes >= MOST_BYTES or zlib.crc32(self._last_key) % odds == 0
+        return self._bytes >= MOST_BYTES or zlib.crc32(key) % odds == 0

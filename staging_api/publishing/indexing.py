@@ -20,7 +20,7 @@ from staging_api.publishing import rows
 from staging_api.publishing.block_writer import BlockWriter
 from staging_api.publishing.blocks import BlockRef, PlainBlock, cut, recut
 from staging_api.publishing.index_model import IndexFile, Package, Unlisted
-from staging_api.publishing.indices import IndexEntry, binary_entry, entries_of, source_entry
+from staging_api.publishing.indices import IndexEntry, binary_entry, source_entry
 from staging_api.publishing.model import AptArchive, Suite
 from staging_api.publishing.pieces import BlockReader, FileHashes
 from staging_api.publishing.places import (
@@ -160,8 +160,8 @@ class Indexer:
         """Cut an index out of what it was and what changed."""
         return list(recut(self.reader.layout(old.layout), changes, self._load))
 
-    def _load(self, ref: BlockRef) -> list[IndexEntry]:
-        return entries_of(b"".join(self.reader.read([ref.sha256], "plain")))
+    def _load(self, ref: BlockRef) -> Sequence[IndexEntry]:
+        return self.reader.entries(ref.sha256)
 
     def _files(self, apt_archive: AptArchive, made: _Cut) -> Iterator[IndexFile]:
         """Give an index in every form."""

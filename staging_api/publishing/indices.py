@@ -6,6 +6,7 @@ file lies, its size and its SHA-256. Weaker hashes are left out; apt needs none 
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 from staging_api.debian import control
 from staging_api.debian.dsc import SourceFile
@@ -98,10 +99,16 @@ def sources_path(component: str) -> str:
     return f"{component}/source/Sources"
 
 
+@lru_cache(maxsize=16_384)
+def _version_key(version: str) -> str:
+    """Return the sort key; packages of one source share their version."""
+    return parse_version(version).sort_key
+
+
 def _entry(stanza: str) -> IndexEntry:
     # What came in was parsed by then. A block is read again for each change, stanza by stanza, so
     # only the fields of the key are looked for.
     fields = {name.lower(): value.rstrip() for name, value in _KEY_FIELD.findall(stanza)}
-    version_key = parse_version(fields["version"]).sort_key
+    version_key = _version_key(fields["version"])
     key = index_key(fields["package"], version_key, fields.get("architecture", ""))
     return IndexEntry(key, f"{stanza}\n\n".encode())

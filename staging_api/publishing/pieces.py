@@ -18,6 +18,7 @@ from staging_api.debian.forms import Form, unpack
 from staging_api.publishing import rows
 from staging_api.publishing.blocks import BlockRef, Digest, assemble
 from staging_api.publishing.index_model import FORM_OF
+from staging_api.publishing.indices import IndexEntry, entries_of
 
 #: Enough for both architectures of an archive of 50,000 packages.
 REMEMBERED_BYTES = 128 << 20
@@ -25,6 +26,8 @@ _AT_ONCE = 16
 _MAX_BLOCK_BYTES = 16 << 20
 _REMEMBERED_FILES = 2000
 _REMEMBERED_LAYOUTS = 200
+#: Of stanzas that were read: to read those of a block for each change takes longer than its gzip.
+_REMEMBERED_ENTRY_BYTES = 16 << 20
 
 
 class BlockReader:
@@ -36,6 +39,8 @@ class BlockReader:
         self._bytes = 0
         self._pieces: OrderedDict[tuple[str, str], bytes] = OrderedDict()
         self._layouts: OrderedDict[str, Sequence[BlockRef]] = OrderedDict()
+        self._entries: OrderedDict[str, Sequence[IndexEntry]] = OrderedDict()
+        self._entry_bytes = 0
         self._lock = threading.Lock()
 
     def layout(self, name: str) -> Sequence[BlockRef]:
@@ -55,6 +60,28 @@ class BlockReader:
             self._layouts.move_to_end(name)
             while len(self._layouts) > _REMEMBERED_LAYOUTS:
                 self._layouts.popitem(last=False)
+
+    def entries(self, digest: str) -> Sequence[IndexEntry]:
+        """Return the stanzas of a block, with their keys."""
+        with self._lock:
+            found = self._entries.get(digest)
+            if found is not None:
+                self._entries.move_to_end(digest)
+        if found is None:
+            found = entries_of(b"".join(self.read([digest], "plain")))
+            self.remember_entries(digest, found)
+        return found
+
+    def remember_entries(self, digest: str, entries: Sequence[IndexEntry]) -> None:
+        """Keep the stanzas of a block in memory; the least recently used are dropped."""
+        with self._lock:
+            if digest in self._entries:
+                return
+            self._entries[digest] = entries
+            self._entry_bytes += _size(entries)
+            while self._entry_bytes > _REMEMBERED_ENTRY_BYTES:
+                _, dropped = self._entries.popitem(last=False)
+                self._entry_bytes -= _size(dropped)
 
     def read(self, digests: Sequence[str], form: str) -> Iterator[bytes]:
         """Yield blocks in one form, in this order; a few at a time are in memory."""
@@ -98,6 +125,10 @@ class BlockReader:
         for digest, piece in found.items():
             self.remember(digest, form, piece)
         return found
+
+
+def _size(entries: Sequence[IndexEntry]) -> int:
+    return sum(len(entry.stanza) for entry in entries)
 
 
 @dataclass

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import fields
 from datetime import datetime
+from functools import cache
 from typing import Any, TypeVar
 
 from sqlalchemy import Row
@@ -13,8 +14,13 @@ T = TypeVar("T")
 def made(cls: type[T], row: Row[Any] | Mapping[str, Any], **more: Any) -> T:
     """Make an object of a row; lists become tuples, columns without a field are left out."""
     columns = row._mapping if isinstance(row, Row) else row  # noqa: SLF001 - its public name
-    known = {each.name: columns[each.name] for each in fields(cls) if each.name in columns}  # type: ignore[arg-type]
+    known = {name: columns[name] for name in _names(cls) if name in columns}  # type: ignore[arg-type]
     return cls(**{name: _plain(value) for name, value in known.items()} | more)
+
+
+@cache
+def _names(cls: type) -> tuple[str, ...]:
+    return tuple(each.name for each in fields(cls))
 
 
 def moment(text: str | None) -> datetime | None:
