@@ -542,12 +542,12 @@ def wait_until_held(rows: Database) -> None:
 def test_an_unknown_archive_or_suite_is_refused_without_a_lock(
     archive: AptArchiveApi, rows: Database
 ) -> None:
-    before = dump(rows)
+    before = dump(rows, but=OF_WORKERS)
     body = {"operation": "publish-distro", "archive": "nowhere"}
     assert archive.client.post(PUBLICATIONS, body).problem == (404, "not_found")
     assert archive.publish(suites=["nowhere"]).problem == (400, "invalid_request")
     assert archive.publish("rewrite-everything").problem == (400, "invalid_request")
-    assert dump(rows) == before
+    assert dump(rows, but=OF_WORKERS) == before
 
 
 def test_the_files_of_a_copy_are_listed_in_the_order_in_which_they_are_safe_to_write(
