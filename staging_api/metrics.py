@@ -1,8 +1,33 @@
 """Every counter and histogram, by name."""
 
-from prometheus_client import Counter, Gauge, Histogram
+import os
+
+from prometheus_client import Counter, Gauge, Histogram, values
 
 from staging_api.vocabulary.staging import DAMAGE_REASONS
+
+
+class _ThisProcess:
+    """Its id, for the file of metrics that is this process's own.
+
+    The library asks the system before each count, seven times a request, whether the process is
+    still the same; after a fork we are told.
+    """
+
+    def __init__(self) -> None:
+        self._renew()
+        os.register_at_fork(after_in_child=self._renew)
+
+    def _renew(self) -> None:
+        self._id = os.getpid()
+
+    def __call__(self) -> int:
+        return self._id
+
+
+if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
+    # Documented for servers that name their processes otherwise.
+    values.ValueClass = values.MultiProcessValue(_ThisProcess())  # type: ignore[no-untyped-call]
 
 LOCKS_HELD = Gauge(
     "staging_locks_held", "Locks held by this process", ["kind"], multiprocess_mode="livesum"
