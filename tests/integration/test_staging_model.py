@@ -208,7 +208,8 @@ class Stagings(RuleBasedStateMachine):
     def another_body_is_made_of_other_rows(self) -> None:
         for staging in self.stagings():
             seen = repository.staging_seen(self.at.database, staging.id)
-            versions = [(a.id, a.version) for a in staging.artifacts]
+            # A later staging's rows show only by that.
+            versions = [(a.id, a.version, a.brought_since_by) for a in staging.artifacts]
             body = StagingBody.of(staging).model_dump_json()
             assert seen is not None
             assert seen.staging_id == staging.id
