@@ -17,7 +17,7 @@ from staging_api.identity.model import Role
 from staging_api.processes.application import api_of
 from staging_api.processes.bootstrap import build
 from staging_api.settings import Settings
-from tests.service import Service, service
+from tests.service import Service, eventually, service
 
 LOCKS = "/api/v1.0/locks"
 Serve = Callable[..., TestClient]
@@ -164,5 +164,6 @@ def test_the_log_has_the_address_of_each_request(pod: tuple[Service, str], token
             with pytest.raises(urllib.error.HTTPError):
                 opener.open(request, timeout=30)
     (running,) = pods._pods
+    eventually(lambda: running.log.read_text().count(LOCKS) >= 2, "the log has no such lines")
     lines = [json.loads(line) for line in running.log.read_text().splitlines() if LOCKS in line]
     assert [line["client_address"] for line in lines] == ["127.0.0.1"] * 2

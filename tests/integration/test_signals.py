@@ -66,6 +66,19 @@ def lines_of(pod: Pod) -> list[dict[str, Any]]:
     return [json.loads(line) for line in pod.log.read_text().splitlines() if line.startswith("{")]
 
 
+def lines_about(pod: Pod, request_id: str) -> list[dict[str, Any]]:
+    """The lines of a request that was answered: they are written a moment later."""
+
+    def found() -> list[dict[str, Any]]:
+        return [line for line in lines_of(pod) if line["request_id"] == request_id]
+
+    eventually(
+        lambda: any(line["logger"] == "staging_api.access" for line in found()),
+        "the log does not tell of the request",
+    )
+    return found()
+
+
 def test_metrics_are_those_of_all_processes_together(pod: Pod):
     name = 'staging_requests_total{method="GET",route="/api/v1.0/stagings",status="200"}'
     before = scrape(pod).get(name, 0.0)
@@ -104,8 +117,7 @@ def test_a_path_of_a_callers_choice_makes_no_series_of_its_own(pod: Pod):
 def test_every_log_line_of_a_request_names_request_and_caller(pod: Pod, source: ArchiveSource):
     url = source.add(build_path(), objects_of_a_build("logged"))
     answer = pod.client.stage(url, X_Context_Marker=MARKER, X_Request_Id="my-request")
-    mine = [line for line in lines_of(pod) if line["request_id"] == "my-request"]
-    assert mine
+    mine = lines_about(pod, "my-request")
     assert all(set(IDS) <= set(line) for line in lines_of(pod))
     (access,) = [line for line in mine if line["logger"] == "staging_api.access"]
     assert access["reference_id"] == MARKER
@@ -117,14 +129,13 @@ def test_the_access_line_of_a_refusal_names_its_error_code(pod: Pod):
     # To a devserver client a refusal can be a 200, so the status alone does not tell them apart.
     for path in (f"{STAGINGS}/not-an-id", "/is_staged?artifacts=stateful"):
         pod.client.get(path, X_Request_Id=f"refused-{len(path)}")
-    found = {line["request_id"]: line.get("error_code") for line in lines_of(pod)}
-    assert found[f"refused-{len(f'{STAGINGS}/not-an-id')}"] == "not_found"
-    assert found[f"refused-{len('/is_staged?artifacts=stateful')}"] == "invalid_request"
+    for length, code in (
+        (len(f"{STAGINGS}/not-an-id"), "not_found"),
+        (len("/is_staged?artifacts=stateful"), "invalid_request"),
+    ):
+        assert lines_about(pod, f"refused-{length}")[-1].get("error_code") == code
     pod.client.get("/livez", X_Request_Id="answered")
-    assert [line for line in lines_of(pod) if line["request_id"] == "answered"]
-    assert not any(
-        "error_code" in line for line in lines_of(pod) if line["request_id"] == "answered"
-    )
+    assert not any("error_code" in line for line in lines_about(pod, "answered"))
 
 
 def test_a_worker_logs_and_counts_what_it_does(pods: Service, pod: Pod, source: ArchiveSource):
