@@ -146,6 +146,10 @@ def due(conn: Connection, each: int) -> list[Turn]:
         each: at most so many of a caller's that wait for their foreground, and as many that wait
             for their background.
     """
+    # Asked ten times a second by each worker, and mostly for nothing: the whole question takes
+    # 1 ms to plan, this one a tenth of that.
+    if not conn.execute(_ANY_UNFINISHED).scalar():
+        return []
     rows = conn.execute(_DUE, {"each": each})
     return [Turn(**row._mapping) for row in rows]  # noqa: SLF001 - its public name
 
@@ -188,6 +192,7 @@ _BRINGER = text("""
     ORDER BY q.cancel_requested, q.staging_id LIMIT 1
 """)
 # Each caller of each class by one probe of stagings_turn_of_idx, however long its queue is.
+_ANY_UNFINISHED = text("SELECT EXISTS (SELECT FROM stagings WHERE finished_at IS NULL)")
 _DUE = text("""
     WITH RECURSIVE callers AS (
         SELECT class.background, (
