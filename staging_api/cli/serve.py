@@ -44,7 +44,8 @@ def serve(
 
         def both(_ready: Settings) -> None:
             children = {"api": _forked(run_api), "worker": _forked(run_worker)}
-            gc.freeze()  # what is looked at by no pass stays shared
+            gc.collect()  # what the check of the configuration built
+            gc.freeze()  # what no pass looks at stays shared
             Children(children).run()
 
         run_process(both, "both", with_parent=False)

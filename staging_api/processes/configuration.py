@@ -209,8 +209,8 @@ def _check_services(settings: Settings, kind: ProcessKind) -> None:
     try:
         if kind != "worker":
             # Not at the top: a worker starts without the routes of the API.
-            from staging_api.processes.application import api_of
+            from staging_api.processes.application import site_of
 
-            api_of(services)
+            site_of(services)
     finally:
         services.close()
