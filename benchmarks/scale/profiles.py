@@ -1,0 +1,122 @@
+"""What a pod asks of PostgreSQL, and how often: its own timers, and what clients ask of it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from benchmarks.scale.model import Cost, Demand
+from benchmarks.scale.pods import POLLS_PER_SECOND, POSTS_PER_SECOND
+
+#: What is measured as whole requests, as a second of a process that nobody asks, and as what a
+#: notification takes for each session that is told.
+REQUESTS = ("poll", "post of what is staged", "staging of three files")
+TIMERS = ("a second of an API process", "a second of a worker")
+NOTIFIED = "notification, each listener"
+#: Statements that wait for the disk.
+FLUSHED = frozenset({"lock pair", "renewal", "heartbeat"})
+# Statements of each, about; a notification's listeners are told one after the other.
+_PIECES = {
+    "a second of an API process": 2,
+    "a second of a worker": 14,
+    "staging of three files": 30,
+}
+# Seen; they may have twice STAGING_DATABASE_POOL_SIZE and three more.
+_SESSIONS_OF_API, _SESSIONS_OF_A_WORKER = 3, 8
+# As the chart has it.
+_PROBE_SECONDS = 5.0
+
+
+@dataclass(frozen=True)
+class Profile:
+    """One pod, and its share of clients.
+
+    Attributes:
+        processes: of the API.
+        workers: processes that stage; a tenth: one for ten pods.
+        polls, posts, refusals: requests a second: GET of a staging, POST of what is staged already,
+            409.
+        stagings: of three files, a second.
+        watching: share of the API processes that have a request that waits for a staging.
+        listening: share of those that have one that waits for a lock.
+        probed: whether kubelet asks it.
+    """
+
+    name: str
+    meaning: str
+    processes: float = 2.0
+    workers: float = 0.1
+    polls: float = 0.0
+    posts: float = 0.0
+    refusals: float = 0.0
+    stagings: float = 0.0
+    watching: float = 0.0
+    listening: float = 0.0
+    probed: bool = True
+
+    def sessions(self, pods: int) -> float:
+        """Sessions that so many pods have open: as seen of pods that are asked, and listeners."""
+        api = _SESSIONS_OF_API + self.listening
+        return pods * (self.processes * api + self.workers * _SESSIONS_OF_A_WORKER)
+
+
+#: As pods are run here, to compare: one process and one worker each.
+HERE = Profile(
+    "here", "", processes=1, workers=1, polls=POLLS_PER_SECOND, posts=POSTS_PER_SECOND, probed=False
+)
+QUIET = Profile(
+    "quiet",
+    "two API processes a pod, a worker for ten, a poll each 10 s, a staging each 10 minutes",
+    polls=0.1,
+    stagings=1 / 600,
+)
+BUSY = Profile(
+    "busy",
+    "the same, each pod with 10 polls, 5 requests for what is staged and 1 refusal a second,"
+    " a staging each 20 s; in half of the processes requests wait",
+    polls=10.0,
+    posts=5.0,
+    refusals=1.0,
+    stagings=0.05,
+    watching=0.5,
+    listening=0.5,
+)
+EACH_A_WORKER = replace(
+    BUSY,
+    name="busy, a worker in each pod",
+    meaning="as busy, with ten times the workers",
+    workers=1.0,
+)
+PROFILES = (QUIET, BUSY, EACH_A_WORKER)
+
+
+def demands(
+    profile: Profile, pods: int, costs: Mapping[str, Cost], asked: float = 1.0
+) -> list[Demand]:
+    """What so many pods ask of PostgreSQL together; `asked` is a share of the clients' part."""
+    processes, workers = profile.processes * pods, profile.workers * pods
+    stagings = profile.stagings * pods * asked
+    rates = {
+        "a second of an API process": processes,
+        "a second of a worker": workers,
+        "readiness": pods / _PROBE_SECONDS if profile.probed else 0.0,
+        "poll": profile.polls * pods * asked,
+        "post of what is staged": profile.posts * pods * asked,
+        "refusal": profile.refusals * pods * asked,
+        "staging of three files": stagings,
+        # Apart from those in stagings, so that its time is seen: of runs and documents.
+        "lock pair": 0.01 * pods * asked,
+        "look of waiters": 10.0 * profile.watching * processes,
+        # Each hand-over tells every session that listens.
+        NOTIFIED: stagings * profile.listening * processes,
+    }
+    return [
+        Demand(name, part, rate * pieces)
+        for name, rate in rates.items()
+        if rate > 0
+        for part, pieces in [_in_pieces(name, costs[name])]
+    ]
+
+
+def _in_pieces(name: str, cost: Cost) -> tuple[Cost, int]:
+    """What is many statements comes as many: a second's timers, and those of a staging."""
+    pieces = _PIECES.get(name, 1)
+    return replace(cost, cpu=cost.cpu / pieces), pieces
