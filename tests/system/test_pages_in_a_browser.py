@@ -25,6 +25,7 @@ PATHS = [screen.path for screen in SCREENS]
 ANSWERS = [
     "/ui/audit?question=staged-by&run=yes&p.caller=anonymous",
     "/ui/api?op=list_stagings&try=yes&p.state=staged",
+    "/ui/locks?state=all&outcome=broken",
 ]
 
 
