@@ -28,6 +28,7 @@ BLOBS = """
     ('{8}', 80, now(), now() + interval '1 h', NULL, 0),  -- released
     ('{9}', 90, now() - interval '2 days', NULL, NULL, 0),  -- named by a pack
     ('{a}', 99, now(), now() - interval '3 h', NULL, 0),  -- marked, and named since
+    ('{c}', 22, now(), now() - interval '30 min', NULL, 0),  -- the same, later
     ('{b}', 11, now() - interval '1 min', NULL, NULL, 0)  -- not named, and young
 """
 OTHERS = """
@@ -36,6 +37,7 @@ OTHERS = """
     INSERT INTO lost_contents (sha256, reason) VALUES ('{1}', 'lost'), ('{2}', 'corrupt');
     INSERT INTO packs (artifact_id, sha256, size_bytes, first_path, last_path) VALUES
         ('kept', '{9}', 90, 'a', 'z'), ('other', '{a}', 99, 'a', 'z'),
+        ('third', '{c}', 22, 'a', 'z'),
         ('dropped', NULL, 10, 'b', 'd'), ('dropped-2', NULL, 10, 'b', 'd');
     INSERT INTO packed_files (pack_offset, size_bytes, artifact_id, path, sha256, executable)
         SELECT 0, 1, id, path, decode('{1}', 'hex'), false
@@ -91,7 +93,7 @@ def conn(database: Database):
         # No foreign keys, and no triggers that count: each table has just these rows.
         made.exec_driver_sql("SET LOCAL session_replication_role = 'replica'")
         statements = OTHERS.replace("{blobs}", BLOBS)
-        for digit in "123456789ab":
+        for digit in "123456789abc":
             statements = statements.replace(f"{{{digit}}}", digit * 64)
         made.exec_driver_sql(statements)
         yield made
@@ -113,12 +115,12 @@ CHANGES: dict[str, tuple[Call, Any, set[tuple[str, str]]]] = {
     "claim all": (
         lambda c: sorted(store_rows.claim_marked(c, 10)),
         of("3", "4", "7"),
-        {("blobs", digit) for digit in "347a"},
+        {("blobs", digit) for digit in "347ac"},
     ),
     "claim busy": (
         lambda c: sorted(store_rows.claim_marked(c, 10, busy_too=True)),
         of("3", "4", "7", "8"),
-        {("blobs", digit) for digit in "3478a"},
+        {("blobs", digit) for digit in "3478ac"},
     ),
     "renew": (
         lambda c: store_rows.renew_claim(c, of("1", "5", "7"), 9999.0),
@@ -133,9 +135,9 @@ CHANGES: dict[str, tuple[Call, Any, set[tuple[str, str]]]] = {
     "put back": (lambda c: store_rows.put_back(c, of("1", "5"), 60), None, {("blobs", "5")}),
     "put off": (lambda c: store_rows.put_off_removal(c, of("1", "5")), None, {("blobs", "5")}),
     "adopt": (
-        lambda c: store_rows.adopt_orphans(c, {"c" * 64: 1, "1" * 64: 2}),
+        lambda c: store_rows.adopt_orphans(c, {"e" * 64: 1, "1" * 64: 2}),
         None,
-        {("blobs", "c")},
+        {("blobs", "e")},
     ),
     "there": (lambda c: check_rows.note_there(c, of("1")), None, {("lost_contents", "1")}),
     "scrubbed": (lambda c: check_rows.note_scrubbed(c, of("1")), None, {("blobs", "1")}),

@@ -135,6 +135,10 @@ def test_an_unconfirmed_commit_is_undone(site: DocumentApi, database: Database) 
     assert (newest["kind"], newest["copied_from"], newest["caller"]) == ("undone", 1, "worker")
     assert undone["commit"]["undone_in"] == newest["number"] == 3
     assert "not confirmed in time" in newest["reason"]
+    events = (
+        "SELECT kind, actor FROM document_events WHERE revision = 2 ORDER BY number DESC LIMIT 1"
+    )
+    assert select(database, events) == [("undo", "worker")]
     assert site.ask("POST", "/document-revisions/2/confirm").status == 409
 
 

@@ -12,6 +12,7 @@ from staging_api.publishing import rows
 from staging_api.publishing.rows import packages, serving
 from tests.packages import control_text, deb, dsc, source_file
 from tests.publisher import Shop, shop
+from tests.rows import select
 
 
 @pytest.fixture
@@ -29,8 +30,8 @@ def there(here: Shop) -> Shop:
     return made
 
 
-def binary(name: str) -> bytes:
-    return deb(control_text(name, "1.0-1"), Form.GZ)
+def binary(name: str, version: str = "1.0-1") -> bytes:
+    return deb(control_text(name, version), Form.GZ)
 
 
 def send(to: Shop, name: str, suite: str = "stable") -> None:
@@ -80,6 +81,19 @@ def test_a_file_of_the_pool_is_served_once_it_is_published_and_by_its_archive(
             path = f"pool/main/{name[0]}/{name}/{name}{ending}"
             with here.database.connect() as conn:
                 assert bool(serving.pool_file_at(conn, shop_.name, path)) == found, path
+
+
+def test_a_newer_version_leaves_the_suites_of_another_archive_as_they_are(
+    here: Shop, there: Shop
+) -> None:
+    for to in (here, there):
+        to.upload(binary("hello"))
+        to.run()
+    here.upload(binary("hello", "2.0-1"))
+    here.run()
+    assert here.names() == ["hello 2.0-1"]
+    dirty = "SELECT count(*) FROM suites WHERE dirty_since IS NOT NULL"
+    assert select(here.database, dirty) == [(0,)]
 
 
 def test_packages_that_an_index_does_not_show_as_they_are_are_of_the_suites_that_are_meant(

@@ -1,0 +1,33 @@
+"""What a transaction sets, such as who acts, ends with it: the next one of the session may be
+another caller's."""
+
+import re
+from pathlib import Path
+
+import staging_api
+
+PACKAGE = Path(staging_api.__file__).parent
+#: Sets what holds for all of a session, before any caller has it.
+FOR_SESSIONS = {"db/sessions.py"}
+
+
+def third_arguments(text: str) -> list[str]:
+    """Of every call of set_config: whether it is for the transaction alone."""
+    found = []
+    for call in re.finditer(r"\bset_config\(", text):
+        depth, end = 1, call.end()
+        while depth:
+            depth += {"(": 1, ")": -1}.get(text[end], 0)
+            end += 1
+        found.append(text[call.end() : end - 1].rpartition(",")[2].strip())
+    return found
+
+
+def test_each_setting_of_a_transaction_is_for_it_alone() -> None:
+    files = [*PACKAGE.rglob("*.py"), *PACKAGE.rglob("*.sql")]
+    found = {
+        path.relative_to(PACKAGE).as_posix(): third_arguments(path.read_text()) for path in files
+    }
+    found = {name: each for name, each in found.items() if each and name not in FOR_SESSIONS}
+    assert len(found) > 5
+    assert {argument for each in found.values() for argument in each} == {"true"}
