@@ -126,7 +126,9 @@ class Answering(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"])).decode()
-        found = self.issuer.exchange(dict(parse_qsl(body))) if self.path == "/token" else None
+        is_form = self.headers["Content-Type"] == "application/x-www-form-urlencoded"
+        asked = self.path == "/token" and is_form
+        found = self.issuer.exchange(dict(parse_qsl(body))) if asked else None
         self.send_response(400 if found is None else 200)
         self.end_headers()
         self.wfile.write(json.dumps(found or {"error": "invalid_grant"}).encode())

@@ -56,6 +56,15 @@ OTHERS = """
          AS made (id, age, reason);
     INSERT INTO upload_reservations (id, bytes, expires_at)
         VALUES ('one', 1, now() + interval '1 h'), ('two', 2, now() + interval '1 h');
+    INSERT INTO lock_scopes
+        (kind, scope, lock_id, fence, caller, holder, acquired_at, expires_at)
+    SELECT 'archive', id, lpad(ulid, 26, '0'), 7, 'me', 'here', now(), now() + lasts
+    FROM (VALUES ('holds', '1', interval '1 h'), ('held', '2', '-1 s'), ('again', '3', '1 h'))
+         AS locks (id, ulid, lasts);
+    INSERT INTO store_reservations (artifact_id, bytes, kind, scope, lock_id, fence)
+    SELECT id, 1, 'archive', id, lpad(ulid, 26, '0'), fence
+    FROM (VALUES ('holds', '1', 7), ('held', '2', 7), ('again', '3', 6), ('gone', '4', 7))
+         AS made (id, ulid, fence);
     INSERT INTO service_processes
         (name, kind, version, build, schema, places, busy, waiting, threads, draining, seen_at,
          every_seconds)
@@ -69,6 +78,7 @@ KEYS = {
     "packed_files": "artifact_id || '/' || path",
     "store_checks": "shard",
     "store_prunes": "id",
+    "store_reservations": "artifact_id",
     "upload_reservations": "id",
     "service_processes": "name",
 }
@@ -174,6 +184,11 @@ CHANGES: dict[str, tuple[Call, Any, set[tuple[str, str]]]] = {
     "begin late": (lambda c: prune_rows.begin_prune(c, "hours", "me", "full"), False, set()),
     "begin twice": (lambda c: prune_rows.begin_prune(c, "DONE-2", "me", "more"), False, set()),
     "end": (lambda c: prune_rows.end_prune(c, "DONE", 1, 2), None, {("store_prunes", "DONE")}),
+    "forget reservations": (
+        space_rows.forget_dead_reservations,
+        3,
+        {("store_reservations", name) for name in ("held", "again", "gone")},
+    ),
     "release": (
         lambda c: space_rows.release_upload(c, "one"),
         None,
