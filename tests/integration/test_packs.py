@@ -122,7 +122,7 @@ def test_the_pack_counts_once_and_goes_with_its_artifact(at, artifact, pack):
 def test_rows_that_an_eviction_leaves_are_deleted_in_batches_and_the_blob_at_once(
     at, artifact, pack, monkeypatch
 ):
-    monkeypatch.setattr(repository.artifact_rows, "_FEW_FILES", 5)
+    monkeypatch.setattr(repository.file_rows, "_FEW_FILES", 5)
     at.service.artifacts.evict(artifact.id, ORIGIN)
     assert at.service.upkeep.collect() == 1
     assert at.rows("SELECT count(*) FROM packed_files") == [(len(FILES) - 5,)]
