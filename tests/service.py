@@ -15,15 +15,17 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import urllib3
 
 from tests import contract
+from tests.nursery import ForkedProcess, nursery
 from tests.source import PATIENCE_SECONDS
 
 API = "/api/v1.0"
 STAGINGS = f"{API}/stagings"
+Process = subprocess.Popen[bytes] | ForkedProcess
 #: Short enough to outlive in a test, long enough not to be lost on a busy machine.
 LEASE_SECONDS = 2.0
 
@@ -122,7 +124,7 @@ class Client:
 class Pod:
     """One process group of the service."""
 
-    process: "subprocess.Popen[bytes]"
+    process: "Process"
     log: Path
     url: str = ""
     verb: str = "api"
@@ -243,19 +245,25 @@ class Service:
         env = {**os.environ, **self._env, "STAGING_HOME": str(home), "STAGING_BIND": bind}
         log = home / "log"
         watched = [] if verb == "serve" else ["--with-parent"]
+        env = env if bind else {k: v for k, v in env.items() if k != "STAGING_BIND"}
         with log.open("wb") as out:
-            process = subprocess.Popen(
-                # Should the tests die, the end of its input ends the pod; but not one for a user.
-                [sys.executable, "-m", "staging_api", verb, *watched],
-                env=env if bind else {k: v for k, v in env.items() if k != "STAGING_BIND"},
-                cwd=self.code,
-                stdin=subprocess.PIPE,
-                stdout=out,
-                stderr=out,
-                start_new_session=True,
-            )
+            process = self._process([verb, *watched], env, out)
         self._pods.append(Pod(process, log, f"http://{bind}" if bind else "", verb))
         return self._pods[-1]
+
+    def _process(self, arguments: list[str], env: Mapping[str, str], out: BinaryIO) -> Process:
+        # Should the tests die, the end of its input ends the pod; but not one for a user.
+        if self.code is None and arguments[0] != "serve" and "LD_PRELOAD" not in env:
+            return nursery(arguments[0]).start(arguments, env, out)
+        return subprocess.Popen(
+            [sys.executable, "-m", "staging_api", *arguments],
+            env=env,
+            cwd=self.code,
+            stdin=subprocess.PIPE,
+            stdout=out,
+            stderr=out,
+            start_new_session=True,
+        )
 
 
 @contextmanager

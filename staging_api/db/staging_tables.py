@@ -250,6 +250,7 @@ staged_artifacts = Table(
         postgresql_where=text(one_of("state", TO_DO_STATES)),
     ),
     Index(None, "archive_url", "name"),
+    Index("staged_artifacts_name_idx", "name", "id"),
     Index(None, "sha256"),
     Index(
         "staged_artifacts_fetched_idx",

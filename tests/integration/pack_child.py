@@ -16,7 +16,7 @@ from typing import Any
 
 from staging_api.db.engine import open_database
 from staging_api.staging import attempt, repository
-from staging_api.staging.repository import artifact_rows
+from staging_api.staging.repository import file_rows
 from staging_api.store import folder_store, pack_writer
 from tests.stagings import bench
 
@@ -27,7 +27,7 @@ STEPS: list[tuple[Any, str]] = [
     (repository, "forget_some_files"),
     (repository, "add_files"),
     (repository, "add_pack"),
-    (artifact_rows, "insert_pack"),
+    (file_rows, "insert_pack"),
     (repository, "add_packed_files"),
     (repository, "mark_staged"),
 ]

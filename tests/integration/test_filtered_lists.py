@@ -253,3 +253,15 @@ def test_who_is_calling_and_what_that_caller_may_do(client: testing.TestClient) 
     assert me["name"] == "anonymous"
     assert me["roles"] == sorted(me["roles"])
     assert {"POST /api/v1.0/stagings", "DELETE /api/v1.0/locks/{lock_id}"} <= set(me["may"])
+
+
+@pytest.mark.parametrize("name", ["full_payload", "no_such_name"])
+def test_artifacts_of_a_name_come_in_order_from_an_index(database: Database, name: str) -> None:
+    query = f"SELECT id FROM staged_artifacts WHERE name = '{name}' ORDER BY id DESC LIMIT 20"
+    with database.begin() as conn:
+        # With few rows everything else is as cheap.
+        conn.execute(text("SET LOCAL enable_seqscan = off"))
+        conn.execute(text("SET LOCAL enable_sort = off"))
+        plan = "\n".join(conn.execute(text(f"EXPLAIN {query}")).scalars())
+    assert "staged_artifacts_name_idx" in plan
+    assert f"Index Cond: (name = '{name}'" in plan

@@ -115,6 +115,9 @@ def test_uploads_and_deletions_wait_until_the_hold_is_lifted(here: Shop) -> None
     here.run()
     here.run()
     assert here.names() == ["hello 2.0"]
+    # Nothing says of it that it is published while no client can see it.
+    state = "SELECT state FROM package_publications WHERE package = 'world'"
+    assert select(here.database, state) == [("pending",)]
     here.publisher.lift(here.name)
     here.run()
     assert here.names() == ["world 1.0"]

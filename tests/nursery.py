@@ -1,0 +1,159 @@
+"""Pods as forks of a process that has imported the service, which took most of their start.
+
+The pod is a process as any other: a session and group of its own, its own standard streams,
+environment and folder. What is not shown by such a pod, the start of the interpreter and the order
+of imports, has tests that start it as users do.
+
+The process is asked over a socket, by one line of JSON with the pod's streams beside it. It ends
+when the socket does, so with the tests; its pods end with the end of their input.
+"""
+
+import json
+import os
+import select
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any, BinaryIO
+
+_LONGEST = 1 << 20
+_POLL_SECONDS = 0.01
+
+
+class ForkedProcess:
+    """A child of the nursery, with as much of `subprocess.Popen` as pods need.
+
+    Attributes:
+        stdin: the end of its input that is ours.
+    """
+
+    def __init__(self, nursery: "Nursery", pid: int, stdin: BinaryIO) -> None:
+        self.pid = pid
+        self.stdin: BinaryIO | None = stdin
+        self.returncode: int | None = None
+        self._nursery = nursery
+
+    def poll(self) -> int | None:
+        """Return how it ended, as `subprocess` says it; None: it lives."""
+        if self.returncode is None:
+            self.returncode = self._nursery.ask({"poll": self.pid})
+        return self.returncode
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Return how it ended, once it has."""
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while (ended := self.poll()) is None:
+            if deadline is not None and time.monotonic() > deadline:
+                raise subprocess.TimeoutExpired("a pod", timeout or 0.0)
+            time.sleep(_POLL_SECONDS)
+        return ended
+
+    def send_signal(self, number: int) -> None:
+        """Send it a signal, unless it has ended."""
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def terminate(self) -> None:
+        """Ask it to end."""
+        self.send_signal(15)
+
+
+class Nursery:
+    """The process that pods of one kind are forked from, for all tests of a process."""
+
+    def __init__(self, verb: str) -> None:
+        """Start it.
+
+        Args:
+            verb: ``api``, whose processes share their metrics, or ``worker``, which does not: the
+                library of metrics decides that when it is imported.
+        """
+        ours, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._folder = tempfile.TemporaryDirectory(prefix="nursery-")
+        # Each pod has a folder of its own, once it lives.
+        shared = {"PROMETHEUS_MULTIPROC_DIR": self._folder.name} if verb == "api" else {}
+        env = {**os.environ, **shared}
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", __name__, str(its.fileno())],
+            env=env,
+            pass_fds=[its.fileno()],
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        its.close()
+        self._socket = ours
+        self._mutex = threading.Lock()
+
+    def start(self, arguments: list[str], env: Mapping[str, str], out: BinaryIO) -> ForkedProcess:
+        """Start ``staging-api`` with these arguments."""
+        read_end, write_end = os.pipe()
+        asked = {"start": arguments, "env": dict(env), "folder": str(Path.cwd())}
+        try:
+            pid = self.ask(asked, [read_end, out.fileno()])
+        finally:
+            os.close(read_end)
+        return ForkedProcess(self, pid, os.fdopen(write_end, "wb", buffering=0))
+
+    def ask(self, what: Mapping[str, Any], fds: list[int] | None = None) -> Any:
+        """Ask something; return the answer."""
+        with self._mutex:
+            socket.send_fds(self._socket, [json.dumps(what).encode()], fds or [])
+            return json.loads(self._socket.recv(_LONGEST))
+
+
+@cache
+def nursery(verb: str) -> Nursery:
+    """The nursery of this process for pods of this kind, made when it is first needed."""
+    return Nursery(verb)
+
+
+def _live(number: int) -> None:
+    """Be the nursery, until the tests are gone."""
+    from staging_api.cli.importing import without_collection
+
+    with without_collection():
+        from staging_api.processes import api_server, run, worker  # noqa: F401 - for the pods
+    asked = socket.socket(fileno=number)
+    while select.select([asked], [], []):
+        line, fds, _flags, _address = socket.recv_fds(asked, _LONGEST, 2)
+        if not line:
+            return
+        what = json.loads(line)
+        answer = _ended(what["poll"]) if "poll" in what else _forked(what, fds, asked)
+        asked.send(json.dumps(answer).encode())
+
+
+def _ended(pid: int) -> int | None:
+    found, status = os.waitpid(pid, os.WNOHANG)
+    return os.waitstatus_to_exitcode(status) if found else None
+
+
+def _forked(what: Mapping[str, Any], fds: list[int], asked: socket.socket) -> int:
+    if pid := os.fork():
+        for each in fds:
+            os.close(each)
+        return pid
+    os.setsid()
+    for target, source in enumerate((fds[0], fds[1], fds[1])):
+        os.dup2(source, target)
+    for each in (*fds, asked.fileno()):
+        os.close(each)
+    os.environ.clear()
+    os.environ.update(what["env"])
+    os.chdir(what["folder"])
+    sys.argv = ["staging-api", *what["start"]]
+    from staging_api.cli import main
+
+    # It ends as a program does: by `SystemExit`, which nobody here catches.
+    main()
+    sys.exit()
+
+
+if __name__ == "__main__":
+    _live(int(sys.argv[1]))
