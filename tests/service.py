@@ -20,7 +20,7 @@ from typing import Any, BinaryIO
 import urllib3
 
 from tests import contract
-from tests.nursery import ForkedProcess, nursery
+from tests.fork_server import ForkedProcess, fork_server
 from tests.source import PATIENCE_SECONDS
 
 API = "/api/v1.0"
@@ -254,7 +254,7 @@ class Service:
     def _process(self, arguments: list[str], env: Mapping[str, str], out: BinaryIO) -> Process:
         # Should the tests die, the end of its input ends the pod; but not one for a user.
         if self.code is None and arguments[0] != "serve" and "LD_PRELOAD" not in env:
-            return nursery(arguments[0]).start(arguments, env, out)
+            return fork_server(arguments[0]).start(arguments, env, out)
         return subprocess.Popen(
             [sys.executable, "-m", "staging_api", *arguments],
             env=env,

@@ -22,12 +22,18 @@ _FIRST = [
             *("corpus", "pages_as_printed", "documents_builds", "publications", "death"),
             *("store_chaos", "store_faults", "documents_contest", "silence", "journeys"),
         ],
-        "integration": ["docs_site", "configurations", "lock_real_warnings", "contracts"],
+        "integration": [
+            *("staging_model", "docs_site", "configurations", "scale_script"),
+            *("lock_real_warnings", "contracts", "damaged_store"),
+        ],
         "integration/documents": ["configdocs_conformance", "document_conditions"],
     }.items()
     for module in modules
 ]
-_PACKAGES = ["system", "acceptance", "integration", "integration/documents", "integration/ui"]
+_PACKAGES = [
+    *("system", "acceptance", "integration", "integration/publishing"),
+    *("integration/documents", "integration/ui"),
+]
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:

@@ -27,22 +27,22 @@ _POLL_SECONDS = 0.01
 
 
 class ForkedProcess:
-    """A child of the nursery, with as much of `subprocess.Popen` as pods need.
+    """A child of the fork server, with as much of `subprocess.Popen` as pods need.
 
     Attributes:
         stdin: the end of its input that is ours.
     """
 
-    def __init__(self, nursery: "Nursery", pid: int, stdin: BinaryIO) -> None:
+    def __init__(self, server: "ForkServer", pid: int, stdin: BinaryIO) -> None:
         self.pid = pid
         self.stdin: BinaryIO | None = stdin
         self.returncode: int | None = None
-        self._nursery = nursery
+        self._server = server
 
     def poll(self) -> int | None:
         """Return how it ended, as `subprocess` says it; None: it lives."""
         if self.returncode is None:
-            self.returncode = self._nursery.ask({"poll": self.pid})
+            self.returncode = self._server.ask({"poll": self.pid})
         return self.returncode
 
     def wait(self, timeout: float | None = None) -> int:
@@ -64,7 +64,7 @@ class ForkedProcess:
         self.send_signal(15)
 
 
-class Nursery:
+class ForkServer:
     """The process that pods of one kind are forked from, for all tests of a process."""
 
     def __init__(self, verb: str) -> None:
@@ -75,7 +75,7 @@ class Nursery:
                 library of metrics decides that when it is imported.
         """
         ours, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self._folder = tempfile.TemporaryDirectory(prefix="nursery-")
+        self._folder = tempfile.TemporaryDirectory(prefix="fork-server-")
         # Each pod has a folder of its own, once it lives.
         shared = {"PROMETHEUS_MULTIPROC_DIR": self._folder.name} if verb == "api" else {}
         env = {**os.environ, **shared}
@@ -108,13 +108,13 @@ class Nursery:
 
 
 @cache
-def nursery(verb: str) -> Nursery:
-    """The nursery of this process for pods of this kind, made when it is first needed."""
-    return Nursery(verb)
+def fork_server(verb: str) -> ForkServer:
+    """The fork server of this process for pods of this kind, made when it is first needed."""
+    return ForkServer(verb)
 
 
 def _live(number: int) -> None:
-    """Be the nursery, until the tests are gone."""
+    """Be the fork server, until the tests are gone."""
     from staging_api.cli.importing import without_collection
 
     with without_collection():
