@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -256,6 +257,8 @@ class Stagings(RuleBasedStateMachine):
         return [row.id for row in rows if row.state != "evicted"]
 
 
+# Twice what hypothesis spends on making a failure small, which must not end in the middle.
+@pytest.mark.timeout(600)
 def test_the_tables_satisfy_their_invariants(
     database: Database, database_url: str, tmp_path: Path
 ) -> None:
@@ -271,5 +274,6 @@ def test_the_tables_satisfy_their_invariants(
                 max_examples=25,
                 stateful_step_count=20,
                 suppress_health_check=list(HealthCheck),
+                report_multiple_bugs=False,
             ),
         )

@@ -252,7 +252,8 @@ def is_evictable(
 def mark_evicted(conn: Connection, artifact_id: str, reason: EvictReason) -> None:
     """Stop serving an artifact; its row stays as history, its files are deleted.
 
-    An unfinished staging that requested it brings it again.
+    An unfinished staging that requested it brings it again; of one that is to be cancelled, only
+    what others rely on: it goes to their staging then.
     """
     forget_files(conn, artifact_id)
     _set(conn, artifact_id, state="evicted", evicted_at=now(), evict_reason=reason)
@@ -312,9 +313,9 @@ _BRING_AGAIN = text("""
     SELECT :new, s.id, a.archive_url, a.name, a.lock_kind, a.phase, 'pending', a.path
     FROM staged_artifacts a
     JOIN stagings s ON s.archive_url = a.archive_url AND a.name = ANY (s.requested)
-    WHERE a.id = :id AND s.finished_at IS NULL AND s.cancel_requested_at IS NULL
-      AND NOT coalesce(s.failures ? a.id, false)
-    ORDER BY s.id DESC LIMIT 1
+    WHERE a.id = :id AND s.finished_at IS NULL AND NOT coalesce(s.failures ? a.id, false)
+      AND (s.cancel_requested_at IS NULL OR a.name = ANY (s.joined))
+    ORDER BY s.cancel_requested_at IS NOT NULL, s.id DESC LIMIT 1
     RETURNING archive_url
 """)
 
