@@ -38,6 +38,13 @@ class ScriptedService:
     seen: list[Seen] = field(default_factory=list)
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    # Beyond the usual five the kernel drops connections that come at once; each tries again after
+    # 1, 2, 4, ... seconds.
+    request_queue_size = 256
+
+
 @contextmanager
 def service(script: Script, port: int = 0) -> Iterator[ScriptedService]:
     """Answer by `script` for the block."""
@@ -57,8 +64,7 @@ def service(script: Script, port: int = 0) -> Iterator[ScriptedService]:
         def log_message(self, *_: object) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", port), Answering)
-    server.daemon_threads = True
+    server = _Server(("127.0.0.1", port), Answering)
     running = ScriptedService(f"http://127.0.0.1:{server.server_port}")
     thread = Thread(target=server.serve_forever, args=(0.01,))
     thread.start()
