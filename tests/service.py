@@ -192,6 +192,8 @@ class Service:
         **settings: str,
     ) -> None:
         self.store = folder / "store"
+        # With an environment of their own they are started as a user does.
+        self._forked = environment is None
         self._folder = folder
         self._pods: list[Pod] = []
         self._env = {
@@ -253,7 +255,7 @@ class Service:
 
     def _process(self, arguments: list[str], env: Mapping[str, str], out: BinaryIO) -> Process:
         # Should the tests die, the end of its input ends the pod; but not one for a user.
-        if self.code is None and arguments[0] != "serve" and "LD_PRELOAD" not in env:
+        if self._forked and self.code is None and arguments[0] != "serve":
             return fork_server(arguments[0]).start(arguments, env, out)
         return subprocess.Popen(
             [sys.executable, "-m", "staging_api", *arguments],

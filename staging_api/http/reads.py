@@ -16,7 +16,7 @@ from typing import Any, cast
 
 import falcon
 from falcon.inspect import inspect_compiled_router, register_router
-from falcon.routing import CompiledRouter
+from falcon.routing import CompiledRouter, IntConverter
 
 from staging_api import metrics
 from staging_api.errors import ConnectionLost
@@ -26,12 +26,25 @@ log = logging.getLogger(__name__)
 _READS = ("GET", "HEAD")
 #: A request that took longer already is not run again: its client has waited enough.
 _BUDGET_SECONDS = 5.0
+_LARGEST_NUMBER = (1 << 63) - 1
 
 Responder = Callable[..., None]
 
 
+class _Number(IntConverter):
+    """A number in a path. Beyond what a bigint of PostgreSQL can be, it is that of nothing."""
+
+    def __init__(self) -> None:
+        super().__init__(min=0, max=_LARGEST_NUMBER)
+
+
 class Router(CompiledRouter):
-    """Falcon's, but for the responders of reads."""
+    """Falcon's, but for the responders of reads, and for numbers."""
+
+    def __init__(self) -> None:
+        """Have no routes yet."""
+        super().__init__()
+        self.options.converters["int"] = _Number
 
     def map_http_methods(self, resource: object, **kwargs: Any) -> Any:
         """The responders of a resource, by method."""

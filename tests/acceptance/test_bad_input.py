@@ -305,3 +305,19 @@ def test_staged_files_are_not_readable_by_other_users_of_the_machine(
     found = [cluster.store, *cluster.store.rglob("*")]
     assert len(found) > 5
     assert [path for path in found if path.stat().st_mode & 0o007] == []
+
+
+@pytest.mark.parametrize("number", ["-1", str(1 << 63), "-65821845384210243584", "9" * 400])
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("DELETE", "/apt-archives/debian/packages/{}"),
+        ("GET", "/document-revisions/{}"),
+        ("POST", "/document-revisions/{}/rollback"),
+    ],
+)
+def test_a_number_that_no_row_can_have_is_not_found(
+    client: Client, method: str, path: str, number: str
+) -> None:
+    answer = client.send(method, API + path.format(number), b"{}", JSON)
+    check_says_what_to_do(answer, 404, "not_found")
