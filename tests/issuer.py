@@ -9,12 +9,14 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 from joserfc import jwt
 from joserfc.jwk import ECKey, Key
+
+from tests.loopback import LoopbackServer
 
 AUDIENCE = "staging-api"
 
@@ -164,9 +166,7 @@ class Answering(BaseHTTPRequestHandler):
 def issuing() -> Iterator[Issuer]:
     """A provider that answers for the block."""
     issuer = Issuer()
-    server = ThreadingHTTPServer(
-        ("127.0.0.1", 0), type("Handler", (Answering,), {"issuer": issuer})
-    )
+    server = LoopbackServer(("127.0.0.1", 0), type("Handler", (Answering,), {"issuer": issuer}))
     issuer.url = f"http://127.0.0.1:{server.server_port}"
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()

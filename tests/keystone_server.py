@@ -7,8 +7,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
+
+from tests.loopback import LoopbackServer
 
 CONFIG = """
 [keystone_authtoken]
@@ -154,7 +156,7 @@ def keystone(port: int = 0) -> Iterator[Keystone]:
     """A Keystone for the block."""
     made = Keystone()
     handler = type("Handler", (Answering,), {"keystone": made})
-    server = ThreadingHTTPServer(("127.0.0.1", port), handler)
+    server = LoopbackServer(("127.0.0.1", port), handler)
     made.url = f"http://127.0.0.1:{server.server_port}/v3"
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()

@@ -5,10 +5,12 @@ import socket
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from io import BytesIO
 from threading import Event, Thread
 from typing import Any
+
+from tests.loopback import LoopbackServer
 
 STAGING_ID = "01JD0000000000000000000001"
 STAGINGS = "/api/v1.0/stagings"
@@ -38,13 +40,6 @@ class ScriptedService:
     seen: list[Seen] = field(default_factory=list)
 
 
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    # Beyond the usual five the kernel drops connections that come at once; each tries again after
-    # 1, 2, 4, ... seconds.
-    request_queue_size = 256
-
-
 @contextmanager
 def service(script: Script, port: int = 0) -> Iterator[ScriptedService]:
     """Answer by `script` for the block."""
@@ -64,7 +59,7 @@ def service(script: Script, port: int = 0) -> Iterator[ScriptedService]:
         def log_message(self, *_: object) -> None:
             pass
 
-    server = _Server(("127.0.0.1", port), Answering)
+    server = LoopbackServer(("127.0.0.1", port), Answering)
     running = ScriptedService(f"http://127.0.0.1:{server.server_port}")
     thread = Thread(target=server.serve_forever, args=(0.01,))
     thread.start()

@@ -3,11 +3,13 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from threading import Thread
 from typing import Any, Self
 
 import urllib3
+
+from tests.loopback import LoopbackServer
 
 DELAY_SECONDS = 0.020
 PASSED = ("If-Modified-Since", "If-Range", "Range")
@@ -24,7 +26,7 @@ class SlowFront:
 
     target: str
     after_release: Callable[[], None] = lambda: None
-    server: ThreadingHTTPServer = field(init=False)
+    server: LoopbackServer = field(init=False)
 
     def __enter__(self) -> Self:
         pool = urllib3.PoolManager(maxsize=16, retries=False)
@@ -50,7 +52,7 @@ class SlowFront:
             def log_message(self, *_: Any) -> None:
                 pass
 
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server = LoopbackServer(("127.0.0.1", 0), Handler)
         Thread(target=self.server.serve_forever, args=(0.05,), daemon=True).start()
         return self
 

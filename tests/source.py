@@ -11,7 +11,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
+
+from tests.loopback import LoopbackServer
 
 _RANGE = re.compile(r"bytes=(\d+)-(\d*)")
 _CHUNK_BYTES = 16 << 10
@@ -194,7 +196,7 @@ class _Answer(BaseHTTPRequestHandler):
 def archive_source() -> Iterator[ArchiveSource]:
     """A source with nothing in it yet, for the block."""
     made: list[ArchiveSource] = []
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Answer, source=made))
+    server = LoopbackServer(("127.0.0.1", 0), partial(_Answer, source=made))
     source = ArchiveSource(f"http://127.0.0.1:{server.server_port}")
     made.append(source)
     thread = threading.Thread(target=server.serve_forever, args=(0.05,))
