@@ -49,9 +49,11 @@ def recorded(folder: Path) -> Record:
 
 
 def _lines(files: list[Path], path: str) -> dict[int, set[str]]:
+    ran: dict[int, set[str]] = {}
+    if not files:
+        return ran
     from coverage.numbits import numbits_to_nums  # installed for a record only
 
-    ran: dict[int, set[str]] = {}
     for file in files:
         rows = _rows(
             file,

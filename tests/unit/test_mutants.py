@@ -15,7 +15,7 @@ from tests.mutants.equivalents import EQUIVALENT
 from tests.mutants.frame import drawn, lines_of, of_file, on
 from tests.mutants.model import ROOT, Mutant, room
 from tests.mutants.reach import reached
-from tests.mutants.record import Record
+from tests.mutants.record import Record, recorded
 from tests.mutants.trial import Outcome, Runner, Trial, Untriable, changed
 
 
@@ -371,3 +371,7 @@ def test_a_test_that_fails_without_the_mutant_too_finds_nothing(
     found = tried.finder(Mutant("a.py", 4, 5, "2", "constant", 1), [Suite(tests, 60)])
     assert found == (finder and f"tests/unit/a.py{finder}")
     assert tried.sound[tests[0]] is False
+
+
+def test_without_a_recorded_run_nothing_is_known_of_any_line(tmp_path: Path) -> None:
+    assert recorded(tmp_path).tests("staging_api/errors.py", range(1, 100)) == set()
