@@ -334,7 +334,9 @@ def test_is_staged_probes_one_index_and_nothing_else(database: Database) -> None
         before = {row.relname: row.scans for row in conn.execute(text(_SCANS))}
         repository.outcomes(conn, "a", ["b", "c"])
         after = {row.relname: row.scans for row in conn.execute(text(_SCANS))}
-    assert [name for name in after if after[name] > before[name]] == ["staged_artifacts_live_key"]
+    (used,) = (name for name in after if after[name] > before[name])
+    # Both begin with archive and name; which is cheaper depends on the rows of the tests before.
+    assert used in ("staged_artifacts_live_key", "staged_artifacts_archive_url_name_idx")
 
 
 # How often the table itself was read as its rows lie, and each of its indexes was used.
