@@ -102,7 +102,7 @@ def make_builds(builds: Path) -> None:
 def measured_requests(
     server: EmbeddedServer, folder: Path, times: int, seconds: float
 ) -> tuple[dict[str, Cost], Staging]:
-    """What whole requests take, and a second of a process that nobody asks; by one pod."""
+    """Measure whole requests, and one second of an idle process, on one pod."""
     builds = folder / "builds"
     with pods(1, server, folder, builds, worker=False) as urls:
         alone = taken(urls, server, None, seconds)
@@ -125,7 +125,7 @@ def measured_requests(
             "a second of a worker": Cost(max(LEAST_SECONDS, both.cpu - alone.cpu)),
         }
     print(
-        f"statements a second of a pod that nobody asks: {alone.commits:.1f}, with a worker"
+        f"statements a second of an idle pod: {alone.commits:.1f}, with a worker"
         f" {both.commits:.1f}; sessions {alone.connections}, {both.connections}"
     )
     return found, staging

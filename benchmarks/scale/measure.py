@@ -127,7 +127,7 @@ def per_listener(url: str, postmaster: int, listeners: int, times: int) -> Cost:
         before = cpu_of(postmaster)
         for _ in range(times):
             notify()
-        time.sleep(0.5)  # the last ones are being told still
+        time.sleep(0.5)  # until the last sessions have got their notification
         together = cpu_since(before, postmaster) / times
     return Cost(max(_LEAST_SECONDS, (together - alone.cpu) / listeners))
 

@@ -34,7 +34,7 @@ class Taken:
         cpu: processors that it kept busy.
         commits: transactions a second.
         connections: sessions at the end.
-        asked: requests a second that were answered; 0: nobody asked.
+        asked: requests a second that were answered; 0: the pods were idle.
     """
 
     pods: int
@@ -92,7 +92,7 @@ def staged(url: str, archive_url: str) -> Staging:
 def taken(
     urls: Sequence[str], server: EmbeddedServer, staging: Staging | None, seconds: float
 ) -> Taken:
-    """What the pods take while nobody asks; or, given a staging, while clients ask each of them."""
+    """Measure the pods while they are idle; or, given a staging, while clients ask each of them."""
     time.sleep(min(seconds, _SETTLE_SECONDS))
     stop, answers = threading.Event(), [0] * len(urls)
     threads = [

@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 from benchmarks.scale.model import Cost, Demand
 from benchmarks.scale.pods import POLLS_PER_SECOND, POSTS_PER_SECOND
 
-#: What is measured as whole requests, as a second of a process that nobody asks, and as what a
-#: notification takes for each session that is told.
+#: Measured as whole requests, as one second of an idle process, and as the cost of one notification
+#: for each session that gets it.
 REQUESTS = ("poll", "post of what is staged", "staging of three files")
 TIMERS = ("a second of an API process", "a second of a worker")
 NOTIFIED = "notification, each listener"

@@ -17,6 +17,7 @@ from tests.builds import build, build_path
 from tests.databases import Migrated
 from tests.service import Pod, Service, eventually, service
 from tests.source import PATIENCE_SECONDS, ArchiveSource, archive_source
+from tests.stream_reader import StreamReader
 
 #: Much less than streams are opened.
 THREADS = 2
@@ -41,7 +42,7 @@ def connections_are_closed() -> Iterator[None]:
         OPENED.pop().close()
 
 
-class Stream:
+class Stream(StreamReader):
     """A browser's end of one stream."""
 
     def __init__(self, pod: Pod, topics: str, version: str = "1.1", **headers: str) -> None:
@@ -52,22 +53,6 @@ class Stream:
         request = f"GET /ui/live?topics={topics} HTTP/{version}\r\nHost: {to.netloc}\r\n{sent}\r\n"
         self.sock.sendall(request.encode())
         self.head = self.read_until(b"\r\n\r\n").decode()
-
-    def read_until(self, end: bytes) -> bytes:
-        """Read until these bytes."""
-        got = b""
-        while not got.endswith(end):
-            part = self.sock.recv(1)
-            assert part, f"ended after {got!r}"
-            got += part
-        return got
-
-    def rest(self) -> bytes:
-        """Read until the end."""
-        got = b""
-        while part := self.sock.recv(4096):
-            got += part
-        return got
 
 
 @pytest.fixture(scope="module")

@@ -11,6 +11,7 @@ from staging_api.errors import ShuttingDown, TooManyRequests, Unavailable
 from staging_api.open_stream import OpenStream
 from staging_api.open_streams import OpenStreams
 from tests.service import eventually
+from tests.stream_reader import StreamReader
 
 OPENED: list[socket.socket] = []
 
@@ -22,7 +23,7 @@ def _connections_are_closed() -> Iterator[None]:
         OPENED.pop().close()
 
 
-class Reader:
+class Reader(StreamReader):
     """Our end of a connection, and the stream at the other."""
 
     def __init__(
@@ -41,22 +42,6 @@ class Reader:
     def _give_back(self) -> None:
         self.given_back = True
         self.theirs.close()
-
-    def read_until(self, end: bytes) -> bytes:
-        """Read until these bytes."""
-        got = b""
-        while not got.endswith(end):
-            part = self.sock.recv(1)
-            assert part, f"ended after {got!r}"
-            got += part
-        return got
-
-    def rest(self) -> bytes:
-        """Read until the end."""
-        got = b""
-        while part := self.sock.recv(4096):
-            got += part
-        return got
 
 
 @contextmanager
