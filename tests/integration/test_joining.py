@@ -326,15 +326,18 @@ def test_a_service_that_refuses_second_callers_lets_none_wait(joining, source):
 
 
 def test_is_staged_probes_one_index_and_nothing_else(database: Database) -> None:
-    with database.begin() as conn:
-        # Few rows would be read as they lie; the plan for many is what counts.
+    with database.begin() as conn, conn.begin_nested() as world:
+        # Few rows would be read as they lie, or by a name alone, as the search does; the plan for
+        # many is what counts. What is dropped here is there again at the end.
         conn.execute(text("SET LOCAL enable_seqscan = off"))
+        conn.execute(text("DROP INDEX staged_artifacts_name_idx"))
         conn.execute(text("DISCARD PLANS"))
         # Also counted is what this connection did for others within the last second.
         before = {row.relname: row.scans for row in conn.execute(text(_SCANS))}
         repository.outcomes(conn, "a", ["b", "c"])
         after = {row.relname: row.scans for row in conn.execute(text(_SCANS))}
-    (used,) = (name for name in after if after[name] > before[name])
+        world.rollback()
+    (used,) = (name for name in after if after[name] > before.get(name, 0))
     # Both begin with archive and name; which is cheaper depends on the rows of the tests before.
     assert used in ("staged_artifacts_live_key", "staged_artifacts_archive_url_name_idx")
 
