@@ -22,7 +22,7 @@ from staging_api.publishing.run_model import Options
 from staging_api.publishing.service import Publisher
 from staging_api.vocabulary.publishing import OPERATIONS
 from tests.apt_archive_api import PUBLICATIONS, AptArchiveApi
-from tests.apt_archive_series import fake_signature, keys_in
+from tests.apt_archive_series.life import fake_signature, keys_in
 from tests.builds import build, build_path
 from tests.factories import ORIGIN
 from tests.packages import ar, control_text, deb, deb_members, dsc, source_file

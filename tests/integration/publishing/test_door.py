@@ -28,8 +28,8 @@ from staging_api.http.publisher_bodies import HoldRequest
 from staging_api.publishing import rows
 from staging_api.publishing.apt_archives import AptArchiveService
 from staging_api.publishing.index_model import WORD_OF
-from tests.apt_archive_promises import listed_in
-from tests.apt_archive_series import fake_signature, keys_in
+from tests.apt_archive_series.life import fake_signature, keys_in
+from tests.apt_archive_series.promises import listed_in
 from tests.databases import Migrated
 from tests.factories import ORIGIN
 from tests.publisher import Shop, find, shop

@@ -14,7 +14,7 @@ from staging_api.publishing.renewal import Renewal
 from staging_api.publishing.run_model import PublisherRun
 from staging_api.publishing.signing import SigningKey
 from staging_api.publishing.snapshots import Snapshots
-from tests.apt_archive_series import fake_signature, keys_in
+from tests.apt_archive_series.life import fake_signature, keys_in
 from tests.publisher import Shop, find, shop
 from tests.rows import execute, select
 

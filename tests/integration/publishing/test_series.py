@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from staging_api.db.engine import Database
-from tests.apt_archive_series import keys_in, live
+from tests.apt_archive_series import live
+from tests.apt_archive_series.life import keys_in
 from tests.publisher import shop
 
 #: Each gives two series, of two archives.

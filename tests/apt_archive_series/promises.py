@@ -11,7 +11,7 @@ from tests.publisher import find
 from tests.rows import select
 
 if TYPE_CHECKING:
-    from tests.apt_archive_series import Files, Life
+    from tests.apt_archive_series.life import Files, Life
 
 _LISTED = re.compile(r"^Package: (.*)\n(?:.+\n)*?Version: (.*)$", re.MULTILINE)
 
