@@ -1,18 +1,16 @@
 """Connections: one pool for transactions, one for statements that commit by themselves."""
 
 import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, NoReturn
 
-import psycopg2
 from prometheus_client import Gauge
 from sqlalchemy import (
     Connection,
     Engine,
     ExceptionContext,
-    PoolProxiedConnection,
     create_engine,
     event,
 )
@@ -21,12 +19,12 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from staging_api import metrics
 from staging_api.database_url import normalized
+from staging_api.db.driver_cursor import driver_cursor, is_of_standby
 from staging_api.db.driver_errors import translated
+from staging_api.db.read_connections import Given, ReadConnections
 from staging_api.db.sessions import Session
-from staging_api.db.timeouts import WATCHDOG, Timeouts, Watchdog
+from staging_api.db.timeouts import Timeouts, Watchdog
 from staging_api.errors import NoConnectionFree
-
-_READ_ONLY = "25006"
 
 
 @dataclass(frozen=True)
@@ -36,11 +34,13 @@ class Database:
     Attributes:
         transactions: BEGIN ... COMMIT, for what must be written together.
         statements: autocommit, one round trip each, for the lock and for single reads.
+        reads: connections of `statements`, for the most frequent reads.
         watchdog: ends statements that a hung server does not end.
     """
 
     transactions: Engine
     statements: Engine
+    reads: ReadConnections
     watchdog: Watchdog | None = None
 
     @contextmanager
@@ -63,26 +63,18 @@ class Database:
         with reachable(), self.statements.connect() as conn:
             yield conn
 
-    def read(
-        self, statement: str, given: Sequence[object] | Mapping[str, object]
-    ) -> list[tuple[Any, ...]]:
+    def read(self, statement: str, given: Given) -> list[tuple[Any, ...]]:
         """Return the rows of one statement that commits by itself, as `rows` does.
 
-        For reads that clients repeat all day: a connection of SQLAlchemy, with its transactions
-        and events, takes longer to make than such a statement to run.
+        For reads that clients repeat all day: see `db.read_connections`.
 
         Raises:
             Unavailable: the database cannot be reached.
         """
-        with reachable():
-            pooled = _taken(self.statements)
-            try:
-                with _cursor(_Pooled(self.statements, pooled), statement) as cursor:
-                    cursor.execute(statement, given)
-                    found: list[tuple[Any, ...]] = cursor.fetchall()
-                    return found
-            finally:
-                pooled.close()
+        try:
+            return self.reads.rows(statement, given)
+        except (PoolTimeout, DBAPIError) as error:
+            _raise_meaning(error)
 
     @property
     def engines(self) -> tuple[Engine, Engine]:
@@ -135,7 +127,7 @@ def open_database(url: str, pool_size: int, timeouts: Timeouts | None = None) ->
     for name, engine in (("transactions", transactions), ("statements", statements)):
         _count_connections(engine, metrics.DATABASE_CONNECTIONS.labels(name))
     watchdog = None if timeouts is None else _limited((transactions, statements), timeouts)
-    return Database(transactions, statements, watchdog)
+    return Database(transactions, statements, ReadConnections(statements, pool_size), watchdog)
 
 
 @contextmanager
@@ -151,16 +143,21 @@ def reachable() -> Iterator[None]:
     """
     try:
         yield
-    except PoolTimeout:
+    except (PoolTimeout, DBAPIError) as error:
+        _raise_meaning(error)
+
+
+def _raise_meaning(error: PoolTimeout | DBAPIError) -> NoReturn:
+    """Raise what an error means to clients; itself if it is nothing that goes by."""
+    if isinstance(error, PoolTimeout):
         metrics.DATABASE_UNAVAILABLE.inc()
         raise NoConnectionFree(
             "no database connection became free in time", retry_after_seconds=2
         ) from None
-    except DBAPIError as error:
-        meaning = translated(error)
-        if meaning is None:
-            raise
-        raise meaning from error
+    meaning = translated(error)
+    if meaning is None:
+        raise error
+    raise meaning from error
 
 
 def call(conn: Connection, statement: str, given: Sequence[object]) -> tuple[Any, ...]:
@@ -169,9 +166,7 @@ def call(conn: Connection, statement: str, given: Sequence[object]) -> tuple[Any
     return row
 
 
-def rows(
-    conn: Connection, statement: str, given: Sequence[object] | Mapping[str, object]
-) -> list[tuple[Any, ...]]:
+def rows(conn: Connection, statement: str, given: Given) -> list[tuple[Any, ...]]:
     """Return the rows of a statement, sent by the driver's own cursor.
 
     For frequent statements: SQLAlchemy describes each result anew, column by column, which takes
@@ -180,7 +175,7 @@ def rows(
     Raises:
         DBAPIError: as `Connection.exec_driver_sql` raises it.
     """
-    with _cursor(conn, statement) as cursor:
+    with driver_cursor(conn, statement) as cursor:
         cursor.execute(statement, given)
         found: list[tuple[Any, ...]] = cursor.fetchall()
         return found
@@ -192,59 +187,8 @@ def copy_rows(conn: Connection, statement: str, lines: str) -> None:
     Raises:
         DBAPIError: as `Connection.exec_driver_sql` raises it.
     """
-    with _cursor(conn, statement) as cursor:
+    with driver_cursor(conn, statement) as cursor:
         cursor.copy_expert(statement, io.StringIO(lines))
-
-
-def _taken(engine: Engine) -> PoolProxiedConnection:
-    try:
-        return engine.raw_connection()
-    except psycopg2.Error as error:
-        lost = engine.dialect.is_disconnect(cast("Any", error), None, None)
-        raise DBAPIError.instance(
-            None, None, error, psycopg2.Error, connection_invalidated=lost
-        ) from error
-
-
-@dataclass(frozen=True)
-class _Pooled:
-    """A connection of the pool, with as much of SQLAlchemy's as a cursor needs."""
-
-    engine: Engine
-    connection: PoolProxiedConnection
-
-    @property
-    def info(self) -> dict[Any, Any]:
-        """What is noted of the driver's connection."""
-        return self.connection.info
-
-    def invalidate(self, error: BaseException) -> None:
-        """Let it be used by nobody else."""
-        self.connection.invalidate(error)
-
-
-@contextmanager
-def _cursor(conn: Connection | _Pooled, statement: str) -> Iterator[Any]:
-    """The driver's own cursor, for one statement."""
-    driver: Any = conn.connection.driver_connection
-    # This statement bypasses SQLAlchemy's events, which notify the watchdog of all others.
-    watchdog: Watchdog | None = conn.info.get(WATCHDOG)
-    if watchdog is not None:
-        watchdog.begin(driver)
-    try:
-        with driver.cursor() as cursor:
-            yield cursor
-    except psycopg2.Error as error:
-        lost = bool(driver.closed) or error.pgcode == _READ_ONLY
-        if lost:
-            conn.invalidate(error)
-            conn.engine.dispose()  # the other connections lead to the same server
-        raise DBAPIError.instance(
-            statement, None, error, psycopg2.Error, connection_invalidated=lost
-        ) from error
-    finally:
-        if watchdog is not None:
-            watchdog.end(driver)
 
 
 def _limited(engines: Sequence[Engine], timeouts: Timeouts) -> Watchdog:
@@ -267,5 +211,5 @@ def _count_connections(engine: Engine, used: Gauge) -> None:
 
 def _leave_standby(context: ExceptionContext) -> None:
     """Drop a connection that a pooler led to a standby, so that the next one finds the primary."""
-    if getattr(context.original_exception, "pgcode", None) == _READ_ONLY:
+    if is_of_standby(context.original_exception):
         context.is_disconnect = True

@@ -76,7 +76,7 @@ class Authentication:
             raise
 
     def _known(self, req: falcon.Request) -> Principal | None:
-        with provider_calls(self._refusals.under_limit(req.context.client_address)):
+        with provider_calls(self._refusals.under_limit_of(req.context.client_address)):
             return self._authenticator.identify(req.env)
 
 

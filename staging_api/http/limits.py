@@ -13,6 +13,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import falcon
@@ -158,6 +159,10 @@ class Refusals:
         self._addresses = _Callers(per_second, max(1.0, burst), now)
         self._limited = per_second > 0
         self._counting = threading.Lock()
+
+    def under_limit_of(self, address: str) -> Callable[[], bool]:
+        """Return what tells whether this address may have one more request refused."""
+        return partial(self.under_limit, address)
 
     def under_limit(self, address: str) -> bool:
         """Whether this address may have one more request refused."""

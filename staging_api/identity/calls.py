@@ -26,12 +26,21 @@ T = TypeVar("T")
 _PAUSE_SECONDS = 1.0
 _THREADS = 8
 
-_calls_allowed: ContextVar[bool] = ContextVar("may_ask", default=True)
+
+def always() -> bool:
+    """Let every call to the provider be made."""
+    return True
+
+
+_calls_allowed: ContextVar[Callable[[], bool]] = ContextVar("provider_calls", default=always)
 
 
 @contextmanager
-def provider_calls(allowed: bool) -> Iterator[None]:
-    """Allow or forbid new calls to the provider in this block; cached answers always count."""
+def provider_calls(allowed: Callable[[], bool]) -> Iterator[None]:
+    """Make new calls to the provider in this block only if `allowed`; cached answers always count.
+
+    It is asked when there is such a call to make: most requests make none.
+    """
     token = _calls_allowed.set(allowed)
     try:
         yield
@@ -106,7 +115,7 @@ class SharedCalls:
         running = self._running.get(key)
         if running is not None and now < running.deadline:
             return running
-        if not _calls_allowed.get():
+        if not _calls_allowed.get()():
             raise TooManyRequests(
                 "too many requests from this address were refused", retry_after_seconds=1
             )

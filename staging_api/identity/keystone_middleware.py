@@ -21,7 +21,7 @@ from requests import PreparedRequest, Response
 from requests.adapters import HTTPAdapter
 
 from staging_api.errors import Unauthenticated
-from staging_api.identity.calls import SharedCalls, provider_calls
+from staging_api.identity.calls import SharedCalls, always, provider_calls
 from staging_api.identity.deadline import obey
 from staging_api.identity.outage import CannotCheck, Cause, cannot_check
 from staging_api.identity.recent import Recent
@@ -63,7 +63,7 @@ class Tokens:
         was_good = self.good.get(key) is not None
         try:
             # A token that was valid is no guess: the limit of refusals by address does not count.
-            with provider_calls(True) if was_good else nullcontext():
+            with provider_calls(always) if was_good else nullcontext():
                 found = self.calls.wait_for(key, fetch)
         except auth_token.InvalidToken:
             self.good.remove(key)

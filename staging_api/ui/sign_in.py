@@ -109,7 +109,7 @@ class SignIn:
         header = "HTTP_X_AUTH_TOKEN" if self._deps.auth == "keystone" else "HTTP_AUTHORIZATION"
         value = token if self._deps.auth == "keystone" else f"Bearer {token}"
         bare = {k: v for k, v in req.env.items() if k not in _CREDENTIALS}
-        with provider_calls(self._refusals.under_limit(req.context.client_address)):
+        with provider_calls(self._refusals.under_limit_of(req.context.client_address)):
             found = self._deps.api.authenticator.identify({**bare, header: value})
         if found is None:
             raise Unauthenticated("this service knows no sign-in")
@@ -184,7 +184,7 @@ class FromProvider:
             raise Unauthenticated("this sign-in was not begun here, or too long ago: begin anew")
         if req.get_param("error"):
             raise Unauthenticated("the identity provider refused to sign you in")
-        with provider_calls(self._refusals.under_limit(req.context.client_address)):
+        with provider_calls(self._refusals.under_limit_of(req.context.client_address)):
             found: Principal = code.finish(
                 req.get_param("code", default=""),
                 _redirect_uri(self._deps, req),

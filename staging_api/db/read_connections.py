@@ -1,0 +1,121 @@
+"""Connections for reads that clients repeat all day, which stay out of the pool between two reads.
+
+Taking a connection from SQLAlchemy's pool and giving it back takes as long as such a read. So a few
+of the pool's connections are kept here, for a second at most: then the pool may renew them. Others
+find the pool smaller by as many, and a pool of fewer than four keeps none.
+
+What if the server goes away? Whoever notices disposes of the engine, and with it of what is kept; a
+read that notices fails like any statement on a connection that broke. What if the process dies?
+Then so do the connections.
+"""
+
+import time
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+import psycopg2
+from sqlalchemy import Engine, Pool, PoolProxiedConnection, event
+
+from staging_api.db.driver_cursor import as_sqlalchemy, is_lost
+from staging_api.db.timeouts import WATCHDOG, Watchdog
+
+#: Parameters of a statement, in order or by name.
+Given = Sequence[object] | Mapping[str, object]
+
+_KEPT_SECONDS = 1.0
+# Of a pool's connections, one in so many may be kept.
+_SHARE = 4
+
+
+@dataclass(slots=True)
+class _Kept:
+    """A connection that is taken from the pool.
+
+    Attributes:
+        pool: which it is from; an engine that was disposed of has another.
+        until: when it is to be given back, by the monotonic clock.
+    """
+
+    pool: Pool
+    pooled: PoolProxiedConnection
+    driver: Any
+    watchdog: Watchdog | None
+    until: float
+
+
+class ReadConnections:
+    """The connections of one pool that are kept."""
+
+    def __init__(self, engine: Engine, pool_size: int) -> None:
+        """Take connections from `engine`, whose pool has so many and makes them by autocommit."""
+        self._engine = engine
+        self._most = pool_size // _SHARE
+        self._idle: deque[_Kept] = deque()
+        # Whoever notices that the server is gone disposes of the engine.
+        event.listen(engine, "engine_disposed", lambda _engine: self.close())
+
+    def rows(self, statement: str, given: Given) -> list[tuple[Any, ...]]:
+        """Return the rows of one statement, which commits by itself.
+
+        Raises:
+            DBAPIError: as SQLAlchemy raises what the driver does.
+            sqlalchemy.exc.TimeoutError: no connection became free in time.
+        """
+        kept = self._take()
+        driver, watchdog = kept.driver, kept.watchdog
+        if watchdog is not None:
+            watchdog.begin(driver)
+        try:
+            with driver.cursor() as cursor:
+                cursor.execute(statement, given)
+                found: list[tuple[Any, ...]] = cursor.fetchall()
+        except psycopg2.Error as error:
+            if lost := is_lost(driver, error):
+                kept.pooled.invalidate(error)
+                self._engine.dispose()  # the other connections lead to the same server
+            raise as_sqlalchemy(statement, error, lost=lost) from error
+        finally:
+            if watchdog is not None:
+                watchdog.end(driver)
+            self._give_back(kept)
+        return found
+
+    def close(self) -> None:
+        """Give back to the pool what no read uses."""
+        while self._idle:
+            self._idle.pop().pooled.close()
+
+    def _take(self) -> _Kept:
+        try:
+            kept = self._idle.pop()
+        except IndexError:
+            return self._taken()
+        if kept.until > time.monotonic():
+            return kept
+        kept.pooled.close()
+        return self._taken()
+
+    def _taken(self) -> _Kept:
+        """Take a connection from the pool, which looks whether it is old, or makes a new one."""
+        pool = self._engine.pool
+        try:
+            pooled = self._engine.raw_connection()
+        except psycopg2.Error as error:
+            lost = self._engine.dialect.is_disconnect(cast("Any", error), None, None)
+            raise as_sqlalchemy(None, error, lost=lost) from error
+        return _Kept(
+            pool,
+            pooled,
+            pooled.driver_connection,
+            pooled.info.get(WATCHDOG),
+            time.monotonic() + _KEPT_SECONDS,
+        )
+
+    def _give_back(self, kept: _Kept) -> None:
+        # Two threads may both see room for one more: that is one too many, for a second.
+        if len(self._idle) < self._most and kept.pool is self._engine.pool:
+            self._idle.append(kept)
+        else:
+            kept.pooled.close()
