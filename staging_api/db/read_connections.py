@@ -11,7 +11,7 @@ Then so do the connections.
 
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -48,9 +48,12 @@ class _Kept:
 class ReadConnections:
     """The connections of one pool that are kept."""
 
-    def __init__(self, engine: Engine, pool_size: int) -> None:
+    def __init__(
+        self, engine: Engine, pool_size: int, now: Callable[[], float] = time.monotonic
+    ) -> None:
         """Take connections from `engine`, whose pool has so many and makes them by autocommit."""
         self._engine = engine
+        self._now = now
         self._most = pool_size // _SHARE
         self._idle: deque[_Kept] = deque()
         # Whoever notices that the server is gone disposes of the engine.
@@ -92,7 +95,7 @@ class ReadConnections:
             kept = self._idle.pop()
         except IndexError:
             return self._taken()
-        if kept.until > time.monotonic():
+        if kept.until > self._now():
             return kept
         kept.pooled.close()
         return self._taken()
@@ -110,7 +113,7 @@ class ReadConnections:
             pooled,
             pooled.driver_connection,
             pooled.info.get(WATCHDOG),
-            time.monotonic() + _KEPT_SECONDS,
+            self._now() + _KEPT_SECONDS,
         )
 
     def _give_back(self, kept: _Kept) -> None:

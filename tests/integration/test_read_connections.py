@@ -7,8 +7,8 @@ import psycopg2
 import pytest
 from sqlalchemy import event, text
 
-from staging_api.db import read_connections
 from staging_api.db.engine import Database, open_database
+from staging_api.db.read_connections import ReadConnections
 from staging_api.errors import ConnectionLost, NoConnectionFree
 
 PID = "SELECT pg_backend_pid()"
@@ -37,19 +37,17 @@ def test_a_connection_is_kept_for_the_next_read(pools: Database) -> None:
     assert taken(pools) == 1
 
 
-def test_a_kept_connection_returns_to_its_pool_after_a_second(
-    pools: Database, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_kept_connection_returns_to_its_pool_after_a_second(pools: Database) -> None:
     returned: list[object] = []
     event.listen(pools.statements, "checkin", lambda *_: returned.append(1))
     now = 1000.0
-    monkeypatch.setattr(read_connections.time, "monotonic", lambda: now)
-    pid_of(pools)
+    reads = ReadConnections(pools.statements, 8, lambda: now)
+    reads.rows(PID, ())
     now += 0.9
-    pid_of(pools)
+    reads.rows(PID, ())
     assert not returned
     now += 0.2
-    pid_of(pools)
+    reads.rows(PID, ())
     assert returned == [1]
 
 
