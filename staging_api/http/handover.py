@@ -18,7 +18,10 @@ from staging_api.store.blob_store import BlobStore
 from staging_api.store.blobs import key_of
 from staging_api.store.places import Place
 
-_JUDGED_ELSEWHERE = ("If-Match", "If-Unmodified-Since", "If-Modified-Since")
+# As WSGI names them.
+_JUDGED_ELSEWHERE = frozenset(
+    {"HTTP_IF_MATCH", "HTTP_IF_UNMODIFIED_SINCE", "HTTP_IF_MODIFIED_SINCE"}
+)
 # The ETag stays: it names the file of the link.
 _OF_THE_FILE = ("Accept-Ranges", "Content-Range", "Content-Type", "Last-Modified", "Repr-Digest")
 #: Up to here the bytes are read: to hand a file to the kernel costs more than to copy so few.
@@ -84,12 +87,12 @@ def _undescribed(resp: falcon.Response) -> Iterator[None]:
 
 
 def _may_be_sent_elsewhere(req: falcon.Request, part: Range) -> bool:
-    if any(req.get_header(name) is not None for name in _JUDGED_ELSEWHERE):
+    if not req.env.keys().isdisjoint(_JUDGED_ELSEWHERE):
         return False
     # An If-Range that does not hold asks for the whole file: an object store would not look at it,
     # and send the range of another version than the one that the client has begun.
-    refused = req.get_header("Range") is not None and not part.partial
-    return not (refused and req.get_header("If-Range") is not None)
+    refused = "HTTP_RANGE" in req.env and not part.partial
+    return not (refused and "HTTP_IF_RANGE" in req.env)
 
 
 def _send_to(resp: falcon.Response, link: str) -> None:

@@ -88,7 +88,7 @@ class KnownAnswers:
         known = self._current(seen)
         if known is None:
             return False
-        if req.get_header("If-None-Match") == known.etag:
+        if req.env.get("HTTP_IF_NONE_MATCH") == known.etag:
             resp.set_header("ETag", known.etag)
             resp.status = falcon.HTTP_304
         else:

@@ -9,6 +9,7 @@ headers that show it: ``Sec-Fetch-Site``, which browsers send to https and to lo
 
 import ipaddress
 from collections.abc import Collection
+from functools import lru_cache
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -35,8 +36,8 @@ class OriginCheck:
         Raises:
             Forbidden: it is none of ours.
         """
-        host = req.get_header("Host")
-        if self._hosts and host is not None and _plain(_name(host)) not in self._hosts:
+        host = req.env.get("HTTP_HOST")
+        if self._hosts and host is not None and _plain_name(host) not in self._hosts:
             raise Forbidden(
                 f"{_name(host)!r} is no name of this service: STAGING_HOSTS lists its names"
             )
@@ -97,6 +98,11 @@ def _name(host: str) -> str:
     if host.startswith("["):
         return host[1:].partition("]")[0]
     return host.partition(":")[0] if host.count(":") == 1 else host
+
+
+@lru_cache(maxsize=256)
+def _plain_name(host: str) -> str:
+    return _plain(_name(host))
 
 
 def _plain(host: str) -> str:

@@ -142,7 +142,7 @@ class FolderStore:
         return os.fdopen(self._opened(sha256, size_bytes), "rb")
 
     def _opened(self, sha256: str, size_bytes: int | None) -> int:
-        descriptor = open_file(self.path(sha256))
+        descriptor = open_file(self._name(sha256))
         if descriptor is None:
             raise NotFound(f"the store has no blob {sha256}")
         if size_bytes not in (None, os.fstat(descriptor).st_size):
