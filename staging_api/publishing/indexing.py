@@ -8,6 +8,7 @@ What if the process dies? Blocks of an index that was made from all packages may
 no layout names, as `block_writer` says; nothing else was written.
 """
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -100,11 +101,11 @@ class Indexer:
         files: list[IndexFile] = []
         cuts: list[_Cut] = []
         for suite in suites:
-            base = [file for file in live if file.suite_id == suite.id]
+            base = _by_path(file for file in live if file.suite_id == suite.id)
             of_suite = [each for each in changed if each[0].suite_id == suite.id]
-            installer = self._has_installer(suite, base, of_suite, whole=suite.id in whole)
+            installer = self._has_installer(suite, list(base), of_suite, whole=suite.id in whole)
             for place in places_of(suite, installer=installer):
-                old = [file for file in base if file.path == place.path]
+                old = base.get(place.path, [])
                 if suite.id in whole or not _are_all_forms(old, apt_archive):
                     files += self._rebuilt(run, apt_archive, suite, place)
                 elif changes := changes_in(place, of_suite):
@@ -132,17 +133,17 @@ class Indexer:
     def _has_installer(
         self,
         suite: Suite,
-        base: Sequence[IndexFile],
+        base: Sequence[str],
         changed: Sequence[tuple[Unlisted, IndexEntry]],
         *,
         whole: bool,
     ) -> bool:
         """Return whether a suite has packages for the installer.
 
-        It has what its index files say, if none of these packages has changed.
+        It has what the paths of its index files say, if none of these packages has changed.
         """
         if base and not whole and not any(package.installer for package, _ in changed):
-            return any(is_for_installer(file.path) for file in base)
+            return any(map(is_for_installer, base))
         with self.database.connect() as conn:
             return rows.has_installer(conn, suite.id)
 
@@ -182,6 +183,13 @@ class Indexer:
                 sha256=digest.sha256,
                 blocks=tuple(blocks),
             )
+
+
+def _by_path(files: Iterable[IndexFile]) -> Mapping[str, list[IndexFile]]:
+    found: defaultdict[str, list[IndexFile]] = defaultdict(list)
+    for file in files:
+        found[file.path].append(file)
+    return found
 
 
 def _are_all_forms(files: Sequence[IndexFile], apt_archive: AptArchive) -> bool:

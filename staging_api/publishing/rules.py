@@ -21,6 +21,10 @@ SUITE_NAME = r"^[a-zA-Z0-9][a-zA-Z0-9.+~_-]{0,127}$"
 #: Components, such as main, and architectures.
 WORD = r"^[a-z0-9][a-z0-9-]{0,63}$"
 MAX_LINE_LENGTH = 500
+#: Packages files of an archive, one for each component and architecture of each suite. A generation
+#: may have all of them, twice with those for the installer, in four forms, and goes live in one
+#: transaction, which the lock lets last 15 s.
+MAX_PACKAGES_FILES = 2500
 
 # Line breaks of any kind write further fields for some reader; surrogates are no text at all.
 _NOT_IN_A_LINE = frozenset({"Cc", "Cs", "Zl", "Zp"})

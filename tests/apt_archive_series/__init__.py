@@ -13,7 +13,7 @@ from dataclasses import replace
 from staging_api.publishing.signing import SigningKey
 from tests.apt_archive_series import packages, runs, suites
 from tests.apt_archive_series.life import PARTS, Life, fake_signature
-from tests.apt_archive_series.promises import check_holds, check_kept, check_whole
+from tests.apt_archive_series.promises import check_holds, check_kept, check_superseded, check_whole
 from tests.publisher import DAY, Shop
 
 #: How often each event comes, against the others.
@@ -36,6 +36,7 @@ EVENTS: Mapping[Callable[[Life], None], int] = {
     suites.change_parts: 1,
     suites.change_architectures: 1,
     packages.narrow: 1,
+    packages.lose_component: 1,
     suites.change_forms: 1,
     suites.change_key: 2,
     runs.expire: 1,
@@ -65,6 +66,7 @@ def live(shop: Shop, seed: int, keys: Sequence[SigningKey | None], steps: int) -
         yield f"{life.shop.name} {step}: {event.__name__}"
         event(life)
         check_holds(lives)
+        check_superseded(lives)
     for life in lives:
         yield f"{life.shop.name}: the end"
         check_kept(life)

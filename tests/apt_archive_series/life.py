@@ -55,6 +55,7 @@ class Life:
         contents: index files that were read since time passed, by archive, folder and digest;
             one for both archives, for time passes for both.
         pinned: generations that are to be kept.
+        superseded: publications of which is known what they gave way to.
         plain: whether index files could ever be had as they are.
     """
 
@@ -66,6 +67,7 @@ class Life:
     sent: list[Sent] = field(default_factory=list)
     paths: dict[str, str] = field(default_factory=dict)
     pinned: set[str] = field(default_factory=set)
+    superseded: set[int] = field(default_factory=set)
     plain: bool = False
     suites: ClassVar = SUITES
 

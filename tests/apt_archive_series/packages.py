@@ -6,7 +6,7 @@ from staging_api.debian.forms import Form
 from staging_api.errors import StagingApiError
 from staging_api.publishing import rows
 from tests.apt_archive_series.life import ARCHITECTURES, COMPONENTS, SUITES, Life, Sent
-from tests.apt_archive_series.promises import check_path
+from tests.apt_archive_series.promises import check_path, check_superseded
 from tests.apt_archive_series.runs import let_time_pass
 from tests.packages import control_text, deb, dsc, source_file
 
@@ -56,7 +56,20 @@ def narrow(life: Life) -> None:
         raw = deb(control_text(name, version, architecture), Form.GZ, holds="one")
         _send(life, {"x.deb": raw}, suite)
     life.shop.run()
+    check_superseded([life])
     life.shop.change(suite, architectures=["amd64"])
+
+
+def lose_component(life: Life) -> None:
+    """Take away the component that has the newest version, and send an older one to the other."""
+    name, suite = life.rng.choice(NAMES), life.rng.choice(SUITES)
+    life.shop.change(suite, components=list(COMPONENTS))
+    for version, component in (("1.1", "contrib"), ("1.0", "main")):
+        raw = deb(control_text(name, version, "amd64"), Form.GZ, holds="one")
+        _send(life, {"x.deb": raw}, suite, component)
+        life.shop.run()
+        check_superseded([life])
+        life.shop.change(suite, components=["main"])
 
 
 def come_back(life: Life) -> None:
@@ -93,9 +106,9 @@ def outlast(life: Life) -> None:
     life.shop.run()
 
 
-def _send(life: Life, files: Sent, suite: str | None = None) -> None:
+def _send(life: Life, files: Sent, suite: str | None = None, component: str | None = None) -> None:
     suite = suite or life.rng.choice(SUITES)
-    component = life.rng.choice(COMPONENTS)
+    component = component or life.rng.choice(COMPONENTS)
     try:
         life.shop.send(files, suite=suite, component=component)
     except StagingApiError:

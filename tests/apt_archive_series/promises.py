@@ -30,6 +30,37 @@ def check_holds(lives: "Sequence[Life]") -> None:
             assert plain_names(life.index_files(suite)) == files, f"{suite} does not hold"
 
 
+def check_superseded(lives: "Sequence[Life]") -> None:
+    """What has been superseded since the last look gave way to what its suite can offer."""
+    for life in lives:
+        records = select(
+            life.shop.database,
+            "SELECT p.id, p.component, b.architecture, s.name,"
+            " array(SELECT c.name FROM components c WHERE c.suite_id = s.id),"
+            " array(SELECT r.name FROM architectures r WHERE r.suite_id = s.id)"
+            " FROM apt_archives a JOIN suites s ON s.archive_id = a.id"
+            " JOIN package_publications o ON o.suite_id = s.id AND o.state = 'superseded'"
+            " JOIN package_publications p ON p.id = o.superseded_by"
+            " LEFT JOIN binary_releases b ON b.id = p.binary_release_id"
+            " WHERE a.name = :name AND o.id <> ALL(:seen)",
+            name=life.shop.name,
+            seen=list(life.superseded),
+        )
+        for by, component, architecture, suite, components, architectures in records:
+            assert component in components, f"{by} of {suite}/{component} is not offered"
+            assert architecture in (None, "all", *architectures), f"{by} of {suite}"
+        life.superseded |= _superseded(life)
+
+
+def _superseded(life: "Life") -> set[int]:
+    query = (
+        "SELECT p.id FROM package_publications p JOIN suites s ON s.id = p.suite_id"
+        " JOIN apt_archives a ON a.id = s.archive_id"
+        " WHERE a.name = :name AND p.state = 'superseded'"
+    )
+    return {each for (each,) in select(life.shop.database, query, name=life.shop.name)}
+
+
 def check_whole(life: "Life") -> None:
     """After a run over all suites: the four promises."""
     check_full_rebuild(life)

@@ -5,6 +5,7 @@ DECLARE
     v_upload uploads;
     v_suite suites;
     v_package text;
+    v_architecture text;
     v_removed timestamptz;
 BEGIN
     UPDATE uploads u
@@ -24,11 +25,14 @@ BEGIN
         RAISE EXCEPTION 'the suite % has no component %', v_suite.name, v_upload.component;
     END IF;
     IF v_upload.binary_release_id IS NOT NULL THEN
-        SELECT r.package, r.removed_at INTO v_package, v_removed
+        SELECT r.package, r.architecture, r.removed_at INTO v_package, v_architecture, v_removed
         FROM binary_releases r WHERE r.id = v_upload.binary_release_id FOR SHARE;
     ELSE
         SELECT r.package, r.removed_at INTO v_package, v_removed
         FROM source_releases r WHERE r.id = v_upload.source_release_id FOR SHARE;
+    END IF;
+    IF NOT publisher_offers(v_suite.id, v_upload.component, v_architecture) THEN
+        RAISE EXCEPTION 'the suite % has no architecture %', v_suite.name, v_architecture;
     END IF;
     IF v_removed IS NOT NULL THEN
         RAISE EXCEPTION 'the files of % have left the pool: upload it again', v_package;

@@ -2,6 +2,18 @@
 -- are kept. A plan may have been made while the tables were almost empty, so it has to use indexes.
 -- Writes are called within a guarded transaction of the publisher.
 
+-- A suite may have lost the component or architecture of a package: then no index file lists it, so it
+-- supersedes nothing, and waits until the suite has both again.
+CREATE OR REPLACE FUNCTION publisher_offers(p_suite integer, p_component text, p_architecture text)
+RETURNS boolean LANGUAGE plpgsql STABLE SET enable_seqscan TO off AS $$
+BEGIN
+    RETURN EXISTS (SELECT FROM components c WHERE c.suite_id = p_suite AND c.name = p_component)
+        AND (p_architecture IS NULL OR p_architecture = 'all' OR EXISTS (
+            SELECT FROM architectures a WHERE a.suite_id = p_suite AND a.name = p_architecture));
+END $$;
+COMMENT ON FUNCTION publisher_offers IS
+    'Whether a suite has an index file for packages of a component and an architecture; null: for sources.';
+
 -- What a run has to look at: suites with something to publish or to list, unless they are held, and those
 -- whose Release expires soon, or is signed by another key. A signer of null is any.
 CREATE OR REPLACE FUNCTION publisher_suites_with_work(p_archive integer, p_signer text)
@@ -15,7 +27,9 @@ BEGIN
         OR NOT EXISTS (SELECT FROM suite_holds h WHERE h.suite_id = s.id) AND (
             EXISTS (
                 SELECT FROM package_publications p
-                WHERE p.suite_id = s.id AND p.state = 'pending')
+                LEFT JOIN binary_releases b ON b.id = p.binary_release_id
+                WHERE p.suite_id = s.id AND p.state = 'pending'
+                    AND publisher_offers(s.id, p.component, b.architecture))
             OR EXISTS (
                 SELECT FROM package_publications p
                 WHERE p.suite_id = s.id AND p.unlisted_since IS NOT NULL))
@@ -74,7 +88,8 @@ BEGIN
         AND p.package = n.package
     JOIN binary_releases r ON r.id = p.binary_release_id
     LEFT JOIN moved m ON m.suite_id = p.suite_id AND m.source = r.source
-        AND m.source_version_key = r.source_version_key;
+        AND m.source_version_key = r.source_version_key
+    WHERE publisher_offers(p.suite_id, p.component, r.architecture);
     RETURN QUERY
     SELECT p.suite_id, p.id, p.package, r.version_key, p.created_at, NULL::text, NULL::text, NULL::text,
         false, r.id, true
@@ -84,10 +99,11 @@ BEGIN
             AND c.unlisted_since IS NOT NULL) c
     JOIN package_publications p ON p.suite_id = c.suite_id AND p.state = 'published'
         AND p.package = c.package
-    JOIN source_releases r ON r.id = p.source_release_id;
+    JOIN source_releases r ON r.id = p.source_release_id
+    WHERE publisher_offers(p.suite_id, p.component, NULL);
 END $$;
 COMMENT ON FUNCTION publisher_candidates IS
-    'Published packages that those which have changed may supersede, with these; architecture null: a source.';
+    'Offered packages that those which have changed may supersede, with these; architecture null: a source.';
 
 -- Then the time from which the files of what ended may leave the pool. A superseded source waits until
 -- none of its binaries is left in the suite.

@@ -1,6 +1,7 @@
 """The rows of archives and suites."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from sqlalchemy import Connection, Executable, delete, func, insert, select, text, update
@@ -9,6 +10,7 @@ from sqlalchemy.exc import IntegrityError
 
 from staging_api.db.archive_tables import apt_archives, architectures, components, suites
 from staging_api.errors import Conflict, Invalid, NotFound
+from staging_api.publishing import rules
 from staging_api.publishing.model import AptArchive, Suite, SuiteHold
 from staging_api.publishing.rows.mapping import made, moment
 
@@ -55,6 +57,12 @@ _TAKEN = text("""
     FROM suites s WHERE s.archive_id = :archive_id AND s.name <> :but
         AND (s.name || s.aliases) && cast(:names AS text[])
     ORDER BY s.name
+""")
+_PACKAGES_FILES = text("""
+    SELECT coalesce(sum(
+        (SELECT count(*) FROM components c WHERE c.suite_id = s.id)
+        * (SELECT count(*) FROM architectures a WHERE a.suite_id = s.id)), 0)
+    FROM suites s WHERE s.archive_id = :archive_id
 """)
 _SUITE_OF = text("SELECT suite_id FROM uploads WHERE id = :id")
 _ARCHIVE_OF = text("SELECT archive_id FROM suites WHERE id = :id")
@@ -150,13 +158,16 @@ def add_suite(conn: Connection, apt_archive: AptArchive, values: Mapping[str, An
 
     Raises:
         Conflict: one of its names is taken.
+        Invalid: the archive would have too many index files.
     """
     names = {values["name"], *values.get("aliases", ())}
+    conn.execute(_LOCK, {"archive_id": apt_archive.id})
     _refuse_taken(conn, apt_archive.id, names, but="")
     row = insert(suites).values(
         archive_id=apt_archive.id, dirty_since=func.clock_timestamp(), **_own(values)
     )
-    _set_parts(conn, conn.execute(row.returning(suites.c.id)).scalar_one(), values)
+    with _bounded(conn, apt_archive.id):
+        _set_parts(conn, conn.execute(row.returning(suites.c.id)).scalar_one(), values)
 
 
 def change_suite(conn: Connection, suite: Suite, values: Mapping[str, Any]) -> None:
@@ -164,16 +175,19 @@ def change_suite(conn: Connection, suite: Suite, values: Mapping[str, Any]) -> N
 
     Raises:
         Conflict: one of its names is taken.
+        Invalid: the archive would have too many index files.
     """
+    archive_id = conn.execute(_ARCHIVE_OF, {"id": suite.id}).scalar_one()
+    conn.execute(_LOCK, {"archive_id": archive_id})
     if "aliases" in values:
-        archive_id = conn.execute(_ARCHIVE_OF, {"id": suite.id}).scalar_one()
         _refuse_taken(conn, archive_id, set(values["aliases"]), but=suite.name)
     own = {**_own(values), "dirty_since": func.clock_timestamp()}
     if {"components", "architectures"} & values.keys():
         # What one architecture needed may be of use to none any more.
         own["rebuild_since"] = func.clock_timestamp()
     conn.execute(update(suites).where(suites.c.id == suite.id).values(**own))
-    _set_parts(conn, suite.id, values)
+    with _bounded(conn, archive_id):
+        _set_parts(conn, suite.id, values)
 
 
 def mark_dirty(conn: Connection, suite_ids: Sequence[int]) -> None:
@@ -200,10 +214,23 @@ def _written(conn: Connection, statement: Executable) -> int:
 
 
 def _refuse_taken(conn: Connection, archive_id: int, names: set[str], *, but: str) -> None:
-    conn.execute(_LOCK, {"archive_id": archive_id})
     given = {"archive_id": archive_id, "names": sorted(names), "but": but}
     for row in conn.execute(_TAKEN, given):
         raise Conflict(f"the suite {row.name} is called {row.taken} already")
+
+
+@contextmanager
+def _bounded(conn: Connection, archive_id: int) -> Iterator[None]:
+    """Refuse what gives an archive more index files than can be published."""
+    before = conn.execute(_PACKAGES_FILES, {"archive_id": archive_id}).scalar_one()
+    yield
+    after = conn.execute(_PACKAGES_FILES, {"archive_id": archive_id}).scalar_one()
+    if after > max(before, rules.MAX_PACKAGES_FILES):
+        raise Invalid.field(
+            "components",
+            f"components times architectures, of all suites of an archive together, may be"
+            f" {rules.MAX_PACKAGES_FILES} at most, and would be {after}",
+        )
 
 
 def _own(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -19,11 +19,13 @@ _ALL_BINARIES = text("""
         r.architecture, r.installer, r.id AS release
     FROM package_publications p JOIN binary_releases r ON r.id = p.binary_release_id
     WHERE p.suite_id = :suite AND p.state = 'published'
+        AND publisher_offers(p.suite_id, p.component, r.architecture)
 """)
 _ALL_SOURCES = text("""
     SELECT p.id, p.package, r.version_key, p.created_at, r.id AS release
     FROM package_publications p JOIN source_releases r ON r.id = p.source_release_id
     WHERE p.suite_id = :suite AND p.state = 'published'
+        AND publisher_offers(p.suite_id, p.component, NULL)
 """)
 _SUPERSEDE = text("SELECT publisher_supersede(:archive_id, :ids, :bys, :quarantine)")
 _HAS_ENDED = text("""
@@ -48,7 +50,10 @@ class PackageCandidates:
 
 
 def changed_to_dominate(conn: Connection, suite_ids: Sequence[int]) -> dict[int, PackageCandidates]:
-    """Return, by suite, what those packages may supersede that are not listed as they are."""
+    """Return, by suite, what those packages may supersede that are not listed as they are.
+
+    Only packages of components and architectures that the suite has.
+    """
     found: defaultdict[int, PackageCandidates] = defaultdict(PackageCandidates)
     for row in conn.execute(_CHANGED, {"suites": list(suite_ids)}):
         candidates = found[row.suite_id]
@@ -62,7 +67,7 @@ def changed_to_dominate(conn: Connection, suite_ids: Sequence[int]) -> dict[int,
 
 
 def all_to_dominate(conn: Connection, suite_id: int) -> PackageCandidates:
-    """Return all published packages of a suite."""
+    """Return all published packages of a suite, of the components and architectures that it has."""
     given = {"suite": suite_id}
     binaries = [_binary(row) for row in conn.execute(_ALL_BINARIES, given)]
     sources = [_source(row) for row in conn.execute(_ALL_SOURCES, given)]

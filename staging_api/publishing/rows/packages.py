@@ -20,7 +20,8 @@ _TO_PUBLISH = text("""
     LEFT JOIN binary_releases b ON b.id = p.binary_release_id
     LEFT JOIN source_release_files s ON s.source_release_id = p.source_release_id
     JOIN package_files f ON f.id = coalesce(b.file_id, s.file_id)
-    WHERE p.suite_id = ANY(:suites) AND p.state = ANY(:states)
+    WHERE p.suite_id = ANY(:suites) AND p.state = ANY(:states) AND (
+        p.state <> 'pending' OR publisher_offers(p.suite_id, p.component, b.architecture))
     ORDER BY p.id
 """)
 _PUBLISH = text("""

@@ -82,19 +82,28 @@ _FIND_SOURCE = text("""
         AND r.removed_at IS NULL
     FOR KEY SHARE OF r
 """)
+# A package for all is offered while it is the newest on one architecture of the suite.
 _NEWER = text("""
-    SELECT DISTINCT ON (n.place) n.place, coalesce(b.version, c.version) AS version
+    SELECT n.place, (array_agg(o.version ORDER BY o.version_key DESC))[1] AS version
     FROM jsonb_to_recordset(cast(:rows AS jsonb)) AS n (
         place integer, package text, version_key text, architecture text, installer boolean)
-    JOIN package_publications p ON p.suite_id = :suite AND p.package = n.package
-        AND p.state IN ('pending', 'published')
-    LEFT JOIN binary_releases b ON b.id = p.binary_release_id
-    LEFT JOIN source_releases c ON c.id = p.source_release_id
-    WHERE (n.architecture IS NULL) = (c.id IS NOT NULL)
-        AND (c.id IS NOT NULL OR b.installer = n.installer AND (
-            b.architecture IN (n.architecture, 'all') OR n.architecture = 'all'))
-        AND coalesce(b.version_key, c.version_key) > n.version_key COLLATE "C"
-    ORDER BY n.place, coalesce(b.version_key, c.version_key) DESC
+    CROSS JOIN LATERAL (
+        SELECT a.name FROM architectures a
+        WHERE a.suite_id = :suite AND n.architecture IN (a.name, 'all')
+        UNION ALL SELECT NULL WHERE n.architecture IS NULL) a (name)
+    LEFT JOIN LATERAL (
+        SELECT coalesce(b.version, c.version) AS version,
+            coalesce(b.version_key, c.version_key) AS version_key
+        FROM package_publications p
+        LEFT JOIN binary_releases b ON b.id = p.binary_release_id
+        LEFT JOIN source_releases c ON c.id = p.source_release_id
+        WHERE p.suite_id = :suite AND p.package = n.package AND p.state IN ('pending', 'published')
+            AND CASE WHEN a.name IS NULL THEN c.id IS NOT NULL
+                ELSE b.installer = n.installer AND b.architecture IN (a.name, 'all') END
+            AND coalesce(b.version_key, c.version_key) > n.version_key COLLATE "C"
+            AND publisher_offers(p.suite_id, p.component, b.architecture)
+        ORDER BY coalesce(b.version_key, c.version_key) DESC LIMIT 1) o ON true
+    GROUP BY n.place HAVING bool_and(o.version IS NOT NULL)
 """)
 _NOTE = text("UPDATE uploads SET note = concat_ws('; ', note, :note) WHERE id = :id")
 _KNOWN = text("""
@@ -205,8 +214,8 @@ def newer_versions(
 ) -> dict[int, str]:
     """By place in `rows` (of ``package``, ``version_key``, ``architecture``): what a suite offers.
 
-    That is the newest version of the package there, where it is newer than the row's; an
-    architecture of None says that the row is a source.
+    That is the newest version of the package there, if there is a newer one than the row's wherever
+    that would be offered; an architecture of None says that the row is a source.
     """
     placed = [{**row, "place": place} for place, row in enumerate(rows)]
     found = conn.execute(_NEWER, {"suite": suite_id, "rows": json.dumps(placed)})
