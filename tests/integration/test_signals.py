@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 from falcon.testing import TestClient
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 
 from staging_api.db.engine import Database
 from staging_api.db.migrate import migrate
@@ -193,12 +195,18 @@ def test_a_request_is_traced_with_its_statements_below_the_span_of_its_caller(
             "/api/v1.0/locks", headers={"traceparent": parent}, host="localhost"
         )
         assert answer.status_code == 200
-        eventually(lambda: len(received) >= 2, "no spans came")
+        with pytest.raises(DBAPIError), made.locks.database.transactions.begin() as conn:
+            conn.execute(text("SELECT CAST(:given AS integer)"), {"given": "hunter2"})
+        eventually(lambda: any(map(failure_of, received)), "no spans came")
         made.close()
     traced = {(span.name.split()[0], span.trace_id.hex()) for span in received}
     assert ("GET", parent.split("-")[1]) in traced
     assert ("SELECT", parent.split("-")[1]) in traced
     assert "password" not in repr(received)
+    # The message of PostgreSQL quotes what it was given.
+    [failed] = filter(failure_of, received)
+    assert attributes_of(failed)["db.statement"].startswith("SELECT CAST(")
+    assert "hunter2" not in repr(received)
 
 
 def test_what_a_worker_does_is_traced_with_its_statements_below(
@@ -218,8 +226,15 @@ def test_what_a_worker_does_is_traced_with_its_statements_below(
 
 
 def of(span: Any, staging_id: str) -> bool:
-    shown = {one.key: one.value.string_value for one in span.attributes}
-    return shown.get("staging.id") == staging_id
+    return attributes_of(span).get("staging.id") == staging_id
+
+
+def failure_of(span: Any) -> str:
+    return attributes_of(span).get("error.type", "")
+
+
+def attributes_of(span: Any) -> dict[str, str]:
+    return {one.key: one.value.string_value for one in span.attributes}
 
 
 @contextmanager

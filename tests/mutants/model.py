@@ -5,6 +5,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = "staging_api"
+FUNCTIONS = "db/functions"
 
 
 @dataclass(frozen=True, order=True)
@@ -25,6 +26,11 @@ class Mutant:
     after: str
     kind: str
     line: int
+
+    @property
+    def is_function(self) -> bool:
+        """Whether it changes a function, trigger or view of the database, not a query."""
+        return self.path.startswith(f"{PACKAGE}/{FUNCTIONS}/")
 
     def applied(self, source: bytes) -> bytes:
         """The changed source."""
@@ -48,7 +54,7 @@ def room(path: str) -> str:
     """
     parts = Path(path).with_suffix("").parts[1:]
     if parts[:2] == ("db", "functions"):
-        return "db/functions"
+        return FUNCTIONS
     return parts[0]
 
 

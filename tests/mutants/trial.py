@@ -184,7 +184,7 @@ class Trial:
             changed(self.tree, mutant) if mutant else nullcontext(),
             self._database(tests) as environment,
         ):
-            if mutant and mutant.path.endswith(".sql") and environment:
+            if mutant and mutant.is_function and environment:
                 _apply(environment[_DATABASE], (self.tree / mutant.path).read_text())
             outcome = self.runner.run(arguments, max(min(limit, left), 0), environment)
         if outcome.status is None and left < limit:
@@ -260,10 +260,10 @@ def _check_imports(tree: Path) -> None:
 def changed(tree: Path, mutant: Mutant) -> Iterator[None]:
     """Have the mutant in the tree; a function of the database also at the end of all steps."""
     changes = {tree / mutant.path: mutant.applied((tree / mutant.path).read_bytes())}
-    if mutant.path.endswith(".sql"):
+    if mutant.is_function:
         step, text = _applied(tree, changes[tree / mutant.path].decode())
         changes[step] = text
-    else:
+    elif mutant.path.endswith(".py"):
         _check_compiles(mutant, changes[tree / mutant.path])
     before = {path: path.read_bytes() for path in changes}
     try:

@@ -54,8 +54,9 @@ def test_a_start_that_fails_is_an_error_and_the_next_may_succeed(
             thread.ensure()
     assert refused.value.retry_after_seconds == 2
     thread.join()
-    with pytest.raises(Unavailable, match="loop"):
+    with pytest.raises(Unavailable, match="loop") as missing:
         thread.check()
+    assert missing.value.retry_after_seconds == 2
     thread.ensure()
     assert loop.began.wait(10)
     thread.check()

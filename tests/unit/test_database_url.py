@@ -4,7 +4,7 @@ import pytest
 from psycopg2.extensions import parse_dsn
 from sqlalchemy import make_url
 
-from staging_api.database_url import normalized
+from staging_api.database_url import libpq_environment, normalized
 from staging_api.errors import Invalid
 from staging_api.settings import Settings
 
@@ -67,3 +67,37 @@ def test_another_url_is_refused_in_one_line_without_its_password(
     assert refused.value.detail.startswith(f"STAGING_{variable.upper()}: must be postgresql://")
     assert "secret" not in refused.value.detail
     assert "\n" not in refused.value.detail
+
+
+@pytest.mark.parametrize(
+    ("url", "environment"),
+    [
+        ("postgresql:///d", {"PGDATABASE": "d"}),
+        (
+            "postgresql://u:p%40ss@h:5433/d?sslmode=require&application_name=a&channel_binding=x",
+            {
+                "PGHOST": "h",
+                "PGPORT": "5433",
+                "PGDATABASE": "d",
+                "PGUSER": "u",
+                "PGPASSWORD": "p@ss",
+                "PGSSLMODE": "require",
+                "PGAPPNAME": "a",
+                "PGCHANNELBINDING": "x",
+            },
+        ),
+        (
+            "postgresql:///d?host=h1,h2&port=1,2&target_session_attrs=any",
+            {
+                "PGHOST": "h1,h2",
+                "PGPORT": "1,2",
+                "PGDATABASE": "d",
+                "PGTARGETSESSIONATTRS": "any",
+            },
+        ),
+    ],
+)
+def test_programs_of_libpq_are_told_all_of_it_and_nothing_that_it_does_not_say(
+    url: str, environment: dict[str, str]
+):
+    assert libpq_environment(url) == environment

@@ -43,10 +43,23 @@ def imported(statement: str, **settings: str) -> set[str]:
     return set(out.decode().split())
 
 
+#: Imports the application, and says of the collector of garbage how often it ran and how it is.
+_COLLECTED = """
+import gc
+passes = []
+gc.callbacks.append(lambda phase, _: passes.append(phase))
+import staging_api.wsgi
+few, kept = len(passes) < 10, gc.get_freeze_count() > 100_000
+print("few" * few, "on" * gc.isenabled(), "frozen" * kept)
+"""
+
+
 def test_the_application_imports_nothing_that_only_few_need() -> None:
-    found = imported("import staging_api.wsgi", STAGING_DATABASE_URL="postgresql:///none")
+    found = imported(_COLLECTED, STAGING_DATABASE_URL="postgresql:///none")
     assert {"falcon", "sqlalchemy", "pydantic"} <= found
     assert not found & HEAVY
+    # Nothing is collected while it imports, nor any of that later.
+    assert {"few", "on", "frozen"} <= found
 
 
 @pytest.mark.parametrize(

@@ -100,6 +100,7 @@ def test_a_full_queue_is_written_by_who_finds_it_full(stream: Stream) -> None:
         assert len(writer._lines) < 1000  # bounded, whatever the thread does
     writer.flush()
     assert stream.lines() == [str(number) for number in range(2500)]
+    assert stream.writes < 100  # together: a line that is added is not urgent
 
 
 def test_lines_of_many_threads_are_all_written_each_thread_s_in_order(

@@ -8,6 +8,7 @@ from typing import Any, Literal
 import pytest
 
 from staging_api import logs
+from staging_api.log_writer import LineWriter
 
 Form = Literal["console", "json"]
 FORMS = pytest.mark.parametrize("form", ["console", "json"])
@@ -214,3 +215,91 @@ def recurse(depth: int) -> None:
     if depth:
         recurse(depth - 1)
     fail("too deep")
+
+
+def test_a_line_that_holds_no_error_has_none(capsys: pytest.CaptureFixture[str]) -> None:
+    logs.configure("json")
+    logging.getLogger("x").info("done", exc_info=True)  # noqa: LOG014 - there is none
+    assert "exception" not in only_line(capsys)
+
+
+def test_an_error_that_another_one_hides_or_follows_is_told_as_python_tells_it(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    logs.configure("json")
+    for hidden in (True, False):
+        try:
+            try:
+                fail("no route")
+            except ConnectionError:
+                if hidden:
+                    raise ValueError("later") from None
+                raise ValueError("later")  # noqa: B904 - it follows
+        except ValueError:
+            logging.getLogger("x").exception("it failed")
+    first, second = (
+        [each["exc_value"] for each in json.loads(line)["exception"]]
+        for line in capsys.readouterr().err.splitlines()
+    )
+    assert (first, second) == (["later"], ["later", "no route"])
+
+
+def test_an_error_that_led_to_itself_is_told_once(capsys: pytest.CaptureFixture[str]) -> None:
+    logs.configure("json")
+    one, other = ValueError("one"), ValueError("other")
+    one.__context__, other.__context__ = other, one
+    logging.getLogger("x").error("it failed", exc_info=one)
+    told = [each["exc_value"] for each in only_line(capsys)["exception"]]
+    assert told == ["one", "other"]
+
+
+@pytest.mark.parametrize(
+    ("error", "place"),
+    [
+        (
+            SyntaxError("bad", ("a.py", 3, 7, "x = (")),
+            {"offset": 7, "filename": "a.py", "line": "x = (", "lineno": 3, "msg": "bad"},
+        ),
+        (
+            SyntaxError("bad"),
+            {"offset": 0, "filename": "?", "line": "", "lineno": 0, "msg": "bad"},
+        ),
+    ],
+)
+def test_an_error_of_syntax_says_where_it_is_as_far_as_it_is_known(
+    error: SyntaxError, place: dict[str, object], capsys: pytest.CaptureFixture[str]
+) -> None:
+    logs.configure("json")
+    logging.getLogger("x").error("it failed", exc_info=error)
+    assert only_line(capsys)["exception"][0]["syntax_error"] == place
+
+
+@pytest.mark.parametrize(
+    ("level", "colour"),
+    [("DEBUG", 32), ("INFO", 32), ("WARNING", 33), ("ERROR", 31), ("CRITICAL", 31), ("OWN", 0)],
+)
+def test_a_terminal_shows_levels_in_colours_and_a_file_does_not(level: str, colour: int) -> None:
+    record = logging.LogRecord("x", logging.INFO, "", 0, "done", (), None)
+    record.levelname = level
+    plain = logs.Lines(coloured=False).format(record)
+    shown = logs.Lines(coloured=True).format(record)
+    assert "\033" not in plain
+    assert f"[\033[{colour}m{level.lower():<9}\033[0m]" in shown
+
+
+def test_every_handler_is_flushed_and_those_of_ours_are_started() -> None:
+    class Other(logging.Handler):
+        flushed = False
+
+        def flush(self) -> None:
+            self.flushed = True
+
+    logs.configure("json")
+    root = logging.getLogger()
+    ours, other = root.handlers[0], Other()
+    root.addHandler(other)
+    logs.write_together()
+    assert isinstance(ours, LineWriter)
+    assert ours._thread is not None
+    logs.flush()
+    assert other.flushed

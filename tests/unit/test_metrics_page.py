@@ -2,12 +2,15 @@
 
 from pathlib import Path
 
-from prometheus_client import REGISTRY
+from prometheus_client import REGISTRY, Histogram
 
 from staging_api import metrics
+from staging_api.vocabulary.staging import DAMAGE_REASONS
 from tests.unit.test_chart_files import READINGS
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "metrics.md"
+#: Upper bounds of what histograms of seconds count.
+BOUNDS = [0.002, 0.005, 0.02, 0.1, 0.5, 2.0, 10.0, 60.0, 300.0, 1800.0]
 
 
 def counters_table() -> str:
@@ -37,3 +40,21 @@ def test_the_table_of_metrics_is_that_of_the_code() -> None:
 def test_the_readings_are_those_of_the_code() -> None:
     readings = PAGE.read_text().partition("## Readings")[2]
     assert {line.split("`")[1] for line in readings.splitlines() if line[:3] == "| `"} == READINGS
+
+
+def test_seconds_are_counted_by_bounds_that_all_histograms_share() -> None:
+    """So that panels of a dashboard can be compared: each has a part of one series."""
+    found = [each for each in vars(metrics).values() if isinstance(each, Histogram)]
+    assert len(found) > 1
+    for each in found:
+        bounds = each._upper_bounds[:-1]
+        assert bounds[-1] >= 300
+        first = BOUNDS.index(bounds[0])
+        assert bounds == BOUNDS[first : first + len(bounds)], each._name
+
+
+def test_damage_of_each_kind_is_counted_from_none_on() -> None:
+    """An alert on an increase would miss the first one of a series that only then begins."""
+    [family] = metrics.STORE_DAMAGED.collect()
+    counted = {each.labels["how"] for each in family.samples if each.name.endswith("_total")}
+    assert counted == set(DAMAGE_REASONS)

@@ -1,11 +1,13 @@
 """Pieces that another thread makes, ahead of their consumer."""
 
 import threading
+from contextlib import closing
 
 import pytest
 
 from staging_api.errors import ArchiveCorrupt
-from staging_api.prefetch import prefetched
+from staging_api.prefetch import BoundedQueue, prefetched
+from tests.service import eventually
 
 
 def test_pieces_come_whole_and_in_order_from_another_thread():
@@ -22,20 +24,47 @@ def test_pieces_come_whole_and_in_order_from_another_thread():
     assert not any(thread.is_alive() for thread in makers)
 
 
-def test_it_works_ahead_by_a_piece_or_two_and_no_further():
-    made, second = [], threading.Event()
+def test_it_works_ahead_by_two_pieces_and_no_further():
+    made: list[int] = []
+    queue: BoundedQueue[int] = BoundedQueue()
 
     def numbers():
         for number in range(50):
             made.append(number)
-            if number == 2:
-                second.set()
             yield number
 
-    with prefetched(numbers()) as pieces:
-        assert next(pieces) == 0
-        assert second.wait(10)
-        assert len(made) <= 4
+    thread = queue.feed(lambda: closing(numbers()), "numbers")
+    pieces = queue.items()
+    for taken in range(3):
+        # Two wait to be taken, and one in the hand of the thread for room.
+        eventually(lambda: waits_for_room(queue), "it does not wait for room")
+        assert made == list(range(taken + 3))
+        assert next(pieces) == taken
+    queue.abandon()
+    thread.join()
+    assert len(made) < 10
+
+
+def waits_for_room(queue: BoundedQueue[int]) -> bool:
+    return bool(queue._changed._waiters)  # type: ignore[attr-defined]
+
+
+def test_a_taker_that_waits_long_looks_at_what_it_is_given_to_check():
+    queue: BoundedQueue[int] = BoundedQueue()
+    looked, go_on = [], threading.Event()
+
+    def numbers():
+        assert go_on.wait(30)
+        yield 1
+
+    def check():
+        looked.append(True)
+        go_on.set()
+
+    thread = queue.feed(lambda: closing(numbers()), "numbers")
+    assert list(queue.items(check)) == [1]
+    thread.join()
+    assert looked
 
 
 def test_what_ends_the_making_is_raised_to_the_taker_after_the_pieces_before_it():

@@ -61,6 +61,28 @@ def test_every_service_of_buckets_has_its_settings(scheme: str) -> None:
         assert f"sources_{scheme}_{option}" in Settings.model_fields
 
 
+@pytest.mark.parametrize(
+    ("scheme", "where", "address"),
+    [
+        ("gs", {}, "https://storage.googleapis.com"),
+        ("gs", {"endpoint": "http://emulator:1"}, "http://emulator:1"),
+        ("s3", {"region": "eu"}, ""),
+        ("s3", {"region": "eu", "endpoint": "http://minio:1"}, "http://minio:1"),
+        ("az", {"account": "builds"}, "https://builds.blob.core.windows.net"),
+        ("az", {"account": "builds", "endpoint": "http://azurite:1"}, "http://azurite:1"),
+    ],
+)
+def test_a_service_is_at_its_endpoint_or_where_all_find_it(
+    scheme: str, where: dict[str, str], address: str
+) -> None:
+    assert SERVICES[scheme].address_of(where) == address
+
+
+def test_only_where_every_server_can_are_many_objects_deleted_by_one_request() -> None:
+    """Not every server that speaks S3 can: some answer that they do not know the request."""
+    assert {scheme for scheme, service in SERVICES.items() if service.deletes_many} == {"gs", "az"}
+
+
 def test_a_source_that_is_not_set_up_says_by_which_settings_it_would_be(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -124,3 +124,38 @@ def test_keys_are_texts_or_files(tmp_path, key):
 def test_what_is_no_key_is_refused(key):
     with pytest.raises(SignatureInvalid):
         check_key(key)
+
+
+def test_a_folder_of_keys_is_all_of_them_and_one_that_is_none_is_found_at_the_start(
+    tmp_path, builder, caplog
+):
+    folder, empty, minisign = tmp_path / "keys", tmp_path / "empty", MinisignKey()
+    for each in (folder, empty, folder / "sub"):
+        each.mkdir()
+    (folder / "a.pub").write_text(minisign.public)
+    (folder / "b.asc").write_text(builder.public)
+    (folder / ".hidden").write_text("no key")
+    check_key(str(folder))
+    (folder / "c.pub").write_text("no key")
+    with pytest.raises(SignatureInvalid, match="a key must be"):
+        check_key(str(folder))
+    # Later the others count.
+    for key in (minisign, builder):
+        assert signer_of(MESSAGE, key.sign(MESSAGE), [str(folder)]) == key.signer
+    assert "c.pub is left out" in caplog.text
+    with pytest.raises(SignatureInvalid, match="has no keys"):
+        check_key(str(empty))
+
+
+@pytest.mark.parametrize("message", [b"", b"x", MESSAGE * 10_000])
+def test_a_file_is_signed_as_its_bytes_are(tmp_path, key, message):
+    file = tmp_path / "message"
+    file.write_bytes(message)
+    signature = key.sign(message)
+    assert signer_of(file, signature, [key.public]) == key.signer
+    file.write_bytes(message + b"x")
+    with pytest.raises(SignatureInvalid):
+        signer_of(file, signature, [key.public])
+    plain = MinisignKey()
+    file.write_bytes(message)
+    assert signer_of(file, plain.sign(message, prehashed=False), [plain.public]) == plain.signer

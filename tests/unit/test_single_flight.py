@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 import pytest
 
 from staging_api.clients import ALWAYS_CONNECTED
-from staging_api.errors import ClientGone, NotFound, StagingApiError, Unavailable
+from staging_api.errors import ClientGone, NotFound, ShuttingDown, StagingApiError, Unavailable
 from staging_api.open_stream import OpenStream
 from staging_api.shutdown import Shutdown
 from staging_api.single_flight import SingleFlight, WaitTimedOut
-from staging_api.work_slots import WorkSlots
+from staging_api.work_slots import WorkSlots, _Turn
 from tests.service import eventually
 
 
@@ -223,3 +223,50 @@ def test_a_slot_is_another_ones_while_its_request_waits_in_the_middle_of_its_wor
             slot.give()
             late.result().give()
     assert done == ["another", "on"]
+
+
+def test_one_that_waited_in_the_middle_of_its_work_comes_before_those_that_queue():
+    slots, shutdown, order = WorkSlots(1), Shutdown(), list[str]()
+
+    def queue(name):
+        with slots.one(ALWAYS_CONNECTED, shutdown):
+            order.append(name)
+
+    with ThreadPoolExecutor(2) as pool, slots.one(ALWAYS_CONNECTED, shutdown) as slot:
+        with slot.aside():
+            slots.take(ALWAYS_CONNECTED, shutdown, first=False)
+            pool.submit(queue, "queued")
+            eventually(lambda: queued(slots) == 1, "it does not queue")
+            # Goes on once this block, which is about to come back, queues as well.
+            pool.submit(lambda: (eventually(lambda: queued(slots) == 2, ""), slots.give()))
+        order.append("came back")
+    assert order == ["came back", "queued"]
+
+
+def test_a_thousand_may_queue_if_nothing_else_is_said():
+    slots, shutdown = WorkSlots(0), Shutdown()
+    slots._queue.extend([_Turn()] * 1000)
+    with pytest.raises(Unavailable):
+        slots.take(ALWAYS_CONNECTED, shutdown, first=False)
+    slots._queue.pop()
+    with pytest.raises(ClientGone):
+        slots.take(Leaving(gone=True), shutdown, first=False)
+
+
+def test_what_queues_when_the_process_ends_leaves_the_queue():
+    slots, shutdown, other = WorkSlots(1), Shutdown(), Shutdown()
+    shutdown.begin(30)
+
+    class Once(Leaving):
+        def waiting(self, wake):
+            assert not self.wakes, "it goes on to wait"
+            return super().waiting(wake)
+
+    with ThreadPoolExecutor(1) as pool:
+        with slots.one(ALWAYS_CONNECTED, other):
+            waits = pool.submit(slots.take, ALWAYS_CONNECTED, other, first=False)
+            eventually(lambda: queued(slots) == 1, "it does not queue")
+            with pytest.raises(ShuttingDown):
+                slots.take(Once(), shutdown, first=False)
+            assert queued(slots) == 1
+        waits.result()

@@ -1,11 +1,13 @@
 """What traces of requests show."""
 
+import sys
+
 from opentelemetry.instrumentation.wsgi import OpenTelemetryMiddleware
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from staging_api.traces import without_query
+from staging_api.traces import trace_id, without_query
 
 
 def test_a_span_shows_the_path_of_a_request_and_not_its_query():
@@ -36,3 +38,16 @@ def test_a_span_shows_the_path_of_a_request_and_not_its_query():
     shown = [str(dict(span.attributes or {})) for span in exporter.get_finished_spans()]
     assert len(shown) == 2
     assert all("/stage" in each and "hunter2" not in each for each in shown)
+
+
+def test_a_trace_has_an_id_while_one_of_its_spans_is_open():
+    tracer = TracerProvider().get_tracer("x")
+    assert trace_id() is None
+    with tracer.start_as_current_span("one") as span:
+        assert trace_id() == f"{span.get_span_context().trace_id:032x}"
+    assert trace_id() is None
+
+
+def test_where_no_traces_are_collected_there_is_no_id(monkeypatch):
+    monkeypatch.delitem(sys.modules, "opentelemetry.trace")
+    assert trace_id() is None

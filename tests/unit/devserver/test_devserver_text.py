@@ -85,6 +85,31 @@ def test_a_system_without_counters_has_no_load(tmp_path):
     assert Counters.read(tmp_path).cpu_all == 0
 
 
+def test_whole_disks_and_all_interfaces_but_loopback_are_counted(tmp_path, monkeypatch):
+    """A device that is stacked on a disk, or a part of one, would count the same bytes again."""
+    (tmp_path / "net").mkdir()
+    (tmp_path / "net" / "dev").write_text(
+        "Inter-| Receive | Transmit\n face |bytes packets\n"
+        + "".join(
+            f"{name}: {received} 0 0 0 0 0 0 0 {sent} 0\n"
+            for name, received, sent in [("lo", 1000, 1000), ("eth0", 1, 2), ("eth1", 4, 8)]
+        )
+    )
+    whole = {"sda", "nvme0n1", "loop0", "ram0", "dm-0", "md0"}
+    (tmp_path / "diskstats").write_text(
+        "".join(
+            f" 8 0 {name} 0 0 {read} 0 0 0 {written} 0\n"
+            for name, read, written in [
+                *[("sda", 1, 2), ("sda1", 1000, 1000), ("nvme0n1", 4, 8)],
+                *((name, 1000, 1000) for name in ("loop0", "ram0", "dm-0", "md0")),
+            ]
+        )
+    )
+    monkeypatch.setattr("staging_api.devserver.load._is_whole", whole.__contains__)
+    found = Counters.read(tmp_path)
+    assert (found.network_bytes, found.disk_bytes) == (15, 15 * 512)
+
+
 def test_the_last_waiter_slot_is_taken_once_and_again_when_it_is_free():
     waiter_slots = WaiterSlots(1)
     with waiter_slots.one():
