@@ -1,6 +1,7 @@
 """What make test and make test-system collect: every test, in one of them or in make prove."""
 
 import ast
+import gc
 from itertools import groupby
 from pathlib import Path
 from types import SimpleNamespace
@@ -79,3 +80,8 @@ def test_slow_modules_come_first_and_those_of_a_package_together() -> None:
     assert [path for path in order if path in slow] == slow
     packages = [path.parent for path in order]
     assert len(set(packages)) == len([package for package, _ in groupby(packages)])
+
+
+def test_garbage_of_tests_is_looked_for_but_not_in_what_was_collected() -> None:
+    assert gc.isenabled()
+    assert gc.get_freeze_count() > len(gc.get_objects())
