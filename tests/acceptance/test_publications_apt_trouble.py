@@ -1,0 +1,51 @@
+"""No update of real apt fails, and each sees what was decided, while an archive is in trouble."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from staging_api.db.migrate import migrate
+from tests.apt import Apt
+from tests.databases import new_database
+from tests.troubled_archive import MEANWHILE, holds_what_was_decided, troubled_updates
+from tests.two_keys import Keys, two_keys
+
+pytestmark = pytest.mark.system
+
+
+@pytest.fixture
+def apt(tmp_path: Path) -> Apt:
+    return Apt(tmp_path / "client")
+
+
+@pytest.fixture
+def keys(database_url: str, tmp_path: Path) -> Iterator[Keys]:
+    with new_database(database_url) as url:
+        migrate(url)
+        with two_keys(url, tmp_path) as made:
+            yield made
+
+
+# Updates with publishes within each, and then a pod that ends what it has begun.
+@pytest.mark.timeout(400)
+def test_no_update_fails_beside_a_new_key_a_rollback_and_a_deleted_source(
+    apt: Apt, keys: Keys
+) -> None:
+    troubled = troubled_updates(apt, keys, count=25, packages=50)
+    assert troubled.failed == []
+    assert troubled.generations >= MEANWHILE * 25
+    holds_what_was_decided(troubled)
+
+
+@pytest.mark.prove
+@pytest.mark.timeout(7200)
+def test_a_thousand_updates_succeed_beside_a_new_key_a_rollback_and_a_deleted_source(
+    apt: Apt, keys: Keys
+) -> None:
+    count = int(os.environ.get("STAGING_TEST_UPDATES", "1000"))
+    troubled = troubled_updates(apt, keys, count=count, packages=500)
+    assert troubled.failed == []
+    assert troubled.generations >= MEANWHILE * count
+    holds_what_was_decided(troubled)
