@@ -78,43 +78,20 @@ def load_documents(
     return tuple(documents)
 
 
-def document_of(
-    value: Any,
-    *,
-    collection: str = "",
-    text: bytes = b"",
-    index: int = 0,
-    line: int = 1,
-    size: int | None = None,
-    limits: DocumentLimits = DEFAULT_LIMITS,
-) -> Document:
+def document_of(value: Any, *, collection: str = "", index: int = 0) -> Document:
     """Make a document of a mapping that was stored as JSON.
 
     Args:
         value: ``schema``, ``metadata`` and ``data``.
         collection: the collection that it belongs to.
-        text: its part of the posted stream, if known.
         index: which document of the posted stream it was, from 0.
-        line: the line that it began on, from 1.
-        size: characters of its values; counted here if None.
-        limits: bounds indexes in paths.
 
     Raises:
         DocumentsInvalid: with a finding for each fault.
     """
     faults = Faults()
-    counted = size_of(value) if size is None else size
-    node = Node(value, text, index, line, counted)
-    document = shaped(
-        value,
-        faults,
-        limits,
-        collection=collection,
-        text=text,
-        index=index,
-        line=line,
-        size=counted,
-    )
+    node = Node(value, b"", index, 1, size_of(value))
+    document = _document(node, collection, DEFAULT_LIMITS, faults)
     if document is None:
         raise DocumentsInvalid(tuple(_shape_findings(node, faults)))
     return document

@@ -26,8 +26,14 @@ FILES = {
     "suites/a/deep/one": b"4",
     "suites/a/deep/two": b"5",
     "suites/b/three": b"6",
+    # Their names begin with that of a file, and go on before and behind where a folder's would.
+    "suites/c": b"8",
+    "suites/c-d": b"9",
+    "suites/c0": b"0",
     "suites/ü": b"7",
 }
+#: What is shown of them; a file cannot stand beside a folder of its name.
+NAMES = ["a.b", "a/", "a0", "b/", "c", "c-d", "c0", "ü"]
 
 
 @pytest.fixture
@@ -67,7 +73,7 @@ def test_the_url_of_an_unpacked_artifact_leads_to_its_files(at, client):
     top = client.simulate_get(url)
     assert (names(top), top.json["next"]) == (["suites/"], None)
     inside = client.simulate_get(top.json["items"][0]["url"])
-    assert names(inside) == ["a.b", "a/", "a0", "b/", "ü"]
+    assert names(inside) == NAMES
     file = inside.json["items"][0]
     assert (file["size_bytes"], len(file["sha256"])) == (2, 64)
     assert inside.json["items"][1]["sha256"] is None
@@ -83,7 +89,7 @@ def test_pages_follow_each_other_without_a_gap(at, client):
         page = client.simulate_get(url, params={"limit": 1, **({"after": after} if after else {})})
         found += names(page)
         after = page.json["next"]
-    assert found == ["a.b", "a/", "a0", "b/", "ü"]
+    assert found == NAMES
 
 
 def test_a_folder_has_nothing_of_its_neighbour_with_a_longer_name(at, client):

@@ -40,7 +40,7 @@ def test_a_build_is_twelve_hex_digits_and_the_same_for_the_same_files(package: P
     [
         lambda package: (package / "first.py").write_text("of another"),
         lambda package: (package / "rows" / "second.sql").write_text("of another"),
-        lambda package: (package / "first.py").rename(package / "third.py"),
+        lambda package: (package / "first.py").rename(package / "fourth.py"),
         lambda package: (package / "third.py").touch(),
         lambda package: (package / "first.py").unlink(),
     ],

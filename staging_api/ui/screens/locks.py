@@ -18,7 +18,7 @@ _WAITERS_SHOWN = 50
 _HELD_SQL = """SELECT kind, scope, caller, holder, acquired_at, expires_at
 FROM api_locks WHERE outcome IS NULL ORDER BY acquired_at;"""
 _HISTORY_SQL = """SELECT kind, scope, caller, holder, acquired_at, ended_at, outcome, reason
-FROM api_locks{where} ORDER BY acquired_at DESC LIMIT 50;"""
+FROM api_locks{where} ORDER BY acquired_at DESC LIMIT {limit};"""
 
 
 def show_all(deps: UiDependencies, view: View) -> ScreenContent:
@@ -71,7 +71,8 @@ def _outcome(view: View) -> str | None:
 
 def _history_sql(outcome: str | None) -> str:
     # One of the words of the vocabulary: nothing to quote.
-    return _HISTORY_SQL.format(where=f" WHERE outcome = '{outcome}'" if outcome else "")
+    where = f" WHERE outcome = '{outcome}'" if outcome else ""
+    return _HISTORY_SQL.format(where=where, limit=_PAGE)
 
 
 def show_one(deps: UiDependencies, view: View) -> ScreenContent:

@@ -72,6 +72,9 @@ def test_the_sql_of_a_view_selects_what_it_shows_and_nothing_of_another_build(
         f"/ui/builds?prefix={one.archive_url}": {one.archive_url},
         build_url(one.archive_url): {each.name for each in one.artifacts},
         f"/ui/stagings/{one.id}": set(range(1, one.events_count + 1)),
+        # Both locks were released: none is held, and none was broken.
+        "/ui/locks": set(),
+        "/ui/locks?state=all&outcome=broken": set(),
         f"/ui/locks/{one.lock_id}": {one.lock_id},
         f"/ui/artifacts/{artifact.id}": {artifact.path},
         f"/ui/content/{artifact.sha256}": {one.archive_url},

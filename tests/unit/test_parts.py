@@ -1,0 +1,77 @@
+"""Parts of an object that earlier attempts left: which bytes of it need not be fetched again."""
+
+from pathlib import Path
+
+import pytest
+
+from staging_api.store.parts import PartStore
+
+OBJECT = bytes(range(100))
+
+
+@pytest.fixture
+def parts(tmp_path: Path) -> PartStore:
+    """Two attempts left parts of an object: 10 to 30 and 50 to 60, and 20 to 40."""
+    store = PartStore(tmp_path)
+    for ranges in ([(10, 30), (50, 60)], [(20, 40)]):
+        with store.open("version", len(OBJECT)) as attempt:
+            for start, end in ranges:
+                attempt.write(start, OBJECT[start:end])
+            attempt.note(ranges)
+    with store.open("another", len(OBJECT)) as attempt:
+        attempt.write(0, b"x" * 100)
+        attempt.note([(0, 100)])
+    return store
+
+
+@pytest.mark.parametrize(
+    ("position", "found"),
+    [
+        *((0, None), (9, None), (10, (10, 30)), (19, (10, 30))),
+        # Of two the one that reaches further.
+        *((20, (20, 40)), (29, (20, 40)), (39, (20, 40))),
+        *((40, None), (49, None), (50, (50, 60)), (59, (50, 60)), (60, None), (99, None)),
+    ],
+)
+def test_a_part_is_found_from_its_first_byte_to_its_last(
+    parts: PartStore, position: int, found: tuple[int, int] | None
+) -> None:
+    with parts.open("version", len(OBJECT)) as attempt:
+        held = attempt.resumed_range_at(position)
+        assert ((held.start, held.end) if held else None) == found
+        if held:
+            read = b"".join(attempt.read(held, position, held.end))
+            assert read == OBJECT[position : held.end]
+        assert attempt.resumed == bool(held)
+
+
+@pytest.mark.parametrize(
+    ("position", "following"), [(0, 10), (9, 10), (10, 20), (20, 50), (49, 50), (50, 90), (60, 90)]
+)
+def test_what_is_not_there_reaches_to_the_next_part(
+    parts: PartStore, position: int, following: int
+) -> None:
+    with parts.open("version", len(OBJECT)) as attempt:
+        assert attempt.next_resumed_range(position, 90) == following
+
+
+def test_a_part_that_went_bad_is_not_found_and_the_other_still_is(
+    parts: PartStore, tmp_path: Path
+) -> None:
+    for data in (tmp_path / "version").glob("*.data"):
+        content = data.read_bytes()
+        if len(content) == 40:
+            data.write_bytes(content[:25] + b"!" + content[26:])
+    with parts.open("version", len(OBJECT)) as attempt:
+        held = attempt.resumed_range_at(20)
+        assert held is not None
+        assert (held.start, held.end) == (10, 30)
+        assert attempt.resumed_range_at(30) is None
+
+
+def test_what_is_forgotten_is_forgotten_of_one_version(parts: PartStore) -> None:
+    parts.forget("version")
+    with parts.open("version", len(OBJECT)) as attempt:
+        assert attempt.resumed_range_at(20) is None
+    with parts.open("another", len(OBJECT)) as attempt:
+        assert attempt.resumed_range_at(20) is not None
