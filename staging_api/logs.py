@@ -65,6 +65,8 @@ def configure(form: Literal["console", "json"]) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.INFO)
+    # It has three lines for each step of the schema, a hundred at the first start.
+    logging.getLogger("alembic").setLevel(logging.WARNING)
     # No line shows the calling function; finding it takes as long as the rest of a record.
     logging._srcfile = None  # noqa: SLF001 - documented by the standard library
 

@@ -20,6 +20,7 @@ from staging_api.cli.options import (
     quick,
 )
 from staging_api.cli.output import exit_on_error, in_columns, print_json, print_table, say
+from staging_api.cli.pages import say_page
 from staging_api.client import StagedArtifact, StagingClient
 from staging_api.sizes import size
 
@@ -55,6 +56,7 @@ def artifacts(
     with exit_on_error(as_json), quick(server, token) as client:
         if artifact_id is not None:
             _show(client, artifact_id, as_json)
+            say_page(client, f"/artifacts/{artifact_id}", as_json=as_json)
             return
         found = client.artifacts(
             archive_url=archive_url,

@@ -2,6 +2,7 @@
 
 from staging_api.cli.options import DEFAULT_SERVER, AsJson, Server, StagingId, Token, quick
 from staging_api.cli.output import exit_on_error, print_staging
+from staging_api.cli.pages import say_page
 
 
 def cancel(
@@ -14,3 +15,4 @@ def cancel(
     """Ask a staging to stop: what is staged stays, the rest stops within a second or so."""
     with exit_on_error(as_json), quick(server, token) as client:
         print_staging(client.cancel(staging_id), as_json)
+        say_page(client, f"/stagings/{staging_id}", as_json=as_json)

@@ -7,9 +7,8 @@ from typing import Annotated, Any
 import typer
 
 from staging_api.cli.exits import NOT_FOUND
-from staging_api.cli.options import DEFAULT_SERVER, AsJson, Server, Token
+from staging_api.cli.options import DEFAULT_SERVER, AsJson, Server, Token, lasting
 from staging_api.cli.output import exit_on_error, in_columns, print_json, say
-from staging_api.client import StagingClient
 from staging_api.errors import Invalid
 
 
@@ -34,7 +33,7 @@ def catalogue(
     """
     if check is not None and archive_url is None:
         raise typer.BadParameter("--check needs the URL of an archive")
-    with exit_on_error(as_json), StagingClient(server, token=token) as client:
+    with exit_on_error(as_json), lasting(server, token) as client:
         if check is None:
             items = client.catalogues(archive_url)
             found: Mapping[str, Any] = {"items": items}

@@ -5,9 +5,9 @@ from typing import Annotated
 
 import typer
 
-from staging_api.cli.options import DEFAULT_SERVER, Server, Timeout, Token
+from staging_api.cli.options import DEFAULT_SERVER, Server, Timeout, Token, lasting
 from staging_api.cli.output import exit_on_error, print_json, say
-from staging_api.client import Event, StagingClient
+from staging_api.client import Event
 
 
 def events(
@@ -37,17 +37,21 @@ def events(
 
     Each comes once and in order.
     """
-    with exit_on_error(as_json), StagingClient(server, token=token) as client:
+    with exit_on_error(as_json), lasting(server, token) as client:
         if staging_id is None:
             moment = since.replace(tzinfo=UTC) if since else None
             found = client.all_events(since=moment, to_state=to_state)
         else:
             found = client.events(staging_id, after=after, timeout=timeout)
+        is_empty = True
         for event in found:
+            is_empty = False
             if as_json:
                 print_json(event.document)
             else:
                 say(_line(event))
+        if is_empty and not as_json:
+            say("no events", err=True)
 
 
 def _line(event: Event) -> str:

@@ -19,6 +19,7 @@ from staging_api.cli.output import (
     print_lock,
     print_table,
 )
+from staging_api.cli.pages import say_page
 from staging_api.client import Lock
 
 _LOOK_SECONDS = 2.0
@@ -89,6 +90,7 @@ def break_lock(
     """Take a lock from its holder, whose later writes are refused; for operators."""
     with exit_on_error(as_json), quick(server, token) as client:
         print_lock(client.break_lock(lock_id, reason), as_json)
+        say_page(client, f"/locks/{lock_id}", as_json=as_json)
 
 
 @locks.command(epilog=EXIT_CODES)

@@ -1,6 +1,5 @@
 """``staging-api migrate``: bring the database to the schema of this version."""
 
-import logging
 from typing import Annotated
 
 import typer
@@ -22,7 +21,6 @@ def migrate(
     """Bring the database to this version's schema; safe to run twice, and many at once."""
     settings = Settings.from_env()
     logs.configure(settings.log_format)
-    logging.getLogger("alembic").setLevel(logging.WARNING)
     if settings.database_url:
         reached = migration.migrate(settings.database_url, timeout)
     else:

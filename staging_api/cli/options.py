@@ -1,10 +1,12 @@
 """Options shared by several verbs."""
 
+from contextlib import AbstractContextManager
 from typing import Annotated
 from urllib.parse import urlsplit
 
 import typer
 
+from staging_api.cli.pages import with_page
 from staging_api.client import Pacing, StagingClient
 
 DEFAULT_SERVER = "http://127.0.0.1:8080"
@@ -47,14 +49,15 @@ Timeout = Annotated[float, typer.Option("--timeout", min=0, metavar="SECONDS", h
 StagingId = Annotated[str, typer.Argument(metavar="ID", help="ULID of the staging.")]
 
 _QUICK_SECONDS = 10.0
+_DEFAULT_SECONDS = 60.0
 #: A first `serve` makes its database before it listens: seconds on an idle machine.
 _STARTING_SECONDS = 60.0
 _THIS_MACHINE = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
-def patient(server: str, token: str | None) -> StagingClient:
+def patient(server: str, token: str | None) -> AbstractContextManager[StagingClient]:
     """Return a client that waits for a service of this machine to start."""
-    return StagingClient(server, token=token, pacing=pacing_for(server))
+    return with_page(StagingClient(server, token=token, pacing=pacing_for(server)))
 
 
 def pacing_for(server: str) -> Pacing:
@@ -67,6 +70,13 @@ def pacing_for(server: str) -> Pacing:
     return Pacing()
 
 
-def quick(server: str, token: str | None) -> StagingClient:
+def quick(server: str, token: str | None) -> AbstractContextManager[StagingClient]:
     """Return a client with a short time-out, for verbs that answer at once."""
-    return StagingClient(server, token=token, timeout=_QUICK_SECONDS)
+    return lasting(server, token, _QUICK_SECONDS)
+
+
+def lasting(
+    server: str, token: str | None, seconds: float = _DEFAULT_SECONDS
+) -> AbstractContextManager[StagingClient]:
+    """Return a client whose calls may take so long."""
+    return with_page(StagingClient(server, token=token, timeout=seconds))

@@ -136,6 +136,8 @@ def _explained(error: StagingApiError) -> str:
             text += f"; {each.field}: {each.message}"
     if cure := cure_of(error):
         text += f"; {cure}"
+    for note in getattr(error, "__notes__", ()):
+        text += f"; {note}"
     if request_id := error.extra.get("request_id"):
         text += f" (request {request_id})"
     return "staging-api: " + " ".join(text.split())

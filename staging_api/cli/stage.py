@@ -13,6 +13,7 @@ import typer
 from staging_api.cli.display import display
 from staging_api.cli.options import DEFAULT_SERVER, Archive, AsJson, Server, Timeout, Token, patient
 from staging_api.cli.output import exit_on_error, print_staging
+from staging_api.cli.pages import say_page
 from staging_api.cli.watching import wait_until, watched, watcher_of
 from staging_api.client import Staging
 from staging_api.errors import StagingApiError
@@ -49,7 +50,6 @@ def stage(
     with (
         exit_on_error(as_json),
         patient(server, token) as client,
-        display(as_json) as shown,
     ):
 
         def send(on_retry: Callable[[StagingApiError, float], None]) -> Staging:
@@ -57,10 +57,12 @@ def stage(
                 archive_url, artifact, wait=wait_for_it, timeout=timeout, on_retry=on_retry
             )
 
-        with watcher_of(client, server, token) as watcher:
-            staging = watched(send, watcher, shown)
-        shown.show(staging)
-        if background:
-            left = max(0.0, timeout - (monotonic() - began))
-            staging = wait_until(client, staging.id, "staged", left, shown)
-    print_staging(staging, as_json)
+        with display(as_json) as shown:
+            with watcher_of(client, server, token) as watcher:
+                staging = watched(send, watcher, shown)
+            shown.show(staging)
+            if background:
+                left = max(0.0, timeout - (monotonic() - began))
+                staging = wait_until(client, staging.id, "staged", left, shown)
+        print_staging(staging, as_json)
+        say_page(client, f"/stagings/{staging.id}", as_json=as_json)

@@ -18,6 +18,7 @@ from staging_api.cli.options import (
     quick,
 )
 from staging_api.cli.output import exit_on_error, print_json, print_staging, print_table
+from staging_api.cli.pages import say_page
 from staging_api.client import Staging
 from staging_api.sizes import size
 
@@ -40,6 +41,7 @@ def status(
     with exit_on_error(as_json), quick(server, token) as client:
         if staging_id is not None:
             print_staging(client.staging(staging_id), as_json)
+            say_page(client, f"/stagings/{staging_id}", as_json=as_json)
             return
         found = client.stagings(
             archive_url=archive_url,

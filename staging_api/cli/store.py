@@ -6,9 +6,8 @@ from typing import Annotated, Any
 import typer
 
 from staging_api.cli.exits import EXIT_CODES
-from staging_api.cli.options import DEFAULT_SERVER, AsJson, Server, Token, quick
+from staging_api.cli.options import DEFAULT_SERVER, AsJson, Server, Token, lasting, quick
 from staging_api.cli.output import exit_on_error, print_json, print_table, say
-from staging_api.client import StagingClient
 from staging_api.sizes import size
 
 _DAY_SECONDS = 86400.0
@@ -64,7 +63,7 @@ def prune(
     idle_seconds = None if idle_days is None else idle_days * _DAY_SECONDS
     with (
         exit_on_error(as_json),
-        StagingClient(server, token=token, timeout=_PRUNE_SECONDS) as client,
+        lasting(server, token, _PRUNE_SECONDS) as client,
     ):
         found = client.preview_prune(idle_seconds=idle_seconds, keep_bytes=keep_bytes)
         done = None if reason is None else client.prune(found["token"], reason)

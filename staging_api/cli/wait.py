@@ -5,10 +5,18 @@ from typing import Annotated
 import typer
 
 from staging_api.cli.display import display
-from staging_api.cli.options import DEFAULT_SERVER, AsJson, Server, StagingId, Timeout, Token
+from staging_api.cli.options import (
+    DEFAULT_SERVER,
+    AsJson,
+    Server,
+    StagingId,
+    Timeout,
+    Token,
+    lasting,
+)
 from staging_api.cli.output import exit_on_error, print_staging
+from staging_api.cli.pages import say_page
 from staging_api.cli.watching import wait_until
-from staging_api.client import StagingClient
 from staging_api.vocabulary.staging import Until
 
 
@@ -28,8 +36,9 @@ def wait(
     until: Until = "staged" if background else "foreground_staged"
     with (
         exit_on_error(as_json),
-        StagingClient(server, token=token) as client,
-        display(as_json) as shown,
+        lasting(server, token) as client,
     ):
-        staging = wait_until(client, staging_id, until, timeout, shown)
-    print_staging(staging, as_json)
+        with display(as_json) as shown:
+            staging = wait_until(client, staging_id, until, timeout, shown)
+        print_staging(staging, as_json)
+        say_page(client, f"/stagings/{staging.id}", as_json=as_json)

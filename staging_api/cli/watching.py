@@ -9,11 +9,14 @@ from concurrent.futures import Future, wait
 from contextlib import suppress
 from queue import SimpleQueue
 from threading import Thread
+from typing import TypeVar
 
 from staging_api.cli.display import Display, WaitNotes, interruptible
 from staging_api.client import Staging, StagingClient
 from staging_api.errors import StagingApiError
 from staging_api.vocabulary.staging import Until
+
+A = TypeVar("A")
 
 _LOOK_SECONDS = 0.5
 _LOOK_TIMEOUT_SECONDS = 2.0
@@ -31,25 +34,34 @@ def watcher_of(client: StagingClient, server: str, token: str | None) -> Staging
 
 def watched(send: Send, watcher: StagingClient, shown: Display) -> Staging:
     """Return the answer of `send`; until it arrives, show the progress of the request."""
-    answer: Future[Staging] = Future()
     waits: SimpleQueue[tuple[StagingApiError, float]] = SimpleQueue()
+    notes = WaitNotes(shown)
+
+    def look() -> None:
+        while not waits.empty():
+            notes(*waits.get())
+        if (staging := _newest(watcher)) is not None:
+            shown.show(staging)
+
+    with interruptible(lambda: _id_of(_newest(watcher))):
+        return beside(lambda: send(lambda error, pause: waits.put((error, pause))), look)
+
+
+def beside(act: Callable[[], A], look: Callable[[], None]) -> A:
+    """Return the result of `act`; until it is there, call `look` now and then."""
+    answer: Future[A] = Future()
 
     def run() -> None:
         try:
-            answer.set_result(send(lambda error, pause: waits.put((error, pause))))
+            answer.set_result(act())
         except BaseException as error:  # noqa: BLE001 - raised again in the waiting thread
             answer.set_exception(error)
 
     # A daemon, so that Ctrl-C does not wait for the answer.
     Thread(target=run, daemon=True).start()
-    notes = WaitNotes(shown)
-    with interruptible(lambda: _id_of(_newest(watcher))):
-        while not wait([answer], timeout=_LOOK_SECONDS).done:
-            while not waits.empty():
-                notes(*waits.get())
-            if (staging := _newest(watcher)) is not None:
-                shown.show(staging)
-        return answer.result()
+    while not wait([answer], timeout=_LOOK_SECONDS).done:
+        look()
+    return answer.result()
 
 
 def wait_until(

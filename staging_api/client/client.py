@@ -135,6 +135,7 @@ class StagingClient(Blocking):
     waiters = many(_locks.waiters)
     break_lock = once(_locks.break_lock)
 
+    about = once(_reports.about)
     me = once(_reports.me)
     builds = many(_reports.builds)
     all_events = many(_reports.all_events)

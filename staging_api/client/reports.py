@@ -4,9 +4,30 @@ from collections.abc import AsyncIterator, Mapping
 from datetime import datetime
 from typing import Any
 
-from staging_api.client.calls import PAGE_SIZE, Calls, idempotency_key, time_text, with_query
+from staging_api.client.calls import (
+    PAGE_SIZE,
+    Calls,
+    idempotency_key,
+    read,
+    time_text,
+    with_query,
+)
+from staging_api.client.exchange import exchange
 from staging_api.client.model import Event
+from staging_api.client.pacing import Deadline
 from staging_api.vocabulary.reports import Interval
+
+
+async def about(calls: Calls, /, *, timeout: float | None = None) -> Mapping[str, Any]:
+    """Return what the service is: its `name`, `version`, and `links` to what it has.
+
+    Args:
+        timeout: seconds in all; None is the client's.
+    """
+    deadline = Deadline(calls.timeout if timeout is None else timeout)
+    headers = {"Accept": "application/json"}
+    reply = await exchange(calls.connections, "GET", "/", deadline, headers=headers)
+    return read(dict, reply)
 
 
 async def me(calls: Calls, /) -> Mapping[str, Any]:

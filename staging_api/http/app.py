@@ -17,6 +17,7 @@ from staging_api.http.origins import OriginCheck
 from staging_api.http.parameters import OneValue
 from staging_api.http.permissions import Permissions
 from staging_api.http.probe_contract import PROBE_SCHEMAS
+from staging_api.http.published import Security
 from staging_api.http.reads import Router
 from staging_api.http.resources.configdocs.contract import SCHEMAS
 from staging_api.http.resources.configdocs.surface import STATUS_FORMS, ConfigdocsSurface
@@ -66,4 +67,5 @@ def openapi_of(deps: AppDependencies) -> Mapping[str, Any]:
     for route in ROUTES:
         if route.make is not None:
             described.add_route(route.path, route.make(deps))
-    return document(described, ROUTES, {**SCHEMAS, **PROBE_SCHEMAS})
+    security = Security.of(deps.auth, deps.anonymous.roles)
+    return document(described, ROUTES, {**SCHEMAS, **PROBE_SCHEMAS}, security)

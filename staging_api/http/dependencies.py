@@ -32,7 +32,13 @@ from staging_api.staging.watch import Watch
 
 @dataclass(frozen=True)
 class AppDependencies:
-    """The use cases that the resources call, and what the middleware goes by."""
+    """The use cases that the resources call, and what the middleware goes by.
+
+    Attributes:
+        auth: how callers authenticate, a value of STAGING_AUTH; None: the OpenAPI document is to
+            describe every way.
+        dashboard: whether there are pages for people, too.
+    """
 
     stagings: StagingService
     locks: Locks
@@ -62,6 +68,8 @@ class AppDependencies:
     proxies: TrustedProxies = NO_PROXIES
     hosts: Collection[str] = ()
     errors_url: str = ""
+    auth: str | None = None
+    dashboard: bool = False
 
     @cached_property
     def known(self) -> KnownAnswers:

@@ -22,8 +22,8 @@ from staging_api.http.operation_names import operation_id
 from staging_api.http.permissions import Permissions
 from staging_api.http.problems import MEDIA_PROBLEM
 from staging_api.http.published import (
-    SECURITY_SCHEMES,
     SERVERS,
+    Security,
     operations_of,
     with_examples,
     with_open_answers,
@@ -122,7 +122,10 @@ def answers(*problems: int, **models: type[BaseModel] | None) -> Response:
 
 
 def document(
-    app: falcon.App[Any, Any], routes: Sequence[Route], schemas: Mapping[str, Any]
+    app: falcon.App[Any, Any],
+    routes: Sequence[Route],
+    schemas: Mapping[str, Any],
+    security: Security,
 ) -> Mapping[str, Any]:
     """Return the OpenAPI 3.1 document of the routes of `app`.
 
@@ -130,6 +133,7 @@ def document(
         app: whose responders have models.
         routes: with the operations of paths that no model describes.
         schemas: what those refer to.
+        security: which credentials there are.
     """
     made = spec.document(app)
     contracts = {route.openapi_path: route.contract for route in routes if route.contract}
@@ -145,7 +149,7 @@ def document(
     made["components"]["schemas"] |= deepcopy(dict(schemas))
     templates = {route.openapi_path: route.path for route in routes}
     permissions = Permissions({route.path: route.roles for route in routes})
-    with_security(made["paths"], templates, permissions)
+    with_security(made["paths"], templates, permissions, security)
     with_open_answers(made)
     without_null_defaults(made)
     with_examples(made["paths"])
@@ -154,7 +158,7 @@ def document(
     made["components"]["headers"] = {name: _header(means) for name, means in HEADERS.items()}
     made["components"]["parameters"] = {_MARKER["name"]: _MARKER}
     made["components"]["responses"] = _shared(made["paths"])
-    made["components"]["securitySchemes"] = SECURITY_SCHEMES
+    made["components"]["securitySchemes"] = security.schemes
     return made
 
 

@@ -6,36 +6,76 @@ describe, so a client that was generated from it goes on to work when one is add
 """
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from staging_api.http.examples import EXAMPLES, problem_example
-from staging_api.http.permissions import ANYBODY, Permissions
+from staging_api.http.permissions import ANYBODY, Permissions, Roles
+from staging_api.identity.model import Role
 
 _REFERENCE = "#/components/schemas/"
 
 #: Relative to where the document lies: whoever reads it from a service talks to that one.
 SERVERS = [{"url": "/", "description": "the service that this document comes from"}]
 
-SECURITY_SCHEMES: Mapping[str, Any] = {
-    "bearer": {
-        "type": "http",
-        "scheme": "bearer",
-        "description": "STAGING_AUTH=tokens: a token of the service's list; oidc: an access token"
-        " of the issuer. With STAGING_AUTH=none, on loopback only, no credential is needed.",
-    },
-    "keystone": {
-        "type": "apiKey",
-        "in": "header",
-        "name": "X-Auth-Token",
-        "description": "STAGING_AUTH=keystone: a token of Keystone",
-    },
+_BEARER = {"type": "http", "scheme": "bearer"}
+_TOKENS = "a token of the service's list"
+_OIDC = "an access token of the service's issuer"
+_KEYSTONE = {
+    "type": "apiKey",
+    "in": "header",
+    "name": "X-Auth-Token",
+    "description": "a token of Keystone",
 }
-#: The empty one first: none is needed with STAGING_AUTH=none, or for what anonymous callers may do.
-_CREDENTIALS: list[dict[str, list[str]]] = [{}, {"bearer": []}, {"keystone": []}]
+#: By the value of STAGING_AUTH.
+_SCHEMES: Mapping[str, Mapping[str, Any]] = {
+    "none": {},
+    "tokens": {"bearer": {**_BEARER, "description": _TOKENS}},
+    "oidc": {"bearer": {**_BEARER, "bearerFormat": "JWT", "description": _OIDC}},
+    "keystone": {"keystone": _KEYSTONE},
+}
+#: Of a document that is for services of every kind.
+_EVERY: Mapping[str, Any] = {
+    "bearer": {
+        **_BEARER,
+        "description": f"STAGING_AUTH=tokens: {_TOKENS}; oidc: {_OIDC}."
+        " With STAGING_AUTH=none, on loopback only, no credential is needed.",
+    },
+    "keystone": {**_KEYSTONE, "description": "STAGING_AUTH=keystone: a token of Keystone"},
+}
+
+
+@dataclass(frozen=True)
+class Security:
+    """How callers of a service authenticate.
+
+    Attributes:
+        schemes: by name.
+        anonymous: what callers without a credential may do; None: it depends on the service.
+    """
+
+    schemes: Mapping[str, Any]
+    anonymous: frozenset[Role] | None
+
+    @classmethod
+    def of(cls, auth: str | None, anonymous: frozenset[Role]) -> "Security":
+        """Return the security of a service with this STAGING_AUTH; None: of any service."""
+        return cls(_EVERY, None) if auth is None else cls(_SCHEMES[auth], anonymous)
+
+    def needed(self, roles: Roles | None) -> list[dict[str, list[str]]]:
+        """Return which credentials suffice for an operation, the empty one first if none does."""
+        if roles == ANYBODY or not self.schemes:
+            return []
+        is_open = self.anonymous is None or bool((roles or ANYBODY) & self.anonymous)
+        credentials: list[dict[str, list[str]]] = [{name: []} for name in self.schemes]
+        return [{}, *credentials] if is_open else credentials
 
 
 def with_security(
-    paths: Mapping[str, Any], templates: Mapping[str, str], permissions: Permissions
+    paths: Mapping[str, Any],
+    templates: Mapping[str, str],
+    permissions: Permissions,
+    security: Security,
 ) -> None:
     """Say of each operation whether it needs a credential.
 
@@ -43,10 +83,11 @@ def with_security(
         paths: of the document.
         templates: the router's template of each path.
         permissions: who may call what.
+        security: which credentials there are.
     """
     for path, method, operation in operations_of(paths):
         roles = permissions.roles_for(templates.get(path), method.upper())
-        operation["security"] = [] if roles == ANYBODY else _CREDENTIALS
+        operation["security"] = security.needed(roles)
 
 
 def with_open_answers(document: Mapping[str, Any]) -> None:

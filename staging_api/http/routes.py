@@ -102,7 +102,7 @@ def _read(path: str, make: Make, readers: Roles, **writers: Roles) -> Route:
 
 ROUTES: tuple[Route, ...] = (
     # Probes and descriptions.
-    _root("/", lambda _: StartPage(), GET=ANYBODY),
+    _root("/", lambda deps: StartPage(dashboard=deps.dashboard), GET=ANYBODY),
     _root("/livez", lambda d: Live(d.probes.threads), GET=ANYBODY),
     _root("/readyz", lambda d: Readiness(d.probes.ready), GET=ANYBODY),
     _root("/metrics", lambda d: Metrics(d.probes.metrics_dir, d.probes.readings), GET=ANYBODY),

@@ -11,6 +11,7 @@ end (`staging_api.shutdown`). A second SIGTERM does not wait.
 What if it dies? A process: gunicorn starts another. The parent: the processes see it and end.
 """
 
+import logging
 import signal
 import time
 from types import FrameType
@@ -35,6 +36,8 @@ from staging_api.processes.run import keep_from_others
 from staging_api.processes.services import Services
 from staging_api.settings import Settings
 from staging_api.shutdown import Drain
+
+log = logging.getLogger(__name__)
 
 # Between two tries to start a process.
 _PAUSE_SECONDS = 1.0
@@ -112,6 +115,8 @@ class ApiServer(BaseApplication):  # type: ignore[misc]
 
     def _when_ready(self, arbiter: Any) -> None:
         logs.configure(self.settings.log_format)
+        if address := address_of_pages(self.settings):
+            log.info("open %s in a browser to see what goes on", address)
 
         def terminate(_number: int, frame: FrameType | None) -> None:
             seconds = 0.0 if self.drain.begun else self.settings.drain_seconds
@@ -128,6 +133,14 @@ class ApiServer(BaseApplication):  # type: ignore[misc]
         if self.services is not None:
             self.services.close()
         logs.flush()
+
+
+def address_of_pages(settings: Settings) -> str:
+    """Return where people see the dashboard; empty: there is none, or only behind a socket file."""
+    first = settings.bind.partition(",")[0]
+    if not settings.dashboard or first.startswith("unix:"):
+        return ""
+    return (settings.public_url or f"http://{first}").rstrip("/") + "/"
 
 
 class _Parent(Arbiter):  # type: ignore[misc]

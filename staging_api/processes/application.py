@@ -59,7 +59,7 @@ def site_of(services: Services, hosts: Collection[str] = ()) -> App:
     from staging_api.ui.dependencies import UiDependencies
     from staging_api.ui.routes import pages_of
 
-    deps = replace(dependencies_of(services), hosts=hosts)
+    deps = replace(dependencies_of(services), hosts=hosts, dashboard=True)
     sessions = None
     if settings.auth != "none":
         signer = Signer(partial(stored_key, services.locks.database))
@@ -68,7 +68,6 @@ def site_of(services: Services, hosts: Collection[str] = ()) -> App:
     pages = UiDependencies(
         deps,
         services.changes,
-        auth=settings.auth,
         sessions=sessions,
         code=authorization_code(settings),
         public_url=settings.public_url.rstrip("/"),
@@ -132,6 +131,7 @@ def dependencies_of(services: Services) -> AppDependencies:
         wait_cap_seconds=settings.wait_cap_seconds,
         proxies=TrustedProxies.parse(settings.trusted_proxies),
         errors_url=settings.errors_url,
+        auth=settings.auth,
     )
 
 

@@ -21,7 +21,6 @@ class UiDependencies:
     Attributes:
         api: the use cases, which the screens call as the resources of the API do.
         changes: tells open pages that something changed.
-        auth: how callers authenticate: a value of STAGING_AUTH.
         sessions: of callers who signed in; None: there is no sign-in.
         code: sign-in at an OpenID provider, if it is set up.
         public_url: address of this service for people, without a slash at its end; empty: as the
@@ -30,10 +29,14 @@ class UiDependencies:
 
     api: AppDependencies
     changes: ChangeFeed
-    auth: str = "none"
     sessions: Sessions | None = None
     code: "AuthorizationCode | None" = None
     public_url: str = ""
+
+    @property
+    def auth(self) -> str:
+        """How callers authenticate: a value of STAGING_AUTH."""
+        return self.api.auth or "none"
 
     @cached_property
     def api_document(self) -> Mapping[str, Any]:

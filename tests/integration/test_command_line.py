@@ -142,6 +142,8 @@ def test_stage_shows_progress_while_the_request_runs(run: Run) -> None:
     looked = Event()
 
     def looks(seen: Seen) -> Step:
+        if seen.path == "/":
+            return says(200, {"links": {}})
         assert "reference_id=" in seen.path
         looked.set()
         return says(200, {"items": [staging("running")], "next": None})

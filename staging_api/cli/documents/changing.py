@@ -244,7 +244,7 @@ def _parsed(data: str | None) -> object:
 def _print_result(result: Mapping[str, Any], *, as_json: bool) -> None:
     if not as_json:
         print_messages(result["details"]["messageList"])
-    text = f"{result['message']}: revision {result['revision']}, digest {result['digest']}"
+    text = f"revision {result['revision']}, digest {result['digest']}: {result['message']}"
     text += undone_unless_confirmed(result)
     for build in result.get("builds", ()):
         text += f"\n  {build['state']} {build['archive_url']}"

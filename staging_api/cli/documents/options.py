@@ -7,6 +7,7 @@ from typing import Annotated, TypeVar
 import typer
 
 from staging_api.cli.documents.messages import print_messages
+from staging_api.cli.options import lasting
 from staging_api.cli.output import exit_on_error
 from staging_api.client import StagingClient
 from staging_api.errors import NotFound, StagingApiError
@@ -31,7 +32,7 @@ def connected(
     server: str, token: str | None, timeout: float, *, as_json: bool
 ) -> Iterator[StagingClient]:
     """A client; an error of the block is printed with the service's messages, and exits."""
-    with exit_on_error(as_json), StagingClient(server, token=token, timeout=timeout) as client:
+    with exit_on_error(as_json), lasting(server, token, timeout) as client:
         try:
             yield client
         except StagingApiError as error:

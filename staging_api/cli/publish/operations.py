@@ -1,12 +1,15 @@
 """The three operations of the publisher, and the list of their runs."""
 
 from collections.abc import Callable
+from contextlib import suppress
+from itertools import islice
 from typing import Annotated
 
 import typer
 
 from staging_api.cli.options import DEFAULT_SERVER, AsJson, Server, Timeout, Token
 from staging_api.cli.output import print_json
+from staging_api.cli.pages import say_page
 from staging_api.cli.publish.options import (
     LONG_SECONDS,
     Archive,
@@ -14,9 +17,13 @@ from staging_api.cli.publish.options import (
     connected,
     print_rows,
 )
-from staging_api.client import PublisherRun
+from staging_api.cli.watching import beside, watcher_of
+from staging_api.client import PublisherRun, StagingClient
 from staging_api.errors import StagingApiError
 from staging_api.vocabulary.publishing import Operation
+
+#: Newest runs of an archive among which this request's one is looked for.
+_LOOKED_AT = 10
 
 Careful = Annotated[
     bool, typer.Option("--careful", help="Look at everything, not at what changed.")
@@ -37,20 +44,21 @@ def _verb(operation: Operation, line: str) -> Callable[..., None]:
         token: Token = None,
     ) -> None:
         with connected(server, token, timeout, as_json=as_json) as client:
-            done = client.archives.publish(
-                operation,
-                archive,
-                timeout=timeout,
-                on_retry=_print_wait,
-                careful=careful,
-                suites=list(suite or ()),
-            )
-        if as_json:
-            print_json(done.document)
-            return
-        typer.echo(f"{done.state} {done.archive} ({done.id}): {_counts(done) or 'nothing to do'}")
-        for note in done.notes:
-            typer.echo(f"  {note}", err=True)
+
+            def send() -> PublisherRun:
+                return client.archives.publish(
+                    operation,
+                    archive,
+                    timeout=timeout,
+                    on_retry=_print_wait,
+                    careful=careful,
+                    suites=list(suite or ()),
+                )
+
+            with watcher_of(client, server, token) as watcher:
+                done = _watched(send, RunNotes(watcher, archive, as_json=as_json))
+            _print(done, as_json=as_json)
+            say_page(client, f"/apt/{archive}", as_json=as_json)
 
     run.__doc__ = (
         f"{line}\n\nWhile another operation runs this one waits for it, and prints which it is."
@@ -76,6 +84,71 @@ def runs(
         found = list(client.archives.publications(archive))
     document = {"items": [run.document for run in found]}
     print_rows(document, map(_row, found), "no runs", as_json=as_json)
+
+
+class RunNotes:
+    """Prints on standard error the id of this request's run once it begins, and its phases."""
+
+    def __init__(self, watcher: StagingClient, archive: str, *, as_json: bool) -> None:
+        """Print nothing if the output is JSON; the id is known all the same."""
+        self._watcher, self._archive, self._as_json = watcher, archive, as_json
+        self.run_id: str | None = None
+        self._phase: str | None = None
+
+    def __call__(self) -> None:
+        """Look once."""
+        # Errors are left to the request itself, which retries and reports them.
+        with suppress(StagingApiError):
+            runs = self._watcher.archives.publications(self._archive, page_size=_LOOKED_AT)
+            marker = str(self._watcher.context_marker)
+            ours = (run for run in islice(runs, _LOOKED_AT) if _marker_of(run) == marker)
+            if (run := next(ours, None)) is not None:
+                self._show(run)
+
+    def _show(self, run: PublisherRun) -> None:
+        if self.run_id is None:
+            self._say(f"run {run.id}")
+        self.run_id = run.id
+        if run.phase and run.phase != self._phase:
+            self._phase = run.phase
+            of = f", {run.items_total} to do" if run.items_total else ""
+            self._say(f"{run.phase}{of}")
+
+    def _say(self, text: str) -> None:
+        if not self._as_json:
+            typer.echo(text, err=True)
+
+
+def _watched(send: Callable[[], PublisherRun], notes: RunNotes) -> PublisherRun:
+    """Return the run once it has ended; at Ctrl-C, name the run that goes on.
+
+    Raises:
+        KeyboardInterrupt: with that line as its text.
+    """
+    try:
+        return beside(send, notes)
+    except KeyboardInterrupt:
+        notes()
+        if notes.run_id is None:
+            raise
+        raise KeyboardInterrupt(
+            f"stopped waiting; run {notes.run_id} goes on:"
+            " `staging-api publish list ARCHIVE` shows how it ends"
+        ) from None
+
+
+def _print(run: PublisherRun, *, as_json: bool) -> None:
+    if as_json:
+        print_json(run.document)
+        return
+    typer.echo(f"{run.state} {run.archive} ({run.id}): {_counts(run) or 'nothing to do'}")
+    for note in run.notes:
+        typer.echo(f"  {note}", err=True)
+
+
+def _marker_of(run: PublisherRun) -> str | None:
+    marker: str | None = run.document.get("reference_id")
+    return marker
 
 
 def _row(run: PublisherRun) -> tuple[str, ...]:

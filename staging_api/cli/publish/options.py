@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from staging_api.cli.options import lasting
 from staging_api.cli.output import exit_on_error, print_json, print_table
 from staging_api.client import StagingClient
 
@@ -30,7 +31,7 @@ def connected(
     server: str, token: str | None, timeout: float, *, as_json: bool
 ) -> Iterator[StagingClient]:
     """A client; an error of the block is printed, and exits."""
-    with exit_on_error(as_json), StagingClient(server, token=token, timeout=timeout) as client:
+    with exit_on_error(as_json), lasting(server, token, timeout) as client:
         yield client
 
 

@@ -28,9 +28,16 @@ LINKS: Mapping[str, str] = {
     "metrics": "/metrics",
 }
 
+#: Where pages for people begin; those below it are `ui.routes.SCREENS`.
+DASHBOARD: Mapping[str, str] = {"dashboard": "/ui"}
+
 
 class StartPage:
     """What the service is."""
+
+    def __init__(self, *, dashboard: bool) -> None:
+        """Name the dashboard among the links if there is one."""
+        self._links = {**LINKS, **(DASHBOARD if dashboard else {})}
 
     @spec.validate(resp=answers(HTTP_200=Start), tags=["about"])
     def on_get(self, _req: falcon.Request, resp: falcon.Response) -> None:
@@ -39,7 +46,7 @@ class StartPage:
             name=about.NAME,
             version=about.package_version(),
             build=about.build(),
-            links=dict(LINKS),
+            links=self._links,
         )
 
 
