@@ -1,8 +1,10 @@
 """What the application is made of."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import cached_property
+
+import falcon
 
 from staging_api.devserver.services import DevserverServices
 from staging_api.documents.service import DocumentService
@@ -15,6 +17,7 @@ from staging_api.http.probes import Probes
 from staging_api.identity.model import Authenticator, Principal
 from staging_api.locks.hold import Locks
 from staging_api.locks.service import LockService
+from staging_api.paging import Page
 from staging_api.publishing.apt_archives import AptArchiveService
 from staging_api.publishing.intake import Intake
 from staging_api.publishing.pieces import BlockReader
@@ -26,8 +29,12 @@ from staging_api.staging.counts import Counts
 from staging_api.staging.event_log import EventLog
 from staging_api.staging.event_stream import EventStream
 from staging_api.staging.files import StagedFiles
+from staging_api.staging.model import Child
 from staging_api.staging.service import StagingService
 from staging_api.staging.watch import Watch
+
+#: Answers a browser with these children of a folder.
+FolderPage = Callable[[falcon.Request, falcon.Response, str, Page[Child]], None]
 
 
 @dataclass(frozen=True)
@@ -38,6 +45,7 @@ class AppDependencies:
         auth: how callers authenticate, a value of STAGING_AUTH; None: the OpenAPI document is to
             describe every way.
         dashboard: whether there are pages for people, too.
+        folder_page: shows a folder of staged files to a browser; None: as links alone.
     """
 
     stagings: StagingService
@@ -70,6 +78,7 @@ class AppDependencies:
     errors_url: str = ""
     auth: str | None = None
     dashboard: bool = False
+    folder_page: FolderPage | None = None
 
     @cached_property
     def known(self) -> KnownAnswers:

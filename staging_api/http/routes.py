@@ -7,6 +7,7 @@ the table is refused to every caller.
 
 from collections.abc import Mapping
 
+from staging_api.http.dependencies import AppDependencies
 from staging_api.http.file_contract import FILE_PATHS
 from staging_api.http.permissions import (
     ANYBODY,
@@ -100,6 +101,10 @@ def _read(path: str, make: Make, readers: Roles, **writers: Roles) -> Route:
     return _api(path, make, GET=readers, HEAD=readers, **writers)
 
 
+def _static(deps: AppDependencies) -> StaticFiles:
+    return StaticFiles(deps.files, deps.sender, deps.wait_cap_seconds, deps.folder_page)
+
+
 ROUTES: tuple[Route, ...] = (
     # Probes and descriptions.
     _root("/", lambda deps: StartPage(dashboard=deps.dashboard), GET=ANYBODY),
@@ -113,13 +118,13 @@ ROUTES: tuple[Route, ...] = (
     # Stagings.
     _root(
         "/static/{path:path}",
-        lambda d: StaticFiles(d.files, d.sender, d.wait_cap_seconds),
+        _static,
         GET=FILES,
         HEAD=FILES,
     ),
     _root(
         "/static/archive/{path:path}",
-        lambda d: StaticOfArchive(StaticFiles(d.files, d.sender, d.wait_cap_seconds)),
+        lambda d: StaticOfArchive(_static(d)),
         GET=FILES,
         HEAD=FILES,
     ),

@@ -3,7 +3,8 @@
 The cookie names the caller and says until when it counts. With tokens it also has the digest of the
 token's entry, so a token that leaves the file ends its sessions at the next request, and its roles
 are those of the file. With the other ways it has the roles of the sign-in, for `SESSION_SECONDS`.
-Cookies count for pages only: the API reads none, so no page of another site can use it.
+Cookies count for pages, and to read staged files: the API reads none, and a browser sends them to
+no site but this one, so no page of another site can use it.
 
 The key of the signature is in the database, for all processes; deleting its row signs all out.
 """
@@ -125,23 +126,26 @@ class Sessions:
 
 
 def for_pages(authenticator: Authenticator, sessions: Sessions) -> Authenticator:
-    """Return an authenticator that takes a session, too, but only from requests for pages.
+    """Return an authenticator that takes a session, too, but only for pages and downloads.
 
     A credential in a header goes first: that of a proxy which authenticates, or of a program.
     """
 
     def identify(environ: Environ) -> Principal | None:
         known = authenticator.identify(environ)
-        if known is None and is_page(str(environ.get("PATH_INFO", ""))):
+        if known is None and takes_cookies(environ):
             return sessions.principal(environ)
         return known
 
     return replace(authenticator, identify=identify)
 
 
-def is_page(path: str) -> bool:
-    """Whether cookies count for this path: the pages, and nothing of the API."""
-    return path in {"/", "/ui"} or path.startswith("/ui/")
+def takes_cookies(environ: Environ) -> bool:
+    """Whether cookies count for this request: for pages and downloads, and nothing of the API."""
+    path = str(environ.get("PATH_INFO", ""))
+    if path in {"/", "/ui"} or path.startswith("/ui/"):
+        return True
+    return path.startswith("/static/") and environ.get("REQUEST_METHOD") in {"GET", "HEAD"}
 
 
 def cookie_of(environ: Environ, name: str) -> str | None:

@@ -57,7 +57,8 @@ def site_of(services: Services, hosts: Collection[str] = ()) -> App:
         return api_of(services, hosts)
     # Templates take 30 ms to import: a process without pages, or a worker, needs none.
     from staging_api.ui.dependencies import UiDependencies
-    from staging_api.ui.routes import pages_of
+    from staging_api.ui.folder_pages import FolderPages
+    from staging_api.ui.routes import SCREENS, pages_of
 
     deps = replace(dependencies_of(services), hosts=hosts, dashboard=True)
     sessions = None
@@ -72,6 +73,7 @@ def site_of(services: Services, hosts: Collection[str] = ()) -> App:
         code=authorization_code(settings),
         public_url=settings.public_url.rstrip("/"),
     )
+    deps = replace(deps, folder_page=FolderPages(pages, SCREENS))
     return create_app(deps, pages_of(pages))
 
 

@@ -1,6 +1,7 @@
 """A folder below ``/static``: its staged files and folders, a page at a time.
 
-As JSON; for clients that prefer HTML, as browsers do, as a page of links.
+As JSON; for clients that prefer HTML, as browsers do, as a page of links, or as the page that the
+dashboard makes of it.
 """
 
 from collections.abc import Iterator
@@ -9,6 +10,7 @@ from urllib.parse import quote, urlencode
 
 import falcon
 
+from staging_api.http.dependencies import FolderPage
 from staging_api.http_url import static_url
 from staging_api.paging import Page
 from staging_api.staging.files import StagedFiles
@@ -20,9 +22,19 @@ _FORMS = (falcon.MEDIA_JSON, falcon.MEDIA_HTML)
 
 
 def show_folder(
-    req: falcon.Request, resp: falcon.Response, files: StagedFiles, folder: str
+    req: falcon.Request,
+    resp: falcon.Response,
+    files: StagedFiles,
+    folder: str,
+    page_for_people: FolderPage | None = None,
 ) -> None:
     """List the files and folders directly in a folder; `limit` and `after` turn the pages.
+
+    Args:
+        req, resp: of the request.
+        files: where it is looked for.
+        folder: ends in a slash.
+        page_for_people: None: links alone.
 
     Raises:
         NotFound: nothing is staged there, or nothing behind `after`.
@@ -32,6 +44,9 @@ def show_folder(
     page = files.children(folder, limit=limit, after=after)
     resp.set_header("Vary", "Accept")
     if req.client_prefers(_FORMS) == falcon.MEDIA_HTML:
+        if page_for_people is not None:
+            page_for_people(req, resp, folder, page)
+            return
         resp.content_type = falcon.MEDIA_HTML
         resp.set_header("Content-Security-Policy", "sandbox; default-src 'none'")
         resp.text = _page(folder, page)

@@ -4,6 +4,7 @@ import falcon
 
 from staging_api import metrics
 from staging_api.http.auth import client_of
+from staging_api.http.dependencies import FolderPage
 from staging_api.http.handover import Sender
 from staging_api.http.resources import packed_folders
 from staging_api.http.resources.folders import show_folder
@@ -16,11 +17,18 @@ from staging_api.staging.model import ServedFile
 class StaticFiles:
     """Serves a path if, and only as long as, a staged artifact has it."""
 
-    def __init__(self, files: StagedFiles, sender: Sender, wait_cap_seconds: float) -> None:
-        """Find `files`, have their bytes sent by `sender`."""
+    def __init__(
+        self,
+        files: StagedFiles,
+        sender: Sender,
+        wait_cap_seconds: float,
+        folder_page: FolderPage | None = None,
+    ) -> None:
+        """Find `files`, have their bytes sent by `sender`, show folders to browsers by a page."""
         self._files = files
         self._sender = sender
         self._wait_cap_seconds = wait_cap_seconds
+        self._folder_page = folder_page
 
     def on_get(self, req: falcon.Request, resp: falcon.Response, path: str) -> None:
         """Send the file, or the range of the request; a folder is listed or packed."""
@@ -57,7 +65,7 @@ class StaticFiles:
         if packed_folders.is_asked_for(req):
             packed_folders.send_folder(req, resp, self._files, self._sender, folder)
         else:
-            show_folder(req, resp, self._files, folder)
+            show_folder(req, resp, self._files, folder, self._folder_page)
 
 
 class StaticOfArchive:

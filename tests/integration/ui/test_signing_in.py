@@ -92,12 +92,18 @@ def test_the_cookie_has_no_token_and_stays_with_this_site(site: Site, token: str
         assert token not in each.value
 
 
-def test_the_cookie_counts_for_pages_and_nothing_of_the_api(site: Site, token: str):
+def test_the_cookie_counts_for_pages_and_downloads_and_nothing_of_the_api(site: Site, token: str):
     value = cookie(site.post("/ui/sign-in", {"action": "sign_in", "token": token})).value
     headers = {"Cookie": f"{LOOPBACK_COOKIE}={value}", "Host": "localhost"}
-    for path in ("/api/v1.0/locks", "/static/a", "/configdocs", "/ui%2f../api/v1.0/locks"):
+    for path in ("/api/v1.0/locks", "/configdocs", "/ui%2f../api/v1.0/locks"):
         assert site.client.simulate_get(path, headers=headers).status_code in {401, 404}
     assert site.client.simulate_get("/ui/locks", headers=headers).status_code == 200
+    # Nothing is staged, which only a known caller learns.
+    assert site.client.simulate_get("/static/a", headers=headers).status_code == 404
+    assert site.client.simulate_head("/static/a/", headers=headers).status_code == 404
+    for path in ("/static", "/staticky/a", "/archive/a/b"):
+        assert site.client.simulate_get(path, headers=headers).status_code in {401, 404}
+    assert site.client.simulate_get("/static/a", headers={"Host": "localhost"}).status_code == 401
 
 
 def test_a_session_ends_with_its_token_and_its_roles_are_those_of_the_file(

@@ -6,7 +6,8 @@ from staging_api.http.permissions import ANYBODY, OPERATORS, READERS
 from staging_api.http.published import Security
 from staging_api.identity.model import Role
 
-BEARER, KEYSTONE = {"bearer": []}, {"keystone": []}
+BEARER: dict[str, list[str]] = {"bearer": []}
+KEYSTONE: dict[str, list[str]] = {"keystone": []}
 NOBODY: frozenset[Role] = frozenset()
 
 

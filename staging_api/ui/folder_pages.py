@@ -1,0 +1,87 @@
+"""A folder below ``/static`` as a page: its place, its files with their digests, lines to copy.
+
+Only browsers get it: who takes anything, as programs do, gets JSON. It may be read by whoever may
+read the files, and shows nothing that they may not see.
+"""
+
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from urllib.parse import quote
+
+import falcon
+
+from staging_api.http_url import static_url
+from staging_api.paging import Page
+from staging_api.staging.model import Child
+from staging_api.ui.answering import send_page
+from staging_api.ui.copies import Copies
+from staging_api.ui.dependencies import UiDependencies
+from staging_api.ui.rendering import render
+from staging_api.ui.screen import Screen, ScreenContent
+from staging_api.ui.shell import layout_of
+
+
+@dataclass(frozen=True)
+class FolderEntry:
+    """A file or folder, with its address relative to the page, and a line that fetches it."""
+
+    child: Child
+    href: str
+    curl: str
+
+
+class FolderPages:
+    """Answers browsers that ask for a folder."""
+
+    def __init__(self, deps: UiDependencies, screens: Sequence[Screen]) -> None:
+        """Show `screens` in the navigation."""
+        self._deps, self._screens = deps, screens
+
+    def __call__(
+        self, req: falcon.Request, resp: falcon.Response, folder: str, page: Page[Child]
+    ) -> None:
+        """Show a page of the children of a folder, which ends in a slash."""
+        name = folder.rstrip("/").rpartition("/")[2]
+        path = static_url(folder)
+        copies = Copies(path, sql=_SQL.format(_literal(folder)))
+        shown = ScreenContent("folder.html", f"{name}/", live=False, copies=copies)
+        layout = layout_of(self._deps, req, self._screens, shown, datetime.now(UTC))
+        address = f"{layout['server']}{path}"
+        names: Mapping[str, object] = {
+            **layout,
+            "layout": "base.html",
+            "problem": None,
+            "name": name,
+            "crumbs": _crumbs(folder),
+            "entries": [_entry(child, address) for child in page.items],
+            "address": address,
+            "next": page.next,
+        }
+        send_page(resp, render(shown.template, names))
+
+
+_SQL = """SELECT f.path, f.size_bytes, f.sha256, a.archive_url, a.name FROM staged_files f
+JOIN staged_artifacts a ON a.id = f.artifact_id WHERE starts_with(f.path, {});"""
+
+
+def _literal(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _crumbs(folder: str) -> list[tuple[str, str]]:
+    """Return the folders above with their addresses; nothing is served at ``/static/`` itself."""
+    parts = folder.rstrip("/").split("/")[:-1]
+    return [(part, static_url("/".join(parts[: n + 1]) + "/")) for n, part in enumerate(parts)]
+
+
+def _entry(child: Child, address: str) -> FolderEntry:
+    # Relative to the folder, and safe if a name has a colon.
+    href, url = "./" + quote(child.name), address + quote(child.name)
+    if child.sha256 is None:
+        return FolderEntry(child, href, "")
+    name = shlex.quote(child.name)
+    check = shlex.quote(f"{child.sha256}  {child.name}")
+    curl = f"curl -fsS -o {name} {shlex.quote(url)} && echo {check} | sha256sum -c"
+    return FolderEntry(child, href, curl)
