@@ -24,7 +24,7 @@ from staging_api.ui.shell import layout_of
 
 
 @dataclass(frozen=True)
-class FolderEntry:
+class FolderRow:
     """A file or folder, with its address relative to the page, and a line that fetches it."""
 
     child: Child
@@ -76,12 +76,12 @@ def _crumbs(folder: str) -> list[tuple[str, str]]:
     return [(part, static_url("/".join(parts[: n + 1]) + "/")) for n, part in enumerate(parts)]
 
 
-def _entry(child: Child, address: str) -> FolderEntry:
+def _entry(child: Child, address: str) -> FolderRow:
     # Relative to the folder, and safe if a name has a colon.
     href, url = "./" + quote(child.name), address + quote(child.name)
     if child.sha256 is None:
-        return FolderEntry(child, href, "")
+        return FolderRow(child, href, "")
     name = shlex.quote(child.name)
     check = shlex.quote(f"{child.sha256}  {child.name}")
     curl = f"curl -fsS -o {name} {shlex.quote(url)} && echo {check} | sha256sum -c"
-    return FolderEntry(child, href, curl)
+    return FolderRow(child, href, curl)
