@@ -27,4 +27,34 @@ EQUIVALENT: dict[tuple[str, str, str], str] = {
             " (SELECT blob FROM package_files WHERE true OR id = ANY(:files))"
         ),
     ): "more rows are locked, in the same order, for a moment",
+    (
+        "staging_api/misspelt.py",
+        "if likely := get_close_matches(name, known, 1, _LIKENESS):",
+        "if likely := get_close_matches(name, known, 2, _LIKENESS):",
+    ): "the likeliest comes first, and alone is named",
+    (
+        "staging_api/name_table.py",
+        "_GROUP = 5000",
+        "_GROUP = 5001",
+    ): "how many names are written at once: only the time differs",
+    (
+        "staging_api/open_stream.py",
+        "return self._sock.fileno() if self._sock is not None else -1",
+        "return self._sock.fileno() if self._sock is not None else -2",
+    ): "any number below 0 says that there is no connection",
+    (
+        "staging_api/open_streams.py",
+        "os.eventfd_write(self._wake_up, 1)",
+        "os.eventfd_write(self._wake_up, 2)",
+    ): "any number wakes the thread, which reads it and looks at nothing of it",
+    (
+        "staging_api/store/disk.py",
+        "_ZEROS = bytes(1 << 20)",
+        "_ZEROS = bytes(2 << 20)",
+    ): "as long as the longest chunk, or longer: it is cut to the chunk's length",
+    (
+        "staging_api/traces.py",
+        'words = statement.split(maxsplit=1) or ["statement"]',
+        'words = statement.split(maxsplit=2) or ["statement"]',
+    ): "the first word alone is looked at",
 }

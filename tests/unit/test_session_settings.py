@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 import staging_api
+from staging_api.db.sessions import CONNECT_ARGS
 
 PACKAGE = Path(staging_api.__file__).parent
 #: Sets what holds for all of a session, before any caller has it.
@@ -31,3 +32,11 @@ def test_each_setting_of_a_transaction_is_for_it_alone() -> None:
     found = {name: each for name, each in found.items() if each and name not in FOR_SESSIONS}
     assert len(found) > 5
     assert {argument for each in found.values() for argument in each} == {"true"}
+
+
+def test_a_dead_peer_is_given_up_within_what_a_write_may_wait() -> None:
+    """Else a session that reads hangs for longer than one that writes."""
+    silent = CONNECT_ARGS["keepalives_idle"]
+    probed = CONNECT_ARGS["keepalives_count"] * CONNECT_ARGS["keepalives_interval"]
+    assert CONNECT_ARGS["tcp_user_timeout"] == 15_000
+    assert 10 <= silent + probed <= 15
