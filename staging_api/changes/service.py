@@ -72,8 +72,7 @@ class ChangeFeed:
             if seen is not None and found != seen:
                 self.streams.tell(each for each in TABLES if found.get(each) != seen.get(each))
             seen = found
-            # On a slow database less often, so that looking takes a fifth of the time at most.
-            self._closed.wait(max(LOOK_SECONDS, 4 * (time.monotonic() - began)))
+            self._closed.wait(pause_seconds(time.monotonic() - began))
 
     def _look(self) -> Mapping[Topic, object]:
         """Return the marks by topic; none while the database is away."""
@@ -83,3 +82,8 @@ class ChangeFeed:
         except StagingApiError as error:
             log.debug("pages are not told of changes: %s", error)
             return {}
+
+
+def pause_seconds(looked_seconds: float) -> float:
+    """How long to wait after a look: on a slow database, so long that looks take a fifth of all."""
+    return max(LOOK_SECONDS, 4 * looked_seconds)

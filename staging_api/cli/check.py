@@ -8,5 +8,5 @@ from staging_api.settings import Settings
 
 def check() -> None:
     """Check everything that the settings STAGING_... show by themselves; change nothing."""
-    check_configuration(Settings.from_env())
+    check_configuration(Settings.from_env(), "both")
     typer.echo("the settings are valid")

@@ -32,7 +32,7 @@ _BINARIES = "STAGING_POSTGRES_BINARIES"
 _NO_DATABASE = "postgresql+psycopg2:///"
 
 
-def check_configuration(settings: Settings, kind: ProcessKind = "both") -> None:
+def check_configuration(settings: Settings, kind: ProcessKind) -> None:
     """Check all that follows from the settings alone, of one kind of process or of both.
 
     Raises:

@@ -413,6 +413,15 @@ def test_a_stackwalk_does_not_inherit_the_environment(joining, source, tmp_path,
     assert not any(line.startswith("STAGING") for line in lines)
 
 
+def test_a_stackwalk_has_limits_of_memory_output_and_cores(joining, source, tmp_path):
+    # They are set once it runs.
+    script = 'until [ "$(ulimit -c)" = 0 ]; do :; done; ulimit -v; ulimit -f; ulimit -c'
+    lines = stack_of(joining, source, symbolication(joining, program(tmp_path, script)), tmp_path)
+    memory_kib, output_blocks, core = map(int, lines.split())
+    assert (memory_kib, core) == (8 << 20, 0)
+    assert output_blocks * 512 == 16 << 20
+
+
 def names(found: Sequence[repository.FoundFile]) -> list[str]:
     return [file.path for file in found]
 

@@ -80,8 +80,8 @@ def test_a_comment_is_sent_while_nothing_changes() -> None:
         assert len(streams) == 1
 
 
-def test_a_reader_that_hangs_up_is_forgotten_and_the_other_is_served() -> None:
-    with open_streams() as streams:
+def test_a_reader_that_hangs_up_is_forgotten_at_once_and_the_other_is_served() -> None:
+    with open_streams(beat_seconds=1000) as streams:
         gone, other = Reader(streams, "work"), Reader(streams, "work")
         gone.sock.close()
         eventually(lambda: len(streams) == 1, "it was not noticed")

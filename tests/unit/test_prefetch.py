@@ -40,9 +40,11 @@ def test_it_works_ahead_by_two_pieces_and_no_further():
         eventually(lambda: waits_for_room(queue), "it does not wait for room")
         assert made == list(range(taken + 3))
         assert next(pieces) == taken
+    eventually(lambda: waits_for_room(queue), "it does not wait for room")
     queue.abandon()
-    thread.join()
-    assert len(made) < 10
+    thread.join(30)
+    assert not thread.is_alive()
+    assert len(made) == 6
 
 
 def waits_for_room(queue: BoundedQueue[int]) -> bool:
