@@ -11,6 +11,7 @@ from staging_api.heartbeats import rows as heartbeats
 from staging_api.heartbeats.model import ProcessDescription, ProcessLoad
 from staging_api.staging.repository import (
     check_rows,
+    file_rows,
     pack_rows,
     prune_rows,
     space_rows,
@@ -43,6 +44,9 @@ OTHERS = """
         SELECT 0, 1, id, path, decode('{1}', 'hex'), false
         FROM unnest(ARRAY['kept', 'other', 'dropped', 'dropped-2']) id,
              unnest(ARRAY['b', 'c', 'd']) path;
+    INSERT INTO loose_files (artifact_id, path, sha256, size_bytes, executable) VALUES
+        ('loose', 'a/1', '{a}', 99, false), ('loose', 'a/2', '{a}', 99, false),
+        ('loose-2', 'b/1', '{c}', 22, false);
     INSERT INTO store_checks (shard, began_at, scrubbed_at) VALUES
         ('11', now() - interval '2 h', now() - interval '1 h'),
         ('22', now() - interval '3 h', now() - interval '2 h'), ('33', now(), now());
@@ -76,6 +80,7 @@ KEYS = {
     "lost_contents": "left(sha256, 1)",
     "packs": "artifact_id",
     "packed_files": "artifact_id || '/' || path",
+    "loose_files": "artifact_id || '/' || path",
     "store_checks": "shard",
     "store_prunes": "id",
     "store_reservations": "artifact_id",
@@ -176,6 +181,16 @@ CHANGES: dict[str, tuple[Call, Any, set[tuple[str, str]]]] = {
         {("packs", "dropped"), *(("packed_files", f"dropped/{path}") for path in "bcd")},
     ),
     "forget none": (lambda c: pack_rows.forget_packed(c, "kept", 9), (0, None), set()),
+    "forget files": (
+        lambda c: file_rows.forget_files(c, "loose"),
+        None,
+        {("loose_files", "loose/a/1"), ("loose_files", "loose/a/2")},
+    ),
+    "forget some files": (
+        lambda c: file_rows.forget_some_files(c, "loose-2", 9),
+        False,
+        {("loose_files", "loose-2/b/1")},
+    ),
     "begin": (
         lambda c: prune_rows.begin_prune(c, "fresh", "me", "full"),
         True,

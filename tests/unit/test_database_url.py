@@ -53,6 +53,8 @@ def test_several_hosts_reach_sqlalchemy_and_libpq(hosts: str, host: str, port: s
         ("postgresql+asyncpg://u:secret@h/d", "'postgresql.asyncpg' is another"),
         ("jdbc:postgresql://h/d?password=secret", "another dialect|not a URL"),
         ("host=h password=secret", "this is not a URL"),
+        ("host=h password=secret://h/d", "this is not a URL"),
+        ("postgresql", "this is not a URL"),
         ("postgresql://u:secret@h:port/d", "are written as %40"),
         ("postgresql://u:secret@h1:port,h2/d", "are written as %40"),
         ("postgresql://u:secret@h/d?schema=public", 'invalid connection option "schema"'),
