@@ -150,7 +150,7 @@ class HtmlPage:
         if error is not None:
             advise(resp, error)
         status = status_of(error) if error else shown.status
-        names |= {"topics": topics, "view": view}
+        names |= {"topics": topics, "view": view, "here_again": view.here()}
         send_page(resp, render(shown.template, {**names, **shown.context}), status)
 
     def _send_news(self, req: falcon.Request, resp: falcon.Response, view: View) -> None:

@@ -261,6 +261,21 @@ function countDown() {
     place.textContent = String(left);
     if (left === 0 && place.dataset.reload !== undefined) location.reload();
   }
+  const waits = document.querySelector("[data-wait][aria-pressed=true]");
+  if (waits && waits.form.querySelector("[data-countdown]").textContent === "0") {
+    waits.removeAttribute("aria-pressed");
+    waits.form.requestSubmit();
+  }
+}
+
+// A form that another's lock kept from being done is sent again by itself, if its reader wants that.
+for (const button of document.querySelectorAll("[data-wait]")) {
+  button.hidden = false;
+  button.addEventListener("click", () => {
+    const waits = button.getAttribute("aria-pressed") !== "true";
+    button.setAttribute("aria-pressed", String(waits));
+    button.textContent = waits ? "Stop waiting" : "Wait for it";
+  });
 }
 
 document.addEventListener("visibilitychange", () => {

@@ -59,6 +59,8 @@ def show(deps: UiDependencies, view: View) -> ScreenContent:
         {
             "sentence": sentence,
             "running": running,
+            "uploads_waited_for": sum(bool(each.waiting_for) for each in running.items),
+            "upload_wait_seconds": stagings.uploads.wait_seconds,
             "newest": newest[:_NEWEST_SHOWN],
             "trouble": trouble,
             "charts": [*_charts(counts), *_times(newest, view.now)],

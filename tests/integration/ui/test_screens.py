@@ -10,7 +10,9 @@ from staging_api.errors import LockLost
 from staging_api.locks import store
 from staging_api.locks.hold import hold
 from staging_api.locks.model import ARCHIVE
+from staging_api.locks.service import LockService
 from staging_api.processes.services import Services
+from staging_api.staging.repository import begin_upload_wait
 from staging_api.ui.formats import build_url
 from tests.factories import ORIGIN, lock_request
 from tests.integration.ui.conftest import Builds
@@ -177,7 +179,31 @@ def test_a_lock_that_is_held_refuses_a_form_with_its_holder(
     page = site.post(build_url(url), form)
     assert page.status == 409
     assert f"/ui/locks/{lock.id}" in page.links()
-    assert page.all("b", **{"data-countdown": page.headers["Retry-After"]})
+    (countdown,) = (each for each in page.all("b") if "data-countdown" in each.attributes)
+    assert countdown.text == page.headers["Retry-After"]
+    # Sent again while it is held: the same answer; later, what was asked for at first.
+    again = page.form("stage")
+    assert {**again, "artifacts": again["artifacts"].split("\n")} == form
+    assert site.post(build_url(url), again).status == 409
+    LockService(database).break_lock(lock.id, "operator", "its holder is gone")
+    assert path(site.post(build_url(url), again)).startswith("/ui/stagings/")
+
+
+def test_an_upload_that_is_waited_for_is_named_with_its_limit(
+    site: Site, builds: Builds, database: Database
+):
+    stagings = builds.services.stagings
+    waits, other = (
+        stagings.queue(stagings.check_request(builds.add(name), ()), ORIGIN)
+        for name in ("R1", "R2")
+    )
+    with database.begin() as conn:
+        begin_upload_wait(conn, waits.id, "payload", 90.0)
+    page = site.get("/")
+    assert "2, 1 of them wait for an upload" in page.text
+    row, others = (page.all("tr", **{"data-key": each.id})[0].text for each in (waits, other))
+    assert "waits for the upload of payload, at most" in row
+    assert "waits for" not in others
 
 
 def test_history_of_locks_turns_its_pages_from_the_newest(
