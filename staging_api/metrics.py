@@ -75,6 +75,9 @@ REQUESTS = Counter("staging_requests", "Requests answered", ["method", "route", 
 REQUESTS_RUNNING = Gauge(
     "staging_requests_running", "Requests being answered now", multiprocess_mode="livesum"
 )
+EVENT_STREAMS = Gauge(
+    "staging_event_streams", "Event streams of pages open now", multiprocess_mode="livesum"
+)
 REQUEST_SECONDS = Histogram(
     "staging_request_seconds",
     "From the head of a request to the head of its answer",

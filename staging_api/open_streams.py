@@ -17,6 +17,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 
+from staging_api import metrics
 from staging_api.background import BackgroundThread
 from staging_api.errors import ShuttingDown, TooManyRequests, Unavailable
 from staging_api.open_stream import OpenStream
@@ -86,6 +87,7 @@ class OpenStreams:
                     retry_after_seconds=_FULL_RETRY_SECONDS,
                 )
             self._admitted.add(stream)
+            metrics.EVENT_STREAMS.inc()
             self._some.set()
         return stream
 
@@ -98,7 +100,9 @@ class OpenStreams:
     def refuse(self, stream: OpenStream) -> None:
         """Count it no longer."""
         with self._mutex:
-            self._admitted.discard(stream)
+            if stream in self._admitted:
+                self._admitted.remove(stream)
+                metrics.EVENT_STREAMS.dec()
             if not self._admitted and not self._closed:
                 self._some.clear()
 

@@ -38,9 +38,17 @@ service_processes = Table(
     Column("started_at", Time, nullable=False, server_default=now, comment="of its first beat"),
     Column("seen_at", Time, nullable=False, server_default=now, comment="of its newest beat"),
     Column("every_seconds", Double, nullable=False, comment="between two beats"),
+    Column(
+        "refused",
+        Integer,
+        nullable=False,
+        server_default="0",
+        comment="requests refused in the minute before its newest beat, as another held the lock",
+    ),
     CheckConstraint(one_of("kind", PROCESS_KINDS), name="kind"),
     CheckConstraint("places >= 0 AND busy >= 0 AND waiting >= 0 AND threads >= 0", name="numbers"),
     CheckConstraint("every_seconds > 0", name="every_seconds"),
+    CheckConstraint("refused >= 0", name="refused"),
     comment="Processes of the service that were seen of late; each writes its own row.",
 )
 

@@ -14,11 +14,13 @@ class ProcessLoad:
         busy: places that are in use.
         waiting: requests that wait, without a place.
         draining: it is about to end.
+        refused: requests of the last minute that were refused, as another held the lock.
     """
 
     busy: int = 0
     waiting: int = 0
     draining: bool = False
+    refused: int = 0
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,7 @@ class SeenProcess:
     draining: bool
     started_at: datetime
     seen_at: datetime
+    refused: int
     alive: bool
 
 

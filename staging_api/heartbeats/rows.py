@@ -45,11 +45,12 @@ def database_facts(conn: Connection) -> DatabaseFacts:
 
 _BEAT = text("""
     INSERT INTO service_processes (name, kind, version, build, schema, address, places, busy,
-        waiting, threads, draining, every_seconds)
+        waiting, threads, draining, every_seconds, refused)
     VALUES (:name, :kind, :version, :build, :schema, :address, :places, :busy, :waiting, :threads,
-        :draining, :every)
+        :draining, :every, :refused)
     ON CONFLICT (name) DO UPDATE SET busy = excluded.busy, waiting = excluded.waiting,
-        threads = excluded.threads, draining = excluded.draining, seen_at = clock_timestamp()
+        threads = excluded.threads, draining = excluded.draining,
+        refused = excluded.refused, seen_at = clock_timestamp()
 """)
 _SWEEP = text("""
     DELETE FROM service_processes WHERE seen_at < clock_timestamp() - interval '1 day'
@@ -57,7 +58,7 @@ _SWEEP = text("""
 _LEAVE = text("DELETE FROM service_processes WHERE name = :name")
 _SEEN = text("""
     SELECT name, kind, version, build, schema, address, places, busy, waiting, threads, draining,
-        started_at, seen_at,
+        started_at, seen_at, refused,
         seen_at > clock_timestamp() - 3 * every_seconds * interval '1 s' AS alive
     FROM service_processes WHERE name COLLATE "C" > :after ORDER BY name COLLATE "C" LIMIT :limit
 """)

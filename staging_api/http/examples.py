@@ -164,6 +164,7 @@ _PROCESS = {
     "places": 64,
     "busy": 3,
     "waiting": 12,
+    "refused": 3,
     "threads": 80,
     "draining": False,
     "started_at": EARLY,

@@ -104,6 +104,7 @@ class ProcessBody(Body):
     waiting: int = Field(description="requests that wait, without a place")
     threads: int
     draining: bool = Field(description="it is about to end")
+    refused: int = Field(description="requests of the last minute refused, as another held a lock")
     started_at: datetime
     seen_at: datetime
 

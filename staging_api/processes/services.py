@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from staging_api import about
+from staging_api import about, metrics
 from staging_api.changes.service import ChangeFeed
 from staging_api.db.engine import Database
 from staging_api.db.migrate import wanted_revision
@@ -12,6 +12,7 @@ from staging_api.devserver.joining import Joining
 from staging_api.documents.service import DocumentService
 from staging_api.documents.undoing import undo_overdue
 from staging_api.heartbeats.model import ProcessDescription, ProcessLoad
+from staging_api.heartbeats.recent import LastMinute
 from staging_api.heartbeats.service import Heartbeat
 from staging_api.http.probes import Probes
 from staging_api.locks.hold import Locks
@@ -84,7 +85,11 @@ class Services:
             address=address,
             places=places,
         )
-        self.heartbeat.start(described, lambda: replace(load(), draining=self._is_ending))
+        refused = LastMinute(refusals)
+        self.heartbeat.start(
+            described,
+            lambda: replace(load(), draining=self._is_ending, refused=refused()),
+        )
 
     @property
     def _is_ending(self) -> bool:
@@ -120,3 +125,13 @@ class Services:
         self.locks.database.close()
         self.probes_database.close()
         finish()
+
+
+def refusals() -> float:
+    """Return how many requests this process has refused so far, as another held the lock."""
+    return sum(
+        sample.value
+        for family in metrics.LOCKS_REFUSED.collect()
+        for sample in family.samples
+        if sample.name.endswith("_total")
+    )

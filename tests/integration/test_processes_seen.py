@@ -53,7 +53,7 @@ def beat(at: Bench, described: ProcessDescription = POD, load: ProcessLoad = IDL
 
 def test_a_process_shows_what_it_is_and_what_it_does(at: Bench, client: testing.TestClient) -> None:
     beat(at)
-    beat(at, load=ProcessLoad(busy=3, waiting=2, draining=True))
+    beat(at, load=ProcessLoad(busy=3, waiting=2, draining=True, refused=5))
     (found,) = listed(client)
     assert (found["started_at"] < found["seen_at"], found["alive"]) == (True, True)
     shown = {name: value for name, value in found.items() if not name.endswith("_at")}
@@ -69,6 +69,7 @@ def test_a_process_shows_what_it_is_and_what_it_does(at: Bench, client: testing.
         "busy": 3,
         "waiting": 2,
         "threads": 70,
+        "refused": 5,
         "draining": True,
     }
 

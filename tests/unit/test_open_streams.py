@@ -7,6 +7,7 @@ from contextlib import contextmanager, suppress
 
 import pytest
 
+from staging_api import metrics
 from staging_api.errors import ShuttingDown, TooManyRequests, Unavailable
 from staging_api.open_stream import OpenStream
 from staging_api.open_streams import OpenStreams
@@ -51,6 +52,24 @@ def open_streams(**given: float) -> Iterator[OpenStreams]:
         yield made
     finally:
         made.close()
+
+
+def open_now() -> float:
+    """What the metric of open streams says of this process."""
+    ((sample,),) = (family.samples for family in metrics.EVENT_STREAMS.collect())
+    return float(sample.value)
+
+
+def test_a_metric_counts_the_streams_that_are_open() -> None:
+    before = open_now()
+    with open_streams() as streams:
+        Reader(streams, "locks")
+        refused = streams.admit("bob", ["work"], 60, lambda: True)
+        assert open_now() == before + 2
+        streams.refuse(refused)
+        streams.refuse(refused)
+        assert open_now() == before + 1
+    assert open_now() == before
 
 
 def test_a_reader_is_told_only_the_topics_that_it_follows() -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from math import ceil
 
+from staging_api.heartbeats.model import SeenProcess
 from staging_api.locks.model import IDEMPOTENCY, Grant, LockFilter
 from staging_api.staging.counts import CountsPage
 from staging_api.staging.lists import StagingFilter
@@ -51,7 +52,8 @@ def show(deps: UiDependencies, view: View) -> ScreenContent:
     failures = _grouped(each for each in newest if _failed_recently(each, view.now))
     long_held = [lock for lock in locks if _is_long(lock, view.now, deps.api.locks.lease_seconds)]
     counts = deps.api.counts.page("minute", limit=_MINUTES)
-    trouble = [*_trouble(deps, counts), *_fullness(deps)]
+    seen = deps.api.processes.page(limit=_LOCKS_SHOWN).items
+    trouble = [*_trouble(seen, counts), *_fullness(deps)]
     mood, sentence = _summary(running.items, failures, long_held, trouble, view.now)
     return ScreenContent(
         "now.html",
@@ -64,6 +66,7 @@ def show(deps: UiDependencies, view: View) -> ScreenContent:
             "newest": newest[:_NEWEST_SHOWN],
             "trouble": trouble,
             "charts": [*_charts(counts), *_times(newest, view.now)],
+            "refused": sum(each.refused for each in seen if each.alive),
             "failures": failures,
             "long_held": long_held,
             "locks": locks,
@@ -80,9 +83,8 @@ def show(deps: UiDependencies, view: View) -> ScreenContent:
     )
 
 
-def _trouble(deps: UiDependencies, counts: CountsPage) -> list[str]:
+def _trouble(seen: Sequence[SeenProcess], counts: CountsPage) -> list[str]:
     """Return what is wrong with the processes, in sentences."""
-    seen = deps.api.processes.page(limit=_LOCKS_SHOWN).items
     found = []
     if counts.to_do and not any(each.alive and each.kind == "worker" for each in seen):
         waiting = sum(counts.to_do.values())

@@ -34,6 +34,7 @@ def show(deps: UiDependencies, view: View) -> ScreenContent:
             "places": sum(each.places for each in alive if each.kind == "api"),
             "busy": sum(each.busy for each in alive if each.kind == "api"),
             "waiting": sum(each.waiting for each in alive),
+            "refused": sum(each.refused for each in alive),
         },
         mood=mood,
         copies=Copies(

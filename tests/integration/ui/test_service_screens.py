@@ -30,11 +30,27 @@ def path(page: Page) -> str:
 
 
 def beat(
-    database: Database, name: str, kind: ProcessKind = "api", build: str = "0123456789ab"
+    database: Database,
+    name: str,
+    kind: ProcessKind = "api",
+    build: str = "0123456789ab",
+    refused: int = 0,
 ) -> None:
     described = ProcessDescription(name, kind, "1.0", build, "0029", HOSTILE, 64)
+    load = ProcessLoad(busy=3, refused=refused)
     with database.connect() as conn:
-        rows.beat(conn, described, ProcessLoad(busy=3), threads=70, every_seconds=5)
+        rows.beat(conn, described, load, threads=70, every_seconds=5)
+
+
+def test_refusals_of_all_processes_that_live_are_one_number(site: Site, database: Database) -> None:
+    for name, refused in (("pod-1:1:A", 3), ("pod-2:1:B", 4), ("lost:1:C", 8)):
+        beat(database, name, refused=refused)
+    execute(
+        database,
+        "UPDATE service_processes SET seen_at = seen_at - interval '1 h' WHERE name = 'lost:1:C'",
+    )
+    assert "7 refused in the last minute, as another held the lock" in site.get("/").text
+    assert "7refused in the last minute" in site.get("/ui/processes").text
 
 
 def test_the_store_shows_its_space_and_what_is_idle_large_and_pinned(
