@@ -208,6 +208,11 @@ class ClientSocket(socket.socket):
 
     parked: Parked = nullcontext
 
+    def settimeout(self, value: float | None, /) -> None:
+        """Set it as of any socket; not if it is the same, as the kernel is asked each time."""
+        if value != self.gettimeout():
+            super().settimeout(value)
+
     def recv(self, bufsize: int, flags: int = 0, /) -> bytes:
         """Receive as any socket does."""
         try:

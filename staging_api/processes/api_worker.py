@@ -108,9 +108,10 @@ class ApiWorker(Worker):  # type: ignore[misc]
             for at_own_address in (True, False)
             for path in PROBES
         }
+        self._given_work: set[RequestThreads] = set()
         self._disconnects = DisconnectWatcher()
         limits = ConnectionLimits(settings.client_seconds, IDLE_SECONDS, _most_connections())
-        self._heads = RequestHeads(limits, self._dispatch)
+        self._heads = RequestHeads(limits, self._dispatch, self._hand_out)
         super().init_process()
 
     def load_wsgi(self) -> None:
@@ -138,8 +139,11 @@ class ApiWorker(Worker):  # type: ignore[misc]
         last = len(self.sockets) - 1 if self.app.settings.probes_bind else None
         for number, listener in enumerate(self.sockets):
             self._heads.listen(listener, for_probes=number == last)
+        notify_at = 0.0
         while self.alive and self.ppid == os.getppid():
-            self.notify()
+            if (now := time.monotonic()) >= notify_at:
+                self.notify()
+                notify_at = now + _TURN_SECONDS
             self._heads.turn(_TURN_SECONDS)
         self._end()
 
@@ -172,7 +176,12 @@ class ApiWorker(Worker):  # type: ignore[misc]
             path = PROBES[0]  # where it is found to be nothing
         threads = probes.get((connection.is_for_probes, path), self._threads)
         connection.sock.parked = threads.parked
-        threads.submit(partial(self._answer_and_give_back, connection))
+        threads.add(partial(self._answer_and_give_back, connection))
+        self._given_work.add(threads)
+
+    def _hand_out(self) -> None:
+        while self._given_work:
+            self._given_work.pop().hand_out()
 
     def _answer_and_give_back(self, connection: Connection) -> None:
         keep = False
@@ -285,8 +294,10 @@ class ApiWorker(Worker):  # type: ignore[misc]
 def _reach_next(connection: Connection) -> bool:
     """Read the rest of the body; return whether the next request can be found behind it."""
     parser = connection.parser
-    if not parser.finish_body(deadline=time.monotonic() + _REST_SECONDS):
+    is_read = parser.mesg.body.is_read
+    if not is_read and not parser.finish_body(deadline=time.monotonic() + _REST_SECONDS):
         return False
+    parser.mesg = None  # or the parser looks for the rest once more
     connection.head += parser.unreader.buf.getvalue()
     parser.unreader.buf.seek(0)
     parser.unreader.buf.truncate()

@@ -98,13 +98,20 @@ class ConnectionLimits:
 class RequestHeads:
     """The connections of a process, and the poll of those for which no request runs."""
 
-    def __init__(self, limits: ConnectionLimits, dispatch: Callable[[Connection], None]) -> None:
+    def __init__(
+        self,
+        limits: ConnectionLimits,
+        dispatch: Callable[[Connection], None],
+        all_dispatched: Callable[[], None],
+    ) -> None:
         """Have `dispatch` answer each request whose head is there.
 
-        It gives the connection back by `done`.
+        It gives the connection back by `done`. After those that were found together
+        `all_dispatched` is called.
         """
         self.limits = limits
         self._dispatch = dispatch
+        self._all_dispatched = all_dispatched
         self._epoll = select.epoll()
         self._wake_up = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._epoll.register(self._wake_up, select.EPOLLIN)
@@ -171,6 +178,7 @@ class RequestHeads:
                 self._read(connection)
         while self._done:
             self._take_back(*self._done.popleft())
+        self._all_dispatched()
         self._close_late()
         self._limit_connections()
 

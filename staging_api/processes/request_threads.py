@@ -14,8 +14,11 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from queue import SimpleQueue
 
 log = logging.getLogger(__name__)
+
+Job = Callable[[], None]
 
 # Threads without work that are kept, so that short waits do not start and end one each.
 _SPARE = 8
@@ -33,12 +36,15 @@ class RequestThreads:
         """
         self.most = most
         self._most_parked = most_parked
-        self._jobs: deque[Callable[[], None]] = deque()
+        self._jobs: deque[Job] = deque()
+        # Where each idle thread waits for a job; None: it can end. To wait for a condition takes
+        # the interpreter three times where this takes it once. The thread that became idle last
+        # gets the next job: what it works with is still in the caches of its processor.
+        self._idle: list[SimpleQueue[Job | None]] = []
         mutex = threading.Lock()
         self._mutex = mutex
-        self._job_ready = threading.Condition(mutex)
         self._place_free = threading.Condition(mutex)
-        # Threads that are not parked; of those, the ones that run a job, or want to again.
+        # Threads that are not parked; of those, the ones that have a job, or want to go on with it.
         self._present = self._running = self._returning = 0
         self._parked = 0
 
@@ -62,11 +68,23 @@ class RequestThreads:
         """Jobs that are parked, and those that wait for a place."""
         return self._parked + len(self._jobs)
 
-    def submit(self, job: Callable[[], None]) -> None:
+    def submit(self, job: Job) -> None:
         """Run `job` as soon as there is a place, in order of arrival."""
+        self.add(job)
+        self.hand_out()
+
+    def add(self, job: Job) -> None:
+        """Leave `job` to a thread that ends another one, or to `hand_out`."""
+        self._jobs.append(job)
+
+    def hand_out(self) -> None:
+        """Give the jobs that were added to idle threads, as far as there are places.
+
+        Whoever adds several does this once, as the last it does before it waits: a thread that is
+        woken earlier finds the interpreter taken, and has to wait again.
+        """
         with self._mutex:
-            self._jobs.append(job)
-            self._wake_one()
+            self._fill_places()
 
     @contextmanager
     def parked(self) -> Iterator[None]:
@@ -91,7 +109,7 @@ class RequestThreads:
         with self._mutex:
             self._present -= 1
             self._running -= 1
-            self._wake_one()
+            self._fill_places()
         return True
 
     def _start_thread_if_possible(self) -> bool:
@@ -114,40 +132,56 @@ class RequestThreads:
             self._returning -= 1
             self._running += 1
             self._parked -= 1
-            self._wake_one()
-            if self._is_spare():
-                self._job_ready.notify()  # and finds that it can end
+            self._fill_places()
+            if self._idle and self._is_spare():
+                self._present -= 1
+                self._idle.pop(0).put(None)
 
     def _start_thread(self) -> None:
         threading.Thread(target=self._run, name="request", daemon=True).start()
 
     def _run(self) -> None:
+        handed: SimpleQueue[Job | None] = SimpleQueue()
         with self._mutex:
-            while True:
-                # A request that returns from a wait goes first: it has a lock that others wait for.
-                while not self._jobs or self._running + self._returning >= self.most:
-                    if self._is_spare():
-                        self._present -= 1
-                        return
-                    self._job_ready.wait()
-                job = self._jobs.popleft()
-                self._running += 1
-                self._mutex.release()
-                try:
-                    job()
-                except BaseException:
-                    log.exception("a request ended its thread's work")
-                finally:
-                    self._mutex.acquire()
-                    self._running -= 1
-                    self._wake_one()
+            job, ends = self._next(handed)
+        while not ends:
+            if job is None:
+                job = handed.get()
+                if job is None:
+                    return
+            try:
+                job()
+            except BaseException:
+                log.exception("a request ended its thread's work")
+            with self._mutex:
+                self._running -= 1
+                job, ends = self._next(handed)
+                self._fill_places()
 
-    def _wake_one(self) -> None:
-        """Let a job that comes back go on, and a new one begin, if there is a place for it."""
+    def _next(self, handed: "SimpleQueue[Job | None]") -> tuple[Job | None, bool]:
+        """Return a job for a thread without one; else whether it ends, or waits at `handed`."""
+        if self._jobs and self._has_place():
+            self._running += 1
+            return self._jobs.popleft(), False
+        if self._is_spare():
+            self._present -= 1
+            return None, True
+        self._idle.append(handed)
+        return None, False
+
+    def _fill_places(self) -> None:
+        """Let jobs that come back go on, and idle threads begin new ones, while there are places.
+
+        Those go first: each has a lock that others wait for.
+        """
         if self._returning:
             self._place_free.notify()
-        if self._jobs and self._running + self._returning < self.most:
-            self._job_ready.notify()
+        while self._jobs and self._idle and self._has_place():
+            self._running += 1
+            self._idle.pop().put(self._jobs.popleft())
+
+    def _has_place(self) -> bool:
+        return self._running + self._returning < self.most
 
     def _is_spare(self) -> bool:
         return self._present > self.most + _SPARE

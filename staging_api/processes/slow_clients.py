@@ -15,6 +15,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
+from gunicorn.http.body import LengthReader  # type: ignore[import-untyped]  # has no types
+
 from staging_api.background import BackgroundThread
 from staging_api.errors import Unavailable
 
@@ -103,6 +105,12 @@ class TimedBody:
     def __init__(self, body: Any, client: socket.socket, clients: SlowClients, length: int) -> None:
         """Read `body`, of so many bytes, which comes from `client`."""
         self._body, self._client, self._clients, self._length = body, client, clients, length
+
+    @property
+    def is_read(self) -> bool:
+        """Whether nothing of it can be left."""
+        reader = self._body.reader
+        return isinstance(reader, LengthReader) and reader.length == 0
 
     def read(self, size: int | None = None) -> bytes:
         """As of a file."""

@@ -53,7 +53,9 @@ class WorkerProbes:
         self._cfg = Config()
         self._threads = {path: RequestThreads(1, 0) for path in PROBES}
         self._heads = RequestHeads(
-            ConnectionLimits(_HEAD_SECONDS, _HEAD_SECONDS, _MOST_CONNECTIONS), self._dispatch
+            ConnectionLimits(_HEAD_SECONDS, _HEAD_SECONDS, _MOST_CONNECTIONS),
+            self._dispatch,
+            all_dispatched=lambda: None,
         )
         self._heads.listen(listener(bind), for_probes=True)
         self._thread = BackgroundThread("worker-probes", self._run)

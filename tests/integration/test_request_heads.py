@@ -23,7 +23,7 @@ class Poll:
 
     def __init__(self, terms: ConnectionLimits) -> None:
         self.handed_on: list[Connection] = []
-        self.heads = RequestHeads(terms, self.handed_on.append)
+        self.heads = RequestHeads(terms, self.handed_on.append, lambda: None)
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.address = self.listener.getsockname()
         self.heads.listen(self.listener, for_probes=False)

@@ -109,3 +109,41 @@ def test_a_job_that_breaks_leaves_its_thread_to_others():
     threads.submit(broken)
     threads.submit(ran.set)
     assert ran.wait(30)
+
+
+def test_added_jobs_begin_when_they_are_handed_out():
+    threads, ran = started(4), threading.Semaphore(0)
+    eventually(lambda: len(threads._idle) == 4, "the threads do not wait")
+    for _ in range(3):
+        threads.add(ran.release)
+    assert not ran.acquire(timeout=0.2)
+    threads.hand_out()
+    assert all(ran.acquire(timeout=30) for _ in range(3))
+
+
+def test_a_thread_that_ends_a_job_takes_an_added_one():
+    threads, begun, goes_on, ran = started(1), *(threading.Event() for _ in range(3))
+
+    def first() -> None:
+        begun.set()
+        goes_on.wait()
+
+    threads.submit(first)
+    assert begun.wait(30)
+    threads.add(ran.set)
+    goes_on.set()
+    assert ran.wait(30)
+
+
+def test_jobs_one_after_another_have_the_same_thread():
+    threads, found, ran = started(8), set(), threading.Semaphore(0)
+
+    def job() -> None:
+        found.add(threading.get_ident())
+        ran.release()
+
+    for _ in range(20):
+        eventually(lambda: len(threads._idle) == 8, "the threads do not wait")
+        threads.submit(job)
+        assert ran.acquire(timeout=30)
+    assert len(found) == 1
