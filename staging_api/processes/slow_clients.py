@@ -15,8 +15,6 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
-from gunicorn.http.body import LengthReader  # type: ignore[import-untyped]  # has no types
-
 from staging_api.background import BackgroundThread
 from staging_api.errors import Unavailable
 
@@ -108,9 +106,8 @@ class TimedBody:
 
     @property
     def is_read(self) -> bool:
-        """Whether nothing of it can be left."""
-        reader = self._body.reader
-        return isinstance(reader, LengthReader) and reader.length == 0
+        """Whether its length is known, and so much was read."""
+        return getattr(self._body.reader, "length", None) == 0
 
     def read(self, size: int | None = None) -> bytes:
         """As of a file."""
