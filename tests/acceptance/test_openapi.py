@@ -139,13 +139,21 @@ def test_every_operation_says_which_credentials_it_takes() -> None:
 
 def test_answers_are_open_and_requests_are_not() -> None:
     document = contract.of_this_version()["components"]["schemas"]
-    for where, body in bodies(of_requests=False):
-        for schema in reached(body["schema"]):
-            assert schema.get("additionalProperties") is not False, where
-    for where, body in bodies(of_requests=True):
-        name = body["schema"].get("$ref", "").rpartition("/")[2]
-        if name:
-            assert document[name]["additionalProperties"] is False, where
+    answers = [
+        (where, schema)
+        for where, body in bodies(of_requests=False)
+        for schema in reached(body["schema"])
+    ]
+    names = [
+        (where, body["schema"].get("$ref", "").rpartition("/")[2])
+        for where, body in bodies(of_requests=True)
+    ]
+    requests = [(where, document[name]) for where, name in names if name]
+    assert min(len(answers), len(requests)) > 5
+    for where, schema in answers:
+        assert schema.get("additionalProperties") is not False, where
+    for where, schema in requests:
+        assert schema["additionalProperties"] is False, where
 
 
 def reached(part: Any) -> Iterator[Mapping[str, Any]]:

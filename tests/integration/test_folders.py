@@ -137,6 +137,7 @@ def test_the_url_of_an_artifact_leads_to_its_own_bytes_whatever_its_name(at, cli
     for name in ODD_NAMES:
         (folder / name).write_text(f"content of {name}")
     staging = at.stage(url, *[f"file:{name}" for name in ODD_NAMES])
+    assert len(staging.artifacts) == len(ODD_NAMES)
     for artifact in map(ArtifactBody.of, staging.artifacts):
         content = client.simulate_get(artifact.url).content.decode()
         assert content == f"content of {artifact.path.rpartition('/')[2]}"

@@ -82,5 +82,6 @@ def test_an_alert_queries_existing_metrics_and_has_a_runbook(rule):
 
 @pytest.mark.parametrize("panel", DASHBOARD["panels"], ids=lambda panel: panel["title"])
 def test_a_panel_queries_existing_metrics(panel):
+    assert panel["targets"]
     for target in panel["targets"]:
         assert set(re.findall(r"\bstaging_\w+", target["expr"])) <= known_metrics()

@@ -92,6 +92,8 @@ def test_every_route_of_pages_names_who_may_call_it(services: Services):
     from staging_api.processes.application import dependencies_of
     from staging_api.ui.dependencies import UiDependencies
 
-    for route in pages_of(UiDependencies(dependencies_of(services), services.changes)):
+    routes = list(pages_of(UiDependencies(dependencies_of(services), services.changes)))
+    assert len(routes) > 10
+    for route in routes:
         assert route.roles
         assert route.errors is not None
