@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler
 from importlib.metadata import version
 from pathlib import Path
@@ -416,6 +417,42 @@ def test_locks_lists_the_held_locks(run: Run) -> None:
 def test_locks_with_json_is_one_line(run: Run) -> None:
     script = in_turn(says(200, {"items": [lock()], "next": None}))
     assert json.loads(run(script, "locks", "--all", "--json")[1]) == {"items": [lock()]}
+
+
+@pytest.mark.parametrize(
+    ("given", "days"), [(["--days", "2"], 2), (["--until", "2031-05-06"], None)]
+)
+def test_an_artifact_is_pinned_for_days_or_until_a_moment(
+    run: Run, given: list[str], days: int | None
+) -> None:
+    sent: list[str] = []
+
+    def script(seen: Seen) -> Step:
+        sent.append(seen.body["until"])
+        return says(200, artifact())
+
+    before = datetime.now(UTC)
+    code, out, err = run(script, "pin", "A", *given)
+    assert (code, err) == (0, "")
+    assert out.startswith("staged full_payload")
+    (until,) = map(datetime.fromisoformat, sent)
+    if days is None:
+        assert until == datetime(2031, 5, 6, tzinfo=UTC)
+    else:
+        since = until - timedelta(days=days)
+        assert before - timedelta(seconds=1) <= since <= datetime.now(UTC)
+
+
+def test_a_pin_is_released_and_says_which_of_the_three_is_meant(run: Run) -> None:
+    def script(seen: Seen) -> Step:
+        assert seen.body == {"until": None}
+        return says(200, artifact())
+
+    assert run(script, "pin", "A", "--release")[0] == 0
+    for wrong in ([], ["--release", "--days", "1"], ["--days", "1", "--until", "2031-05-06"]):
+        code, _, err = run(script, "pin", "A", *wrong)
+        assert code == 2
+        assert "give one of --days, --until and --release" in err
 
 
 def test_a_lock_is_broken_with_a_reason(run: Run) -> None:

@@ -207,6 +207,7 @@ def test_a_worker_does_not_mind_what_only_the_api_needs(folder: Path):
 def test_check_accepts_settings_that_can_work(folder: Path):
     done = run(folder, "check", {"SOURCES": "gs://builds/"})
     assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == "the settings are valid\n"
     assert not (folder / "home").exists()
 
 

@@ -116,6 +116,16 @@ def test_a_wait_times_out_and_its_staging_goes_on(joining, source):
     assert joining.waiter_slots.taken == 0
 
 
+def test_who_asks_for_all_waits_for_what_follows_too(joining, source):
+    """Nobody brings it here: there is no worker. What comes at once is there all the same."""
+    request = wanted(joining, source, "stateful", "autotest")
+    other = wanted(joining, source, "stateful", "autotest")
+    with pytest.raises(Unavailable):
+        joining.stage_all(request, ORIGIN)
+    assert noted(joining, request).state == "foreground_staged"
+    joining.stage(other, ORIGIN)
+
+
 @contextmanager
 def every_connection_in_use(database: Database) -> Iterator[None]:
     """Keep the connections of both pools, and let a request wait for one 0.2 s only."""

@@ -46,3 +46,9 @@ def test_a_list_without_rows_is_one_empty_page():
 
 def test_a_cursor_of_another_column_is_text():
     assert page_of(lambda count: [7, 8, 9][:count], 2, lambda row: row).next == "8"
+
+
+def test_one_row_more_than_a_page_shows_is_looked_for_and_no_further_one():
+    asked = []
+    page = page_of(lambda count: asked.append(count) or ROWS[:count], 3)
+    assert (len(page.items), asked) == (3, [4])

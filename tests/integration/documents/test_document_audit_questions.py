@@ -150,6 +150,8 @@ def test_who_put_a_document_in(
     ]
     [other] = ask(database, PUT_IN, schema=SCRIPT, name="two")
     assert (other["caller"], other["collection"], other["differs"]) == ("operator", "b", True)
+    # It is in the buffer still, and was in it when that was committed.
+    assert (other["committed_by"], other["gone_in"]) == ("operator", None)
     [hidden] = ask(database, PUT_IN, schema=SCRIPT, name="hidden")
     assert (hidden["differs"], hidden["storage_policy"]) == (None, "encrypted")
     assert committed == hidden["revision"]
