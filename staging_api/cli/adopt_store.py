@@ -7,7 +7,7 @@ import typer
 from staging_api.cli.options import AsJson
 from staging_api.cli.output import exit_on_error, print_json
 from staging_api.processes.bootstrap import build
-from staging_api.processes.run import database_of
+from staging_api.processes.run import known_database_of
 from staging_api.settings import Settings
 
 
@@ -20,7 +20,7 @@ def adopt_store(*, as_json: AsJson = False) -> None:
     """
     with (
         exit_on_error(as_json),
-        database_of(Settings.from_env()) as settings,
+        known_database_of(Settings.from_env()) as settings,
         closing(build(settings)) as services,
     ):
         chosen = services.stagings.upkeep.identity.replace()

@@ -16,7 +16,7 @@ from staging_api.cli.output import exit_on_error, print_json, print_table
 from staging_api.db.audit_queries import AuditQuery, answered, audit_queries
 from staging_api.db.engine import open_database
 from staging_api.errors import Invalid
-from staging_api.processes.run import database_of
+from staging_api.processes.run import known_database_of
 from staging_api.settings import Settings
 from staging_api.staging.audit_questions import cell, parameters_line, plain, values_of
 
@@ -42,7 +42,7 @@ def _verb(query: AuditQuery) -> Callable[..., None]:
             allowed = [each.strip() for each in settings.sources.split(",") if each.strip()]
             values = values_of(query, _given(query, given or ()), allowed)
             with (
-                database_of(settings) as found,
+                known_database_of(settings) as found,
                 closing(open_database(found.database_url, 1)) as database,
                 answered(database, query, values) as (columns, rows),
             ):

@@ -11,7 +11,7 @@ from staging_api.cli.output import exit_on_error, print_json, say
 from staging_api.db.engine import open_database
 from staging_api.documents.audit import DocumentVerdict, verify_documents
 from staging_api.errors import RecordBroken
-from staging_api.processes.run import database_of
+from staging_api.processes.run import known_database_of
 from staging_api.settings import Settings
 from staging_api.staging.audit import AuditVerdict
 from staging_api.staging.audit import verify as verify_events
@@ -45,7 +45,7 @@ def verify(
 
     Exit code 0: the record is whole; 1: it is not. Reads the database of STAGING_DATABASE_URL.
     """
-    with exit_on_error(as_json), database_of(Settings.from_env()) as settings:
+    with exit_on_error(as_json), known_database_of(Settings.from_env()) as settings:
         database = open_database(settings.database_url, 1)
         try:
             verdict = verify_events(database, _in_utc(since), _in_utc(until))

@@ -14,7 +14,7 @@ from staging_api.errors import Invalid
 from staging_api.locks import store
 from staging_api.locks.factory import process_name
 from staging_api.processes.bootstrap import build
-from staging_api.processes.run import database_of
+from staging_api.processes.run import known_database_of
 from staging_api.settings import Settings
 from staging_api.staging import repository
 from staging_api.staging.eviction import prune as prune_store
@@ -54,7 +54,7 @@ def prune(
     Whatever is still needed stays: a month with a held lock, an artifact that is pinned, being read
     or being staged. Safe to run at any time, and several times at once.
     """
-    with exit_on_error(as_json), database_of(Settings.from_env()) as settings:
+    with exit_on_error(as_json), known_database_of(Settings.from_env()) as settings:
         if events_days is not None and not reason:
             raise Invalid.field("--reason", "must say why events are dropped")
         with closing(build(settings)) as services:

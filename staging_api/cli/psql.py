@@ -12,7 +12,7 @@ from staging_api.cli.output import exit_on_error
 from staging_api.database_url import libpq_environment
 from staging_api.db.embedded import find_binaries
 from staging_api.errors import DatabaseUnusable
-from staging_api.processes.run import database_of
+from staging_api.processes.run import known_database_of
 from staging_api.settings import Settings
 
 _READ_ONLY = "-c default_transaction_read_only=on"
@@ -37,7 +37,7 @@ def psql(
     with exit_on_error(as_json=False):
         settings = Settings.from_env()
         program = _program(settings.postgres_binaries)
-        with database_of(settings) as found:
+        with known_database_of(settings) as found:
             environment = {**os.environ, **libpq_environment(found.database_url)}
             if not write:
                 environment["PGOPTIONS"] = (

@@ -11,7 +11,7 @@ from staging_api.documents.changing import Author
 from staging_api.documents.rotation import rotate
 from staging_api.locks.hold import RequestOrigin
 from staging_api.processes.bootstrap import build
-from staging_api.processes.run import database_of
+from staging_api.processes.run import known_database_of
 from staging_api.settings import Settings
 
 
@@ -29,7 +29,7 @@ def rotate_keys(
     """
     with (
         exit_on_error(as_json),
-        database_of(Settings.from_env()) as settings,
+        known_database_of(Settings.from_env()) as settings,
         closing(build(settings)) as services,
     ):
         author = Author(RequestOrigin("rotate-keys"))

@@ -10,7 +10,9 @@ from staging_api.identity.model import Role
 
 
 def token(
-    name: Annotated[str, typer.Argument(help="The caller's name, as in every row.")],
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="The caller's name, as in every row.")
+    ],
     role: Annotated[list[Role], typer.Option(help="What the caller may do; can be repeated.")],
     days: Annotated[int | None, typer.Option(help="Days until it expires.", min=1)] = 90,
     never_expires: Annotated[bool, typer.Option("--never-expires")] = False,

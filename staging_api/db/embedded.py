@@ -36,6 +36,11 @@ def running(
         found.close()
 
 
+def was_made(home: Path) -> bool:
+    """Whether an embedded PostgreSQL has ever run for this STAGING_HOME."""
+    return (home / server.DATA_FOLDER).exists()
+
+
 def find_binaries() -> Path:
     """Find the programs of PostgreSQL that the extra ``embedded`` installs.
 

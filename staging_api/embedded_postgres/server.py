@@ -36,6 +36,8 @@ from typing import Any
 from staging_api.embedded_postgres.errors import EmbeddedPostgresError, ProgramsNotInstalled
 from staging_api.embedded_postgres.files import ServerFiles, is_locked, lock_file
 
+#: Of a home, with all that a server keeps.
+DATA_FOLDER = "postgresql"
 _SOCKET_PATH_LIMIT = 107  # bytes of sockaddr_un.sun_path on Linux, less its final zero
 _SOCKET_NAME = ".s.PGSQL.5432.lock"
 _POLL_SECONDS = 0.005
@@ -145,7 +147,7 @@ def _validated(binaries: Path) -> Path:
 
 def _prepare_folders(home: Path) -> ServerFiles:
     """Make the folders; refuse those of another user."""
-    files = ServerFiles(home.resolve() / "postgresql")
+    files = ServerFiles(home.resolve() / DATA_FOLDER)
     try:
         files.base.mkdir(mode=0o700, parents=True, exist_ok=True)
         owner = files.base.stat().st_uid

@@ -11,9 +11,10 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from staging_api import logs
-from staging_api.db.embedded import running
+from staging_api.db.embedded import running, was_made
 from staging_api.db.engine import open_database
 from staging_api.db.migrate import check_schema, migrate
+from staging_api.errors import DatabaseUnusable
 from staging_api.exhaustion import startup_errors
 from staging_api.processes.configuration import (
     ProcessKind,
@@ -50,6 +51,22 @@ def database_of(settings: Settings) -> Iterator[Settings]:
     with running(settings.home, settings.postgres_binaries) as server:
         migrate(server.url)
         yield settings.model_copy(update={"database_url": server.url})
+
+
+@contextmanager
+def known_database_of(settings: Settings) -> Iterator[Settings]:
+    """As `database_of`, for verbs to which an empty database would say nothing.
+
+    Raises:
+        DatabaseUnusable: there is no URL, and no service ever ran with this STAGING_HOME.
+    """
+    if not settings.database_url and not was_made(settings.home):
+        raise DatabaseUnusable(
+            f"there is no database in {settings.home}: set STAGING_DATABASE_URL, or STAGING_HOME,"
+            " as for the service"
+        )
+    with database_of(settings) as found:
+        yield found
 
 
 def keep_from_others() -> None:

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from staging_api.cli.exits import TAKEN
+from staging_api.cli import main
+from staging_api.cli.exits import REFUSED, TAKEN
 from staging_api.errors import Unavailable
 from staging_api.exhaustion import startup_errors
 from staging_api.processes import children as children_module
@@ -130,3 +131,32 @@ def test_what_the_system_refuses_is_an_error_of_one_line() -> None:
             raise error
     with pytest.raises(RuntimeError, match="a fault of ours"), startup_errors():
         raise RuntimeError("a fault of ours")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("psql", "-c", "SELECT 1"),
+        ("audit", "verify"),
+        ("audit", "staged-by", "caller=ci"),
+        ("prune", "--dry-run"),
+        ("rotate-keys",),
+        ("adopt-store",),
+    ],
+    ids=" ".join,
+)
+def test_a_verb_that_reads_makes_no_database_where_none_was(
+    words: tuple[str, ...],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    home = tmp_path / "never"
+    monkeypatch.setenv("STAGING_HOME", str(home))
+    monkeypatch.setenv("STAGING_DATABASE_URL", "")
+    with pytest.raises(SystemExit) as ended:
+        main(words)
+    assert ended.value.code == REFUSED
+    (line,) = capsys.readouterr().err.splitlines()
+    assert f"there is no database in {home}" in line
+    assert not home.exists()

@@ -95,6 +95,27 @@ def test_news_come_by_themselves_and_leave_what_the_reader_does_alone(
         assert shown.wrong == []
 
 
+def test_new_rows_of_now_are_collected_until_their_reader_wants_them(
+    there: World, chromium: "Browser"
+) -> None:
+    build = there.examples["archive_url"]
+    context, shown = tab(chromium)
+    with context:
+        shown.open(there.address("/"))
+        page = shown.page
+        known = page.locator("#newest tbody tr").first.get_attribute("data-key")
+        asked = there.client.stage(build, "symbols", Prefer="respond-async").json["id"]
+        button = page.locator("#newest-fresh", has_text="1 new")
+        button.wait_for(timeout=60_000)
+        row = page.locator(f"#newest tr[data-key='{asked}']")
+        assert not row.is_visible()
+        assert page.locator(f"#newest tr[data-key='{known}']").is_visible()
+        button.click()
+        row.wait_for()
+        assert not page.locator("#newest-fresh").is_visible()
+        assert shown.wrong == []
+
+
 def test_a_hidden_service_is_shown_as_old_news_and_comes_back(
     there: World, chromium: "Browser"
 ) -> None:

@@ -180,8 +180,12 @@ function take(page) {
   const mine = document.querySelector("link[rel=icon]");
   if (icon && mine && icon.getAttribute("href") !== mine.getAttribute("href")) mine.href = icon.href;
   showTimes($("main"));
+  document.dispatchEvent(new Event("news"));
   announce();
 }
+
+// What this page alone says of an element.
+const KEPT = new Set(["data-current", "data-copied", "data-fresh"]);
 
 // Make `mine` like `theirs`, and touch nothing that is alike already: so focus, selection, scroll,
 // open details and half-filled forms stay. Children with a data-key or an id are found by it.
@@ -193,7 +197,7 @@ function merge(mine, theirs) {
   if (mine.tagName === "TIME" && mine.dateTime === theirs.dateTime && mine.dataset.age === theirs.dataset.age) return;
   if (mine.tagName === "FORM" || mine.contains(document.activeElement) && mine.matches("input, select, textarea")) return;
   for (const { name } of [...mine.attributes]) {
-    if (!theirs.hasAttribute(name) && !(mine.tagName === "DETAILS" && name === "open") && name !== "data-current" && name !== "data-copied") mine.removeAttribute(name);
+    if (!theirs.hasAttribute(name) && !(mine.tagName === "DETAILS" && name === "open") && !KEPT.has(name)) mine.removeAttribute(name);
   }
   for (const { name, value } of [...theirs.attributes]) {
     if (mine.tagName === "DETAILS" && name === "open") continue;
@@ -213,6 +217,8 @@ function mergeChildren(mine, theirs) {
     const found = key ? known.get(key) : next;
     const alike = found && found.nodeType === wanted.nodeType && found.nodeName === wanted.nodeName && keyOf(found) === key;
     if (!alike) {
+      // New rows of some lists are shown when their reader wants it (tools.js), so that none moves.
+      if (key && mine.dataset?.collects !== undefined) wanted.dataset.fresh = "";
       mine.insertBefore(document.adoptNode(wanted), next);
       continue;
     }
@@ -266,16 +272,6 @@ function countDown() {
     waits.removeAttribute("aria-pressed");
     waits.form.requestSubmit();
   }
-}
-
-// A form that another's lock kept from being done is sent again by itself, if its reader wants that.
-for (const button of document.querySelectorAll("[data-wait]")) {
-  button.hidden = false;
-  button.addEventListener("click", () => {
-    const waits = button.getAttribute("aria-pressed") !== "true";
-    button.setAttribute("aria-pressed", String(waits));
-    button.textContent = waits ? "Stop waiting" : "Wait for it";
-  });
 }
 
 document.addEventListener("visibilitychange", () => {

@@ -36,6 +36,37 @@ document.addEventListener("click", (event) => {
 
 $("theme")?.closest("form").addEventListener("submit", (event) => { event.preventDefault(); nextTheme(); });
 
+// A form that another's lock kept from being done is sent again by itself, if its reader wants that.
+for (const button of document.querySelectorAll("[data-wait]")) {
+  button.hidden = false;
+  button.addEventListener("click", () => {
+    const waits = button.getAttribute("aria-pressed") !== "true";
+    button.setAttribute("aria-pressed", String(waits));
+    button.textContent = waits ? "Stop waiting" : "Wait for it";
+  });
+}
+
+// --- Lists that collect their new rows: a button says how many there are, and shows them.
+
+function countFresh() {
+  for (const list of document.querySelectorAll("[data-collects]")) {
+    const button = $(list.dataset.collects);
+    const count = list.querySelectorAll("[data-fresh]").length;
+    button.hidden = count === 0;
+    button.textContent = `${count} new`;
+  }
+}
+
+document.addEventListener("news", countFresh);
+document.addEventListener("click", (event) => {
+  const button = event.target.closest("button[data-fresh-of]");
+  if (!button) return;
+  const list = document.querySelector(`[data-collects="${button.id}"]`);
+  for (const row of list.querySelectorAll("[data-fresh]")) row.removeAttribute("data-fresh");
+  list.querySelector("a")?.focus();
+  countFresh();
+});
+
 // --- Keys: single letters, switched off by a box (WCAG 2.1.4), never while typing.
 
 const keysOn = () => localStorage.getItem("staging-keys") !== "off";
