@@ -147,24 +147,20 @@ class Builder:
             holds=holds,
             content_number=contents.pop() if all_of_one else None,
             releases=[text for texts in draft.releases.values() for text in texts],
+            shown=draft.shown,
+            seen=_seen(draft),
         )
         if draft.blocks:
             rows.add_blocks(conn, draft.blocks)
-        number = rows.go_live(conn, new, draft.closed, draft.opened)
-        self.settle(conn, number, draft)
+        rows.go_live(conn, new, draft.closed, draft.opened)
 
     def settle_same(
         self, conn: Connection, live: Generation, apt_archive: AptArchive, draft: GenerationDraft
     ) -> None:
         """Clear what was dirty, where a draft is what clients see."""
-        self.settle(conn, live.number, draft)
+        rows.settle(conn, live.number, draft.shown, _seen(draft))
         held = {suite.id for suite in apt_archive.suites if suite.held is not None}
         rows.settle_lifted(conn, live, [s.id for s in draft.suites if s.id not in held])
-
-    def settle(self, conn: Connection, number: int, draft: GenerationDraft) -> None:
-        """Clear what was dirty where a generation shows things as they are."""
-        seen = {suite.id: (suite.dirty_since, suite.rebuild_since) for suite in draft.suites}
-        rows.settle(conn, number, draft.shown, seen)
 
     def go_back(self, run: RunLog, apt_archive: AptArchive, back: Rollback, reason: str) -> None:
         """Let clients see the packages of an older generation, until its suites are lifted."""
@@ -236,3 +232,7 @@ class Builder:
     def _signed_here(self, apt_archive: AptArchive, now: Distribution | None) -> list[ReleaseText]:
         texts = self._releases(apt_archive.suites, now)
         return [text for text in texts if text.signed_by == self.releaser.signer]
+
+
+def _seen(draft: GenerationDraft) -> rows.SeenMarks:
+    return {suite.id: (suite.dirty_since, suite.rebuild_since) for suite in draft.suites}

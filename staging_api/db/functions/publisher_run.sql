@@ -252,3 +252,29 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION publisher_settle IS
     'Clears the marks of packages and suites that a generation shows as they were read.';
+
+-- Of places that the suite does not have, they wait. In two statements: each has an index of its own.
+CREATE OR REPLACE FUNCTION publisher_files_to_publish(p_suites integer[], p_published_too boolean)
+RETURNS TABLE (id bigint, sha256 text, size_bytes bigint, path text)
+LANGUAGE plpgsql STABLE SET enable_seqscan TO off AS $$
+BEGIN
+    RETURN QUERY
+    SELECT p.id, f.sha256, f.size_bytes, f.path
+    FROM package_publications p
+    LEFT JOIN binary_releases b ON b.id = p.binary_release_id
+    LEFT JOIN source_release_files s ON s.source_release_id = p.source_release_id
+    JOIN package_files f ON f.id = coalesce(b.file_id, s.file_id)
+    WHERE p.suite_id = ANY(p_suites) AND p.state = 'pending'
+        AND publisher_offers(p.suite_id, p.component, b.architecture);
+    IF p_published_too THEN
+        RETURN QUERY
+        SELECT p.id, f.sha256, f.size_bytes, f.path
+        FROM package_publications p
+        LEFT JOIN binary_releases b ON b.id = p.binary_release_id
+        LEFT JOIN source_release_files s ON s.source_release_id = p.source_release_id
+        JOIN package_files f ON f.id = coalesce(b.file_id, s.file_id)
+        WHERE p.suite_id = ANY(p_suites) AND p.state = 'published';
+    END IF;
+END $$;
+COMMENT ON FUNCTION publisher_files_to_publish IS
+    'The files of pending packages, and of published ones if they are to be looked for, too.';

@@ -22,6 +22,7 @@ from staging_api.publishing.rows.domination import (
 )
 from staging_api.publishing.rows.generations import (
     NewGeneration,
+    SeenMarks,
     begin_generation,
     find_distribution,
     find_generation,
@@ -107,6 +108,7 @@ from staging_api.publishing.rows.uploads import (
 
 __all__ = [
     "NewGeneration",
+    "SeenMarks",
     "StaleRelease",
     "abandon_generations",
     "accept",

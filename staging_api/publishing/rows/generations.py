@@ -51,10 +51,11 @@ _BEGIN = text(f"""
     SELECT :id, :archive_id, n.number, n.number, 'building', :run_id FROM ({_NEXT_NUMBER}) n
 """)  # noqa: S608 - our own words
 _GO_LIVE = text("""
-    SELECT publisher_go_live(
+    SELECT publisher_settle(g.number, cast(:shown AS jsonb), cast(:suites AS jsonb))
+    FROM publisher_go_live(
         :id, :archive_id, :run_id, :caller, :is_head, :content_number, cast(:holds AS jsonb),
         cast(:closed AS jsonb), cast(:layouts AS jsonb), cast(:files AS jsonb),
-        cast(:releases AS jsonb))
+        cast(:releases AS jsonb)) AS g (number)
 """)
 _SETTLE = text("SELECT publisher_settle(:number, cast(:shown AS jsonb), cast(:suites AS jsonb))")
 _PIN = text("""
@@ -85,6 +86,9 @@ _TIDY_SHARE = 0.1
 _TIDY_SECONDS = 600.0
 _AFTER_ALL = "~"  # sorts behind every ULID
 
+#: By suite, its `dirty_since` and its `rebuild_since` as they were read.
+SeenMarks = Mapping[int, tuple[datetime | None, datetime | None]]
+
 
 @dataclass(frozen=True)
 class NewGeneration:
@@ -97,6 +101,8 @@ class NewGeneration:
         content_number: of the one generation whose packages all of its suites list; None for its
             own.
         releases: the texts that it is the first to have.
+        shown: the packages that it shows as they were read.
+        seen: the marks of the suites that it shows as they were read.
     """
 
     id: str
@@ -106,6 +112,8 @@ class NewGeneration:
     holds: Mapping[int, int]
     content_number: int | None
     releases: Sequence[ReleaseText]
+    shown: Sequence[Unlisted]
+    seen: SeenMarks
 
 
 def find_generation(conn: Connection, generation_id: str) -> Generation:
@@ -151,8 +159,8 @@ def begin_generation(
 
 def go_live(
     conn: Connection, new: NewGeneration, closed: Sequence[IndexFile], opened: Sequence[IndexFile]
-) -> int:
-    """Make a generation live from this transaction's commit on; return its number.
+) -> None:
+    """Make a generation live from this transaction's commit on, and settle what it shows.
 
     Args:
         conn: a transaction of the lock's holder.
@@ -174,16 +182,12 @@ def go_live(
         "layouts": json.dumps([{"sha256": n, "blocks": b} for n, b in made_now.items()]),
         "files": json.dumps([_row(each, but="blocks") for each in opened]),
         "releases": json.dumps([_release(each) for each in new.releases]),
+        **_marks(new.shown, new.seen),
     }
-    return int(conn.execute(_GO_LIVE, given).scalar_one())
+    conn.execute(_GO_LIVE, given)
 
 
-def settle(
-    conn: Connection,
-    number: int,
-    shown: Sequence[Unlisted],
-    seen: Mapping[int, tuple[datetime | None, datetime | None]],
-) -> None:
+def settle(conn: Connection, number: int, shown: Sequence[Unlisted], seen: SeenMarks) -> None:
     """Clear the marks of packages and suites, unless they changed again since they were read.
 
     Args:
@@ -192,13 +196,7 @@ def settle(
         shown: the packages.
         seen: by suite, its `dirty_since` and its `rebuild_since`.
     """
-    packages = [{"id": p.id, "since": p.since.isoformat(), "shown": p.shown} for p in shown]
-    suites = [
-        {"id": suite_id, "dirty": _iso(dirty), "rebuild": _iso(rebuild)}
-        for suite_id, (dirty, rebuild) in seen.items()
-    ]
-    given = {"number": number, "shown": json.dumps(packages), "suites": json.dumps(suites)}
-    conn.execute(_SETTLE, given)
+    conn.execute(_SETTLE, {"number": number, **_marks(shown, seen)})
 
 
 def set_pin(conn: Connection, generation_id: str, caller: str, *, pinned: bool) -> bool:
@@ -224,6 +222,15 @@ def reap_generations(conn: Connection, archive_id: int, retention: float) -> int
     """Reap generations that are old enough and not pinned; return how many."""
     given = {"archive_id": archive_id, "retention": retention}
     return conn.execute(_REAP, given).rowcount
+
+
+def _marks(shown: Sequence[Unlisted], seen: SeenMarks) -> dict[str, str]:
+    packages = [{"id": p.id, "since": p.since.isoformat(), "shown": p.shown} for p in shown]
+    suites = [
+        {"id": suite_id, "dirty": _iso(dirty), "rebuild": _iso(rebuild)}
+        for suite_id, (dirty, rebuild) in seen.items()
+    ]
+    return {"shown": json.dumps(packages), "suites": json.dumps(suites)}
 
 
 def _named(file: IndexFile) -> dict[str, Any]:

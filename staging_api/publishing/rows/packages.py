@@ -12,9 +12,9 @@ from sqlalchemy import Connection, Row, text
 from staging_api.publishing.index_model import Package, Unlisted
 from staging_api.publishing.model import PackagePublication
 from staging_api.publishing.rows.mapping import made
-from staging_api.vocabulary.publishing import CURRENT_PUBLICATION_STATES
 
-_TO_PUBLISH = text("""
+_TO_PUBLISH = text("SELECT * FROM publisher_files_to_publish(:suites, :published_too)")
+_PUBLISH = text("""
     SELECT p.id, f.sha256, f.size_bytes, f.path
     FROM package_publications p
     LEFT JOIN binary_releases b ON b.id = p.binary_release_id
@@ -101,8 +101,7 @@ def files_to_publish(
     conn: Connection, suite_ids: Sequence[int], *, published_too: bool
 ) -> list[Row[Any]]:
     """``id``, ``sha256``, ``size_bytes``, ``path`` of each file that is to be published."""
-    states = list(CURRENT_PUBLICATION_STATES) if published_too else ["pending"]
-    given = {"suites": list(suite_ids), "states": states}
+    given = {"suites": list(suite_ids), "published_too": published_too}
     return list(conn.execute(_TO_PUBLISH, given))
 
 

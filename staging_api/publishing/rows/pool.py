@@ -72,28 +72,7 @@ _REMOVE_FILES = text(
     "UPDATE package_files f SET removed_at = clock_timestamp()"  # noqa: S608
     f" WHERE f.id = ANY(:ids) AND {_UNUSED_FILES} RETURNING f.sha256"
 )
-# Files of the pool whose path or version is needed for other bytes.
-_IN_THE_WAY = text("""
-    WITH wanted AS (
-        SELECT * FROM jsonb_to_recordset(cast(:rows AS jsonb)) AS w (
-            package text, version_key text, architecture text, installer boolean, path text,
-            sha256 text))
-    SELECT f.id FROM wanted w
-    JOIN package_files f ON f.archive_id = :archive_id AND f.path = w.path
-        AND f.removed_at IS NULL AND f.sha256 <> w.sha256
-    UNION
-    SELECT f.id FROM wanted w
-    JOIN binary_releases r ON r.archive_id = :archive_id AND r.package = w.package
-        AND r.version_key = w.version_key AND r.architecture = w.architecture
-        AND r.installer = w.installer AND r.removed_at IS NULL
-    JOIN package_files f ON f.id = r.file_id AND f.sha256 <> w.sha256
-    UNION
-    SELECT f.id FROM wanted w
-    JOIN source_releases r ON r.archive_id = :archive_id AND r.package = w.package
-        AND r.version_key = w.version_key AND w.architecture IS NULL AND r.removed_at IS NULL
-    JOIN source_release_files d ON d.source_release_id = r.id AND d.position = 0
-    JOIN package_files f ON f.id = d.file_id AND f.sha256 <> w.sha256
-""")
+_IN_THE_WAY = text("SELECT publisher_files_in_the_way(:archive_id, cast(:rows AS jsonb))")
 # Rejected, or deleted before it was published; and no upload of it waits for a decision or a run.
 _GIVEN_UP = """
     r.removed_at IS NULL

@@ -19,7 +19,9 @@ from staging_api.publishing.rows.mapping import made, moment
 from staging_api.publishing.run_model import HookRun, NewPhases, Phase, PublisherRun
 
 # Under the publisher's lock any other row that is running or building is of a dead process. There
-# can be one running row only, so the new one is written when the dead have been counted.
+# can be one running row only, so the new one is written when the dead have been counted. It does
+# not wait for the disk: what the run writes later does, and by that for this, too; a generation
+# cannot go live without it.
 _BEGIN = text("""
     WITH dead AS (
         UPDATE publisher_runs
@@ -35,7 +37,7 @@ _BEGIN = text("""
     SELECT :id, :operation, :purpose, :archive_id, cast(:options AS jsonb), 'running', :caller,
         :holder, :reference_id, :lock_id, :fence
     FROM (SELECT count(*) FROM dead) d
-    RETURNING (SELECT count(*) FROM dead)
+    RETURNING (SELECT count(*) FROM dead), set_config('synchronous_commit', 'off', true)
 """)
 _ABANDON_GENERATIONS = text(
     "UPDATE dists_generations SET state = 'abandoned' WHERE state = 'building'"

@@ -24,39 +24,7 @@ _ADD_FILES = text("""
     ORDER BY f.path
     ON CONFLICT DO NOTHING
 """)
-# Those of the same version that are there, however it is spelt, and in whatever component.
-_THERE = text("""
-    SELECT n.place
-    FROM jsonb_to_recordset(cast(:rows AS jsonb)) AS n (
-        place integer, package text, version_key text, architecture text, installer boolean)
-    JOIN binary_releases r ON r.archive_id = :archive_id AND r.package = n.package
-        AND r.version_key = n.version_key AND r.architecture = n.architecture
-        AND r.installer = n.installer AND r.removed_at IS NULL
-""")
-_ADD_BINARIES = text("""
-    INSERT INTO binary_releases (
-        archive_id, package, version, version_key, architecture, installer, source,
-        source_version_key, control, file_id)
-    SELECT :archive_id, r.package, r.version, r.version_key, r.architecture, r.installer, r.source,
-        r.source_version_key, r.control, f.id
-    FROM jsonb_to_recordset(cast(:rows AS jsonb)) AS r (
-        package text, version text, version_key text, architecture text, installer boolean,
-        source text, source_version_key text, control text, path text, sha256 text)
-    JOIN package_files f ON f.archive_id = :archive_id AND f.path = r.path
-        AND f.removed_at IS NULL AND f.sha256 = r.sha256
-    ORDER BY r.path
-    ON CONFLICT DO NOTHING
-""")
-_FIND_BINARIES = text("""
-    SELECT r.id, r.version, f.path, f.sha256, n.place
-    FROM jsonb_to_recordset(cast(:rows AS jsonb)) AS n (
-        place integer, package text, version_key text, architecture text, installer boolean)
-    JOIN binary_releases r ON r.archive_id = :archive_id AND r.package = n.package
-        AND r.version_key = n.version_key AND r.architecture = n.architecture
-        AND r.installer = n.installer AND r.removed_at IS NULL
-    JOIN package_files f ON f.id = r.file_id
-    FOR KEY SHARE OF r
-""")
+_ADD_BINARIES = text("SELECT * FROM publisher_add_binaries(:archive_id, cast(:rows AS jsonb))")
 _FIND_FILES = text("""
     SELECT f.id, f.path, f.sha256, f.size_bytes FROM package_files f
     WHERE f.archive_id = :archive_id AND f.path = ANY(:paths) AND f.removed_at IS NULL
@@ -82,29 +50,7 @@ _FIND_SOURCE = text("""
         AND r.removed_at IS NULL
     FOR KEY SHARE OF r
 """)
-# A package for all is offered while it is the newest on one architecture of the suite.
-_NEWER = text("""
-    SELECT n.place, (array_agg(o.version ORDER BY o.version_key DESC))[1] AS version
-    FROM jsonb_to_recordset(cast(:rows AS jsonb)) AS n (
-        place integer, package text, version_key text, architecture text, installer boolean)
-    CROSS JOIN LATERAL (
-        SELECT a.name FROM architectures a
-        WHERE a.suite_id = :suite AND n.architecture IN (a.name, 'all')
-        UNION ALL SELECT NULL WHERE n.architecture IS NULL) a (name)
-    LEFT JOIN LATERAL (
-        SELECT coalesce(b.version, c.version) AS version,
-            coalesce(b.version_key, c.version_key) AS version_key
-        FROM package_publications p
-        LEFT JOIN binary_releases b ON b.id = p.binary_release_id
-        LEFT JOIN source_releases c ON c.id = p.source_release_id
-        WHERE p.suite_id = :suite AND p.package = n.package AND p.state IN ('pending', 'published')
-            AND CASE WHEN a.name IS NULL THEN c.id IS NOT NULL
-                ELSE b.installer = n.installer AND b.architecture IN (a.name, 'all') END
-            AND coalesce(b.version_key, c.version_key) > n.version_key COLLATE "C"
-            AND publisher_offers(p.suite_id, p.component, b.architecture)
-        ORDER BY coalesce(b.version_key, c.version_key) DESC LIMIT 1) o ON true
-    GROUP BY n.place HAVING bool_and(o.version IS NOT NULL)
-""")
+_NEWER = text("SELECT * FROM publisher_newer_versions(:suite, cast(:rows AS jsonb))")
 _NOTE = text("UPDATE uploads SET note = concat_ws('; ', note, :note) WHERE id = :id")
 _KNOWN = text("""
     SELECT DISTINCT p.package FROM package_publications p JOIN suites s ON s.id = p.suite_id
@@ -182,12 +128,7 @@ def add_binaries(
     """
     placed = [{**row, "place": place} for place, row in enumerate(rows)]
     given = {"archive_id": archive_id, "rows": json.dumps(placed)}
-    there = set(conn.execute(_THERE, given).scalars())
-    new = [row for row in placed if row["place"] not in there]
-    if new:
-        add_files(conn, archive_id, new)
-        conn.execute(_ADD_BINARIES, {"archive_id": archive_id, "rows": json.dumps(new)})
-    return {row.place: row for row in conn.execute(_FIND_BINARIES, given)}
+    return {row.place: row for row in conn.execute(_ADD_BINARIES, given)}
 
 
 def find_source(
