@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from staging_api.client import StagingClient
 from staging_api.db.engine import Database
 from staging_api.db.migrate import migrate
 from tests.apt import Apt
@@ -84,6 +85,64 @@ def test_a_withdrawn_version_is_not_installed_until_the_hold_is_lifted(
     succeeds(apt.update())
     assert "hello_2.0_amd64" in succeeds(apt.run("install", "--yes", "--print-uris", "hello"))
     succeeds(apt.run("install", "--yes", "hello"))
+
+
+def test_a_suite_that_lost_a_component_or_all_of_its_packages_offers_the_newest_that_it_has(
+    apt: Apt, archive: AptArchiveApi
+) -> None:
+    archive.upload("a.deb", small("hello", "2.0"), component="contrib")
+    archive.published()
+    body = b'{"components": ["main"]}'
+    assert archive.client.send("PATCH", f"{archive.path}/suites/stable", body, JSON).status == 200
+    archive.upload("b.deb", small("hello", "1.5"))
+    archive.published()
+    apt.use(archive.url)
+    line = apt.home / "etc/apt/sources.list"
+    line.write_text(line.read_text().replace("main contrib", "main"))
+    succeeds(apt.update())
+    assert "hello_1.5_amd64" in succeeds(apt.run("install", "--yes", "--print-uris", "hello"))
+    delete(archive, "hello")
+    archive.published()
+    succeeds(apt.update())
+    assert apt.names() == []
+    archive.upload("c.deb", small("hello", "1.6"))
+    archive.published()
+    succeeds(apt.update())
+    succeeds(apt.run("install", "--yes", "hello"))
+
+
+class _KilledError(Exception):
+    """The end of a process, as its export sees it."""
+
+
+def test_a_copy_is_whole_after_an_export_that_died_between_any_two_files(
+    apt: Apt, keys: Keys, tmp_path: Path
+) -> None:
+    (pod,) = keys.services[0].api()
+    archive, copy = AptArchiveApi.make(pod.client), tmp_path / "copy"
+    apt.use(f"file:{copy}", options=keys.trust(apt, 0))
+    with StagingClient(pod.client.url) as staging:
+        for version in ("1.0", "2.0"):
+            archive.upload("a.deb", small("hello", version))
+            archive.published()
+            if version == "1.0":
+                staging.archives.export(archive.name, copy)
+        seen: list[str] = []
+
+        def die(path: str) -> None:
+            seen.append(path)
+            raise _KilledError
+
+        for _ in range(50):
+            try:
+                staging.archives.export(archive.name, copy, on_file=die)
+            except _KilledError:
+                succeeds(apt.update())
+                succeeds(apt.run("download", "hello"))
+            else:
+                break
+    assert {path.rpartition("/")[2] for path in seen} >= {"Release", "Release.gpg", "InRelease"}
+    assert (apt.home / "hello_2.0_amd64.deb").is_file()
 
 
 def test_a_file_of_two_components_installs_from_either(apt: Apt, archive: AptArchiveApi) -> None:

@@ -287,6 +287,20 @@ def test_an_alias_that_names_another_suite_is_refused(here: Shop, taken: str) ->
     here.change("stable", aliases=["lts"])
 
 
+def test_a_new_suite_has_no_name_that_is_an_alias(here: Shop) -> None:
+    here.change("testing", aliases=["next"])
+    values = {"codename": "x", "components": ["main"], "architectures": ["amd64"]}
+    for taken in ("next", "stable"):
+        with (
+            pytest.raises(Conflict, match=f"is called .*{taken}"),
+            here.database.begin() as conn,
+        ):
+            rows.add_suite(conn, here.archive, {"name": taken, **values})
+    with here.database.begin() as conn:
+        rows.add_suite(conn, here.archive, {"name": "x", "aliases": ["later"], **values})
+    assert [suite.name for suite in here.archive.suites] == ["stable", "testing", "x"]
+
+
 def test_a_field_is_spelt_as_usual_and_the_name_of_the_package_comes_first(here: Shop) -> None:
     text = "version: 1.0\nX-own: yes\nPACKAGE: hello\narchitecture: amd64\ndescription: a\n b\n"
     here.upload(deb(text))

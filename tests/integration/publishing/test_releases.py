@@ -271,6 +271,15 @@ def test_a_suite_is_served_under_name_codename_and_alias_and_names_win(
     assert named == {"stable", "noble", "lts", "testing", "next"}
 
 
+def test_a_suite_is_served_under_its_name_though_an_older_one_has_that_codename(
+    here: Shop,
+) -> None:
+    here.change("stable", codename="testing")
+    here.run()
+    assert b"Suite: testing\n" in here.served("dists/testing/Release")
+    assert b"Codename: testing\n" in here.served("dists/stable/Release")
+
+
 def test_a_shared_codename_serves_the_first_suite(here: Shop) -> None:
     here.change("stable", codename="noble")
     here.change("testing", codename="noble")

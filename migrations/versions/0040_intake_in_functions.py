@@ -4,8 +4,8 @@ from pathlib import Path
 
 from alembic import op
 
-revision = "0039"
-down_revision = "0038"
+revision = "0040"
+down_revision = "0039"
 branch_labels = None
 depends_on = None
 
@@ -13,5 +13,5 @@ SQL = Path(__file__).parent.parent / "sql"
 
 
 def upgrade() -> None:
-    statements = (SQL / "0039_functions.sql").read_text().replace("%", "%%")
+    statements = (SQL / "0040_functions.sql").read_text().replace("%", "%%")
     op.get_bind().exec_driver_sql(statements)
