@@ -83,6 +83,12 @@ def words(state: str | None) -> str:
     return (state or "").replace("_", " ")
 
 
+def counted(count: int, noun: str) -> str:
+    """A number with its noun in the plural, such as ``index_files``, or in the singular for one."""
+    name = words(noun)
+    return f"{count} {name.removesuffix('s') if count == 1 else name}"
+
+
 def build_url(archive_url: str, **query: str) -> str:
     """The page of a build."""
     return "/ui/builds?" + urlencode({"u": archive_url, **query})

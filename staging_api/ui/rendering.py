@@ -41,6 +41,7 @@ def _environment() -> "Environment":
         formats.ident,
         formats.digest,
         formats.words,
+        formats.counted,
         formats.build_url,
         formats.last_segment,
     ):

@@ -65,7 +65,9 @@ def _locks(deps: UiDependencies, view: View) -> Tile:
     long_held = oldest > _LONG_LEASES * deps.api.locks.lease_seconds
     count = f"{len(page.items)}{'+' if page.next else ''}"
     return Tile(
-        count, f"locks held, the oldest for {duration(oldest)}", "warn" if long_held else ""
+        count,
+        f"{'lock' if count == '1' else 'locks'} held, the oldest for {duration(oldest)}",
+        "warn" if long_held else "",
     )
 
 
