@@ -114,3 +114,22 @@ def test_packages_that_an_index_does_not_show_as_they_are_are_of_the_suites_that
             [changed] = packages.unlisted(conn, [each_suite.id])
             assert changed.suite_id == each_suite.id
             assert f"leaves-{each_suite.name}" in changed.path
+
+
+def test_a_run_reaps_no_generation_of_another_archive(here: Shop, there: Shop) -> None:
+    here.change(retention_seconds=0)
+    for version in ("4.0", "5.0", "6.0"):
+        for each in (there, here):
+            each.upload(binary("hello", version))
+            each.run()
+    states = """
+        SELECT g.state FROM dists_generations g JOIN apt_archives a ON a.id = g.archive_id
+        WHERE a.name = :name ORDER BY g.number"""
+    found = {
+        each.name: [state for (state,) in select(here.database, states, name=each.name)]
+        for each in (here, there)
+    }
+    assert found == {
+        here.name: ["reaped", "reaped", "live"],
+        there.name: ["retired", "retired", "live"],
+    }
