@@ -1,8 +1,9 @@
-"""A process that stages one artifact, and kills itself at a step that the test chose.
+"""A process that stages one artifact, each time in a child that kills itself at a chosen step.
 
-    engine_child.py ARCHIVE_URL STORE KIND STEP
+    engine_child.py ARCHIVE_URL KIND
 
-exits 0 if it came to the end before that step; prints how many bytes it has, again and again.
+reads lines, the folder of a store and the number of a step, and answers each with the status in
+which its child ended, 0 if that came to the end before the step, and how many bytes it had.
 """
 
 import os
@@ -19,29 +20,39 @@ from tests.integration.engine_kinds import KINDS
 
 
 def main() -> None:
-    """Stage, and die on time."""
-    address, folder, name, step = sys.argv[1:]
-    steps = 0
+    """Answer line by line."""
+    address, name = sys.argv[1:]
+    for line in sys.stdin:
+        folder, step = line.rsplit(maxsplit=1)
+        read_end, write_end = os.pipe()
+        if (pid := os.fork()) == 0:
+            stage(address, Path(folder), name, int(step), write_end)
+            os._exit(0)
+        os.close(write_end)
+        with os.fdopen(read_end) as progress:
+            received = progress.read().split()
+        _, status = os.waitpid(pid, 0)
+        print(status, received[-1] if received else 0, flush=True)
+
+
+def stage(address: str, folder: Path, name: str, last: int, told: int) -> None:
+    """Stage, say again and again how many bytes there are, and die at a step."""
+    done = 0
 
     def checkpoint(_name: str) -> None:
-        nonlocal steps
-        steps += 1
-        if steps == int(step):
+        nonlocal done
+        done += 1
+        if done == last:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    def progress(done: int, _total: int | None) -> None:
-        os.write(sys.stdout.fileno(), b"%d\n" % done)
+    def progress(received: int, _total: int | None) -> None:
+        os.write(told, b"%d\n" % received)
 
     url = parse(address)
+    hooks = engine.FetchHooks(progress=progress, checkpoint=checkpoint)
     source = open_archive(url, AllowList.parse(address))
-    store = FolderStore(Path(folder))
-    engine.fetch(
-        KINDS[name],
-        source,
-        url.build,
-        store,
-        engine.FetchHooks(progress=progress, checkpoint=checkpoint),
-    )
+    engine.fetch(KINDS[name], source, url.build, FolderStore(folder), hooks)
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -2,6 +2,7 @@
 
 import gzip
 import hashlib
+import os
 import random
 import signal
 import subprocess
@@ -48,18 +49,23 @@ def server():
         yield served
 
 
-def child(server, folder, name, step):
-    """Run a process that dies at a step; give its exit code and how many bytes it had."""
+@pytest.fixture
+def child(server, name):
+    """Stages in a process that dies at a step; gives how it ended and how many bytes it had."""
     command = [sys.executable, "-m", "tests.integration.engine_child"]
-    address = f"{server.url}/board/R17"
-    ended = subprocess.run(
-        [*command, address, folder, name, str(step)],
-        check=False,
-        timeout=60,
+    with subprocess.Popen(
+        [*command, f"{server.url}/board/R17", name],
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-    )
-    received = ended.stdout.split()
-    return ended.returncode, int(received[-1]) if received else 0
+        text=True,
+    ) as process:
+
+        def die(folder, step):
+            print(folder, step, file=process.stdin, flush=True)
+            status, received = map(int, process.stdout.readline().split())
+            return os.waitstatus_to_exitcode(status), received
+
+        yield die
 
 
 def fetch(server, store, name):
@@ -93,11 +99,11 @@ OBJECT = {"plain": "payload.bin", "tar": "debug.tgz", "zip": "image.zip"}
 
 @pytest.mark.parametrize("name", KINDS)
 def test_after_a_crash_at_any_step_the_next_attempt_finishes_and_refetches_little(
-    server, tmp_path, name
+    server, child, tmp_path, name
 ):
     for step in range(1, MANY_STEPS):
         store = FolderStore(tmp_path / str(step))
-        code, received = child(server, str(tmp_path / str(step)), name, step)
+        code, received = child(tmp_path / str(step), step)
         if code == 0:
             break
         assert code == -signal.SIGKILL
