@@ -16,7 +16,7 @@ def test_waits_are_those_of_erlang(servers: int, busy: float) -> None:
     demand = Demand("x", Cost(service), busy * servers / service)
     expected = service + waiting_seconds(demand.per_second, service, servers)
     machine = Machine(servers, 0.0)
-    turns = [simulated([demand], machine, 40.0 / servers, seed).mean("x") for seed in range(8)]
+    turns = [simulated([demand], machine, 10.0 / servers, seed).mean("x") for seed in range(8)]
     assert statistics.mean(turns) == pytest.approx(expected, rel=0.08)
 
 
