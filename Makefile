@@ -7,10 +7,12 @@ BIN := $(VENV)/bin
 # What one process of the tests has compiled the others read.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo run cluster test test-system prove mutants mutants-record lint types contracts check constraints openapi docs release functions clean
+.PHONY: help venv demo run cluster test test-system prove mutants mutants-record lint types contracts check constraints openapi docs release functions clean
 
 help:  ## show this
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+venv: $(VENV)/.all  ## install what check, test and test-system need, all at once
 
 demo: $(VENV)/.run  ## stage a build from end to end on this machine, then clean up
 	$(BIN)/staging-api demo
@@ -106,6 +108,11 @@ $(VENV)/.browser: setup.cfg constraints.txt | $(VENV)/bin/python
 
 $(VENV)/.dev: setup.cfg constraints.txt | $(VENV)/bin/python
 	$(call install,test$(comma)dev)
+
+# Even where nothing is missing, pip looks for a quarter of a minute at what fits together.
+$(VENV)/.all: setup.cfg constraints.txt | $(VENV)/bin/python
+	$(call install,browser$(comma)dev)
+	@touch $(VENV)/.test $(VENV)/.browser $(VENV)/.dev
 
 $(VENV)/.release: setup.cfg constraints.txt | $(VENV)/bin/python
 	$(call install,test$(comma)release)
