@@ -1,4 +1,8 @@
-"""For tests of the document API: one process on an empty database."""
+"""For tests of the document API: one process on an empty database.
+
+The processes last as long as these tests: to build one, with its routes and pools, takes longer
+than most of them.
+"""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,20 +17,31 @@ from tests.documents import DocumentApi, document_api
 CALLERS = ("viewer", "operator", "stager", "auditor")
 
 
+@pytest.fixture(scope="package")
+def _sites(
+    database_url: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[DocumentApi, DocumentApi]]:
+    """Two processes on one database and one store."""
+    folder = tmp_path_factory.mktemp("documents")
+    with document_api(database_url, folder) as one, document_api(database_url, folder) as other:
+        yield one, other
+
+
 @pytest.fixture
-def site(database: Database, database_url: str, tmp_path: Path) -> Iterator[DocumentApi]:
-    """The API, by a caller who may do everything."""
+def site(database: Database, _sites: tuple[DocumentApi, DocumentApi]) -> DocumentApi:
+    """The API on an empty database, by a caller who may do everything."""
     assert database is not None
-    with document_api(database_url, tmp_path) as made:
-        yield made
+    for each in _sites:
+        # The keys that it has read were in the database that was emptied.
+        each.services.documents.contents.keys._ring = None
+    return _sites[0]
 
 
 @pytest.fixture
-def other_site(site: DocumentApi, database_url: str, tmp_path: Path) -> Iterator[DocumentApi]:
+def other_site(site: DocumentApi, _sites: tuple[DocumentApi, DocumentApi]) -> DocumentApi:
     """Another process on the same database."""
     assert site is not None
-    with document_api(database_url, tmp_path) as made:
-        yield made
+    return _sites[1]
 
 
 @pytest.fixture

@@ -140,11 +140,11 @@ def undo(api: DocumentApi, _: int) -> None:
 
 
 @pytest.fixture
-def world(
-    site: DocumentApi, database: Database, database_url: str, tmp_path: Path
-) -> Iterator[World]:
-    site.committed("base", policy(), document("base"), secret("first"))
-    yield World(site, database, database_url, tmp_path)
+def world(database: Database, database_url: str, tmp_path: Path) -> Iterator[World]:
+    # Its process and those that die have one folder, with the key of what is encrypted.
+    with document_api(database_url, tmp_path) as site:
+        site.committed("base", policy(), document("base"), secret("first"))
+        yield World(site, database, database_url, tmp_path)
     assert violations(database, [1]) == []
 
 
