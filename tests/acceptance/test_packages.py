@@ -146,10 +146,10 @@ def test_the_demo_needs_nothing_but_the_wheel(wheel: Path, tmp_path: Path) -> No
 def test_unit_tests_run_out_of_the_source_distribution(sources: Path) -> None:
     for name in ("README.md", "CHANGELOG.md", "docs/index.md", "docs/images/lock.svg"):
         assert (sources / name).is_file(), name
+    # All are collected, which imports them; to run them takes long, and is done in the tree.
+    some = ["-k", "debian or formats or test_charts or test_lanes"]
     run = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
-    succeed([*run, "--collect-only", "tests/unit"], sources)
-    # All of them take a minute, and are run out of the tree as well.
-    succeed([*run, "tests/unit/debian", "tests/unit/formats", "tests/unit/ui"], sources)
+    assert "passed" in succeed([*run, "tests/unit", *some], sources)
 
 
 def test_the_version_stands_in_one_place_and_in_the_chart(wheel: Path) -> None:
