@@ -3,11 +3,12 @@ PYTHON ?= python3
 VENV := .venv
 # Of tests at once: much of their time is spent waiting for processes to start.
 TESTERS ?= 4
+OF_TEST := "not system and not prove"
 BIN := $(VENV)/bin
 # What one process of the tests has compiled the others read.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help venv demo run cluster test test-system prove mutants mutants-record lint types contracts check constraints openapi docs release functions clean
+.PHONY: help venv demo run cluster collect test test-system prove mutants mutants-record lint types contracts check constraints openapi docs release functions clean
 
 help:  ## show this
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -23,9 +24,12 @@ run: $(VENV)/.run  ## the same, and leave the service running until Ctrl-C
 cluster: $(VENV)/.test  ## three pods, two workers, a PostgreSQL pair, pgbouncer, haproxy and S3, until Ctrl-C
 	$(BIN)/python -m tests.cluster
 
+collect: $(VENV)/.test  ## compile what make test imports; else each of its processes does, at the same time
+	$(BIN)/python -m pytest --collect-only -qq -m $(OF_TEST) >$(VENV)/collected \
+	  || { cat $(VENV)/collected; exit 1; }
+
 test: $(VENV)/.test  ## the tests that need only PyPI
-	$(BIN)/python -m pytest --numprocesses $(TESTERS) --dist loadscope --no-loadscope-reorder \
-	  -m "not system and not prove"
+	$(BIN)/python -m pytest --numprocesses $(TESTERS) --dist loadscope --no-loadscope-reorder -m $(OF_TEST)
 
 test-system: $(VENV)/.browser  ## the tests that need Debian packages; installs them, as root
 	sh tests/install_system_packages.sh
@@ -49,7 +53,7 @@ mutants-record: PART ?= all
 mutants-record: $(VENV)/.mutants  ## record which test runs which line, for the next make mutants
 	mkdir -p $(VENV)/mutants
 	$(BIN)/python -m coverage run --data-file=$(VENV)/mutants/$(PART).coverage --source=staging_api \
-	  -m pytest -q -p tests.mutants.contexts -m "not system and not prove" $(TESTS)
+	  -m pytest -q -p tests.mutants.contexts -m $(OF_TEST) $(TESTS)
 
 check: lint types contracts  ## lint, strict types and import contracts
 
