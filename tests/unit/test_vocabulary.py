@@ -108,9 +108,7 @@ NOUNS = {
 
 def test_a_class_name_has_one_meaning() -> None:
     homes = {
-        (name, path)
-        for path in PACKAGE.rglob("*.py")
-        for name in _CLASS.findall(path.read_text())
+        (name, path) for path in PACKAGE.rglob("*.py") for name in _CLASS.findall(path.read_text())
     }
     often = {name for name, times in Counter(name for name, _ in homes).items() if times > 1}
     assert often == NOUNS
