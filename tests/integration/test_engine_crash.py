@@ -62,7 +62,7 @@ def child(server, name):
 
         def die(folder, step):
             print(folder, step, file=process.stdin, flush=True)
-            status, received = map(int, process.stdout.readline().split())
+            status, received = map(int, process.stdout.readline().split())  # type: ignore[union-attr]
             return os.waitstatus_to_exitcode(status), received
 
         yield die
