@@ -158,6 +158,7 @@ class _LimitedAdapter(HTTPAdapter):
         if answer.status_code in _REDIRECTS and not _stays(
             request.url or "", answer.headers.get("Location", "")
         ):
+            answer.close()
             raise cannot_check(Cause.REFUSED, "Keystone sends us to another host")
         return answer
 

@@ -4,12 +4,14 @@ import socket
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from falcon.testing import TestClient
+from requests.adapters import HTTPAdapter
 
 from staging_api.db.engine import Database
 from staging_api.errors import Invalid
@@ -41,21 +43,38 @@ def server() -> Iterator[Keystone]:
 def served(server: Keystone, url: str, home: Path, **chosen: Any) -> Iterator[TestClient]:
     config = home / "keystone.conf"
     config.write_text(CONFIG.format(url=server.url))
-    made = build(
-        Settings.from_env(
-            **{
-                "database_url": url,
-                "home": home,
-                "auth": "keystone",
-                "keystone_config": config,
-                "role_rules": RULES,
-                "identity_seconds": 1,
-                **chosen,
-            }
-        )
+    settings = Settings.from_env(
+        **{
+            "database_url": url,
+            "home": home,
+            "auth": "keystone",
+            "keystone_config": config,
+            "role_rules": RULES,
+            "identity_seconds": 1,
+            **chosen,
+        }
     )
-    yield TestClient(wsgi_of(made))
-    made.close()
+    with connections_closed(), closing(build(settings)) as made:
+        yield TestClient(wsgi_of(made))
+
+
+@contextmanager
+def connections_closed() -> Iterator[None]:
+    """Close the connections to Keystone at the end of the block; a process does so by ending."""
+    # Here a deprecation in its libraries is no error, as it would be while tests are collected.
+    from staging_api.identity import keystone_middleware
+
+    made: list[HTTPAdapter] = []
+
+    class Noted(keystone_middleware._LimitedAdapter):
+        def __init__(self) -> None:
+            super().__init__()
+            made.append(self)
+
+    with patch.object(keystone_middleware, "_LimitedAdapter", Noted):
+        yield
+    for adapter in made:
+        adapter.close()
 
 
 @pytest.fixture
