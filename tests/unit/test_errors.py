@@ -2,7 +2,15 @@
 
 import pytest
 
-from staging_api.errors import NoSpace, NotFound, StagingApiError, StoreFailed, class_of
+from staging_api.errors import (
+    FieldError,
+    Invalid,
+    NoSpace,
+    NotFound,
+    StagingApiError,
+    StoreFailed,
+    class_of,
+)
 
 
 def test_an_error_says_its_detail_and_keeps_what_else_is_told() -> None:
@@ -11,6 +19,7 @@ def test_an_error_says_its_detail_and_keeps_what_else_is_told() -> None:
     assert error.retry_after_seconds == 3
     assert (error.help, error.staging_id, error.request_id) == ("7", "s", None)
     assert NotFound("by itself").extra == {}
+    assert str(Invalid("it is wrong", [FieldError("a", "is wrong")])) == "it is wrong"
 
 
 @pytest.mark.parametrize("retryable", [True, False])

@@ -110,6 +110,17 @@ def test_a_reader_that_hangs_up_is_forgotten_at_once_and_the_other_is_served() -
         assert other.read_until(b"\n\n")
 
 
+def test_a_stream_that_cannot_be_sent_what_is_new_ends_alone() -> None:
+    with open_streams(beat_seconds=1000) as streams:
+        broken, other = Reader(streams, "work"), Reader(streams, "work")
+        broken.theirs.shutdown(socket.SHUT_WR)
+        streams.tell(["work"])
+        assert other.read_until(b"\n\n")
+        eventually(lambda: len(streams) == 1, "it was not ended")
+        assert broken.given_back
+        assert not other.given_back
+
+
 def test_a_reader_that_takes_nothing_is_cut_off_and_costs_one_message(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
