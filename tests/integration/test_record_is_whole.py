@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import Connection, text
 
 from staging_api.db.engine import Database, open_database
-from tests.conftest import Migrated
+from tests.databases import Migrated
 from tests.service import eventually
 
 RECORDS = {
