@@ -48,6 +48,16 @@ class LineWriter(logging.Handler):
         """Have no lock: each line is queued by one step, and written under a lock of its own."""
         self.lock = None
 
+    def handle(self, record: logging.LogRecord) -> bool:
+        """Write or queue the line of a record that no filter refuses; without the lock.
+
+        Python 3.13 takes the lock even if there is none.
+        """
+        kept = self.filter(record)
+        if kept:
+            self.emit(kept if isinstance(kept, logging.LogRecord) else record)
+        return bool(kept)
+
     def start(self) -> None:
         """Queue lines from now on; if no thread can be started now, they are written one by one."""
         thread = BackgroundThread("log-lines", self._run)
