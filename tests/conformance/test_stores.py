@@ -1,6 +1,7 @@
 """What every store of blobs must do, over a folder and over a bucket of each service."""
 
 import hashlib
+import re
 import threading
 import time
 import urllib.error
@@ -13,6 +14,7 @@ import obstore
 import pytest
 from obstore.exceptions import PermissionDeniedError
 
+from staging_api.buckets import SERVICES
 from staging_api.errors import Invalid, NotFound, StoreFailed, Unavailable
 from staging_api.store.blob_store import BlobStore
 from staging_api.store.blobs import Blob
@@ -353,3 +355,11 @@ def test_an_unwritable_folder_is_an_error(tmp_path, home):
 def test_an_address_that_is_no_store_is_refused(url, home):
     with pytest.raises(Invalid, match="STAGING_STORE"):
         open_store(url, home)
+
+
+@pytest.mark.parametrize("scheme", SERVICES)
+def test_an_option_that_is_none_is_answered_with_those_there_are(scheme, home):
+    with pytest.raises(Invalid) as refused:
+        open_store(f"{scheme}://bucket/prefix?endpiont=x", home)
+    named = re.findall(r"[?&](\w+)=", refused.value.errors[0].message)
+    assert named == [*SERVICES[scheme].options, "public_endpoint", "links"]

@@ -53,6 +53,9 @@ def beat(at: Bench, described: ProcessDescription = POD, load: ProcessLoad = IDL
 
 def test_a_process_shows_what_it_is_and_what_it_does(at: Bench, client: testing.TestClient) -> None:
     beat(at)
+    (idle,) = listed(client)
+    nothing = {"busy": 0, "waiting": 0, "refused": 0, "draining": False}
+    assert {name: idle[name] for name in nothing} == nothing
     beat(at, load=ProcessLoad(busy=3, waiting=2, draining=True, refused=5))
     (found,) = listed(client)
     assert (found["started_at"] < found["seen_at"], found["alive"]) == (True, True)
@@ -109,6 +112,12 @@ def test_a_heartbeat_writes_until_it_is_stopped_and_then_leaves(
     assert heart._thread is not None
     heart._thread.join()
     assert listed(client) == []
+
+
+def test_a_heartbeat_that_was_not_started_is_stopped(at: Bench, client: testing.TestClient) -> None:
+    beat(at)
+    Heartbeat(at.database).stop()
+    assert [each["name"] for each in listed(client)] == [POD.name]
 
 
 def test_a_heartbeat_goes_on_after_the_database_was_away(

@@ -43,6 +43,21 @@ def test_ordinary_patterns_are_taken(pattern):
     assert compiled(pattern)
 
 
+@pytest.mark.parametrize(
+    ("pattern", "most"),
+    [
+        ("a{%d}", 2000),
+        ("a{7,%d}", 2000),
+        ("(a{2}){%d}", 1000),
+        ("x(a(b{4}))?y{%d}", 1994),
+    ],
+)
+def test_a_pattern_has_two_thousand_parts_with_its_repeats_written_out(pattern, most):
+    assert compiled(pattern % most)
+    with pytest.raises(PatternInvalid, match="repeats more than"):
+        compiled(pattern % (most + 1))
+
+
 @pytest.mark.parametrize("pattern", ["^(a|aa)+$", "(a?){600}a{600}", "(a|aa){600}$"])
 @pytest.mark.parametrize("text", ["a" * 60 + "b", "ab" * 3000, "a" * 3000])
 def test_a_match_ends_with_its_budget(pattern, text):

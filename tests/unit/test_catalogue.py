@@ -7,6 +7,7 @@ import pytest
 from staging_api.catalogue.catalogue import Catalogue
 from staging_api.catalogue.model import Choice, Pattern, plain_kind
 from staging_api.errors import ArtifactAmbiguous, CatalogueInvalid, Invalid
+from tests.signed import MinisignKey
 
 BUILD = "R17-1208.0.0-a1-b338"
 OLDER = "R17-1200.0.0-a1-b330"
@@ -136,6 +137,16 @@ def test_limits_that_mean_nothing_are_refused_with_their_line(limits, says):
     text = TEN_LINES.replace("    lands: inst", f"    limits: {limits}\n    lands: inst")
     with pytest.raises(CatalogueInvalid, match=f"^catalogue, line 6: {says}"):
         Catalogue.read(text)
+
+
+def test_keys_in_files_are_for_the_catalogue_of_the_service_alone(tmp_path):
+    file = tmp_path / "key.pub"
+    file.write_text(MinisignKey().public)
+    text = TEN_LINES + f"verify: {{checksums: SUMS, signature: SUMS.sig, keys: [{file}]}}\n"
+    with pytest.raises(CatalogueInvalid, match="only a catalogue file of the service names files"):
+        Catalogue.read(text)
+    kinds = Catalogue.read(text, key_files=True).resolve(["release"])
+    assert {kind.verify.keys for kind in kinds} == {(str(file),)}
 
 
 def test_an_entry_may_select_every_matching_object(chromium):

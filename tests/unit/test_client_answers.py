@@ -4,12 +4,14 @@ import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from inspect import Parameter, signature
 
 import pytest
 
 from staging_api import errors
 from staging_api.client import Lock, Pacing, StagedArtifact, Staging, StagingClient
 from staging_api.client.fetching import staged_names
+from staging_api.client.model import Answer
 from staging_api.client.problems import problem, retry_after_seconds
 from tests import scripted_service as documents
 
@@ -59,6 +61,14 @@ def test_the_fields_that_are_wrong_and_the_lock_are_kept() -> None:
     held = answered(409, code="lock_held", lock={"holder": "pod-3"})
     assert held.extra["lock"] == {"holder": "pod-3"}
     assert held.extra["request_id"] == "r-1"
+
+
+def test_an_answer_is_made_by_names_alone() -> None:
+    kinds = Answer.__subclasses__()
+    assert {Lock, StagedArtifact, Staging} < set(kinds)
+    for kind in (Answer, *kinds):
+        given = signature(kind).parameters.values()
+        assert {each.kind for each in given} == {Parameter.KEYWORD_ONLY}
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b"[1]", b'"x"', b"\xff\xfe"])

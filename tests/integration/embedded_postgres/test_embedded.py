@@ -111,6 +111,28 @@ def test_the_server_syncs_data_to_the_disk_by_default(home: Path) -> None:
         assert query(server.url, "SHOW full_page_writes") == [("on",)]
 
 
+def test_a_program_that_finds_the_package_by_its_own_path_starts_the_server(home: Path) -> None:
+    """The interpreter without what is installed for this one finds it nowhere else."""
+    program = f"""
+import sys
+sys.path.insert(0, {str(PROJECT)!r})
+from pathlib import Path
+from staging_api.embedded_postgres import server
+binaries = Path({str(embedded.find_binaries())!r})
+with server.running(Path({str(home)!r}), binaries, database="kept", durable=False) as found:
+    print(found.url)
+"""
+    found = subprocess.run(
+        [sys._base_executable, "-I", "-c", program],  # type: ignore[attr-defined]
+        cwd="/",
+        env={name: value for name, value in os.environ.items() if not name.startswith("PYTHON")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert found.stdout.startswith("postgresql://"), found.stderr
+
+
 def test_a_durable_use_of_a_server_without_fsync_is_refused(home: Path) -> None:
     with running(home, durable=False), pytest.raises(EmbeddedPostgresError, match="fsync"):
         acquire(home)

@@ -211,6 +211,24 @@ def command(capsys: pytest.CaptureFixture[str], *words: object) -> tuple[object,
     return (ended.value.code, *capsys.readouterr())
 
 
+def test_documents_are_compared_by_members_and_by_lines_if_asked(tmp_path, capsys):
+    for folder, value in (("old", 1), ("new", 2)):
+        write(
+            tmp_path / folder / "site" / "a.yaml",
+            policy(),
+            doc("one", {"a": value}),
+            doc("two", {}),
+        )
+    both = (tmp_path / "old", tmp_path / "new")
+    code, members, _ = command(capsys, "diff", *both)
+    assert (code, members.splitlines()[-1]) == (1, "    ~ .data.a: 1 -> 2")
+    code, lines, _ = command(capsys, "diff", *both, "--unified")
+    assert code == 1
+    assert "    -  a: 1\n    +  a: 2\n" in lines
+    assert ".data.a" not in lines
+    assert "two" not in members + lines
+
+
 def test_the_command_line_needs_no_server_for_folders(site, capsys):
     child = ("site/Thing/v1", "child")
     assert command(capsys, "lint", site)[:2] == (0, "0 errors, 0 warnings\n")

@@ -123,6 +123,18 @@ def test_links_inside_become_further_names_of_the_content():
     assert extract(data) == dict.fromkeys(names, b"content")
 
 
+def test_a_file_of_its_own_keeps_its_name_where_a_link_to_a_folder_gives_it_to_another():
+    data = tar_of(
+        ("one/same", b"first"),
+        ("one/other", b"second"),
+        header("two", tarfile.SYMTYPE, "one"),
+        ("two/same", b"third"),
+    )
+    of_links = {"two/other": b"second"}
+    of_files = {"one/same": b"first", "one/other": b"second", "two/same": b"third"}
+    assert extract(data) == of_files | of_links
+
+
 def test_a_link_that_doubles_files_again_and_again_is_limited():
     links = [header(f"l{number}", tarfile.SYMTYPE, "d") for number in range(50)]
     data = tar_of(*[(f"d/{number}", b"") for number in range(50)], *links)
