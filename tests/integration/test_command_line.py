@@ -336,6 +336,16 @@ def test_status_lists_at_most_the_limit(run: Run) -> None:
 
 
 @pytest.mark.parametrize(
+    ("limit", "expected"), [("0", 2), ("1", 0), ("1000", 0), ("1001", 2), ("x", 2)]
+)
+def test_a_list_is_of_one_to_a_thousand(run: Run, limit: str, expected: int) -> None:
+    page = {"items": [staging(), staging("failed")]}
+    code, out, _ = run(in_turn(says(200, page)), "status", "--limit", limit)
+    assert code == expected
+    assert len(out.splitlines()) == (0 if expected else min(int(limit), 2))
+
+
+@pytest.mark.parametrize(
     ("arguments", "word"),
     [
         (["status"], "no stagings"),

@@ -146,7 +146,7 @@ def test_keys_in_files_are_for_the_catalogue_of_the_service_alone(tmp_path):
     with pytest.raises(CatalogueInvalid, match="only a catalogue file of the service names files"):
         Catalogue.read(text)
     kinds = Catalogue.read(text, key_files=True).resolve(["release"])
-    assert {kind.verify.keys for kind in kinds} == {(str(file),)}
+    assert {kind.verify.keys for kind in kinds if kind.verify} == {(str(file),)}
 
 
 def test_an_entry_may_select_every_matching_object(chromium):

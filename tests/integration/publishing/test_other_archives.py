@@ -11,7 +11,7 @@ from staging_api.debian.forms import Form
 from staging_api.publishing import rows
 from staging_api.publishing.rows import packages, serving
 from tests.packages import control_text, deb, dsc, source_file
-from tests.publisher import Shop, shop
+from tests.publisher import Shop, find, shop
 from tests.rows import select
 
 
@@ -81,6 +81,29 @@ def test_a_file_of_the_pool_is_served_once_it_is_published_and_by_its_archive(
             path = f"pool/main/{name[0]}/{name}/{name}{ending}"
             with here.database.connect() as conn:
                 assert bool(serving.pool_file_at(conn, shop_.name, path)) == found, path
+
+
+def test_a_generation_is_listed_and_served_of_its_own_archive_alone(
+    here: Shop, there: Shop
+) -> None:
+    send(here, "hello")
+    send(there, "other")
+    here.run()
+    there.run()
+    (live,) = select(
+        here.database,
+        "SELECT g.id FROM dists_generations g JOIN apt_archives a ON a.id = g.archive_id"
+        " WHERE a.name = :name AND g.state = 'live'",
+        name=here.name,
+    )[0]
+    path = "dists/stable/Release"
+    with here.database.connect() as conn:
+        listed = {each.path for each in serving.dists_list(conn, here.name, live)}
+        of_other = list(serving.dists_list(conn, there.name, live))
+    assert {path, "dists/testing/Release"} < listed
+    assert of_other == []
+    assert here.served(path, live)
+    assert find(there.database, path, live, there.name) is None
 
 
 def test_a_newer_version_leaves_the_suites_of_another_archive_as_they_are(

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from staging_api.db import engine
 from staging_api.db.engine import Database
 from staging_api.debian.forms import Form
 from staging_api.publishing import rows, runlog
+from staging_api.vocabulary.publishing import Operation
 from tests.packages import control_text, deb
 from tests.publisher import Shop, shop
 from tests.rows import select
@@ -159,6 +160,23 @@ def test_publishing_one_package_takes_four_writes_and_few_statements(
             here.run()
         assert sent.transactions == writes
         assert len(sent.statements) <= ONE_PACKAGE, sent.statements
+
+
+@pytest.mark.parametrize("operation", ["publish-ftpmaster", "publish-distro"])
+def test_what_goes_live_last_ends_the_run_with_it(here: Shop, operation: Operation) -> None:
+    under_way: list[Any] = []
+
+    def reached(step: str) -> None:
+        if step == "live":
+            under_way.extend(
+                select(here.database, "SELECT id FROM publisher_runs WHERE finished_at IS NULL")
+            )
+
+    here.add("hello")
+    here.run("process-accepted")
+    here.publisher = replace(here.publisher, reached=reached)
+    assert here.run(operation).counts["generations"] == 1
+    assert under_way == []
 
 
 @pytest.mark.usefixtures("_quick")

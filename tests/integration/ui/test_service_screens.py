@@ -158,6 +158,24 @@ def test_the_wall_has_six_numbers_and_no_controls(site: Site, builds: Builds) ->
     assert page.title.startswith("1 failed, 0 under way")
 
 
+def test_the_wall_warns_of_processes_that_are_not_seen(site: Site, database: Database) -> None:
+    for name in ("pod-1:1:A", "pod-2:1:B", "lost:1:C"):
+        beat(database, name)
+
+    def last() -> tuple[str, str]:
+        tile = site.get("/ui/wall").all("div", **{"data-key": "t-6"})[0]
+        return tile.attributes["class"].strip(), tile.text
+
+    assert last() == ("tile", "3processes alive")
+    execute(
+        database,
+        "UPDATE service_processes SET seen_at = seen_at - interval '1 h' WHERE name = 'lost:1:C'",
+    )
+    mood, text = last()
+    assert mood == "tile warn"
+    assert text.endswith("processes alive, 1 not seen")
+
+
 @pytest.fixture(scope="module")
 def viewers(
     database_url: str, tmp_path_factory: pytest.TempPathFactory
