@@ -232,6 +232,38 @@ def test_a_read_of_a_file_makes_the_answer_anew_at_most(pods: tuple[Pod, Pod]) -
     assert told(pod.get(staging_id)) == kept == told(other.get(staging_id))
 
 
+def test_a_staging_is_seen_with_the_rows_that_its_answer_shows(pods: tuple[Pod, Pod]) -> None:
+    pod, other = pods
+    url, first = staged(pod, "R17-1")
+    beside_url, beside = staged(pod, "R17-2")
+    evict(other, url)
+    second = pod.post(url, "payload").json["id"]
+    assert pod.post(url, "payload").json["state"] == "staged"
+    found = {}
+    for archive in (url, beside_url):
+        for artifact_id, *row in select(
+            pod.at.database,
+            "SELECT id, name, state FROM staged_artifacts WHERE archive_url = :u ORDER BY id",
+            u=archive,
+        ):
+            before = [repository.staging_seen(pod.at.database, i) for i in (first, second, beside)]
+            execute(
+                pod.at.database,
+                "UPDATE staged_artifacts SET last_accessed_at = clock_timestamp() WHERE id = :i",
+                i=artifact_id,
+            )
+            after = [repository.staging_seen(pod.at.database, i) for i in (first, second, beside)]
+            differs = [one != two for one, two in zip(before, after, strict=True)]
+            found[archive == url, *row] = differs
+    assert found == {
+        (True, "payload", "evicted"): [True, False, False],
+        (True, "payload", "staged"): [True, True, False],
+        (True, "suites", "staged"): [True, False, False],
+        (False, "payload", "staged"): [False, False, True],
+        (False, "suites", "staged"): [False, False, True],
+    }
+
+
 def test_conditions_are_met_as_by_an_answer_that_is_made_anew(pods: tuple[Pod, Pod]) -> None:
     pod, other = pods
     url, staging_id = staged(pod, "R17-1")

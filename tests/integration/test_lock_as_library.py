@@ -3,16 +3,18 @@
 import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 from falcon.testing import Result, TestClient
-from sqlalchemy import text
+from sqlalchemy import QueuePool, text
 
 from staging_api.db.engine import Database
 from staging_api.locks.factory import open_locks
 from staging_api.locks.hold import Locks, RequestOrigin, hold
+from staging_api.locks.model import new_id
 from tests.leases import rows
 
 PAGE = Path(__file__).parents[2] / "docs/explanation/lock.md"
@@ -65,6 +67,17 @@ def test_the_program_of_the_page_counts_one_at_a_time(
     assert rows(database, "SELECT DISTINCT kind, outcome FROM api_locks") == [
         ("counter", "released")
     ]
+
+
+def test_without_numbers_ten_transactions_may_run_and_half_as_many_requests_wait(
+    database_url: str,
+) -> None:
+    with open_locks(database_url) as locks, ExitStack() as waiting:
+        pool = locks.database.transactions.pool
+        assert isinstance(pool, QueuePool)
+        assert (pool.size(), locks.lease_seconds) == (10, 15)
+        places = [waiting.enter_context(locks.queue.waiter_slot(new_id())) for _ in range(6)]
+    assert [place is not None for place in places] == [True] * 5 + [False]
 
 
 def test_locks_held_at_the_end_are_released(
