@@ -31,10 +31,10 @@ STREAM_SECONDS = 300.0
 class ChangeFeed:
     """The open streams of this process, and what is told to them."""
 
-    def __init__(self, database: Database, streams: OpenStreams | None = None) -> None:
+    def __init__(self, database: Database) -> None:
         """Start no thread yet: a process may fork first."""
         self._database = database
-        self.streams = streams or OpenStreams()
+        self.streams = OpenStreams()
         self._closed = threading.Event()
         self._thread = BackgroundThread("changes", self._run)
 

@@ -1,8 +1,15 @@
-"""How often a process looks for what changed."""
+"""How often a process looks for what changed, and asks whether callers may still follow it."""
+
+import threading
+from functools import partial
+from typing import Any, cast
 
 import pytest
 
-from staging_api.changes.service import LOOK_SECONDS, pause_seconds
+from staging_api.changes import service
+from staging_api.changes.model import TABLES
+from staging_api.changes.service import LOOK_SECONDS, ChangeFeed, pause_seconds
+from staging_api.db.engine import Database
 
 
 def test_a_quick_database_is_looked_at_once_a_second() -> None:
@@ -12,3 +19,33 @@ def test_a_quick_database_is_looked_at_once_a_second() -> None:
 @pytest.mark.parametrize("looked", [0.3, 1, 20])
 def test_looks_take_a_fifth_of_the_time_of_a_slow_one(looked: float) -> None:
     assert looked / (looked + pause_seconds(looked)) == pytest.approx(1 / 5)
+
+
+@pytest.mark.parametrize(("every_seconds", "are_asked"), [(0.0, True), (3600.0, False)])
+def test_whether_callers_may_still_follow_is_asked_when_it_is_due(
+    monkeypatch: pytest.MonkeyPatch, every_seconds: float, are_asked: bool
+) -> None:
+    looks, opened, asked = threading.Semaphore(0), threading.Event(), set[str]()
+
+    def allowed(caller: str) -> bool:
+        asked.add(caller)
+        return True
+
+    def look(_feed: ChangeFeed) -> dict[Any, object]:
+        assert opened.wait(20)
+        looks.release()
+        return dict.fromkeys(TABLES)
+
+    monkeypatch.setattr(service, "_ALLOWED_SECONDS", every_seconds)
+    monkeypatch.setattr(service, "LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(ChangeFeed, "_look", look)
+    feed = ChangeFeed(cast("Database", None))
+    try:
+        for caller in ("alice", "bob"):
+            feed.open(caller, ["work"], partial(allowed, caller))
+        opened.set()
+        for _ in range(4):
+            assert looks.acquire(timeout=20)
+    finally:
+        feed.close()
+    assert asked == ({"alice", "bob"} if are_asked else set())
