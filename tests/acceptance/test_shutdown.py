@@ -1,5 +1,6 @@
 """A pod that shuts down: readiness first, then its work; every client gets a response."""
 
+import re
 import subprocess
 import sys
 import threading
@@ -128,6 +129,9 @@ def test_a_worker_whose_source_hangs_gives_its_lock_back_in_time(
         held.wait_until_reached()
         worker.process.send_signal(SIGTERM)
         assert worker.process.wait(60) == 0
+        said = worker.log.read_text()
+        assert "its locks are given back" in said
+        assert not re.search(r"worker \S+ stopped", said), "it waited for the source"
         assert "released" in outcomes(own_rows, url)[-1:]
         pods.worker()
         pod.client.wait(asked.headers["Location"], "staged")

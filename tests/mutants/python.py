@@ -35,7 +35,7 @@ _HEADER = re.compile(
     r"Cache-Control|ETag|Vary|Accept-Ranges|Content-[A-Z][A-Za-z-]+|Last-Modified|Location"
     r"|Retry-After|WWW-Authenticate|Connection|Allow|Age|X-[A-Z][A-Za-z-]+"
 )
-_CACHING = re.compile(r"(?:no-store|no-cache|public|private|immutable|max-age=)[\w=, -]*\Z")
+_CACHING = re.compile(r"(?:no-store|no-cache|public|private|immutable|max-age=)\b[\w=, -]*\Z")
 _FOR_EVER = "public, max-age=31536000, immutable"
 
 

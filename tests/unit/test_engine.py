@@ -293,3 +293,12 @@ def test_an_object_that_is_read_at_once_is_compared_with_its_digest(store, tmp_p
         fetch(kind_of(), source, BUILD, store)
     assert blobs_of(store) == []
     assert temporary_files(tmp_path) == []
+
+
+def test_what_is_read_at_once_reserves_its_bytes_and_no_more(store):
+    for content in (b"content", b""):
+        reserved: list[int] = []
+        source = Fickle({"object": content})
+        fetch(kind_of(), source, BUILD, store, hooks=engine.FetchHooks(reserve=reserved.append))
+        # When it is found, and again when it is read anew.
+        assert sum(reserved) == 2 * len(content)

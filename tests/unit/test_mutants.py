@@ -71,6 +71,7 @@ def test_each_kind_of_change_of_python_is_made(before: str, after: str) -> None:
         "x = f'{a[1]} of 2'",
         "@dataclass(frozen=True)\nclass C: pass",
         "x = zip(a, b, strict=True)",
+        "__all__ = ['publication_tables', 'public_endpoint']",
         "class P:\n    def f(self, a: int = 0, *, b: bool = True):\n        'What'",
     ],
 )

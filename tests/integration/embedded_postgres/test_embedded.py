@@ -341,9 +341,12 @@ def test_data_of_another_user_is_refused_with_its_owner_named(empty_home: Path) 
 def test_data_of_another_major_version_is_refused_and_left_alone(copied_home: Path) -> None:
     (data,) = (copied_home / "postgresql" / "data").iterdir()
     older = data.rename(data.with_name("9"))
+    of_a_killed_server = ServerFiles(copied_home / "postgresql").server_info
+    of_a_killed_server.write_text("{}")
     with pytest.raises(EmbeddedPostgresError, match=r"made by PostgreSQL 9.*version 18"):
         acquire(copied_home)
     assert list(older.parent.iterdir()) == [older]
+    assert not of_a_killed_server.exists(), "where no server is, nothing says that one is"
 
 
 def test_a_squatted_socket_folder_is_refused_and_not_followed(home: Path) -> None:

@@ -65,12 +65,16 @@ def test_a_message_survives_the_client_that_strips_tags_whole():
 
 def test_versions_are_ordered_by_number_not_by_letter():
     names = ["R17-9.0.0-a1-b2", "R17-10.0.0-a1-b1", "R17-10.0.0-a1-b10", "R9-99.0.0", "R17-10.0"]
+    names += ["R17-10.0.rc-1", "R17-10.0.x", "R17-10.0.99"]
     assert sorted(names, key=version_key) == [
         "R9-99.0.0",
         "R17-9.0.0-a1-b2",
         "R17-10.0",
         "R17-10.0.0-a1-b1",
         "R17-10.0.0-a1-b10",
+        "R17-10.0.99",
+        "R17-10.0.rc-1",
+        "R17-10.0.x",
     ]
 
 
