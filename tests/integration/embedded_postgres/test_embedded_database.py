@@ -29,10 +29,11 @@ def test_the_folder_of_another_user_names_the_home_and_the_database_url() -> Non
             pass
 
 
-def test_the_url_names_the_driver_and_the_database_of_the_service() -> None:
-    with temporary_home() as home, running(home, durable=False) as server:
+def test_the_url_names_the_driver_and_the_database_of_a_service_that_loses_nothing() -> None:
+    with temporary_home() as home, running(home) as server:
         assert make_url(server.url).drivername == "postgresql+psycopg2"
         engine = create_engine(server.url)
         with engine.connect() as connection:
             assert connection.execute(text("SELECT current_database()")).scalar_one() == "staging"
+            assert connection.execute(text("SHOW fsync")).scalar_one() == "on"
         engine.dispose()

@@ -38,7 +38,7 @@ def test_an_upload_waits_for_what_takes_its_files_away_and_is_refused(
     files = {"bye_1.0.tar.xz": b"content"}
     of_source = dsc([source_file(*each) for each in files.items()], "bye", version="1.0")
     here.send({"bye_1.0.dsc": of_source.encode(), **files})
-    uploads = dict(select(here.database, _UPLOADS))
+    uploads: dict[str, str] = dict(select(here.database, _UPLOADS))
     leaves, stays = ("hello", "bye") if kind == "binary" else ("bye", "hello")
 
     def accept() -> list[tuple[str, str]]:
@@ -49,12 +49,10 @@ def test_an_upload_waits_for_what_takes_its_files_away_and_is_refused(
 
     with ThreadPoolExecutor(1) as pool:
         with here.database.begin() as conn:
-            conn.execute(
-                text(f"UPDATE {kind}_releases SET removed_at = clock_timestamp()"),
-            )
+            conn.execute(text(f"UPDATE {kind}_releases SET removed_at = clock_timestamp()"))
             accepted = pool.submit(accept)
             eventually(
-                lambda: accepted.done() or select(here.database, _WAITS),
+                lambda: accepted.done() or bool(select(here.database, _WAITS)),
                 "it neither waits nor ends",
             )
             assert not accepted.done()
