@@ -14,6 +14,7 @@ import pytest
 
 from staging_api import logs
 from staging_api.log_writer import LineWriter
+from staging_api.processes.api_server import ApiServer
 
 
 class Stream(io.StringIO):
@@ -185,3 +186,20 @@ def test_the_line_of_a_request_is_the_one_of_the_standard_library(
     assert shown == [shown[0]] * 3
     assert shown[0]["event"] == "GET /x 200 100%s ***"
     assert shown[0]["caller"] == "ci"
+
+
+def test_a_process_of_the_api_writes_its_last_lines_when_it_ends(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    stream = Stream()
+    writer = LineWriter(stream)
+    # A thread that has not come to write yet, as at the end of a process.
+    monkeypatch.setattr(writer, "_thread", object())
+    monkeypatch.setattr(logging.getLogger(), "handlers", [writer])
+    for line in ("one", "two"):
+        writer.add(line)
+    assert stream.getvalue() == ""
+    ending = object.__new__(ApiServer)
+    ending.services = None
+    ending._close()
+    assert stream.getvalue() == "one\ntwo\n"
