@@ -129,13 +129,22 @@ def _live(number: int) -> None:
         asked.send(json.dumps(answer).encode())
 
 
+# Two threads of a test may wait for one pod; the system says only once how it ended.
+_exit_codes: dict[int, int] = {}
+
+
 def _ended(pid: int) -> int | None:
-    found, status = os.waitpid(pid, os.WNOHANG)
-    return os.waitstatus_to_exitcode(status) if found else None
+    if pid not in _exit_codes:
+        found, status = os.waitpid(pid, os.WNOHANG)
+        if not found:
+            return None
+        _exit_codes[pid] = os.waitstatus_to_exitcode(status)
+    return _exit_codes[pid]
 
 
 def _forked(what: Mapping[str, Any], fds: list[int], asked: socket.socket) -> int:
     if pid := os.fork():
+        _exit_codes.pop(pid, None)  # of an earlier pod with this number
         for each in fds:
             os.close(each)
         return pid

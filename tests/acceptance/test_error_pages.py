@@ -55,7 +55,7 @@ def test_the_page_is_made_from_the_table() -> None:
         (f"{STAGINGS}/nothing", "not_found"),
         (f"{STAGINGS}?limit=0", "invalid_request"),
         ("/api/v1.0/nowhere", "not_found"),
-        ("/api/v1.0/document-differences?old=last_site_action&new=committed", "version_not_found"),
+        ("/api/v1.0/document-differences?old=999999999&new=committed", "not_found"),
         ("/api/v1.0/document-differences?old=yesterday", "documents_request_invalid"),
     ],
 )
