@@ -1,12 +1,13 @@
 """Connections for reads that clients repeat all day, which stay out of the pool between two reads.
 
 Taking a connection from SQLAlchemy's pool and giving it back takes as long as such a read. So a few
-of the pool's connections are kept here, for a second at most: then the pool may renew them. Others
-find the pool smaller by as many, and a pool of fewer than four keeps none.
+of the pool's connections are kept here. The first read after a second gives them back, so that the
+pool may renew them; without reads they stay. Others find the pool smaller by as many, and a pool of
+fewer than four keeps none.
 
-What if the server goes away? Whoever notices disposes of the engine, and with it of what is kept; a
-read that notices fails like any statement on a connection that broke. What if the process dies?
-Then so do the connections.
+What if the server goes away? The first statement that fails, here or elsewhere, disposes of the
+engine, and the connections that are kept are closed with it. What if the process dies? Its
+connections end.
 """
 
 import time
@@ -56,7 +57,7 @@ class ReadConnections:
         self._now = now
         self._most = pool_size // _SHARE
         self._idle: deque[_Kept] = deque()
-        # Whoever notices that the server is gone disposes of the engine.
+        # A statement that finds the server gone disposes of the engine.
         event.listen(engine, "engine_disposed", lambda _engine: self.close())
 
     def rows(self, statement: str, given: Given) -> list[tuple[Any, ...]]:
@@ -117,7 +118,7 @@ class ReadConnections:
         )
 
     def _give_back(self, kept: _Kept) -> None:
-        # Two threads may both see room for one more: that is one too many, for a second.
+        # Two threads may both see room for the last one: then one more is kept than should be.
         if len(self._idle) < self._most and kept.pool is self._engine.pool:
             self._idle.append(kept)
         else:

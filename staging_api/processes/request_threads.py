@@ -80,8 +80,8 @@ class RequestThreads:
     def hand_out(self) -> None:
         """Give the jobs that were added to idle threads, as far as there are places.
 
-        Whoever adds several does this once, as the last it does before it waits: a thread that is
-        woken earlier finds the interpreter taken, and has to wait again.
+        Call this once after several were added, just before the calling thread waits: a thread that
+        is woken earlier would find the interpreter taken, and have to wait again.
         """
         with self._mutex:
             self._fill_places()

@@ -1,7 +1,7 @@
 """A folder below ``/static`` as a page: its place, its files with their digests, lines to copy.
 
-Only browsers get it: who takes anything, as programs do, gets JSON. It may be read by whoever may
-read the files, and shows nothing that they may not see.
+Only browsers get it; programs, which accept any type, get JSON. The roles that may read the files
+may read it, and it shows nothing else.
 """
 
 import shlex
