@@ -19,9 +19,9 @@ from staging_api.publishing.rows.mapping import made, moment
 from staging_api.publishing.run_model import HookRun, NewPhases, Phase, PublisherRun
 
 # Under the publisher's lock any other row that is running or building is of a dead process. There
-# can be one running row only, so the new one is written when the dead have been counted. This commit
-# does not wait for the disk. Later commits of the run do, and each makes all earlier ones durable:
-# so no generation goes live without this row.
+# can be one running row only, so the new one is written when the dead have been counted. This
+# commit does not wait for the disk. Later commits of the run do, and each makes all earlier ones
+# durable: so no generation goes live without this row.
 _BEGIN = text("""
     WITH dead AS (
         UPDATE publisher_runs
