@@ -4,6 +4,7 @@ import os
 
 from prometheus_client import Counter, Gauge, Histogram, values
 
+from staging_api.environment import are_metrics_shared
 from staging_api.vocabulary.staging import DAMAGE_REASONS
 
 
@@ -25,7 +26,7 @@ class _ThisProcess:
         return self._id
 
 
-if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
+if are_metrics_shared():
     # Documented for servers that name their processes otherwise.
     values.ValueClass = values.MultiProcessValue(_ThisProcess())  # type: ignore[no-untyped-call]
 

@@ -1,6 +1,5 @@
-"""The one reader of the environment: every setting is a variable ``STAGING_<NAME>``."""
+"""Every setting of the service: a variable ``STAGING_<NAME>`` of the environment."""
 
-import os
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -15,6 +14,7 @@ from pydantic import (
 )
 
 from staging_api.database_url import normalized
+from staging_api.environment import variables
 from staging_api.errors import FieldError, Invalid
 from staging_api.misspelt import misspelt
 
@@ -366,8 +366,9 @@ class Settings(BaseModel):
         Raises:
             Invalid: settings are wrong, or variables look like misspelt settings; names them all.
         """
-        wrong = list(misspelt(os.environ, _PREFIX, cls.model_fields))
-        given = {variable.upper(): text for variable, text in os.environ.items()}
+        environment = variables()
+        wrong = list(misspelt(environment, _PREFIX, cls.model_fields))
+        given = {variable.upper(): text for variable, text in environment.items()}
         set_here = {
             name: given[_PREFIX + name.upper()]
             for name in cls.model_fields

@@ -3,7 +3,6 @@
 The verbs of the service import all of it; the client's verbs must start at once and do not.
 """
 
-import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
@@ -17,6 +16,7 @@ from staging_api.cli.exits import EXIT_CODES
 from staging_api.cli.extras import needing
 from staging_api.cli.importing import without_collection
 from staging_api.cli.output import exit_on_error
+from staging_api.environment import words_to_complete
 
 
 @dataclass(frozen=True)
@@ -67,23 +67,11 @@ VERBS: Mapping[str, Verb] = {
 }
 
 
-#: Set by the shell while it completes a command line, which stands in one of the others.
-_COMPLETING = "_STAGING_API_COMPLETE"
-_WORDS = ("_TYPER_COMPLETE_ARGS", "COMP_WORDS")
-
-
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; ends by `SystemExit` with one of the documented codes."""
     given = sys.argv[1:] if arguments is None else list(arguments)
     with exit_on_error(as_json=False):
         _application(given)(given, prog_name="staging-api")
-
-
-def _to_complete() -> Sequence[str]:
-    """Return the words after the program's name that the shell wants to have completed."""
-    if _COMPLETING not in os.environ:
-        return ()
-    return next((os.environ[name].split()[1:] for name in _WORDS if name in os.environ), ())
 
 
 def _application(given: Sequence[str]) -> typer.Typer:
@@ -95,7 +83,7 @@ def _application(given: Sequence[str]) -> typer.Typer:
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["-h", "--help"]},
     )
-    words = [*given, *_to_complete()]
+    words = [*given, *words_to_complete()]
     chosen = next((word for word in words if not word.startswith("-")), None)
     for name, verb in VERBS.items():
         loaded = _loaded(name, verb) if name == chosen else _named(verb.line)

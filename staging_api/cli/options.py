@@ -26,6 +26,15 @@ Token = Annotated[
         help="Your bearer token; the variable keeps it out of the list of processes.",
     ),
 ]
+DemoBind = Annotated[
+    str,
+    typer.Option(
+        "--bind",
+        envvar="STAGING_BIND",
+        metavar="HOST:PORT",
+        help="With --keep: where the service is.",
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one line of JSON, and nothing else.")]
 Archive = Annotated[
     str, typer.Argument(metavar="URL", help="The archive, such as gs://builds/board/R17-1.")

@@ -1,6 +1,5 @@
 """``staging-api psql``: PostgreSQL's own shell on the database of this service."""
 
-import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -11,6 +10,7 @@ import typer
 from staging_api.cli.output import exit_on_error
 from staging_api.database_url import libpq_environment
 from staging_api.db.embedded import find_binaries
+from staging_api.environment import variables
 from staging_api.errors import DatabaseUnusable
 from staging_api.processes.run import known_database_of
 from staging_api.settings import Settings
@@ -38,7 +38,7 @@ def psql(
         settings = Settings.from_env()
         program = _program(settings.postgres_binaries)
         with known_database_of(settings) as found:
-            environment = {**os.environ, **libpq_environment(found.database_url)}
+            environment = {**variables(), **libpq_environment(found.database_url)}
             if not write:
                 environment["PGOPTIONS"] = (
                     f"{environment.get('PGOPTIONS', '')} {_READ_ONLY}".strip()

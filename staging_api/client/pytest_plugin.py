@@ -9,13 +9,13 @@ that the next run fetches what has changed.
 """
 
 import hashlib
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from staging_api.client.client import StagingClient
+from staging_api.environment import server_and_token
 
 _SERVER = "http://127.0.0.1:8080"
 
@@ -26,8 +26,8 @@ StagedBuild = Callable[..., Path]
 @pytest.fixture(scope="session")
 def staging_client() -> Iterator[StagingClient]:
     """A client of the service that the environment names."""
-    server = os.environ.get("STAGING_SERVER", _SERVER)
-    with StagingClient(server, token=os.environ.get("STAGING_TOKEN")) as client:
+    server, token = server_and_token(_SERVER)
+    with StagingClient(server, token=token) as client:
         yield client
 
 

@@ -1,13 +1,13 @@
 """Addresses at which processes of this service listen: ``address:port`` or ``unix:/path``."""
 
 import errno
-import os
 import socket
 import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from staging_api.environment import has_sockets_of_systemd
 from staging_api.errors import AddressTaken
 
 _UNIX = "unix:"
@@ -63,8 +63,8 @@ def wait_until_free(setting: str, bind: str, patience_seconds: float = _PATIENCE
     Raises:
         AddressTaken: it did not; names the setting.
     """
-    if os.environ.get("LISTEN_PID") == str(os.getpid()):
-        return  # systemd listens for this process, and hands it the sockets
+    if has_sockets_of_systemd():
+        return
     deadline = time.monotonic() + patience_seconds
     while _is_taken(bind):
         if time.monotonic() >= deadline:

@@ -10,7 +10,6 @@ S3 and Google Cloud Storage have the same listing and take such links. Azure sig
 objects only.
 """
 
-import os
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from typing import Any
@@ -128,10 +127,8 @@ def _address(url: ArchiveUrl, options: SourceOptions) -> str | None:
         return SERVICES["gs"].address_of(where).rstrip("/")
     if url.scheme != "s3":
         return None
-    given = where.get("endpoint") or os.environ.get("AWS_ENDPOINT_URL")
-    region = where.get("region") or os.environ.get("AWS_REGION")
-    region = region or os.environ.get("AWS_DEFAULT_REGION") or "us-east-1"
-    return (given or f"https://s3.{region}.amazonaws.com").rstrip("/")
+    where = {"region": "us-east-1", **options.s3, **where}
+    return where.get("endpoint", f"https://s3.{where['region']}.amazonaws.com").rstrip("/")
 
 
 def _http(address: str, options: SourceOptions) -> urllib3.PoolManager:

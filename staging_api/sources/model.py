@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
+from staging_api import environment
 from staging_api.errors import SourceUnverified
 from staging_api.formats.names import shown
 from staging_api.sources.breaker import Breakers
-from staging_api.sources.proxies import proxies_of_environment
 from staging_api.sources.url import is_safe_name
 
 #: The largest chunk that a source yields.
@@ -48,7 +48,8 @@ class SourceOptions:
             is not where customer-managed keys (KMS, CMEK) encrypt the objects.
         secret_parameters: further query parameters of archive URLs that are credentials, in lower
             case: sent, never kept.
-        proxies: by scheme, as `staging_api.sources.proxies` reads them from the environment.
+        s3: endpoint and region of S3 by the environment, where `buckets` does not name them.
+        proxies: by scheme, and under ``no`` the exceptions, by the environment.
         breakers: circuit breakers of the hosts.
         resolve: host and port to addresses.
         sleep: waits that many seconds.
@@ -70,7 +71,8 @@ class SourceOptions:
     anonymous: frozenset[str] = frozenset()
     etag_is_md5: bool = True
     secret_parameters: frozenset[str] = frozenset()
-    proxies: Mapping[str, str] = field(default_factory=proxies_of_environment)
+    s3: Mapping[str, str] = field(default_factory=environment.s3_options)
+    proxies: Mapping[str, str] = field(default_factory=environment.proxies)
     breakers: Breakers = field(default_factory=Breakers)
     resolve: Callable[[str, int], list[str]] = resolve
     sleep: Callable[[float], None] = time.sleep

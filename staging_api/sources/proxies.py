@@ -9,17 +9,11 @@ import ipaddress
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
-from urllib.request import getproxies_environment
 
 from staging_api.errors import SourceRefused
 
 if TYPE_CHECKING:
     import urllib3
-
-
-def proxies_of_environment() -> Mapping[str, str]:
-    """Return proxies by scheme (``http``, ``https``, ``all``), and under ``no`` the exceptions."""
-    return getproxies_environment()
 
 
 def proxy_for(scheme: str, host: str, port: int, proxies: Mapping[str, str]) -> str | None:

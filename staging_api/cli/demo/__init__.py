@@ -11,6 +11,7 @@ from staging_api.cli.demo.build import make_build
 from staging_api.cli.demo.screen import say
 from staging_api.cli.demo.showing import show
 from staging_api.cli.demo.staying import ARCHIVE_PORT, BIND, Places, stay
+from staging_api.cli.options import DemoBind
 from staging_api.cli.output import exit_on_error
 
 
@@ -22,12 +23,7 @@ def demo(
             "--keep", help="Stage nothing; leave archive and service to you until Ctrl-C."
         ),
     ] = False,
-    bind: Annotated[
-        str,
-        typer.Option(
-            envvar="STAGING_BIND", metavar="HOST:PORT", help="With --keep: where the service is."
-        ),
-    ] = BIND,
+    bind: DemoBind = BIND,
     archive_port: Annotated[
         int, typer.Option(min=1, max=65535, metavar="PORT", help="With --keep: of the archive.")
     ] = ARCHIVE_PORT,

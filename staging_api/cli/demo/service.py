@@ -1,6 +1,5 @@
 """The service of the demo: a process of its own, on an embedded PostgreSQL."""
 
-import os
 import signal
 import socket
 import subprocess
@@ -13,6 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from staging_api.cli.demo.screen import command, console, say
+from staging_api.environment import variables
 from staging_api.errors import StagingApiError, Unavailable
 
 #: The first start makes a database.
@@ -44,7 +44,7 @@ def service(home: Path, bind: str, source: str) -> Iterator[tuple[str, "subproce
     with log.open("wb") as errors:
         process = subprocess.Popen(
             [sys.executable, "-m", "staging_api", "serve"],
-            env={**os.environ, "STAGING_DATABASE_URL": "", **settings},
+            env={**variables(), "STAGING_DATABASE_URL": "", **settings},
             stderr=errors,
         )
         try:

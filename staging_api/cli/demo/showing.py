@@ -1,6 +1,5 @@
 """The demo that runs by itself: a build is staged once, shown in the tables, and read in part."""
 
-import os
 import subprocess
 import sys
 import urllib.request
@@ -14,6 +13,7 @@ from staging_api.cli.demo.screen import command, console, say
 from staging_api.cli.demo.service import free_port, service
 from staging_api.db.embedded import running
 from staging_api.db.engine import open_database
+from staging_api.environment import variables
 from staging_api.errors import StagingApiError
 
 _QUERIES = (
@@ -60,7 +60,7 @@ def _stage_twice(url: str, archive_url: str, read: list[str]) -> None:
 def _staging_api(url: str, *arguments: str) -> None:
     command(f"staging-api {' '.join(arguments)}")
     words = [sys.executable, "-m", "staging_api", *arguments]
-    ended = subprocess.run(words, env={**os.environ, "STAGING_SERVER": url}, check=False)
+    ended = subprocess.run(words, env={**variables(), "STAGING_SERVER": url}, check=False)
     if ended.returncode:
         raise StagingApiError(f"staging-api {arguments[0]} ended with status {ended.returncode}")
 

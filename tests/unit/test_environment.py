@@ -1,0 +1,64 @@
+"""One file reads the environment, and hands on what others need of it."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+import staging_api
+from staging_api import environment
+
+PACKAGE = Path(staging_api.__file__).parent
+_READS = re.compile(
+    r"\b(os\.environb?|os\.getenv|os\.putenv|getproxies|import environ|import getenv)"
+)
+_DECLARES = re.compile(r"\benvvar=")
+
+
+def files_with(what: re.Pattern[str]) -> set[str]:
+    return {
+        str(path.relative_to(PACKAGE))
+        for path in PACKAGE.rglob("*.py")
+        if what.search(path.read_text())
+    }
+
+
+def test_one_file_reads_the_environment() -> None:
+    assert files_with(_READS) == {"environment.py"}
+
+
+def test_one_file_declares_options_that_may_be_variables() -> None:
+    assert files_with(_DECLARES) == {"cli/options.py"}
+
+
+def test_a_client_is_told_of_its_service(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("STAGING_TOKEN", raising=False)
+    monkeypatch.delenv("STAGING_SERVER", raising=False)
+    assert environment.server_and_token("http://here") == ("http://here", None)
+    monkeypatch.setenv("STAGING_SERVER", "http://there")
+    monkeypatch.setenv("STAGING_TOKEN", "abc")
+    assert environment.server_and_token("http://here") == ("http://there", "abc")
+
+
+def test_where_s3_is_comes_from_the_variables_of_its_own_tools(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("AWS_ENDPOINT_URL", "AWS_REGION", "AWS_DEFAULT_REGION"):
+        monkeypatch.delenv(name, raising=False)
+    assert environment.s3_options() == {}
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
+    assert environment.s3_options() == {"region": "eu-west-1"}
+    monkeypatch.setenv("AWS_REGION", "eu-west-2")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://s3.here")
+    assert environment.s3_options() == {"endpoint": "http://s3.here", "region": "eu-west-2"}
+
+
+def test_sockets_of_systemd_are_those_of_this_process_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("LISTEN_PID", raising=False)
+    assert not environment.has_sockets_of_systemd()
+    monkeypatch.setenv("LISTEN_PID", "1")
+    assert not environment.has_sockets_of_systemd()
+    monkeypatch.setattr("os.getpid", lambda: 1)
+    assert environment.has_sockets_of_systemd()
