@@ -10,7 +10,7 @@ from staging_api import environment
 
 PACKAGE = Path(staging_api.__file__).parent
 _READS = re.compile(
-    r"\b(os\.environb?|os\.getenv|os\.putenv|getproxies|import environ|import getenv)"
+    r"\b(os\.(environb?|getenvb?|putenv)|getproxies(_\w+)?|import (environ|getenv))\b"
 )
 _DECLARES = re.compile(r"\benvvar=")
 
