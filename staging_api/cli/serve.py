@@ -1,7 +1,6 @@
 """``staging-api serve`` and ``staging-api api``: run the service."""
 
 import gc
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Annotated
@@ -11,6 +10,7 @@ import typer
 from staging_api.cli.importing import without_collection
 from staging_api.cli.output import exit_on_error
 from staging_api.environment import share_metrics_in
+from staging_api.processes.metrics_folder import metrics_folder
 from staging_api.settings import Settings
 
 WithParent = Annotated[bool, typer.Option("--with-parent", hidden=True)]
@@ -77,6 +77,6 @@ def _forked(run: Callable[[Settings], None]) -> Callable[[], None]:
 @contextmanager
 def _shared_metrics() -> Iterator[str]:
     """Yield a folder in which the processes share their metrics."""
-    with tempfile.TemporaryDirectory(prefix="staging-metrics-") as folder:
+    with metrics_folder() as folder:
         share_metrics_in(folder)
         yield folder

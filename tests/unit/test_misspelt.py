@@ -6,10 +6,11 @@ import pytest
 
 from staging_api.misspelt import misspelt
 
-SETTINGS = ("workers", "tokens_file", "tokens_files", "sources")
+SETTINGS = ("workers", "tokens_file", "tokens_files", "sources", "bind")
 
 
-def found(*environment: str) -> list[tuple[str, str]]:
+def found(*variables: str, value: str = "1") -> list[tuple[str, str]]:
+    environment = dict.fromkeys(variables, value)
     return [(each.field, each.message) for each in misspelt(environment, "STAGING_", SETTINGS)]
 
 
@@ -20,6 +21,8 @@ def found(*environment: str) -> list[tuple[str, str]]:
         ("staging_worker", "STAGING_WORKERS"),
         ("STAGING_TOKEN_FILE", "STAGING_TOKENS_FILE"),
         ("STAGING_TOKENS_FILS", "STAGING_TOKENS_FILES"),
+        # As other programs call it; of Kubernetes it would be a URL.
+        ("STAGING_PORT", "STAGING_BIND"),
     ],
 )
 def test_what_is_like_a_setting_is_named_with_the_likest(variable: str, meant: str) -> None:
@@ -34,8 +37,8 @@ def test_what_is_like_a_setting_is_named_with_the_likest(variable: str, meant: s
         # Of the client, of tests and hooks.
         *("STAGING_SERVER", "STAGING_TOKEN", "STAGING_TEST_WORKER", "STAGING_SUITES"),
         # Of Kubernetes, for Services that are called staging and staging-workers.
-        *("STAGING_PORT", "STAGING_SERVICE_HOST", "STAGING_PORT_80_TCP_ADDR"),
-        *("STAGING_WORKERS_PORT", "STAGING_WORKERS_SERVICE_PORT_HTTP"),
+        *("STAGING_SERVICE_HOST", "STAGING_PORT_80_TCP_ADDR"),
+        "STAGING_WORKERS_SERVICE_PORT_HTTP",
     ],
 )
 def test_settings_and_what_others_set_are_left_alone(
@@ -43,6 +46,15 @@ def test_settings_and_what_others_set_are_left_alone(
 ) -> None:
     with caplog.at_level(logging.WARNING):
         assert found(variable) == []
+    assert caplog.text == ""
+
+
+@pytest.mark.parametrize("variable", ["STAGING_PORT", "STAGING_WORKERS_PORT"])
+def test_urls_of_services_of_kubernetes_are_left_alone(
+    variable: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING):
+        assert found(variable, value="tcp://10.0.0.7:8080") == []
     assert caplog.text == ""
 
 

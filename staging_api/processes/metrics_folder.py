@@ -1,0 +1,67 @@
+"""The folder in which the processes of one service share their metrics.
+
+What if a process dies? prometheus_client keeps each process's counts in a file of the folder, so
+the others still show them. The folder is removed when the process that made it ends. If that one
+was killed, its children keep the folder's lock, which they inherited, until they end as well; the
+next service that this user starts on the machine then removes the folder.
+"""
+
+import fcntl
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+_PREFIX = "staging-metrics-"
+# No metrics: prometheus_client reads *.db.
+_LOCK = "lock"
+# Between making a folder and locking it, another process must not take it for an abandoned one.
+_YOUNG_SECONDS = 60.0
+
+
+@contextmanager
+def metrics_folder() -> Iterator[str]:
+    """Yield a new folder, which is removed afterwards; first remove those that were abandoned."""
+    root = Path(tempfile.gettempdir())
+    _sweep(root)
+    with (
+        tempfile.TemporaryDirectory(prefix=_PREFIX, dir=root) as folder,
+        Path(folder, _LOCK).open("xb") as lock,
+    ):
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield folder
+
+
+def _sweep(root: Path) -> None:
+    # Best effort: two services that start at once may sweep the same folder.
+    with suppress(OSError):
+        for folder in root.glob(f"{_PREFIX}*"):
+            with suppress(OSError):
+                if _is_ours(folder) and _is_abandoned(folder):
+                    shutil.rmtree(folder)
+
+
+def _is_ours(folder: Path) -> bool:
+    """Return whether this user made it, a while ago.
+
+    The temporary folder is shared: other users may put anything there, links too.
+    """
+    status = folder.lstat()
+    made_before = time.time() - _YOUNG_SECONDS
+    return status.st_uid == os.geteuid() and status.st_mtime < made_before and folder.is_dir()
+
+
+def _is_abandoned(folder: Path) -> bool:
+    """Return whether no process holds its lock; a folder without one was made by an old version.
+
+    Those are left alone: a service of that version may run.
+    """
+    with (folder / _LOCK).open("rb") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+    return True
