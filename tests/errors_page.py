@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from staging_api.error_help import OF_ANSWERS, OF_CLIENTS, OF_HTTP, ErrorHelp
+from staging_api.error_help.answers import OF_ANSWERS, OF_HTTP, ErrorHelp
+from staging_api.error_help.clients import OF_CLIENTS
 from staging_api.http.resources.errors import facts
 from staging_api.processes import application  # noqa: F401 - all rooms, with their errors
 
@@ -15,7 +16,7 @@ Its `help` leads to the place of that code: on the service itself (`/errors/CODE
 a page for browsers) or on the page that `STAGING_ERRORS_URL` names. A staging that failed has the
 same codes in its `error`, and so have the errors of the client library.
 
-This page is made from `staging_api/error_help.py`; a test compares.
+This page is made from `staging_api/error_help`; a test compares.
 """
 
 

@@ -24,6 +24,16 @@ from staging_api.cli.pages import say_page
 from staging_api.client import StagedArtifact, StagingClient
 from staging_api.sizes import size
 
+_OfName = Annotated[
+    str | None, typer.Option(metavar="NAME", help="Only those of this catalogue entry.")
+]
+_WithContent = Annotated[
+    str | None,
+    typer.Option(metavar="DIGEST", help="Only those with this content, or a file with it."),
+]
+_WithFile = Annotated[
+    str | None, typer.Option(metavar="PATH", help="Only those that are, or have, this file.")
+]
 _ArtifactId = Annotated[str, typer.Argument(metavar="ID", help="ULID of a staged artifact.")]
 
 
@@ -34,18 +44,11 @@ def artifacts(
     *,
     archive_url: OfArchive = None,
     state: InState = None,
-    name: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Only those of this catalogue entry.")
-    ] = None,
+    name: _OfName = None,
     prefix: Prefix = None,
     error_code: ErrorCode = None,
-    sha256: Annotated[
-        str | None,
-        typer.Option(metavar="DIGEST", help="Only those with this content, or a file with it."),
-    ] = None,
-    path: Annotated[
-        str | None, typer.Option(metavar="PATH", help="Only those that are, or have, this file.")
-    ] = None,
+    sha256: _WithContent = None,
+    path: _WithFile = None,
     pinned: Annotated[bool, typer.Option("--pinned", help="Only those pinned now.")] = False,
     limit: Limit = 20,
     as_json: AsJson = False,

@@ -54,19 +54,12 @@ def prune(
     Whatever is still needed stays: a month with a held lock, an artifact that is pinned, being read
     or being staged. Safe to run at any time, and several times at once.
     """
+    terms = _Terms(keep_days, idle_days, keep_bytes, events_days, reason, dry_run)
     with exit_on_error(as_json), known_database_of(Settings.from_env()) as settings:
         if events_days is not None and not reason:
             raise Invalid.field("--reason", "must say why events are dropped")
         with closing(build(settings)) as services:
-            upkeep = services.stagings.upkeep
-            lines, report = [], {"dry_run": dry_run}
-            if not dry_run:
-                lines += _drop_history(upkeep.database, keep_days, report)
-                if events_days is not None:
-                    lines += _drop_events(upkeep.database, events_days, reason, report)
-            if idle_days is not None:
-                terms = _Terms(idle_days * _DAY_SECONDS, keep_bytes, dry_run)
-                lines += _evict(upkeep, terms, report)
+            lines, report = _prune(services.stagings.upkeep, terms)
         if as_json:
             print_json(report)
         else:
@@ -75,11 +68,26 @@ def prune(
 
 @dataclass(frozen=True)
 class _Terms:
-    """Which artifacts are to be evicted."""
+    """What is to be dropped and evicted: the options of the verb."""
 
-    idle_seconds: float
+    keep_days: int
+    idle_days: float | None
     keep_bytes: int
+    events_days: int | None
+    reason: str
     dry_run: bool
+
+
+def _prune(upkeep: Upkeep, terms: _Terms) -> tuple[list[str], dict[str, Any]]:
+    """Return what was done, for people and for programs."""
+    lines, report = list[str](), dict[str, Any](dry_run=terms.dry_run)
+    if not terms.dry_run:
+        lines += _drop_history(upkeep.database, terms.keep_days, report)
+        if terms.events_days is not None:
+            lines += _drop_events(upkeep.database, terms.events_days, terms.reason, report)
+    if terms.idle_days is not None:
+        lines += _evict(upkeep, terms, terms.idle_days * _DAY_SECONDS, report)
+    return lines, report
 
 
 def _drop_history(database: Database, keep_days: int, report: dict[str, Any]) -> list[str]:
@@ -104,11 +112,11 @@ def _drop_events(
     return [f"dropped {count} events"]
 
 
-def _evict(upkeep: Upkeep, terms: _Terms, report: dict[str, Any]) -> list[str]:
+def _evict(upkeep: Upkeep, terms: _Terms, idle_seconds: float, report: dict[str, Any]) -> list[str]:
     pruned = prune_store(
         upkeep,
         keep_bytes=terms.keep_bytes,
-        idle_seconds=terms.idle_seconds,
+        idle_seconds=idle_seconds,
         dry_run=terms.dry_run,
     )
     report["evicted"] = [

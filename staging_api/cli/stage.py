@@ -18,16 +18,18 @@ from staging_api.cli.watching import wait_until, watched, watcher_of
 from staging_api.client import Staging
 from staging_api.errors import StagingApiError
 
+_Artifacts = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAME", help="A name or group; may be repeated. [default: the catalogue's]"
+    ),
+]
+
 
 def stage(
     archive_url: Archive,
     *,
-    artifact: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAME", help="A name or group; may be repeated. [default: the catalogue's]"
-        ),
-    ] = None,
+    artifact: _Artifacts = None,
     wait_for_it: Annotated[
         bool, typer.Option("--wait/--no-wait", help="Or leave all of it to a worker.")
     ] = True,
@@ -47,10 +49,7 @@ def stage(
     if background and not wait_for_it:
         raise typer.BadParameter("--background waits, --no-wait does not")
     began = monotonic()
-    with (
-        exit_on_error(as_json),
-        patient(server, token) as client,
-    ):
+    with exit_on_error(as_json), patient(server, token) as client:
 
         def send(on_retry: Callable[[StagingApiError, float], None]) -> Staging:
             return client.stage(

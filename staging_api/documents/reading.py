@@ -201,20 +201,24 @@ class _Reader:
             return
         self._size += len(text) + 1
         value: Any = text
-        if is_plain and event.tag is None:
-            value = self._plain.get(text, _UNDEFINED)
-            if value is _UNDEFINED:
-                value = self._read(event, plain, text)
-                # A refused scalar (None) is looked at, and reported, each time.
-                if value is not None:
-                    self._plain[text] = value
-        elif event.tag is not None:
+        if event.tag is not None:
             value = self._read(event, tagged, event.tag, text)
+        elif is_plain:
+            value = self._plain_value(event, text)
         if not is_plain and "\0" in text:
             self._refuse(event, "holds a NUL character, which the database cannot store")
         if event.anchor is not None:
             self._anchors[event.anchor] = (value, len(text) + 1)
         self._add_value(value, event)
+
+    def _plain_value(self, event: Any, text: str) -> Any:
+        value = self._plain.get(text, _UNDEFINED)
+        if value is _UNDEFINED:
+            value = self._read(event, plain, text)
+            # A refused scalar (None) is looked at, and reported, each time.
+            if value is not None:
+                self._plain[text] = value
+        return value
 
     def _read(self, event: Any, reader: Any, *arguments: str) -> Any:
         try:

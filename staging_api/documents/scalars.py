@@ -7,6 +7,7 @@ What JSON cannot hold, or what readers disagree on, is refused with a hint to qu
 
 import math
 import re
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from staging_api.documents.paths import shortened
@@ -77,20 +78,14 @@ def tagged(tag: str, text: str) -> Any:
     Raises:
         ScalarRefused: for an unknown tag, or a text that is not of its kind.
     """
-    name = tag.removeprefix(_TAG)
-    if tag == "!" or (name == "str" and name != tag):
+    if tag in ("!", _TAG + "str"):
         return text
-    if name == tag or name not in ("null", "bool", "int", "float"):
+    if tag not in _TAGGED:
         raise ScalarRefused(f"has the tag {_shown(tag)}: known are str, int, float, bool, null")
-    if name == "null" and text in _NULLS:
-        return None
-    if name == "bool" and text in _BOOLEANS:
-        return _BOOLEANS[text]
-    if name == "int" and _INTEGER.fullmatch(text):
-        return _integer(text)
-    if name == "float" and (_FLOAT.fullmatch(text) or _INTEGER.fullmatch(text)):
-        return _float(text)
-    raise ScalarRefused(f"has the tag !!{name} and is not written as one")
+    fits, read = _TAGGED[tag]
+    if not fits(text):
+        raise ScalarRefused(f"has the tag !!{tag.removeprefix(_TAG)} and is not written as one")
+    return read(text)
 
 
 def check_collection_tag(tag: str | None, expected: str) -> None:
@@ -165,3 +160,12 @@ def _checked(text: str) -> str:
 def _shown(tag: str) -> str:
     short = tag.removeprefix(_TAG)
     return repr(shortened(f"!!{short}" if short != tag else tag))
+
+
+#: By tag: whether a text is of its kind, and how it is read.
+_TAGGED: Mapping[str, tuple[Callable[[str], object], Callable[[str], Any]]] = {
+    _TAG + "null": (_NULLS.__contains__, lambda _text: None),
+    _TAG + "bool": (_BOOLEANS.__contains__, _BOOLEANS.__getitem__),
+    _TAG + "int": (_INTEGER.fullmatch, _integer),
+    _TAG + "float": (lambda text: _FLOAT.fullmatch(text) or _INTEGER.fullmatch(text), _float),
+}

@@ -114,13 +114,7 @@ def dependencies_of(services: Services) -> AppDependencies:
         devserver=_devserver(settings, services.joining, files),
         authenticator=authenticator(settings),
         anonymous=anonymous(settings),
-        limits=RequestLimits(
-            per_second=settings.rate_per_caller,
-            at_once=settings.concurrency_per_caller,
-            body_bytes=settings.max_body_bytes,
-            upload_bytes=settings.max_upload_bytes,
-            refused_per_second=settings.refused_per_address,
-        ),
+        limits=_limits(settings),
         probes=services.probes,
         publisher=publisher,
         archives=AptArchiveService(database),
@@ -134,6 +128,16 @@ def dependencies_of(services: Services) -> AppDependencies:
         proxies=TrustedProxies.parse(settings.trusted_proxies),
         errors_url=settings.errors_url,
         auth=settings.auth,
+    )
+
+
+def _limits(settings: Settings) -> RequestLimits:
+    return RequestLimits(
+        per_second=settings.rate_per_caller,
+        at_once=settings.concurrency_per_caller,
+        body_bytes=settings.max_body_bytes,
+        upload_bytes=settings.max_upload_bytes,
+        refused_per_second=settings.refused_per_address,
     )
 
 

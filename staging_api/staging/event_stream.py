@@ -57,13 +57,24 @@ class EventStream:
                     continue
                 if not staging.final and not events:
                     yield staging
-                left = deadline - time.monotonic()
-                if staging.final or not has_slot or self.watch.closed or left <= 0:
+                if staging.final or not has_slot:
                     return
-                while not self.watch.changed(
-                    staging_id, staging.version, min(KEEP_ALIVE_SECONDS, left), client
-                ):
-                    left = deadline - time.monotonic()
-                    if left <= 0 or self.watch.closed:
-                        return
-                    yield None
+                if not (yield from self._wait(staging, deadline, client)):
+                    return
+
+    def _wait(
+        self, staging: Staging, deadline: float, client: Client
+    ) -> Generator[None, None, bool]:
+        """Yield signs of life until a staging changes; return whether it did in time."""
+        while (left := self._left(deadline)) > 0:
+            if self.watch.changed(
+                staging.id, staging.version, min(KEEP_ALIVE_SECONDS, left), client
+            ):
+                return True
+            if self._left(deadline) > 0:
+                yield None
+        return False
+
+    def _left(self, deadline: float) -> float:
+        """The seconds that a reader is still served."""
+        return 0 if self.watch.closed else deadline - time.monotonic()

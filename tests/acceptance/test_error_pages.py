@@ -8,7 +8,8 @@ import pytest
 
 import staging_api
 from staging_api import errors
-from staging_api.error_help import ERROR_HELP, OF_HTTP
+from staging_api.error_help import ERROR_HELP
+from staging_api.error_help.answers import OF_HTTP
 from staging_api.http.problems import _CODE_OF_STATUS, STATUS_OF
 from staging_api.settings import Settings
 from tests import errors_page

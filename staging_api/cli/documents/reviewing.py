@@ -32,6 +32,15 @@ Folder = Annotated[
 Schema = Annotated[str, typer.Argument(metavar="SCHEMA", help="As in site/Network/v1.")]
 Name = Annotated[str, typer.Argument(metavar="NAME", help="metadata.name of the document.")]
 
+_Both = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[OLD NEW]",
+        help="Two folders or files (one named as a version is ./buffer), or two versions or"
+        " revisions. [default: committed buffer]",
+    ),
+]
+
 
 def lint(
     folder: Annotated[
@@ -77,14 +86,7 @@ def render(
 
 
 def diff(
-    both: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="[OLD NEW]",
-            help="Two folders or files (one named as a version is ./buffer), or two versions or"
-            " revisions. [default: committed buffer]",
-        ),
-    ] = None,
+    both: _Both = None,
     *,
     rendered: Annotated[
         bool, typer.Option("--rendered", help="Compare what is rendered, not what was posted.")

@@ -5,7 +5,9 @@ from http import HTTPStatus
 
 import falcon
 
-from staging_api.error_help import ERROR_HELP, OF_ANSWERS, OF_CLIENTS, OF_HTTP
+from staging_api.error_help import ERROR_HELP
+from staging_api.error_help.answers import OF_ANSWERS, OF_HTTP
+from staging_api.error_help.clients import OF_CLIENTS
 from staging_api.errors import NotFound, class_of
 from staging_api.http.problems import status_of_code
 

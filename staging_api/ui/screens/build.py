@@ -63,15 +63,19 @@ def show(deps: UiDependencies, view: View) -> ScreenContent:
         },
         status=200 if artifacts or history or not refused else 404,
         mood=_MOOD.get(state, "ok"),
-        copies=Copies(
-            api_path("/artifacts", archive_url=url),
-            cli=f"staging-api artifacts --archive {shlex.quote(url)}",
-            python=f"for artifact in client.artifacts(archive_url={url!r}): print(artifact.name)",
-            sql=sql_text(
-                "SELECT name, state, path, size_bytes, sha256, staged_at FROM staged_artifacts\n"
-                "WHERE archive_url = :url ORDER BY name, id;",
-                {"url": url},
-            ),
+        copies=_copies(url),
+    )
+
+
+def _copies(url: str) -> Copies:
+    return Copies(
+        api_path("/artifacts", archive_url=url),
+        cli=f"staging-api artifacts --archive {shlex.quote(url)}",
+        python=f"for artifact in client.artifacts(archive_url={url!r}): print(artifact.name)",
+        sql=sql_text(
+            "SELECT name, state, path, size_bytes, sha256, staged_at FROM staged_artifacts\n"
+            "WHERE archive_url = :url ORDER BY name, id;",
+            {"url": url},
         ),
     )
 

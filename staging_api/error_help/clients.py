@@ -1,0 +1,52 @@
+"""Error codes that no answer has: of the client library and of the command line."""
+
+from collections.abc import Mapping
+
+from staging_api.error_help.answers import ErrorHelp
+
+OF_CLIENTS: Mapping[str, ErrorHelp] = {
+    "unreachable": ErrorHelp(
+        "Nothing listens at the address of the service, or its name is unknown.",
+        "Check STAGING_SERVER, and that the service runs there.",
+    ),
+    "deadline_over": ErrorHelp(
+        "It was not done within the time that the caller allowed; the service may go on.",
+        "Wait for the staging by its id, or allow more time.",
+    ),
+    "disk_failed": ErrorHelp(
+        "A file of this machine cannot be read or written; the detail names it.",
+        "Make space, or choose a folder that can be written.",
+    ),
+    "answer_unusable": ErrorHelp(
+        "The answer is not one of this service: another program, a portal or a proxy answers.",
+        "Check the address; open it in a browser to see who answers.",
+    ),
+    "client_gone": ErrorHelp(
+        "The client closed its connection while its request waited; only the log has it.",
+        "Nothing. The request can be sent again with the same Idempotency-Key.",
+    ),
+    "not_installed": ErrorHelp(
+        "The verb needs an extra of the package that is not installed, or another system.",
+        "Run the `pip install` of the message; verbs of the service run on Linux only.",
+    ),
+    "catalogue_invalid": ErrorHelp(
+        "A line of a catalogue file is wrong; it is found when the service starts.",
+        "Correct the line that the message names; `staging-api catalogue --check` tries a file.",
+    ),
+    "migration_failed": ErrorHelp(
+        "PostgreSQL refused a step of the schema; nothing was changed.",
+        "Read its message; free what blocks it and run `staging-api migrate` again.",
+    ),
+    "migration_refused": ErrorHelp(
+        "The role of the database URL may not change the schema.",
+        "Run `staging-api migrate` with the role that owns the tables.",
+    ),
+    "address_taken": ErrorHelp(
+        "Another program listens at the address of STAGING_BIND.",
+        "End it, or choose another address.",
+    ),
+    "database_unusable": ErrorHelp(
+        "The embedded database is not installed, or its data is of another owner or version.",
+        "Do what the message says; `pip install 'staging_api[embedded]'` brings the server.",
+    ),
+}

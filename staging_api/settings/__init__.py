@@ -1,0 +1,52 @@
+"""Every setting of the service: a variable ``STAGING_<NAME>`` of the environment."""
+
+from typing import Any
+
+from pydantic import ConfigDict, ValidationError
+
+from staging_api.environment import variables
+from staging_api.errors import FieldError, Invalid
+from staging_api.misspelt import misspelt
+from staging_api.settings.callers import CallerSettings
+from staging_api.settings.server import ServerSettings
+from staging_api.settings.site import SiteSettings
+from staging_api.settings.sources import SourceSettings
+from staging_api.settings.staging import StagingSettings
+
+_PREFIX = "STAGING_"
+
+
+# Fields come in the order of the last base first: that of the page of settings.
+class Settings(SiteSettings, CallerSettings, StagingSettings, SourceSettings, ServerSettings):
+    """All settings of an operator. docs/reference/settings.md is made from these descriptions."""
+
+    model_config = ConfigDict(defer_build=False)
+
+    @classmethod
+    def from_env(cls, **chosen: Any) -> "Settings":
+        """Read the environment; `chosen` settings, from the command line, take precedence.
+
+        Raises:
+            Invalid: settings are wrong, or variables look like misspelt settings; names them all.
+        """
+        environment = variables()
+        wrong = list(misspelt(environment, _PREFIX, cls.model_fields))
+        given = {variable.upper(): text for variable, text in environment.items()}
+        set_here = {
+            name: given[_PREFIX + name.upper()]
+            for name in cls.model_fields
+            if _PREFIX + name.upper() in given
+        }
+        try:
+            read = cls(**{**set_here, **chosen})
+        except ValidationError as error:
+            wrong.extend(
+                FieldError(
+                    _PREFIX + str(part["loc"][0]).upper(),
+                    part["msg"].removeprefix("Value error, "),
+                )
+                for part in error.errors()
+            )
+        if wrong:
+            raise Invalid("; ".join(f"{w.field}: {w.message}" for w in wrong), wrong)
+        return read

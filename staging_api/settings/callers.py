@@ -1,0 +1,92 @@
+"""Settings of callers: who they are, what they may do, and how much."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from staging_api.settings.group import Seconds, SettingsGroup
+
+
+class CallerSettings(SettingsGroup):
+    """How callers are identified and limited."""
+
+    auth: Literal["none", "tokens", "oidc", "keystone"] = Field(
+        "none",
+        description="how callers authenticate; `none`: not at all, so only on a loopback address",
+    )
+    hosts: str = Field(
+        "",
+        description="names that requests may be for, comma separated; empty: any, but on a loopback"
+        " address with `none` above only such names; `*`: any",
+    )
+    auth_none_anywhere: bool = Field(
+        False, description="`yes` confirms `none` above for other addresses"
+    )
+    anonymous_roles: str = Field(
+        "",
+        description="roles of callers without credential, comma separated; `viewer`: may download",
+    )
+    role_rules: str = Field(
+        "",
+        description="with `oidc` and `keystone`: role:claim=value&claim=value, comma separated",
+    )
+    tokens_file: Path | None = Field(
+        None, description="with `tokens`: names, roles and hashes; `staging-api token` makes one"
+    )
+    oidc_issuer: str = Field("", description="with `oidc`: the `iss` of tokens, and where keys are")
+    oidc_audience: str = Field("", description="with `oidc`: the `aud` that tokens must have")
+    oidc_name_claim: str = Field("sub", description="with `oidc`: the claim that names the caller")
+    oidc_jwks_url: str = Field(
+        "",
+        description="with `oidc`: address of the keys; empty: from the issuer's discovery document",
+    )
+    oidc_ca_file: Path | None = Field(
+        None, description="with `oidc`: certificate authorities of the issuer; empty: the system's"
+    )
+    oidc_fetch_token_file: Path | None = Field(
+        None, description="with `oidc`: a token to fetch the keys with, as Kubernetes requires"
+    )
+    oidc_client_id: str = Field(
+        "", description="with `oidc`: this service's client id, for sign-in on pages; empty: none"
+    )
+    oidc_client_secret_file: Path | None = Field(
+        None, description="with `oidc`: the client's secret; empty: PKCE alone"
+    )
+    oidc_scopes: str = Field(
+        "openid profile email", description="with `oidc`: scopes that a sign-in asks for"
+    )
+    keystone_config: Path = Field(
+        Path("/etc/staging-api/keystone.conf"),
+        description="with `keystone`: its middleware's own file",
+    )
+    identity_seconds: Seconds = Field(
+        5, description="with `oidc` and `keystone`: time-out of one check by them"
+    )
+    trusted_proxies: str = Field(
+        "",
+        description="addresses and networks whose `X-Forwarded-For` or `Forwarded` is believed;"
+        " comma separated, `unix` for a Unix socket",
+    )
+    refused_per_address: Annotated[float, Field(ge=0)] = Field(
+        100, description="refused requests a second and process from one address; 0: no limit"
+    )
+    rate_per_caller: Annotated[float, Field(ge=0)] = Field(
+        0, description="requests a second and process of one caller; 0: no limit"
+    )
+    concurrency_per_caller: int = Field(
+        0, ge=0, description="concurrent requests of one caller per process; 0: no limit"
+    )
+    client_seconds: Seconds = Field(
+        30,
+        description="how long a client may send nothing of a request, or read nothing of an answer",
+    )
+    client_bytes_per_second: int = Field(
+        16 << 10,
+        ge=1,
+        description="the slowest rate at which it may send a body, or read an answer",
+    )
+    max_body_bytes: int = Field(4 << 20, ge=1024, description="the longest body of a request")
+    max_upload_bytes: int = Field(
+        16 << 30, ge=1024, description="the longest body of a request that brings files"
+    )

@@ -1,0 +1,76 @@
+"""Settings of the processes: the database, the store, addresses, threads and time-outs."""
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import AfterValidator, Field, ValidationInfo, field_validator
+
+from staging_api.database_url import normalized
+from staging_api.settings.group import Seconds, SettingsGroup
+
+DatabaseUrl = Annotated[str, AfterValidator(normalized)]
+
+
+class ServerSettings(SettingsGroup):
+    """How the processes run, and where their data is."""
+
+    database_url: DatabaseUrl = Field(
+        "", description="PostgreSQL 15 to 18; empty: the embedded server, data under STAGING_HOME"
+    )
+    database_direct_url: DatabaseUrl = Field(
+        "", description="past a transaction pooler, for LISTEN; empty: the same as the database URL"
+    )
+    database_pool_size: int = Field(10, ge=1, le=500, description="connections per process")
+    statement_seconds: Seconds = Field(30, description="time-out of one database statement")
+    idle_transaction_seconds: Seconds = Field(
+        60, description="the database ends a transaction that is idle for so long"
+    )
+    home: Path = Field(Path("var"), description="embedded database, staged files, temporary files")
+    store: str = Field(
+        "",
+        description="where staged bytes live: a folder, or s3://, gs://, az://; empty:"
+        " file://$STAGING_HOME/static",
+    )
+    accel_prefix: str = Field(
+        "",
+        pattern="^(/.*/)?$",
+        description="with nginx in front: its internal location over that folder; empty: none",
+    )
+    bind: str = Field("127.0.0.1:8080", description="address and port of the API")
+    probes_bind: str = Field(
+        "", description="an address and port for probes and metrics alone; empty: none of their own"
+    )
+    workers: int = Field(2, ge=1, le=64, description="API processes of `staging-api serve`")
+    threads: int = Field(
+        64,
+        ge=2,
+        le=1000,
+        description="concurrent requests per process; waiting ones do not count",
+    )
+    long_requests: int = Field(
+        0,
+        ge=0,
+        description="how many of them may stage; others queue; 0: half of the threads",
+    )
+    waiters: int = Field(
+        1000, ge=0, description="requests per process that may wait for a lock or a change"
+    )
+    wait_cap_seconds: Seconds = Field(
+        60, description="the longest `Prefer: wait=N` that is honoured"
+    )
+    shutdown_seconds: Seconds = Field(
+        30, description="how long running requests may take after SIGTERM"
+    )
+    drain_seconds: Annotated[float, Field(ge=0)] = Field(
+        0, description="after SIGTERM: `/readyz` fails, and requests are still served, for so long"
+    )
+    lease_seconds: Annotated[float, Field(ge=1, le=3600)] = Field(
+        15, description="life of a lock that is not renewed; the wait after a pod died"
+    )
+
+    @field_validator("long_requests")
+    @classmethod
+    def _leaves_threads(cls, long_requests: int, given: ValidationInfo) -> int:
+        if long_requests >= given.data.get("threads", long_requests + 1):
+            raise ValueError("must be less than STAGING_THREADS, or staging stops all else")
+        return long_requests
