@@ -26,7 +26,7 @@ FROM api_locks{where} ORDER BY acquired_at DESC LIMIT {limit};"""
 
 
 @dataclass(frozen=True)
-class LockQuery:
+class GrantQuery:
     """What a list of locks is asked for: those held, or with `history` all that were granted."""
 
     history: bool
@@ -35,7 +35,7 @@ class LockQuery:
     outcome: str | None
 
     @classmethod
-    def of(cls, view: View) -> "LockQuery":
+    def of(cls, view: View) -> "GrantQuery":
         """Read the parameters of the page.
 
         Raises:
@@ -71,7 +71,7 @@ class LockQuery:
 
 def show_all(deps: UiDependencies, view: View) -> ScreenContent:
     """List the locks that are held; with `state=all` every grant, the newest first."""
-    query = LockQuery.of(view)
+    query = GrantQuery.of(view)
     page = query.page(deps.api.lock_service, view.query.get("after") or None)
     count = f"{len(page.items)}{'+' if page.next else ''}"
     return ScreenContent(
