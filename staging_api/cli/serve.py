@@ -2,13 +2,14 @@
 
 import gc
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Annotated
 
 import typer
 
 from staging_api.cli.importing import without_collection
 from staging_api.cli.output import exit_on_error
+from staging_api.db.embedded import starting
 from staging_api.environment import share_metrics_in
 from staging_api.processes.metrics_folder import metrics_folder
 from staging_api.settings import Settings
@@ -35,7 +36,7 @@ def serve(
     if not worker:
         api()
         return
-    with _shared_metrics():
+    with _shared_metrics(), _database_starting(settings) as start:
         with without_collection():
             from staging_api.processes.api_server import run_api
             from staging_api.processes.children import Children
@@ -43,6 +44,7 @@ def serve(
             from staging_api.processes.worker import run_worker
 
         def both(_ready: Settings) -> None:
+            start.close()
             children = {"api": _forked(run_api), "worker": _forked(run_worker)}
             gc.collect()  # what the check of the configuration built
             gc.freeze()  # what no pass looks at stays shared
@@ -53,12 +55,16 @@ def serve(
 
 def api(with_parent: WithParent = False) -> None:
     """Run only the API processes."""
-    with _shared_metrics() as folder:
+    with _shared_metrics() as folder, _database_starting(Settings.from_env()) as start:
         with without_collection():
             from staging_api.processes.api_server import run_api
             from staging_api.processes.run import run_process
 
-        run_process(run_api, "api", with_parent=with_parent, metrics_dir=folder)
+        def run(ready: Settings) -> None:
+            start.close()
+            run_api(ready)
+
+        run_process(run, "api", with_parent=with_parent, metrics_dir=folder)
 
 
 def _forked(run: Callable[[Settings], None]) -> Callable[[], None]:
@@ -72,6 +78,20 @@ def _forked(run: Callable[[Settings], None]) -> Callable[[], None]:
             with_database(run, Settings.from_env(metrics_dir=folder))
 
     return live
+
+
+def _database_starting(settings: Settings) -> ExitStack:
+    """Let the embedded database start beside the imports and the checks, which take longer.
+
+    Its first start, which makes its folder, waits for them.
+
+    Returns:
+        what is to be closed once the database is used, or will not be.
+    """
+    start = ExitStack()
+    if not settings.database_url:
+        start.enter_context(starting(settings.home, settings.postgres_binaries))
+    return start
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 """Adapt the embedded PostgreSQL to this service: its database, and settings in error messages."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -34,6 +34,19 @@ def running(
         yield replace(found, url=normalized(found.url))
     finally:
         found.close()
+
+
+def starting(home: Path, binaries: Path | None = None) -> AbstractContextManager[None]:
+    """Have the embedded PostgreSQL start beside what the block does until it uses it.
+
+    Nothing is made, raised or waited for: `running` does that. A server that was started for a
+    block which does not use it stops after the block.
+
+    Args:
+        home: STAGING_HOME.
+        binaries: STAGING_POSTGRES_BINARIES.
+    """
+    return server.starting(home, binaries, database=_DATABASE)
 
 
 def was_made(home: Path) -> bool:

