@@ -54,6 +54,7 @@ class Accesses:
     def flush(self) -> None:
         """Write the counts; those that cannot be written now are kept."""
         with self._mutex:
+            # Swapped, so that `note`, which takes the same mutex, never waits for the database.
             counted, self._counted = self._counted, {}
         if not counted:
             return
@@ -67,6 +68,7 @@ class Accesses:
     def close(self) -> None:
         """Write the rest, and stop."""
         self._closed.set()
+        # The thread ends without a last flush, so the newest counts are written below.
         self._thread.join()
         self.flush()
 
@@ -81,6 +83,7 @@ class Accesses:
     def _put_back(self, counted: Mapping[tuple[str, str], tuple[int, int]]) -> None:
         with self._mutex:
             for key, (hits, total) in counted.items():
+                # Reads counted since the swap are there already: add to them.
                 more_hits, more = self._counted.get(key, (0, 0))
                 self._counted[key] = hits + more_hits, total + more
 

@@ -45,6 +45,7 @@ class ArtifactAssembly:
         self._build = build
         self._batch = batch
         self._tracker = tracker
+        # One file can be followed while it grows (`WriteTracker`), so it is a file of its own.
         self._pack_below = 0 if kind.is_one_file else pack_below
         self._pack: Blob | None = None
         self._files = FileTable(batch.folder)
@@ -112,6 +113,8 @@ class ArtifactAssembly:
         """Return what the artifact became, once all objects were taken."""
         files = self._files.finished(self._pack)
         one = source_objects[0] if len(source_objects) == 1 else None
+        # `_whole` is of the object that was read last: it speaks for the artifact only if there is
+        # one.
         digest, size = self._whole if one and self._whole else _of_all(files)
         return FetchedArtifact(
             source_url=one.url if one else archive,
@@ -137,11 +140,13 @@ class ArtifactAssembly:
             if member.gone:
                 self._take_back(member.path)
                 return
+            # A link: the content is stored once, under two paths.
             if member.same_as is not None:
                 self._add(member.path, self._files.find(member.same_as))
                 return
             size = member.size_bytes
             if size is not None and size < self._pack_below and own is None:
+                # Less than `pack_below` bytes, so it fits into memory.
                 digest, offset = self._batch.keep_small(b"".join(chunks))
             else:
                 blob = self._kept(member, chunks, own)
@@ -190,6 +195,7 @@ class ArtifactAssembly:
         self._files.add(path, file)
         if not self._kind.also:
             return
+        # This path has a file of its own now: it is no further path of another file any more.
         self._further.pop(path)
         for further in self._kind.further_paths(path, self._build):
             # The path of a file wins over a further path of another file.
@@ -201,6 +207,7 @@ class ArtifactAssembly:
 def _of_all(files: Collection[StagedFile]) -> tuple[str, int]:
     digest, size, newest, count = hashlib.sha256(), 0, "", 0
     for file in files:
+        # The lines that sha256sum writes, so that the digest can be checked without this program.
         digest.update(f"{file.sha256}  {file.path}\n".encode())
         size += file.size_bytes
         newest, count = file.sha256, count + 1

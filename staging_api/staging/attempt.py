@@ -102,9 +102,13 @@ class Attempt:
         """Record an error of the block in the artifact's row, if it is one of the artifact."""
         try:
             yield
+        # Before `Unavailable`, its base class: the row says ``pending`` again, so that another
+        # process may begin at once.
         except ShuttingDown:
             self._give_back()
             raise
+        # Not the artifact's fault. The row stays ``staging``, and a worker resumes it; without the
+        # lock nothing may be written anyway.
         except (LockLost, Unavailable, StoreAbsent):
             raise
         except (Cancelled, ClientGone):

@@ -105,6 +105,7 @@ def _breaks(chain: list[Row[Any]]) -> Iterator[Break]:
 
 
 def _of_links(events: Iterable[Row[Any]], dropped: int) -> Iterator[Break]:
+    # The first event that is left has no predecessor here if earlier months were dropped.
     number, previous = dropped, None
     for row in events:
         if row.number != number + 1:

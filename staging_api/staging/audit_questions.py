@@ -75,6 +75,7 @@ class AuditQuestions:
         """
         values = values_of(query, given, self.allowed)
         with answered(self.database, query, values) as (columns, rows):
+            # One more than wanted, which shows that there are further rows.
             found = list(islice(rows, most + 1))
         return AuditAnswer(columns, found[:most], len(found) > most)
 

@@ -80,6 +80,7 @@ def _depth(entry: CatalogueOfPrefix) -> int:
 def _entry(text: str) -> CatalogueOfPrefix:
     if "://" not in text:
         return CatalogueOfPrefix(_catalogue(text))
+    # At the last ``=``: the path of a URL may have one, too.
     prefix, equals, word = text.rpartition("=")
     if not equals or not word:
         raise Invalid.field(_FIELD, f"{text!r} must be written PREFIX=CATALOGUE")
@@ -90,6 +91,7 @@ def _catalogue(word: str) -> Catalogue:
     if word in builtin_names():
         return Catalogue.builtin(word)
     path = Path(word)
+    # A bare word is a mistyped built-in catalogue sooner than a file: name the built-in ones.
     if not path.exists() and "/" not in word and not path.suffix:
         known = ", ".join(builtin_names())
         raise CatalogueInvalid(f"{word} is neither a file nor one of {known}")

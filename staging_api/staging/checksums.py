@@ -12,7 +12,7 @@ from staging_api.sources.lists import sums_in, text_of
 
 #: Digests that are computed here; another one vouches for nothing.
 _ALGORITHMS = ("sha256", "sha512", "md5")
-#: Of which nobody can make two contents; such a digest can be required.
+#: No two contents with one digest are known; only such a digest can be required (MD5 cannot).
 STRONG_ALGORITHMS = ("sha256", "sha512")
 _OF_ONE = (".sha256", ".sha256sum", ".sha512", ".sha512sum", ".md5", ".md5sum")
 _OF_FOLDER = (
@@ -29,11 +29,13 @@ _SIGNATURES = (
     *(".asc", ".sig", ".sign", ".gpg", ".minisig"),
     *(".sigstore.json", ".sigstore", ".cosign.bundle", ".bundle"),
 )
-#: Asked for where no list says what there is.
+#: Requested where no list says which exist: few, as each name costs a request.
 _PROBED_OF_ONE, _PROBED_OF_FOLDER = _OF_ONE[:1], ("SHA256SUMS", "MD5SUMS")
 #: Lists with their signature within, as kernel.org has them.
 _SIGNED_WITHIN = ("SHA256SUMS.asc", "sha256sums.asc")
+#: Each costs a request to the source.
 _MOST_NAMED_LISTS = 20
+# A file that holds one digest and no name. The count of hex digits says which digest it is.
 _BARE = re.compile(r"[0-9A-Fa-f]{32}|[0-9A-Fa-f]{64}|[0-9A-Fa-f]{128}")
 _BARE_ALGORITHM = {32: "md5", 64: "sha256", 128: "sha512"}
 
@@ -79,7 +81,8 @@ def strongest_first(names: list[str]) -> list[str]:
 def lists_to_require(name: str, listed: Collection[str] | None) -> Iterator[str]:
     """Yield the names of all lists that may vouch for an object, the usual ones first.
 
-    They are asked for whether or not the archive's list names them: it may be older than they are.
+    Lists with the usual names are yielded even if the archive's list lacks them: that list may be
+    older.
     """
     usual = [*lists_of_one(name, listed), *lists_of_folder(name, listed)]
     signed = [f"{folder}{each}" for folder in _folders(name) for each in _SIGNED_WITHIN]
@@ -95,9 +98,10 @@ def lists_to_require(name: str, listed: Collection[str] | None) -> Iterator[str]
 
 
 def signatures_of(name: str, listed: Collection[str] | None) -> list[str]:
-    """Return the names that detached signatures of an object may have, those that are listed first.
+    """Return the names that detached signatures of an object may have.
 
-    A list of names that has none of them may be older than they are, so all are asked for then.
+    Only those that the archive's list has. If it has none of them, it may be older than the
+    signatures: then all names are returned.
     """
     names = [name + end for end in _SIGNATURES]
     return [each for each in names if each in (listed or ())] or names

@@ -21,7 +21,7 @@ LENGTHS: Mapping[Interval, timedelta] = {
     "hour": timedelta(hours=1),
     "day": timedelta(days=1),
 }
-#: So long counts are kept, and those of single minutes.
+#: How long counts are kept; those of single minutes are merged into hours after `MINUTES_KEPT`.
 KEPT = timedelta(days=35)
 MINUTES_KEPT = timedelta(days=2)
 
@@ -73,10 +73,12 @@ class Counts:
         with self.database.connect() as conn:
             now = repository.database_time(conn)
             end = _floor(min(before or now, now), length)
+            # The interval that contains `before`, or now, is shown as well, though it is not
+            # complete.
             if before is None or end < before:
                 end += length
             oldest = _floor(now - (MINUTES_KEPT if by == "minute" else KEPT), length)
-            # Of what was before all that is kept, there is no interval.
+            # Older intervals have no counts any more, so the page ends at the oldest kept one.
             end = max(end, oldest)
             begin = max(end - limit * length, oldest)
             counted = repository.counts_between(conn, begin, end, length)
@@ -107,6 +109,9 @@ def _add(counts: IntervalCounts, row: repository.CountedState) -> None:
 
 
 def _floor(moment: datetime, length: timedelta) -> datetime:
-    """Return the begin of the interval that a moment lies in, in UTC."""
+    """Return when the interval that contains a moment began.
+
+    Intervals are counted from 1970-01-01 UTC, as `date_bin` does in the statements.
+    """
     epoch = datetime.fromtimestamp(0, moment.tzinfo)
     return moment - (moment - epoch) % length

@@ -26,7 +26,7 @@ from staging_api.vocabulary.staging import EvictReason
 
 log = logging.getLogger(__name__)
 
-#: When the archive of an artifact is being worked on, it is tried again after so long.
+#: If an archive is locked, its artifacts are not evicted now; the shard is checked again so soon.
 _AGAIN_SECONDS = 60.0
 
 
@@ -77,7 +77,7 @@ def evict_holders(upkeep: Upkeep, sha256: str, reason: EvictReason) -> list[Stag
             repository.find_artifact(conn, each) for each in repository.artifacts_with(conn, sha256)
         ]
         noted = repository.note_lost(conn, sha256, reason)
-    # Of a content of a pool each reader comes by here, until it is uploaded again.
+    # A lost content of a pool is met by each reader until it is uploaded again: log only the first.
     if holders or noted or reason == "corrupt":
         metrics.STORE_DAMAGED.labels(reason).inc()
         pools = ", and a pool" if noted else ""

@@ -147,6 +147,8 @@ class Download:
                 while waiting:
                     yield from waiting.popleft().result()
             finally:
+                # The executor's exit waits for its threads: without this it would wait for whole
+                # pieces.
                 stop.set()
                 for future in waiting:
                     future.cancel()
@@ -156,6 +158,7 @@ class Download:
         step, pieces = PART_BYTES // (2 * self._speed.connections), []
         with closing(self._written(start, end, step, journal)) as chunks:
             for chunk in chunks:
+                # Cut short: the result is not read any more.
                 if stop.is_set():
                     break
                 pieces.append(chunk)
@@ -192,5 +195,6 @@ def key_of(found: SourceObject) -> str | None:
         return None
     if found.size_bytes is None or found.size_bytes <= 2 * PART_BYTES:
         return None
+    # No URL has a line feed, so two objects never make one text.
     text = f"{found.url}\n{found.version}\n{found.size_bytes}"
     return hashlib.sha256(text.encode()).hexdigest()

@@ -129,9 +129,11 @@ def fetch(
             hooks.check()
         else:
             return replace(fetched, warnings=(*warnings, *fetched.warnings))
+    # Only absence makes an optional artifact missing; an object that is there and corrupt fails it.
     if kind.optional and all(isinstance(error, ArtifactNotFound) for error in refusals):
         return None
     if refusals:
+        # The refusal of the first choice, which the catalogue prefers.
         raise refusals[0]
     raise ArtifactNotFound("; ".join([absent_object(kind, names, source.url), *warnings]))
 
@@ -217,6 +219,8 @@ class _Attempt:
                 with self._noted_if_empty(this):
                     assembly.unpack(SourceLookup(this), reader, own, self.limits)
                 found.append(this)
+                # Its content is in the batch now, unpacked or under another name: free the space
+                # early.
                 file.unlink()
                 hooks.checkpoint("object verified")
             self._commit(assembly, batch)

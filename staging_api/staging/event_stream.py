@@ -53,6 +53,7 @@ class EventStream:
                 for event in events:
                     after = event.number
                     yield event
+                # A full page: there may be more events, so read on before anything is concluded.
                 if len(events) == _EVENTS_AT_ONCE:
                     continue
                 if not staging.final and not events:

@@ -96,6 +96,7 @@ def prune(
             break
         skipped |= {each.id for each in planned.artifacts} - {each.id for each in done}
     upkeep.collect()
+    # Others may have staged more meanwhile than was freed: then the difference is negative.
     return Pruned(tuple(evicted), max(before - upkeep.space().staying, 0))
 
 
@@ -124,9 +125,11 @@ def evict(
             hold(upkeep.locks, kind, artifact.archive_url, origin) as held,
             guarded(upkeep.database, held) as conn,
         ):
+            # Asked again under the lock: it may have been read or pinned since it was listed.
             if not repository.is_evictable(conn, artifact.id, reason, idle_seconds, idle_before):
                 return False
             repository.mark_evicted(conn, artifact.id, reason)
+    # An eviction never waits for work on an archive: the caller plans with another artifact.
     except (LockHeld, LockLost):
         return False
     metrics.ARTIFACTS_EVICTED.labels(reason).inc()

@@ -65,6 +65,7 @@ class Housekeeping:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"housekeeping {name}", daemon=True)
         for step in steps:
+            # Makes the series at 0: Prometheus sees no increase in a series that begins at 1.
             metrics.HOUSEKEEPING_FAILURES.labels(step.name)
 
     def start(self) -> None:
@@ -87,6 +88,7 @@ class Housekeeping:
         while not self._stop.is_set():
             self.turn()
             next_at = min(step.due_at for step in self._steps)
+            # A pause even while a step has more to do, so that the loop never spins.
             self._stop.wait(max(next_at - time.monotonic(), 0.01))
 
     def _do(self, step: HousekeepingStep) -> None:
@@ -95,6 +97,7 @@ class Housekeeping:
         except Exception as error:
             step.failures += 1
             metrics.HOUSEKEEPING_FAILURES.labels(step.name).inc()
+            # The exponent is bounded, as 2.0 ** 1024 raises OverflowError.
             again = _FIRST_RETRY_SECONDS * 2.0 ** min(step.failures - 1, 20)
             # The workers of a cluster do not retry together.
             again = min(again, _LONGEST_RETRY_SECONDS) * random.uniform(0.75, 1)  # noqa: S311
@@ -111,4 +114,5 @@ class Housekeeping:
             metrics.HOUSEKEEPING_DONE.labels(step.name).set_to_current_time()
             step.due_at = time.monotonic() + (0.0 if done.more else step.every_seconds)
         finally:
+            # The context belongs to the thread, and the next step runs in the same one.
             logs.clear_log_context()

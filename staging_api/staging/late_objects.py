@@ -31,7 +31,8 @@ log = logging.getLogger(__name__)
 
 #: One request looks no longer than this.
 _LONGEST_SECONDS = 3.0
-#: Between two looks for one artifact; and so many times as long as a look took.
+#: Pause between two looks for one artifact: at least so many seconds, and so many times as long as
+#: the look took, so that a slow source is busy with looks for a tenth of the time at most.
 _PAUSE_SECONDS, _PAUSE_OF_LOOK = 2.0, 10.0
 #: So many requests of this process look at once; others are answered from the rows.
 _AT_ONCE = 4
@@ -88,9 +89,13 @@ class LateObjects:
             for row in rows:
                 look = self._looks.get(_key(row))
                 if look is None or look.due <= now:
-                    self._looks[_key(row)] = _Look(now + _LONGEST_SECONDS + _PAUSE_SECONDS)
+                    # Provisional, until `_note`: if the look hangs, another request looks after
+                    # that time. Concurrent requests meanwhile get the result of the last look.
+                    provisional = now + _LONGEST_SECONDS + _PAUSE_SECONDS
+                    self._looks[_key(row)] = _Look(provisional, look is not None and look.came)
                     due.append(row)
                 self._looks.move_to_end(_key(row))
+            # At least the rows of this request, which are read after this.
             while len(self._looks) > max(_KEPT, len(rows)):
                 self._looks.popitem(last=False)
         return due

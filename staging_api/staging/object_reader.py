@@ -80,6 +80,7 @@ class ObjectReader:
         """Stream a part."""
         with self._open_at(start, end) as chunks:
             monitored = self._monitor.monitored(chunks)
+            # Only the first complete reading is hashed: the digests take each byte once.
             whole = start == 0 and end is None and not self._digests.size_bytes
             yield self._hashed(monitored) if whole else monitored
 

@@ -35,7 +35,7 @@ from staging_api.store.places import open_at
 #: What a reader does not get before the file is verified.
 HELD_BACK_BYTES = 64 << 10
 _CHUNK_BYTES = 1 << 20
-#: Between two looks at a file of which nothing was heard.
+#: How often the rows are read if no change is announced.
 _LOOK_SECONDS = 5.0
 
 
@@ -82,6 +82,7 @@ class PartialFiles:
             while (found := self.look(path)) is not None:
                 # All of a small file is held back, so a reader waits for it here.
                 if self.file_of(found) is not None and found.bytes_done > HELD_BACK_BYTES:
+                    # The waiter slot now belongs to the followed file, and `close` releases it.
                     return FollowedFile(self, path, found, stack.pop_all(), client)
                 if not self.wait(found, deadline, client):
                     raise Unavailable(f"{path} is being staged and has not begun to arrive")

@@ -23,6 +23,7 @@ def nothing_left(conn: Connection, request: StagingRequest) -> Staging | None:
     on_their_way = [row for row in rows if not row.settled]
     if not on_their_way:
         return newest
+    # The caller waits for foreground artifacts, and a failed one is due again: both are work.
     if any(row.phase == "foreground" or row.state == "failed" for row in on_their_way):
         return None
     names = [row.name for row in on_their_way]
@@ -50,9 +51,11 @@ def queue_behind(
         coming = _coming(conn, request, came)
     if coming is not None and set(request.names) <= set(coming.joined):
         return
+    # Most repeated requests end above, by one read; only the rest write.
     with database.begin() as conn:
         repository.act_as(conn, origin.caller, holder)
         prefix = reserve_folder(conn, request)
+        # The folder comes first: it makes the row that `lock_archive` locks.
         # Serialized: of concurrent requests, all but the first find the staging of the first.
         repository.lock_archive(conn, request.archive_url)
         coming = _coming(conn, request, came)

@@ -57,6 +57,7 @@ class Presence:
         try:
             self._source.stat(name)
         except NotFound as error:
+            # Nothing is at the archive's address: no other name is requested from it.
             self._archive_is_absent = isinstance(error, ArchiveNotFound)
         except SourceRefused as error:
             # Perhaps it is absent: S3 says 403 for that to those who may not list.

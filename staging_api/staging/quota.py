@@ -115,6 +115,7 @@ class Quota:
             if not lacking or not self._free_space(lacking, sparing, skipped, check):
                 break
             lacking = reserve()
+        # Last, as it costs most: a staging that relies on these contents has to fetch them again.
         if lacking and self.upkeep.collect(busy_too=True):
             lacking = reserve()
         if lacking:

@@ -64,6 +64,7 @@ def check(upkeep: Upkeep, shard: str) -> Checked:
     lost, failed = _lose_all(upkeep, missing)
     orphans = _orphans(upkeep, files)
     with upkeep.database.begin() as conn:
+        # An upload may have brought some of them back since.
         noted = repository.lost_of(conn, shard)
         repository.note_there(conn, noted & rows.keys() - missing.keys())
         repository.adopt_orphans(conn, orphans)

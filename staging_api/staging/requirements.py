@@ -73,6 +73,7 @@ def _is_enough(rule: Verification | None, need: str) -> bool:
 
 
 def _need(text: str) -> tuple[ArchiveUrl | None, str]:
+    # At the last ``=``: the path of a URL may have one, too.
     prefix, equals, word = text.rpartition("=")
     if not equals:
         prefix, word = ("", text) if "://" not in text else (text, _DIGEST)
@@ -103,4 +104,5 @@ def _covers(prefix: ArchiveUrl | None, url: ArchiveUrl) -> bool:
 
 def _depth(need: tuple[ArchiveUrl | None, str]) -> int:
     prefix = need[0]
+    # A prefix without a segment, such as a whole host, still goes before all other archives.
     return -len(prefix.segments) - 1 if prefix else 0

@@ -46,6 +46,8 @@ class QuotaReservation:
             self._needed += count
             if self._needed <= self._kept:
                 return
+            # Not the first time: a small artifact would reserve a whole step, and might evict for
+            # it.
             step = self._needed + _STEP_BYTES
             if self._kept and self._reserve_more(step):
                 self._kept = step
@@ -104,6 +106,7 @@ class UploadReservation:
     def __exit__(self, *_: object) -> None:
         try:
             self._quota.release_upload(self._id)
+        # Not raised: it would replace the error of the block, and the reservation expires anyway.
         except StagingApiError as error:
             log.warning(
                 "the space of an upload is released when its reservation expires: %s", error.detail

@@ -48,6 +48,7 @@ def resume(
     """
     bind_log_context(staging_id=staging.id, reference_id=staging.reference_id)
     with stagings.holding(staging.lock_kinds, staging.archive_url, origin) as holds:
+        # Read again under the locks: another process may have finished it before they were free.
         staging = stagings.find(staging.id)
         if staging.final:
             return

@@ -294,6 +294,7 @@ class StagingService:
         staging = self.find(staging_id)
         with self.database.begin() as conn:
             repository.act_as(conn, origin.caller, self.locks.holder)
+            # Committed before the locks are tried: their holder looks at this row and stops.
             repository.request_cancel(conn, staging_id)
         try:
             with self.holding(staging.lock_kinds, staging.archive_url, origin) as holds:
@@ -379,6 +380,7 @@ class StagingService:
         first, *others = holds.values()
         came = self.late.came(request)
         with guarded(self.database, first) as conn:
+            # One transaction writes under all the locks, so it is guarded by each of them.
             for other in others:
                 lock_store.guard(conn, other.lease)
             prefix = planning.reserve_folder(conn, request)

@@ -51,5 +51,6 @@ class StopSignals:
             now = time.monotonic()
             if self._cancelled or now < self._looks_at:
                 return False
+            # Set before the look: of several download threads one asks the database.
             self._looks_at = now + LOOK_SECONDS
             return True

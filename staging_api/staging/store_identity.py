@@ -85,6 +85,7 @@ class StoreIdentity:
     def _check_unowned(self, found: str | None) -> None:
         """Make sure that a database without an id and this store may become a pair."""
         sample = self._sample()
+        # Half of them: a store that lost some of its contents is still the right one.
         if sample and self._lacking(sample) * 2 > len(sample):
             raise self._unmarked("and the database has contents")
         if not sample and found is not None and not self._blobs.is_empty():
@@ -100,6 +101,7 @@ class StoreIdentity:
         with self._database.connect() as conn:
             self._expected = repository.keep_store_id(conn, marker)
         log.info("the store %s belongs to this database", self._expected)
+        # Another process bound its store first: this one is compared with that.
         if self._expected != marker:
             self.check()
 

@@ -59,6 +59,7 @@ def taken(
             if not left or not is_lost:
                 raise
             log.info("%s is read anew: %s", name, error.detail)
+            # The bytes come again: they must not count twice as progress.
             monitor.count(-digests.size_bytes)
             file.unlink(missing_ok=True)
         else:

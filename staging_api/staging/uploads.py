@@ -202,6 +202,7 @@ class UploadProgress:
         """Poll, or read the newest poll; return the seconds until the next one is due."""
         with self._database.connect() as conn:
             mine = repository.claim_poll(conn, self._request.archive_url, self._pause())
+        # The archive is read between the statements, not within them: it may be slow.
         if mine:
             self._archive.forget_absent()
             found = self._archive.look_again()

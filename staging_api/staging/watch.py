@@ -43,6 +43,7 @@ class Watch:
     @contextmanager
     def waiter_slot(self) -> Iterator[bool]:
         """Take a slot for the block; yield False if none is free, and the caller must not wait."""
+        # Never waited for: each waiting request keeps a thread, and these must not run out.
         has_slot = self._waiter_slots.acquire(blocking=False)
         try:
             yield has_slot
@@ -96,6 +97,8 @@ class Watch:
 
     @contextmanager
     def _interest(self, staging_id: str, waiter: _Waiter) -> Iterator[None]:
+        # Before the waiter is added: it raises if the thread cannot start, and nobody would wake
+        # the waiter.
         self._thread.ensure()
         with self._mutex:
             self._waiting.setdefault(staging_id, set()).add(waiter)

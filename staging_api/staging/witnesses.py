@@ -40,7 +40,8 @@ from staging_api.staging.checksums import (
     sums_of,
 )
 
-#: Where no list names them, files for one object are no more asked for after so many were absent.
+#: Where no list names them, digests of single objects are not requested any more after so many
+#: absent ones in a row: each costs a request.
 _MOST_ABSENT = 3
 
 
@@ -206,7 +207,7 @@ class Witnesses:
             raw = self._read(name)
             return None if raw is None else sums_of(raw, name, name)
         except SourceFailed:
-            return None  # not required, so it is as good as absent
+            return None  # a digest that no rule requires must not fail the staging
 
     def _read(self, name: str) -> bytes | None:
         try:
@@ -245,6 +246,6 @@ class Witnesses:
 def may_have_no_list(url: ArchiveUrl) -> bool:
     """Whether there may be digests beside the objects of an archive, and no list to name them.
 
-    What a URL with a query is of, nobody knows; whoever signed one signed for nothing else.
+    Not beside a URL with a query: its query may be a signature, which is valid for it alone.
     """
     return url.scheme in ("http", "https") and not url.has_query

@@ -138,6 +138,7 @@ class Work:
                 return
             try:
                 self._stage(artifact)
+            # Without `Unavailable`: no caller waits for the others, so the next artifact is tried.
             except (Cancelled, ClientGone, LockLost, ShuttingDown, StoreAbsent):
                 raise
             except StagingApiError as error:

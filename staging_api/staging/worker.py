@@ -128,13 +128,17 @@ class Worker:
         if len(self._running) >= self._jobs:
             return
         with self._stagings.database.connect() as conn:
+            # More than there are jobs: other workers take up some of them first.
             due = repository.due(conn, each=2 * self._jobs)
         while len(self._running) < self._jobs and (turn := self._next(due)) is not None:
             self._served += 1
             self._served_at[turn.caller] = self._served
             done = pool.submit(self._resume, turn)
-            self._running[turn.archive_url] = _Job(turn.caller, done)
+            # A new dict, since the heartbeat's thread may be iterating over the old one.
+            self._running = {**self._running, turn.archive_url: _Job(turn.caller, done)}
         waiting = {turn.caller for turn in due} | {job.caller for job in self._running.values()}
+        # Only of callers that wait or are served, so that it does not grow with all callers ever
+        # seen.
         self._served_at = {k: at for k, at in self._served_at.items() if k in waiting}
 
     def _next(self, due: Sequence[Turn]) -> Turn | None:

@@ -37,6 +37,7 @@ class WriteTracker:
 
         The file is reported from the first request on: by then it exists.
         """
+        # One object, replaced as a whole: the reading thread needs no lock.
         self._grown = grown = WrittenExtent(file, size_bytes)
         for chunk in chunks:
             yield chunk
@@ -52,6 +53,8 @@ class WriteTracker:
         except FileNotFoundError:
             return None  # the store had the same content already
         try:
+            # fdatasync writes the length, too: without the length a reader elsewhere sees no new
+            # bytes.
             os.fdatasync(descriptor)
         finally:
             os.close(descriptor)

@@ -139,6 +139,25 @@ def test_an_object_that_was_uploaded_later_is_staged_by_the_next_request(late):
     assert late.is_answered_at_once("payload", "notes")
 
 
+def test_what_came_stays_known_while_another_request_looks_again(late):
+    answered: list[bool] = []
+
+    def opened(url: ArchiveUrl) -> Source:
+        if late.clock.now > 2 * SOON:
+            answered.append(late.is_answered_at_once("payload", "notes"))
+        return late.opened(url)
+
+    service = late.at.service
+    service.__dict__["late"] = LateObjects(service.database, opened, late.place.options, late.clock)
+    late.states("payload", "notes")
+    late.put(notes_txt=b"notes")
+    late.clock.now += 2 * SOON
+    assert not late.is_answered_at_once("payload", "notes")
+    late.clock.now += SOON
+    assert not late.is_answered_at_once("payload", "notes")
+    assert answered == [False]
+
+
 def test_a_request_for_something_else_as_well_brings_it_too(late):
     late.put(suites_tgz=packed({"suites/control": b"x"}))
     assert late.states("payload", "notes")["notes"] == "missing"

@@ -2,8 +2,10 @@
 
 import threading
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import pytest
 from falcon.testing import TestClient
@@ -133,6 +135,34 @@ def test_a_caller_has_no_more_jobs_than_its_share(at):
         worker.stop()
         gate.open.release(100)
         thread.join()
+
+
+def test_jobs_are_counted_while_another_one_begins(at):
+    """A heartbeat counts them in a thread of its own."""
+    counting, begun = threading.Event(), threading.Event()
+    counted: list[int] = []
+
+    class Slow(Future[None]):
+        def done(self) -> bool:
+            counting.set()
+            return not begun.wait(timeout=60)
+
+    worker = Worker(at.service, jobs=2)
+    heartbeat = threading.Thread(target=lambda: counted.append(worker.busy))
+
+    class Pool:
+        def submit(self, _resume: object, _turn: object) -> Future[None]:
+            if worker._running:
+                heartbeat.start()
+                assert counting.wait(timeout=60)
+            return Slow()
+
+    queued(at, BUSY, "B-0", "B-1")
+    worker._begin_due(cast(ThreadPoolExecutor, Pool()))
+    begun.set()
+    heartbeat.join()
+    assert counted == [1]
+    assert worker.busy == 2
 
 
 def test_a_background_job_yields_between_two_artifacts(at):

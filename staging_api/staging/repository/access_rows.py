@@ -7,6 +7,7 @@ from sqlalchemy import Connection, text
 
 def note_accesses(conn: Connection, accesses: Mapping[tuple[str, str], tuple[int, int]]) -> None:
     """Record hits and bytes by artifact and caller."""
+    # In one order, so that two processes that count the same artifacts never deadlock.
     keys = sorted(accesses)
     given = {
         "ids": [artifact_id for artifact_id, _ in keys],
@@ -44,6 +45,8 @@ _NOTE_ACCESSES = text("""
     SET hits = a.hits + excluded.hits, bytes = a.bytes + excluded.bytes
 """)
 
+# After waiting for an eviction PostgreSQL evaluates the WHERE again, on the row as it is then: it
+# is not ``staged`` any more, and no row is updated.
 _HAND_OUT = text("""
     UPDATE staged_artifacts SET last_accessed_at = clock_timestamp()
     WHERE id = :id AND state = 'staged'

@@ -4,6 +4,7 @@ from sqlalchemy import Connection, text
 
 from staging_api.staging.lists import ArchiveSummary, NewestStaging
 
+# Sorts behind every character: ``prefix + _LAST`` ends the range of what begins with `prefix`.
 _LAST = chr(0x10FFFF)
 
 

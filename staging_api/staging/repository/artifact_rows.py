@@ -44,7 +44,7 @@ _OF_FETCHED = ["source_url", "source_version", "sha256", "size_bytes", "verified
 
 
 def static_prefix(conn: Connection, archive_url: str, preferred: str, otherwise: str) -> str:
-    """The folder below ``/static`` that belongs to this archive alone, chosen at the first request.
+    """Return the folder below ``/static`` of this archive, chosen at its first request.
 
     Archives of two buckets may have the same path: the first gets `preferred`, others `otherwise`.
     """
@@ -56,6 +56,7 @@ def static_prefix(conn: Connection, archive_url: str, preferred: str, otherwise:
         conn.execute(
             insert(archives)
             .values(archive_url=archive_url, static_prefix=prefix)
+            # Without a target: this archive's row may exist by now, or another's with this folder.
             .on_conflict_do_nothing()
         )
     return str(conn.execute(found).scalar_one())
@@ -278,6 +279,7 @@ def _set(conn: Connection, artifact_id: str, **values: Any) -> None:
     row = staged_artifacts.c.id == artifact_id
     if conn.execute(update(staged_artifacts).where(row, is_live).values(**values)).rowcount != 1:
         raise NotFound(f"there is no live artifact {artifact_id}")
+    # Whatever the new state is, no process writes the file of the old attempt any more.
     if "state" in values:
         end_growth(conn, artifact_id)
 
@@ -319,6 +321,8 @@ _BRING_AGAIN = text("""
     RETURNING archive_url
 """)
 
+# least() ignores NULL in PostgreSQL: without `before` only the idle time counts. FOR UPDATE makes a
+# reader's `note_hand_out` wait for the end of the eviction.
 _EVICTABLE = text("""
     SELECT true FROM staged_artifacts
     WHERE id = :id AND state = 'staged'

@@ -45,6 +45,7 @@ def longest_unchecked(
     Contents stored or checked within `pause_seconds` are left out. Contents marked for deletion are
     not: they may be named again before they are removed.
     """
+    # "g" sorts behind every hex digit, so this is the range of digests that begin with `shard`.
     given = {"low": shard, "high": shard + "g", "pause": pause_seconds, "limit": limit}
     return [(row.sha256, row.size_bytes) for row in conn.execute(_LONGEST_UNCHECKED, given)]
 
@@ -80,6 +81,7 @@ def note_scrubbed(conn: Connection, digests: Collection[str]) -> None:
     conn.execute(update(blobs).where(blobs.c.sha256.in_(sorted(digests))).values(checked_at=now()))
 
 
+# A new shard began at the epoch, so its check is due at once.
 _ADD_SHARDS = text("""
     INSERT INTO store_checks (shard, began_at)
     SELECT shard, 'epoch' FROM unnest(CAST(:shards AS text[])) AS shard ON CONFLICT DO NOTHING
@@ -122,6 +124,7 @@ _LONGEST_UNCHECKED = text("""
     ORDER BY coalesce(checked_at, stored_at) LIMIT :limit
 """)
 
+# A content with more names than artifacts give it is named by a pool, too.
 _NOTE_LOST = text("""
     INSERT INTO lost_contents (sha256, reason)
     SELECT sha256, :reason FROM blobs b

@@ -89,6 +89,7 @@ def _minute(moment: datetime) -> datetime:
     return moment.replace(second=0, microsecond=0)
 
 
+# Not waited for: what another worker counts just now need not be counted twice.
 _TRY_LOCK = text(
     "SELECT pg_try_advisory_xact_lock(hashtextextended('staging_api staging_minutes', 0))"
 )
@@ -113,6 +114,7 @@ _COUNTED = """
       AND kind IN ('staging', 'artifact') AND to_state IS DISTINCT FROM from_state
     GROUP BY 1, 2, 3
 """
+# A minute is always counted whole, so a second count replaces the first and adds nothing.
 _COUNT = text(f"""
     INSERT INTO staging_minutes (minute, kind, state, count, fetched_bytes, staged_bytes)
     {_COUNTED.format(begin="begin", end="end")}
@@ -123,6 +125,7 @@ _NOTE = text("""
     INSERT INTO staging_counted (counted_until) VALUES (:end)
     ON CONFLICT (sole) DO UPDATE SET counted_until = excluded.counted_until
 """)
+# The row of a full hour is that of its first minute: the other 59 are added to it.
 _MERGE = text("""
     WITH merged AS (
         DELETE FROM staging_minutes

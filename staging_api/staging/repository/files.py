@@ -88,6 +88,7 @@ def files_below(conn: Connection, static_prefix: str, folder: str = "") -> list[
         folder: only what lies below this folder of it; ends in ``/`` unless empty.
     """
     below = f"{static_prefix}/{folder}"
+    # "0" is the character after "/", so the range holds what is in the folder, and no sibling.
     given = {"prefix": static_prefix, "below": below, "beyond": f"{below[:-1]}0"}
     return [FoundFile(*row) for row in conn.execute(_FILES_BELOW, given)]
 
@@ -135,6 +136,7 @@ _FILES_BELOW = text("""
     ORDER BY f.path COLLATE "C"
 """)
 
+# Each half is limited by itself, so that each reads one page of its index.
 _FILES_OF = text("""
     SELECT substr(f.path, length(r.static_prefix) + 2), f.path, f.sha256, f.size_bytes, f.executable
     FROM (

@@ -37,6 +37,8 @@ def served_below(conn: Connection, folder: str, limit: int) -> list[ServedFile]:
 
 
 def _behind(path: str) -> str:
+    # Behind a folder: "0" follows "/". Behind a file: control characters are in no path, so nothing
+    # lies between ``path`` and ``path`` with one more.
     return f"{path[:-1]}0" if path.endswith("/") else f"{path}\x01"
 
 

@@ -89,6 +89,7 @@ _COPY = (
     "COPY packed_files (pack_offset, size_bytes, artifact_id, path, sha256, executable) FROM STDIN"
 )
 
+# The digest is read before it is set to NULL: RETURNING has only new values before PostgreSQL 18.
 _DROP = text("""
     WITH old AS (
         SELECT artifact_id, sha256 FROM packs
@@ -104,6 +105,7 @@ _LOCK_DROPPED = text("""
     WHERE artifact_id = :id AND sha256 IS NULL FOR UPDATE
 """)
 
+# By ctid, as DELETE has no LIMIT: the rows are found once, by the index, and deleted in place.
 _FORGET = text("""
     WITH gone AS (
         DELETE FROM packed_files WHERE ctid = ANY (ARRAY(

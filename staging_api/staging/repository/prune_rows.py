@@ -57,6 +57,7 @@ def end_prune(conn: Connection, prune_id: str, evicted: int, freed_bytes: int) -
 
 def list_prunes(conn: Connection, *, limit: int, after: str | None = None) -> list[PruneRecord]:
     """Return the prunes that were begun, below `after`, the newest first."""
+    # "Z" sorts behind every ULID, whose first character is 7 at most.
     rows = conn.execute(_LIST, {"limit": limit, "after": after or "Z"})
     return [PruneRecord(*row) for row in rows]
 

@@ -139,6 +139,8 @@ _IDLE = text("""
     LIMIT :limit
 """)
 
+# A content is freed if the chosen artifacts have all of its names. It is counted for the last of
+# them in the order: only then is the last name gone.
 _SHARES = text("""
     WITH chosen AS (
         SELECT id, place FROM unnest(CAST(:ids AS text[])) WITH ORDINALITY AS c (id, place)),

@@ -19,6 +19,7 @@ from staging_api.errors import Unavailable
 from staging_api.staging.repository.terms import now, seconds
 
 _LONGEST_PUT_OFF_SECONDS = 6 * 3600.0
+# object_in_use: raised by a trigger when a statement names a content that is being removed.
 _IN_USE = "55006"
 
 
@@ -152,6 +153,7 @@ def keep_store_id(conn: Connection, identity: str) -> str:
 
 def unnamed_of(conn: Connection, shard: str, older_than_seconds: float) -> list[str]:
     """Return contents of a shard that no file names, stored before `older_than_seconds`."""
+    # "g" sorts behind every hex digit.
     given = {"low": shard, "high": shard + "g", "age": older_than_seconds}
     return list(conn.execute(_UNNAMED_OF, given).scalars())
 
@@ -178,6 +180,7 @@ _NAME_BLOBS = text("""
     RETURNING sha256
 """)
 
+# A content that another collector has locked is skipped: each collector has others to claim.
 _CLAIM_MARKED = text("""
     SELECT sha256 FROM blobs
     WHERE doomed_at IS NOT NULL
@@ -186,6 +189,7 @@ _CLAIM_MARKED = text("""
     ORDER BY doomed_at LIMIT :limit FOR UPDATE SKIP LOCKED
 """)
 
+# The exponent is bounded: the power would leave the range of double precision.
 _PUT_OFF = text("""
     UPDATE blobs SET removing_until = NULL, removal_failures = removal_failures + 1,
         doomed_at = clock_timestamp() + make_interval(
