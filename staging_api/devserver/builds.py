@@ -101,7 +101,15 @@ class Builds:
 def version_key(name: str) -> list[tuple[int, int, str]]:
     """Order versions by their parts: numbers by value, and before any letters."""
     parts = [part for part in _PARTS.split(name) if part and part != "."]
-    return [(0, int(p), "") if p.isascii() and p.isdigit() else (1, 0, p) for p in parts]
+    return [_part_key(part) for part in parts]
+
+
+def _part_key(part: str) -> tuple[int, int, str]:
+    if not (part.isascii() and part.isdigit()):
+        return 1, 0, part
+    # By length and text: `int` raises ValueError on more than 4300 digits.
+    digits = part.lstrip("0")
+    return 0, len(digits), digits
 
 
 def _names(folders: Sequence[BuildFolder], target: str) -> list[str]:

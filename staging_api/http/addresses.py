@@ -22,6 +22,7 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 #: What stands for the address of a client of a Unix socket.
 UNIX = "unix"
 _SETTING = "STAGING_TRUSTED_PROXIES"
+# A client can send thousands of hops, and each would be parsed. Only the last ones count.
 _MOST_HOPS = 32
 # One client of IPv6 usually has a whole network of this size.
 _IPV6_CLIENT_BITS = 64
@@ -51,6 +52,7 @@ class TrustedProxies:
         """The address of the client, as text; of the peer, if nothing better is known."""
         peer = environ.get("REMOTE_ADDR") or ""
         found = _address(peer)
+        # A socket file has no peer address.
         if found is None:
             if not self.unix:
                 return UNIX
@@ -120,6 +122,8 @@ def _address(text: str) -> Address | None:
         found = ipaddress.ip_address((with_port[1] or with_port[2]) if with_port else text)
     except ValueError:
         return None
+    # A socket that takes both families shows a peer of IPv4 as ``::ffff:10.0.0.1``, which would
+    # match no network of IPv4.
     mapped = found.ipv4_mapped if isinstance(found, ipaddress.IPv6Address) else None
     return mapped or found
 

@@ -90,7 +90,7 @@ def api_lock(
                         )
                         for kind, name in wanted
                     }
-                # Who held it in between may have done it all.
+                # A holder that this request waited for may have done all of the work.
                 if _answered(req, until(deadline)) or (
                     unless is not None and unless(self, req, resp)
                 ):

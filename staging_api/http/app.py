@@ -41,6 +41,7 @@ def create_app(deps: AppDependencies, pages: Sequence[Route] = ()) -> App:
     served = {route.path: route for route in (*ROUTES, *pages)}.values()
     permissions = Permissions({route.path: route.roles for route in served})
     app: App = falcon.App(
+        # Each uses what the ones before it found: the address, then the caller, then its limits.
         middleware=[
             RequestContext(deps.proxies, deps.errors_url),
             OriginCheck(permissions, deps.hosts),
@@ -51,6 +52,7 @@ def create_app(deps: AppDependencies, pages: Sequence[Route] = ()) -> App:
         ],
         router=Router(),
     )
+    # A slash at the end of a path below /static asks for the list of a folder.
     app.req_options.strip_url_path_trailing_slash = False
     accept_only_json(app)
     problems.add_error_handlers(app, {**error_forms(served), **STATUS_FORMS})

@@ -1,4 +1,4 @@
-"""Who is calling, and may they; runs before any responder, so before any lock."""
+"""Identify the caller and check its roles; runs before any responder, so before any lock."""
 
 from typing import Any, Protocol
 

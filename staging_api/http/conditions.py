@@ -16,7 +16,8 @@ _PRECONDITIONS = frozenset(
         "HTTP_IF_MODIFIED_SINCE",
     }
 )
-_RANGE = re.compile(r"\s*bytes\s*=\s*(\d*)\s*-\s*(\d*)\s*")
+# At most 18 digits: `int` raises ValueError on more than 4300, and no file is that long.
+_RANGE = re.compile(r"\s*bytes\s*=\s*(\d{0,18})\s*-\s*(\d{0,18})\s*")
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,8 @@ def must_send(
     """
     if req.env.keys().isdisjoint(_PRECONDITIONS):
         return True
+    # The order of RFC 9110, section 13.2.2: If-Match before all others, and a date counts only
+    # where the header with the ETag is absent.
     if_match = req.get_header("If-Match")
     unmodified_since = _date(req.get_header("If-Unmodified-Since"))
     if if_match is not None:
@@ -83,6 +86,7 @@ def ranged(req: falcon.Request, etag: str, modified: datetime | None, size: int)
 
 def lists(header: str, etag: str, *, weak: bool) -> bool:
     """Whether the value of If-Match (`weak`: of If-None-Match) names this ETag."""
+    # An ETag of another server may have a comma; ours have none, so a wrong split matches nothing.
     tags = [tag.strip() for tag in header.split(",")]
     return "*" in tags or etag in ([tag.removeprefix("W/") for tag in tags] if weak else tags)
 

@@ -1,4 +1,4 @@
-"""What the application is made of."""
+"""The use cases and settings that the application is built from."""
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass

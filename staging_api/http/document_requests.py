@@ -14,6 +14,7 @@ Reason = Annotated[Text, Field(min_length=1, max_length=500)]
 
 def _storable(value: Any) -> Any:
     """JSON that a table can hold: no NUL character in any text."""
+    # A loop, not a recursion: the JSON may be nested about as deep as Python's stack allows.
     waiting = [value]
     while waiting:
         part = waiting.pop()

@@ -1,4 +1,4 @@
-"""The bytes of a blob on their way to a client: from us, or from who can send them without us.
+"""Send the bytes of a blob to a client: from here, or by a server that needs no help of ours.
 
 That is the proxy in front of us (nginx, by X-Accel-Redirect), or the object store (by a link). We
 still find the file, say who may have it and answer its conditions. But the sender of the bytes has
@@ -58,7 +58,7 @@ class Sender:
         sha256, size_bytes = place.sha256, place.blob_bytes
         start = place.offset + part.start
         with _undescribed(resp), self.noticed(sha256, size_bytes):
-            # Who sends a blob without us sends all of it, or the range that the client asks for.
+            # Another sender sends the whole blob, or the range of the client's own header.
             if not place.packed and _may_be_sent_elsewhere(req, part):
                 if (link := self.blobs.link(sha256, size_bytes)) is not None:
                     _send_to(resp, link)

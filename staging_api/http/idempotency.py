@@ -202,6 +202,7 @@ def _fingerprints(resource: object, req: falcon.Request) -> tuple[str, str]:
     if isinstance(resource, TakesOtherBodies):
         body = hashlib.sha256(resource.sent_body(req)).hexdigest()
     else:
+        # Sorted, as another library of the same client may order the members otherwise.
         body = json.dumps(req.get_media(default_when_empty=None), sort_keys=True)
 
     def digest(prefer: str) -> str:

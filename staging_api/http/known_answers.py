@@ -1,12 +1,12 @@
 """Answers about final stagings: kept as bytes, and sent again while their rows are the same.
 
-A crowd asks for what is staged, and about what was. The database says with each request by one
-statement which rows the answer is made of (`db/functions/stagings_shown.sql`), so none outlives a
-change of one of them, whichever process made it. What is found before that statement, an answer is
-kept under: should the rows change while it is made, nothing will ever ask for it.
+Many requests are about artifacts that are staged already. With each request one statement returns
+which rows its answer is made of (`db/functions/stagings_shown.sql`), so no kept answer outlives a
+change of one of these rows, whichever process made it. An answer is kept under the rows that were
+read before it was made: if they change meanwhile, no later request finds it.
 
-Kept are only answers that all callers get alike; who may have them is decided before. Each process
-has its own. If it dies, they are made again.
+Only answers that are the same for all callers are kept; permissions are checked before. Each
+process keeps its own. If it dies, they are made again.
 """
 
 import io
@@ -134,7 +134,7 @@ class KnownAnswers:
         if not plain or req.env.get("HTTP_IDEMPOTENCY_KEY") or req.env.get("HTTP_PREFER"):
             return None
         sent = req.stream.read(length)
-        # For who reads it after us.
+        # The body was read from the socket: validation and the fingerprint read it again.
         req.env["wsgi.input"] = req.stream = io.BytesIO(sent)
         setattr(req.context, _SENT, sent)
         return self._requests.get(sent)

@@ -1,4 +1,4 @@
-"""What one caller may ask of one process: bytes, requests a second, requests at once.
+"""Limits of one caller in one process: bytes of a body, requests a second, requests at once.
 
 Counted in each process by itself, which costs no round trip: a caller may have at most so many
 times the limit as there are processes. A limit for the whole service is a matter of the proxy in
@@ -66,6 +66,7 @@ class _Callers:
         if caller is None:
             caller = self._known[name] = _Caller(self.burst, now)
             self._forget_idle()
+        # The least recently seen is first: that is the one to forget.
         self._known.move_to_end(name)
         caller.left = min(self.burst, caller.left + (now - caller.seen_at) * self.per_second)
         caller.seen_at = now
@@ -77,6 +78,7 @@ class _Callers:
 
     def _forget_idle(self) -> None:
         if len(self._known) > _REMEMBERED_CALLERS:
+            # Not one with running requests: it would come back with a full bucket and a count of 0.
             idle = next((name for name, each in self._known.items() if not each.running), None)
             if idle is not None:
                 del self._known[idle]
@@ -161,7 +163,7 @@ class Refusals:
         self._counting = threading.Lock()
 
     def under_limit_of(self, address: str) -> Callable[[], bool]:
-        """Return what tells whether this address may have one more request refused."""
+        """Return `under_limit` of this address, to be called later."""
         return partial(self.under_limit, address)
 
     def under_limit(self, address: str) -> bool:

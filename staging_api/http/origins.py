@@ -89,6 +89,7 @@ def _netloc(url: str) -> str:
         default = {"http": ":80", "https": ":443"}.get(parts.scheme, "")
     except ValueError:
         return ""
+    # Browsers leave the default port out of Origin, and out of Host.
     return parts.netloc.rpartition("@")[2].lower().removesuffix(default)
 
 
@@ -106,6 +107,7 @@ def _plain_name(host: str) -> str:
 
 
 def _plain(host: str) -> str:
+    # ``example.org.`` is the same name, fully qualified.
     return host.strip("[]").rstrip(".").lower()
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import falcon
 
+# Nine digits are more than any cap, and no number that overflows.
 _WAIT = re.compile(r"(?:^|[,;]\s*|\s)wait\s*=\s*\"?(\d{1,9})\"?", re.IGNORECASE)
 _ASYNC = re.compile(r"(?:^|[,;]\s*|\s)respond-async(?:$|[\s,;])", re.IGNORECASE)
 

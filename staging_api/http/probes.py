@@ -1,4 +1,4 @@
-"""What the probes of a process go by."""
+"""The checks and readings that the probes of a process report."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass

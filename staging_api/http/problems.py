@@ -123,6 +123,7 @@ def add_error_handlers(
             first and a slash, of whatever is below it.
     """
     form_of = partial(_form_of, forms or {})
+    # The most specific class wins, whatever the order: Falcon looks along the error's bases.
     app.add_error_handler(Exception, partial(_unexpected, form_of))
     app.add_error_handler(falcon.HTTPError, partial(_of_falcon, form_of))
     app.add_error_handler(StagingApiError, partial(_ours, form_of))
@@ -280,6 +281,7 @@ def _answer(
     resp.status = falcon.util.code_to_http_status(status)
     resp.content_type = MEDIA_PROBLEM
     resp.data = json.dumps(document, default=_time).encode()
+    # Falcon sends `text` before `data`, and `stream` in its place: the responder may have set any.
     resp.text = resp.media = resp.stream = None
 
 

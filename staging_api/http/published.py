@@ -159,6 +159,7 @@ def _objects(part: Any) -> Iterator[dict[str, Any]]:
     """Yield every object of a part of the document, itself included."""
     if isinstance(part, dict):
         yield part
+        # A copy: callers delete members while they walk.
         for value in list(part.values()):
             yield from _objects(value)
     elif isinstance(part, list):

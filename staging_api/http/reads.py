@@ -4,8 +4,8 @@ After a failover each pooled connection is dead, and which it was is noticed by 
 on it. Reads, whose responders may run any number of times, then need no help of the client: the
 second run finds an empty pool and so a new connection. Whatever may write is not run again, but for
 the statements of the lock, which are safe to send twice (`locks.hold`): it is answered with 503 and
-Retry-After, and the client's Idempotency-Key makes its retry safe. The devserver's paths are reads
-here whatever they do: they say what should be there, and asking twice is asking once.
+Retry-After, and the client's Idempotency-Key makes its retry safe. The devserver's paths are run
+again whatever they do: they are idempotent, as they name what should be staged.
 """
 
 import functools

@@ -14,6 +14,7 @@ class _OfThisProcess:
 
     def __init__(self) -> None:
         self.renew()
+        # Without it all forks of one parent would give out the same ids.
         os.register_at_fork(after_in_child=self.renew)
 
     def renew(self) -> None:

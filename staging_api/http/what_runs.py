@@ -27,7 +27,7 @@ def says_what_runs(responder: Responder[R, P]) -> Responder[R, P]:
     """Say in a refusal which operation runs, and when it will be over.
 
     Earlier runs show how long it takes; the lease, which is renewed for as long, does not.
-    ``publication`` is null only if what got the lock died before it could say what it is.
+    ``publication`` is null only if the holder died before it recorded its run.
     """
 
     @wraps(responder)

@@ -145,7 +145,8 @@ def test_what_came_stays_known_while_another_request_looks_again(late):
     def opened(url: ArchiveUrl) -> Source:
         if late.clock.now > 2 * SOON:
             answered.append(late.is_answered_at_once("payload", "notes"))
-        return late.opened(url)
+        found: Source = late.opened(url)
+        return found
 
     service = late.at.service
     service.__dict__["late"] = LateObjects(service.database, opened, late.place.options, late.clock)

@@ -41,6 +41,7 @@ class ArchiveFiles:
             resp.content_length = part.length
 
     def _find(self, archive: str, path: str) -> Served:
+        # The name of an archive has no @ (`rules.ARCHIVE_NAME`).
         name, _, generation = archive.partition("@")
         served = self._snapshots.served_at(name, generation or None, path)
         if served is None:

@@ -45,6 +45,7 @@ class Cursor:
             Invalid: it is none.
         """
         try:
+            # A cursor is not signed: it names what any caller of this route may name in the query.
             old, new, *names = json.loads(base64.urlsafe_b64decode(text.encode()))
             collection, schema, layer, name = (_text(each) for each in names)
             return cls(_number(old), _number(new), (collection, Identity(schema, layer, name)))
@@ -58,7 +59,6 @@ class DocumentDifferences:
     answers_head = True
 
     def __init__(self, documents: DocumentService) -> None:
-        """Take what the responders need."""
         self._reader = documents.reader
 
     @spec.validate(

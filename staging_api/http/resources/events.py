@@ -127,6 +127,7 @@ class EventsOfStaging:
             return
         resp.content_type = "text/event-stream"
         resp.set_header("Cache-Control", "no-store")
+        # nginx collects an answer before it passes it on: events would come late, or at the end.
         resp.set_header("X-Accel-Buffering", "no")
         resp.stream = _stream(
             lambda: self._events.follow(staging_id, after, self._wait_cap_seconds, client_of(req))

@@ -42,6 +42,7 @@ def show_folder(
     limit = req.get_param_as_int("limit", min_value=1, max_value=_MOST, default=_PAGE)
     after = req.get_param("after", default="")
     page = files.children(folder, limit=limit, after=after)
+    # One address, two forms: a cache must not give a browser the JSON of a program.
     resp.set_header("Vary", "Accept")
     if req.client_prefers(_FORMS) == falcon.MEDIA_HTML:
         if page_for_people is not None:

@@ -46,6 +46,8 @@ class Readiness:
     def on_get(self, _req: falcon.Request, resp: falcon.Response) -> None:
         """Say what was found; 503 unless everything is in order."""
         if time.monotonic() - self._looked_at > _KEPT_SECONDS:
+            # Without a mutex: two probes at once look twice, and a check that hangs blocks no other
+            # probe.
             self._found = {name: _result_of(check) for name, check in self._checks.items()}
             self._looked_at = time.monotonic()
         ready = set(self._found.values()) == {"ok"}

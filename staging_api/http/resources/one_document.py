@@ -23,7 +23,6 @@ class OneDocument:
     answers_head = True
 
     def __init__(self, documents: DocumentService) -> None:
-        """Take what the responders need."""
         self._reader = documents.reader
 
     @spec.validate(

@@ -51,6 +51,7 @@ def send_folder(
         found = [file for file in found if file.artifact_id == artifact_id]
         if not found:
             raise NotFound(f"artifact {artifact_id} has no files in {folder}")
+    # Weak: a digest of the list of files, not of the bytes that are sent.
     etag = f'W/"{_digest(form, found)}"'
     resp.set_header("ETag", etag)
     resp.set_header("Cache-Control", "no-cache")

@@ -68,6 +68,8 @@ class Stagings:
         self.locks = locks
         self.wait_cap_seconds = wait_cap_seconds
 
+    # From the outside in, the cheap before the dear: a known answer needs no parsing, the answer
+    # kept for a key no lock, and a request that is not valid never gets to the lock.
     @unless_known(KnownAnswers.answer_request)
     @answers_once
     @spec.validate(

@@ -43,8 +43,11 @@ class StaticFiles:
         served = self._files.find(path)
         part = describe(req, resp, _sendable(served))
         if part is not None:
+            # Before the bytes are opened: after it, no eviction for space takes the file away for
+            # minutes.
             self._files.hand_out(served)
             self._sender.send(req, resp, served.place, part)
+            # After `send`, which raises if the bytes are not there: such a read is not counted.
             self._files.accesses.note(served.artifact_id, req.context.caller, part.length)
             metrics.SERVED_BYTES.inc(part.length)
 

@@ -107,6 +107,7 @@ def _several(req: falcon.Request) -> Files:
     for part in form(req):
         if not part.file_name:
             raise Invalid.field(part.name or "files", "must be a file with a name")
+        # RFC 7578, section 4.2: a client may send a path; only its last segment names the file.
         yield part.file_name.rpartition("/")[2], part.chunks
 
 

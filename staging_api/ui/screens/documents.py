@@ -17,10 +17,8 @@ def show(deps: UiDependencies, view: View) -> ScreenContent:
     """Show what the buffer would change, and the revisions."""
     reader = deps.api.documents.reader
     before = view.query.get("after", "")
-    if before and not before.isdecimal():
-        raise Invalid.field("after", "must be the number of a revision")
     state = reader.buffer_state()
-    page = reader.revisions(_REVISIONS_SHOWN, int(before) if before else None)
+    page = reader.revisions(_REVISIONS_SHOWN, _number(before, "after") if before else None)
     has_buffer = bool(state.collections)
     return ScreenContent(
         "documents.html",
@@ -45,9 +43,9 @@ def show(deps: UiDependencies, view: View) -> ScreenContent:
 def show_revision(deps: UiDependencies, view: View) -> ScreenContent:
     """Show a revision, and what it changed of the committed one before it or of another."""
     reader = deps.api.documents.reader
-    number = _number(view.params["number"])
+    number = _number(view.params["number"], "number")
     revision = reader.find(number)
-    old = _number(view.query.get("old") or str(number - 1))
+    old = _number(view.query.get("old") or str(number - 1), "old")
     found = reader.differences(Compared(old, number, False, False, None, _CHANGES_SHOWN))
     return ScreenContent(
         "document_revision.html",
@@ -65,9 +63,9 @@ def show_revision(deps: UiDependencies, view: View) -> ScreenContent:
     )
 
 
-def _number(text: str) -> int:
+def _number(text: str, field: str) -> int:
     if not (text.isascii() and text.isdecimal() and len(text) < 10):  # noqa: PLR2004 - an int
-        raise Invalid.field("number", "must be the number of a revision")
+        raise Invalid.field(field, "must be the number of a revision")
     return int(text)
 
 
@@ -76,7 +74,7 @@ def _author(view: View, form: Form) -> Author:
 
 
 def _commit(deps: UiDependencies, view: View, form: Form) -> ActionDone:
-    reviewed = _number(form.get("revision", ""))
+    reviewed = _number(form.get("revision", ""), "revision")
     result = deps.api.documents.commit(CommitRequest(reviewed=reviewed), _author(view, form))
     if not result.committed:
         raise Conflict("the buffer has faults, so it was not committed: see its validation")
@@ -89,7 +87,7 @@ def _discard(deps: UiDependencies, view: View, form: Form) -> ActionDone:
 
 
 def _roll_back(deps: UiDependencies, view: View, form: Form) -> ActionDone:
-    number = _number(view.params["number"])
+    number = _number(view.params["number"], "number")
     deps.api.documents.roll_back(number, _author(view, form), over_buffer=False)
     return ActionDone(_PATH)
 

@@ -144,3 +144,4 @@ def test_documents_are_reviewed_committed_and_taken_back(site: Site):
     stale = {"action": "commit_documents", "revision": str(committed)}
     assert site.post("/ui/documents", stale).status == 409
     assert site.get(f"/ui/documents/revisions/{quote('٣')}").status == 400
+    assert site.get(f"/ui/documents?after={10**19}").status == 400

@@ -78,6 +78,12 @@ def test_versions_are_ordered_by_number_not_by_letter():
     ]
 
 
+def test_versions_of_numbers_that_python_does_not_read_are_ordered():
+    small, large = f"R17-{'1' * 5000}", f"R17-{'2' * 5000}"
+    assert sorted([large, small, "R17-9"], key=version_key) == ["R17-9", small, large]
+    assert version_key("R17-010") == version_key("R17-10")
+
+
 def test_load_is_a_rate_since_the_last_reading():
     shown = Rates(seconds=0).now()
     assert 0 <= shown["cpu_percent"] <= 100

@@ -56,6 +56,7 @@ class ConfigdocsSurface:
         if not is_surface(req.path):
             return
         for given in req.get_param_as_list("verbosity") or ():
+            # Three digits decide: `int` would raise ValueError on thousands of them.
             if not (given.isascii() and given.isdigit() and int(given[:3]) <= _MAX_VERBOSITY):
                 raise RequestInvalid(
                     "Invalid verbosity parameter",

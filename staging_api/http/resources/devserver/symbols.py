@@ -92,6 +92,7 @@ def _copy(chunks: Iterator[bytes], dump: Path) -> None:
     size = 0
     with dump.open("wb") as file:
         for chunk in chunks:
+            # The limit is of the dump; a form may have other fields, of which none is written.
             size += len(chunk)
             if size > _MAX_DUMP_BYTES:
                 raise LimitExceeded(f"a minidump may have {_MAX_DUMP_BYTES} bytes")
