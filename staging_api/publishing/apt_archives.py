@@ -142,6 +142,7 @@ class AptArchiveService:
             suite_id = rows.delete_package_publication(
                 conn, archive_id, publication_id, caller, reason
             )
+            # The deletion says only whether there was something to delete; this row says why not.
             found = rows.list_package_publications(
                 conn, archive_id, limit=1, publication_id=publication_id
             )

@@ -211,6 +211,8 @@ class Builder:
                 releases[suite.id] = new
         return GenerationDraft(
             suites=tuple(suites),
+            # Compared by value: an index that came out as it was stays open, and nothing goes live
+            # for it.
             opened=tuple(set(files) - set(live)),
             closed=tuple(set(live) - set(files)),
             releases=releases,

@@ -114,6 +114,7 @@ class DistributionService:
                 files = list(rows.dists_list(conn, name, generation_id))
                 return FilePage(generation_id, files, None)
             files = rows.pool_list(conn, name, after=after, limit=limit)
+        # A full page may be the last one: the page after it is empty then, which costs one request.
         return FilePage(generation_id, files, files[-1].path if len(files) == limit else None)
 
 

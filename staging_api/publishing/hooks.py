@@ -110,6 +110,7 @@ def _wait(process: "subprocess.Popen[bytes]", timeout_seconds: float) -> tuple[i
     finally:
         # Also after success: what a hook leaves behind would run into the next publication.
         with suppress(ProcessLookupError):
+            # The hook leads a session of its own, so its pid is the number of its process group.
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
 

@@ -109,6 +109,7 @@ class Indexer:
                 if suite.id in whole or not _are_all_forms(old, apt_archive):
                     files += self._rebuilt(run, apt_archive, suite, place)
                 elif changes := changes_in(place, of_suite):
+                    # Any form will do: all forms of an index have the same blocks.
                     cuts.append(_Cut(suite.id, place, self._recut(old[0], changes)))
                 else:
                     files += old

@@ -45,6 +45,7 @@ def index_key(package: str, version_key: str, architecture: str) -> bytes:
         version_key: `Version.sort_key`.
         architecture: as its stanza has it; "" if it has none.
     """
+    # NUL is in none of the three and sorts first, so ``a`` with any version comes before ``a-b``.
     return f"{package}\0{version_key}\0{architecture}".encode()
 
 

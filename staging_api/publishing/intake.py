@@ -171,8 +171,11 @@ class Intake:
         self._name(contents)
         make_way(self.database, to, sent)
         with self.database.begin() as conn:
+            # Once more, in the transaction that writes the rows: until its end no collector removes
+            # them.
             if name_blobs(conn, contents):
                 raise Unavailable(_REMOVED, retry_after_seconds=1)
+            # Contents that the store had lost are there again.
             note_there(conn, contents)
             records = _decided(conn, to, sent, origin)
             uploads = rows.add_uploads(conn, [row for row, _ in records])

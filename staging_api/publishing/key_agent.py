@@ -200,6 +200,7 @@ class _Agent:
             if word == b"OK":
                 return data
             if word == b"D":
+                # Assuan escapes ``%``, CR and LF in data as URLs do.
                 data += unquote_to_bytes(rest)
             elif word not in (b"S", b"#"):
                 # ERR; or INQUIRE, for what only a person could say.

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 _BINARY, _TEXT = 0x00, 0x01
 _SHA512 = 10
 _CREATED, _ISSUER, _ISSUER_FINGERPRINT = 2, 16, 33
+# Tag 2, a signature, in the new form of packet headers (RFC 4880, section 4.2).
 _SIGNATURE_TAG = 0xC2
 _CRC_INIT, _CRC_POLYNOMIAL = 0xB704CE, 0x1864CFB
 _LINE_CHARACTERS = 64
@@ -63,8 +64,12 @@ def _signature(content: bytes, kind: int, issuer: Issuer, sign: SignDigest, now:
     hashed = _subpacket(_ISSUER_FINGERPRINT, b"\x04" + issuer.fingerprint)
     hashed += _subpacket(_CREATED, now.to_bytes(4))
     head = bytes([4, kind, issuer.algorithm, _SHA512]) + len(hashed).to_bytes(2) + hashed
+    # The trailer of version 4 (section 5.2.4): version, 0xFF, length of the hashed part.
     digest = hashlib.sha512(content + head + b"\x04\xff" + len(head).to_bytes(4)).digest()
+    # The key id of version 4 is the last eight octets of the fingerprint. Readers that do not know
+    # the subpacket with the whole fingerprint look the key up by it.
     unhashed = _subpacket(_ISSUER, issuer.fingerprint[-8:])
+    # Its first two octets: a quick test by which readers reject a wrong signature.
     body = head + len(unhashed).to_bytes(2) + unhashed + digest[:2]
     body += b"".join(map(_number, sign(digest)))
     return bytes([_SIGNATURE_TAG]) + _length(len(body)) + body
@@ -91,6 +96,7 @@ def _number(octets: bytes) -> bytes:
 def _armored(packet: bytes) -> bytes:
     encoded = base64.b64encode(packet)
     rows = [encoded[at : at + _LINE_CHARACTERS] for at in range(0, len(encoded), _LINE_CHARACTERS)]
+    # Optional since RFC 9580; some older readers require it.
     checksum = b"=" + base64.b64encode(_crc24(packet).to_bytes(3))
     lines = (b"-----BEGIN PGP SIGNATURE-----", b"", *rows, checksum)
     return b"\n".join((*lines, b"-----END PGP SIGNATURE-----", b""))

@@ -52,6 +52,7 @@ def _read(blobs: BlobStore, file: SourceFile) -> Content:
         opened = blobs.open(file.sha256, file.size_bytes)
         with closing(opened), package_refusals():
             if file.name.endswith(".dsc"):
+                # One byte more than allowed, so that a longer file is refused and not cut.
                 return read_dsc(opened.read(MAX_DSC_BYTES + 1))
             return read_deb(opened, LIMITS)
     except StagingApiError as error:

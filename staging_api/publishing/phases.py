@@ -47,6 +47,7 @@ def publish(
     with run.database.connect() as conn:
         files = rows.files_to_publish(conn, suites, published_too=options.wants("publishing"))
     run.phase("publish", len(files), lasting=len(files) > _PUBLISHED_AT_ONCE)
+    # In another store all files would seem to be missing.
     StoreIdentity(run.database, blobs).check()
     gone = blobs.lacks({file.sha256: file.size_bytes for file in files})
     missing = {file.id: file.path for file in files if file.sha256 in gone}
@@ -87,9 +88,9 @@ def dominate(
     superseded: list[Superseded] = []
     for suite in chosen:
         if found := candidates.get(suite.id):
-            outdone = dominate_binaries(found.binaries, suite.architectures)
+            binaries = dominate_binaries(found.binaries, suite.architectures)
             superseded += dominate_sources(found.sources)
-            superseded += [each for each in outdone if each.id in found.decided]
+            superseded += [each for each in binaries if each.id in found.decided]
     unseen: list[str] = []
     if superseded or _has_ended(run, apt_archive):
         with run.writing() as conn:

@@ -164,6 +164,7 @@ class FileHashes:
         """
         key = (file, form)
         with self._lock:
+            # Taken out while it grows: a second thread that measures this file begins anew.
             old = self._trails.pop(key, None)
         trail = _prefix(old or _begun(form), blocks)
         left = blocks[len(trail.blocks) :]

@@ -75,6 +75,8 @@ class Releaser:
         wanted = _release(apt_archive, suite, files, date.replace(microsecond=0))
         modified = now.replace(microsecond=0)
         if before and before.modified_at:
+            # Last-Modified counts whole seconds: of two Releases within one, the newer would look
+            # unchanged.
             modified = max(modified, before.modified_at + _SECOND)
         return self._signed(run, suite, wanted, modified)
 

@@ -156,6 +156,7 @@ class RunLog:
 
     def fail(self, error: BaseException) -> None:
         """Write that the run failed; without the lock, the next run abandons it."""
+        # The error that ended the run is raised, not one of writing it down.
         with suppress(LockLost, Unavailable):
             self._end("failed", error)
 

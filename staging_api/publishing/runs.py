@@ -80,4 +80,5 @@ class PublisherRuns:
                     return RunningOperation(run, rows.seconds_left(conn, run["id"]))
             if time.monotonic() > deadline:
                 return None
+            # Outside of the connection, which other requests need meanwhile.
             time.sleep(_POLL_SECONDS)

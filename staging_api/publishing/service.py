@@ -243,6 +243,7 @@ class Publisher:
             )
             try:
                 yield run
+            # Also the end of the process (SystemExit): its run should not look as if it still ran.
             except BaseException as error:
                 run.fail(error)
                 raise

@@ -98,6 +98,7 @@ def sign(
     except AgentUnavailable as error:
         log.debug("gpg signs itself: %s", error)
     deadline = time.monotonic() + timeout_seconds
+    # The ``!``: this very key or subkey. Without it gpg prefers the newest subkey that can sign.
     user = ["--armor", *_DIGEST, "--local-user", f"{key.fingerprint}!"]
     try:
         try:
@@ -190,6 +191,7 @@ def _agent_key(key: SigningKey, _key_lists: object) -> AgentKey:
         found = subprocess.run(where, check=True, capture_output=True, timeout=TIMEOUT_SECONDS)
     except (SigningFailed, OSError, subprocess.SubprocessError) as error:
         raise AgentUnavailable(str(error)) from None
+    # gpgconf percent-escapes the path.
     return agent_key(keys, key.fingerprint, unquote(found.stdout.decode().strip()))
 
 

@@ -66,6 +66,8 @@ _PACKAGES_FILES = text("""
 """)
 _SUITE_OF = text("SELECT suite_id FROM uploads WHERE id = :id")
 _ARCHIVE_OF = text("SELECT archive_id FROM suites WHERE id = :id")
+# All packages of a lifted suite are looked at again: the index files that it shows are older than
+# the marks that say what has changed.
 _LIFT = text("""
     WITH lifted AS (
         DELETE FROM suite_holds WHERE suite_id = ANY(:suites) RETURNING suite_id
@@ -208,6 +210,7 @@ def _written(conn: Connection, statement: Executable) -> int:
     try:
         return conn.execute(statement).rowcount
     except IntegrityError as error:
+        # The name of the CHECK constraint, which stands in PostgreSQL's message in every language.
         if "advertised_is_published" in str(error.orig):
             raise Invalid.field("advertise_by_hash", "goes with publish_by_hash only") from None
         raise

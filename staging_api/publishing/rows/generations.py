@@ -42,6 +42,7 @@ _DISTRIBUTION = text("""
     JOIN dists_generations g ON g.id IN (d.live_generation_id, d.head_generation_id)
     WHERE a.name = :name
 """)
+# Without a race: only the holder of the publisher's lock numbers generations.
 _NEXT_NUMBER = """
     SELECT coalesce(max(g.number), 0) + 1 AS number
     FROM dists_generations g WHERE g.archive_id = :archive_id
@@ -243,6 +244,7 @@ def _row(file: IndexFile, but: str) -> dict[str, Any]:
 
 def _release(text: ReleaseText) -> dict[str, Any]:
     times = {name: _iso(getattr(text, name)) for name in ("dated_at", "valid_until", "modified_at")}
+    # base64, as JSON has no bytes; PostgreSQL decodes it.
     return {**vars(text), **times, "content": base64.b64encode(text.content).decode()}
 
 

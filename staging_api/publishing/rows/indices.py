@@ -37,6 +37,7 @@ _KNOWN_BLOCKS = text("""
     SELECT sha256 FROM index_blocks
     WHERE sha256 = ANY(:digests) AND (NOT :gz OR gz IS NOT NULL) AND (NOT :xz OR xz IS NOT NULL)
 """)
+# Equal digest, equal content: of a block that is there, only forms that it lacks are added.
 _ADD_BLOCK = text("""
     INSERT INTO index_blocks AS b (sha256, last_key, entries, plain_bytes, zst, gz, xz)
     VALUES (:sha256, :last_key, :entries, :plain_bytes, :zst, :gz, :xz)

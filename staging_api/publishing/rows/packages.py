@@ -15,16 +15,6 @@ from staging_api.publishing.rows.mapping import made
 
 _TO_PUBLISH = text("SELECT * FROM publisher_files_to_publish(:suites, :published_too)")
 _PUBLISH = text("""
-    SELECT p.id, f.sha256, f.size_bytes, f.path
-    FROM package_publications p
-    LEFT JOIN binary_releases b ON b.id = p.binary_release_id
-    LEFT JOIN source_release_files s ON s.source_release_id = p.source_release_id
-    JOIN package_files f ON f.id = coalesce(b.file_id, s.file_id)
-    WHERE p.suite_id = ANY(:suites) AND p.state = ANY(:states) AND (
-        p.state <> 'pending' OR publisher_offers(p.suite_id, p.component, b.architecture))
-    ORDER BY p.id
-""")
-_PUBLISH = text("""
     WITH published AS (
         UPDATE package_publications
         SET state = 'published', published_at = clock_timestamp(),
@@ -41,6 +31,7 @@ _HOLD_BACK = text("""
     UPDATE package_publications SET error_message = :reason
     WHERE id = ANY(:ids) AND state = 'pending'
 """)
+# One that was never published is in no index, so there is nothing to take out of one.
 _DELETE = text("""
     UPDATE package_publications p
     SET state = 'deleted', deleted_by = :caller, reason = :reason, ended_at = clock_timestamp(),
@@ -60,6 +51,7 @@ _LISTED_BINARIES = text("""
     WHERE p.suite_id = :suite AND p.state = 'published' AND p.component = :component
         AND b.architecture IN (:architecture, 'all') AND b.installer = :installer
 """)
+# Position 0 is the .dsc.
 _LISTED_SOURCES = text("""
     SELECT p.source_release_id, s.control, f.path, f.size_bytes, f.sha256
     FROM package_publications p JOIN source_releases s ON s.id = p.source_release_id

@@ -185,6 +185,7 @@ def finish_run(
     given: dict[str, Any] = {"id": run_id, "state": state, "notes": list(notes)}
     given |= {"counts": json.dumps(counts), "code": code, "message": message, **_new_phases(new)}
     given["phase"] = new.phases[-1].name if new.phases else None
+    # The end of the last phase: now.
     given["ages"].append(0.0)
     conn.execute(_FINISH, given)
 
