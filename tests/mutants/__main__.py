@@ -22,7 +22,8 @@ from tests.mutants.choosing import Choice, texts_of_tests
 from tests.mutants.frame import all_mutants, changed_lines, drawn, on
 from tests.mutants.model import ROOT, Mutant, room
 from tests.mutants.record import FOLDER, recorded
-from tests.mutants.trial import OutOfTime, Runner, Trial, Untriable, copied_tree
+from tests.mutants.trial import Runner, Trial, copied_tree
+from tests.mutants.turns import Fate, fates
 
 #: Shares of the mutants that must be killed: of all, and of each room.
 _WANTED = 0.92
@@ -120,7 +121,7 @@ def main() -> None:
         _try(chosen, choice, trial, results, kept)
     print(results.table(), f"seed {given.seed}", sep="\n")
     if results.tried.total() < len(chosen):
-        print(f"{len(chosen) - results.tried.total()} were not tried")
+        print(f"{len(chosen) - results.tried.total()} are not decided")
     sys.exit(not results.is_enough)
 
 
@@ -139,25 +140,25 @@ def _try(
     results: Results,
     kept: Kept | None,
 ) -> None:
+    unknown = []
     for mutant in chosen:
-        began = time.monotonic()
         if kept and kept.knows(mutant):
             results.add(mutant, kept.finder(mutant))
-            continue
-        try:
-            finder = trial.finder(mutant, choice.suites(mutant))
-        except OutOfTime:
-            return
-        except Untriable as error:
-            print(f"not tried: {error}")
-            continue
-        results.add(mutant, finder)
-        if kept:
-            kept.add(mutant, finder)
-        word = "ALIVE" if finder is None else "killed"
-        print(
-            word, shown(mutant), f"\n    {finder} in {time.monotonic() - began:.0f} s", flush=True
-        )
+        else:
+            unknown.append((mutant, choice.suites(mutant)))
+    for fate in fates(unknown, trial):
+        if fate.is_known:
+            results.add(fate.mutant, fate.finder)
+            if kept:
+                kept.add(fate.mutant, fate.finder)
+        print(_said(fate), flush=True)
+
+
+def _said(fate: Fate) -> str:
+    if not fate.is_known:
+        return f"not decided, alive so far: {shown(fate.mutant)}"
+    word = "ALIVE" if fate.finder is None else "killed"
+    return f"{word} {shown(fate.mutant)}\n    {fate.finder} in {fate.seconds:.0f} s"
 
 
 def _chosen(given: argparse.Namespace) -> list[Mutant]:

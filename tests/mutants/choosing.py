@@ -20,9 +20,11 @@ from tests.prove.mutants import TESTS as LOCK_TESTS
 #: Seconds of the recorded tests that are run first, all together.
 _QUICK_SECONDS = 5.0
 _FEW_FILES = 3
+#: Seconds for one test: one that a mutant makes wait for ever fails, before its suite is ended.
+TEST_SECONDS = 30.0
 #: Seconds that recorded tests may take with a mutant: what they took, this often, and a rest.
 _PATIENCE = 4.0
-_REST_SECONDS = 40.0
+_REST_SECONDS = TEST_SECONDS + 10.0
 _CHEAP = ("tests/unit/", "tests/properties/", "tests/corpus/", "tests/conformance/")
 _MADE = re.compile(r"CREATE OR REPLACE (?:FUNCTION|PROCEDURE|VIEW) (\w+)")
 # They compare a file with what was released, and so fail for every mutant of it.

@@ -19,14 +19,15 @@ from sqlalchemy.exc import DBAPIError
 
 from tests.databases import new_database
 from tests.functions import HEAD
-from tests.mutants.choosing import Suite
+from tests.mutants.choosing import TEST_SECONDS, Suite
 from tests.mutants.model import PACKAGE, ROOT, Mutant
 from tests.mutants.warm import IMPORTED
 
 _SECONDS = count(int(time.time()))
 _FAILED = re.compile(r"^(?:FAILED|ERROR) (.+?)(?: - .*)?$", re.MULTILINE)
 _OPTIONS = (
-    *("-q", "-x", "-rfE", "--tb=no", "--timeout=60", "-p", "no:cacheprovider", "-p", "no:xdist"),
+    *("-q", "-x", "-rfE", "--tb=no", f"--timeout={TEST_SECONDS:.0f}"),
+    *("-p", "no:cacheprovider", "-p", "no:xdist"),
     *("-m", "not system and not prove"),
     # Half of the time of a short run; only tests of the system use it.
     *("-p", "no:schemathesis"),
@@ -39,7 +40,6 @@ _WITHOUT_DATABASE = ("tests/unit/", "tests/properties/")
 _LONGEST_SECONDS = 300.0
 # pytest: all passed, and no test was there.
 _SURVIVED = (0, 5)
-
 
 # Added to a step of the migrations.
 _AT_THE_END = """

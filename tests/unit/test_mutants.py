@@ -16,7 +16,8 @@ from tests.mutants.frame import drawn, lines_of, of_file, on
 from tests.mutants.model import ROOT, Mutant, room
 from tests.mutants.reach import reached
 from tests.mutants.record import Record, recorded
-from tests.mutants.trial import Outcome, Runner, Trial, Untriable, changed
+from tests.mutants.trial import Outcome, OutOfTime, Runner, Trial, Untriable, changed
+from tests.mutants.turns import fates
 
 
 def outcomes(source: str) -> set[str]:
@@ -376,3 +377,39 @@ def test_a_test_that_fails_without_the_mutant_too_finds_nothing(
 
 def test_without_a_recorded_run_nothing_is_known_of_any_line(tmp_path: Path) -> None:
     assert recorded(tmp_path).tests("staging_api/errors.py", range(1, 100)) == set()
+
+
+class Counting:
+    """A trial in which the tests of a suite find the mutants of their line; it ends after some."""
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self.asked: list[tuple[int, tuple[str, ...]]] = []
+
+    def finder(self, mutant: Mutant, suites: list[Suite]) -> str | None:
+        if len(self.asked) == self.most:
+            raise OutOfTime
+        if mutant.kind == "broken":
+            raise Untriable("it does not compile")
+        tests = tuple(test for suite in suites for test in suite.tests)
+        self.asked.append((mutant.line, tests))
+        return next((test for test in tests if test == f"finds {mutant.line}"), None)
+
+
+QUICK_SUITES = [Suite(("finds 1",), 9), Suite(("finds 2", "wide"), 9)]
+IN_TURN = [(mutant("a.py", "constant", line), QUICK_SUITES) for line in (3, 2, 1)]
+
+
+def test_all_have_their_likeliest_tests_before_one_has_its_next() -> None:
+    trial_of_all: Any = Counting(most=9)
+    broken = (mutant("a.py", "broken", 9), QUICK_SUITES)
+    without: tuple[Mutant, list[Suite]] = (mutant("a.py", "constant", 4), [])
+    found = [(f.mutant.line, f.finder) for f in fates([*IN_TURN, broken, without], trial_of_all)]
+    assert found == [(1, "finds 1"), (4, None), (3, None), (2, "finds 2")]
+    assert [line for line, tests in trial_of_all.asked if tests] == [3, 2, 1, 3, 2]
+
+
+def test_when_the_time_is_over_those_that_had_a_suite_are_named_and_not_counted() -> None:
+    trial_of_some: Any = Counting(most=2)
+    found = list(fates(IN_TURN, trial_of_some))
+    assert [(fate.mutant.line, fate.is_known) for fate in found] == [(2, False), (3, False)]
