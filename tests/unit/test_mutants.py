@@ -236,6 +236,17 @@ def test_a_unit_test_that_was_recorded_is_not_run_for_lines_that_it_did_not_run(
     ]
 
 
+def test_a_recorded_file_that_starts_a_process_may_have_run_the_line_there(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    path = "tests/unit/test_paging.py"
+    monkeypatch.setitem(TEXTS, path, f"import subprocess\n{TEXTS[path]}")
+    ran = {"staging_api/paging.py": {36: {f"{path}::test"}}}
+    assert suites(mutant("paging.py", "comparison", 35), record_of(ran)) == [
+        [path, "tests/integration/test_lists.py"]
+    ]
+
+
 def test_tests_outside_of_the_given_folders_are_not_chosen() -> None:
     found = suites(mutant("paging.py", "comparison", 35), under="tests/unit/")
     assert found == [["tests/unit/test_paging.py"]]
