@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.mutants.model import PACKAGE, ROOT, Mutant, module, room
-from tests.mutants.reach import reached
+from tests.mutants.reach import reached, runs_at_import
 from tests.mutants.record import Record
 from tests.prove.mutants import FILES as LOCK_FILES
 from tests.prove.mutants import TESTS as LOCK_TESTS
@@ -75,8 +75,10 @@ class Choice:
         quick = self._quick(ran, near)
         suites = [self._recorded(quick), self._recorded(ran - set(quick))]
         taken = {test.partition("::")[0] for test in ran if test.startswith(_CHEAP)}
-        for wanted in (near, self._of_the_room(mutant.path)):
-            rest = sorted(self._fit(wanted - taken - self._complete()))
+        complete = self._complete()
+        near -= set() if _is_unrecorded(mutant) else complete
+        for wanted in (near, self._of_the_room(mutant.path) - complete):
+            rest = sorted(self._fit(wanted - taken))
             taken.update(rest)
             suites.append(Suite(tuple(self._cheap_first(rest)), self.patience))
         return [suite for suite in suites if suite.tests]
@@ -139,6 +141,10 @@ class Choice:
 
     def _of_the_room(self, path: str) -> set[str]:
         return self._naming([f"{PACKAGE}.{room(path).replace('/', '.')}"])
+
+
+def _is_unrecorded(mutant: Mutant) -> bool:
+    return mutant.path.endswith(".py") and runs_at_import(mutant)
 
 
 def texts_of_tests(root: Path = ROOT) -> dict[str, str]:

@@ -31,10 +31,8 @@ def reached(mutant: Mutant) -> list[Lines]:
     if mutant.path.endswith(".sql"):
         return [each for name in _names_of_sql(mutant.path) for each in _naming(name)]
     tree = _tree(mutant.path)
-    chain = list(_chain(tree, mutant.line))
-    function = next((each for each in reversed(chain) if isinstance(each, _FUNCTION)), None)
-    statement = chain[-1]
-    if function is not None and statement is not function:
+    chain, function, statement = _around(mutant)
+    if not runs_at_import(mutant):
         return [(mutant.path, _own(statement))]
     if function is not None:
         return [(mutant.path, _body(function))]
@@ -48,6 +46,19 @@ def reached(mutant: Mutant) -> list[Lines]:
     return found or [
         (mutant.path, _body(each)) for each in ast.walk(tree) if isinstance(each, _FUNCTION)
     ]
+
+
+def runs_at_import(mutant: Mutant) -> bool:
+    """Whether a line of Python runs before any test: no record tells who depends on it."""
+    _, function, statement = _around(mutant)
+    return function is None or statement is function
+
+
+def _around(mutant: Mutant) -> tuple[list[ast.stmt], ast.stmt | None, ast.stmt]:
+    """The statements around a mutant, its function if it is in one, and the innermost."""
+    chain = list(_chain(_tree(mutant.path), mutant.line))
+    function = next((each for each in reversed(chain) if isinstance(each, _FUNCTION)), None)
+    return chain, function, chain[-1]
 
 
 @cache

@@ -236,6 +236,14 @@ def test_a_unit_test_that_was_recorded_is_not_run_for_lines_that_it_did_not_run(
     ]
 
 
+def test_what_runs_at_import_may_be_noticed_by_a_recorded_test_that_names_the_module() -> None:
+    path = "tests/unit/test_paging.py"
+    record = record_of({"staging_api/store/disk.py": {1: {f"{path}::test"}}})
+    wide = "tests/integration/test_lists.py"
+    assert suites(mutant("paging.py", "constant", 13), record) == [[path, wide]]
+    assert suites(mutant("paging.py", "constant", 35), record) == [[wide]]
+
+
 def test_a_recorded_file_that_starts_a_process_may_have_run_the_line_there(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
