@@ -1,0 +1,69 @@
+"""Connections of the client that note what a call asks for, and answer with an empty page."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+from staging_api.client.calls import Calls
+from staging_api.client.connections import Content
+from staging_api.client.coroutines import complete, each
+from staging_api.client.pacing import Deadline, Pacing
+from staging_api.errors import AnswerUnusable
+
+
+@dataclass
+class Answer:
+    """An empty page, which is no typed answer."""
+
+    status: int = 200
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    async def read(self) -> bytes:
+        return b'{"items": [], "next": null, "changes": []}'
+
+    async def chunk(self) -> bytes:
+        raise NotImplementedError
+
+
+class Recorder:
+    """Connections that note what is sent."""
+
+    base_url = "http://service"
+    pacing = Pacing()
+    reached = True
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        self.sent_headers: list[Mapping[str, str]] = []
+
+    @asynccontextmanager
+    async def sent(
+        self,
+        method: str,
+        path: str,
+        _deadline: Deadline,
+        headers: Mapping[str, str],
+        content: Content | None = None,
+    ) -> AsyncIterator[Answer]:
+        said = [method, path.removeprefix("/api/v1.0")]
+        if isinstance(content, bytes) and content:
+            said.append(content.decode())
+        self.asked.append(" ".join(said))
+        self.sent_headers.append(headers)
+        yield Answer()
+
+    async def pause(self, seconds: float) -> None:
+        raise NotImplementedError
+
+
+def asked(call: Callable[[Calls], Any]) -> tuple[list[str], list[Mapping[str, str]]]:
+    """The requests that a call sends, with their headers."""
+    recorder: Any = Recorder()
+    given = call(Calls(recorder, 60))
+    with suppress(AnswerUnusable):
+        if isinstance(given, Awaitable):
+            complete(given)
+        else:
+            list(each(given))
+    return recorder.asked, recorder.sent_headers
