@@ -49,3 +49,32 @@ def test_whether_callers_may_still_follow_is_asked_when_it_is_due(
     finally:
         feed.close()
     assert asked == ({"alice", "bob"} if are_asked else set())
+
+
+def test_streams_are_told_of_what_changed_between_two_looks_and_of_nothing_else(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    first: dict[Any, object] = dict.fromkeys(TABLES, 1)
+    work, *others = TABLES
+    looks = iter([first, first, {**first, work: 2}, {}, first])
+    told: list[set[str]] = []
+    looked_at_all = threading.Event()
+
+    def look(_feed: ChangeFeed) -> dict[Any, object]:
+        try:
+            return next(looks)
+        except StopIteration:
+            looked_at_all.set()
+            return first
+
+    monkeypatch.setattr(service, "LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(ChangeFeed, "_look", look)
+    feed = ChangeFeed(cast("Database", None))
+    monkeypatch.setattr(feed.streams, "tell", lambda topics: told.append(set(topics)))
+    try:
+        feed.open("alice", ["work"], lambda: True)
+        assert looked_at_all.wait(20)
+    finally:
+        feed.close()
+    # A look at a database that is away finds nothing, and so does the one that compares with it.
+    assert told == [{work}, {work, *others}, {work, *others}]

@@ -18,11 +18,13 @@ FORMS = pytest.mark.parametrize("form", ["console", "json"])
 def logging_as_before() -> Iterator[None]:
     root = logging.getLogger()
     handlers, level, source = root.handlers[:], root.level, logging._srcfile
+    of_steps = logging.getLogger("alembic").level
     # Other tests of this process have worked in the same context.
     logs.clear_log_context()
     yield
     logs.clear_log_context()
     root.handlers[:], root.level, logging._srcfile = handlers, level, source
+    logging.getLogger("alembic").setLevel(of_steps)
 
 
 def only_line(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
@@ -50,6 +52,20 @@ def test_a_line_of_a_library_has_every_id_of_the_request(
         "staging_id": None,
         "caller": "boss",
     }
+
+
+@pytest.mark.parametrize(("logger", "is_shown"), [("alembic.runtime", False), ("a.library", True)])
+def test_what_each_step_of_the_schema_says_is_not_shown(
+    capsys: pytest.CaptureFixture[str], logger: str, is_shown: bool
+) -> None:
+    logging.getLogger("alembic").setLevel(logging.NOTSET)
+    logs.configure("console")
+    logging.getLogger(logger).info("running upgrade")
+    logging.getLogger(logger).warning("a step is slow")
+    lines = capsys.readouterr().err.splitlines()
+    assert [("upgrade" in line, "slow" in line) for line in lines] == (
+        [(True, False), (False, True)] if is_shown else [(False, True)]
+    )
 
 
 def test_what_was_a_request_s_is_forgotten_with_it(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,0 +1,72 @@
+"""What validators are sent, and in whose name."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from staging_api.documents import validators
+from staging_api.documents.validators import Validators, parse_validators
+from staging_api.errors import Unavailable
+
+TWO = parse_validators("one=http://one.test/design, two=http://two.test/design")
+
+
+@pytest.fixture
+def sent(monkeypatch: pytest.MonkeyPatch) -> dict[str, tuple[Any, Mapping[str, str], float]]:
+    """By address, the body, headers and seconds of what was sent; each answers with its own."""
+    found: dict[str, tuple[Any, Mapping[str, str], float]] = {}
+
+    def answer(
+        url: str, body: bytes, headers: Mapping[str, str], seconds: float
+    ) -> Sequence[Mapping[str, Any]]:
+        found[url] = json.loads(body), headers, seconds
+        return [{"message": f"by {url}"}]
+
+    monkeypatch.setattr(validators, "_answer", answer)
+    return found
+
+
+def test_each_is_asked_about_the_revision_for_the_request(
+    sent: dict[str, tuple[Any, Mapping[str, str], float]], tmp_path: Path
+) -> None:
+    token = tmp_path / "token"
+    token.write_text("secret\n")
+    messages = Validators(TWO, 3, "http://service.test", token).ask(7, "a-marker")
+    href = "http://service.test/api/v1.0/renderedconfigdocs?revision=7"
+    headers = {
+        "Content-Type": "application/json",
+        "X-Context-Marker": "a-marker",
+        "X-Auth-Token": "secret",
+    }
+    body = {"rel": "design", "href": href, "type": "application/x-yaml"}
+    assert sent == {each.url: (body, headers, 3) for each in TWO}
+    assert [each["message"] for each in messages] == [f"by {each.url}" for each in TWO]
+
+
+def test_without_a_marker_or_a_token_none_is_sent(
+    sent: dict[str, tuple[Any, Mapping[str, str], float]],
+) -> None:
+    Validators(TWO).ask(7, None)
+    assert [headers for _, headers, _ in sent.values()] == [
+        {"Content-Type": "application/json"} for _ in TWO
+    ]
+    assert {seconds for _, _, seconds in sent.values()} == {60}
+
+
+def test_without_the_token_nothing_is_asked(
+    sent: dict[str, tuple[Any, Mapping[str, str], float]], tmp_path: Path
+) -> None:
+    with pytest.raises(Unavailable) as refused:
+        Validators(TWO, token_file=tmp_path / "none").ask(7, None)
+    assert refused.value.retry_after_seconds == 5
+    assert not sent
+
+
+def test_where_none_is_configured_none_is_asked(
+    sent: dict[str, tuple[Any, Mapping[str, str], float]],
+) -> None:
+    assert Validators().ask(7, None) == []
+    assert not sent
