@@ -155,7 +155,8 @@ REQUESTS: dict[str, tuple[Callable[[Calls], Any], str]] = {
     ),
     "publish": (
         lambda c: archives.publish(c, "publish-distro", "a", careful=True),
-        "POST /publications " + body(operation="publish-distro", archive="a", options={"careful": True}),
+        "POST /publications "
+        + body(operation="publish-distro", archive="a", options={"careful": True}),
     ),
     "publication": (lambda c: archives.publication(c, "i/j"), "GET /publications/i%2Fj"),
     "publications": (archives.publications, "GET /publications?limit=100"),
