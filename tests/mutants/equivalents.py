@@ -40,8 +40,8 @@ EQUIVALENT: dict[tuple[str, str, str], str] = {
     ): "more rows are locked, in the same order, for a moment",
     (
         "staging_api/misspelt.py",
-        "if likely := get_close_matches(name, known, 1, _LIKENESS):",
-        "if likely := get_close_matches(name, known, 2, _LIKENESS):",
+        "if likely := get_close_matches(_MEANT.get(name, name), known, 1, _LIKENESS):",
+        "if likely := get_close_matches(_MEANT.get(name, name), known, 2, _LIKENESS):",
     ): "the likeliest comes first, and alone is named",
     (
         "staging_api/name_table.py",
