@@ -3,7 +3,7 @@
 import os
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -13,9 +13,9 @@ from staging_api.database_url import normalized
 from staging_api.db.embedded import running
 from staging_api.db.engine import Database, open_database
 from staging_api.db.migrate import migrate
-from staging_api.db.tables import metadata
 from staging_api.errors import ConnectionLost
 from tests.databases import Migrated, new_database
+from tests.emptying import Emptying
 
 pytest_plugins = ["tests.suites"]
 
@@ -30,9 +30,6 @@ settings.register_profile(
     derandomize="CI" in os.environ,
 )
 settings.load_profile("ours")
-
-# With its indexes: a table of which so much was written is made anew.
-_LARGE_BYTES = 1 << 20
 
 
 @pytest.fixture(scope="session")
@@ -77,14 +74,21 @@ def _pools(database_url: str) -> Iterator[Database]:
     pools.close()
 
 
+@pytest.fixture(scope="session")
+def emptying(database_url: str) -> Iterator[Emptying]:
+    """What empties that database; for a test that does it in its middle."""
+    emptying = Emptying(database_url)
+    yield emptying
+    emptying.close()
+
+
 @pytest.fixture
-def database(_pools: Database) -> Database:
+def database(_pools: Database, emptying: Emptying) -> Database:
     """An empty database."""
-    try:
-        empty(_pools)
-    except ConnectionLost:
-        # A test has ended connections from outside; now all are made anew.
-        empty(_pools)
+    emptying.run()
+    # A test may have ended connections from outside; who notices that lets all be made anew.
+    with suppress(ConnectionLost), _pools.begin() as conn:
+        conn.execute(text("SELECT 1"))
     return _pools
 
 
@@ -100,22 +104,3 @@ def own_url(migrated: Migrated) -> Iterator[str]:
     """A database of one test: no process of another takes up what is left in it."""
     with migrated() as url:
         yield url
-
-
-def empty(database: Database) -> None:
-    """Forget every row, as before the first request, once no session has a transaction open.
-
-    To truncate every table takes a hundred times as long as to delete the rows of a test.
-    """
-    names = [table.name for table in metadata.sorted_tables]
-    used = " UNION ALL ".join(
-        f"SELECT '{name}', pg_total_relation_size('{name}') > {_LARGE_BYTES}"
-        f" WHERE EXISTS (SELECT FROM {name})"
-        for name in names
-    )
-    with database.begin() as conn:
-        # A superuser's way past the trigger that keeps the record of events, and foreign keys.
-        conn.execute(text("SET LOCAL session_replication_role = 'replica'"))
-        conn.execute(text(f"LOCK TABLE {', '.join(names)}"))
-        for name, is_large in conn.execute(text(used)).all():
-            conn.execute(text(f"TRUNCATE {name} CASCADE" if is_large else f"DELETE FROM {name}"))

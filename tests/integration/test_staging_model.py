@@ -29,7 +29,7 @@ from staging_api.staging.audit import verify
 from staging_api.staging.damage import evict_holders
 from staging_api.staging.model import Staging
 from staging_api.staging.resuming import resume
-from tests.conftest import empty
+from tests.emptying import Emptying
 from tests.factories import ORIGIN
 from tests.stagings import Bench, bench, packed
 
@@ -58,10 +58,11 @@ class Stagings(RuleBasedStateMachine):
     """One service, one worker that works on request, and a source that loses objects."""
 
     at: Bench
+    emptying: Emptying
 
     @initialize()
     def begin(self) -> None:
-        empty(self.at.database)
+        self.emptying.run()
         self.promises: list[Promise] = []
         self.tags: dict[str, str] = {}
         self.bodies: dict[str, str] = {}
@@ -260,14 +261,14 @@ class Stagings(RuleBasedStateMachine):
 # Twice what hypothesis spends on making a failure small, which must not end in the middle.
 @pytest.mark.timeout(600)
 def test_the_tables_satisfy_their_invariants(
-    database: Database, database_url: str, tmp_path: Path
+    database: Database, emptying: Emptying, database_url: str, tmp_path: Path
 ) -> None:
     with bench(database, database_url, tmp_path) as at:
 
         class OnThisDatabase(Stagings):
             pass
 
-        OnThisDatabase.at = at
+        OnThisDatabase.at, OnThisDatabase.emptying = at, emptying
         run_state_machine_as_test(
             OnThisDatabase,
             settings=settings(
