@@ -16,6 +16,7 @@ from sqlalchemy import text
 
 from staging_api.db.engine import Database
 
+# Not behind another colon: ``::`` is a cast.
 _PARAMETER = re.compile(r"(?<!:):([a-z0-9_]+)")
 _FILE = re.compile(r"(?P<number>\d+)_(?P<name>\w+)\.sql")
 

@@ -183,6 +183,7 @@ document_places = Table(
         postgresql_where=text(_IS_CURRENT),
     ),
     Index(
+        # All rows that fit the condition have the same key, so there is one of them at most.
         "document_places_one_layering_policy_key",
         text("(true)"),
         unique=True,
@@ -223,6 +224,7 @@ document_commits = Table(
     CheckConstraint("confirmed_at IS NULL OR undone_in IS NULL", name="confirmed_or_undone"),
     CheckConstraint("undone_in > revision", name="undone_later"),
     Index(
+        # Workers look often for commits to undo, and there are next to none.
         "document_commits_unconfirmed_idx",
         "confirm_until",
         postgresql_where=text(

@@ -96,6 +96,7 @@ def translated(error: DBAPIError) -> Unavailable | None:
 
 def _found(error: DBAPIError, code: str | None) -> Unavailable | None:
     named = None if code is None else _MEANINGS.get(code) or _MEANINGS.get(code[:2])
+    # The server closes the connection of a transaction that was idle too long: that is no outage.
     if error.connection_invalidated and named is not _TOO_LONG:
         return ConnectionLost("the connection to the database broke", retry_after_seconds=2)
     if named is not None:

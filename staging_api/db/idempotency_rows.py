@@ -43,6 +43,7 @@ def keep(conn: Connection, caller: str, key: str, answer: KeptResponse) -> None:
             headers=dict(answer.headers),
             body=answer.body,
         )
+        # The first answer stays: a client may have seen it.
         .on_conflict_do_nothing()
     )
 

@@ -83,6 +83,7 @@ api_locks = Table(
         name="ended",
     ),
     Index(None, "scope", "id"),
+    # The order of the history, by which readers page on.
     Index(None, "acquired_at", "id"),
     comment="One row per grant: the history of every lock; each grant has exactly one outcome.",
     postgresql_partition_by="RANGE (id)",

@@ -138,6 +138,7 @@ package_publications = Table(
         "removed_at IS NULL OR scheduled_deletion_at IS NOT NULL", name="removed_was_condemned"
     ),
     Index(
+        # A package is in a component of a suite once, however often it is accepted.
         "package_publications_binary_key",
         "suite_id",
         "component",
@@ -163,6 +164,7 @@ package_publications = Table(
         "package_publications_pending_idx", "suite_id", postgresql_where=text("state = 'pending'")
     ),
     Index(
+        # Each run asks what its index files have to show anew.
         "package_publications_unlisted_idx",
         "suite_id",
         postgresql_where=text("unlisted_since IS NOT NULL"),
@@ -173,6 +175,7 @@ package_publications = Table(
         postgresql_where=text("ended_at IS NOT NULL AND scheduled_deletion_at IS NULL"),
     ),
     Index(
+        # Tidying asks which files may leave the pool.
         "package_publications_condemned_idx",
         "scheduled_deletion_at",
         postgresql_where=text("scheduled_deletion_at IS NOT NULL AND removed_at IS NULL"),

@@ -5,6 +5,7 @@ from sqlalchemy import Connection, text
 
 def session_key(conn: Connection, made: bytes) -> bytes:
     """Return the key; without one, `made` becomes it."""
+    # Of two processes that make a key at once the first one's counts, for both.
     conn.execute(_MAKE, {"key": made})
     return bytes(conn.execute(_FIND).scalar_one())
 

@@ -145,6 +145,7 @@ class Session:
         Raises:
             DatabaseRefused: a setting is unsafe and cannot be changed; says which and how.
         """
+        # By autocommit: what is set in a transaction that is rolled back is undone.
         before, driver.autocommit = driver.autocommit, True
         with driver.cursor() as cursor:
             cursor.execute(_READ, (list(SETTINGS),))

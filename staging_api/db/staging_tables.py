@@ -38,7 +38,9 @@ archives = Table(
         server_default=now,
         comment="when it was first requested",
     ),
+    # Lists by the beginning of a URL: ranges of bytes, which the collation of the database has not.
     Index("archives_prefix_idx", text('archive_url COLLATE "C"')),
+    # Search by the last segment; a query must repeat the expression letter for letter.
     Index("archives_name_idx", text("substring(archive_url COLLATE \"C\", '[^/]*$')")),
     comment="Every archive that was ever staged, with its folder below /static.",
 )
@@ -110,8 +112,10 @@ stagings = Table(
     ),
     CheckConstraint("state <> 'failed' OR error_code IS NOT NULL", name="failed_says_why"),
     Index(None, "archive_url", "id"),
+    # Most requests send no marker, and cost nothing here.
     Index(None, "reference_id", postgresql_where=text("reference_id IS NOT NULL")),
     Index(None, "caller", "id"),
+    # Workers look here ten times a second each, however long the history is.
     Index("stagings_unfinished_idx", "id", postgresql_where=text("finished_at IS NULL")),
     Index(
         # For the version before.
@@ -122,6 +126,7 @@ stagings = Table(
         postgresql_where=text("finished_at IS NULL"),
     ),
     Index(
+        # One probe for each caller whose turn may come (`repository.due`).
         "stagings_turn_of_idx",
         text("(state = 'foreground_staged')"),
         text("(coalesce(turn_of, caller))"),
@@ -129,12 +134,14 @@ stagings = Table(
         postgresql_where=text("finished_at IS NULL"),
     ),
     Index(
+        # Lists of failures by code.
         "stagings_error_code_idx",
         "error_code",
         "id",
         postgresql_where=text("error_code IS NOT NULL"),
     ),
     Index(
+        # Lists of failed or cancelled stagings, which are few among the staged ones.
         "stagings_ended_early_idx",
         "state",
         "id",
@@ -231,6 +238,7 @@ staged_artifacts = Table(
     CheckConstraint(is_sha256("sha256"), name="sha256"),
     CheckConstraint("size_bytes >= 0 AND bytes_done >= 0", name="sizes"),
     Index(
+        # One live row for each entry and path; `plan_artifact` names it in ON CONFLICT.
         "staged_artifacts_live_key",
         "archive_url",
         "name",
@@ -240,19 +248,23 @@ staged_artifacts = Table(
     ),
     Index(None, "staging_id"),
     Index(
+        # Of the view staging_queue: which artifacts are due.
         "staged_artifacts_due_idx",
         "next_attempt_at",
         postgresql_where=text(one_of("state", TO_DO_STATES)),
     ),
     Index(
+        # Readers that follow a file ask by its path which staging brings it.
         "staged_artifacts_coming_idx",
         "path",
         postgresql_where=text(one_of("state", TO_DO_STATES)),
     ),
+    # The rows of the history as well, which staged_artifacts_live_key leaves out.
     Index(None, "archive_url", "name"),
     Index("staged_artifacts_name_idx", "name", "id"),
     Index(None, "sha256"),
     Index(
+        # An auditor's question: what was downloaded twice (``db/audit/02``).
         "staged_artifacts_fetched_idx",
         "source_url",
         "source_version",
@@ -260,22 +272,26 @@ staged_artifacts = Table(
         postgresql_where=text("staged_at IS NOT NULL AND held_by IS NULL"),
     ),
     Index(
+        # An auditor's question: what is served unverified (``03``); read from the index alone.
         "staged_artifacts_unverified_idx",
         "name",
         postgresql_include=["source_url", "size_bytes", "staged_at"],
         postgresql_where=text("state = 'staged' AND verified_by IS NULL"),
     ),
     Index(
+        # An auditor's question: how long stagings took (``06``).
         "staged_artifacts_staged_idx",
         "staged_at",
         postgresql_where=text("staged_at IS NOT NULL"),
     ),
     Index(
+        # An auditor's question: what was evicted, and why (``07``).
         "staged_artifacts_evicted_idx",
         "evicted_at",
         postgresql_where=text("evicted_at IS NOT NULL"),
     ),
     Index(
+        # Eviction looks for the idlest; the expression stands in each of its queries.
         "staged_artifacts_idle_idx",
         text("coalesce(last_accessed_at, staged_at)"),
         postgresql_where=text("state = 'staged'"),
@@ -287,12 +303,14 @@ staged_artifacts = Table(
         postgresql_where=text("error_code IS NOT NULL"),
     ),
     Index(
+        # Lists by state: all other states together are few beside ``staged``.
         "staged_artifacts_not_staged_idx",
         "state",
         "id",
         postgresql_where=text("state <> 'staged'"),
     ),
     Index(
+        # Lists of pinned artifacts, which are few.
         "staged_artifacts_pinned_idx",
         "pinned_until",
         postgresql_where=text("pinned_until IS NOT NULL"),

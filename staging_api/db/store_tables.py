@@ -118,6 +118,7 @@ blobs = Table(
         comment="how often its removal failed; each failure postpones the next try",
     ),
     Column("checked_at", Time, comment="when its whole content was last read and had the digest"),
+    # The collector claims these, the longest marked first.
     Index("blobs_doomed_idx", "doomed_at", postgresql_where=text("doomed_at IS NOT NULL")),
     CheckConstraint(is_sha256("sha256"), name="sha256"),
     comment="Contents that are durable in the store.",
@@ -150,6 +151,7 @@ store_identity = Table(
     comment="The store that this database belongs to; another one is refused.",
 )
 
+# Lines and not one counter, whose row every transaction that stores something would wait for.
 store_ledger = Table(
     "store_ledger",
     metadata,

@@ -136,5 +136,7 @@ class Watchdog:
 
 def _shut(driver: Any) -> None:
     """Shut both directions of the connection down; its descriptor stays open."""
+    # A copy of the descriptor: the socket object closes its own at the end of the block, and libpq
+    # still uses the other.
     with suppress(OSError, psycopg2.Error), socket.socket(fileno=os.dup(driver.fileno())) as end:
         end.shutdown(socket.SHUT_RDWR)

@@ -32,6 +32,7 @@ def open_locks(
     with closing(open_database(url, connections)) as database:
         locks = Locks(
             database=database,
+            # A connection of its own: renewals never queue behind requests for one.
             keeper=LeaseKeeper(open_database(url, pool_size=1)),
             queue=WaitQueue(
                 database, direct_url or url, threading.BoundedSemaphore(max(1, connections // 2))

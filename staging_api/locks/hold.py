@@ -64,6 +64,7 @@ class Locks:
     def release_all(self) -> None:
         """Release every lock that is still held, so that other processes continue the work."""
         for held in self.keeper.holds():
+            # The work here stops before another process may begin with it.
             held.mark_lost()
             _release(self, held)
 
@@ -310,6 +311,7 @@ def _wait(
                 with locks.database.connect() as conn:
                     store.leave(conn, request.id)
         if isinstance(taken, Refusal):
+            # It may have been handed the lock just before it left the queue.
             taken = _try_acquire(locks, request)
     if isinstance(taken, Hold):
         waited = wait_seconds - (deadline - time.monotonic())
@@ -338,6 +340,7 @@ def _release(locks: Locks, held: Hold) -> bool:
 
     A release without an answer must not hide the result of the work: the lease expires.
     """
+    # First, so that no guarded write begins while the release is under way.
     held.end()
     locks.keeper.remove(held)
     for last in (False, True):

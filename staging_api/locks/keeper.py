@@ -107,6 +107,7 @@ class Hold:
             self._lost = True
         metrics.LOCKS_LOST.labels(self.lease.kind.name).inc()
         log.warning("lock lost: %s %s %s", self.lease.kind.name, self.lease.scope, self.lease.id)
+        # Outside of the mutex, which a callback may need (`on_lost`, `end`).
         for callback in self._callbacks:
             try:
                 callback()

@@ -141,6 +141,7 @@ class WaitQueue:
                 with self._database.connect() as conn:
                     places = store.poll_waiters(conn, ids)
             except StagingApiError as error:
+                # `_when_due` has planned the next poll, so the loop does not spin.
                 log.warning("the poll for %d waiters for locks failed: %s", len(ids), error)
                 continue
             self._wake(set(ids).difference(place.id for place in places), has_place=False)
@@ -186,6 +187,7 @@ class WaitQueue:
             with selectors.DefaultSelector() as ready:
                 ready.register(conn, selectors.EVENT_READ)
                 while not self._closed.is_set():
+                    # How soon `close` is noticed.
                     ready.select(0.5)
                     conn.poll()
                     while conn.notifies:
