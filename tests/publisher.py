@@ -12,7 +12,7 @@ from staging_api.debian.forms import Form
 from staging_api.locks.hold import Locks
 from staging_api.publishing import rows
 from staging_api.publishing.building import Builder
-from staging_api.publishing.index_model import Served
+from staging_api.publishing.index_model import ServedArchiveFile
 from staging_api.publishing.indexing import Indexer
 from staging_api.publishing.intake import Intake
 from staging_api.publishing.model import AptArchive, Generation, Upload
@@ -120,7 +120,7 @@ class Shop:
         assert found is not None, f"nothing at {path}"
         return self.bytes_of(found)
 
-    def bytes_of(self, found: Served) -> bytes:
+    def bytes_of(self, found: ServedArchiveFile) -> bytes:
         if found.content is not None:
             return found.content
         if found.blocks is not None:
@@ -145,7 +145,7 @@ def time_passes(database: Database, interval: str = "2 days") -> None:
 
 def find(
     database: Database, path: str, generation: str | None = None, archive: str = ARCHIVE
-) -> Served | None:
+) -> ServedArchiveFile | None:
     """Return the file at a path below the archive's root."""
     with database.connect() as conn:
         return served_at(conn, archive, generation, path)

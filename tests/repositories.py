@@ -22,7 +22,7 @@ from staging_api.publishing.indices import (
 )
 from staging_api.publishing.pool import binary_file_name, pool_path
 from staging_api.publishing.release import Release, ReleaseFile, by_hash_path, release_text
-from staging_api.publishing.signing import Signed, SigningKey, sign
+from staging_api.publishing.signing import SignedRelease, SigningKey, sign
 from tests.http_server import Served, http_server
 from tests.packages import source_file
 
@@ -96,7 +96,7 @@ class Repository:
         text = release_text(self.describe(listed))
         self.write(self.dists / "Release", text)
         signed = sign(text, self.key)
-        if isinstance(signed, Signed):
+        if isinstance(signed, SignedRelease):
             self.write(self.dists / "InRelease", signed.in_release)
             self.write(self.dists / "Release.gpg", signed.release_gpg)
 

@@ -154,7 +154,7 @@ class Verification:
 
 
 @dataclass(frozen=True)
-class Way:
+class FittingChoice:
     """A choice that has objects in an archive.
 
     Attributes:
@@ -213,7 +213,7 @@ class ArtifactKind:
         """
         return next((way.objects for way in self.ways(names, build)), [])
 
-    def ways(self, names: Iterable[str], build: str) -> Iterator["Way"]:
+    def ways(self, names: Iterable[str], build: str) -> Iterator["FittingChoice"]:
         """Yield the choices that have objects there, in order.
 
         Raises:
@@ -224,9 +224,9 @@ class ArtifactKind:
             found = choice.find(names, build)
             if self.every or len(found) == 1:
                 if found:
-                    yield Way(choice, found)
+                    yield FittingChoice(choice, found)
             elif found:
-                yield Way(choice, [self._only_one(choice, found)], found[1:])
+                yield FittingChoice(choice, [self._only_one(choice, found)], found[1:])
 
     def _only_one(self, choice: Choice, found: list[str]) -> str:
         if choice.several == "shortest":

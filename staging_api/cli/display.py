@@ -34,7 +34,7 @@ class Display(Protocol):
 def display(as_json: bool) -> Iterator[Display]:
     """Return the display that suits standard error."""
     if as_json:
-        yield Silence()
+        yield NoDisplay()
     elif sys.stderr.isatty():
         with bars() as shown:
             yield shown
@@ -80,7 +80,7 @@ class WaitNotes:
             self._shown.note(_reason(error, pause_seconds))
 
 
-class Silence:
+class NoDisplay:
     """Shows nothing."""
 
     def show(self, staging: Staging) -> None:
@@ -133,10 +133,10 @@ def bars() -> Iterator[Display]:
         progress.TimeRemainingColumn(),
     )
     with progress.Progress(*columns, console=Console(stderr=True)) as shown:
-        yield Bars(shown)
+        yield ProgressBars(shown)
 
 
-class Bars:
+class ProgressBars:
     """A bar per artifact, by its id."""
 
     def __init__(self, progress: "Progress") -> None:

@@ -7,7 +7,7 @@ import typer
 
 from staging_api.cli.options import AsJson
 from staging_api.cli.output import exit_on_error, print_json
-from staging_api.documents.changing import Author
+from staging_api.documents.changing import ChangeOrigin
 from staging_api.documents.rotation import rotate
 from staging_api.locks.hold import RequestOrigin
 from staging_api.processes.bootstrap import build
@@ -32,7 +32,7 @@ def rotate_keys(
         known_database_of(Settings.from_env()) as settings,
         closing(build(settings)) as services,
     ):
-        author = Author(RequestOrigin("rotate-keys"))
+        author = ChangeOrigin(RequestOrigin("rotate-keys"))
         count = rotate(services.documents, author, new_key=new_key)
     if as_json:
         print_json({"sealed": count})

@@ -84,7 +84,7 @@ class FetchOptions:
 
 
 @dataclass(frozen=True)
-class Wanted:
+class FetchRequest:
     """The artifacts of one archive whose files are fetched."""
 
     archive_url: str
@@ -92,7 +92,7 @@ class Wanted:
 
 
 def fetch(
-    calls: BlockingCalls, wanted: Wanted, to: Path, deadline: Deadline, options: FetchOptions
+    calls: BlockingCalls, wanted: FetchRequest, to: Path, deadline: Deadline, options: FetchOptions
 ) -> Fetched:
     """Bring the files of artifacts to a folder; errors are those of `StagingClient.fetch`."""
     artifacts = _artifacts(calls, wanted.archive_url, wanted.names)

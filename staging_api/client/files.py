@@ -14,7 +14,7 @@ from staging_api.client import fetching
 from staging_api.client.artifacts import artifact, artifact_names, pin
 from staging_api.client.blocking import BlockingCalls
 from staging_api.client.calls import Calls
-from staging_api.client.fetching import ATTEMPTS, EVICTED, Fetched, FetchOptions, Wanted
+from staging_api.client.fetching import ATTEMPTS, EVICTED, Fetched, FetchOptions, FetchRequest
 from staging_api.client.model import Staging
 from staging_api.client.pacing import Deadline, OnRetry
 from staging_api.client.stagings import stage, wait
@@ -61,7 +61,7 @@ async def fetch(
     if not staging.final:
         staging = await wait(calls, staging.id, timeout=timeout)
     names = staging.requested if artifacts is None else artifacts
-    wanted = Wanted(staging.archive_url, names)
+    wanted = FetchRequest(staging.archive_url, names)
     return await _brought(calls, wanted, to, deadline, options)
 
 
@@ -109,7 +109,7 @@ async def get(
         if not staging.final:
             staging = await wait(calls, staging.id, timeout=left, on_change=on_change)
         names = await artifact_names(calls, archive_url, artifacts)
-        wanted = Wanted(staging.archive_url, names)
+        wanted = FetchRequest(staging.archive_url, names)
         try:
             return await _brought(calls, wanted, to, deadline, options)
         except EVICTED:
@@ -201,7 +201,7 @@ async def download(
 
 async def _brought(
     calls: Calls,
-    wanted: Wanted,
+    wanted: FetchRequest,
     to: str | PathLike[str],
     deadline: Deadline,
     options: FetchOptions,

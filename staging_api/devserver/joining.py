@@ -305,7 +305,7 @@ class Joining:
         self.stagings.queue_behind(request, origin)
         return True
 
-    def _outcomes(self, request: StagingRequest) -> list[repository.Outcome]:
+    def _outcomes(self, request: StagingRequest) -> list[repository.EntryState]:
         database = self.stagings.database
         return repository.outcomes_at(database, request.archive_url, request.names)
 

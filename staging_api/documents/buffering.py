@@ -51,7 +51,7 @@ class RevisionTarget:
 
 
 @dataclass(frozen=True)
-class Now:
+class CurrentCollections:
     """The collections of the committed and of the newest revision."""
 
     committed_revision: int

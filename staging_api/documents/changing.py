@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 
 from staging_api.db.engine import Database
 from staging_api.documents import rows, status
-from staging_api.documents.buffering import Now, RevisionTarget
+from staging_api.documents.buffering import CurrentCollections, RevisionTarget
 from staging_api.documents.refusals import elsewhere
 from staging_api.documents.stored import Stamp, State, Versions
 from staging_api.locks.hold import Locks, RequestOrigin, guarded, holding
@@ -18,7 +18,7 @@ from staging_api.locks.model import CONFIGDOCS_UPDATE, GLOBAL
 
 
 @dataclass(frozen=True)
-class Author:
+class ChangeOrigin:
     """The caller of a change, and the reason.
 
     Attributes:
@@ -72,13 +72,13 @@ class Change:
     held: Hold
     stamp: Stamp
 
-    def look(self) -> Now:
+    def look(self) -> CurrentCollections:
         """Read the current collections, outside of the deciding transaction."""
         with self.database.connect() as conn:
             return now(conn, rows.versions(conn))
 
     @contextmanager
-    def deciding(self) -> Iterator[tuple[Connection, Now]]:
+    def deciding(self) -> Iterator[tuple[Connection, CurrentCollections]]:
         """The transaction that commits only while the lock is held, and the collections in it.
 
         Raises:
@@ -88,7 +88,11 @@ class Change:
             yield conn, now(conn, rows.versions(conn))
 
     def make(
-        self, conn: Connection, before: Now, target: RevisionTarget, collection: str | None = None
+        self,
+        conn: Connection,
+        before: CurrentCollections,
+        target: RevisionTarget,
+        collection: str | None = None,
     ) -> Buffer:
         """Make the next revision; the transaction must not commit if this raises.
 
@@ -117,7 +121,7 @@ class Change:
 
 
 @contextmanager
-def changing(database: Database, locks: Locks, author: Author) -> Iterator[Change]:
+def changing(database: Database, locks: Locks, author: ChangeOrigin) -> Iterator[Change]:
     """Hold the lock on all documents for the block.
 
     Raises:
@@ -136,16 +140,16 @@ def changing(database: Database, locks: Locks, author: Author) -> Iterator[Chang
         yield Change(database, held, stamp)
 
 
-def now(conn: Connection, versions: Versions) -> Now:
+def now(conn: Connection, versions: Versions) -> CurrentCollections:
     """The committed and the newest collections."""
     committed = rows.state(conn, versions.committed)
     newest = committed
     if versions.newest != versions.committed:
         newest = rows.state(conn, versions.newest)
-    return Now(versions.committed, committed, versions.newest, newest)
+    return CurrentCollections(versions.committed, committed, versions.newest, newest)
 
 
-def buffer_of(there: Now) -> Buffer:
+def buffer_of(there: CurrentCollections) -> Buffer:
     """The newest revision, to be reviewed."""
     return Buffer(there.newest_revision, there.committed_revision, digest_of(there.newest))
 

@@ -30,7 +30,7 @@ _SUFFIXES = (".yaml", ".yml")
 
 
 @dataclass(frozen=True, slots=True)
-class Located:
+class LocatedFinding:
     """A finding, and the file that it is about if that is known."""
 
     finding: Finding
@@ -43,13 +43,13 @@ class Folder:
 
     documents: tuple[Document, ...]
     #: Findings about files that could not be read as documents.
-    findings: tuple[Located, ...]
+    findings: tuple[LocatedFinding, ...]
     files: Mapping[Identity, Path] = field(default_factory=dict)
 
-    def located(self, findings: Iterable[Finding]) -> tuple[Located, ...]:
+    def located(self, findings: Iterable[Finding]) -> tuple[LocatedFinding, ...]:
         """Find the files of the documents that findings are about."""
         return tuple(
-            Located(each, self.files.get(each.documents[0]) if each.documents else None)
+            LocatedFinding(each, self.files.get(each.documents[0]) if each.documents else None)
             for each in findings
         )
 
@@ -59,7 +59,7 @@ def read_folder(folder: Path, limits: DocumentLimits = DEFAULT_LIMITS) -> Folder
 
     Faults of one file leave the others readable.
     """
-    findings: list[Located] = []
+    findings: list[LocatedFinding] = []
     files: dict[Document, Path] = {}
     for file in _files(folder):
         try:
@@ -67,16 +67,16 @@ def read_folder(folder: Path, limits: DocumentLimits = DEFAULT_LIMITS) -> Folder
                 _bytes(file), collection=_collection(folder, file), limits=limits
             )
         except DocumentsInvalid as error:
-            findings += (Located(finding, file) for finding in error.findings)
+            findings += (LocatedFinding(finding, file) for finding in error.findings)
             continue
         files.update((document, file) for document in found)
     for document, finding in exclusions(files, lambda other: f"{files[other]}:{other.line}"):
-        findings.append(Located(finding, files[document]))
+        findings.append(LocatedFinding(finding, files[document]))
     by_identity = {each.identity: file for each, file in reversed(files.items())}
     return Folder(tuple(files), tuple(findings), by_identity)
 
 
-def check_folder(folder: Folder) -> tuple[Rendering | None, tuple[Located, ...]]:
+def check_folder(folder: Folder) -> tuple[Rendering | None, tuple[LocatedFinding, ...]]:
     """Render and validate a folder as the service does a revision.
 
     Returns:
@@ -92,7 +92,7 @@ def check_folder(folder: Folder) -> tuple[Rendering | None, tuple[Located, ...]]
     return rendering, folder.located((*validate(rendering), *rendering.warnings))
 
 
-def has_errors(findings: Iterable[Located]) -> bool:
+def has_errors(findings: Iterable[LocatedFinding]) -> bool:
     """Return whether any of them is more than a warning."""
     return any(each.finding.level is Level.ERROR for each in findings)
 

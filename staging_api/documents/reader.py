@@ -40,7 +40,7 @@ _PAGE_CHARACTERS = 2_000_000
 class Comparison:
     """Two versions, and what became of each collection between them."""
 
-    pair: status.Pair
+    pair: status.VersionPair
     digest: str
     collections: list[status.CollectionStatus]
     #: One of the two versions, if that is undone unless it is confirmed.
@@ -77,7 +77,7 @@ class BufferState:
 
 
 @dataclass(frozen=True)
-class Compared:
+class ComparisonRequest:
     """Which documents are compared, and how.
 
     Attributes:
@@ -141,7 +141,7 @@ class DocumentReader:
             waiting = None
         return Comparison(pair, digest_of(new), status.compare(pair, base, new), waiting)
 
-    def differences(self, query: Compared) -> Differences:
+    def differences(self, query: ComparisonRequest) -> Differences:
         """Compare the documents of two revisions, a page at a time.
 
         Raises:

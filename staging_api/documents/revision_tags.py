@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from staging_api.db.engine import Database
 from staging_api.documents import rows
 from staging_api.documents.builds import DocumentBuilds
-from staging_api.documents.changing import Author, changing
+from staging_api.documents.changing import ChangeOrigin, changing
 from staging_api.documents.reader import DocumentReader
 from staging_api.documents.refusals import BufferConflict, RequestInvalid
 from staging_api.documents.stored import RESERVED_TAGS, SITE_ACTION_TAGS, Revision
@@ -27,7 +27,7 @@ class RevisionTags:
     reader: DocumentReader
     builds: DocumentBuilds
 
-    def tag(self, number: int, tag: str, data: object, author: Author) -> Revision:
+    def tag(self, number: int, tag: str, data: object, author: ChangeOrigin) -> Revision:
         """Name a revision.
 
         Raises:
@@ -38,7 +38,7 @@ class RevisionTags:
         _check_tag(tag)
         return self._tagged(number, tag, data, author)
 
-    def untag(self, number: int, tag: str, author: Author) -> Revision:
+    def untag(self, number: int, tag: str, author: ChangeOrigin) -> Revision:
         """Take a name from a revision.
 
         Raises:
@@ -54,7 +54,13 @@ class RevisionTags:
         return self.reader.find(number)
 
     def site_action(
-        self, number: int | None, data: object, author: Author, *, succeeded: bool, staged: bool
+        self,
+        number: int | None,
+        data: object,
+        author: ChangeOrigin,
+        *,
+        succeeded: bool,
+        staged: bool,
     ) -> Revision:
         """Note that a site action ended on a committed revision.
 
@@ -81,7 +87,7 @@ class RevisionTags:
                 raise BufferConflict("Builds are not staged", f"not staged: {', '.join(missing)}")
         return self._tagged(number, SITE_ACTION_TAGS[0 if succeeded else 1], data, author)
 
-    def _tagged(self, number: int, tag: str, data: object, author: Author) -> Revision:
+    def _tagged(self, number: int, tag: str, data: object, author: ChangeOrigin) -> Revision:
         self.reader.find(number)
         with changing(self.database, self.locks, author) as change, change.deciding() as (conn, _):
             rows.set_tag(conn, number, tag, data, change.stamp)

@@ -5,14 +5,14 @@ with the new one, and says with which. Run again, it goes on with those that are
 """
 
 from staging_api.documents import rows
-from staging_api.documents.changing import Author, changing
+from staging_api.documents.changing import ChangeOrigin, changing
 from staging_api.documents.contents import seal_again
 from staging_api.documents.service import DocumentService
 
 _AT_ONCE = 100
 
 
-def rotate(documents: DocumentService, author: Author, *, new_key: bool) -> int:
+def rotate(documents: DocumentService, author: ChangeOrigin, *, new_key: bool) -> int:
     """Seal everything with the current key; returns how many contents were sealed anew.
 
     Args:

@@ -19,9 +19,9 @@ from datetime import datetime
 
 from staging_api.db.engine import Database
 from staging_api.documents import rows
-from staging_api.documents.buffering import BufferMode, Now
+from staging_api.documents.buffering import BufferMode, CurrentCollections
 from staging_api.documents.builds import BuildState, DocumentBuilds
-from staging_api.documents.changing import Author, Buffer, Change, buffer_of, changing
+from staging_api.documents.changing import Buffer, Change, ChangeOrigin, buffer_of, changing
 from staging_api.documents.contents import Contents
 from staging_api.documents.messages import Verdict
 from staging_api.documents.model import Document
@@ -46,7 +46,7 @@ BufferCheck = Callable[[Buffer], None]
 
 
 @dataclass(frozen=True)
-class Post:
+class CollectionPost:
     """A collection as a client sends it.
 
     Attributes:
@@ -113,7 +113,7 @@ class DocumentService:
         """The use cases that change nothing."""
         return DocumentReader(self.database, self.contents, self.renderings)
 
-    def post(self, post: Post, author: Author) -> ChangeResult:
+    def post(self, post: CollectionPost, author: ChangeOrigin) -> ChangeResult:
         """Let a collection hold other documents, in the buffer.
 
         Raises:
@@ -142,7 +142,7 @@ class DocumentService:
         verdict = self._verdicts.of_buffer(target.collections)
         return ChangeResult(made, verdict.adding(required))
 
-    def commit(self, request: CommitRequest, author: Author) -> ChangeResult:
+    def commit(self, request: CommitRequest, author: ChangeOrigin) -> ChangeResult:
         """Validate the buffer, and make it the committed version.
 
         With errors it is committed only by force; a dry run changes nothing. An earlier commit
@@ -190,7 +190,7 @@ class DocumentService:
         return ChangeResult(reviewed, verdict, commits, confirm_until, named)
 
     def discard(
-        self, collection: str | None, author: Author, unless: BufferCheck | None = None
+        self, collection: str | None, author: ChangeOrigin, unless: BufferCheck | None = None
     ) -> ChangeResult:
         """Drop what the buffer has, of one collection or of all.
 
@@ -206,7 +206,12 @@ class DocumentService:
             return ChangeResult(change.make(conn, now, target, collection))
 
     def roll_back(
-        self, number: int, author: Author, *, over_buffer: bool, unless: BufferCheck | None = None
+        self,
+        number: int,
+        author: ChangeOrigin,
+        *,
+        over_buffer: bool,
+        unless: BufferCheck | None = None,
     ) -> ChangeResult:
         """Let the buffer have exactly what an older revision has; 0 has nothing.
 
@@ -221,7 +226,7 @@ class DocumentService:
             target = now.rolled_back(number, old, over_buffer=over_buffer)
             return ChangeResult(change.make(conn, now, target))
 
-    def confirm(self, number: int, author: Author) -> Revision:
+    def confirm(self, number: int, author: ChangeOrigin) -> Revision:
         """Make a commit final.
 
         Raises:
@@ -241,11 +246,11 @@ class DocumentService:
     def _verdicts(self) -> Verdicts:
         return Verdicts(self.contents, self.renderings, self.validators)
 
-    def _changing(self, author: Author) -> AbstractContextManager[Change]:
+    def _changing(self, author: ChangeOrigin) -> AbstractContextManager[Change]:
         return changing(self.database, self.locks, author)
 
 
-def _reviewed(now: Now, request: CommitRequest) -> Buffer:
+def _reviewed(now: CurrentCollections, request: CommitRequest) -> Buffer:
     if not now.buffered:
         raise BufferConflict(
             "Unable to commit configuration documents",
@@ -259,6 +264,6 @@ def _reviewed(now: Now, request: CommitRequest) -> Buffer:
     return there
 
 
-def _check_buffer(now: Now, unless: BufferCheck | None) -> None:
+def _check_buffer(now: CurrentCollections, unless: BufferCheck | None) -> None:
     if unless is not None:
         unless(buffer_of(now))

@@ -16,7 +16,7 @@ UNMODIFIED = "unmodified"
 
 
 @dataclass(frozen=True)
-class Pair:
+class VersionPair:
     """Two versions, the older one first, and their revisions (0: an empty one)."""
 
     base_version: str
@@ -65,7 +65,7 @@ def ordered(requested: Sequence[str]) -> tuple[str, str]:
     return base, new
 
 
-def revisions(names: tuple[str, str], versions: Versions) -> Pair:
+def revisions(names: tuple[str, str], versions: Versions) -> VersionPair:
     """The revisions of two versions: without a buffer it is what it would be made from.
 
     Raises:
@@ -79,10 +79,10 @@ def revisions(names: tuple[str, str], versions: Versions) -> Pair:
     new = versions.named(new_name)
     if new_name == BUFFER and not new:
         new = versions.committed or base
-    return Pair(base_name, base, new_name, new)
+    return VersionPair(base_name, base, new_name, new)
 
 
-def compare(pair: Pair, base: State, new: State) -> list[CollectionStatus]:
+def compare(pair: VersionPair, base: State, new: State) -> list[CollectionStatus]:
     """One entry for each collection of either, by name."""
     return [
         CollectionStatus(

@@ -118,7 +118,7 @@ class FoundBody:
 
 
 @dataclass(frozen=True)
-class Elsewhere:
+class DocumentElsewhere:
     """A document that is in another collection already."""
 
     schema: str

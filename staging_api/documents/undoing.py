@@ -9,8 +9,8 @@ from dataclasses import replace
 
 from staging_api.db.engine import Database
 from staging_api.documents import rows
-from staging_api.documents.buffering import Now, RevisionTarget
-from staging_api.documents.changing import Author, Change, changing
+from staging_api.documents.buffering import CurrentCollections, RevisionTarget
+from staging_api.documents.changing import Change, ChangeOrigin, changing
 from staging_api.errors import LockHeld, LockLost
 from staging_api.locks.hold import Locks, RequestOrigin
 
@@ -23,7 +23,7 @@ def undo_overdue(locks: Locks) -> None:
     Raises:
         Unavailable: the database cannot be reached.
     """
-    author = Author(RequestOrigin(caller="worker"))
+    author = ChangeOrigin(RequestOrigin(caller="worker"))
     try:
         while _overdue(locks.database) is not None:
             with changing(locks.database, locks, author) as change:
@@ -50,7 +50,7 @@ def undo(change: Change) -> int | None:
         rows.add_commit(conn, undone.revision, change.stamp, forced=False, confirm_seconds=None)
         if now.buffered:
             old = target.collections
-            then = Now(undone.revision, old, undone.revision, old)
+            then = CurrentCollections(undone.revision, old, undone.revision, old)
             kept = RevisionTarget("rolled_back", now.newest, now.newest_revision)
             change.make(conn, then, kept)
     log.warning("%s: it was undone", reason)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from staging_api.documents.buffering import Now
+from staging_api.documents.buffering import CurrentCollections
 from staging_api.documents.contents import Contents
 from staging_api.documents.messages import Message, Verdict, of_finding
 from staging_api.documents.model import Fault, Finding, Level
@@ -27,7 +27,7 @@ class Verdicts:
         """Judge a buffer, to which other collections may still be posted."""
         return Verdict(tuple(self._incomplete(collections)))
 
-    def of_commit(self, now: Now, reference_id: str | None) -> Verdict:
+    def of_commit(self, now: CurrentCollections, reference_id: str | None) -> Verdict:
         """Judge a buffer before its commit; the sites' validators are called if it is sound."""
         findings = self._findings(now.newest)
         verdict = Verdict(tuple(of_finding(each, collection=home) for each, home in findings))

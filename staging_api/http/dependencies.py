@@ -29,12 +29,12 @@ from staging_api.staging.counts import Counts
 from staging_api.staging.event_log import EventLog
 from staging_api.staging.event_stream import EventStream
 from staging_api.staging.files import StagedFiles
-from staging_api.staging.model import Child
+from staging_api.staging.model import FolderChild
 from staging_api.staging.service import StagingService
 from staging_api.staging.watch import Watch
 
 #: Answers a browser with these children of a folder.
-FolderPage = Callable[[falcon.Request, falcon.Response, str, Page[Child]], None]
+FolderPage = Callable[[falcon.Request, falcon.Response, str, Page[FolderChild]], None]
 
 
 @dataclass(frozen=True)

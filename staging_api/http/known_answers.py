@@ -20,7 +20,7 @@ import falcon
 from staging_api import metrics
 from staging_api.bounded_cache import BoundedCache
 from staging_api.locks.hold import lock_held
-from staging_api.staging.model import SeenRows, Staging, StagingRequest
+from staging_api.staging.model import AnswerRows, Staging, StagingRequest
 from staging_api.staging.service import StagingService
 
 Responder = TypeVar("Responder", bound=Callable[..., None])
@@ -43,7 +43,7 @@ class _Known:
         staged: the artifacts of which it shows all as staged.
     """
 
-    seen: SeenRows
+    seen: AnswerRows
     staged: Collection[str]
     body: bytes
     headers: tuple[tuple[str, str], ...]
@@ -103,7 +103,7 @@ class KnownAnswers:
 
     def keep(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Keep what was made for a request, if others will get the same."""
-        seen: SeenRows | None = getattr(req.context, _SEEN, None)
+        seen: AnswerRows | None = getattr(req.context, _SEEN, None)
         staging: Staging | None = getattr(req.context, _SHOWN, None)
         if seen is None or staging is None or resp.status != falcon.HTTP_200:
             return
@@ -121,7 +121,7 @@ class KnownAnswers:
         )
         self._answers.put(staging.id, known, len(body) + len(seen.rows) + _BYTES_BESIDE)
 
-    def _current(self, seen: SeenRows | None) -> _Known | None:
+    def _current(self, seen: AnswerRows | None) -> _Known | None:
         if seen is None:
             return None
         known = self._answers.get(seen.staging_id)

@@ -8,7 +8,7 @@ import falcon
 from staging_api.http import problems
 from staging_api.http.middleware import RequestContext
 from staging_api.http.probes import Check, Probes
-from staging_api.http.resources.health import Live, Metrics, Readiness
+from staging_api.http.resources.health import Liveness, Metrics, Readiness
 
 #: A WSGI application of Falcon.
 App = falcon.App[Any, Any]
@@ -18,7 +18,7 @@ def create_probes(probes: Probes) -> App:
     """Return what an API process serves at the probes' own address."""
     app: App = falcon.App(middleware=[RequestContext()])
     problems.add_error_handlers(app)
-    app.add_route("/livez", Live(probes.threads))
+    app.add_route("/livez", Liveness(probes.threads))
     app.add_route("/readyz", Readiness(probes.ready))
     app.add_route("/metrics", Metrics(probes.metrics_dir, probes.readings))
     return app

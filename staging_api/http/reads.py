@@ -52,7 +52,7 @@ class Router(CompiledRouter):
         if getattr(resource, "answers_head", False):
             responders["HEAD"] = responders["GET"]  # Falcon leaves the body out
         return {
-            method: RunOnceMore(cast(Responder, responder)) if method in _READS else responder
+            method: RepeatedResponder(cast(Responder, responder)) if method in _READS else responder
             for method, responder in responders.items()
         }
 
@@ -61,7 +61,7 @@ class Router(CompiledRouter):
 register_router(Router)(inspect_compiled_router)
 
 
-class RunOnceMore:
+class RepeatedResponder:
     """A responder that is run again if it lost its connection soon after it began.
 
     No function: those on a route are Falcon's own, which the OpenAPI document passes over.

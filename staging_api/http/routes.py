@@ -68,7 +68,7 @@ from staging_api.http.resources.document_revisions import (
 )
 from staging_api.http.resources.errors import Errors, OneError
 from staging_api.http.resources.events import AllEvents, EventsOfStaging
-from staging_api.http.resources.health import Live, Metrics, Readiness
+from staging_api.http.resources.health import Liveness, Metrics, Readiness
 from staging_api.http.resources.locks import AllLocks, OneLock, WaitersOfLock
 from staging_api.http.resources.one_document import OneDocument
 from staging_api.http.resources.processes import EventCounts, Processes
@@ -108,7 +108,7 @@ def _static(deps: AppDependencies) -> StaticFiles:
 ROUTES: tuple[Route, ...] = (
     # Probes and descriptions.
     _root("/", lambda deps: StartPage(dashboard=deps.dashboard), GET=ANYBODY),
-    _root("/livez", lambda d: Live(d.probes.threads), GET=ANYBODY),
+    _root("/livez", lambda d: Liveness(d.probes.threads), GET=ANYBODY),
     _root("/readyz", lambda d: Readiness(d.probes.ready), GET=ANYBODY),
     _root("/metrics", lambda d: Metrics(d.probes.metrics_dir, d.probes.readings), GET=ANYBODY),
     _root("/openapi.json", None, GET=ANYBODY),

@@ -26,7 +26,7 @@ _FOR_EVER = "public, max-age=31536000, immutable"
 
 
 @dataclass(frozen=True)
-class Sendable:
+class SendableFile:
     """What a file is, apart from its bytes.
 
     Attributes:
@@ -44,7 +44,7 @@ class Sendable:
     lasting: bool = False
 
 
-def describe(req: falcon.Request, resp: falcon.Response, file: Sendable) -> Range | None:
+def describe(req: falcon.Request, resp: falcon.Response, file: SendableFile) -> Range | None:
     """Set status and headers; gives the part to send, None if there is no body to send."""
     etag, modified = _etag(file), _modified(file)
     resp.set_headers(_headers_of(file))
@@ -81,7 +81,7 @@ def _of_content(name: str) -> tuple[tuple[str, str], ...]:
 
 
 @lru_cache(maxsize=4096)
-def _headers_of(file: Sendable) -> tuple[tuple[str, str], ...]:
+def _headers_of(file: SendableFile) -> tuple[tuple[str, str], ...]:
     """The headers of an answer about a file: many clients ask for the same one."""
     digest = base64.b64encode(bytes.fromhex(file.sha256)).decode()
     modified = _modified(file)
@@ -96,11 +96,11 @@ def _headers_of(file: Sendable) -> tuple[tuple[str, str], ...]:
     )
 
 
-def _etag(file: Sendable) -> str:
+def _etag(file: SendableFile) -> str:
     return f'"{file.sha256}"'
 
 
-def _modified(file: Sendable) -> datetime | None:
+def _modified(file: SendableFile) -> datetime | None:
     # HTTP dates have whole seconds; the database's have more, and would never compare equal.
     return file.modified_at and file.modified_at.astimezone(UTC).replace(microsecond=0)
 

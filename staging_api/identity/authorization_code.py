@@ -23,7 +23,7 @@ from staging_api.errors import Unauthenticated
 from staging_api.identity.calls import SharedCalls
 from staging_api.identity.model import Principal
 from staging_api.identity.oidc import OidcCheck
-from staging_api.identity.outage import Cause, cannot_check
+from staging_api.identity.outage import OutageCause, cannot_check
 from staging_api.identity.provider import Provider
 from staging_api.small_files import read_small_file
 
@@ -32,7 +32,7 @@ _OK = 200
 
 
 @dataclass(frozen=True)
-class Started:
+class BegunSignIn:
     """A sign-in that was begun: where the browser goes, and what it must bring back."""
 
     location: str
@@ -59,7 +59,7 @@ class AuthorizationCode:
     check: OidcCheck
     calls: SharedCalls
 
-    def start(self, redirect_uri: str) -> Started:
+    def start(self, redirect_uri: str) -> BegunSignIn:
         """Begin a sign-in that leads back to `redirect_uri`.
 
         Raises:
@@ -79,7 +79,7 @@ class AuthorizationCode:
         }
         where = self._endpoint("authorization_endpoint")
         mark = "&" if "?" in where else "?"
-        return Started(f"{where}{mark}{urlencode(query)}", state, nonce, verifier)
+        return BegunSignIn(f"{where}{mark}{urlencode(query)}", state, nonce, verifier)
 
     def finish(self, code: str, redirect_uri: str, *, nonce: str, verifier: str) -> Principal:
         """Return who signed in.
@@ -112,7 +112,7 @@ class AuthorizationCode:
                 fields = {**fields, "client_secret": read_small_file(self.secret_file).strip()}
             except OSError as error:
                 raise cannot_check(
-                    Cause.FILE, f"the client's secret cannot be read: {error.strerror}"
+                    OutageCause.FILE, f"the client's secret cannot be read: {error.strerror}"
                 ) from None
         answer: Mapping[str, Any]
         status, answer = self._called(fields["code"], lambda: self.provider.post(url, fields))

@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 
 from staging_api import metrics
 from staging_api.errors import StagingApiError, TooManyRequests
-from staging_api.identity.outage import SILENT, CannotCheck, Cause, cannot_check
+from staging_api.identity.outage import SILENT, IdentityOutage, OutageCause, cannot_check
 
 T = TypeVar("T")
 
@@ -84,14 +84,14 @@ class SharedCalls:
             running = self._begun(key, call)
             if self._waiting >= self.waiters:
                 raise cannot_check(
-                    Cause.BUSY, "too many requests wait for the identity provider", 1
+                    OutageCause.BUSY, "too many requests wait for the identity provider", 1
                 )
             self._waiting += 1
         try:
             answer: T = running.future.result(max(0.0, running.deadline - time.monotonic()))
         except TimeoutError:
             raise cannot_check(
-                Cause.TIMEOUT, "the identity provider does not answer in time"
+                OutageCause.TIMEOUT, "the identity provider does not answer in time"
             ) from None
         finally:
             with self._mutex:
@@ -120,15 +120,19 @@ class SharedCalls:
                 "too many requests from this address were refused", retry_after_seconds=1
             )
         if now < self._silent_until:
-            raise cannot_check(Cause.PAUSED, "the identity provider did not answer just now", 1)
+            raise cannot_check(
+                OutageCause.PAUSED, "the identity provider did not answer just now", 1
+            )
         if len(self._running) >= self.waiters + _THREADS:
-            raise cannot_check(Cause.BUSY, "too many calls to the identity provider", 1)
+            raise cannot_check(OutageCause.BUSY, "too many calls to the identity provider", 1)
         deadline = now + self.seconds
         try:
             future = self._threads.submit(self._run, key, call, deadline)
         except RuntimeError:
             # The system gives no thread just now, or the process ends.
-            raise cannot_check(Cause.BUSY, "no thread is free to call the provider", 1) from None
+            raise cannot_check(
+                OutageCause.BUSY, "no thread is free to call the provider", 1
+            ) from None
         begun = self._running[key] = _Call(deadline, future)
         return begun
 
@@ -139,8 +143,8 @@ class SharedCalls:
         with limited(deadline - time.monotonic()) as limit:
             try:
                 return call()
-            except CannotCheck as error:
-                outcome = Cause.TIMEOUT.value if limit.over else error.cause.value
+            except IdentityOutage as error:
+                outcome = OutageCause.TIMEOUT.value if limit.over else error.cause.value
                 silent = limit.over or error.cause in SILENT
                 raise
             finally:

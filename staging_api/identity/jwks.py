@@ -25,8 +25,8 @@ from joserfc.errors import JoseError
 from joserfc.jwk import JWKRegistry, Key
 
 from staging_api.identity.calls import SharedCalls
-from staging_api.identity.outage import Cause, cannot_check
-from staging_api.identity.recent import Recent
+from staging_api.identity.outage import OutageCause, cannot_check
+from staging_api.identity.recent import RecentValues
 
 log = logging.getLogger(__name__)
 
@@ -82,7 +82,7 @@ class KeyCache:
         self._now = now
         self._calls = calls or SharedCalls()
         self._set = _NO_KEYS
-        self._absent: Recent[bool] = Recent(_ABSENT_SECONDS, _MOST_ABSENT, now)
+        self._absent: RecentValues[bool] = RecentValues(_ABSENT_SECONDS, _MOST_ABSENT, now)
         self._left, self._counted_at = _BUDGET, now()
         self._counting = threading.Lock()
 
@@ -118,7 +118,7 @@ class KeyCache:
         found = known.of(key_id)
         if not found and (key_id in known.unusable or None in known.unusable):
             raise cannot_check(
-                Cause.MALFORMED, "the identity provider's key of this token cannot be read"
+                OutageCause.MALFORMED, "the identity provider's key of this token cannot be read"
             )
         if not found and key_id is not None:
             self._absent.put(key_id, True)
@@ -139,7 +139,7 @@ class KeyCache:
             earned = (now - self._counted_at) * _BUDGET_PER_SECOND
             self._left, self._counted_at = min(_BUDGET, self._left + earned), now
             if self._left < 1:
-                raise cannot_check(Cause.BUSY, "too many look-ups of unknown keys", 1)
+                raise cannot_check(OutageCause.BUSY, "too many look-ups of unknown keys", 1)
             self._left -= 1
 
 
@@ -162,7 +162,7 @@ def _read(document: Mapping[str, Any], requested_at: float) -> _KeySet:
             keys.setdefault(key_id, []).append(key)
     if not keys:
         raise cannot_check(
-            Cause.MALFORMED, "the identity provider has no key that verifies signatures"
+            OutageCause.MALFORMED, "the identity provider has no key that verifies signatures"
         )
     return _KeySet(keys, frozenset(unusable), requested_at)
 

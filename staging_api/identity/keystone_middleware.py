@@ -23,8 +23,8 @@ from requests.adapters import HTTPAdapter
 from staging_api.errors import Unauthenticated
 from staging_api.identity.calls import SharedCalls, always, provider_calls
 from staging_api.identity.deadline import obey
-from staging_api.identity.outage import CannotCheck, Cause, cannot_check
-from staging_api.identity.recent import Recent
+from staging_api.identity.outage import IdentityOutage, OutageCause, cannot_check
+from staging_api.identity.recent import RecentValues
 
 #: Keystone's answer is cached for this long, as the middleware would do.
 _FRESH_SECONDS = 60.0
@@ -45,8 +45,12 @@ class Tokens:
     """Keystone's answers about tokens, by the hashes of these."""
 
     calls: SharedCalls
-    good: Recent[Answer] = field(default_factory=lambda: Recent(_STALE_SECONDS, _MOST_TOKENS))
-    junk: Recent[bool] = field(default_factory=lambda: Recent(_JUNK_SECONDS, _MOST_TOKENS))
+    good: RecentValues[Answer] = field(
+        default_factory=lambda: RecentValues(_STALE_SECONDS, _MOST_TOKENS)
+    )
+    junk: RecentValues[bool] = field(
+        default_factory=lambda: RecentValues(_JUNK_SECONDS, _MOST_TOKENS)
+    )
 
     def find(self, key: str, fetch: Callable[[], Answer]) -> Answer:
         """Return Keystone's description of the token, cached or fetched.
@@ -69,7 +73,7 @@ class Tokens:
             self.good.remove(key)
             self.junk.put(key, True)
             raise
-        except CannotCheck:
+        except IdentityOutage:
             stale = self.good.get(key)
             if stale is None:
                 raise
@@ -137,7 +141,7 @@ class Middleware(auth_token.AuthProtocol):  # type: ignore[misc]
             return found
         except Exception:  # noqa: BLE001 - the shapes of wrong answers are many
             raise cannot_check(
-                Cause.MALFORMED, "Keystone answered something else than a token"
+                OutageCause.MALFORMED, "Keystone answered something else than a token"
             ) from None
         return found
 
@@ -159,7 +163,7 @@ class _LimitedAdapter(HTTPAdapter):
             request.url or "", answer.headers.get("Location", "")
         ):
             answer.close()
-            raise cannot_check(Cause.REFUSED, "Keystone sends us to another host")
+            raise cannot_check(OutageCause.REFUSED, "Keystone sends us to another host")
         return answer
 
     def init_poolmanager(self, *arguments: Any, **options: Any) -> None:
@@ -187,16 +191,16 @@ def _is_answer_no(cause: object) -> bool:
         return False
 
 
-def _cannot_check(cause: BaseException) -> CannotCheck:
-    if isinstance(cause, CannotCheck):
+def _cannot_check(cause: BaseException) -> IdentityOutage:
+    if isinstance(cause, IdentityOutage):
         return cause
     status = getattr(cause, "http_status", None)
     if isinstance(status, int):
-        return cannot_check(Cause.REFUSED, f"Keystone answered {status}")
+        return cannot_check(OutageCause.REFUSED, f"Keystone answered {status}")
     kind = type(cause).__name__
     if "Timeout" in kind:
-        return cannot_check(Cause.TIMEOUT, "Keystone does not answer in time")
+        return cannot_check(OutageCause.TIMEOUT, "Keystone does not answer in time")
     if "Connect" in kind or "SSL" in kind or "Discovery" in kind:
-        return cannot_check(Cause.UNREACHABLE, "Keystone does not answer")
+        return cannot_check(OutageCause.UNREACHABLE, "Keystone does not answer")
     # Our own credential was refused, or its answer was malformed.
-    return cannot_check(Cause.REFUSED, f"Keystone did not check the token ({kind})")
+    return cannot_check(OutageCause.REFUSED, f"Keystone did not check the token ({kind})")

@@ -15,7 +15,7 @@ from joserfc.jwt import JWTClaimsRegistry
 from staging_api.errors import Unauthenticated
 from staging_api.identity.jwks import KeyCache
 from staging_api.identity.model import Principal, valid_name
-from staging_api.identity.recent import Recent
+from staging_api.identity.recent import RecentValues
 from staging_api.identity.rules import RoleRules
 
 #: Signatures by a private key only. "none" and the HS family would let callers sign for themselves.
@@ -46,7 +46,9 @@ class OidcCheck:
     name_claim: str
     rules: RoleRules
     keys: KeyCache
-    _junk: Recent[str] = field(default_factory=lambda: Recent(_JUNK_SECONDS, _MOST_JUNK))
+    _junk: RecentValues[str] = field(
+        default_factory=lambda: RecentValues(_JUNK_SECONDS, _MOST_JUNK)
+    )
 
     def check(self, token: str) -> Principal:
         """Return the identity of a token.

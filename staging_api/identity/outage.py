@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 _LOG_EVERY_SECONDS = 10.0
 
 
-class Cause(StrEnum):
+class OutageCause(StrEnum):
     """Why a credential cannot be checked; a label of the metric."""
 
     UNREACHABLE = "unreachable"
@@ -30,22 +30,24 @@ class Cause(StrEnum):
 
 
 #: The provider gave no answer at all: a call a moment later would most likely fail, too.
-SILENT = frozenset({Cause.UNREACHABLE, Cause.TIMEOUT})
+SILENT = frozenset({OutageCause.UNREACHABLE, OutageCause.TIMEOUT})
 
-_logged_at: dict[Cause, float] = {}
+_logged_at: dict[OutageCause, float] = {}
 _logging = threading.Lock()
 
 
-class CannotCheck(IdentityUnavailable):
+class IdentityOutage(IdentityUnavailable):
     """An `IdentityUnavailable` with its cause."""
 
-    def __init__(self, cause: Cause, detail: str, retry_after_seconds: float) -> None:
+    def __init__(self, cause: OutageCause, detail: str, retry_after_seconds: float) -> None:
         """Keep the cause; the caller sees `detail`, so it holds no address and no token."""
         super().__init__(detail, retry_after_seconds=retry_after_seconds)
         self.cause = cause
 
 
-def cannot_check(cause: Cause, detail: str, retry_after_seconds: float = 5.0) -> CannotCheck:
+def cannot_check(
+    cause: OutageCause, detail: str, retry_after_seconds: float = 5.0
+) -> IdentityOutage:
     """Make the error, count it, and log one of each cause every ten seconds."""
     metrics.IDENTITY_UNAVAILABLE.labels(cause.value).inc()
     now = time.monotonic()
@@ -55,4 +57,4 @@ def cannot_check(cause: Cause, detail: str, retry_after_seconds: float = 5.0) ->
             _logged_at[cause] = now
     if due:
         log.warning("credentials cannot be checked (%s): %s", cause.value, detail)
-    return CannotCheck(cause, detail, retry_after_seconds)
+    return IdentityOutage(cause, detail, retry_after_seconds)

@@ -13,7 +13,7 @@ import urllib3
 from staging_api.errors import Invalid
 from staging_api.identity.bearer import is_token
 from staging_api.identity.deadline import obey
-from staging_api.identity.outage import Cause, cannot_check
+from staging_api.identity.outage import OutageCause, cannot_check
 from staging_api.small_files import read_small_file
 
 _MAX_BYTES = 1 << 20
@@ -63,7 +63,7 @@ class Provider:
         """
         found = self._get(self.issuer.rstrip("/") + "/.well-known/openid-configuration")
         if found.get("issuer") != self.issuer:
-            raise cannot_check(Cause.MALFORMED, "the discovery document is another issuer's")
+            raise cannot_check(OutageCause.MALFORMED, "the discovery document is another issuer's")
         return found
 
     def checked_endpoint(self, document: Mapping[str, Any], name: str) -> str:
@@ -74,7 +74,9 @@ class Provider:
         """
         url = document.get(name)
         if not isinstance(url, str) or not _is_safe(url):
-            raise cannot_check(Cause.MALFORMED, f"the discovery document names no https {name}")
+            raise cannot_check(
+                OutageCause.MALFORMED, f"the discovery document names no https {name}"
+            )
         return url
 
     def post(self, url: str, fields: Mapping[str, str]) -> tuple[int, Mapping[str, Any]]:
@@ -102,14 +104,14 @@ class Provider:
         url = self.discovery().get("jwks_uri")
         if not isinstance(url, str) or not _is_safe(url):
             raise cannot_check(
-                Cause.MALFORMED, "the discovery document names no https address of keys"
+                OutageCause.MALFORMED, "the discovery document names no https address of keys"
             )
         return url
 
     def _get(self, url: str) -> Mapping[str, Any]:
         status, document = self._sent("GET", url, self._credential(url))
         if status != _OK:
-            raise cannot_check(Cause.REFUSED, f"the identity provider answered {status}")
+            raise cannot_check(OutageCause.REFUSED, f"the identity provider answered {status}")
         return document
 
     def _sent(
@@ -125,16 +127,21 @@ class Provider:
                     return answer.status, {}
                 document = json.loads(_body(answer))
         except urllib3.exceptions.TimeoutError:
-            raise cannot_check(Cause.TIMEOUT, "the identity provider does not answer") from None
+            raise cannot_check(
+                OutageCause.TIMEOUT, "the identity provider does not answer"
+            ) from None
         except (urllib3.exceptions.HTTPError, OSError):
-            raise cannot_check(Cause.UNREACHABLE, "the identity provider does not answer") from None
+            raise cannot_check(
+                OutageCause.UNREACHABLE, "the identity provider does not answer"
+            ) from None
         except (ValueError, RecursionError):
             raise cannot_check(
-                Cause.MALFORMED, "the identity provider answered something else than JSON"
+                OutageCause.MALFORMED, "the identity provider answered something else than JSON"
             ) from None
         if not isinstance(document, dict):
             raise cannot_check(
-                Cause.MALFORMED, "the identity provider answered something else than an object"
+                OutageCause.MALFORMED,
+                "the identity provider answered something else than an object",
             )
         return _OK, document
 
@@ -147,10 +154,10 @@ class Provider:
             token = read_small_file(self.token_file).strip()
         except OSError as error:
             raise cannot_check(
-                Cause.FILE, f"our own token cannot be read: {error.strerror}"
+                OutageCause.FILE, f"our own token cannot be read: {error.strerror}"
             ) from None
         if not is_token(token):
-            raise cannot_check(Cause.FILE, "the file of our own token holds something else")
+            raise cannot_check(OutageCause.FILE, "the file of our own token holds something else")
         return {"Authorization": f"Bearer {token}"}
 
 
@@ -158,7 +165,7 @@ def _body(answer: urllib3.BaseHTTPResponse) -> bytes:
     body = answer.read(_MAX_BYTES + 1)
     if len(body) > _MAX_BYTES:
         raise cannot_check(
-            Cause.MALFORMED, f"the identity provider answered more than {_MAX_BYTES} bytes"
+            OutageCause.MALFORMED, f"the identity provider answered more than {_MAX_BYTES} bytes"
         )
     return body
 

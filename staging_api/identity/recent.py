@@ -9,7 +9,7 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 
-class Recent(Generic[T]):
+class RecentValues(Generic[T]):
     """Values by key, bounded in number and age; thread-safe."""
 
     def __init__(

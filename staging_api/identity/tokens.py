@@ -40,7 +40,7 @@ import yaml
 from staging_api import metrics
 from staging_api.errors import Invalid, Unauthenticated
 from staging_api.identity.model import Principal, Role, valid_name
-from staging_api.identity.outage import Cause, cannot_check
+from staging_api.identity.outage import OutageCause, cannot_check
 from staging_api.small_files import read_small_file
 
 log = logging.getLogger(__name__)
@@ -140,7 +140,7 @@ class TokenFile:
         self._read_if_changed()
         found = self._by_sha256.get(sha256)
         if found is None and self._is_wrong:
-            raise cannot_check(Cause.FILE, "the file of tokens cannot be read just now")
+            raise cannot_check(OutageCause.FILE, "the file of tokens cannot be read just now")
         if found is None:
             raise Unauthenticated("the token is not known")
         if found.expires_at is not None and found.expires_at <= self._now():

@@ -46,7 +46,7 @@ from staging_api.http.problems import refused_before_read
 from staging_api.open_stream import OpenStream
 from staging_api.processes.request_heads import Connection, ConnectionLimits, RequestHeads
 from staging_api.processes.request_threads import RequestThreads
-from staging_api.processes.sent_together import SentTogether
+from staging_api.processes.sent_together import BufferedResponse
 from staging_api.processes.slow_clients import SlowClients, TimedAnswers, TimedBody
 
 PROBES = (b"/livez", b"/readyz", b"/metrics")
@@ -229,7 +229,12 @@ class ApiWorker(Worker):  # type: ignore[misc]
         length = next((int(value) for name, value in req.headers if name == "CONTENT-LENGTH"), 0)
         req.body = TimedBody(req.body, sock, self._slow, length)
         resp, environ = create(
-            req, sock, connection.address, connection.server, self.cfg, response_class=SentTogether
+            req,
+            sock,
+            connection.address,
+            connection.server,
+            self.cfg,
+            response_class=BufferedResponse,
         )
         environ["wsgi.multithread"] = True
         client = ConnectedClient(

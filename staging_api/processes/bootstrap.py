@@ -35,7 +35,7 @@ from staging_api.sources.opening import import_openers, open_archive
 from staging_api.sources.options import options_of
 from staging_api.staging.accesses import Accesses
 from staging_api.staging.catalogues import Catalogues
-from staging_api.staging.download import Speed
+from staging_api.staging.download import DownloadSpread
 from staging_api.staging.packs import Packs
 from staging_api.staging.requirements import Requirements
 from staging_api.staging.service import StagingService
@@ -157,7 +157,7 @@ def _stagings(
             waiter_slots,
             options,
         ),
-        speed=Speed(settings.sources_connections),
+        speed=DownloadSpread(settings.sources_connections),
         limits=_limits(settings),
         packs=Packs(settings.packs, settings.pack_file_bytes),
         store=StoreTerms(

@@ -10,7 +10,7 @@ from gunicorn.http.wsgi import Response  # type: ignore[import-untyped]  # has n
 _SENT_TOGETHER = 64 << 10
 
 
-class SentTogether(Response):  # type: ignore[misc]
+class BufferedResponse(Response):  # type: ignore[misc]
     """gunicorn's, which sends the head by itself."""
 
     sock: Any

@@ -22,7 +22,7 @@ ALL = "all"
 
 
 @dataclass(frozen=True)
-class Published:
+class PublishedVersion:
     """An active publication in one suite, source or binary.
 
     Attributes:
@@ -47,22 +47,22 @@ class Published:
 
 
 @dataclass(frozen=True)
-class Superseded:
+class Supersession:
     """One publication gives way to another; both by id."""
 
     id: str
     by: str
 
 
-def dominate_sources(publications: Iterable[Published]) -> list[Superseded]:
+def dominate_sources(publications: Iterable[PublishedVersion]) -> list[Supersession]:
     """Return the sources of one suite that a newer version supersedes."""
     offers = _by_name(publications).values()
-    return [Superseded(old, by) for offer in offers for old, by in _superseded_by(offer).items()]
+    return [Supersession(old, by) for offer in offers for old, by in _superseded_by(offer).items()]
 
 
 def dominate_binaries(
-    publications: Sequence[Published], architectures: Iterable[str]
-) -> list[Superseded]:
+    publications: Sequence[PublishedVersion], architectures: Iterable[str]
+) -> list[Supersession]:
     """Return the binaries of one suite that newer ones supersede.
 
     Args:
@@ -85,8 +85,8 @@ def dominate_binaries(
 
 
 def _without_still_needed(
-    publications: Sequence[Published], superseded_by: dict[str, str]
-) -> list[Superseded]:
+    publications: Sequence[PublishedVersion], superseded_by: dict[str, str]
+) -> list[Supersession]:
     """Second pass: keep packages for all whose architecture-specific siblings stay."""
     lives_on = {
         each.source_release
@@ -94,29 +94,31 @@ def _without_still_needed(
         if each.architecture != ALL and each.id not in superseded_by
     }
     return [
-        Superseded(each.id, superseded_by[each.id])
+        Supersession(each.id, superseded_by[each.id])
         for each in publications
         if each.id in superseded_by
         and not (each.architecture == ALL and each.source_release in lives_on)
     ]
 
 
-def _by_name(publications: Iterable[Published]) -> dict[tuple[bool, str], list[Published]]:
-    groups: defaultdict[tuple[bool, str], list[Published]] = defaultdict(list)
+def _by_name(
+    publications: Iterable[PublishedVersion],
+) -> dict[tuple[bool, str], list[PublishedVersion]]:
+    groups: defaultdict[tuple[bool, str], list[PublishedVersion]] = defaultdict(list)
     for each in publications:
         groups[each.installer, each.name].append(each)
     return groups
 
 
-def _superseded_by(offer: Sequence[Published]) -> dict[str, str]:
+def _superseded_by(offer: Sequence[PublishedVersion]) -> dict[str, str]:
     """Map the id of each but the newest to the id of the newest."""
     newest = max(offer, key=_age, default=None)
     return {each.id: newest.id for each in offer if newest and not _is_same(each, newest)}
 
 
-def _is_same(each: Published, newest: Published) -> bool:
+def _is_same(each: PublishedVersion, newest: PublishedVersion) -> bool:
     return each is newest or (each.release is not None and each.release == newest.release)
 
 
-def _age(publication: Published) -> tuple[str, datetime, str]:
+def _age(publication: PublishedVersion) -> tuple[str, datetime, str]:
     return publication.version_key, publication.created_at, publication.id

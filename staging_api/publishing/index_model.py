@@ -98,7 +98,7 @@ class ReleaseText:
 
 
 @dataclass(frozen=True)
-class Served:
+class ServedArchiveFile:
     """A file below ``/archive``, and where its bytes are.
 
     Attributes:

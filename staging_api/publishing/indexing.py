@@ -37,7 +37,7 @@ SourceFiles = Mapping[int, Sequence[Row[Any]]]
 
 
 @dataclass(frozen=True)
-class MadeIndices:
+class BuiltIndices:
     """What the index files of some suites become.
 
     Attributes:
@@ -84,7 +84,7 @@ class Indexer:
         live: Sequence[IndexFile],
         *,
         full: bool,
-    ) -> MadeIndices:
+    ) -> BuiltIndices:
         """Return the index files of suites as their packages are now.
 
         Args:
@@ -122,14 +122,14 @@ class Indexer:
         cuts: Sequence[_Cut],
         files: list[IndexFile],
         unlisted: Sequence[Unlisted],
-    ) -> MadeIndices:
+    ) -> BuiltIndices:
         """Return the files, and those that were cut again; the new blocks of all at once."""
         new = [block for cut_again in cuts for block in cut_again.new]
         writer = BlockWriter(self.database, self.reader)
         blocks = writer.packed(run, new, apt_archive.forms)
         for cut_again in cuts:
             files += self._files(apt_archive, cut_again)
-        return MadeIndices(tuple(files), tuple(unlisted), tuple(blocks))
+        return BuiltIndices(tuple(files), tuple(unlisted), tuple(blocks))
 
     def _has_installer(
         self,

@@ -30,8 +30,8 @@ from staging_api.locks.hold import RequestOrigin
 from staging_api.locks.model import new_id
 from staging_api.publishing import rows
 from staging_api.publishing.model import Suite, Upload
-from staging_api.publishing.parcels import LIMITS, Parcel, parcels_of
 from staging_api.publishing.placing import UploadDestination, make_way, placed
+from staging_api.publishing.sent_packages import LIMITS, SentPackage, sent_packages
 from staging_api.publishing.uploads import lifted_note
 from staging_api.staging.repository import (
     mark_unnamed_for_deletion,
@@ -164,7 +164,7 @@ class Intake:
         by_name = {file.name: file for file in kept}
         if len(by_name) < len(kept):
             raise Invalid.field("files", "a name comes twice")
-        sent = list(parcels_of(self.blobs, by_name))
+        sent = list(sent_packages(self.blobs, by_name))
         if not sent:
             raise Invalid.field("files", "there is no .deb, .udeb or .dsc among them")
         contents = {file.sha256: file.size_bytes for file in kept}
@@ -209,21 +209,21 @@ def _bounded(chunks: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def _decided(
-    conn: Connection, to: UploadDestination, parcels: Sequence[Parcel], origin: RequestOrigin
+    conn: Connection, to: UploadDestination, packages: Sequence[SentPackage], origin: RequestOrigin
 ) -> list[tuple[dict[str, Any], StagingApiError | None]]:
     """Return the row of each upload, and the reason if it is rejected."""
-    places = placed(conn, to, parcels)
-    known = _known(conn, to, parcels)
+    places = placed(conn, to, packages)
+    known = _known(conn, to, packages)
     records: list[tuple[dict[str, Any], StagingApiError | None]] = []
-    for parcel in parcels:
-        place = places[parcel.name]
+    for sent in packages:
+        place = places[sent.name]
         error = place if isinstance(place, StagingApiError) else None
-        state = "rejected" if error else _state(to.suite, parcel, known)
+        state = "rejected" if error else _state(to.suite, sent, known)
         row = {
             "id": new_id(),
             "suite_id": to.suite.id,
             "component": to.component,
-            "name": parcel.name,
+            "name": sent.name,
             "state": state,
             "caller": origin.caller,
             "reference_id": origin.reference_id,
@@ -235,9 +235,9 @@ def _decided(
         }
         records.append((row, error))
     taken = [
-        (row, _offer(parcel.name, parcel.content))
-        for (row, error), parcel in zip(records, parcels, strict=True)
-        if error is None and not isinstance(parcel.content, StagingApiError)
+        (row, _offer(sent.name, sent.content))
+        for (row, error), sent in zip(records, packages, strict=True)
+        if error is None and not isinstance(sent.content, StagingApiError)
     ]
     _note_what_follows(conn, to, taken)
     return records
@@ -273,16 +273,16 @@ def _offer(name: str, content: BinaryPackage | SourcePackage) -> dict[str, Any]:
     }
 
 
-def _known(conn: Connection, to: UploadDestination, parcels: Sequence[Parcel]) -> set[str]:
+def _known(conn: Connection, to: UploadDestination, packages: Sequence[SentPackage]) -> set[str]:
     if to.suite.auto_accept:
         return set()
-    names = [p.content.package for p in parcels if not isinstance(p.content, StagingApiError)]
+    names = [p.content.package for p in packages if not isinstance(p.content, StagingApiError)]
     return rows.known_packages(conn, to.apt_archive.id, names)
 
 
-def _state(suite: Suite, parcel: Parcel, known: set[str]) -> str:
+def _state(suite: Suite, sent: SentPackage, known: set[str]) -> str:
     if suite.auto_accept:
         return "accepted"
-    content = parcel.content
+    content = sent.content
     seen = not isinstance(content, StagingApiError) and content.package in known
     return "unapproved" if seen else "new"

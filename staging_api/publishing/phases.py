@@ -8,7 +8,7 @@ next run finds it so. `suite_publishing` says in which order they come.
 from collections.abc import Collection, Sequence
 
 from staging_api.publishing import rows
-from staging_api.publishing.domination import Superseded, dominate_binaries, dominate_sources
+from staging_api.publishing.domination import Supersession, dominate_binaries, dominate_sources
 from staging_api.publishing.model import AptArchive
 from staging_api.publishing.run_model import Options
 from staging_api.publishing.runlog import RunLog
@@ -85,7 +85,7 @@ def dominate(
     with run.database.connect() as conn:
         candidates = rows.changed_to_dominate(conn, changed) if changed else {}
         candidates |= {suite_id: rows.all_to_dominate(conn, suite_id) for suite_id in whole}
-    superseded: list[Superseded] = []
+    superseded: list[Supersession] = []
     for suite in chosen:
         if found := candidates.get(suite.id):
             binaries = dominate_binaries(found.binaries, suite.architectures)

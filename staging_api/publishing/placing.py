@@ -20,9 +20,9 @@ from staging_api.debian.dsc import SourceFile, SourcePackage, check_files
 from staging_api.errors import Conflict, PackageInvalid, StagingApiError
 from staging_api.publishing import rows
 from staging_api.publishing.model import AptArchive, Suite
-from staging_api.publishing.parcels import Parcel
 from staging_api.publishing.pool import binary_file_name, pool_path
 from staging_api.publishing.rules import package_refusals
+from staging_api.publishing.sent_packages import SentPackage
 
 #: The column of an upload that names its release, or why there is none.
 Place = dict[str, Any] | StagingApiError
@@ -37,9 +37,9 @@ class UploadDestination:
     component: str
 
 
-def make_way(database: Database, to: UploadDestination, parcels: Sequence[Parcel]) -> None:
+def make_way(database: Database, to: UploadDestination, packages: Sequence[SentPackage]) -> None:
     """Remove files from the pool that were given up and whose paths these packages need."""
-    wanted = [row for parcel in parcels for row in _wanted(to, parcel)]
+    wanted = [row for sent in packages for row in _wanted(to, sent)]
     with database.connect() as conn:
         in_the_way = rows.files_in_the_way(conn, to.apt_archive.id, wanted)
     if in_the_way:
@@ -47,23 +47,25 @@ def make_way(database: Database, to: UploadDestination, parcels: Sequence[Parcel
             rows.remove_given_up(conn, in_the_way)
 
 
-def placed(conn: Connection, to: UploadDestination, parcels: Sequence[Parcel]) -> dict[str, Place]:
+def placed(
+    conn: Connection, to: UploadDestination, packages: Sequence[SentPackage]
+) -> dict[str, Place]:
     """The releases of all packages, by the names of their files."""
-    places: dict[str, Place] = _binaries(conn, to, parcels)
-    for parcel in parcels:
-        if isinstance(parcel.content, SourcePackage):
-            places[parcel.name] = _source(conn, to, parcel, parcel.content)
-        elif isinstance(parcel.content, StagingApiError):
-            places[parcel.name] = parcel.content
+    places: dict[str, Place] = _binaries(conn, to, packages)
+    for sent in packages:
+        if isinstance(sent.content, SourcePackage):
+            places[sent.name] = _source(conn, to, sent, sent.content)
+        elif isinstance(sent.content, StagingApiError):
+            places[sent.name] = sent.content
     return places
 
 
-def _wanted(to: UploadDestination, parcel: Parcel) -> Iterator[dict[str, Any]]:
+def _wanted(to: UploadDestination, sent: SentPackage) -> Iterator[dict[str, Any]]:
     """Yield a row for each file of a package: its path, and what identifies the package."""
-    content = parcel.content
+    content = sent.content
     if isinstance(content, BinaryPackage):
         try:
-            yield _binary_row(to, parcel.files[parcel.name], content)
+            yield _binary_row(to, sent.files[sent.name], content)
         except StagingApiError:
             return
     elif isinstance(content, SourcePackage):
@@ -74,17 +76,17 @@ def _wanted(to: UploadDestination, parcel: Parcel) -> Iterator[dict[str, Any]]:
 
 
 def _binaries(
-    conn: Connection, to: UploadDestination, parcels: Sequence[Parcel]
+    conn: Connection, to: UploadDestination, packages: Sequence[SentPackage]
 ) -> dict[str, Place]:
     """Add the releases of all .deb and .udeb files; return each, or why it is refused."""
     found: dict[str, Place] = {}
     records: dict[str, dict[str, Any]] = {}
-    for parcel in parcels:
-        if isinstance(parcel.content, BinaryPackage):
+    for sent in packages:
+        if isinstance(sent.content, BinaryPackage):
             try:
-                records[parcel.name] = _binary_row(to, parcel.files[parcel.name], parcel.content)
+                records[sent.name] = _binary_row(to, sent.files[sent.name], sent.content)
             except StagingApiError as error:
-                found[parcel.name] = error
+                found[sent.name] = error
     there = rows.add_binaries(conn, to.apt_archive.id, list(records.values())) if records else {}
     for place, (name, row) in enumerate(records.items()):
         release = there.get(place)
@@ -128,7 +130,7 @@ def _binary_row(to: UploadDestination, file: SourceFile, package: BinaryPackage)
 
 
 def _source(
-    conn: Connection, to: UploadDestination, parcel: Parcel, source: SourcePackage
+    conn: Connection, to: UploadDestination, sent: SentPackage, source: SourcePackage
 ) -> Place:
     """Return the release of a .dsc; files shared with another version need not be sent again."""
     archive_id = to.apt_archive.id
@@ -141,7 +143,7 @@ def _source(
             if path in there
         }
         with package_refusals():
-            check_files(source, {**in_pool, **parcel.files})
+            check_files(source, {**in_pool, **sent.files})
         if (known := _known_source(conn, to, source)) is not None:
             return known
         records = [{**vars(file), "path": paths[file.name]} for file in wanted]

@@ -15,7 +15,13 @@ from staging_api.publishing.index_model import IndexFile, ReleaseText
 from staging_api.publishing.model import AptArchive, Suite
 from staging_api.publishing.release import Release, ReleaseFile, release_text
 from staging_api.publishing.runlog import RunLog
-from staging_api.publishing.signing import Signed, SigningKey, Unsigned, sign, signer_of
+from staging_api.publishing.signing import (
+    SignedRelease,
+    SigningKey,
+    UnsignedRelease,
+    sign,
+    signer_of,
+)
 
 _SECOND = timedelta(seconds=1)
 
@@ -30,7 +36,7 @@ class Releaser:
     """
 
     key: SigningKey | None
-    sign: Callable[[bytes, SigningKey | None], Signed | Unsigned] = sign
+    sign: Callable[[bytes, SigningKey | None], SignedRelease | UnsignedRelease] = sign
 
     @property
     def signer(self) -> str | None:
@@ -89,7 +95,7 @@ class Releaser:
         content = release_text(release)
         texts, signed_by = {"Release": content}, ""
         signed = self.sign(content, self.key)
-        if isinstance(signed, Signed):
+        if isinstance(signed, SignedRelease):
             texts |= {"InRelease": signed.in_release, "Release.gpg": signed.release_gpg}
             signed_by = self.key.fingerprint if self.key else ""
         else:

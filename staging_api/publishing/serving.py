@@ -3,7 +3,7 @@
 from sqlalchemy import Connection
 
 from staging_api.publishing import rows
-from staging_api.publishing.index_model import Served
+from staging_api.publishing.index_model import ServedArchiveFile
 
 _RELEASE_NAMES = ("Release", "InRelease", "Release.gpg")
 _BY_HASH = "/by-hash/SHA256/"
@@ -19,7 +19,7 @@ def release_path(path: str) -> tuple[str, str] | None:
 
 def served_at(
     conn: Connection, apt_archive: str, generation: str | None, path: str
-) -> Served | None:
+) -> ServedArchiveFile | None:
     """Return the file at a path, if there is one.
 
     Args:

@@ -2,9 +2,9 @@
 
 Three outcomes, kept apart because clients see the difference:
 
-- `Signed`: InRelease and Release.gpg for exactly these bytes.
-- `Unsigned`: no key is configured, or this machine has no gpg. The release goes out without either
-  file, and older signatures must be dropped: a stale signature is worse than none.
+- `SignedRelease`: InRelease and Release.gpg for exactly these bytes.
+- `UnsignedRelease`: no key is configured, or this machine has no gpg. The release goes out
+  without either file, and older signatures must be dropped: a stale one is worse than none.
 - `SigningFailed`: there is a key and gpg would not sign. Publishing then would lock every client
   out, so the run has to stop instead.
 
@@ -59,7 +59,7 @@ class SigningKey:
 
 
 @dataclass(frozen=True)
-class Signed:
+class SignedRelease:
     """The two signed forms of one Release: clearsigned, and the detached signature."""
 
     in_release: bytes
@@ -67,7 +67,7 @@ class Signed:
 
 
 @dataclass(frozen=True)
-class Unsigned:
+class UnsignedRelease:
     """There is no signature, and why."""
 
     reason: str
@@ -83,16 +83,16 @@ def signer_of(key: SigningKey | None) -> str | None:
 
 def sign(
     release: bytes, key: SigningKey | None, timeout_seconds: float = TIMEOUT_SECONDS
-) -> Signed | Unsigned:
+) -> SignedRelease | UnsignedRelease:
     """Sign a Release, if there is anything to sign it with.
 
     Raises:
         SigningFailed: there is a key, and gpg did not sign with it in time.
     """
     if key is None:
-        return Unsigned("no signing key is configured")
+        return UnsignedRelease("no signing key is configured")
     if not key.home.is_dir():
-        return Unsigned(f"there is no gpg home directory at {key.home}")
+        return UnsignedRelease(f"there is no gpg home directory at {key.home}")
     try:
         return _by_agent(release, key)
     except AgentUnavailable as error:
@@ -111,9 +111,9 @@ def sign(
             log.warning("signing is tried again: %s", error.detail)
             rest = max(deadline - time.monotonic(), 1.0)
             detached = _gpg(key, [*user, "--detach-sign"], release, rest)
-            return Signed(_gpg(key, [*user, "--clearsign"], release, rest), detached)
+            return SignedRelease(_gpg(key, [*user, "--clearsign"], release, rest), detached)
     except FileNotFoundError:
-        return Unsigned(f"{key.program} is not installed")
+        return UnsignedRelease(f"{key.program} is not installed")
 
 
 def import_key(home: Path, secret_key: bytes, program: str = "gpg") -> SigningKey:
@@ -162,7 +162,7 @@ def stop_agent(home: Path) -> None:
     subprocess.run(argv, check=False, capture_output=True, timeout=TIMEOUT_SECONDS)
 
 
-def _by_agent(release: bytes, key: SigningKey) -> Signed:
+def _by_agent(release: bytes, key: SigningKey) -> SignedRelease:
     """Make both signatures by the agent.
 
     Raises:
@@ -171,7 +171,7 @@ def _by_agent(release: bytes, key: SigningKey) -> Signed:
     now = int(time.time())
     found = _agent_key(key, key_lists_of(key.home))
     with found.signing() as by_key:
-        return Signed(
+        return SignedRelease(
             clear_signed(release, found.issuer, by_key, now),
             detached(release, found.issuer, by_key, now),
         )
@@ -197,12 +197,12 @@ def _agent_key(key: SigningKey, _key_lists: object) -> AgentKey:
 
 def _both_at_once(
     release: bytes, key: SigningKey, user: list[str], timeout_seconds: float
-) -> Signed:
+) -> SignedRelease:
     """Make both signatures; most of the time of either is spent in starting gpg."""
     with ThreadPoolExecutor(1, "gpg") as other:
         detached = other.submit(_gpg, key, [*user, "--detach-sign"], release, timeout_seconds)
         in_release = _gpg(key, [*user, "--clearsign"], release, timeout_seconds)
-        return Signed(in_release, detached.result())
+        return SignedRelease(in_release, detached.result())
 
 
 def _gpg(key: SigningKey, arguments: list[str], data: bytes, timeout_seconds: float) -> bytes:

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 
 from staging_api.db.engine import Database
 from staging_api.publishing import rows
-from staging_api.publishing.index_model import Served
+from staging_api.publishing.index_model import ServedArchiveFile
 from staging_api.publishing.release import without_expiry
 from staging_api.publishing.releasing import Releaser
 from staging_api.publishing.serving import release_path, served_at
-from staging_api.publishing.signing import Signed
+from staging_api.publishing.signing import SignedRelease
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,9 @@ class Snapshots:
     database: Database
     releaser: Releaser
 
-    def served_at(self, apt_archive: str, generation: str | None, path: str) -> Served | None:
+    def served_at(
+        self, apt_archive: str, generation: str | None, path: str
+    ) -> ServedArchiveFile | None:
         """The file at a path, as `serving.served_at` finds it, for clients to believe.
 
         Raises:
@@ -42,13 +44,15 @@ class Snapshots:
                     return self._lasting(release, name, signer)
             return served_at(conn, apt_archive, generation, path)
 
-    def _lasting(self, release: rows.StaleRelease, name: str, signer: str) -> Served | None:
+    def _lasting(
+        self, release: rows.StaleRelease, name: str, signer: str
+    ) -> ServedArchiveFile | None:
         with self.database.connect() as conn:
             kept = rows.lasting_releases(conn, release.id, signer)
         if not kept:
             content = without_expiry(release.content)
             texts, signed = {"Release": content}, self.releaser.sign(content, self.releaser.key)
-            if isinstance(signed, Signed):
+            if isinstance(signed, SignedRelease):
                 texts |= {"InRelease": signed.in_release, "Release.gpg": signed.release_gpg}
             with self.database.begin() as conn:
                 rows.keep_lasting(conn, release.id, signer, texts)

@@ -36,7 +36,7 @@ from staging_api.sources.allowlist import AllowList
 from staging_api.sources.bucket_pages import listed_keys
 from staging_api.sources.manifest import checked_names, read_manifest
 from staging_api.sources.model import CHUNK_BYTES, Names, Source, SourceObject, SourceOptions
-from staging_api.sources.retrying import Pace
+from staging_api.sources.retrying import SlowestRate
 from staging_api.sources.url import ArchiveUrl
 
 if TYPE_CHECKING:  # the library shows this class to type checkers only
@@ -153,7 +153,7 @@ class BucketSource:
         if start >= end:
             return
         # Counted here: the library accepts a Content-Length that is too short.
-        wanted, pace = end - start, Pace(self._options)
+        wanted, pace = end - start, SlowestRate(self._options)
         with _translated_errors(self._url, found.name):
             answer = self._answer(found, (start, end))
             if self._described(found.name, answer.meta).version != found.version:

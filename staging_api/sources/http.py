@@ -41,10 +41,10 @@ from staging_api.sources.http_answers import (
 )
 from staging_api.sources.http_client import HttpClient, SourceResponse
 from staging_api.sources.http_names import HttpNames
-from staging_api.sources.lanes import Lanes
 from staging_api.sources.manifest import read_manifest
 from staging_api.sources.model import CHUNK_BYTES, Names, Source, SourceObject, SourceOptions
-from staging_api.sources.retrying import Interrupted, Pace, resumed, retried
+from staging_api.sources.parallel_requests import ParallelRequests
+from staging_api.sources.retrying import Interrupted, SlowestRate, resumed, retried
 from staging_api.sources.target import target_of
 from staging_api.sources.url import ArchiveUrl
 from staging_api.sources.web_page import (
@@ -82,7 +82,7 @@ class HttpSource:
         self._url = url
         self._client = client
         self._options = options
-        self._lanes = Lanes(options.read_timeout_seconds)
+        self._parallel = ParallelRequests(options.read_timeout_seconds)
         #: Names of objects that are stored packed, and sent unpacked unless asked for so.
         self._packed: set[str] = set()
         self._rangeless: set[str] = set()
@@ -225,7 +225,7 @@ class HttpSource:
         self, found: SourceObject, start: int, end: int | None, *, needs_range: bool = False
     ) -> Generator[bytes, None, None]:
         headers = range_headers(found, start, end)
-        with self._lanes.one(), self._request("GET", found.name, headers) as answer:
+        with self._parallel.one(), self._request("GET", found.name, headers) as answer:
             self._check_status(answer, found.name)
             self._check_version(answer, found)
             if needs_range and answer.status == OK:
@@ -246,7 +246,7 @@ class HttpSource:
         self, answer: SourceResponse, name: str, skip: int, wanted: int | None
     ) -> Generator[bytes, None, None]:
         """Stream the body: drop the bytes before the requested ones, require all of these."""
-        pace, is_first = Pace(self._options), True
+        pace, is_first = SlowestRate(self._options), True
         while wanted is None or wanted > 0:
             # One read of the socket: waiting for a full chunk would hide a slow body.
             chunk = answer.read1(CHUNK_BYTES)

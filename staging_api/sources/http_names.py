@@ -27,7 +27,7 @@ from staging_api.sources.lists import names_in
 from staging_api.sources.manifest import MAX_BYTES, checked_names
 from staging_api.sources.model import CHUNK_BYTES, Names, SourceOptions
 from staging_api.sources.releases import release_names, release_target
-from staging_api.sources.retrying import Interrupted, Pace, retried
+from staging_api.sources.retrying import Interrupted, SlowestRate, retried
 from staging_api.sources.target import RequestTarget, target_of
 from staging_api.sources.url import ArchiveUrl
 from staging_api.sources.web_page import is_html_type
@@ -175,7 +175,7 @@ def _cure(outside: list[str]) -> str:
 
 
 def _body(answer: SourceResponse, options: SourceOptions) -> bytes:
-    raw, pace = bytearray(), Pace(options)
+    raw, pace = bytearray(), SlowestRate(options)
     while chunk := answer.read1(CHUNK_BYTES):
         pace.add(len(chunk))
         raw += chunk

@@ -195,7 +195,7 @@ class Source(Protocol):
 
 
 @runtime_checkable
-class Taking(Protocol):
+class OneRequestSource(Protocol):
     """A source that can describe an object by the very answer that brings its bytes."""
 
     def take(self, name: str) -> AbstractContextManager[tuple[SourceObject, Iterator[bytes]]]:
@@ -212,7 +212,7 @@ def take(source: Source, name: str) -> Iterator[tuple[SourceObject, Iterator[byt
         ArtifactNotFound: there is no such object.
         SourceFailed: the source did not deliver every byte.
     """
-    if isinstance(source, Taking):
+    if isinstance(source, OneRequestSource):
         with source.take(name) as taken:
             yield taken
         return
@@ -222,7 +222,7 @@ def take(source: Source, name: str) -> Iterator[tuple[SourceObject, Iterator[byt
 
 
 @runtime_checkable
-class Vouching(Protocol):
+class VouchingSource(Protocol):
     """A source that can verify the signatures of its objects."""
 
     def vouched(self, found: SourceObject, file: Path, sha256: str) -> SourceObject:
@@ -246,6 +246,6 @@ def vouch(source: Source, found: SourceObject, file: Path, sha256: str) -> Sourc
     """
     if not found.seals:
         return found
-    if not isinstance(source, Vouching):
+    if not isinstance(source, VouchingSource):
         raise SourceUnverified(f"nobody here can verify the signature of {found.name}")
     return source.vouched(found, file, sha256)

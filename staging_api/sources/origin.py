@@ -149,7 +149,7 @@ class _Sockets:
         """Return a subclass of a connection that registers its socket once connected."""
         sockets = self
 
-        class Tracked(kind):  # type: ignore[misc] # of either kind
+        class TrackedConnection(kind):  # type: ignore[misc] # of either kind
             def connect(self) -> None:
                 super().connect()
                 sockets.add(self.sock)
@@ -160,7 +160,7 @@ class _Sockets:
                 target = headers.pop(SENT_TARGET)
                 super().request(method, target, headers=headers, **rest)
 
-        return Tracked
+        return TrackedConnection
 
     def add(self, sock: socket.socket) -> None:
         """Register a socket, unless the source was closed."""

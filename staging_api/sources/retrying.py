@@ -15,8 +15,8 @@ from contextlib import closing
 from typing import TypeVar
 
 from staging_api.errors import SourceFailed
-from staging_api.sources.lanes import Crowded
 from staging_api.sources.model import SourceOptions
+from staging_api.sources.parallel_requests import TooManyAtOnce
 
 T = TypeVar("T")
 
@@ -68,7 +68,7 @@ def resumed(
             failures = 1 if position - failed_at >= _PROGRESS_BYTES else failures + 1
             failed_at = position
             _pause(failures, error, options)
-        except Crowded as error:
+        except TooManyAtOnce as error:
             # Our own parallelism is no failure of the source.
             if position > start and not resumable():
                 raise error.cause from None
@@ -77,7 +77,7 @@ def resumed(
             return
 
 
-class Pace:
+class SlowestRate:
     """Refuses a body that is too slow: a source could hold a worker for days that way."""
 
     def __init__(self, options: SourceOptions, clock: Callable[[], float] = time.monotonic) -> None:

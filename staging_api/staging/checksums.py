@@ -41,7 +41,7 @@ _BARE_ALGORITHM = {32: "md5", 64: "sha256", 128: "sha512"}
 
 
 @dataclass(frozen=True)
-class Sums:
+class Checksums:
     """Digests by name, and what vouches for them."""
 
     digests: Mapping[str, tuple[str, str]]
@@ -107,7 +107,7 @@ def signatures_of(name: str, listed: Collection[str] | None) -> list[str]:
     return [each for each in names if each in (listed or ())] or names
 
 
-def sums_of(raw: bytes, called: str, witness: str) -> Sums:
+def sums_of(raw: bytes, called: str, witness: str) -> Checksums:
     """Read a file of digests.
 
     Raises:
@@ -116,12 +116,12 @@ def sums_of(raw: bytes, called: str, witness: str) -> Sums:
     text = text_of(raw, called)
     bare = text.strip()
     if _BARE.fullmatch(bare):
-        return Sums({"": (_BARE_ALGORITHM[len(bare)], bare.lower())}, witness)
-    return Sums(sums_in(text), witness)
+        return Checksums({"": (_BARE_ALGORITHM[len(bare)], bare.lower())}, witness)
+    return Checksums(sums_in(text), witness)
 
 
 def digest_of(
-    sums: Sums, name: str, called: str, *, strict: bool = False
+    sums: Checksums, name: str, called: str, *, strict: bool = False
 ) -> tuple[str, str] | None:
     """Return the digest of an object in the file `called`, whose names are relative to its folder.
 

@@ -20,7 +20,7 @@ from staging_api.errors import NotFound, StagingApiError
 from staging_api.staging import repository
 from staging_api.staging.eviction import evict
 from staging_api.staging.model import StagedArtifact
-from staging_api.staging.repository import Idle
+from staging_api.staging.repository import EvictableArtifact
 from staging_api.staging.upkeep import Upkeep
 from staging_api.vocabulary.staging import EvictReason
 
@@ -90,6 +90,8 @@ def evict_holders(upkeep: Upkeep, sha256: str, reason: EvictReason) -> list[Stag
     return evicted
 
 
-def _idle(artifact: StagedArtifact) -> Idle:
+def _idle(artifact: StagedArtifact) -> EvictableArtifact:
     size = artifact.size_bytes or 0
-    return Idle(artifact.id, artifact.archive_url, artifact.lock_kind, artifact.name, size)
+    return EvictableArtifact(
+        artifact.id, artifact.archive_url, artifact.lock_kind, artifact.name, size
+    )

@@ -2,7 +2,7 @@
 
 What earlier attempts left under ``parts/`` is read from there, the rest from the source, and noted
 as it comes (`staging_api.store.parts`). It begins on one connection. If the source turns out to
-send slower than `Speed.slow_bytes_per_second`, the rest comes as parts over several
+send slower than `DownloadSpread.slow_bytes_per_second`, the rest comes as parts over several
 connections, still handed on in order: many stores limit a connection, few limit a client.
 Reads of at most one part, such as a zip's directory, are not kept: they cost less than a sync.
 """
@@ -28,7 +28,7 @@ _JUDGED_BYTES = 2 << 20
 
 
 @dataclass(frozen=True)
-class Speed:
+class DownloadSpread:
     """When, and how far, a download is spread over several connections.
 
     Attributes:
@@ -48,7 +48,7 @@ class Download:
         source: Source,
         found: SourceObject,
         parts: Parts,
-        speed: Speed,
+        speed: DownloadSpread,
         *,
         whole: bool = False,
         checkpoint: Callable[[str], None] = lambda _name: None,

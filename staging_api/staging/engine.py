@@ -34,7 +34,7 @@ from staging_api.formats.model import UnpackLimits
 from staging_api.sources.model import Source, SourceObject, warnings_of
 from staging_api.staging.assembly import ArtifactAssembly
 from staging_api.staging.cached_objects import KnownContent, SourceLookup, declared_content, look_up
-from staging_api.staging.download import Speed
+from staging_api.staging.download import DownloadSpread
 from staging_api.staging.fetched import FetchedArtifact, StagedFile
 from staging_api.staging.object_reader import Progress, TransferMonitor
 from staging_api.staging.taken import taken
@@ -86,7 +86,7 @@ def fetch(
     owner: str = "staging",
     names: Sequence[str] | None = None,
     limits: UnpackLimits | None = None,
-    speed: Speed | None = None,
+    speed: DownloadSpread | None = None,
     pack_below: int = 0,
 ) -> FetchedArtifact | None:
     """Bring one artifact into the store; None if it is optional and not in the archive.
@@ -122,7 +122,7 @@ def fetch(
         attempt = _Attempt(kind, way.choice, source, build, store, hooks, owner, limits, pack_below)
         warnings += [f"{name} fits as well, and was not taken" for name in way.passed_over]
         try:
-            fetched = attempt.bring(way.objects, speed or Speed())
+            fetched = attempt.bring(way.objects, speed or DownloadSpread())
         except _NOT_TAKEN as error:
             refusals.append(error)
             warnings.append(f"{', '.join(way.objects)} was not taken: {error.detail}")
@@ -158,7 +158,7 @@ class _Attempt:
     limits: UnpackLimits
     pack_below: int
 
-    def bring(self, objects: Sequence[str], speed: Speed) -> FetchedArtifact:
+    def bring(self, objects: Sequence[str], speed: DownloadSpread) -> FetchedArtifact:
         """Bring the objects, whether or not their source says twice the same of them."""
         try:
             return self.by_version(objects, speed)
@@ -169,7 +169,7 @@ class _Attempt:
             self.hooks.check()
             return self.at_once(objects)
 
-    def by_version(self, objects: Sequence[str], speed: Speed) -> FetchedArtifact:
+    def by_version(self, objects: Sequence[str], speed: DownloadSpread) -> FetchedArtifact:
         """Describe the objects first, then read those versions of them that are not known yet."""
         hooks, store = self.hooks, self.store
         lookups = [look_up(self.source.stat(name), hooks.content_of, store) for name in objects]

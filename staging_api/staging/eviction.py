@@ -20,7 +20,7 @@ from staging_api.errors import LockHeld, LockLost
 from staging_api.locks.hold import RequestOrigin, guarded, hold
 from staging_api.staging import repository
 from staging_api.staging.model import LOCK_BY_NAME
-from staging_api.staging.repository import Idle, Share
+from staging_api.staging.repository import EvictableArtifact, EvictionShare
 from staging_api.staging.upkeep import Upkeep
 from staging_api.vocabulary.staging import EvictReason
 
@@ -34,7 +34,7 @@ _UPKEEP = RequestOrigin(caller="upkeep")
 
 
 @dataclass(frozen=True)
-class Pruned:
+class PruneResult:
     """What a prune did, or would do.
 
     Attributes:
@@ -42,7 +42,7 @@ class Pruned:
         freed_bytes: by the contents that nothing names any more, removed now or soon.
     """
 
-    artifacts: tuple[Idle, ...]
+    artifacts: tuple[EvictableArtifact, ...]
     freed_bytes: int
 
 
@@ -55,7 +55,7 @@ class Eviction:
         frees_bytes: the contents that nothing names once all of these are evicted.
     """
 
-    artifacts: tuple[Idle, ...] = ()
+    artifacts: tuple[EvictableArtifact, ...] = ()
     frees_bytes: int = 0
 
 
@@ -65,7 +65,7 @@ def prune(
     keep_bytes: int = 0,
     idle_seconds: float | None = None,
     dry_run: bool = False,
-) -> Pruned:
+) -> PruneResult:
     """Evict idle, unpinned artifacts, the idlest first, and remove their bytes.
 
     Artifacts that would free nothing stay: keeping them costs nothing.
@@ -83,13 +83,13 @@ def prune(
     upkeep.identity.check()
     idle_seconds = upkeep.terms.evictable_seconds if idle_seconds is None else idle_seconds
     before = upkeep.space().staying
-    evicted: list[Idle] = []
+    evicted: list[EvictableArtifact] = []
     skipped: set[str] = set()
     for _ in range(_TRIES):
         need = upkeep.space().staying - keep_bytes
         planned = plan(upkeep.database, need, idle_seconds, skipped=skipped)
         if dry_run:
-            return Pruned(planned.artifacts, planned.frees_bytes)
+            return PruneResult(planned.artifacts, planned.frees_bytes)
         done = [each for each in planned.artifacts if evict(upkeep, each, "space", idle_seconds)]
         evicted += done
         if len(done) == len(planned.artifacts):
@@ -97,12 +97,12 @@ def prune(
         skipped |= {each.id for each in planned.artifacts} - {each.id for each in done}
     upkeep.collect()
     # Others may have staged more meanwhile than was freed: then the difference is negative.
-    return Pruned(tuple(evicted), max(before - upkeep.space().staying, 0))
+    return PruneResult(tuple(evicted), max(before - upkeep.space().staying, 0))
 
 
 def evict(
     upkeep: Upkeep,
-    artifact: Idle,
+    artifact: EvictableArtifact,
     reason: EvictReason,
     idle_seconds: float = 0.0,
     origin: RequestOrigin = _UPKEEP,
@@ -170,7 +170,7 @@ def plan(
         limit *= 4
 
 
-def _enough(shares: list[Share], need_bytes: int) -> int | None:
+def _enough(shares: list[EvictionShare], need_bytes: int) -> int | None:
     """Return how many of the first free enough; None if all together do not."""
     freed = 0
     for count, share in enumerate(shares, 1):
@@ -180,13 +180,13 @@ def _enough(shares: list[Share], need_bytes: int) -> int | None:
     return None
 
 
-def _trimmed(database: Database, idle: list[Idle], need_bytes: int) -> Eviction:
+def _trimmed(database: Database, idle: list[EvictableArtifact], need_bytes: int) -> Eviction:
     """Drop artifacts that are not needed, the most recently read first."""
     with database.connect() as conn:
         shares = repository.shares(conn, [each.id for each in idle])
         freed = sum(share.frees for share in shares)
         need = min(need_bytes, freed)
-        kept: list[Idle] = []
+        kept: list[EvictableArtifact] = []
         for artifact, share in reversed(list(zip(idle, shares, strict=True))):
             # A content shared with another evicted artifact counts twice here: then one artifact
             # too many is evicted, never one too few.

@@ -8,7 +8,7 @@ from staging_api.errors import LimitExceeded, NotFound
 from staging_api.paging import Page, page_of
 from staging_api.staging import repository
 from staging_api.staging.accesses import Accesses
-from staging_api.staging.model import Child, ServedFile
+from staging_api.staging.model import FolderChild, ServedFile
 from staging_api.staging.partial_files import FollowedFile, PartialFiles
 
 _MOST_FILES = 200_000
@@ -86,7 +86,7 @@ class StagedFiles:
             raise LimitExceeded(f"{folder} has more than {_MOST_FILES} files: take its folders")
         return found
 
-    def children(self, folder: str, *, limit: int, after: str) -> Page[Child]:
+    def children(self, folder: str, *, limit: int, after: str) -> Page[FolderChild]:
         """List the files and folders directly in a folder that ends in ``/``.
 
         Raises:

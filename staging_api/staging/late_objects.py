@@ -48,7 +48,7 @@ class _Look:
     came: bool = False
 
 
-class LateObjects:
+class MissingObjects:
     """Looks for what was missing; one object for all requests of a process."""
 
     def __init__(

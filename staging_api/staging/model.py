@@ -193,7 +193,7 @@ class Staging:
 
 
 @dataclass(frozen=True)
-class SeenRows:
+class AnswerRows:
     """The rows that the answer about a staging is made of; equal ones make the same answer.
 
     Attributes:
@@ -205,7 +205,7 @@ class SeenRows:
 
 
 @dataclass(frozen=True)
-class Asked:
+class StandingAnswer:
     """What a request for artifacts meets.
 
     Attributes:
@@ -213,7 +213,7 @@ class Asked:
         refusal: another's lock, without which there is nothing to be done for it.
     """
 
-    seen: SeenRows | None
+    seen: AnswerRows | None
     refusal: Refusal | None
 
 
@@ -257,7 +257,7 @@ class FileOfArtifact:
 
 
 @dataclass(frozen=True)
-class Child:
+class FolderChild:
     """What a folder has: a file; or a folder, whose `name` ends in ``/``, without content."""
 
     name: str

@@ -4,7 +4,7 @@ The rows say how far it is written (`repository.incoming_file`) and, in the end,
 reader gets the bytes as they come, less the last `HELD_BACK_BYTES`: those only when the file is
 staged and the bytes that were sent, hashed here, are the ones that were verified there. So whatever
 the writer does (it may die and be replaced), and whatever a network file system shows, a reader
-never gets a complete wrong file: it gets a shorter one, and `Broken` says so.
+never gets a complete wrong file: it gets a shorter one, and `PartialFileBroken` says so.
 
 What happens if a process dies?
 
@@ -39,7 +39,7 @@ _CHUNK_BYTES = 1 << 20
 _LOOK_SECONDS = 5.0
 
 
-class Broken(StagingApiError):
+class PartialFileBroken(StagingApiError):
     """The file that was begun will not come: its staging failed, was cancelled or has changed."""
 
     code, title, retryable = "staging_broken", "The file will not come", True
@@ -159,7 +159,7 @@ class FollowedFile:
             found = self._growing.look(self._path)
         served = self._growing.staged(self._path)
         if served is None:
-            raise Broken(f"{self._path} was not staged")
+            raise PartialFileBroken(f"{self._path} was not staged")
         # A slow reader of a staged file waits for no staging, so it needs no slot.
         self._slot.close()
         yield from self._verified(served)
@@ -189,7 +189,7 @@ class FollowedFile:
         size = self._position + len(end)
         declared = size if self.size_bytes is None else self.size_bytes
         if self._digest.hexdigest() != served.sha256 or size != declared:
-            raise Broken(f"{self._path} is not the file that was begun")
+            raise PartialFileBroken(f"{self._path} is not the file that was begun")
         if end:
             yield end
 

@@ -16,7 +16,7 @@ from staging_api.locks.hold import RequestOrigin
 from staging_api.paging import Page, page_of
 from staging_api.staging import eviction, repository
 from staging_api.staging.reports import PruneRecord
-from staging_api.staging.repository import Idle
+from staging_api.staging.repository import EvictableArtifact
 from staging_api.staging.upkeep import Upkeep
 
 #: Artifacts of one prune: more take another one, so that each answer comes in time.
@@ -28,7 +28,7 @@ class Prune:
     """A prune with its artifacts: those of the preview, or those that are still there."""
 
     record: PruneRecord
-    artifacts: Sequence[Idle]
+    artifacts: Sequence[EvictableArtifact]
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ SHARDS = tuple(f"{number:02x}" for number in range(256))
 
 
 @dataclass(frozen=True)
-class Checked:
+class CheckResult:
     """What the check of one part found.
 
     Attributes:
@@ -42,14 +42,14 @@ class Checked:
     failed: int = 0
 
 
-def check_next(upkeep: Upkeep) -> Checked | None:
+def check_next(upkeep: Upkeep) -> CheckResult | None:
     """Check the part of the store whose turn it is; None: each was checked lately."""
     with upkeep.database.connect() as conn:
         shard = repository.claim_shard(conn, SHARDS, upkeep.terms.check_seconds)
     return None if shard is None else check(upkeep, shard)
 
 
-def check(upkeep: Upkeep, shard: str) -> Checked:
+def check(upkeep: Upkeep, shard: str) -> CheckResult:
     """Check one shard of the store, and record the findings.
 
     Raises:
@@ -71,7 +71,7 @@ def check(upkeep: Upkeep, shard: str) -> Checked:
         repository.mark_unnamed_for_deletion(
             conn, repository.unnamed_of(conn, shard, upkeep.terms.grace_seconds)
         )
-    found = Checked(
+    found = CheckResult(
         shard, len(files), sum(size for size, _ in files.values()), lost, tuple(orphans), failed
     )
     with upkeep.database.connect() as conn:

@@ -8,7 +8,7 @@ from staging_api.vocabulary.reports import Use
 
 
 @dataclass(frozen=True)
-class UsedFor:
+class ContentUse:
     """What the contents are there for that have one use.
 
     Attributes:

@@ -34,7 +34,7 @@ _AT_ONCE = 200
 
 
 @dataclass(frozen=True)
-class Scrubbed:
+class ScrubResult:
     """What one turn found.
 
     Attributes:
@@ -64,7 +64,7 @@ class Scrub:
         self._rate = upkeep.terms.scrub_bytes_per_second
         self._ahead_until = time.monotonic()
 
-    def turn(self, shard: str | None = None) -> Scrubbed:
+    def turn(self, shard: str | None = None) -> ScrubResult:
         """Read the blobs of one shard that were not checked for the longest time.
 
         Args:
@@ -92,7 +92,7 @@ class Scrub:
                 failed += 1
         with self._upkeep.database.connect() as conn:
             repository.note_scrubbed(conn, good)
-        return Scrubbed(len(good), tuple(corrupt), failed)
+        return ScrubResult(len(good), tuple(corrupt), failed)
 
     def _check(self, sha256: str) -> bool:
         """Read one content; says whether it was corrupt, and then puts it out of service."""

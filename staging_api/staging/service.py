@@ -44,10 +44,10 @@ from staging_api.staging import planning, repository
 from staging_api.staging.artifacts import Artifacts, canonical_equal
 from staging_api.staging.catalogue_check import CatalogueCheck
 from staging_api.staging.catalogues import Catalogues
-from staging_api.staging.download import Speed
-from staging_api.staging.late_objects import LateObjects
+from staging_api.staging.download import DownloadSpread
+from staging_api.staging.late_objects import MissingObjects
 from staging_api.staging.lists import ArchiveSummary, StagingFilter
-from staging_api.staging.model import Asked, SeenRows, Staging, StagingRequest
+from staging_api.staging.model import AnswerRows, Staging, StagingRequest, StandingAnswer
 from staging_api.staging.packs import Packs
 from staging_api.staging.record import StagingRecords
 from staging_api.staging.request_checks import RequestChecks
@@ -80,7 +80,7 @@ class StagingService:
     requirements: Requirements = field(default_factory=Requirements)
     uploads: UploadTerms = field(default_factory=UploadTerms)
     store: StoreTerms = field(default_factory=StoreTerms)
-    speed: Speed = field(default_factory=Speed)
+    speed: DownloadSpread = field(default_factory=DownloadSpread)
     limits: UnpackLimits = field(default_factory=UnpackLimits)
     packs: Packs = field(default_factory=Packs)
     slots: WorkSlots = field(default_factory=lambda: WorkSlots(32))
@@ -100,9 +100,9 @@ class StagingService:
         return Upkeep(self.database, self.locks, self.blobs, self.store)
 
     @cached_property
-    def late(self) -> LateObjects:
+    def late(self) -> MissingObjects:
         """Looks again for what was missing."""
-        return LateObjects(self.database, self.open_archive, self.uploads.options)
+        return MissingObjects(self.database, self.open_archive, self.uploads.options)
 
     @property
     def artifacts(self) -> Artifacts:
@@ -174,13 +174,13 @@ class StagingService:
         with self.database.connect() as conn:
             return planning.nothing_left(conn, request)
 
-    def asked(self, request: StagingRequest) -> Asked:
+    def asked(self, request: StagingRequest) -> StandingAnswer:
         """Look what a request meets, by one statement that writes nothing."""
         return repository.staging_asked(
             self.database, request.archive_url, request.names, request.lock_kinds
         )
 
-    def seen(self, staging_id: str) -> SeenRows | None:
+    def seen(self, staging_id: str) -> AnswerRows | None:
         """Return the rows that the answer about a staging is made of; None: there is none."""
         return repository.staging_seen(self.database, staging_id)
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from staging_api.errors import StagingApiError
 from staging_api.staging import repository
-from staging_api.staging.reports import Checks, IdleArtifact, LargeArchive, UsedFor
-from staging_api.staging.repository import Space
+from staging_api.staging.reports import Checks, ContentUse, IdleArtifact, LargeArchive
+from staging_api.staging.repository import StoreSpace
 from staging_api.staging.upkeep import Upkeep
 
 log = logging.getLogger(__name__)
@@ -30,10 +30,10 @@ class StoreReport:
     """
 
     identity: str | None
-    space: Space
+    space: StoreSpace
     quota_bytes: int | None
     free_bytes: int | None
-    usage: Sequence[UsedFor]
+    usage: Sequence[ContentUse]
     largest: Sequence[LargeArchive]
     idlest: Sequence[IdleArtifact]
     checks: Checks

@@ -16,7 +16,7 @@ from staging_api.formats.model import UnpackLimits
 from staging_api.sources.model import Source, SourceObject, vouch
 from staging_api.staging.assembly import ArtifactAssembly
 from staging_api.staging.cached_objects import SourceLookup, open_cached
-from staging_api.staging.download import Download, Speed, key_of
+from staging_api.staging.download import Download, DownloadSpread, key_of
 from staging_api.staging.object_reader import ObjectReader, Open, TransferMonitor
 from staging_api.staging.taken import open_file, write_chunks
 from staging_api.store.batch import Batch
@@ -36,7 +36,7 @@ class Transfer:
     store: BlobStore
     monitor: TransferMonitor
     limits: UnpackLimits
-    speed: Speed
+    speed: DownloadSpread
     verified_first: bool
     checkpoint: Callable[[str], None]
 

@@ -26,7 +26,7 @@ from staging_api.db.engine import Database
 from staging_api.errors import StagingApiError, StoreAbsent, StoreFailed
 from staging_api.locks.hold import Locks
 from staging_api.staging import repository
-from staging_api.staging.repository import Space
+from staging_api.staging.repository import StoreSpace
 from staging_api.staging.store_identity import StoreIdentity
 from staging_api.store.blob_store import BlobStore
 
@@ -71,7 +71,7 @@ class StoreTerms:
 
 
 @dataclass(frozen=True)
-class Collected:
+class CollectionResult:
     """What one turn of the collector did, in contents."""
 
     claimed: int = 0
@@ -120,7 +120,7 @@ class Upkeep:
                 retry_after_seconds=_MOST_AHEAD_SECONDS,
             )
 
-    def space(self) -> Space:
+    def space(self) -> StoreSpace:
         """How full the store is."""
         with self.database.connect() as conn:
             return repository.space(conn)
@@ -155,7 +155,7 @@ class Upkeep:
                 deleted += count
         return deleted
 
-    def collect_some(self, *, busy_too: bool = False) -> Collected:
+    def collect_some(self, *, busy_too: bool = False) -> CollectionResult:
         """One turn of `collect`: some contents, each by itself; what fails is tried again later."""
         claim_seconds = self.blobs.removal_seconds
         try:
@@ -167,7 +167,7 @@ class Upkeep:
         with self.database.begin() as conn:
             claimed = repository.claim_marked(conn, _AT_ONCE, claim_seconds, busy_too=busy_too)
         if not claimed:
-            return Collected()
+            return CollectionResult()
         busy: set[str] = set()
         try:
             if not busy_too:
@@ -187,7 +187,7 @@ class Upkeep:
         if failed:
             digest, reason = next(iter(failed.items()))
             log.warning("%d contents were not removed, as %s: %s", len(failed), digest, reason)
-        return Collected(len(claimed), len(gone), len(failed))
+        return CollectionResult(len(claimed), len(gone), len(failed))
 
     def _database_time(self) -> float:
         with self.database.connect() as conn:

@@ -29,7 +29,7 @@ from staging_api.sources.model import Names, Source
 from staging_api.sources.url import ArchiveUrl
 from staging_api.staging.checksums import (
     STRONG_ALGORITHMS,
-    Sums,
+    Checksums,
     digest_of,
     is_list,
     lists_of_folder,
@@ -57,13 +57,13 @@ class Witnesses:
         """
         self.source = source
         self._probes = probes
-        self._kept: dict[str, Sums | None] = {}
+        self._kept: dict[str, Checksums | None] = {}
         self._raw: dict[str, bytes | None] = {}
         self._refused: dict[str, str] = {}
         self._absent_in_a_row = 0
         self._names: Names | None = None
 
-    def beside(self, name: str, listed: Collection[str] | None) -> Sums | None:
+    def beside(self, name: str, listed: Collection[str] | None) -> Checksums | None:
         """Return digests of an object that stand beside it, if any do.
 
         Lists of a folder are asked for once. Where no list names any, the publisher may have a
@@ -81,14 +81,14 @@ class Witnesses:
         self._absent_in_a_row += 1
         return None
 
-    def required(self, rule: Verification, name: str) -> Sums:
+    def required(self, rule: Verification, name: str) -> Checksums:
         """Return the digests that a rule requires, once their signature was verified.
 
         Raises:
             SourceUnverified: they are not there, or nobody whom the rule trusts signed them.
         """
         if rule.digests:
-            return Sums(dict(rule.digests), "the catalogue")
+            return Checksums(dict(rule.digests), "the catalogue")
         called, signature = rule.names(name)
         key = f"{called} {signature} {rule.keys}"
         sums = self._kept.get(key)
@@ -148,7 +148,7 @@ class Witnesses:
 
     def _lists_taken(
         self, rule: Verification, called: str, listed: Collection[str] | None
-    ) -> Iterator[Sums]:
+    ) -> Iterator[Checksums]:
         """Yield what a list says, if a key of the rule signed it or it needs no signature."""
         raw = self.small(called)
         if raw is None or is_detached(raw):
@@ -160,7 +160,7 @@ class Witnesses:
 
     def _kept_signed(
         self, rule: Verification, called: str, raw: bytes, listed: Collection[str] | None
-    ) -> Sums | None:
+    ) -> Checksums | None:
         key = f"{called} signed by {rule.keys}"
         if key not in self._kept:
             self._kept[key] = self._signed_somehow(rule, called, raw, listed)
@@ -168,7 +168,7 @@ class Witnesses:
 
     def _signed_somehow(
         self, rule: Verification, called: str, raw: bytes, listed: Collection[str] | None
-    ) -> Sums | None:
+    ) -> Checksums | None:
         if is_signed_within(raw):
             try:
                 message, signer = signed_message(raw, rule.keys)
@@ -189,20 +189,20 @@ class Witnesses:
             self.refuse(called, "is not signed by a given key")
         return None
 
-    def _sums(self, raw: bytes, called: str, witness: str) -> Sums | None:
+    def _sums(self, raw: bytes, called: str, witness: str) -> Checksums | None:
         try:
             return sums_of(raw, called, witness)
         except ArchiveCorrupt as error:
             self.refuse(called, error.detail)
             return None
 
-    def _with_digest(self, called: str, name: str) -> Sums | None:
+    def _with_digest(self, called: str, name: str) -> Checksums | None:
         if called not in self._kept:
             self._kept[called] = self._found(called)
         sums = self._kept[called]
         return sums if sums is not None and digest_of(sums, name, called) is not None else None
 
-    def _found(self, name: str) -> Sums | None:
+    def _found(self, name: str) -> Checksums | None:
         try:
             raw = self._read(name)
             return None if raw is None else sums_of(raw, name, name)
@@ -223,7 +223,7 @@ class Witnesses:
         # A binary signature is no text, and no page.
         return None if raw.lstrip().startswith(b"<") and is_markup(raw) else raw
 
-    def _signed(self, called: str, signature: str | None, rule: Verification) -> Sums:
+    def _signed(self, called: str, signature: str | None, rule: Verification) -> Checksums:
         try:
             raw, witness = read_small(self.source, self.source.stat(called)), called
             if signature == called:

@@ -25,7 +25,7 @@ from staging_api.sources.model import Source, SourceObject
 from staging_api.staging import engine, repository
 from staging_api.staging.attempt import Attempt, ThrottledProgress
 from staging_api.staging.cached_objects import KnownContent, declared_content
-from staging_api.staging.download import Speed
+from staging_api.staging.download import DownloadSpread
 from staging_api.staging.engine import FetchedArtifact, FetchHooks
 from staging_api.staging.model import StagedArtifact, StagingRequest
 from staging_api.staging.packs import Packs
@@ -93,7 +93,7 @@ class Work:
     request: StagingRequest
     holds: Holds
     upkeep: Upkeep
-    speed: Speed
+    speed: DownloadSpread
     limits: UnpackLimits
     packs: Packs
     mode: WorkMode

@@ -32,7 +32,7 @@ from staging_api.locks.hold import RequestOrigin
 from staging_api.staging import repository
 from staging_api.staging.duties import database_steps, report_steps, scrub_steps, store_steps
 from staging_api.staging.housekeeping import Housekeeping, HousekeepingStep
-from staging_api.staging.repository import Turn
+from staging_api.staging.repository import DueStaging
 from staging_api.staging.resuming import resume
 from staging_api.staging.service import StagingService
 from staging_api.traces import Spans, untraced
@@ -141,7 +141,7 @@ class Worker:
         # seen.
         self._served_at = {k: at for k, at in self._served_at.items() if k in waiting}
 
-    def _next(self, due: Sequence[Turn]) -> Turn | None:
+    def _next(self, due: Sequence[DueStaging]) -> DueStaging | None:
         """Return the next staging: foreground first, then of the caller with the fewest jobs here.
 
         Among equals, of the caller whose last turn is longest ago: round robin.
@@ -171,7 +171,7 @@ class Worker:
         with self._stagings.database.connect() as conn:
             return repository.foreground_is_due(conn)
 
-    def _resume(self, turn: Turn) -> None:
+    def _resume(self, turn: DueStaging) -> None:
         try:
             attributes = {"staging.id": turn.staging_id, "staging.archive_url": turn.archive_url}
             with self._spans("staging", attributes):

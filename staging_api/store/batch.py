@@ -26,7 +26,7 @@ _WORTH_RESERVING = 1 << 20
 _WRITE_BACK_BYTES = 8 << 20
 
 
-class Keeper(Protocol):
+class BatchStore(Protocol):
     """The methods of a store that a batch calls."""
 
     def mark_used(self, blob: Blob) -> bool:
@@ -46,7 +46,7 @@ class Batch:
     file costs no more system calls than it takes to make it.
     """
 
-    def __init__(self, keeper: Keeper, folder: Path, reserve: Reserve) -> None:
+    def __init__(self, keeper: BatchStore, folder: Path, reserve: Reserve) -> None:
         self._keeper = keeper
         self._folder = str(folder)
         self._reserve = reserve

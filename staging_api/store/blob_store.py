@@ -20,7 +20,7 @@ from staging_api.errors import StagingApiError
 from staging_api.store.batch import Batch
 from staging_api.store.blobs import Blob, Reserve, no_limit
 from staging_api.store.parts import PartStore
-from staging_api.store.spool import Swept
+from staging_api.store.spool import SweepResult
 
 
 class BlobStore(Protocol):
@@ -157,7 +157,7 @@ class BlobStore(Protocol):
             StoreFailed: the store cannot say.
         """
 
-    def sweep(self, older_than_seconds: float) -> Swept:
+    def sweep(self, older_than_seconds: float) -> SweepResult:
         """Remove the files of dead processes, each folder by itself.
 
         What changed since then, by the clock that dates files here, stays, and so does what a

@@ -39,7 +39,7 @@ from staging_api.store.blobs import (
 from staging_api.store.bucket import READ_BYTES, Bucket
 from staging_api.store.bucket_objects import BucketObjects
 from staging_api.store.parts import PartStore
-from staging_api.store.spool import Spool, Swept
+from staging_api.store.spool import Spool, SweepResult
 
 if TYPE_CHECKING:  # the library shows these to type checkers only
     from obstore import ObjectMeta, PutMode
@@ -207,7 +207,7 @@ class BucketStore:
         """
         return self._objects.time()
 
-    def sweep(self, older_than_seconds: float) -> Swept:
+    def sweep(self, older_than_seconds: float) -> SweepResult:
         """Remove the spool's files of dead processes, and what was quarantined a month ago."""
         horizon = self.time() - max(older_than_seconds, KEPT_ASIDE_SECONDS)
         removed, failed = 0, []
@@ -221,7 +221,7 @@ class BucketStore:
                 log.warning("%s cannot be removed: %s", found["path"], error.detail)
                 failed.append(found["path"])
         swept = self._spool.sweep(self._spool.time() - older_than_seconds)
-        return swept + Swept(removed, tuple(failed))
+        return swept + SweepResult(removed, tuple(failed))
 
     def mark_used(self, blob: Blob) -> bool:
         """Whether the blob is here, of this length.

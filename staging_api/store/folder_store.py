@@ -48,7 +48,7 @@ from staging_api.store.disk import (
     sync,
 )
 from staging_api.store.parts import PartStore
-from staging_api.store.spool import Spool, Swept, sweep_folders
+from staging_api.store.spool import Spool, SweepResult, sweep_folders
 
 log = logging.getLogger(__name__)
 
@@ -262,7 +262,7 @@ class FolderStore:
         """The time by the clock that dates files here, which may be that of a file server."""
         return self._spool.time()
 
-    def sweep(self, older_than_seconds: float) -> Swept:
+    def sweep(self, older_than_seconds: float) -> SweepResult:
         """Remove the files of dead processes, and what was quarantined a month ago."""
         now = self.time()
         return self._spool.sweep(now - older_than_seconds) + sweep_folders(

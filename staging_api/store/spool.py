@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Swept:
+class SweepResult:
     """What a sweep did.
 
     Attributes:
@@ -42,8 +42,8 @@ class Swept:
     removed: int = 0
     failed: tuple[str, ...] = ()
 
-    def __add__(self, other: "Swept") -> "Swept":
-        return Swept(self.removed + other.removed, self.failed + other.failed)
+    def __add__(self, other: "SweepResult") -> "SweepResult":
+        return SweepResult(self.removed + other.removed, self.failed + other.failed)
 
 
 class Spool:
@@ -95,13 +95,13 @@ class Spool:
                 with suppress(OSError):  # another batch of this owner is still at work
                     folder.parent.rmdir()
 
-    def sweep(self, horizon: float) -> Swept:
+    def sweep(self, horizon: float) -> SweepResult:
         """Remove the folders of dead processes, each by itself.
 
         Args:
             horizon: what changed at this time (seconds, epoch) or later is not old.
         """
-        swept = Swept()
+        swept = SweepResult()
         for owner in children(self._tmp):
             if owner.is_symlink():
                 continue  # what it leads to is not ours
@@ -111,7 +111,7 @@ class Spool:
         return swept + sweep_folders(self._parts, horizon)
 
 
-def sweep_folders(above: Path, horizon: float) -> Swept:
+def sweep_folders(above: Path, horizon: float) -> SweepResult:
     """Remove the entries of a folder that last changed before `horizon` and are not in use."""
     removed, failed = 0, []
     for entry in children(above):
@@ -122,7 +122,7 @@ def sweep_folders(above: Path, horizon: float) -> Swept:
         except (OSError, StagingApiError) as error:
             log.warning("%s cannot be removed, and is passed over: %s", entry, error)
             failed.append(str(entry))
-    return Swept(removed, tuple(failed))
+    return SweepResult(removed, tuple(failed))
 
 
 def _make(folder: Path) -> None:

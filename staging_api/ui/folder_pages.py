@@ -14,7 +14,7 @@ import falcon
 
 from staging_api.http_url import static_url
 from staging_api.paging import Page
-from staging_api.staging.model import Child
+from staging_api.staging.model import FolderChild
 from staging_api.ui.answering import send_page
 from staging_api.ui.copies import Copies
 from staging_api.ui.dependencies import UiDependencies
@@ -27,7 +27,7 @@ from staging_api.ui.shell import layout_of
 class FolderRow:
     """A file or folder, with its address relative to the page, and a line that fetches it."""
 
-    child: Child
+    child: FolderChild
     href: str
     curl: str
 
@@ -40,7 +40,7 @@ class FolderPages:
         self._deps, self._screens = deps, screens
 
     def __call__(
-        self, req: falcon.Request, resp: falcon.Response, folder: str, page: Page[Child]
+        self, req: falcon.Request, resp: falcon.Response, folder: str, page: Page[FolderChild]
     ) -> None:
         """Show a page of the children of a folder, which ends in a slash."""
         name = folder.rstrip("/").rpartition("/")[2]
@@ -76,7 +76,7 @@ def _crumbs(folder: str) -> list[tuple[str, str]]:
     return [(part, static_url("/".join(parts[: n + 1]) + "/")) for n, part in enumerate(parts)]
 
 
-def _entry(child: Child, address: str) -> FolderRow:
+def _entry(child: FolderChild, address: str) -> FolderRow:
     # Relative to the folder, and safe if a name has a colon.
     href, url = "./" + quote(child.name), address + quote(child.name)
     if child.sha256 is None:

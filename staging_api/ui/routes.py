@@ -33,8 +33,8 @@ from staging_api.ui.screens import (
 )
 from staging_api.ui.screens.artifact_actions import EVICT, PIN, UNPIN
 from staging_api.ui.screens.stage_actions import CANCEL, STAGE, STAGE_AGAIN
-from staging_api.ui.sign_in import FromProvider, SignIn, ToProvider
-from staging_api.ui.small_pages import Badge, Entrance, Theme
+from staging_api.ui.sign_in import SignIn, SignInCallback, SignInStart
+from staging_api.ui.small_pages import Badge, Theme, UiRoot
 
 #: Each screen once, in the order of the navigation.
 SCREENS: tuple[Screen, ...] = (
@@ -175,7 +175,7 @@ def pages_of(deps: UiDependencies) -> list[Route]:
     fragments = Fragments()
     rows = [_row(screen, deps, fragments, errors) for screen in SCREENS]
     # The form of errors of whatever is below /ui and no page, too.
-    rows.append(Route("/ui", {"GET": ANYBODY}, lambda _: Entrance(), errors=errors))
+    rows.append(Route("/ui", {"GET": ANYBODY}, lambda _: UiRoot(), errors=errors))
     rows += _sign_in(deps, errors)
     rows.append(Route("/ui/theme", {"POST": ANYBODY}, lambda _: Theme(), errors=errors))
     seen = {"GET": ANYBODY, "HEAD": ANYBODY}
@@ -194,10 +194,10 @@ def _sign_in(deps: UiDependencies, errors: ErrorForm) -> list[Route]:
     refusals = Refusals(deps.api.limits)
     form = SignIn(deps, SCREENS, refusals)
     read, both = {"GET": ANYBODY}, {"GET": ANYBODY, "HEAD": ANYBODY, "POST": ANYBODY}
-    came = FromProvider(deps, form, refusals)
+    came = SignInCallback(deps, form, refusals)
     return [
         Route(sign_in.PATH, both, lambda _: form, errors=errors),
-        Route(f"{sign_in.PATH}/start", read, lambda _: ToProvider(deps), errors=errors),
+        Route(f"{sign_in.PATH}/start", read, lambda _: SignInStart(deps), errors=errors),
         Route(f"{sign_in.PATH}/callback", read, lambda _: came, errors=errors),
     ]
 

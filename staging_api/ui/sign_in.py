@@ -124,7 +124,7 @@ class SignIn:
         remember(req, resp, sessions, principal, reference)
 
 
-class ToProvider:
+class SignInStart:
     """``/ui/sign-in/start``: leads to the OpenID provider."""
 
     def __init__(self, deps: UiDependencies) -> None:
@@ -150,7 +150,7 @@ class ToProvider:
         go_to(resp, started.location)
 
 
-class FromProvider:
+class SignInCallback:
     """``/ui/sign-in/callback``: where the OpenID provider leads back to."""
 
     def __init__(self, deps: UiDependencies, sign_in: SignIn, refusals: Refusals) -> None:

@@ -15,7 +15,7 @@ _CHARACTER_WIDTH, _PADDING = 6.6, 10
 _COLOURS = {"staged": "#17703f", "failed": "#b3261e", "cancelled": "#566273"}
 
 
-class Entrance:
+class UiRoot:
     """``/ui``: leads to the first screen."""
 
     def on_get(self, _req: falcon.Request, resp: falcon.Response) -> None:

@@ -10,7 +10,7 @@ from typing import ClassVar
 
 from staging_api.publishing import rows
 from staging_api.publishing.model import Generation
-from staging_api.publishing.signing import Signed, SigningKey, Unsigned
+from staging_api.publishing.signing import SignedRelease, SigningKey, UnsignedRelease
 from tests.apt_archive_series.promises import listed_in
 from tests.publisher import Shop, find
 from tests.rows import select
@@ -30,12 +30,12 @@ Files = Mapping[str, str]
 Sent = Mapping[str, bytes]
 
 
-def fake_signature(release: bytes, key: SigningKey | None) -> Signed | Unsigned:
+def fake_signature(release: bytes, key: SigningKey | None) -> SignedRelease | UnsignedRelease:
     """What gpg would do, without the time that it takes."""
     if key is None:
-        return Unsigned("no signing key is configured")
+        return UnsignedRelease("no signing key is configured")
     name = key.fingerprint.encode()
-    return Signed(b"signed by %s\n%s" % (name, release), b"signature of %s" % name)
+    return SignedRelease(b"signed by %s\n%s" % (name, release), b"signature of %s" % name)
 
 
 def keys_in(folder: Path) -> list[SigningKey | None]:

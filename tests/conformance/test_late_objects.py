@@ -16,7 +16,7 @@ from staging_api.sources.model import Names, Source, SourceObject
 from staging_api.sources.opening import open_archive
 from staging_api.sources.url import ArchiveUrl
 from staging_api.staging.catalogues import Catalogues
-from staging_api.staging.late_objects import LateObjects
+from staging_api.staging.late_objects import MissingObjects
 from tests.conformance import places
 from tests.factories import ORIGIN
 from tests.stagings import CATALOGUE, Bench, bench, packed
@@ -112,7 +112,7 @@ def over(place: places.Place, database, database_url, tmp_path, archive: str) ->
             open_archive=late.opened,
         )
         late.at = replace(made, service=service)
-        service.__dict__["late"] = LateObjects(
+        service.__dict__["late"] = MissingObjects(
             service.database, service.open_archive, place.options, late.clock
         )
         yield late
@@ -249,7 +249,7 @@ def test_a_silent_source_is_not_waited_for(database, database_url, tmp_path):
                 ended.wait(SOON)
                 raise SourceFailed("was closed")
 
-        late.at.service.__dict__["late"] = LateObjects(
+        late.at.service.__dict__["late"] = MissingObjects(
             late.at.database, lambda _url: Silent(), place.options
         )
         assert late.is_answered_at_once("payload", "notes")

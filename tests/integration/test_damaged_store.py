@@ -20,7 +20,7 @@ from staging_api.staging.damage import losses_noticed
 from staging_api.staging.model import StagedArtifact
 from staging_api.staging.packs import Packs
 from staging_api.staging.reconcile import SHARDS, check
-from staging_api.staging.scrub import Scrub, Scrubbed
+from staging_api.staging.scrub import Scrub, ScrubResult
 from staging_api.staging.upkeep import StoreTerms
 from staging_api.store.blob_store import BlobStore
 from staging_api.store.opening import open_store
@@ -143,7 +143,7 @@ def test_no_content_is_marked_lost_while_the_store_is_away(at: Bench, url: str, 
     assert read(at, digest) == CONTENT
 
 
-def turns(at: Bench, scrub: Scrub) -> list[Scrubbed]:
+def turns(at: Bench, scrub: Scrub) -> list[ScrubResult]:
     """Read every content again: a turn for each part of the store that has any."""
     shards = [shard for (shard,) in at.rows("SELECT DISTINCT left(sha256, 2) FROM blobs")]
     assert shards

@@ -15,7 +15,7 @@ from staging_api.sources import open_archive
 from staging_api.sources.allowlist import AllowList
 from staging_api.sources.url import parse
 from staging_api.staging import engine
-from staging_api.staging.download import Speed
+from staging_api.staging.download import DownloadSpread
 from staging_api.store.folder_store import FolderStore
 from staging_api.store.parts import PART_BYTES
 from tests.archives import tar_of, zip_of
@@ -73,7 +73,7 @@ def fetch(server, store, name):
     source = open_archive(url, AllowList.parse(server.url))
     try:
         # On one connection the requested ranges are what is fetched.
-        one = Speed(connections=1)
+        one = DownloadSpread(connections=1)
         fetched = engine.fetch(KINDS[name], source, url.build, store, speed=one)
     finally:
         source.close()

@@ -19,7 +19,7 @@ from staging_api.errors import (
 from staging_api.sources import open_archive
 from staging_api.sources.allowlist import AllowList
 from staging_api.sources.model import SourceOptions
-from staging_api.sources.retrying import Interrupted, Pace
+from staging_api.sources.retrying import Interrupted, SlowestRate
 from staging_api.sources.url import parse
 from tests.http_server import http_server
 
@@ -401,7 +401,7 @@ def test_errors_do_not_repeat_a_query(server, reader):
 
 def test_a_body_that_trickles_is_cut():
     now = [0.0]
-    pace = Pace(SourceOptions(), lambda: now[0])
+    pace = SlowestRate(SourceOptions(), lambda: now[0])
     now[0] = 59.0
     pace.add(1)
     now[0] = 61.0
@@ -411,7 +411,7 @@ def test_a_body_that_trickles_is_cut():
 
 def test_a_body_that_only_pauses_is_not():
     now = [0.0]
-    pace = Pace(SourceOptions(), lambda: now[0])
+    pace = SlowestRate(SourceOptions(), lambda: now[0])
     for _ in range(10):
         now[0] += 30
         pace.add(1 << 20)

@@ -1,4 +1,4 @@
-"""ObjectReader a file while it is written: what came is given, its end only when it is verified."""
+"""Read a file while it is written: what came is given, its end only when it is verified."""
 
 import random
 import threading
@@ -16,7 +16,12 @@ from staging_api.http.resources.growing import follow
 from staging_api.shutdown import Shutdown
 from staging_api.staging.accesses import Accesses
 from staging_api.staging.model import Staging
-from staging_api.staging.partial_files import HELD_BACK_BYTES, Broken, FollowedFile, PartialFiles
+from staging_api.staging.partial_files import (
+    HELD_BACK_BYTES,
+    FollowedFile,
+    PartialFileBroken,
+    PartialFiles,
+)
 from staging_api.staging.watch import Watch
 from tests.factories import ORIGIN
 from tests.service import eventually
@@ -140,7 +145,7 @@ def test_the_end_is_held_back_until_the_file_is_staged(at, gate, files):
         got = read(body, len(CONTENT) - HELD_BACK_BYTES)
         assert len(got) == len(CONTENT) - HELD_BACK_BYTES
         gate.end(SourceFailed("cut at the very end"))
-        with pytest.raises(Broken):
+        with pytest.raises(PartialFileBroken):
             next(body)
         with pytest.raises(SourceFailed):
             coming.done.result()
@@ -157,7 +162,7 @@ def test_a_file_that_changed_meanwhile_is_never_completed(at, gate, files):
         gate.let(len(CONTENT))
         gate.end()
         coming.done.result()
-        with pytest.raises(Broken):
+        with pytest.raises(PartialFileBroken):
             for chunk in followed:
                 got += chunk
     assert len(got) <= len(CONTENT) - HELD_BACK_BYTES
@@ -169,7 +174,7 @@ def test_a_cancellation_ends_the_stream_of_a_partial_file(at, gate, files):
         body = iter(followed)
         read(body, 1)
         at.service.cancel(followed.staging_id, ORIGIN)
-        with pytest.raises(Broken):
+        with pytest.raises(PartialFileBroken):
             list(body)
         with pytest.raises(Cancelled):
             coming.done.result()

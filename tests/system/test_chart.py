@@ -11,7 +11,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from staging_api.publishing.signing import Signed, SigningKey, sign, stop_agent
+from staging_api.publishing.signing import SignedRelease, SigningKey, sign, stop_agent
 from staging_api.publishing.signing_keys import checked
 from staging_api.settings import Settings
 from staging_api.store.bucket import Bucket
@@ -396,7 +396,7 @@ def test_the_key_of_a_secret_becomes_a_home_that_pods_sign_with(tmp_path: Path):
             home = Path(config["STAGING_SIGNING_HOME"].replace(mounts["gnupg"], run))
             assert home.stat().st_mode & 0o077 == 0
             made = checked(SigningKey(home, config["STAGING_SIGNING_KEY"]))
-            assert isinstance(sign(b"Suite: x\n", made), Signed)
+            assert isinstance(sign(b"Suite: x\n", made), SignedRelease)
             stop_agent(home)
 
 

@@ -14,7 +14,7 @@ from staging_api.catalogue.model import ArtifactKind, Choice, Pattern
 from staging_api.errors import ArchiveCorrupt, SourceFailed, StoreFailed
 from staging_api.sources.model import SourceObject
 from staging_api.staging import download, engine
-from staging_api.staging.download import Download, Speed, key_of
+from staging_api.staging.download import Download, DownloadSpread, key_of
 from staging_api.store.folder_store import FolderStore
 from staging_api.store.parts import PartStore
 from tests import damage
@@ -23,8 +23,8 @@ from tests.archives import tar_of
 PART_BYTES = 1 << 16  # small parts: the same steps, less to read
 SIZE = 5 * PART_BYTES + 12_345
 BODY = random.Random(1).randbytes(SIZE)
-ONE = Speed(connections=1)
-ALWAYS = Speed(connections=3, slow_bytes_per_second=float("inf"))
+ONE = DownloadSpread(connections=1)
+ALWAYS = DownloadSpread(connections=3, slow_bytes_per_second=float("inf"))
 PIECE = 1 << 12
 
 
@@ -132,7 +132,7 @@ def test_a_slow_download_uses_several_connections(tmp_path):
 
 def test_a_fast_download_uses_one_connection(tmp_path):
     source = Remote()
-    assert read(tmp_path, source, speed=Speed(slow_bytes_per_second=1)) == BODY
+    assert read(tmp_path, source, speed=DownloadSpread(slow_bytes_per_second=1)) == BODY
     assert source.requested == [(0, SIZE)]
 
 

@@ -21,7 +21,7 @@ from staging_api.sources.model import SourceObject
 from staging_api.sources.retrying import Interrupted
 from staging_api.sources.url import parse
 from staging_api.staging import engine
-from staging_api.staging.download import Speed
+from staging_api.staging.download import DownloadSpread
 from staging_api.staging.requirements import Requirements
 from staging_api.staging.witnessed_source import WitnessedSource
 from staging_api.staging.witnesses import Witnesses
@@ -302,7 +302,7 @@ def test_a_required_object_resumes_where_its_connection_broke(store, builder, ex
     source = Folder({"object": data, "object.asc": builder.sign(data)})
     source.cut.add("object")
     # On a busy machine it would be taken for slow, and the piece that was cut be read again.
-    how = {"extract": extract, "speed": Speed(connections=1)}
+    how = {"extract": extract, "speed": DownloadSpread(connections=1)}
     with pytest.raises(SourceFailed):
         fetched(store, source, need("signature", builder.public), **how)
     source.read.clear()

@@ -26,7 +26,7 @@ class Mode(StrEnum):
     REPLACE = "replace"
 
 
-class Ended(StrEnum):
+class SiteActionEnd(StrEnum):
     """How a site action ended."""
 
     SUCCESS = "success"
@@ -206,7 +206,7 @@ def tag(
 
 
 def site_action(
-    outcome: Annotated[Ended, typer.Argument()],
+    outcome: Annotated[SiteActionEnd, typer.Argument()],
     *,
     revision: Annotated[
         int | None, typer.Option(min=1, metavar="N", help="Default: what is committed.")

@@ -5,7 +5,7 @@ from typing import Any
 import typer
 
 from staging_api.documents.differences import DocumentChange
-from staging_api.documents.folders import Located
+from staging_api.documents.folders import LocatedFinding
 from staging_api.documents.model import Identity, Level
 from staging_api.documents.paths import path_text
 from staging_api.documents.rendering import Origin
@@ -33,7 +33,7 @@ def change_json(change: DocumentChange) -> dict[str, Any]:
     }
 
 
-def finding_line(located: Located) -> str:
+def finding_line(located: LocatedFinding) -> str:
     """A finding as compilers write theirs: file, line, level, and what it is."""
     finding = located.finding
     place = str(located.file) if located.file else ""
@@ -46,7 +46,7 @@ def finding_line(located: Located) -> str:
     return f"{place}: {text}" if place else text
 
 
-def finding_json(located: Located) -> dict[str, Any]:
+def finding_json(located: LocatedFinding) -> dict[str, Any]:
     """A finding, as JSON."""
     finding = located.finding
     return {

@@ -19,7 +19,7 @@ from staging_api.documents.differences import compare
 from staging_api.documents.folders import (
     STANDARD_INPUT,
     Folder,
-    Located,
+    LocatedFinding,
     check_folder,
     has_errors,
     read_folder,
@@ -133,7 +133,7 @@ def _sound(folder: Folder, *, as_json: bool) -> Folder:
     return folder
 
 
-def _refuse(findings: tuple[Located, ...], *, as_json: bool) -> NoReturn:
+def _refuse(findings: tuple[LocatedFinding, ...], *, as_json: bool) -> NoReturn:
     if as_json:
         print_json({"findings": [finding_json(each) for each in findings]})
     else:

@@ -13,7 +13,7 @@ from staging_api.documents.model import LAYERING_POLICY, Document, Fault, Findin
 from staging_api.documents.paths import shortened
 from staging_api.documents.rendering.groups import Groups
 from staging_api.documents.rendering.parents import Pair, ParentCandidates, Selector, pairs_of
-from staging_api.documents.rendering.replacements import Standing, standing_among
+from staging_api.documents.rendering.replacements import StandingDocument, standing_among
 
 Key = tuple[str, str]
 
@@ -33,7 +33,7 @@ class Relations:
     #: Replaced document -> its replacement.
     replaced_by: dict[Identity, Identity] = field(default_factory=dict)
     #: Schema and name -> the document that stands for them in the output.
-    standing: dict[Key, Standing] = field(default_factory=dict)
+    standing: dict[Key, StandingDocument] = field(default_factory=dict)
     #: Document -> the documents that it takes values from, in order, each once.
     sources: dict[Identity, tuple[Identity, ...]] = field(default_factory=dict)
     labelled: Groups[Pair, Identity] = field(default_factory=Groups)

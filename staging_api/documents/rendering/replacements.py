@@ -6,7 +6,7 @@ from typing import NamedTuple
 from staging_api.documents.model import Document, Fault, Finding, Identity
 
 
-class Standing(NamedTuple):
+class StandingDocument(NamedTuple):
     """What a schema and a name stand for in the output."""
 
     identity: Identity
@@ -16,7 +16,7 @@ class Standing(NamedTuple):
 
 def standing_among(
     documents: Sequence[Document], chosen: Mapping[Identity, Identity]
-) -> tuple[Standing, Finding | None]:
+) -> tuple[StandingDocument, Finding | None]:
     """Choose among the documents of one schema and name, and report their faults.
 
     Args:
@@ -27,11 +27,11 @@ def standing_among(
     if wrong is not None:
         names = tuple(document.identity for document in documents)
         fault = Fault.INVALID_DOCUMENT_REPLACEMENT
-        return Standing(names[0]), Finding(fault, wrong, names, ".metadata.replacement")
+        return StandingDocument(names[0]), Finding(fault, wrong, names, ".metadata.replacement")
     for document in documents:
         if document.replacement:
-            return Standing(document.identity, chosen[document.identity]), None
-    return Standing(documents[0].identity), None
+            return StandingDocument(document.identity, chosen[document.identity]), None
+    return StandingDocument(documents[0].identity), None
 
 
 def _wrong(documents: Sequence[Document], chosen: Mapping[Identity, Identity]) -> str | None:

@@ -13,7 +13,7 @@ from staging_api.documents.stored import (
     TAG_FIELDS,
     Commit,
     ContentRef,
-    Elsewhere,
+    DocumentElsewhere,
     Revision,
     Stamp,
     State,
@@ -162,7 +162,7 @@ def change(
     number: int,
     changed: Mapping[str, int | None],
     collection: str | None = None,
-) -> Elsewhere | None:
+) -> DocumentElsewhere | None:
     """Let collections hold other contents (None: nothing) from the newest revision on.
 
     Returns:
@@ -180,7 +180,7 @@ def change(
     conn.execute(_CLOSE_PLACES, given)
     found = conn.execute(_ELSEWHERE, {"names": names, "collection": collection or ""}).one_or_none()
     if found is not None:
-        return Elsewhere(found.schema, found.name, found.collection)
+        return DocumentElsewhere(found.schema, found.name, found.collection)
     conn.execute(_OPEN_PLACES, given)
     return None
 

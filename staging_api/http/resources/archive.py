@@ -11,8 +11,8 @@ import falcon
 from staging_api.errors import NotFound
 from staging_api.http.conditions import Range
 from staging_api.http.handover import Sender
-from staging_api.http.sending import Sendable, describe
-from staging_api.publishing.index_model import Served
+from staging_api.http.sending import SendableFile, describe
+from staging_api.publishing.index_model import ServedArchiveFile
 from staging_api.publishing.pieces import BlockReader
 from staging_api.publishing.snapshots import Snapshots
 from staging_api.store.places import whole
@@ -40,7 +40,7 @@ class ArchiveFiles:
         if part is not None:
             resp.content_length = part.length
 
-    def _find(self, archive: str, path: str) -> Served:
+    def _find(self, archive: str, path: str) -> ServedArchiveFile:
         # The name of an archive has no @ (`rules.ARCHIVE_NAME`).
         name, _, generation = archive.partition("@")
         served = self._snapshots.served_at(name, generation or None, path)
@@ -49,7 +49,7 @@ class ArchiveFiles:
         return served
 
     def _send(
-        self, req: falcon.Request, resp: falcon.Response, served: Served, part: Range
+        self, req: falcon.Request, resp: falcon.Response, served: ServedArchiveFile, part: Range
     ) -> None:
         if served.content is not None:
             resp.data = served.content[part.start : part.start + part.length]
@@ -61,8 +61,8 @@ class ArchiveFiles:
             self._sender.send(req, resp, whole(served.sha256, served.size_bytes), part)
 
 
-def _sendable(served: Served) -> Sendable:
-    return Sendable(
+def _sendable(served: ServedArchiveFile) -> SendableFile:
+    return SendableFile(
         served.name, served.sha256, served.size_bytes, served.modified_at, served.lasting
     )
 

@@ -14,7 +14,7 @@ import falcon
 
 from staging_api.documents.differences import DocumentChange, Position
 from staging_api.documents.model import Identity
-from staging_api.documents.reader import Compared
+from staging_api.documents.reader import ComparisonRequest
 from staging_api.documents.service import DocumentService
 from staging_api.errors import Invalid
 from staging_api.http.document_bodies import DifferencesBody, DocumentChangeBody
@@ -24,7 +24,7 @@ from staging_api.http.resources.configdocs.answers import may_see_secrets, not_m
 
 
 @dataclass(frozen=True)
-class Cursor:
+class DifferencesCursor:
     """Where a page ended."""
 
     old: int
@@ -38,7 +38,7 @@ class Cursor:
         return base64.urlsafe_b64encode(json.dumps(parts).encode()).decode()
 
     @classmethod
-    def parse(cls, text: str) -> "Cursor":
+    def parse(cls, text: str) -> "DifferencesCursor":
         """Read such a text.
 
         Raises:
@@ -86,13 +86,13 @@ class DocumentDifferences:
             next=_next(compared, found.changes[-1]) if found.more else None,
         )
 
-    def _compared(self, query: DifferencesQuery) -> Compared:
-        cursor = None if query.after is None else Cursor.parse(query.after)
+    def _compared(self, query: DifferencesQuery) -> ComparisonRequest:
+        cursor = None if query.after is None else DifferencesCursor.parse(query.after)
         if cursor is None:
             old, new = (self._reader.number_or_zero(each) for each in (query.old, query.new))
         else:
             old, new = cursor.old, cursor.new
-        return Compared(
+        return ComparisonRequest(
             old=old,
             new=new,
             rendered=query.rendered,
@@ -108,8 +108,8 @@ def _etag(compared: Mapping[str, object]) -> str:
     return f'"{digest[:32]}"'
 
 
-def _next(compared: Compared, last: DocumentChange) -> str:
-    return str(Cursor(compared.old, compared.new, (last.collection, last.document)))
+def _next(compared: ComparisonRequest, last: DocumentChange) -> str:
+    return str(DifferencesCursor(compared.old, compared.new, (last.collection, last.document)))
 
 
 def _text(value: object) -> str:

@@ -2,7 +2,7 @@
 
 import falcon
 
-from staging_api.documents.changing import Author
+from staging_api.documents.changing import ChangeOrigin
 from staging_api.documents.service import DocumentService
 from staging_api.http.api_lock import api_lock, hold_of
 from staging_api.http.auth import origin
@@ -238,5 +238,5 @@ def _show_buffer(documents: DocumentService, resp: falcon.Response) -> None:
     resp.media = BufferBody.of(state)
 
 
-def _author(req: falcon.Request, reason: str | None) -> Author:
-    return Author(origin(req), reason, hold_of(req, CONFIGDOCS_UPDATE))
+def _author(req: falcon.Request, reason: str | None) -> ChangeOrigin:
+    return ChangeOrigin(origin(req), reason, hold_of(req, CONFIGDOCS_UPDATE))

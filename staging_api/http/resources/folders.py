@@ -14,7 +14,7 @@ from staging_api.http.dependencies import FolderPage
 from staging_api.http_url import static_url
 from staging_api.paging import Page
 from staging_api.staging.files import StagedFiles
-from staging_api.staging.model import Child
+from staging_api.staging.model import FolderChild
 
 _PAGE, _MOST = 100, 1000
 # The first of equal preference: programs that take anything get JSON.
@@ -57,7 +57,7 @@ def show_folder(
     resp.set_header("Cache-Control", "no-cache")
 
 
-def _shown(folder: str, child: Child) -> dict[str, str | int | None]:
+def _shown(folder: str, child: FolderChild) -> dict[str, str | int | None]:
     path = folder + child.name
     return {
         "name": child.name,
@@ -68,7 +68,7 @@ def _shown(folder: str, child: Child) -> dict[str, str | int | None]:
     }
 
 
-def _page(folder: str, page: Page[Child]) -> str:
+def _page(folder: str, page: Page[FolderChild]) -> str:
     title = escape(f"/static/{folder}")
     return "\n".join(
         [
@@ -80,7 +80,7 @@ def _page(folder: str, page: Page[Child]) -> str:
     )
 
 
-def _rows(page: Page[Child]) -> Iterator[str]:
+def _rows(page: Page[FolderChild]) -> Iterator[str]:
     yield '<tr><td><a href="../">../</a></td></tr>'
     for child in page.items:
         # Relative to the folder, and safe if a name has a colon.

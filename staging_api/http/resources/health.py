@@ -21,7 +21,7 @@ _KEPT_SECONDS = 1.0
 _KEPT_READINGS_SECONDS = 5.0
 
 
-class Live:
+class Liveness:
     """Whether this process answers and has its threads; needs no other system."""
 
     def __init__(self, threads: Check) -> None:

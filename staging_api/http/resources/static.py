@@ -9,7 +9,7 @@ from staging_api.http.handover import Sender
 from staging_api.http.resources import packed_folders
 from staging_api.http.resources.folders import show_folder
 from staging_api.http.resources.growing import follow, is_asked_for
-from staging_api.http.sending import Sendable, describe
+from staging_api.http.sending import SendableFile, describe
 from staging_api.staging.files import StagedFiles
 from staging_api.staging.model import ServedFile
 
@@ -86,5 +86,5 @@ class StaticOfArchive:
         self._static.on_head(req, resp, self._static.first_there(f"archive/{path}", path))
 
 
-def _sendable(served: ServedFile) -> Sendable:
-    return Sendable(served.path, served.sha256, served.size_bytes, served.staged_at)
+def _sendable(served: ServedFile) -> SendableFile:
+    return SendableFile(served.path, served.sha256, served.size_bytes, served.staged_at)

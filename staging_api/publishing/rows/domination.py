@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, text
 
-from staging_api.publishing.domination import Published, Superseded
+from staging_api.publishing.domination import PublishedVersion, Supersession
 
 _CHANGED = text("SELECT * FROM publisher_candidates(:suites)")
 _ALL_BINARIES = text("""
@@ -44,8 +44,8 @@ class PackageCandidates:
         decided: ids of the binaries that may be superseded; the others are there to compare with.
     """
 
-    sources: list[Published] = field(default_factory=list)
-    binaries: list[Published] = field(default_factory=list)
+    sources: list[PublishedVersion] = field(default_factory=list)
+    binaries: list[PublishedVersion] = field(default_factory=list)
     decided: set[str] = field(default_factory=set)
 
 
@@ -75,7 +75,7 @@ def all_to_dominate(conn: Connection, suite_id: int) -> PackageCandidates:
 
 
 def supersede(
-    conn: Connection, archive_id: int, superseded: Sequence[Superseded], quarantine_seconds: float
+    conn: Connection, archive_id: int, superseded: Sequence[Supersession], quarantine_seconds: float
 ) -> list[str]:
     """Make these publications superseded, and their suites dirty.
 
@@ -93,8 +93,8 @@ def has_ended(conn: Connection, archive_id: int) -> bool:
     return bool(conn.execute(_HAS_ENDED, {"archive_id": archive_id}).scalar_one())
 
 
-def _source(row: Row[Any]) -> Published:
-    return Published(
+def _source(row: Row[Any]) -> PublishedVersion:
+    return PublishedVersion(
         id=str(row.id),
         name=row.package,
         version_key=row.version_key,
@@ -104,8 +104,8 @@ def _source(row: Row[Any]) -> Published:
     )
 
 
-def _binary(row: Row[Any]) -> Published:
-    return Published(
+def _binary(row: Row[Any]) -> PublishedVersion:
+    return PublishedVersion(
         id=str(row.id),
         name=row.package,
         version_key=row.version_key,

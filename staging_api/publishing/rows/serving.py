@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, text
 
 from staging_api.debian.forms import Form
-from staging_api.publishing.index_model import FORM_OF, WORD_OF, ArchiveFile, Served
+from staging_api.publishing.index_model import FORM_OF, WORD_OF, ArchiveFile, ServedArchiveFile
 from staging_api.publishing.release import by_hash_path
 from staging_api.publishing.rows.mapping import made
 
@@ -129,14 +129,14 @@ _RELEASE_LIST = text(f"""
 
 def release_at(
     conn: Connection, apt_archive: str, generation: str | None, suite: str, name: str
-) -> Served | None:
+) -> ServedArchiveFile | None:
     """A Release, or what signs it."""
     given = {"archive": apt_archive, "generation": generation, "suite": suite, "name": name}
     row = conn.execute(_RELEASE, given).one_or_none()
     if row is None:
         return None
     content = bytes(row.content)
-    return Served(name, row.sha256, len(content), row.modified_at, content=content)
+    return ServedArchiveFile(name, row.sha256, len(content), row.modified_at, content=content)
 
 
 @dataclass(frozen=True)
@@ -156,11 +156,13 @@ def stale_release(
     return None if row is None else made(StaleRelease, row)
 
 
-def lasting_releases(conn: Connection, release_id: int, signer: str) -> dict[str, Served]:
+def lasting_releases(
+    conn: Connection, release_id: int, signer: str
+) -> dict[str, ServedArchiveFile]:
     """By name, what stands for a stale Release."""
     rows = conn.execute(_LASTING, {"id": release_id, "signer": signer})
     return {
-        row.name: Served(
+        row.name: ServedArchiveFile(
             row.name, row.sha256, len(row.content), row.modified_at, content=bytes(row.content)
         )
         for row in rows
@@ -180,7 +182,7 @@ def keep_lasting(
 
 def index_at(
     conn: Connection, apt_archive: str, generation: str | None, suite: str, path: str
-) -> Served | None:
+) -> ServedArchiveFile | None:
     """An index file, in the form that its name ends with."""
     form = next((each for each in _ENDINGS if path.endswith(each)), Form.PLAIN)
     given = {"archive": apt_archive, "generation": generation, "suite": suite}
@@ -191,19 +193,19 @@ def index_at(
 
 def by_hash(
     conn: Connection, apt_archive: str, suite: str, folder: str, sha256: str
-) -> Served | None:
+) -> ServedArchiveFile | None:
     """An index file of any generation that is kept, by its hash."""
     given = {"archive": apt_archive, "suite": suite, "folder": f"{folder}/", "sha256": sha256}
     row = conn.execute(_BY_HASH, given).one_or_none()
     return None if row is None else _index(sha256, row, lasting=True)
 
 
-def pool_file_at(conn: Connection, apt_archive: str, path: str) -> Served | None:
+def pool_file_at(conn: Connection, apt_archive: str, path: str) -> ServedArchiveFile | None:
     """A file of the pool."""
     row = conn.execute(_POOL, {"archive": apt_archive, "path": path}).one_or_none()
     if row is None:
         return None
-    return Served(path, row.sha256, row.size_bytes, row.created_at, lasting=True)
+    return ServedArchiveFile(path, row.sha256, row.size_bytes, row.created_at, lasting=True)
 
 
 def pool_list(conn: Connection, apt_archive: str, *, after: str, limit: int) -> list[ArchiveFile]:
@@ -232,8 +234,8 @@ def _file(row: Row[Any], path: str) -> ArchiveFile:
     return ArchiveFile(f"dists/{row.suite}/{path}", row.sha256, row.size_bytes)
 
 
-def _index(name: str, row: Row[Any], *, lasting: bool) -> Served:
-    return Served(
+def _index(name: str, row: Row[Any], *, lasting: bool) -> ServedArchiveFile:
+    return ServedArchiveFile(
         name=name,
         sha256=row.sha256,
         size_bytes=row.size_bytes,

@@ -48,8 +48,8 @@ from staging_api.staging.repository.events import (
 from staging_api.staging.repository.file_rows import add_files, add_pack, forget_some_files
 from staging_api.staging.repository.files import (
     BuildFolder,
+    EntryState,
     FoundFile,
-    Outcome,
     builds_below,
     files_below,
     files_of,
@@ -82,7 +82,7 @@ from staging_api.staging.repository.prune_rows import (
     list_prunes,
 )
 from staging_api.staging.repository.reading import (
-    Turn,
+    DueStaging,
     artifacts_of,
     bringer,
     due,
@@ -101,9 +101,9 @@ from staging_api.staging.repository.reading import (
 )
 from staging_api.staging.repository.seen import staging_asked, staging_seen
 from staging_api.staging.repository.space_rows import (
-    Idle,
-    Share,
-    Space,
+    EvictableArtifact,
+    EvictionShare,
+    StoreSpace,
     compact_ledger,
     forget_dead_reservations,
     idle_artifacts,

@@ -18,7 +18,7 @@ from staging_api.vocabulary.staging import SETTLED_STATES, ArtifactState
 
 
 @dataclass(frozen=True)
-class Outcome:
+class EntryState:
     """The state of one catalogue entry of an archive."""
 
     name: str
@@ -58,14 +58,14 @@ class BuildFolder:
     static_prefix: str
 
 
-def outcomes(conn: Connection, archive_url: str, names: Sequence[str]) -> list[Outcome]:
+def outcomes(conn: Connection, archive_url: str, names: Sequence[str]) -> list[EntryState]:
     """The live rows of these entries: one probe of ``staged_artifacts_live_key``."""
-    return [Outcome(*row) for row in rows(conn, _OUTCOMES, (archive_url, list(names)))]
+    return [EntryState(*row) for row in rows(conn, _OUTCOMES, (archive_url, list(names)))]
 
 
-def outcomes_at(database: Database, archive_url: str, names: Sequence[str]) -> list[Outcome]:
+def outcomes_at(database: Database, archive_url: str, names: Sequence[str]) -> list[EntryState]:
     """Return what `outcomes` does, as cheaply as it can be had."""
-    return [Outcome(*row) for row in database.read(_OUTCOMES, (archive_url, list(names)))]
+    return [EntryState(*row) for row in database.read(_OUTCOMES, (archive_url, list(names)))]
 
 
 def folder_of(conn: Connection, archive_url: str) -> str:

@@ -2,10 +2,10 @@
 
 from sqlalchemy import Connection, text
 
-from staging_api.staging.model import Child, ServedFile
+from staging_api.staging.model import FolderChild, ServedFile
 
 
-def children_of(conn: Connection, folder: str, after: str, limit: int) -> list[Child]:
+def children_of(conn: Connection, folder: str, after: str, limit: int) -> list[FolderChild]:
     """The files and folders directly in a folder, in the order of their bytes.
 
     One probe of an index for each of them, however many files lie deeper.
@@ -22,9 +22,9 @@ def children_of(conn: Connection, folder: str, after: str, limit: int) -> list[C
         "limit": limit,
     }
     return [
-        Child(row.name, None, None)
+        FolderChild(row.name, None, None)
         if row.name.endswith("/")
-        else Child(row.name, row.sha256, row.size_bytes)
+        else FolderChild(row.name, row.sha256, row.size_bytes)
         for row in conn.execute(_CHILDREN, given)
     ]
 

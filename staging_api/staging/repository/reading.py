@@ -123,7 +123,7 @@ def find_artifact(conn: Connection, artifact_id: str) -> StagedArtifact:
 
 
 @dataclass(frozen=True)
-class Turn:
+class DueStaging:
     """A staging with something due, and the facts by which workers order it.
 
     Attributes:
@@ -137,7 +137,7 @@ class Turn:
     background: bool
 
 
-def due(conn: Connection, each: int) -> list[Turn]:
+def due(conn: Connection, each: int) -> list[DueStaging]:
     """The stagings with something due, the oldest of each caller and class.
 
     Only a hint: a worker takes the lock first, and reads again.
@@ -151,7 +151,7 @@ def due(conn: Connection, each: int) -> list[Turn]:
     if not conn.execute(_ANY_UNFINISHED).scalar():
         return []
     rows = conn.execute(_DUE, {"each": each})
-    return [Turn(**row._mapping) for row in rows]  # noqa: SLF001 - its public name
+    return [DueStaging(**row._mapping) for row in rows]  # noqa: SLF001 - its public name
 
 
 def foreground_is_due(conn: Connection) -> bool:

@@ -8,13 +8,13 @@ from collections.abc import Sequence
 
 from staging_api.db.engine import Database
 from staging_api.locks.model import LockKind, Refusal
-from staging_api.staging.model import Asked, SeenRows
+from staging_api.staging.model import AnswerRows, StandingAnswer
 
 _SEEN = "SELECT staging_seen(%s)"
 _ASKED = "SELECT * FROM staging_asked(%s, %s, %s)"
 
 
-def staging_seen(database: Database, staging_id: str) -> SeenRows | None:
+def staging_seen(database: Database, staging_id: str) -> AnswerRows | None:
     """Return the rows of a staging; None: there is no such staging."""
     ((seen,),) = database.read(_SEEN, (staging_id,))
     return _seen(seen)
@@ -22,7 +22,7 @@ def staging_seen(database: Database, staging_id: str) -> SeenRows | None:
 
 def staging_asked(
     database: Database, archive_url: str, names: Sequence[str], kinds: Sequence[LockKind]
-) -> Asked:
+) -> StandingAnswer:
     """Look what a request for these artifacts meets; writes nothing.
 
     Args:
@@ -31,7 +31,7 @@ def staging_asked(
     given = (archive_url, list(names), [kind.name for kind in kinds])
     ((seen, kind, *lock),) = database.read(_ASKED, given)
     if kind is None:
-        return Asked(_seen(seen), None)
+        return StandingAnswer(_seen(seen), None)
     held = next(each for each in kinds if each.name == kind)
     lock_id, fence, caller, holder, reference_id, acquired_at, expires_at, remaining = lock
     refusal = Refusal(
@@ -46,8 +46,8 @@ def staging_asked(
         expires_at=expires_at,
         remaining_seconds=remaining,
     )
-    return Asked(_seen(seen), refusal)
+    return StandingAnswer(_seen(seen), refusal)
 
 
-def _seen(text: str | None) -> SeenRows | None:
-    return None if text is None else SeenRows(text.split(" ", 2)[1].partition(".")[0], text)
+def _seen(text: str | None) -> AnswerRows | None:
+    return None if text is None else AnswerRows(text.split(" ", 2)[1].partition(".")[0], text)

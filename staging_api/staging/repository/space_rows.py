@@ -15,7 +15,7 @@ from staging_api.locks.model import Lease
 
 
 @dataclass(frozen=True)
-class Idle:
+class EvictableArtifact:
     """A staged artifact that may be evicted."""
 
     id: str
@@ -26,7 +26,7 @@ class Idle:
 
 
 @dataclass(frozen=True)
-class Space:
+class StoreSpace:
     """How full the store is, in bytes.
 
     Attributes:
@@ -46,7 +46,7 @@ class Space:
 
 
 @dataclass(frozen=True)
-class Share:
+class EvictionShare:
     """What one artifact adds to what would be free, were several evicted.
 
     Attributes:
@@ -60,7 +60,7 @@ class Share:
 
 def idle_artifacts(
     conn: Connection, idle_seconds: float, sparing: str | None, limit: int
-) -> list[Idle]:
+) -> list[EvictableArtifact]:
     """Return unpinned staged artifacts not read for `idle_seconds`, the idlest first.
 
     Artifacts without bytes are left out: evicting them frees nothing.
@@ -69,16 +69,16 @@ def idle_artifacts(
         sparing: no artifacts of this archive.
     """
     given = {"idle": idle_seconds, "sparing": sparing, "limit": limit}
-    return [Idle(*row) for row in conn.execute(_IDLE, given)]
+    return [EvictableArtifact(*row) for row in conn.execute(_IDLE, given)]
 
 
-def shares(conn: Connection, artifact_ids: Sequence[str]) -> list[Share]:
+def shares(conn: Connection, artifact_ids: Sequence[str]) -> list[EvictionShare]:
     """What would be free, artifact by artifact, were these evicted in this order.
 
     A content that others name as well, builds or pools, is never free.
     """
     given = {"ids": list(artifact_ids)}
-    return [Share(int(row.frees), int(row.holds)) for row in conn.execute(_SHARES, given)]
+    return [EvictionShare(int(row.frees), int(row.holds)) for row in conn.execute(_SHARES, given)]
 
 
 def reserve(conn: Connection, artifact_id: str, lease: Lease, count: int, quota: int) -> int:
@@ -108,10 +108,10 @@ def release_upload(conn: Connection, upload_id: str) -> None:
     conn.execute(delete(upload_reservations).where(upload_reservations.c.id == upload_id))
 
 
-def space(conn: Connection) -> Space:
+def space(conn: Connection) -> StoreSpace:
     """How full the store is."""
     row = conn.execute(_SPACE).one()
-    return Space(row.used, row.doomed, row.reserved)
+    return StoreSpace(row.used, row.doomed, row.reserved)
 
 
 def forget_dead_reservations(conn: Connection) -> int:

@@ -2,8 +2,8 @@
 
 from sqlalchemy import Connection, text
 
-from staging_api.staging.reports import Checks, IdleArtifact, LargeArchive, UsedFor
-from staging_api.staging.repository.space_rows import Idle
+from staging_api.staging.reports import Checks, ContentUse, IdleArtifact, LargeArchive
+from staging_api.staging.repository.space_rows import EvictableArtifact
 
 
 def count_usage(conn: Connection, every_seconds: float) -> bool:
@@ -22,9 +22,9 @@ def count_usage(conn: Connection, every_seconds: float) -> bool:
     return True
 
 
-def usage(conn: Connection) -> list[UsedFor]:
+def usage(conn: Connection) -> list[ContentUse]:
     """Return what was counted last, the largest use first."""
-    return [UsedFor(*row) for row in conn.execute(_USAGE)]
+    return [ContentUse(*row) for row in conn.execute(_USAGE)]
 
 
 def largest_archives(conn: Connection) -> list[LargeArchive]:
@@ -42,9 +42,9 @@ def checks(conn: Connection) -> Checks:
     return Checks(*conn.execute(_CHECKS).one())
 
 
-def idle_of(conn: Connection, artifact_ids: list[str]) -> list[Idle]:
+def idle_of(conn: Connection, artifact_ids: list[str]) -> list[EvictableArtifact]:
     """Return those of these artifacts that are staged, in this order."""
-    return [Idle(*row) for row in conn.execute(_IDLE_OF, {"ids": artifact_ids})]
+    return [EvictableArtifact(*row) for row in conn.execute(_IDLE_OF, {"ids": artifact_ids})]
 
 
 _TRY_LOCK = text("SELECT pg_try_advisory_xact_lock(hashtextextended('staging_api store_usage', 0))")

@@ -1,7 +1,7 @@
 """Configuration documents: the buffer beside what is committed, and every revision before it."""
 
-from staging_api.documents.changing import Author
-from staging_api.documents.reader import Compared
+from staging_api.documents.changing import ChangeOrigin
+from staging_api.documents.reader import ComparisonRequest
 from staging_api.documents.service import CommitRequest
 from staging_api.errors import Conflict, Invalid
 from staging_api.ui.copies import Copies, api_path, sql_text
@@ -46,7 +46,7 @@ def show_revision(deps: UiDependencies, view: View) -> ScreenContent:
     number = _number(view.params["number"], "number")
     revision = reader.find(number)
     old = _number(view.query.get("old") or str(number - 1), "old")
-    found = reader.differences(Compared(old, number, False, False, None, _CHANGES_SHOWN))
+    found = reader.differences(ComparisonRequest(old, number, False, False, None, _CHANGES_SHOWN))
     return ScreenContent(
         "document_revision.html",
         f"Revision {number} of the documents",
@@ -69,8 +69,8 @@ def _number(text: str, field: str) -> int:
     return int(text)
 
 
-def _author(view: View, form: Form) -> Author:
-    return Author(view.origin, form.get("reason") or None)
+def _author(view: View, form: Form) -> ChangeOrigin:
+    return ChangeOrigin(view.origin, form.get("reason") or None)
 
 
 def _commit(deps: UiDependencies, view: View, form: Form) -> ActionDone:

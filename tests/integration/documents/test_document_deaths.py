@@ -13,7 +13,7 @@ from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
 from staging_api.db.engine import Database
-from staging_api.documents.changing import Author
+from staging_api.documents.changing import ChangeOrigin
 from staging_api.documents.rotation import rotate
 from staging_api.documents.undoing import undo_overdue
 from staging_api.locks.hold import RequestOrigin
@@ -21,7 +21,7 @@ from tests.documents import DocumentApi, document, document_api, policy, secret,
 from tests.documents_history import violations
 from tests.rows import execute, select
 
-AUTHOR = Author(RequestOrigin("tester"))
+AUTHOR = ChangeOrigin(RequestOrigin("tester"))
 _WRITE = re.compile(r"\b(INSERT|UPDATE|DELETE)\b")
 Operation = Callable[[DocumentApi, int], object]
 

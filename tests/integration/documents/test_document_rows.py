@@ -10,7 +10,7 @@ from staging_api.db.engine import Database
 from staging_api.documents import rows
 from staging_api.documents.stored import (
     ContentRef,
-    Elsewhere,
+    DocumentElsewhere,
     Stamp,
     StoredBody,
     StoredContent,
@@ -35,7 +35,7 @@ def content(conn: Connection, digit: str, *documents: tuple[str, str]) -> int:
 
 def revision(
     database: Database, number: int, **changed: tuple[Any, ...] | None
-) -> Elsewhere | None:
+) -> DocumentElsewhere | None:
     """A revision in which collections hold other contents: a digit of the digest, documents."""
     with database.begin() as conn:
         rows.add_revision(conn, number, "posted", STAMP, digest="0" * 64)
@@ -85,7 +85,7 @@ def test_a_document_in_two_collections_is_named(
     revision(database, 1, a=("1", here))
     revision(database, 2, b=("2", (SCRIPT, "other")))
     found = revision(database, 3, c=("3", there))
-    assert found == Elsewhere(*there, "a")
+    assert found == DocumentElsewhere(*there, "a")
 
 
 @pytest.mark.parametrize(

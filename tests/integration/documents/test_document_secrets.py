@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import text
 
 from staging_api.db.engine import Database
-from staging_api.documents.changing import Author
+from staging_api.documents.changing import ChangeOrigin
 from staging_api.documents.rotation import rotate
 from staging_api.documents.sealing import new_key
 from staging_api.errors import DocumentsUnreadable, Invalid
@@ -24,7 +24,7 @@ from tests.documents import (
 from tests.rows import dump, execute, refused_by_database, select
 
 SECRET = "swordfish"
-AUTHOR = Author(RequestOrigin("tester"))
+AUTHOR = ChangeOrigin(RequestOrigin("tester"))
 
 
 def everything(database: Database) -> str:

@@ -12,7 +12,7 @@ from staging_api.errors import SigningFailed
 from staging_api.publishing import signing
 from staging_api.publishing.key_agent import AgentKey, AgentUnavailable, agent_key
 from staging_api.publishing.openpgp import Issuer
-from staging_api.publishing.signing import Signed, SigningKey, sign, stop_agent
+from staging_api.publishing.signing import SignedRelease, SigningKey, sign, stop_agent
 from tests.keys import public_key
 
 pytestmark = pytest.mark.system
@@ -47,7 +47,7 @@ def new_key(home: Path, algorithm: str = "ed25519", passphrase: str = "") -> Sig
 
 def believed(key: SigningKey, made: object) -> None:
     """gpgv takes both forms for signatures of the key, and SHA512 for their digest."""
-    assert isinstance(made, Signed)
+    assert isinstance(made, SignedRelease)
     folder = key.home
     (folder / "ring.asc").write_bytes(public_key(key))
     subprocess.run(["gpg", "--dearmor", "--yes", "-o", "ring", "ring.asc"], cwd=folder, check=True)
@@ -136,7 +136,7 @@ def test_a_key_whose_secret_was_removed_is_a_failure(home: Path) -> None:
 
 def test_a_key_that_expires_while_the_process_runs_is_a_failure(home: Path) -> None:
     key = new_key(home)
-    assert isinstance(sign(RELEASE, key), Signed)
+    assert isinstance(sign(RELEASE, key), SignedRelease)
     gpg(home, "--quick-set-expire", key.fingerprint, "seconds=1")
     deadline = time.monotonic() + 10
     with pytest.raises(SigningFailed):

@@ -9,7 +9,7 @@ import pytest
 
 from staging_api.errors import SigningFailed
 from staging_api.publishing.signing import (
-    Signed,
+    SignedRelease,
     SigningKey,
     import_key,
     sign,
@@ -108,7 +108,7 @@ def test_importing_the_same_key_again_changes_nothing(folder: Path) -> None:
     first = import_key(folder / "home", armored)
     try:
         assert import_key(folder / "home", armored) == first
-        assert isinstance(sign(b"Suite: x\n", first), Signed)
+        assert isinstance(sign(b"Suite: x\n", first), SignedRelease)
     finally:
         stop_agent(first.home)
 

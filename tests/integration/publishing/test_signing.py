@@ -5,23 +5,29 @@ from pathlib import Path
 import pytest
 
 from staging_api.errors import SigningFailed
-from staging_api.publishing.signing import Signed, SigningKey, Unsigned, import_key, sign
+from staging_api.publishing.signing import (
+    SignedRelease,
+    SigningKey,
+    UnsignedRelease,
+    import_key,
+    sign,
+)
 
 
 def test_without_a_key_there_is_a_reason_and_no_signature() -> None:
-    assert sign(b"Suite: x\n", None) == Unsigned("no signing key is configured")
+    assert sign(b"Suite: x\n", None) == UnsignedRelease("no signing key is configured")
 
 
 def test_without_a_home_directory_there_is_a_reason_and_no_signature(tmp_path: Path) -> None:
     outcome = sign(b"Suite: x\n", SigningKey(tmp_path / "gone", "0" * 40))
-    assert isinstance(outcome, Unsigned)
+    assert isinstance(outcome, UnsignedRelease)
     assert "no gpg home directory" in outcome.reason
 
 
 def test_without_gpg_there_is_a_reason_and_no_signature(tmp_path: Path) -> None:
     gpg = str(tmp_path / "gpg")
     outcome = sign(b"Suite: x\n", SigningKey(tmp_path, "0" * 40, program=gpg))
-    assert outcome == Unsigned(f"{gpg} is not installed")
+    assert outcome == UnsignedRelease(f"{gpg} is not installed")
 
 
 def test_importing_a_key_without_gpg_fails(tmp_path: Path) -> None:
@@ -53,5 +59,5 @@ echo signed
 """)
     gpg.chmod(0o755)
     signed = sign(b"Suite: x\n", SigningKey(tmp_path, "0" * 40, program=str(gpg)))
-    assert signed == Signed(b"signed\n", b"signed\n")
+    assert signed == SignedRelease(b"signed\n", b"signed\n")
     assert (tmp_path / "once").is_dir()

@@ -10,7 +10,7 @@ import pytest
 
 from staging_api.errors import Invalid
 from staging_api.publishing.signing import (
-    Signed,
+    SignedRelease,
     SigningKey,
     list_own_signatures,
     sign,
@@ -52,7 +52,7 @@ def made(home: Path, kind: str, *how: str, use: str = "sign") -> SigningKey:
     return SigningKey(home, fingerprint)
 
 
-def digest_of(signed: Signed, key: SigningKey) -> set[str]:
+def digest_of(signed: SignedRelease, key: SigningKey) -> set[str]:
     """The digest algorithms of the signature packets, by their numbers in RFC 4880."""
     found = gpg(key.home, "--list-packets", given=signed.release_gpg)
     return set(re.findall(r"digest algo (\d+)", found))
@@ -77,7 +77,7 @@ def test_options_in_the_home_of_gpg_change_no_signature(
 ) -> None:
     (key.home / "gpg.conf").write_text(f"{line}\n")
     signed = sign(b"Suite: x\n- dashed\n", key)
-    assert isinstance(signed, Signed)
+    assert isinstance(signed, SignedRelease)
     (key.home / "gpg.conf").unlink()
     assert b"\nHash: SHA512\n\nSuite: x\n- - dashed\n-----BEGIN" in signed.in_release
     assert digest_of(signed, key) == {"10"}
@@ -190,7 +190,7 @@ def test_a_subkey_signs_if_it_and_its_key_are_believed(folder: Path) -> None:
     good = with_subkey(folder / "good", "ed25519", "rsa2048")
     try:
         assert checked(good) == good
-        assert isinstance(sign(b"Suite: x\n", good), Signed)
+        assert isinstance(sign(b"Suite: x\n", good), SignedRelease)
     finally:
         stop_agent(good.home)
 
@@ -262,7 +262,7 @@ def test_a_subkey_without_its_key_s_secret_part_signs(folder: Path) -> None:
     gpg(away, "--import", given=exported)
     try:
         assert checked(SigningKey(away, sub)) == SigningKey(away, sub)
-        assert isinstance(sign(b"Suite: x\n", SigningKey(away, sub)), Signed)
+        assert isinstance(sign(b"Suite: x\n", SigningKey(away, sub)), SignedRelease)
         with pytest.raises(Invalid, match="not the fingerprint of a secret key"):
             checked(SigningKey(away, owner))
     finally:

@@ -5,8 +5,8 @@ from datetime import UTC, datetime, timedelta
 
 from staging_api.debian.version import parse_version
 from staging_api.publishing.domination import (
-    Published,
-    Superseded,
+    PublishedVersion,
+    Supersession,
     dominate_binaries,
     dominate_sources,
 )
@@ -16,9 +16,9 @@ BOTH = ["amd64", "arm64"]
 
 def published(
     name: str, version: str, architecture: str = "", *, day: int = 1, installer: bool = False
-) -> Published:
+) -> PublishedVersion:
     """A publication of the source `src` in this version, or of a binary built from it."""
-    return Published(
+    return PublishedVersion(
         id=f"{name}/{version}/{architecture}/{day}{'/udeb' * installer}",
         name=name,
         version_key=parse_version(version).sort_key,
@@ -29,18 +29,18 @@ def published(
     )
 
 
-def binaries_gone(*publications: Published) -> set[str]:
+def binaries_gone(*publications: PublishedVersion) -> set[str]:
     return {each.id for each in dominate_binaries(publications, BOTH)}
 
 
 def test_the_newest_source_stays_by_version_and_not_by_date() -> None:
     old, new = published("src", "9", day=2), published("src", "10", day=1)
-    assert dominate_sources([old, new]) == [Superseded(old.id, new.id)]
+    assert dominate_sources([old, new]) == [Supersession(old.id, new.id)]
 
 
 def test_of_equal_sources_the_one_published_last_stays() -> None:
     first, again = published("src", "1.0", day=1), published("src", "1.0-0", day=2)
-    assert dominate_sources([again, first]) == [Superseded(first.id, again.id)]
+    assert dominate_sources([again, first]) == [Supersession(first.id, again.id)]
 
 
 def test_of_equal_publications_one_stays_in_any_order() -> None:
@@ -84,7 +84,7 @@ def test_a_package_for_all_stays_where_it_is_not_yet_built_for_one() -> None:
 
 def test_an_old_package_for_all_that_nothing_needs_goes() -> None:
     old, new = published("data", "1", "all"), published("data", "2", "all")
-    assert dominate_binaries([old, new], BOTH) == [Superseded(old.id, new.id)]
+    assert dominate_binaries([old, new], BOTH) == [Supersession(old.id, new.id)]
 
 
 def test_packages_for_all_do_not_keep_each_other() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import falcon
 from pydantic import BaseModel
 
-from staging_api.documents.changing import Author, Buffer
+from staging_api.documents.changing import Buffer, ChangeOrigin
 from staging_api.documents.messages import Verdict
 from staging_api.documents.refusals import moved
 from staging_api.documents.service import ChangeResult
@@ -45,12 +45,12 @@ def confirm_until(time: datetime | None) -> dict[str, str]:
     return {} if time is None else {"confirm_until": rfc3339(time)}
 
 
-def author(req: falcon.Request) -> Author:
+def author(req: falcon.Request) -> ChangeOrigin:
     """Who changes documents, and why: the parameter ``reason``."""
     reason = req.get_param("reason")
     if reason is not None and (len(reason) > _MAX_REASON_LENGTH or "\0" in reason):
         raise Invalid.field("reason", f"must be at most {_MAX_REASON_LENGTH} characters")
-    return Author(origin(req), reason or None)
+    return ChangeOrigin(origin(req), reason or None)
 
 
 def wants_secrets(req: falcon.Request) -> bool:

@@ -8,7 +8,7 @@ import falcon
 from staging_api.documents.buffering import buffer_mode
 from staging_api.documents.reader import version_named
 from staging_api.documents.refusals import BufferConflict, RequestInvalid
-from staging_api.documents.service import DocumentService, Post
+from staging_api.documents.service import CollectionPost, DocumentService
 from staging_api.documents.showing import posted_text
 from staging_api.documents.stored import ContentRef
 from staging_api.documents.text import load_documents
@@ -65,7 +65,7 @@ def the_collection(self: "Configdocs", req: falcon.Request, _kind: LockKind) -> 
     mode = buffer_mode(req.get_param("buffermode"))
     req.context.author = author(req)
     if _empties(req):
-        req.context.post = Post(collection, mode=mode, unless=_unless(req))
+        req.context.post = CollectionPost(collection, mode=mode, unless=_unless(req))
         return GLOBAL
     text = self.sent_body(req)
     if not text:
@@ -73,7 +73,7 @@ def the_collection(self: "Configdocs", req: falcon.Request, _kind: LockKind) -> 
     documents = load_documents(text, collection=collection)
     if not documents:
         raise _no_content("the body has no document")
-    req.context.post = Post(collection, text, documents, mode, _unless(req))
+    req.context.post = CollectionPost(collection, text, documents, mode, _unless(req))
     return GLOBAL
 
 

@@ -26,7 +26,7 @@ from staging_api.staging.model import StagingRequest
 _GLOB = re.compile(r"[*?\[]")
 
 
-class FromBucket:
+class BucketObjectAsIs:
     """An object of a bucket, as it is. HEAD tells its length, and stages nothing."""
 
     usage = "download/BUCKET/PATH/OBJECT"
@@ -56,7 +56,7 @@ class FromBucket:
         resp.set_header("Accept-Ranges", "bytes")
 
 
-class FromArchive:
+class BucketMember:
     """A member of a tar or zip in a bucket.
 
     With several file=, or one with * or ?, the members that fit, as JSON: each path with its text.

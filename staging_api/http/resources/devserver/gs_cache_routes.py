@@ -9,9 +9,9 @@ from staging_api.http.file_contract import FILE_PATHS
 from staging_api.http.permissions import STAGERS
 from staging_api.http.resources.devserver.answers import status_error
 from staging_api.http.resources.devserver.gs_cache import (
+    BucketMember,
+    BucketObjectAsIs,
     Decompressed,
-    FromArchive,
-    FromBucket,
     ListDir,
 )
 from staging_api.http.resources.devserver.rows import REFUSED, TAG, WAIT, contract_of, row
@@ -28,8 +28,8 @@ def gs_cache_routes(prefix: str) -> tuple[Route, ...]:
     name = prefix.strip("/")
     name = f"{name}_" if name else ""
     through: tuple[tuple[str, type[Any], str, list[Described]], ...] = (
-        ("download", FromBucket, "An object of a bucket", []),
-        ("extract", FromArchive, "A member of a tar or zip of a bucket", [_MEMBER]),
+        ("download", BucketObjectAsIs, "An object of a bucket", []),
+        ("extract", BucketMember, "A member of a tar or zip of a bucket", [_MEMBER]),
         ("decompress", Decompressed, "An object of a bucket, decompressed", []),
     )
     routes = [

@@ -30,13 +30,13 @@ OUT_OF_SCOPE: Mapping[str, str] = {
 }
 
 
-class Documented(Protocol):
+class DocumentedResource(Protocol):
     """A resource that says how it is called; what it is for is its docstring."""
 
     usage: str
 
 
-def help_of(resource: type[Documented]) -> str:
+def help_of(resource: type[DocumentedResource]) -> str:
     """Return how a resource is called, and what it is for."""
     return f"{resource.usage}\n\n{inspect.cleandoc(resource.__doc__ or '')}"
 
@@ -46,7 +46,7 @@ class Index:
 
     usage = "index"
 
-    def __init__(self, resources: Mapping[str, type[Documented]]) -> None:
+    def __init__(self, resources: Mapping[str, type[DocumentedResource]]) -> None:
         """List these, by path."""
         self._resources = resources
 
@@ -56,12 +56,12 @@ class Index:
         say(resp, "\n".join(["staging_api, in the words of the dev server:", *lines]))
 
 
-class Doc:
+class PathHelp:
     """What one of the paths is for."""
 
     usage = "doc/NAME"
 
-    def __init__(self, resources: Mapping[str, type[Documented]]) -> None:
+    def __init__(self, resources: Mapping[str, type[DocumentedResource]]) -> None:
         """Describe these, by path."""
         self._resources = resources
 

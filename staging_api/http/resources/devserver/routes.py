@@ -20,10 +20,10 @@ from staging_api.http.resources.devserver.gs_cache_routes import gs_cache_routes
 from staging_api.http.resources.devserver.health import CheckHealth
 from staging_api.http.resources.devserver.help import (
     OUT_OF_SCOPE,
-    Doc,
-    Documented,
+    DocumentedResource,
     Index,
     OutOfScope,
+    PathHelp,
 )
 from staging_api.http.resources.devserver.images import ListImageDir, LocateFile, StageImages
 from staging_api.http.resources.devserver.rows import (
@@ -190,9 +190,9 @@ _ROUTES = (
 )
 
 
-def _help(routes: Iterable[Route]) -> Mapping[str, type[Documented]]:
+def _help(routes: Iterable[Route]) -> Mapping[str, type[DocumentedResource]]:
     """Return the resources by the names under which ``doc`` explains them."""
-    named: dict[str, type[Documented]] = {}
+    named: dict[str, type[DocumentedResource]] = {}
     for route in routes:
         if route.help is not None:
             name = f"{route.prefix}/BUCKET" if route.prefix in named else route.prefix
@@ -211,12 +211,12 @@ _HELP_ROUTES = (
     ),
     row(
         "/doc/{name:path}",
-        Doc,
+        PathHelp,
         ANYBODY,
         contract_of(
             "doc", "What a path is for", text("that"), [parameter("name", "of a path", "path")], 404
         ),
-        make=lambda _deps: Doc(_HELP),
+        make=lambda _deps: PathHelp(_HELP),
     ),
 )
 

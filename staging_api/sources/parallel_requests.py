@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from staging_api.errors import ArtifactNotFound, SourceChanged, SourceFailed
 
 
-class Crowded(SourceFailed):
+class TooManyAtOnce(SourceFailed):
     """A request failed beside others; it is made again, with fewer of them.
 
     Attributes:
@@ -29,7 +29,7 @@ class Crowded(SourceFailed):
         self.cause = cause
 
 
-class Lanes:
+class ParallelRequests:
     """The requests for bytes of one source that are under way."""
 
     def __init__(self, patience_seconds: float) -> None:
@@ -48,11 +48,11 @@ class Lanes:
         self._enter()
         try:
             yield
-        except (ArtifactNotFound, SourceChanged, Crowded):
+        except (ArtifactNotFound, SourceChanged, TooManyAtOnce):
             raise
         except SourceFailed as error:
             if self._lose_one():
-                raise Crowded(error) from None
+                raise TooManyAtOnce(error) from None
             raise
         finally:
             with self._changed:

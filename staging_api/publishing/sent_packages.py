@@ -17,7 +17,7 @@ Content = BinaryPackage | SourcePackage | StagingApiError
 
 
 @dataclass(frozen=True)
-class Parcel:
+class SentPackage:
     """One package among those that were sent: a .deb or .udeb, or a .dsc with its files.
 
     Attributes:
@@ -31,20 +31,20 @@ class Parcel:
     files: Mapping[str, SourceFile]
 
 
-def parcels_of(blobs: BlobStore, files: Mapping[str, SourceFile]) -> Iterator[Parcel]:
+def sent_packages(blobs: BlobStore, files: Mapping[str, SourceFile]) -> Iterator[SentPackage]:
     """Yield the packages among files of the store, sources first; then files of no package."""
     listed: set[str] = set()
     for name, file in files.items():
         if name.endswith(".dsc"):
-            parcel = Parcel(name, _read(blobs, file), files)
-            if isinstance(parcel.content, SourcePackage):
-                listed |= {each.name for each in parcel.content.files}
-            yield parcel
+            sent = SentPackage(name, _read(blobs, file), files)
+            if isinstance(sent.content, SourcePackage):
+                listed |= {each.name for each in sent.content.files}
+            yield sent
     for name, file in files.items():
         if name.endswith((".deb", ".udeb")):
-            yield Parcel(name, _read(blobs, file), {name: file})
+            yield SentPackage(name, _read(blobs, file), {name: file})
         elif name not in listed and not name.endswith(".dsc"):
-            yield Parcel(name, PackageInvalid(f"{name} belongs to no .dsc"), {})
+            yield SentPackage(name, PackageInvalid(f"{name} belongs to no .dsc"), {})
 
 
 def _read(blobs: BlobStore, file: SourceFile) -> Content:
