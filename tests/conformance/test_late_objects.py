@@ -149,7 +149,9 @@ def test_what_came_stays_known_while_another_request_looks_again(late):
         return found
 
     service = late.at.service
-    service.__dict__["late"] = LateObjects(service.database, opened, late.place.options, late.clock)
+    service.__dict__["late"] = MissingObjects(
+        service.database, opened, late.place.options, late.clock
+    )
     late.states("payload", "notes")
     late.put(notes_txt=b"notes")
     late.clock.now += 2 * SOON
