@@ -1,7 +1,8 @@
 """Error codes of answers."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from staging_api.quick_dataclass import dataclass
 
 
 @dataclass(frozen=True)

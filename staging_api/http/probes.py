@@ -1,7 +1,8 @@
 """The checks and readings that the probes of a process report."""
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+
+from staging_api.quick_dataclass import dataclass
 
 #: Raises a `StagingApiError`, which names the fault, or does nothing.
 Check = Callable[[], None]

@@ -16,10 +16,11 @@ import random
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from staging_api import logs, metrics
 from staging_api.errors import StagingApiError
+from staging_api.quick_dataclass import dataclass
 
 log = logging.getLogger(__name__)
 

@@ -1,7 +1,8 @@
 """Small charts, drawn by the server: a bar a minute, the newest at the right."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from staging_api.quick_dataclass import dataclass
 
 HEIGHT = 40.0
 _STEP, _GAP = 5.0, 1.0

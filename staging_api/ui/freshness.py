@@ -4,7 +4,9 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass, field
+from dataclasses import field
+
+from staging_api.quick_dataclass import dataclass
 
 _KEPT_SECONDS = 1.0
 _MOST = 500

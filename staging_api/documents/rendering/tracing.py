@@ -6,9 +6,10 @@ data and trace by the same steps, so redaction and provenance follow from one wa
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from staging_api.documents.model import Identity, Path
+from staging_api.quick_dataclass import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,12 +6,13 @@ transaction.
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from sqlalchemy import Connection, Row, text
 
 from staging_api.publishing.domination import PublishedVersion, Supersession
+from staging_api.quick_dataclass import dataclass
 
 _CHANGED = text("SELECT * FROM publisher_candidates(:suites)")
 _ALL_BINARIES = text("""
