@@ -42,6 +42,7 @@ def nearest(wanted: str, names: Iterable[str]) -> list[str]:
     pieces = _pieces(wanted)
     read = list(islice(names, _MOST_READ))
     shared = sorted(read, key=lambda name: -len(pieces & _pieces(name)))[:_MOST_COMPARED]
+    # It analyses `b` once and keeps that, so the name that all are compared with is `b`.
     matcher = SequenceMatcher(b=wanted.lower())
 
     def likeness(name: str) -> float:

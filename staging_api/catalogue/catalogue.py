@@ -50,6 +50,7 @@ _LIMITS = {
     "window_bytes": "window_bytes",
 }
 _ALL_KEYS = _CHOICE_KEYS | _KIND_KEYS | {"alternatives"}
+# A catalogue may come with a request, and is read by YAML in pure Python.
 _MAX_CHARACTERS = 1 << 18
 _BUILTIN = files("staging_api.catalogue") / "builtin"
 #: The built-in catalogue of a service that is given none: a file that names another.
@@ -127,6 +128,8 @@ class Catalogue:
         if len(text) > _MAX_CHARACTERS:
             raise CatalogueInvalid(f"{called} has more than {_MAX_CHARACTERS} characters")
         try:
+            # Nodes and not values: they know their lines, and texts such as ``no`` stay as they are
+            # written.
             top = mapping_of(yaml.compose(text, Loader=yaml.SafeLoader), "the catalogue")
             return _catalogue(top, called, key_files=key_files)
         except CatalogueInvalid as error:

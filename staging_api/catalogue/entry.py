@@ -11,6 +11,7 @@ from staging_api.errors import CatalogueInvalid
 Word = TypeVar("Word", bound=str)
 
 _BOOLEANS = {"true": True, "false": False}
+_MOST_DIGITS = 18
 
 
 class CatalogueMapping:
@@ -118,7 +119,8 @@ class CatalogueMapping:
         numbers.refuse_keys_outside(known)
         texts = [(word, numbers.text(word)) for word in numbers.words()]
         for word, text in texts:
-            if not (text.isascii() and text.isdigit()):
+            # `int` raises ValueError on more than 4300 digits.
+            if not (text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS):
                 raise numbers.wrong(f"{word} must be a whole number", word)
         return [(word, int(text)) for word, text in texts]
 

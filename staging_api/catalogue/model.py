@@ -219,6 +219,7 @@ class ArtifactKind:
         Raises:
             ArtifactAmbiguous: several fit a choice, and one is wanted.
         """
+        # Read once for each choice.
         names = list(names)
         for choice in self.choices:
             found = choice.find(names, build)

@@ -57,6 +57,7 @@ class AsyncConnections:
         self.base_url = checked(base_url)
         self.pacing = pacing
         self.reached = False
+        # aiohttp would ask for gzip, and unpack it: lengths and digests are of the bytes as stored.
         self._headers = {"Accept-Encoding": "identity", **headers}
         self._session: ClientSession | None = None
         self._blocking = Transport(base_url, headers, pacing)
@@ -105,9 +106,11 @@ class AsyncConnections:
         """Do the work in a thread; a caller that is cancelled ends it."""
         thread = asyncio.ensure_future(asyncio.to_thread(work, self._blocking))
         try:
+            # A thread cannot be cancelled: shielded, it can be waited for below.
             return await asyncio.shield(thread)
         except asyncio.CancelledError:
             deadline.end()
+            # Looks at the exception, or asyncio logs that nothing retrieved it.
             thread.add_done_callback(lambda done: done.cancelled() or done.exception())
             await asyncio.wait([thread], timeout=_LAST_BYTES_SECONDS)
             raise

@@ -123,4 +123,5 @@ class _BlockingResponse:
         return self._answer.read()
 
     async def chunk(self) -> bytes:
+        # What has come: a wait for a full chunk would hold back events.
         return self._answer.read1(_CHUNK_BYTES, decode_content=False)

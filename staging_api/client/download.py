@@ -98,11 +98,13 @@ class _ReceivedPart:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        # Not truncated: it may have the bytes of an earlier attempt.
         self._file = path.open("a+b")
         if not try_lock(self._file):
             self._file.close()
             raise Conflict(f"another process is writing {path}")
         self._file.seek(0)
+        # Leaves the position at the end, which `size` returns and `append` writes at.
         self._digest = hashlib.file_digest(self._file, "sha256")
 
     @property
@@ -173,6 +175,7 @@ def _take(answer: "BaseHTTPResponse", part: _ReceivedPart, on_bytes: OnBytes | N
     if answer.status == _OUTSIDE:
         return  # nothing left to fetch; the digest decides whether the bytes are right
     _check_part(answer, part.size)
+    # The whole file: the range was not sent, so the bytes that are here do not count.
     if answer.status == _OK:
         part.clear()
     total = part.size + int(answer.headers.get("Content-Length", 0))

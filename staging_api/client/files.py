@@ -191,10 +191,10 @@ async def download(
     """
     target = downloading.DownloadTarget(path, Path(to), sha256 or "")
     deadline = Deadline(timeout)
-    told = _stopping(on_bytes, deadline)
+    reported = _stopping(on_bytes, deadline)
 
     def work(transport: "Transport") -> Path:
-        return downloading.fetch(transport, target, deadline, told)
+        return downloading.fetch(transport, target, deadline, reported)
 
     return await calls.connections.on_disk(work, deadline)
 
@@ -206,21 +206,21 @@ async def _brought(
     deadline: Deadline,
     options: FetchOptions,
 ) -> Fetched:
-    told = replace(options, on_bytes=_stopping(options.on_bytes, deadline))
+    stoppable = replace(options, on_bytes=_stopping(options.on_bytes, deadline))
 
     def work(transport: "Transport") -> Fetched:
         blocking = BlockingCalls(transport, calls.timeout)
-        return fetching.fetch(blocking, wanted, Path(to), deadline, told)
+        return fetching.fetch(blocking, wanted, Path(to), deadline, stoppable)
 
     return await calls.connections.on_disk(work, deadline)
 
 
 def _stopping(on_bytes: downloading.OnBytes | None, deadline: Deadline) -> downloading.OnBytes:
-    """Stop the work at its next bytes once nobody waits for it any more."""
+    """Return a callback that stops the work at its next bytes once its caller is gone."""
 
-    def told(done: int, total: int) -> None:
+    def reported(done: int, total: int) -> None:
         deadline.check()
         if on_bytes is not None:
             on_bytes(done, total)
 
-    return told
+    return reported

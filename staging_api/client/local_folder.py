@@ -84,6 +84,7 @@ class LocalFolder:
 
     def ignores_case(self) -> bool:
         """Whether two names that differ in case are one file here."""
+        # The file that is there is called ``lock``.
         return (self.root / _OWN / "LOCK").exists()
 
     def place(self, file: StagedFile) -> Path:
@@ -177,6 +178,8 @@ class LocalFolder:
             target = self._list(artifact.id)
             fresh = target.with_suffix(".new")
             fresh.write_text(json.dumps(items), encoding="utf-8")
+            # Whole or not at all: a list that was cut would make files disappear from the folder's
+            # list.
             fresh.replace(target)
 
     def _list(self, artifact_id: str) -> Path:
@@ -204,6 +207,7 @@ class LocalFolder:
         fresh = self._journal.with_suffix(".new")
         text = "".join(json.dumps([name, *known]) + "\n" for name, known in self._verified.items())
         fresh.write_text(text, encoding="utf-8")
+        # Before the rename: Windows replaces no file that is open.
         self._lines.close()
         fresh.replace(self._journal)
         self._lines = self._journal.open("a", encoding="utf-8")

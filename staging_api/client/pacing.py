@@ -35,17 +35,17 @@ class Deadline:
         self._ended = False
 
     def end(self) -> None:
-        """Let the time be over: nobody wants the result any more."""
+        """End the time now: the caller does not want the result any more."""
         self._at, self._ended = time.monotonic(), True
 
     def check(self) -> None:
-        """Go on, unless nobody wants the result any more.
+        """Return if the caller still wants the result.
 
         Raises:
-            Cancelled: so it is.
+            Cancelled: `end` was called.
         """
         if self._ended:
-            raise Cancelled("nobody waits for it any more")
+            raise Cancelled("its caller does not wait any more")
 
     def remaining_seconds(self) -> float:
         """Return the remaining seconds, never below 0."""

@@ -75,6 +75,7 @@ def stream(
 def _members(
     source: IO[bytes], above: str, wanted: Mapping[str, StagedFile]
 ) -> Iterator[tuple[StagedFile, IO[bytes]]]:
+    # ``r|`` reads on and never seeks, which an answer cannot.
     with tarfile.open(fileobj=source, mode="r|", bufsize=_BUFFER_BYTES) as packed:
         for member in packed:
             file = wanted.get(above + member.name)

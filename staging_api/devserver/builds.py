@@ -70,6 +70,7 @@ class Builds:
             if row.settled:
                 try:
                     self.stagings.artifacts.evict(row.id, origin)
+                # Another works on this archive: its other artifacts are refused as well.
                 except LockHeld:
                     return
                 except (Conflict, NotFound):

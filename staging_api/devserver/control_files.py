@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Callable, Mapping
 
-from staging_api.errors import LimitExceeded, NotFound
+from staging_api.errors import ArchiveCorrupt, LimitExceeded, NotFound
 from staging_api.quick_dataclass import dataclass
 from staging_api.staging import repository
 from staging_api.staging.damage import losses_noticed
@@ -92,7 +92,7 @@ class ControlFiles:
         if not tests:
             raise NotFound(f"no tests of {build} are staged")
         if suite is not None and _SUITES in tests:
-            named = json.loads(self._read(tests[_SUITES])).get(suite, [])
+            named = suite_paths(self._read(tests[_SUITES]), suite)
             return {path: tests[path] for path in named if path in tests}
         return {path: file for path, file in tests.items() if _CONTROL_FILE.fullmatch(path)}
 
@@ -101,7 +101,22 @@ class ControlFiles:
         with losses_noticed(self.upkeep, place.sha256, place.blob_bytes):
             stream = open_at(self.upkeep.blobs, place)
         with stream:
+            # One byte more shows that it is longer.
             content = stream.read(_MAX_BYTES + 1)
         if len(content) > _MAX_BYTES:
             raise LimitExceeded(f"has more than {_MAX_BYTES} bytes, which no control file has")
         return content
+
+
+def suite_paths(suites: bytes, suite: str) -> list[str]:
+    """Return the control files of a suite, as a build's map of suites lists them.
+
+    Raises:
+        ArchiveCorrupt: it is no map from suites to lists of paths.
+    """
+    # It comes with the build, and may have any content.
+    try:
+        named = json.loads(suites).get(suite, [])
+        return [str(path) for path in list(named)]
+    except (ValueError, AttributeError, TypeError, RecursionError):
+        raise ArchiveCorrupt(f"{_SUITES} is no map from suites to lists of paths") from None

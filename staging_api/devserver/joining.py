@@ -133,6 +133,7 @@ class Joining:
         """Stage it, or wait for the request that does, in whatever process."""
         try:
             self.stagings.stage(request, origin)
+        # Lost as well: the process that took over may bring it.
         except (LockHeld, LockLost):
             self.stagings.queue_behind(request, origin)
             self._wait(request, _FOREGROUND, origin, origin.client, deadline)

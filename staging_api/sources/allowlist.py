@@ -18,7 +18,9 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 _FIELD = "STAGING_SOURCES"
+# RFC 6052: the last 32 bits are an address of IPv4, which is what is connected to.
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+# RFC 3879 deprecates these addresses of private networks, and Python calls them global.
 _SITE_LOCAL = ipaddress.IPv6Network("fec0::/10")
 
 
@@ -40,6 +42,7 @@ class AllowedPrefix:
         ip = ipaddress.ip_address(address)
         if is_public(ip) or any(ip in network for network in self.networks):
             return True
+        # An entry that is an address allows that address, wherever it is.
         host = host_of(self.url)
         return host == str(ip) or (host == "localhost" and ip.is_loopback)
 

@@ -73,6 +73,7 @@ class Breakers:
 
     def _answered(self, host: str) -> None:
         with self._lock:
+            # Failures count in a row: one answer forgets them.
             self._failures.pop(host, None)
             self._until.pop(host, None)
 

@@ -51,6 +51,7 @@ class _Reader:
         raise ValueError("a listing declares no entities")
 
     def _start(self, name: str, _attributes: dict[str, str]) -> None:
+        # Some servers give their elements a prefix of the namespace.
         self._path.append(name.rpartition(":")[2])
         self._text = ""
         if self._path == ["ListBucketResult"]:

@@ -121,6 +121,7 @@ class FileSource:
         *folders, last = name.split("/")
         with self._folder() as archive:
             try:
+                # A copy, as `_walk` closes what it is given.
                 folder = _walk(os.dup(archive), tuple(folders))
             except FileNotFoundError:
                 raise ArtifactNotFound(f"{name} is not in the archive") from None
@@ -178,6 +179,7 @@ def _walk(descriptor: int, segments: tuple[str, ...]) -> int:
         except FileNotFoundError:
             raise
         except OSError:
+            # O_NOFOLLOW answers ELOOP for a link, O_DIRECTORY ENOTDIR for a file.
             raise SourceNotAllowed(f"{segment!a} is a link, or not a folder") from None
         finally:
             os.close(above)

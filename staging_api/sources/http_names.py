@@ -87,6 +87,7 @@ class HttpNames:
     def _of_pages(self) -> Iterator[str]:
         """Walk the pages of the folder and of those in it, the shallow ones first."""
         folders = [""]
+        # The list grows while it is walked, so shallow folders come first.
         for pages, folder in enumerate(folders):
             if pages == _MAX_PAGES:
                 raise LimitExceeded(
@@ -132,6 +133,7 @@ class HttpNames:
         url = replace(self._url, segments=bucket)
         query = f"list-type=2&encoding-type=url&prefix={quote(prefix, safe='')}"
         following = ""
+        # Bounded: a server that ignores the token would send its first page for ever.
         for _ in range(1 + self._options.most_names // 100):
             read = self._read(target_of(url, query + following))
             listing = read_listing(read[0]) if read else None

@@ -23,7 +23,7 @@ _SUM = re.compile(
 )
 _BSD_SUM = re.compile(r"(?P<kind>[A-Za-z0-9/-]+) \((?P<name>.+)\) = (?P<hex>[0-9A-Fa-f]{32,128})")
 _ALGORITHMS = {32: "md5", 40: "sha1", 64: "sha256", 96: "sha384", 128: "sha512"}
-#: The strongest last; sha256 costs least of those that nobody can break.
+#: The strongest last; sha256 costs least of the unbroken ones.
 _STRENGTHS = ("md5", "sha1", "sha384", "sha512", "sha256")
 #: By which key an object of JSON says its name, and which says that it is a folder.
 _NAME_KEYS = ("name", "path", "key", "Key", "file", "filename", "fileName", "Name", "Path")

@@ -18,6 +18,7 @@ log = logging.getLogger(__name__)
 
 #: The most that a manifest, or another list, may have.
 MAX_BYTES = 16 << 20
+# 31 is zlib's way to say: a window of 15 bits, with the header of gzip (16 more).
 _GZIP, _GZIP_WINDOW, _PACKED_NAMES = b"\x1f\x8b", 31, (".gz", ".tgz")
 
 

@@ -17,7 +17,7 @@ from staging_api.sources.url import ArchiveUrl, parse_prefix
 _SENT = "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~"
 _SEPARATORS = re.compile(r"[/\\]+")
 _MAX_LOCATION_BYTES = 16 << 10
-#: A path that is still escaped after so many readings is somebody's trick.
+#: A path that is still escaped after so many readings hides where it leads, and is refused.
 _MAX_READINGS = 4
 
 

@@ -53,6 +53,7 @@ class Batch:
         self._written: dict[Blob, str] = {}
         self._pack: PackWriter | None = None
         self._lock = threading.Lock()
+        # `next` of it is one bytecode: two threads never get one number.
         self._numbers = itertools.count()
 
     @property

@@ -176,6 +176,7 @@ class BucketObjects:
     def put_marker(self, content: bytes, mode: "PutMode") -> None:
         """Put the marker, unless another process was faster."""
         with bucket_failures(), suppress(AlreadyExistsError, PreconditionError):
+            # The library takes a condition (`mode`) only with an upload in one part.
             self._client.put(MARKER, content, mode=mode, use_multipart=False)
 
     def link(self, key: str) -> str | None:

@@ -34,6 +34,7 @@ class Digests:
         names = ("sha256", "crc32c", "sha512", "md5")
         self.checked = next((name for name in names if name in declared), None)
         self._sha256 = hashlib.sha256() if sha256 else None
+        # OpenSSL in FIPS mode refuses MD5 that is not marked so.
         self._md5 = hashlib.md5(usedforsecurity=False) if self.checked == "md5" else None
         self._sha512 = hashlib.sha512() if self.checked == "sha512" else None
         self._crc32c = _Crc32c() if self.checked == "crc32c" else None

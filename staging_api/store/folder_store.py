@@ -114,6 +114,7 @@ class FolderStore:
                 if replace or self.identity() is None:
                     if os.path.lexists(marker):
                         self._put_aside(marker)
+                    # A hard link, not a rename, which would replace a marker that is there.
                     with suppress(FileExistsError):  # another machine, without common locks
                         marker.hardlink_to(written)
                 sync([self._root])

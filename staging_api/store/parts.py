@@ -154,6 +154,7 @@ class Parts:
             NoSpace: the disk is full.
         """
         with disk_failures():
+            # The data before its line: a line in the journal is a promise that the bytes are there.
             os.fdatasync(self._data)
             lines = (b"%d %d %d\n" % (*each, _checksum(self._data, *each)) for each in ranges)
             os.write(self._done, b"".join(lines))

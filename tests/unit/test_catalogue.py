@@ -131,7 +131,11 @@ def test_an_entry_may_have_limits_of_its_own():
 
 @pytest.mark.parametrize(
     ("limits", "says"),
-    [("{byte: 1}", "'byte' is none of"), ("{bytes: many}", "bytes must be a whole number")],
+    [
+        ("{byte: 1}", "'byte' is none of"),
+        ("{bytes: many}", "bytes must be a whole number"),
+        (f"{{bytes: {'9' * 5000}}}", "bytes must be a whole number"),
+    ],
 )
 def test_limits_that_mean_nothing_are_refused_with_their_line(limits, says):
     text = TEN_LINES.replace("    lands: inst", f"    limits: {limits}\n    lands: inst")

@@ -5,9 +5,10 @@ from falcon import Request
 from falcon.testing import create_environ
 
 from staging_api.devserver.builds import version_key
+from staging_api.devserver.control_files import suite_paths
 from staging_api.devserver.joining import WaiterSlots
 from staging_api.devserver.load import Counters, Rates
-from staging_api.errors import Invalid, Unavailable
+from staging_api.errors import ArchiveCorrupt, Invalid, Unavailable
 from staging_api.http.resources.devserver.answers import legible
 from staging_api.http.resources.devserver.query import Query
 from tests.devserver_client import stripped
@@ -82,6 +83,18 @@ def test_versions_of_numbers_that_python_does_not_read_are_ordered():
     small, large = f"R17-{'1' * 5000}", f"R17-{'2' * 5000}"
     assert sorted([large, small, "R17-9"], key=version_key) == ["R17-9", small, large]
     assert version_key("R17-010") == version_key("R17-10")
+
+
+@pytest.mark.parametrize("suites", [b"{", b"[]", b'{"bvt": 1}', b"\xff", b"[" * 100_000])
+def test_a_map_of_suites_that_is_none_is_refused(suites: bytes):
+    with pytest.raises(ArchiveCorrupt, match="no map"):
+        suite_paths(suites, "bvt")
+
+
+def test_suite_paths_are_those_that_the_map_lists():
+    suites = b'{"bvt": ["a/control", "b/control"], "dailies": ["c/control"]}'
+    assert suite_paths(suites, "bvt") == ["a/control", "b/control"]
+    assert suite_paths(suites, "weeklies") == []
 
 
 def test_load_is_a_rate_since_the_last_reading():
