@@ -5,7 +5,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -200,6 +200,23 @@ def test_only_a_write_that_waits_is_parked_and_every_byte_is_sent_once(
         ours.shutdown(socket.SHUT_WR)
         assert got.result() == data
     assert (parking.now, parking.all) == (0, 1)
+
+
+def test_a_write_that_finds_no_room_at_all_sends_every_byte_once_there_is(
+    parked: tuple[ClientSocket, socket.socket, Parking],
+) -> None:
+    ours, theirs, parking = parked
+    before = 0
+    with suppress(BlockingIOError):
+        while True:
+            before += ours.send(b"-" * 4096, socket.MSG_DONTWAIT)
+    with ThreadPoolExecutor(2) as pool:
+        sent = pool.submit(ours.sendall, b"abc")
+        eventually(lambda: parking.now == 1, "it is not parked")
+        got = pool.submit(read_to_the_end, theirs)
+        sent.result()
+        ours.shutdown(socket.SHUT_WR)
+        assert got.result() == b"-" * before + b"abc"
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """The headers of an answer, in every form that RFC 9110 allows."""
 
+import base64
 from datetime import UTC, datetime
 
 import pytest
@@ -107,3 +108,35 @@ def test_digests_are_read_from_each_header_that_has_them():
     ):
         assert set(declared_digests(one(header, value))) == {"sha256"}, header
     assert declared_digests(one("Digest", "SHA-256=AA==")) == {}
+
+
+LENGTHS = {"sha256": 32, "md5": 16, "crc32c": 4}
+
+
+@pytest.mark.parametrize(
+    ("header", "name", "algorithm"),
+    [
+        ("x-goog-hash", "md5", "md5"),
+        ("x-goog-hash", "crc32c", "crc32c"),
+        ("Digest", "SHA-256", "sha256"),
+        ("Digest", "MD5", "md5"),
+        ("Repr-Digest", "sha-256", "sha256"),
+    ],
+)
+def test_a_digest_is_one_by_its_name_and_its_length(header, name, algorithm):
+    length = LENGTHS[algorithm]
+    for given in (length - 1, length, length + 1):
+        raw = bytes(range(given))
+        value = f"{name}={base64.b64encode(raw).decode()}"
+        expected = {algorithm: raw.hex()} if given == length else {}
+        assert declared_digests(one(header, value)) == expected
+
+
+@pytest.mark.parametrize("algorithm", ["sha256", "crc32c"])
+def test_a_checksum_of_amazons_is_of_its_length_or_of_parts_and_none(algorithm):
+    raw = bytes(range(LENGTHS[algorithm]))
+    value = base64.b64encode(raw).decode()
+    header = f"x-amz-checksum-{algorithm}"
+    assert declared_digests(one(header, value)) == {algorithm: raw.hex()}
+    assert declared_digests(one(header, f"{value}-3")) == {}
+    assert declared_digests(one(header, base64.b64encode(raw + b"x").decode())) == {}

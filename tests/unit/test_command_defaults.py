@@ -1,0 +1,71 @@
+"""What a verb of the command line does where an option is left out."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from staging_api import cli
+from staging_api.cli.options import DEFAULT_SERVER
+
+
+def commands() -> Iterator[tuple[str, Any]]:
+    """Every command, by the words that call it."""
+    for name in cli.VERBS:
+        root: Any = typer.main.get_command(cli._application([name]))
+        yield from _below(name, root.commands[name])
+
+
+def _below(name: str, command: Any) -> Iterator[tuple[str, Any]]:
+    inner = getattr(command, "commands", None)
+    if inner is None:
+        yield name, command
+        return
+    for word, each in inner.items():
+        yield from _below(f"{name} {word}", each)
+
+
+def defaults() -> dict[str, dict[str, Any]]:
+    """By option, the default of each command that has it; flags as what they say by themselves."""
+    found: dict[str, dict[str, Any]] = {}
+    for name, command in commands():
+        for each in command.params:
+            found.setdefault(each.opts[0], {})[name] = each.default
+    return found
+
+
+#: Flags that are set where they are left out: each has another word that takes it back.
+SET = {"--wait": {"stage"}, "--background": {"wait"}}
+NUMBERS: dict[str, dict[str, Any]] = {
+    "--days": {"token": 90, "pin": None},
+    "--keep-days": {"prune": 400},
+    "--keep-bytes": {"prune": 0, "store prune": 0},
+    "--connections": {"get": 8},
+    "--limit": {"status": 20, "artifacts": 20, "builds": 50, "documents history": None},
+    "--after": {"events": 0},
+    "--archive-port": {"demo": 8000},
+}
+
+
+def test_no_flag_is_set_unless_it_is_given() -> None:
+    assert len(list(commands())) > 70
+    for name, command in commands():
+        flags = [each for each in command.params if getattr(each, "is_flag", False)]
+        is_set = {each.opts[0] for each in flags if each.default}
+        assert is_set == {flag for flag, of in SET.items() if name in of}, name
+
+
+def test_numbers_of_options_that_are_left_out() -> None:
+    found = defaults()
+    assert {option: found[option] for option in NUMBERS} == NUMBERS
+
+
+def test_every_verb_asks_the_service_of_this_machine_and_ends_in_time() -> None:
+    found = defaults()
+    assert set(found["--server"].values()) == {DEFAULT_SERVER} == {"http://127.0.0.1:8080"}
+    assert {float(each) for each in found["--timeout"].values()} == {60, 600, 3600}
+    assert float(found["--timeout"]["migrate"]) == 600
+    assert {float(found["--timeout"][name]) for name in ("stage", "get", "wait")} == {3600}
+    assert found["--output"]["get"] == Path()
+    assert found["--mode"]["documents create"] == "rejectoncontents"
