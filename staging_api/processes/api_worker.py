@@ -27,14 +27,12 @@ from types import FrameType
 from typing import Any
 
 from gunicorn import util  # type: ignore[import-untyped]  # has no types
-from gunicorn.http import get_parser  # type: ignore[import-untyped]  # has no types
 from gunicorn.http.errors import (  # type: ignore[import-untyped]  # has no types
     LimitRequestHeaders,
     LimitRequestLine,
     NoMoreData,
     UnsupportedTransferCoding,
 )
-from gunicorn.http.wsgi import create  # type: ignore[import-untyped]  # has no types
 from gunicorn.workers.base import Worker  # type: ignore[import-untyped]  # has no types
 
 from staging_api import logs
@@ -46,7 +44,7 @@ from staging_api.http.problems import refused_before_read
 from staging_api.open_stream import OpenStream
 from staging_api.processes.request_heads import Connection, ConnectionLimits, RequestHeads
 from staging_api.processes.request_threads import RequestThreads
-from staging_api.processes.sent_together import BufferedResponse
+from staging_api.processes.requests_of_connection import RequestsOfConnection, length_of
 from staging_api.processes.slow_clients import SlowClients, TimedAnswers, TimedBody
 
 PROBES = (b"/livez", b"/readyz", b"/metrics")
@@ -197,14 +195,19 @@ class ApiWorker(Worker):  # type: ignore[misc]
     def _answer(self, connection: Connection) -> bool:
         """Answer one request, and say whether the connection may have another."""
         sock, req = connection.sock, None
-        if connection.parser is None:  # its first request
+        if connection.requests is None:  # its first one
             self._slow.limit_answers(sock)
+            connection.requests = RequestsOfConnection(
+                self.cfg, sock, connection.address, connection.server
+            )
         try:
             if connection.is_too_long:
                 line_ends = b"\n" in connection.head[: LONGEST_REQUEST_LINE + 2]
                 _refuse(sock, LimitRequestHeaders if line_ends else LimitRequestLine)
                 return False
-            req = self._parse(connection)
+            received = bytes(connection.head)
+            connection.head.clear()
+            req = connection.requests.next(received)
             return self._run_application(req, connection) and _reach_next(connection)
         except (StopIteration, NoMoreData):
             self.log.debug("a connection ended")
@@ -217,25 +220,11 @@ class ApiWorker(Worker):  # type: ignore[misc]
             self.handle_error(req, sock, connection.address, error)
         return False
 
-    def _parse(self, connection: Connection) -> Any:
-        if connection.parser is None:
-            connection.parser = get_parser(self.cfg, connection.sock, connection.address)
-        connection.parser.unreader.unread(bytes(connection.head))
-        connection.head.clear()
-        return next(connection.parser)
-
     def _run_application(self, req: Any, connection: Connection) -> bool:
         sock = connection.sock
-        length = next((int(value) for name, value in req.headers if name == "CONTENT-LENGTH"), 0)
+        length = length_of(req)
         req.body = TimedBody(req.body, sock, self._slow, length)
-        resp, environ = create(
-            req,
-            sock,
-            connection.address,
-            connection.server,
-            self.cfg,
-            response_class=BufferedResponse,
-        )
+        resp, environ = connection.requests.exchange(req)
         environ["wsgi.multithread"] = True
         client = ConnectedClient(
             sock, self._disconnects, sock.parked, skips_continue=req.version >= (1, 1)
@@ -297,15 +286,11 @@ class ApiWorker(Worker):  # type: ignore[misc]
 
 
 def _reach_next(connection: Connection) -> bool:
-    """Read the rest of the body; return whether the next request can be found behind it."""
-    parser = connection.parser
-    is_read = parser.mesg.body.is_read
-    if not is_read and not parser.finish_body(deadline=time.monotonic() + _REST_SECONDS):
+    """Return whether the next request can be found behind the body of the last."""
+    rest = connection.requests.reach_next(time.monotonic() + _REST_SECONDS)
+    if rest is None:
         return False
-    parser.mesg = None  # or the parser looks for the rest once more
-    connection.head += parser.unreader.buf.getvalue()
-    parser.unreader.buf.seek(0)
-    parser.unreader.buf.truncate()
+    connection.head += rest
     return True
 
 

@@ -52,7 +52,7 @@ class Connection:
         is_for_probes: it came to the address of the probes.
         head: bytes of the next request, as far as they are there.
         late_at: the monotonic time when it is closed, while it is here.
-        parser: of the server that it is handed to.
+        requests: made of its heads, by the server that it is handed to.
         lingers: it is answered for the last time, and closed when its client does.
         stream: takes it over behind the answer's head.
     """
@@ -63,7 +63,7 @@ class Connection:
     is_for_probes: bool
     head: bytearray = field(default_factory=bytearray)
     late_at: float = 0.0
-    parser: Any = None
+    requests: Any = None
     lingers: bool = False
     lingered_bytes: int = 0
     stream: OpenStream | None = None
