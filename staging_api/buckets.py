@@ -5,11 +5,9 @@ them. Another service is one entry here, and its settings `sources_<scheme>_<opt
 """
 
 from collections.abc import Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any
-
-from staging_api.quick_dataclass import dataclass
 
 if TYPE_CHECKING:  # not every installation has the library
     from obstore.store import AzureStore, GCSStore, S3Store

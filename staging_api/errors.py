@@ -64,10 +64,9 @@ is in ``staging_api.http.problems``.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
-
-from staging_api.quick_dataclass import dataclass
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,9 @@
 """Pages of a list: the one place that knows how to find out whether another page follows."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any, Generic, TypeVar
-
-from staging_api.quick_dataclass import dataclass
 
 T = TypeVar("T")
 

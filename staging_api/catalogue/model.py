@@ -3,11 +3,11 @@
 import fnmatch
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 
 from staging_api.errors import ArtifactAmbiguous
 from staging_api.formats.extractors import EXTRACTORS, extractor_of
-from staging_api.quick_dataclass import dataclass
 from staging_api.vocabulary.staging import Phase
 
 #: The group of objects that are no entry of a catalogue, and how a request names one of them.

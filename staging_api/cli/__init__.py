@@ -6,6 +6,7 @@ The verbs of the service import all of it; the client's verbs must start at once
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
+from dataclasses import dataclass
 from importlib import import_module
 from typing import Annotated
 
@@ -16,7 +17,6 @@ from staging_api.cli.extras import needing
 from staging_api.cli.importing import without_collection
 from staging_api.cli.output import exit_on_error
 from staging_api.environment import words_to_complete
-from staging_api.quick_dataclass import dataclass
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ is evicted while its files are fetched is staged again.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from time import monotonic
@@ -20,7 +21,6 @@ from staging_api.client import Fetched, FetchOptions, Staging, StagingClient
 from staging_api.client.fetching import ATTEMPTS, EVICTED
 from staging_api.client.pacing import Deadline
 from staging_api.errors import StagingApiError
-from staging_api.quick_dataclass import dataclass
 from staging_api.sizes import size
 
 _SECONDS_BETWEEN_NOTES = 5.0

@@ -1,6 +1,7 @@
 """``staging-api prune``: free space in the store, and drop records that need not be kept."""
 
 from contextlib import closing
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Annotated, Any
 
@@ -14,7 +15,6 @@ from staging_api.locks import store
 from staging_api.locks.factory import process_name
 from staging_api.processes.bootstrap import build
 from staging_api.processes.run import known_database_of
-from staging_api.quick_dataclass import dataclass
 from staging_api.settings import Settings
 from staging_api.staging import repository
 from staging_api.staging.eviction import prune as prune_store

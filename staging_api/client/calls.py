@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeVar
 from urllib.parse import urlencode
@@ -11,7 +12,6 @@ from staging_api.client.connections import Connections, Content
 from staging_api.client.exchange import Reply, exchange
 from staging_api.client.pacing import Deadline, OnRetry
 from staging_api.errors import AnswerUnusable
-from staging_api.quick_dataclass import dataclass
 
 API = "/api/v1.0"
 PAGE_SIZE = 100

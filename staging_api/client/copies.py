@@ -9,12 +9,12 @@ import hashlib
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 from staging_api.buckets import SERVICES
 from staging_api.errors import Invalid, Unavailable
-from staging_api.quick_dataclass import dataclass
 
 _BUCKETS = tuple(f"{scheme}://" for scheme in SERVICES)
 _FOR_EVER = "public, max-age=31536000, immutable"

@@ -1,13 +1,13 @@
 """The requests that the calls about documents are made of."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from staging_api.client.calls import API, Calls, idempotency_key, with_query
 from staging_api.client.pacing import Deadline, OnRetry, retrying
 from staging_api.client.problems import problem
 from staging_api.errors import AnswerUnusable
-from staging_api.quick_dataclass import dataclass
 
 Document = Mapping[str, Any]
 

@@ -10,7 +10,7 @@ import hashlib
 import re
 from collections.abc import Callable, Mapping
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
@@ -27,7 +27,6 @@ from staging_api.errors import (
     SourceChanged,
     Unavailable,
 )
-from staging_api.quick_dataclass import dataclass
 
 if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse

@@ -9,13 +9,13 @@ two minutes without a byte, to the process that answers next.
 import json
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from staging_api.client.connections import Connections, Content, Response
 from staging_api.client.pacing import Deadline, OnRetry, retrying
 from staging_api.client.problems import problem
 from staging_api.errors import AnswerUnusable, LockHeld
-from staging_api.quick_dataclass import dataclass
 
 #: One wait in the service's queue for a lock; half of what the service permits by default.
 _QUEUE_SECONDS = 30.0

@@ -6,6 +6,7 @@ What if the process dies? See `local_folder`: the next call goes on where this o
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
@@ -23,7 +24,6 @@ from staging_api.errors import (
     SourceChanged,
     StagingApiError,
 )
-from staging_api.quick_dataclass import dataclass
 from staging_api.vocabulary.staging import SETTLED_STATES
 
 #: Files of one page of a list.

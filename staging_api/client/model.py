@@ -5,11 +5,10 @@ a newer service, which may send more.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import field, fields
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import Any, Self
 
-from staging_api.quick_dataclass import dataclass
 from staging_api.vocabulary import staging
 
 #: States that a staging does not leave again.

@@ -4,6 +4,7 @@ import logging
 import random
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import TypeVar
 
 from staging_api.client.coroutines import complete
@@ -15,7 +16,6 @@ from staging_api.errors import (
     Unavailable,
     Unreachable,
 )
-from staging_api.quick_dataclass import dataclass
 
 log = logging.getLogger("staging_api.client")
 

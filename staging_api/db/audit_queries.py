@@ -7,6 +7,7 @@ parameter.
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cache, cached_property
 from importlib.resources import files
 from typing import Any
@@ -14,7 +15,6 @@ from typing import Any
 from sqlalchemy import text
 
 from staging_api.db.engine import Database
-from staging_api.quick_dataclass import dataclass
 
 # Not behind another colon: ``::`` is a cast.
 _PARAMETER = re.compile(r"(?<!:):([a-z0-9_]+)")

@@ -3,6 +3,7 @@
 import io
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from prometheus_client import Gauge
@@ -24,7 +25,6 @@ from staging_api.db.read_connections import Given, ReadConnections
 from staging_api.db.sessions import Session
 from staging_api.db.timeouts import Timeouts, Watchdog
 from staging_api.errors import NoConnectionFree
-from staging_api.quick_dataclass import dataclass
 
 
 @dataclass(frozen=True)

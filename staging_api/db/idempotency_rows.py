@@ -1,12 +1,12 @@
 """Stored responses to requests with an Idempotency-Key, to be sent again."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from sqlalchemy import Connection, delete, func, select
 from sqlalchemy.dialects.postgresql import insert
 
 from staging_api.db.tables import idempotency_keys
-from staging_api.quick_dataclass import dataclass
 
 
 @dataclass(frozen=True)

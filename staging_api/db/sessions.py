@@ -11,6 +11,7 @@ is connected to without them.
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import psycopg2
@@ -18,7 +19,6 @@ from psycopg2.errors import InsufficientPrivilege
 from sqlalchemy import Engine, event, make_url
 
 from staging_api.errors import DatabaseRefused
-from staging_api.quick_dataclass import dataclass
 
 #: Kernel and libpq give up on a dead peer within about 15 s; for a hung one see `db.timeouts`.
 CONNECT_ARGS: dict[str, Any] = {

@@ -18,6 +18,7 @@ import socket
 import threading
 import time
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
 import psycopg2
@@ -25,7 +26,6 @@ from sqlalchemy import Connection, Engine, ExceptionContext, event
 
 from staging_api.background import BackgroundThread
 from staging_api.errors import Unavailable
-from staging_api.quick_dataclass import dataclass
 
 #: Key in a connection's ``info`` of the watchdog to notify of statements.
 WATCHDOG = "watchdog"

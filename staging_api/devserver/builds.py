@@ -2,11 +2,11 @@
 
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
 from staging_api.errors import Conflict, LockHeld, NotFound
 from staging_api.locks.hold import RequestOrigin
-from staging_api.quick_dataclass import dataclass
 from staging_api.sources.url import parse
 from staging_api.staging import repository
 from staging_api.staging.model import StagingRequest

@@ -3,9 +3,9 @@
 import json
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 from staging_api.errors import ArchiveCorrupt, LimitExceeded, NotFound
-from staging_api.quick_dataclass import dataclass
 from staging_api.staging import repository
 from staging_api.staging.damage import losses_noticed
 from staging_api.staging.model import ServedFile

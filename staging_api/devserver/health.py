@@ -1,13 +1,12 @@
 """The load of this server, by which the old clients choose among theirs."""
 
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Any
 
 from staging_api.db.engine import Database
 from staging_api.db.migrate import check_schema
 from staging_api.devserver.joining import WaiterSlots
 from staging_api.devserver.load import Rates
-from staging_api.quick_dataclass import dataclass
 from staging_api.store.blob_store import BlobStore
 
 _GIGABYTE = 1_000_000_000

@@ -16,7 +16,7 @@ import threading
 import time
 from collections.abc import Callable, Collection, Hashable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import field
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeVar
 
@@ -33,7 +33,6 @@ from staging_api.errors import (
     class_of,
 )
 from staging_api.locks.hold import RequestOrigin
-from staging_api.quick_dataclass import dataclass
 from staging_api.single_flight import SingleFlight, WaitTimedOut
 from staging_api.staging import repository
 from staging_api.staging.model import StagingRequest

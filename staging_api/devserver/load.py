@@ -4,9 +4,8 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
-
-from staging_api.quick_dataclass import dataclass
 
 _SECTOR_BYTES = 512
 #: Rates over a shorter time than this say little; the previous ones are reported again.

@@ -1,11 +1,12 @@
 """The use cases behind the paths of the devserver."""
 
+from dataclasses import dataclass
+
 from staging_api.devserver.builds import Builds
 from staging_api.devserver.control_files import ControlFiles
 from staging_api.devserver.health import ServerHealth
 from staging_api.devserver.joining import Joining
 from staging_api.devserver.symbolication import Symbolication
-from staging_api.quick_dataclass import dataclass
 from staging_api.staging.files import StagedFiles
 
 

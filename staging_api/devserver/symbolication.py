@@ -15,13 +15,13 @@ import subprocess
 import tempfile
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext, suppress
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from staging_api.db.engine import Database
 from staging_api.errors import Invalid, LimitExceeded, StagingApiError
 from staging_api.formats.minidump import modules
 from staging_api.locks.model import SYMBOLS
-from staging_api.quick_dataclass import dataclass
 from staging_api.staging import repository
 from staging_api.store.blob_store import BlobStore
 from staging_api.store.places import Place, put_at

@@ -8,6 +8,7 @@ all that it is about: against that, keep the `head` somewhere else.
 
 import hashlib
 import json
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -15,7 +16,6 @@ from sqlalchemy import Row
 
 from staging_api.db.engine import Database
 from staging_api.documents import rows
-from staging_api.quick_dataclass import dataclass
 
 #: What the digest of an event is of, in order.
 DIGESTED = (

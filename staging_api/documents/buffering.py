@@ -4,13 +4,12 @@ Every rule about buffer modes is here, so that it is applied before the work and
 transaction that decides.
 """
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from staging_api.documents import status
 from staging_api.documents.refusals import BufferConflict, RequestInvalid, VersionNotFound
 from staging_api.documents.stored import ContentRef, State
-from staging_api.quick_dataclass import dataclass
 
 
 class BufferMode(StrEnum):

@@ -9,13 +9,12 @@ A document of the schema ``staging/Builds/v1`` lists them::
 """
 
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from staging_api.documents.rendering.model import Rendering
 from staging_api.documents.validation.build_lists import BUILDS_SCHEMA, faults_of
 from staging_api.errors import LockHeld, StagingApiError
 from staging_api.locks.hold import RequestOrigin
-from staging_api.quick_dataclass import dataclass
 from staging_api.staging.model import Staging, StagingRequest
 from staging_api.staging.service import StagingService
 from staging_api.vocabulary.staging import SETTLED_STATES

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
@@ -14,7 +15,6 @@ from staging_api.documents.stored import Stamp, State, Versions
 from staging_api.locks.hold import Locks, RequestOrigin, guarded, holding
 from staging_api.locks.keeper import Hold
 from staging_api.locks.model import CONFIGDOCS_UPDATE, GLOBAL
-from staging_api.quick_dataclass import dataclass
 
 
 @dataclass(frozen=True)

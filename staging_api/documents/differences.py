@@ -5,6 +5,7 @@ lines of text are. Secrets are compared as they are, and shown as changed withou
 """
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from difflib import SequenceMatcher, unified_diff
 from enum import StrEnum
 from typing import Any, NamedTuple
@@ -13,7 +14,6 @@ from staging_api.documents.model import Document, Identity, Path, canonical_json
 from staging_api.documents.redaction import REDACTED, masked
 from staging_api.documents.rendering.model import RenderedDocument
 from staging_api.documents.text import dump
-from staging_api.quick_dataclass import dataclass
 
 #: Elements of a list above which it is compared element by element, without alignment.
 _ALIGNED = 200

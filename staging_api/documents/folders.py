@@ -7,7 +7,7 @@ ones. One file, of any suffix, or standard input may stand in the place of a fol
 
 import sys
 from collections.abc import Iterable, Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from staging_api.documents.model import (
@@ -24,7 +24,6 @@ from staging_api.documents.model import (
 from staging_api.documents.rendering import Rendering, render
 from staging_api.documents.text import exclusions, load_documents
 from staging_api.documents.validation import check_schemas, validate
-from staging_api.quick_dataclass import dataclass
 
 STANDARD_INPUT = Path("-")
 _SUFFIXES = (".yaml", ".yml")

@@ -7,10 +7,10 @@ A message is a mapping: ``kind`` ValidationMessage, ``message``, ``error`` (bool
 
 import json
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from staging_api.documents.model import Finding, Identity, Level
-from staging_api.quick_dataclass import dataclass
 
 Message = Mapping[str, Any]
 

@@ -8,13 +8,12 @@ frozen, and the values that they hold must never be changed: renderings share th
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
 from typing import Any, NamedTuple
 
 from staging_api.errors import FieldError, Invalid
-from staging_api.quick_dataclass import dataclass
 
 LAYERING_POLICY = "deckhand/LayeringPolicy"
 DATA_SCHEMA = "deckhand/DataSchema"

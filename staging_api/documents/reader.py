@@ -1,6 +1,7 @@
 """Read documents: compare versions, return posted collections, render revisions."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from staging_api.db.engine import Database
 from staging_api.documents import rows, status
@@ -29,7 +30,6 @@ from staging_api.documents.stored import (
 )
 from staging_api.errors import NotFound
 from staging_api.paging import Page, page_of
-from staging_api.quick_dataclass import dataclass
 
 _MAX_NUMBER = (1 << 63) - 1
 #: Of unified diffs, after which a page of differences ends.

@@ -7,7 +7,7 @@ not stop the reading: further faults of the stream are found too, each with docu
 """
 
 from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple, NoReturn
 
 import yaml
@@ -21,7 +21,6 @@ from staging_api.documents.scalars import (
     plain,
     tagged,
 )
-from staging_api.quick_dataclass import dataclass
 
 # Wheels of PyYAML bring libyaml; in a build without it, the slow one reads the same.
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)

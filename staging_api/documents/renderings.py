@@ -7,7 +7,7 @@ when an answer is written, so that no answer made for one caller is given to ano
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 
 from staging_api.documents.contents import Contents
 from staging_api.documents.model import Document, DocumentsInvalid, Finding, RenderingFailed
@@ -15,7 +15,6 @@ from staging_api.documents.rendering.engine import render
 from staging_api.documents.rendering.model import Rendering
 from staging_api.documents.stored import State
 from staging_api.documents.validation.checks import Checker
-from staging_api.quick_dataclass import dataclass
 
 _KEPT = 8
 

@@ -3,6 +3,8 @@
 What if the process dies? Each change is one guarded transaction: it was made, or it was not.
 """
 
+from dataclasses import dataclass
+
 from staging_api.db.engine import Database
 from staging_api.documents import rows
 from staging_api.documents.builds import DocumentBuilds
@@ -12,7 +14,6 @@ from staging_api.documents.refusals import BufferConflict, RequestInvalid
 from staging_api.documents.stored import RESERVED_TAGS, SITE_ACTION_TAGS, Revision
 from staging_api.errors import NotFound
 from staging_api.locks.hold import Locks
-from staging_api.quick_dataclass import dataclass
 
 _MAX_TAG_LENGTH = 64
 

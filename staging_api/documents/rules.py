@@ -1,11 +1,11 @@
 """The rule about the deployment version: a document that every posted collection should have."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from staging_api.documents.messages import Message, rule_message
 from staging_api.documents.model import Document
 from staging_api.documents.refusals import RequestInvalid
-from staging_api.quick_dataclass import dataclass
 
 _TITLE = "Deployment version document missing from collection"
 

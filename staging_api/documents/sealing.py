@@ -12,11 +12,10 @@ import os
 from base64 import b64decode
 from binascii import Error as BadBase64
 from collections.abc import Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from staging_api.errors import DocumentsUnreadable, Invalid
-from staging_api.quick_dataclass import dataclass
 from staging_api.small_files import read_small_file
 
 KEY_BYTES = 32

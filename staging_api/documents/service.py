@@ -14,7 +14,7 @@ them, queues those that this one did not.
 import logging
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import field
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from staging_api.db.engine import Database
@@ -38,7 +38,6 @@ from staging_api.documents.undoing import undo
 from staging_api.documents.validators import Validators
 from staging_api.documents.verdicts import Verdicts
 from staging_api.locks.hold import Locks
-from staging_api.quick_dataclass import dataclass
 
 log = logging.getLogger(__name__)
 

@@ -1,6 +1,7 @@
 """How the collections of two versions compare: pure, by digests."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from staging_api.documents.refusals import RequestInvalid, VersionNotFound
 from staging_api.documents.stored import (
@@ -10,7 +11,6 @@ from staging_api.documents.stored import (
     State,
     Versions,
 )
-from staging_api.quick_dataclass import dataclass
 
 UNMODIFIED = "unmodified"
 

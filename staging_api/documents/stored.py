@@ -1,11 +1,9 @@
 """What the tables of documents hold, as frozen objects."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from typing import Any
-
-from staging_api.quick_dataclass import dataclass
 
 BUFFER = "buffer"
 COMMITTED = "committed"

@@ -10,13 +10,13 @@ import logging
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from staging_api.documents.messages import Message, validation_message
 from staging_api.errors import Invalid, Unavailable
 from staging_api.http_url import is_http_url
-from staging_api.quick_dataclass import dataclass
 from staging_api.small_files import read_small_file
 
 if TYPE_CHECKING:

@@ -1,6 +1,7 @@
 """Verdicts on a buffer: the findings of its rendering, and the answers of the validators."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from staging_api.documents.buffering import CurrentCollections
 from staging_api.documents.contents import Contents
@@ -9,7 +10,6 @@ from staging_api.documents.model import Fault, Finding, Level
 from staging_api.documents.renderings import Renderings
 from staging_api.documents.stored import State
 from staging_api.documents.validators import Validators
-from staging_api.quick_dataclass import dataclass
 
 #: What other collections can still bring: it makes a buffer incomplete, not wrong.
 _INCOMPLETE = frozenset({Fault.LAYERING_POLICY_NOT_FOUND, Fault.SUBSTITUTION_SOURCE_NOT_FOUND})

@@ -1,8 +1,7 @@
 """Error codes of answers."""
 
 from collections.abc import Mapping
-
-from staging_api.quick_dataclass import dataclass
+from dataclasses import dataclass
 
 
 @dataclass(frozen=True)

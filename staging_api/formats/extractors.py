@@ -1,10 +1,10 @@
 """The extractors, by their names in a catalogue: the only list of formats."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from staging_api.formats import decompressed, plain, tar, zip  # noqa: A004 - the format's name
 from staging_api.formats.model import Extract
-from staging_api.quick_dataclass import dataclass
 
 
 @dataclass(frozen=True)

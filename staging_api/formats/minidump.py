@@ -7,11 +7,11 @@ comes from a crashed device: every offset in it may lie.
 
 import struct
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 from staging_api.errors import Invalid
-from staging_api.quick_dataclass import dataclass
 
 _SIGNATURE = 0x504D444D  # MDMP
 _MODULE_LIST = 4

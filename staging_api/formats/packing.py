@@ -11,10 +11,9 @@ import tarfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import BinaryIO, Protocol
-
-from staging_api.quick_dataclass import dataclass
 
 if sys.version_info >= (3, 14):
     from compression import zstd

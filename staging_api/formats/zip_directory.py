@@ -12,13 +12,12 @@ both could be the one, neither is read.
 
 import struct
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from zlib import crc32
 
 from staging_api.errors import ArchiveCorrupt, ArchiveUnsafe, LimitExceeded
 from staging_api.formats.model import Readable, UnpackLimits
 from staging_api.formats.names import folded, from_bytes, shown
-from staging_api.quick_dataclass import dataclass
 
 #: Enough for the directory of some hundred members, so that one request usually suffices.
 TAIL_BYTES = 16 << 10

@@ -1,8 +1,8 @@
 """A process, as it describes itself, and as the database saw it."""
 
+from dataclasses import dataclass
 from datetime import datetime
 
-from staging_api.quick_dataclass import dataclass
 from staging_api.vocabulary.reports import ProcessKind
 
 

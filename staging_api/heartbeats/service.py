@@ -9,6 +9,7 @@ The database is away: the thread goes on trying, and the row is as old as the ou
 import logging
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from staging_api.db.engine import Database
 from staging_api.errors import StagingApiError
@@ -20,7 +21,6 @@ from staging_api.heartbeats.model import (
     SeenProcess,
 )
 from staging_api.paging import Page, page_of
-from staging_api.quick_dataclass import dataclass
 
 log = logging.getLogger(__name__)
 

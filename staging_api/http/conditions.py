@@ -1,12 +1,11 @@
 """Conditional and range requests (RFC 9110, sections 13 and 14) for a file with a strong ETag."""
 
 import re
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
 import falcon
-
-from staging_api.quick_dataclass import dataclass
 
 # As WSGI names them: Falcon's way to a header takes longer, and most requests have none of these.
 _PRECONDITIONS = frozenset(

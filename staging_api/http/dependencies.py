@@ -1,6 +1,7 @@
 """The use cases and settings that the application is built from."""
 
 from collections.abc import Callable, Collection
+from dataclasses import dataclass
 from functools import cached_property
 
 import falcon
@@ -23,7 +24,6 @@ from staging_api.publishing.pieces import BlockReader
 from staging_api.publishing.service import Publisher
 from staging_api.publishing.snapshots import Snapshots
 from staging_api.publishing.uploads import UploadService
-from staging_api.quick_dataclass import dataclass
 from staging_api.staging.audit_questions import AuditQuestions
 from staging_api.staging.counts import Counts
 from staging_api.staging.event_log import EventLog

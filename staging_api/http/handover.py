@@ -8,12 +8,12 @@ those is never handed over.
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 
 import falcon
 
 from staging_api.errors import StagingApiError
 from staging_api.http.conditions import Range
-from staging_api.quick_dataclass import dataclass
 from staging_api.store.blob_store import BlobStore
 from staging_api.store.blobs import key_of
 from staging_api.store.places import Place

@@ -11,6 +11,7 @@ process keeps its own. If it dies, they are made again.
 
 import io
 from collections.abc import Callable, Collection
+from dataclasses import dataclass
 from functools import wraps
 from typing import Any, TypeVar, cast
 
@@ -19,7 +20,6 @@ import falcon
 from staging_api import metrics
 from staging_api.bounded_cache import BoundedCache
 from staging_api.locks.hold import lock_held
-from staging_api.quick_dataclass import dataclass
 from staging_api.staging.model import AnswerRows, Staging, StagingRequest
 from staging_api.staging.service import StagingService
 

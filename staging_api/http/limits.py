@@ -12,7 +12,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import field
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -21,7 +21,6 @@ import falcon
 from staging_api.errors import LimitExceeded, TooManyRequests
 from staging_api.http.addresses import share_of
 from staging_api.identity.authenticators import ANONYMOUS
-from staging_api.quick_dataclass import dataclass
 
 # A second's worth may come at once: clients of a build farm start together.
 _BURST_SECONDS = 1.0

@@ -2,13 +2,13 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import falcon
 from falcon.media import Handlers, JSONHandler, MultipartFormHandler
 
 from staging_api.errors import Invalid
-from staging_api.quick_dataclass import dataclass
 
 _CHUNK_BYTES = 1 << 20
 _MAX_PARTS = 10_001

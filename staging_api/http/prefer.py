@@ -1,10 +1,9 @@
 """The ``Prefer`` header (RFC 7240): how long a caller would wait, and whether it would at all."""
 
 import re
+from dataclasses import dataclass
 
 import falcon
-
-from staging_api.quick_dataclass import dataclass
 
 # Nine digits are more than any cap, and no number that overflows.
 _WAIT = re.compile(r"(?:^|[,;]\s*|\s)wait\s*=\s*\"?(\d{1,9})\"?", re.IGNORECASE)

@@ -1,8 +1,7 @@
 """The checks and readings that the probes of a process report."""
 
 from collections.abc import Callable, Iterator, Mapping
-
-from staging_api.quick_dataclass import dataclass
+from dataclasses import dataclass
 
 #: Raises a `StagingApiError`, which names the fault, or does nothing.
 Check = Callable[[], None]

@@ -6,12 +6,12 @@ describe, so a client that was generated from it goes on to work when one is add
 """
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from staging_api.http.examples import EXAMPLES, problem_example
 from staging_api.http.permissions import ANYBODY, Permissions, Roles
 from staging_api.identity.model import Role
-from staging_api.quick_dataclass import dataclass
 
 _REFERENCE = "#/components/schemas/"
 

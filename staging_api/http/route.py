@@ -2,14 +2,13 @@
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Any
 
 from staging_api.http.dependencies import AppDependencies
 from staging_api.http.described import Described
 from staging_api.http.permissions import Roles
 from staging_api.http.problems import ErrorForm
-from staging_api.quick_dataclass import dataclass
 
 _CONVERTER = re.compile(":(int|path)")
 

@@ -3,6 +3,7 @@
 import base64
 import mimetypes
 import re
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from functools import lru_cache
@@ -10,7 +11,6 @@ from functools import lru_cache
 import falcon
 
 from staging_api.http.conditions import Range, must_send, ranged
-from staging_api.quick_dataclass import dataclass
 
 #: Files of builds that are text, and have no type of their own.
 _TEXT_ENDINGS = re.compile(

@@ -14,6 +14,7 @@ import hashlib
 import json
 import secrets
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -24,7 +25,6 @@ from staging_api.identity.model import Principal
 from staging_api.identity.oidc import OidcCheck
 from staging_api.identity.outage import OutageCause, cannot_check
 from staging_api.identity.provider import Provider
-from staging_api.quick_dataclass import dataclass
 from staging_api.small_files import read_small_file
 
 STARTED_SECONDS = 600.0

@@ -14,13 +14,12 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from staging_api import metrics
 from staging_api.errors import StagingApiError, TooManyRequests
 from staging_api.identity.outage import SILENT, IdentityOutage, OutageCause, cannot_check
-from staging_api.quick_dataclass import dataclass
 
 T = TypeVar("T")
 

@@ -17,6 +17,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -26,7 +27,6 @@ from joserfc.jwk import JWKRegistry, Key
 from staging_api.identity.calls import SharedCalls
 from staging_api.identity.outage import OutageCause, cannot_check
 from staging_api.identity.recent import RecentValues
-from staging_api.quick_dataclass import dataclass
 
 log = logging.getLogger(__name__)
 

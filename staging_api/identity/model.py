@@ -1,12 +1,12 @@
 """The nouns of identity: roles, a principal, and the function that finds it in a request."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
 from staging_api.errors import Unauthenticated
 from staging_api.identity.names import is_seen, looks_reserved
-from staging_api.quick_dataclass import dataclass
 
 _MAX_NAME_LENGTH = 200
 

@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Any
 
 from joserfc import jws
@@ -17,7 +17,6 @@ from staging_api.identity.jwks import KeyCache
 from staging_api.identity.model import Principal, valid_name
 from staging_api.identity.recent import RecentValues
 from staging_api.identity.rules import RoleRules
-from staging_api.quick_dataclass import dataclass
 
 #: Signatures by a private key only. "none" and the HS family would let callers sign for themselves.
 ALGORITHMS = (

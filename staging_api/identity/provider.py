@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,6 @@ from staging_api.errors import Invalid
 from staging_api.identity.bearer import is_token
 from staging_api.identity.deadline import obey
 from staging_api.identity.outage import OutageCause, cannot_check
-from staging_api.quick_dataclass import dataclass
 from staging_api.small_files import read_small_file
 
 _MAX_BYTES = 1 << 20

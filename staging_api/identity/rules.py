@@ -16,10 +16,10 @@ credential. A caller that fits no rule has no role.
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from staging_api.errors import Invalid
 from staging_api.identity.model import Claims, Role
-from staging_api.quick_dataclass import dataclass
 
 _SETTING = "STAGING_ROLE_RULES"
 _FORM = "must be role:claim=value, with further conditions after &, or role:* for every caller"

@@ -17,7 +17,7 @@ import json
 import secrets
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from http.cookies import CookieError, SimpleCookie
 from typing import Any
 
@@ -25,7 +25,6 @@ from staging_api.db.engine import Database
 from staging_api.db.session_rows import session_key
 from staging_api.errors import StagingApiError, Unauthenticated
 from staging_api.identity.model import Authenticator, Environ, Principal, Role
-from staging_api.quick_dataclass import dataclass
 
 SESSION_SECONDS = 12 * 3600
 #: Browsers take a cookie with this prefix only over https, from this host, for all its paths.

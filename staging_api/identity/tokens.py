@@ -30,6 +30,7 @@ import re
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -40,7 +41,6 @@ from staging_api import metrics
 from staging_api.errors import Invalid, Unauthenticated
 from staging_api.identity.model import Principal, Role, valid_name
 from staging_api.identity.outage import OutageCause, cannot_check
-from staging_api.quick_dataclass import dataclass
 from staging_api.small_files import read_small_file
 
 log = logging.getLogger(__name__)

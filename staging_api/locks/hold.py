@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import field
+from dataclasses import dataclass, field
 
 from sqlalchemy import Connection
 
@@ -26,7 +26,6 @@ from staging_api.locks.keeper import Hold, LeaseKeeper
 from staging_api.locks.model import Lease, LockKind, LockRequest, Refusal, new_id
 from staging_api.locks.queue import Waiter, WaitQueue, until
 from staging_api.logs import bind_log_context
-from staging_api.quick_dataclass import dataclass
 from staging_api.shutdown import Shutdown
 
 log = logging.getLogger(__name__)

@@ -1,10 +1,9 @@
 """The lock's nouns: kind, request, lease, refusal, place in the queue."""
 
+from dataclasses import dataclass
 from datetime import datetime
 
 from ulid import ULID
-
-from staging_api.quick_dataclass import dataclass
 
 #: The longest cool-down of a scope.
 MAX_DELAY_SECONDS = 60.0

@@ -1,12 +1,13 @@
 """Responses kept under an Idempotency-Key, written by the holder of the key's lock only."""
 
+from dataclasses import dataclass
+
 from staging_api.db import idempotency_rows
 from staging_api.db.idempotency_rows import KeptResponse
 from staging_api.locks import repository
 from staging_api.locks.hold import Locks, guarded
 from staging_api.locks.keeper import Hold
 from staging_api.locks.model import IDEMPOTENCY
-from staging_api.quick_dataclass import dataclass
 
 __all__ = ["KeptResponse", "KeptResponses"]
 

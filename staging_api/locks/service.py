@@ -1,6 +1,7 @@
 """The locks as operators see them: those that are held, every grant there was, breaking one."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
@@ -9,7 +10,6 @@ from staging_api.errors import Conflict, NotFound
 from staging_api.locks import repository, store
 from staging_api.locks.model import Grant, ListedGrant, LockFilter, LockWaiter
 from staging_api.paging import Page, page_of
-from staging_api.quick_dataclass import dataclass
 from staging_api.vocabulary.locks import Listed
 
 

@@ -1,7 +1,7 @@
 """The services of one process, and its worker; `application` makes the API of them."""
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from staging_api import about, metrics
@@ -19,7 +19,6 @@ from staging_api.locks.hold import Locks
 from staging_api.publishing.pieces import BlockReader
 from staging_api.publishing.renewal import Renewal
 from staging_api.publishing.service import Publisher
-from staging_api.quick_dataclass import dataclass
 from staging_api.settings import Settings
 from staging_api.shutdown import Drain
 from staging_api.staging.accesses import Accesses

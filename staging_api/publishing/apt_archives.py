@@ -7,6 +7,7 @@ What if the process dies? Every method that writes is one transaction.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from staging_api.db.engine import Database
@@ -14,7 +15,6 @@ from staging_api.errors import Conflict, Invalid, NotFound
 from staging_api.paging import Page, page_of
 from staging_api.publishing import rows
 from staging_api.publishing.model import AptArchive, PackagePublication
-from staging_api.quick_dataclass import dataclass
 
 _DAY_SECONDS = 24 * 3600
 #: What an archive and a suite are where a request does not say; for clients of any kind.

@@ -7,6 +7,7 @@ layout names them; the next run cuts the same blocks and finds them compressed.
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any
 
 from staging_api.db.engine import Database
@@ -16,7 +17,6 @@ from staging_api.publishing.blocks import PlainBlock
 from staging_api.publishing.index_model import FORM_OF
 from staging_api.publishing.pieces import BlockReader
 from staging_api.publishing.runlog import RunLog
-from staging_api.quick_dataclass import dataclass
 
 #: Its threads begin with the first block of a process, after any fork, and stay for the next ones.
 _POOL = ThreadPoolExecutor(2, "compress")

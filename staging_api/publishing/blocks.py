@@ -22,12 +22,11 @@ import zlib
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 
 from staging_api.debian.forms import Form, pack
 from staging_api.debian.xz import join_xz
 from staging_api.publishing.indices import IndexEntry
-from staging_api.quick_dataclass import dataclass
 
 # The larger a block, the smaller the index and the slower one change. These give 64 KiB on average:
 # 20 MB of the Packages of Debian 12, as xz, are 3.0 % larger in such blocks than in blocks of

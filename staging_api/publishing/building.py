@@ -13,7 +13,7 @@ What if the process dies?
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sqlalchemy import Connection
@@ -28,7 +28,6 @@ from staging_api.publishing.model import AptArchive, Distribution, Generation, S
 from staging_api.publishing.releasing import Releaser, expires
 from staging_api.publishing.run_model import Options
 from staging_api.publishing.runlog import RunLog
-from staging_api.quick_dataclass import dataclass
 
 
 @dataclass(frozen=True)

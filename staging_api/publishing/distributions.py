@@ -4,6 +4,7 @@ Only `publishing.service` changes what clients see; pins need no lock.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 from staging_api.db.engine import Database
@@ -12,7 +13,6 @@ from staging_api.paging import Page, page_of
 from staging_api.publishing import rows
 from staging_api.publishing.index_model import ArchiveFile
 from staging_api.publishing.model import Distribution, Generation
-from staging_api.quick_dataclass import dataclass
 from staging_api.vocabulary.publishing import KEPT_GENERATION_STATES
 
 

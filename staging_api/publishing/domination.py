@@ -14,9 +14,8 @@ Packages for the installer (.udeb) have names of their own kind and do not meet 
 
 from collections import defaultdict
 from collections.abc import Hashable, Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
-
-from staging_api.quick_dataclass import dataclass
 
 #: The architecture of packages that run on any.
 ALL = "all"

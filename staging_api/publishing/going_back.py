@@ -1,7 +1,7 @@
 """Going back to the packages of an older generation: whether that can be done, and what it is."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from staging_api.db.engine import Database
 from staging_api.errors import Conflict
@@ -14,7 +14,6 @@ from staging_api.publishing.model import (
     Suite,
     SuiteHold,
 )
-from staging_api.quick_dataclass import dataclass
 from staging_api.vocabulary.publishing import KEPT_GENERATION_STATES
 
 

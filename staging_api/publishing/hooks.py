@@ -17,10 +17,9 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
-
-from staging_api.quick_dataclass import dataclass
 
 #: How much of a hook's output is kept: its end, where programs say what went wrong.
 OUTPUT_BYTES = 64 << 10

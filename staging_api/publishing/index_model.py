@@ -1,10 +1,9 @@
 """What index files list, index files and Releases, and the files that clients get."""
 
-from dataclasses import field
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from staging_api.debian.forms import Form
-from staging_api.quick_dataclass import dataclass
 
 #: The word for a form in API and tables, where "" would say too little.
 FORM_OF = {

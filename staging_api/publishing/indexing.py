@@ -10,6 +10,7 @@ no layout names, as `block_writer` says; nothing else was written.
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, Row
@@ -31,7 +32,6 @@ from staging_api.publishing.places import (
     places_of,
 )
 from staging_api.publishing.runlog import RunLog
-from staging_api.quick_dataclass import dataclass
 
 SourceFiles = Mapping[int, Sequence[Row[Any]]]
 

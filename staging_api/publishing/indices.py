@@ -5,12 +5,12 @@ file lies, its size and its SHA-256. Weaker hashes are left out; apt needs none 
 """
 
 import re
+from dataclasses import dataclass
 from functools import lru_cache
 
 from staging_api.debian import control
 from staging_api.debian.dsc import SourceFile
 from staging_api.debian.version import parse_version
-from staging_api.quick_dataclass import dataclass
 
 # Hashes of the .dsc's own making are replaced by ours, which count the .dsc itself as well.
 _REPLACED_IN_SOURCES = frozenset(

@@ -9,6 +9,7 @@ it: the uploads are there, and the same packages sent again get the same release
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection
@@ -32,7 +33,6 @@ from staging_api.publishing.model import Suite, Upload
 from staging_api.publishing.placing import UploadDestination, make_way, placed
 from staging_api.publishing.sent_packages import LIMITS, SentPackage, sent_packages
 from staging_api.publishing.uploads import lifted_note
-from staging_api.quick_dataclass import dataclass
 from staging_api.staging.repository import (
     mark_unnamed_for_deletion,
     name_blobs,

@@ -16,12 +16,12 @@ import socket
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 from urllib.parse import unquote_to_bytes
 
 from staging_api.publishing.openpgp import Issuer, SignDigest
-from staging_api.quick_dataclass import dataclass
 
 _TIMEOUT_SECONDS = 5.0
 _SHA512 = 10

@@ -1,10 +1,8 @@
 """APT archives and suites, uploads, package publications, generations and distributions."""
 
 from collections.abc import Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from datetime import datetime
-
-from staging_api.quick_dataclass import dataclass
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,7 @@ The numbers themselves are made elsewhere (`key_agent`), so no secret comes here
 import base64
 import hashlib
 from collections.abc import Callable, Sequence
-
-from staging_api.quick_dataclass import dataclass
+from dataclasses import dataclass
 
 #: Of RFC 4880: a signature over bytes, and one over the lines of a text.
 _BINARY, _TEXT = 0x00, 0x01

@@ -1,6 +1,7 @@
 """The index files that a suite has, and which packages each of them lists."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from staging_api.publishing.domination import ALL
 from staging_api.publishing.index_model import Unlisted
@@ -11,7 +12,6 @@ from staging_api.publishing.indices import (
     sources_path,
 )
 from staging_api.publishing.model import Suite
-from staging_api.quick_dataclass import dataclass
 
 #: What changes in one index file: by key, the entry to put there, or None to take it away.
 Changes = Mapping[bytes, IndexEntry | None]

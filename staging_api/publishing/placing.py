@@ -9,6 +9,7 @@ notes the uploads.
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection
@@ -22,7 +23,6 @@ from staging_api.publishing.model import AptArchive, Suite
 from staging_api.publishing.pool import binary_file_name, pool_path
 from staging_api.publishing.rules import package_refusals
 from staging_api.publishing.sent_packages import SentPackage
-from staging_api.quick_dataclass import dataclass
 
 #: The column of an upload that names its release, or why there is none.
 Place = dict[str, Any] | StagingApiError

@@ -7,11 +7,11 @@ cannot be fetched, because apt refuses an index whose plain hash it does not kno
 
 import posixpath
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
 from staging_api.publishing import rules
-from staging_api.quick_dataclass import dataclass
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ published when nothing changed.
 
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from staging_api.publishing.index_model import IndexFile, ReleaseText
@@ -21,7 +22,6 @@ from staging_api.publishing.signing import (
     sign,
     signer_of,
 )
-from staging_api.quick_dataclass import dataclass
 
 _SECOND = timedelta(seconds=1)
 

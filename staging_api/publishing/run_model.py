@@ -1,10 +1,10 @@
 """A run of the publisher: what it is to do, its phases and how it ended."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-from staging_api.quick_dataclass import dataclass
 from staging_api.vocabulary.publishing import Purpose
 
 

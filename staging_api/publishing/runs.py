@@ -2,13 +2,13 @@
 
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from staging_api.db.engine import Database
 from staging_api.paging import Page, page_of
 from staging_api.publishing import rows
 from staging_api.publishing.run_model import PublisherRun
-from staging_api.quick_dataclass import dataclass
 
 # A run writes its row just after it got the lock; by then no caller waits longer for the row.
 _PATIENCE_SECONDS = 2.0

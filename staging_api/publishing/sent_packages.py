@@ -2,12 +2,12 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import closing
+from dataclasses import dataclass
 
 from staging_api.debian.deb import BinaryPackage, DebLimits, read_deb
 from staging_api.debian.dsc import MAX_DSC_BYTES, SourceFile, SourcePackage, read_dsc
 from staging_api.errors import PackageInvalid, StagingApiError
 from staging_api.publishing.rules import package_refusals
-from staging_api.quick_dataclass import dataclass
 from staging_api.store.blob_store import BlobStore
 
 LIMITS = DebLimits()

@@ -16,7 +16,7 @@ commits, then the new one.
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from staging_api.db.engine import Database
@@ -33,7 +33,6 @@ from staging_api.publishing.run_model import Options, PublisherRun
 from staging_api.publishing.runlog import RunLog
 from staging_api.publishing.runs import PublisherRuns
 from staging_api.publishing.suite_publishing import SuitePublishing
-from staging_api.quick_dataclass import dataclass
 from staging_api.store.blob_store import BlobStore
 from staging_api.vocabulary.publishing import Operation, Purpose
 

@@ -19,7 +19,7 @@ import shutil
 import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from urllib.parse import unquote
@@ -27,7 +27,6 @@ from urllib.parse import unquote
 from staging_api.errors import SigningFailed
 from staging_api.publishing.key_agent import AgentKey, AgentUnavailable, agent_key, key_lists_of
 from staging_api.publishing.openpgp import clear_signed, detached
-from staging_api.quick_dataclass import dataclass
 
 log = logging.getLogger(__name__)
 

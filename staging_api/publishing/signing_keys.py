@@ -9,6 +9,7 @@ MD5 or SHA-1 counts for nothing with newer clients (apt with sqv, from February 
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
 from staging_api.errors import Invalid, SigningFailed
 from staging_api.publishing.signing import (
@@ -17,7 +18,6 @@ from staging_api.publishing.signing import (
     list_own_signatures,
     signer_of,
 )
-from staging_api.quick_dataclass import dataclass
 
 # Of RFC 4880 and RFC 9580. DSA, of any length, signs with a key that apt counts as weak.
 _RSA = frozenset({"1", "3"})

@@ -9,6 +9,8 @@ bytes. One that a client may still believe is served as it was.
 What if the process dies? Before the Release is kept, no client got it; the next request makes it.
 """
 
+from dataclasses import dataclass
+
 from staging_api.db.engine import Database
 from staging_api.publishing import rows
 from staging_api.publishing.index_model import ServedArchiveFile
@@ -16,7 +18,6 @@ from staging_api.publishing.release import without_expiry
 from staging_api.publishing.releasing import Releaser
 from staging_api.publishing.serving import release_path, served_at
 from staging_api.publishing.signing import SignedRelease
-from staging_api.quick_dataclass import dataclass
 
 
 @dataclass(frozen=True)

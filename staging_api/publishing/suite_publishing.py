@@ -14,7 +14,7 @@ still to do: a package is pending or unlisted, a suite dirty. A hook may run twi
 """
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from staging_api.db.engine import Database
@@ -26,7 +26,6 @@ from staging_api.publishing.hooks import run_hooks
 from staging_api.publishing.model import AptArchive, Distribution
 from staging_api.publishing.run_model import Options
 from staging_api.publishing.runlog import RunLog
-from staging_api.quick_dataclass import dataclass
 from staging_api.store.blob_store import BlobStore
 
 

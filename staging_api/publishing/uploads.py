@@ -3,12 +3,13 @@
 What if the process dies? A decision is one transaction, with the hold that it lifts.
 """
 
+from dataclasses import dataclass
+
 from staging_api.db.engine import Database
 from staging_api.errors import Conflict, Invalid
 from staging_api.paging import Page, page_of
 from staging_api.publishing import rows
 from staging_api.publishing.model import Upload
-from staging_api.quick_dataclass import dataclass
 from staging_api.vocabulary.publishing import OPEN_UPLOAD_STATES
 
 

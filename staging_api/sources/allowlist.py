@@ -8,10 +8,10 @@ entry allows that: by being that address (or ``localhost``), or by naming the ne
 """
 
 import ipaddress
+from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from staging_api.errors import Invalid, SourceNotAllowed
-from staging_api.quick_dataclass import dataclass
 from staging_api.sources.url import ArchiveUrl, parse_prefix
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address

@@ -6,11 +6,11 @@ belongs to an origin and is sent to no other.
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import urllib3
 
 from staging_api.errors import SourceFailed, SourceRefused
-from staging_api.quick_dataclass import dataclass
 from staging_api.sources.allowlist import AllowList
 from staging_api.sources.headers import content_length
 from staging_api.sources.model import SourceOptions

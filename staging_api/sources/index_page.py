@@ -6,11 +6,11 @@ all that has nothing to do with it.
 """
 
 import json
+from dataclasses import dataclass
 from html.parser import HTMLParser
 from typing import Any
 from urllib.parse import quote, unquote, urljoin, urlsplit
 
-from staging_api.quick_dataclass import dataclass
 from staging_api.sources.lists import is_folder, text_of
 
 

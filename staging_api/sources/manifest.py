@@ -8,9 +8,9 @@ import hashlib
 import logging
 import zlib
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 from staging_api.errors import ArchiveUnsafe, ArtifactNotFound, LimitExceeded, SourceRefused
-from staging_api.quick_dataclass import dataclass
 from staging_api.sources.lists import is_markup, names_in
 from staging_api.sources.model import Names, Source, SourceObject, SourceOptions, warnings_of
 

@@ -4,14 +4,13 @@ import socket
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from staging_api import environment
 from staging_api.errors import SourceUnverified
 from staging_api.formats.names import shown
-from staging_api.quick_dataclass import dataclass
 from staging_api.sources.breaker import Breakers
 from staging_api.sources.url import is_safe_name
 

@@ -6,9 +6,8 @@ those that are credentials by their name; what is sent is the query as it was gi
 """
 
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
 from urllib.parse import quote, unquote_plus
-
-from staging_api.quick_dataclass import dataclass
 
 #: Names that mean a credential wherever they stand, in lower case.
 CREDENTIALS = frozenset(

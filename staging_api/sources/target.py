@@ -7,10 +7,10 @@ reading.
 """
 
 import re
+from dataclasses import dataclass
 from urllib.parse import quote, unquote, urljoin, urlsplit
 
 from staging_api.errors import Invalid, SourceFailed, SourceNotAllowed
-from staging_api.quick_dataclass import dataclass
 from staging_api.sources.url import ArchiveUrl, parse_prefix
 
 #: What may stand in a request line; the rest is escaped, an escape is left as it is.

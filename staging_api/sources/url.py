@@ -8,14 +8,13 @@ result that still looks like an escape is refused, so no later decoding can make
 import ipaddress
 import re
 from collections.abc import Collection, Mapping
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from urllib.parse import quote, unquote
 
 from staging_api.buckets import SERVICES
 from staging_api.errors import Invalid
 from staging_api.formats.names import has_unsafe_character
-from staging_api.quick_dataclass import dataclass
 from staging_api.sources.query import split_query
 
 

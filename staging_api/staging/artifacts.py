@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from sqlalchemy import Connection
@@ -12,7 +12,6 @@ from staging_api.errors import Conflict, NotFound
 from staging_api.http_url import static_path
 from staging_api.locks.hold import Locks, RequestOrigin, guarded, hold
 from staging_api.paging import Page, page_of
-from staging_api.quick_dataclass import dataclass
 from staging_api.sources.url import canonical_filter, canonical_prefix
 from staging_api.staging import repository
 from staging_api.staging.lists import ArtifactFilter

@@ -11,6 +11,7 @@ import random
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 
 from staging_api import metrics
@@ -30,7 +31,6 @@ from staging_api.exhaustion import is_exhaustion
 from staging_api.locks.hold import guarded
 from staging_api.locks.keeper import Hold
 from staging_api.locks.model import IMAGES
-from staging_api.quick_dataclass import dataclass
 from staging_api.sources.model import SourceObject, warnings_of
 from staging_api.staging import engine, repository
 from staging_api.staging.engine import FetchedArtifact

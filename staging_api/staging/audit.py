@@ -10,6 +10,7 @@ else, and compare it with the head of a later one with the same `until`.
 import hashlib
 import json
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
 from typing import Any
@@ -17,7 +18,6 @@ from typing import Any
 from sqlalchemy import Row
 
 from staging_api.db.engine import Database
-from staging_api.quick_dataclass import dataclass
 from staging_api.staging import repository
 
 #: What the digest of an event is of, in order.

@@ -5,6 +5,7 @@ The SQL is that of ``db/audit``, which the documentation, the command line and t
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from itertools import islice
@@ -13,7 +14,6 @@ from typing import Any
 from staging_api.db.audit_queries import AuditQuery, answered, audit_queries
 from staging_api.db.engine import Database
 from staging_api.errors import Invalid, NotFound
-from staging_api.quick_dataclass import dataclass
 from staging_api.staging.audit import AuditVerdict, verify
 
 #: Of a question about a time between two dates that names none.

@@ -9,10 +9,10 @@ so neither is used. An object that is cached as a whole also serves the files un
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import BinaryIO
 
 from staging_api.errors import NotFound, Unavailable
-from staging_api.quick_dataclass import dataclass
 from staging_api.sources.model import CHUNK_BYTES, SourceObject
 from staging_api.store.blob_store import BlobStore
 from staging_api.store.blobs import Blob

@@ -2,13 +2,13 @@
 
 from collections.abc import Callable, Sequence
 from contextlib import closing
+from dataclasses import dataclass
 
 from staging_api.catalogue.absence import absent_object
 from staging_api.catalogue.catalogue import Catalogue
 from staging_api.catalogue.model import ArtifactKind, Choice
 from staging_api.errors import ArtifactAmbiguous
 from staging_api.formats.names import shown
-from staging_api.quick_dataclass import dataclass
 from staging_api.sources.manifest import read_manifest
 from staging_api.sources.model import Source, SourceOptions
 from staging_api.sources.url import ArchiveUrl

@@ -8,12 +8,12 @@ The longest prefix that covers an archive decides; the entry without a prefix is
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 from staging_api.catalogue.catalogue import Catalogue, builtin_names
 from staging_api.errors import CatalogueInvalid, Invalid
-from staging_api.quick_dataclass import dataclass
 from staging_api.sources.url import ArchiveUrl, parse_prefix
 
 _FIELD = "STAGING_CATALOGUE"

@@ -5,9 +5,9 @@ Pure functions over names and texts; `staging_api.staging.witnesses` reads them.
 
 import re
 from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
 from posixpath import basename, dirname
 
-from staging_api.quick_dataclass import dataclass
 from staging_api.sources.lists import sums_in, text_of
 
 #: Digests that are computed here; another one vouches for nothing.

@@ -9,11 +9,10 @@ What if the process dies? A step is one transaction: the minutes are there and c
 """
 
 from collections.abc import Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from staging_api.db.engine import Database
-from staging_api.quick_dataclass import dataclass
 from staging_api.staging import repository
 from staging_api.vocabulary.reports import Interval
 

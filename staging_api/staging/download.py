@@ -14,8 +14,8 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
+from dataclasses import dataclass
 
-from staging_api.quick_dataclass import dataclass
 from staging_api.sources.model import Source, SourceObject
 from staging_api.store.parts import PART_BYTES, Journal, Parts
 

@@ -16,7 +16,7 @@ happens if the process dies:
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from staging_api.catalogue.absence import absent_object
@@ -31,7 +31,6 @@ from staging_api.errors import (
 )
 from staging_api.formats.extractors import EXTRACTORS
 from staging_api.formats.model import UnpackLimits
-from staging_api.quick_dataclass import dataclass
 from staging_api.sources.model import Source, SourceObject, warnings_of
 from staging_api.staging.assembly import ArtifactAssembly
 from staging_api.staging.cached_objects import KnownContent, SourceLookup, declared_content, look_up

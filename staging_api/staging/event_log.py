@@ -1,11 +1,11 @@
 """The record of events of all stagings, read page by page."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 
 from staging_api.db.engine import Database
 from staging_api.paging import Page
-from staging_api.quick_dataclass import dataclass
 from staging_api.staging import repository
 from staging_api.staging.model import StagingEvent
 

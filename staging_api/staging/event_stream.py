@@ -6,10 +6,10 @@ reader that reconnects sends the number of its last one.
 
 import time
 from collections.abc import Generator
+from dataclasses import dataclass
 
 from staging_api.clients import ALWAYS_CONNECTED, Client
 from staging_api.db.engine import Database
-from staging_api.quick_dataclass import dataclass
 from staging_api.staging import repository
 from staging_api.staging.model import Staging, StagingEvent
 from staging_api.staging.watch import Watch

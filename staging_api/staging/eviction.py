@@ -11,13 +11,13 @@ lock of the artifact's archive. What it marked for deletion is removed by the ne
 
 import logging
 from collections.abc import Collection
+from dataclasses import dataclass
 from datetime import datetime
 
 from staging_api import metrics
 from staging_api.db.engine import Database
 from staging_api.errors import LockHeld, LockLost
 from staging_api.locks.hold import RequestOrigin, guarded, hold
-from staging_api.quick_dataclass import dataclass
 from staging_api.staging import repository
 from staging_api.staging.model import LOCK_BY_NAME
 from staging_api.staging.repository import EvictableArtifact, EvictionShare

@@ -1,10 +1,10 @@
 """What one artifact became: what the engine returns and the rows are made of."""
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import islice
 from typing import NamedTuple, TypedDict, TypeVar
 
-from staging_api.quick_dataclass import dataclass
 from staging_api.staging.model import CachedObject
 from staging_api.store.blobs import Blob
 

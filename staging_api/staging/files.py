@@ -1,10 +1,11 @@
 """The files of staged artifacts: found by path, listed by folder, handed out, followed."""
 
+from dataclasses import dataclass
+
 from staging_api.clients import Client
 from staging_api.db.engine import Database
 from staging_api.errors import LimitExceeded, NotFound
 from staging_api.paging import Page, page_of
-from staging_api.quick_dataclass import dataclass
 from staging_api.staging import repository
 from staging_api.staging.accesses import Accesses
 from staging_api.staging.model import FolderChild, ServedFile

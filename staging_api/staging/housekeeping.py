@@ -16,11 +16,10 @@ import random
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 
 from staging_api import logs, metrics
 from staging_api.errors import StagingApiError
-from staging_api.quick_dataclass import dataclass
 
 log = logging.getLogger(__name__)
 

@@ -1,10 +1,9 @@
 """What lists are filtered by, and an archive as lists show it."""
 
 from collections.abc import Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from datetime import datetime
 
-from staging_api.quick_dataclass import dataclass
 from staging_api.vocabulary.staging import StagingState
 
 

@@ -1,13 +1,13 @@
 """The nouns of staging: a staging is one request, a staged artifact one part of an archive."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from staging_api.catalogue.model import ArtifactKind
 from staging_api.errors import Invalid
 from staging_api.locks.model import ARCHIVE, IMAGES, SYMBOLS, LockKind, Refusal
-from staging_api.quick_dataclass import dataclass
 from staging_api.sources.url import ArchiveUrl
 from staging_api.store.places import Place, place_of
 from staging_api.vocabulary.staging import (

@@ -5,10 +5,10 @@ packs are written to a database that no such version has ever served, which the 
 where the operator says that none runs any more.
 """
 
+from dataclasses import dataclass
 from typing import Literal
 
 from staging_api.db.engine import Database
-from staging_api.quick_dataclass import dataclass
 from staging_api.staging import repository
 
 #: When packs are written; ``auto``: as the database says.

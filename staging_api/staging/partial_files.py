@@ -18,13 +18,13 @@ import hashlib
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 from staging_api.clients import ALWAYS_CONNECTED, Client
 from staging_api.db.engine import Database
 from staging_api.errors import StagingApiError, Unavailable
-from staging_api.quick_dataclass import dataclass
 from staging_api.staging import repository
 from staging_api.staging.model import ServedFile
 from staging_api.staging.repository import IncomingFile

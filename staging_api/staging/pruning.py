@@ -9,11 +9,11 @@ was begun and not that it ended. A new preview shows what is left.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from staging_api.errors import Conflict
 from staging_api.locks.hold import RequestOrigin
 from staging_api.paging import Page, page_of
-from staging_api.quick_dataclass import dataclass
 from staging_api.staging import eviction, repository
 from staging_api.staging.reports import PruneRecord
 from staging_api.staging.repository import EvictableArtifact

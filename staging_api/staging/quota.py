@@ -5,11 +5,11 @@ was made, that of an upload for `UPLOAD_SECONDS`.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from staging_api.errors import NoSpace
 from staging_api.locks.hold import guarded
 from staging_api.locks.keeper import Hold
-from staging_api.quick_dataclass import dataclass
 from staging_api.staging import eviction, repository
 from staging_api.staging.upkeep import Upkeep
 

@@ -11,9 +11,9 @@ given another part. What if the process dies? The part is checked again when its
 
 import logging
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from staging_api.errors import StagingApiError
-from staging_api.quick_dataclass import dataclass
 from staging_api.staging import repository
 from staging_api.staging.damage import lose
 from staging_api.staging.upkeep import Upkeep

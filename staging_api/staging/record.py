@@ -1,12 +1,12 @@
 """The record of one staging: what happened to it, in order, and whether the record is whole."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 
 from ulid import ULID
 
 from staging_api.db.engine import Database
-from staging_api.quick_dataclass import dataclass
 from staging_api.staging import repository
 from staging_api.staging.audit import Break, verify
 from staging_api.staging.model import StagingEvent

@@ -1,9 +1,9 @@
 """The nouns of reports on the store: what it is used for, what is idle, what was pruned."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
-from staging_api.quick_dataclass import dataclass
 from staging_api.vocabulary.reports import Use
 
 

@@ -8,11 +8,10 @@ The longest prefix that covers an archive decides. A catalogue may ask for more,
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from staging_api.catalogue.model import ArtifactKind, Verification
 from staging_api.errors import Invalid
-from staging_api.quick_dataclass import dataclass
 from staging_api.signatures import SignatureInvalid, check_key
 from staging_api.sources.url import ArchiveUrl, parse_prefix
 

@@ -14,11 +14,11 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import BinaryIO
 
 from staging_api import metrics
 from staging_api.errors import NotFound, StagingApiError
-from staging_api.quick_dataclass import dataclass
 from staging_api.staging import repository
 from staging_api.staging.damage import evict_holders
 from staging_api.staging.model import StagedArtifact

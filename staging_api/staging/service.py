@@ -21,7 +21,7 @@ What if the process dies?
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from operator import attrgetter
 from types import MappingProxyType
@@ -36,7 +36,6 @@ from staging_api.locks.hold import Locks, RequestOrigin, guarded, holding
 from staging_api.locks.model import LockKind
 from staging_api.logs import bind_log_context
 from staging_api.paging import Page, page_of
-from staging_api.quick_dataclass import dataclass
 from staging_api.sources.allowlist import AllowList
 from staging_api.sources.interruptible import Interruptible
 from staging_api.sources.model import Source

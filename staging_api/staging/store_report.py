@@ -2,9 +2,9 @@
 
 import logging
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from staging_api.errors import StagingApiError
-from staging_api.quick_dataclass import dataclass
 from staging_api.staging import repository
 from staging_api.staging.reports import Checks, ContentUse, IdleArtifact, LargeArchive
 from staging_api.staging.repository import StoreSpace

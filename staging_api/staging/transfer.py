@@ -7,12 +7,12 @@ as they come (`store.parts`), so that the next attempt resumes from them, like a
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from staging_api.errors import ArchiveCorrupt, SourceChanged, StoreFailed
 from staging_api.formats.model import UnpackLimits
-from staging_api.quick_dataclass import dataclass
 from staging_api.sources.model import Source, SourceObject, vouch
 from staging_api.staging.assembly import ArtifactAssembly
 from staging_api.staging.cached_objects import SourceLookup, open_cached

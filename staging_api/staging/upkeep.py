@@ -19,13 +19,12 @@ What if the process dies?
 """
 
 import logging
-from dataclasses import field
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from staging_api.db.engine import Database
 from staging_api.errors import StagingApiError, StoreAbsent, StoreFailed
 from staging_api.locks.hold import Locks
-from staging_api.quick_dataclass import dataclass
 from staging_api.staging import repository
 from staging_api.staging.repository import StoreSpace
 from staging_api.staging.store_identity import StoreIdentity

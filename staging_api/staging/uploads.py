@@ -18,7 +18,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import field
+from dataclasses import dataclass, field
 
 from staging_api.catalogue.absence import absent_object
 from staging_api.catalogue.model import ArtifactKind
@@ -31,7 +31,6 @@ from staging_api.errors import (
 )
 from staging_api.locks.hold import guarded
 from staging_api.locks.keeper import Hold
-from staging_api.quick_dataclass import dataclass
 from staging_api.shutdown import Shutdown
 from staging_api.sources.model import Names, Source, SourceOptions
 from staging_api.staging import repository

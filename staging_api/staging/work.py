@@ -3,7 +3,7 @@
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 
 from staging_api import metrics
@@ -20,7 +20,6 @@ from staging_api.errors import (
 )
 from staging_api.formats.model import UnpackLimits
 from staging_api.locks.keeper import Hold
-from staging_api.quick_dataclass import dataclass
 from staging_api.shutdown import Shutdown
 from staging_api.sources.model import Source, SourceObject
 from staging_api.staging import engine, repository

@@ -16,6 +16,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from types import MappingProxyType
 
 from staging_api import logs
@@ -28,7 +29,6 @@ from staging_api.errors import (
     Unavailable,
 )
 from staging_api.locks.hold import RequestOrigin
-from staging_api.quick_dataclass import dataclass
 from staging_api.staging import repository
 from staging_api.staging.duties import database_steps, report_steps, scrub_steps, store_steps
 from staging_api.staging.housekeeping import Housekeeping, HousekeepingStep

@@ -6,10 +6,8 @@ before it is unpacked. One thread writes the file, another may ask how far it is
 
 import os
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-
-from staging_api.quick_dataclass import dataclass
 
 
 @dataclass(frozen=True)

@@ -2,9 +2,9 @@
 
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from staging_api.errors import NotFound
-from staging_api.quick_dataclass import dataclass
 
 #: Called with a number of bytes before they are written; an exception ends the writing.
 Reserve = Callable[[int], None]

@@ -3,7 +3,7 @@
 import io
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import field
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, quote, urlsplit
@@ -12,7 +12,6 @@ from obstore.exceptions import BaseError
 
 from staging_api.buckets import SERVICES, BucketService
 from staging_api.errors import Invalid, NotFound, StoreFailed
-from staging_api.quick_dataclass import dataclass
 from staging_api.store.refusals import refusal
 
 if TYPE_CHECKING:  # the library shows this class to type checkers only

@@ -20,13 +20,13 @@ import shutil
 import threading
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from secrets import token_hex
 from typing import Self
 from zlib import crc32
 
 from staging_api.errors import NoSpace, StoreFailed
-from staging_api.quick_dataclass import dataclass
 from staging_api.store.disk import disk_failures, kept_in_use, open_file, write_at
 
 log = logging.getLogger(__name__)

@@ -5,10 +5,10 @@ and a range of it; only the whole blob has a length and a digest that a store kn
 """
 
 import io
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
-from staging_api.quick_dataclass import dataclass
 from staging_api.store.blob_store import BlobStore
 
 

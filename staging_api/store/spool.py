@@ -12,11 +12,11 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from secrets import token_hex
 
 from staging_api.errors import StagingApiError, Unavailable
-from staging_api.quick_dataclass import dataclass
 from staging_api.store.disk import (
     children,
     disk_failures,

@@ -6,6 +6,7 @@ files.
 
 import gzip
 import hashlib
+from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from pathlib import PurePath
@@ -13,7 +14,6 @@ from pathlib import PurePath
 import falcon
 
 from staging_api.errors import NotFound
-from staging_api.quick_dataclass import dataclass
 
 _BASE = "/ui/assets/"
 _TYPES = {

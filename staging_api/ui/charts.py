@@ -1,8 +1,7 @@
 """Small charts, drawn by the server: a bar a minute, the newest at the right."""
 
 from collections.abc import Sequence
-
-from staging_api.quick_dataclass import dataclass
+from dataclasses import dataclass
 
 HEIGHT = 40.0
 _STEP, _GAP = 5.0, 1.0

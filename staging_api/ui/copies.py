@@ -2,9 +2,8 @@
 
 import shlex
 from collections.abc import Mapping
+from dataclasses import dataclass
 from urllib.parse import quote, urlencode
-
-from staging_api.quick_dataclass import dataclass
 
 _API = "/api/v1.0"
 

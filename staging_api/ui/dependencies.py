@@ -1,6 +1,7 @@
 """What the pages are made of."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -8,7 +9,6 @@ from staging_api.changes.service import ChangeFeed
 from staging_api.http.app import openapi_of
 from staging_api.http.dependencies import AppDependencies
 from staging_api.identity.sessions import Sessions
-from staging_api.quick_dataclass import dataclass
 
 if TYPE_CHECKING:
     from staging_api.identity.authorization_code import AuthorizationCode

@@ -6,6 +6,7 @@ may read it, and it shows nothing else.
 
 import shlex
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from urllib.parse import quote
 
@@ -13,7 +14,6 @@ import falcon
 
 from staging_api.http_url import static_url
 from staging_api.paging import Page
-from staging_api.quick_dataclass import dataclass
 from staging_api.staging.model import FolderChild
 from staging_api.ui.answering import send_page
 from staging_api.ui.copies import Copies

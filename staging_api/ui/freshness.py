@@ -4,9 +4,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
-from dataclasses import field
-
-from staging_api.quick_dataclass import dataclass
+from dataclasses import dataclass, field
 
 _KEPT_SECONDS = 1.0
 _MOST = 500

@@ -5,9 +5,9 @@ waiting, each attempt, and its outcome; an attempt that another process took ove
 """
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
-from staging_api.quick_dataclass import dataclass
 from staging_api.staging.model import Staging, StagingEvent
 from staging_api.ui.formats import duration
 from staging_api.vocabulary.staging import TO_DO_STATES

@@ -1,12 +1,12 @@
 """An error as a page shows it: what is wrong, what helps, and what to quote when asking."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from staging_api.error_help import ERROR_HELP
 from staging_api.errors import FieldError, Invalid, StagingApiError
 from staging_api.http.problems import retry_after
-from staging_api.quick_dataclass import dataclass
 
 # What to do on a page; for other codes, what `error_help` says to every reader.
 _ADVICE: Mapping[str, str] = {

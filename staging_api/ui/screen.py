@@ -6,7 +6,7 @@ of the API, so the table of `http.routes` stays the only one that says who may d
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 from urllib.parse import urlencode
@@ -16,7 +16,6 @@ from staging_api.http.permissions import Roles
 from staging_api.http.routes import ALLOWED
 from staging_api.identity.model import Role
 from staging_api.locks.hold import RequestOrigin
-from staging_api.quick_dataclass import dataclass
 from staging_api.ui.copies import Copies
 from staging_api.ui.dependencies import UiDependencies
 

@@ -1,6 +1,7 @@
 """What surrounds every page: navigation, search, who is signed in, theme, version."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -8,7 +9,6 @@ import falcon
 
 from staging_api.identity.authenticators import ANONYMOUS
 from staging_api.identity.model import Role
-from staging_api.quick_dataclass import dataclass
 from staging_api.ui.assets import build_id
 from staging_api.ui.dependencies import UiDependencies
 from staging_api.ui.screen import Screen, ScreenContent, roles_of

@@ -4,6 +4,7 @@ import shutil
 import socket
 import sys
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from staging_api.cli.demo.archive import serving
@@ -11,7 +12,6 @@ from staging_api.cli.demo.build import BUILD
 from staging_api.cli.demo.screen import command, say
 from staging_api.cli.demo.service import service
 from staging_api.errors import AddressTaken, StagingApiError
-from staging_api.quick_dataclass import dataclass
 
 #: As the README says.
 BIND, ARCHIVE_PORT = "127.0.0.1:8080", 8000

@@ -8,12 +8,12 @@ import re
 import sys
 from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from staging_api.cli.documents.messages import Message, diagnostic_of
 from staging_api.errors import Invalid
-from staging_api.quick_dataclass import dataclass
 
 _SUFFIXES = (".yaml", ".yml")
 _STANDARD_INPUT = "-"

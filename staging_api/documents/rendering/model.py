@@ -1,6 +1,7 @@
 """What rendering gives: the finished documents, where each value came from, and warnings."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
 from typing import Any
@@ -8,7 +9,6 @@ from typing import Any
 from staging_api.documents.model import DATA_SCHEMA, Document, Finding, Identity, Path
 from staging_api.documents.rendering.relations import Relations
 from staging_api.documents.rendering.tracing import Trace
-from staging_api.quick_dataclass import dataclass
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,10 +6,9 @@ data and trace by the same steps, so redaction and provenance follow from one wa
 """
 
 from collections.abc import Iterator
-from dataclasses import field
+from dataclasses import dataclass, field
 
 from staging_api.documents.model import Identity, Path
-from staging_api.quick_dataclass import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ import base64
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 
 import falcon
 
@@ -21,7 +21,6 @@ from staging_api.http.document_bodies import DifferencesBody, DocumentChangeBody
 from staging_api.http.document_requests import DifferencesQuery, KnownHeaders
 from staging_api.http.openapi import answers, spec
 from staging_api.http.resources.configdocs.answers import may_see_secrets, not_modified
-from staging_api.quick_dataclass import dataclass
 
 
 @dataclass(frozen=True)

@@ -6,13 +6,12 @@ transaction.
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import Connection, Row, text
 
 from staging_api.publishing.domination import PublishedVersion, Supersession
-from staging_api.quick_dataclass import dataclass
 
 _CHANGED = text("SELECT * FROM publisher_candidates(:suites)")
 _ALL_BINARIES = text("""

@@ -7,6 +7,7 @@ transaction; `pin` and `unpin` alone need no lock.
 import base64
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -18,7 +19,6 @@ from staging_api.publishing.model import Distribution, Generation, SuiteHold
 from staging_api.publishing.rows.indices import layout_name
 from staging_api.publishing.rows.mapping import made, moment
 from staging_api.publishing.rows.pool import REMOVABLE
-from staging_api.quick_dataclass import dataclass
 
 _GENERATIONS = """
     SELECT g.*, a.name AS archive

@@ -1,6 +1,7 @@
 """Finding files below ``/archive``: one statement each, without a lock."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, Row, text
@@ -9,7 +10,6 @@ from staging_api.debian.forms import Form
 from staging_api.publishing.index_model import FORM_OF, WORD_OF, ArchiveFile, ServedArchiveFile
 from staging_api.publishing.release import by_hash_path
 from staging_api.publishing.rows.mapping import made
-from staging_api.quick_dataclass import dataclass
 
 _ENDINGS = (Form.GZ, Form.XZ, Form.ZST)
 _AT = """

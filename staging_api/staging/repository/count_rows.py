@@ -1,11 +1,11 @@
 """Counts of events by minute: made from the record, and read for intervals."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, text
 
-from staging_api.quick_dataclass import dataclass
 from staging_api.vocabulary.reports import CountedKind
 
 #: A reader counts so many minutes itself that are not in the table yet.

@@ -5,13 +5,13 @@ which clients poll, by a function, whose plan is kept.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import Connection, text
 
 from staging_api.db.engine import Database, rows
 from staging_api.errors import NotFound
-from staging_api.quick_dataclass import dataclass
 from staging_api.staging.model import FileOfArtifact
 from staging_api.store.places import Place, place_in, place_of
 from staging_api.vocabulary.staging import SETTLED_STATES, ArtifactState

@@ -4,10 +4,11 @@
 transaction.
 """
 
+from dataclasses import dataclass
+
 from sqlalchemy import Connection, delete, text
 
 from staging_api.db.tables import growing_files
-from staging_api.quick_dataclass import dataclass
 
 
 @dataclass(frozen=True)

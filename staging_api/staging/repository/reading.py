@@ -1,6 +1,7 @@
 """Read stagings, artifacts and served files, on any connection."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, Row, func, select, text
@@ -8,7 +9,6 @@ from sqlalchemy import Connection, Row, func, select, text
 from staging_api.db.engine import Database, rows
 from staging_api.db.tables import archives, blobs, staged_artifacts, stagings
 from staging_api.errors import NotFound
-from staging_api.quick_dataclass import dataclass
 from staging_api.staging.model import Failure, ServedFile, StagedArtifact, Staging
 from staging_api.staging.repository import joined
 from staging_api.staging.repository.terms import is_live

@@ -6,12 +6,12 @@ together; metrics show the same sums.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from sqlalchemy import Connection, delete, func, select, text
 
 from staging_api.db.store_tables import upload_reservations
 from staging_api.locks.model import Lease
-from staging_api.quick_dataclass import dataclass
 
 
 @dataclass(frozen=True)

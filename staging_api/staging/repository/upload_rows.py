@@ -4,11 +4,12 @@
 `locks.store.guard` in the same transaction; the polls of an archive need no lock.
 """
 
+from dataclasses import dataclass
+
 from sqlalchemy import Connection, func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 
 from staging_api.db.tables import manifests, staged_artifacts, stagings, upload_polls
-from staging_api.quick_dataclass import dataclass
 from staging_api.sources.manifest import Manifest
 from staging_api.sources.model import Names
 from staging_api.staging.repository.staging_rows import lock_stagings

@@ -2,13 +2,13 @@
 
 import shlex
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from staging_api.catalogue.model import ArtifactKind
 from staging_api.errors import Invalid, NotFound, SourceNotAllowed, StagingApiError
 from staging_api.http_url import static_url
 from staging_api.locks.model import ListedGrant, LockFilter
-from staging_api.quick_dataclass import dataclass
 from staging_api.staging.lists import ArtifactFilter, StagingFilter
 from staging_api.staging.model import StagedArtifact, Staging
 from staging_api.ui.copies import Copies, api_path, sql_text

@@ -1,5 +1,7 @@
 """Locks: who holds what, since when, who waits; the history; and breaking one."""
 
+from dataclasses import dataclass
+
 from staging_api.errors import Invalid
 from staging_api.http.lock_bodies import BreakRequest
 from staging_api.http.openapi import validated
@@ -7,7 +9,6 @@ from staging_api.identity.model import Role
 from staging_api.locks.model import IDEMPOTENCY, ListedGrant, LockFilter
 from staging_api.locks.service import LockService
 from staging_api.paging import Page
-from staging_api.quick_dataclass import dataclass
 from staging_api.staging.lists import StagingFilter
 from staging_api.staging.model import LOCK_BY_NAME, Staging
 from staging_api.ui.copies import Copies, api_path, sql_text

@@ -2,12 +2,12 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from math import ceil
 
 from staging_api.heartbeats.model import SeenProcess
 from staging_api.locks.model import IDEMPOTENCY, Grant, LockFilter
-from staging_api.quick_dataclass import dataclass
 from staging_api.staging.counts import CountsPage
 from staging_api.staging.lists import StagingFilter
 from staging_api.staging.model import Staging

@@ -3,12 +3,12 @@
 import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, urlencode
 
 from staging_api.errors import NotFound
 from staging_api.http.routes import ROUTES
-from staging_api.quick_dataclass import dataclass
 from staging_api.ui.copies import Copies
 from staging_api.ui.dependencies import UiDependencies
 from staging_api.ui.screen import ScreenContent, View

@@ -2,11 +2,11 @@
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from urllib.parse import quote, urlsplit
 
 from staging_api.errors import Invalid, NotFound, SourceNotAllowed
 from staging_api.http_url import static_path
-from staging_api.quick_dataclass import dataclass
 from staging_api.staging.lists import ArtifactFilter, StagingFilter
 from staging_api.ui.dependencies import UiDependencies
 from staging_api.ui.formats import build_url, last_segment

@@ -1,9 +1,9 @@
 """One staging: how far it is, how long each step took, what happened, and why it failed."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
-from staging_api.quick_dataclass import dataclass
 from staging_api.staging.model import Staging, StagingEvent
 from staging_api.ui.copies import Copies, api_path, sql_text
 from staging_api.ui.dependencies import UiDependencies

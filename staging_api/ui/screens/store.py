@@ -1,11 +1,11 @@
 """Store: does the disk last, who uses it, and what would go if it were pruned."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from staging_api.errors import Invalid, NotFound
 from staging_api.http.openapi import validated
 from staging_api.http.store_bodies import PruneRequest
-from staging_api.quick_dataclass import dataclass
 from staging_api.staging.lists import ArtifactFilter
 from staging_api.staging.pruning import MOST_ARTIFACTS, Prune, Pruning
 from staging_api.staging.store_report import StoreReport, store_report

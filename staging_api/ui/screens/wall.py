@@ -1,7 +1,8 @@
 """Wall: the numbers of Now in six tiles, without controls, for a screen on a wall."""
 
+from dataclasses import dataclass
+
 from staging_api.locks.model import IDEMPOTENCY, LockFilter
-from staging_api.quick_dataclass import dataclass
 from staging_api.staging.store_report import store_report, used_share
 from staging_api.ui.copies import Copies, api_path
 from staging_api.ui.dependencies import UiDependencies

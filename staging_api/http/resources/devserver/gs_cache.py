@@ -7,6 +7,7 @@ out of the store. What is not there is 404 at once: these clients do not wait fo
 
 import re
 from contextlib import closing, suppress
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 import falcon
@@ -20,7 +21,6 @@ from staging_api.http.auth import origin
 from staging_api.http.resources.devserver.answers import say
 from staging_api.http.resources.devserver.query import Query
 from staging_api.http.resources.static import StaticFiles
-from staging_api.quick_dataclass import dataclass
 from staging_api.staging.model import StagingRequest
 
 _GLOB = re.compile(r"[*?\[]")
