@@ -2,8 +2,8 @@
 
 It is one chain for all documents, guarded as the record of stagings is: a trigger refuses changes,
 each event carries the digest of the one before, and revisions and commits are compared with their
-events. Who may write everywhere could compute a whole chain anew, or cut off its newest part with
-all that it is about: against that, keep the `head` somewhere else.
+events. A role that may write everywhere could compute a whole chain anew, or cut off its newest
+part together with the rows of these events: against that, keep the `head` somewhere else.
 """
 
 import hashlib

@@ -144,6 +144,7 @@ def now(conn: Connection, versions: Versions) -> CurrentCollections:
     """The committed and the newest collections."""
     committed = rows.state(conn, versions.committed)
     newest = committed
+    # Without a buffer both are one revision: one query is saved for each request.
     if versions.newest != versions.committed:
         newest = rows.state(conn, versions.newest)
     return CurrentCollections(versions.committed, committed, versions.newest, newest)

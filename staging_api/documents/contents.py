@@ -40,6 +40,7 @@ class Contents:
         """Make what the rows of a content hold; sealed if a document is encrypted."""
         ring = self.keys.ring()
         digest = _digest(ring, documents)
+        # Compressed first: what is sealed looks random, and does not get smaller.
         packed, key_id = zlib.compress(posted), None
         if any(each.encrypted for each in documents):
             packed, key_id = ring.seal(packed, _text_of(digest)), ring.current
@@ -68,6 +69,7 @@ class Contents:
                 kept = self._kept.get(content.content_id)
                 if kept is not None:
                     self._kept.move_to_end(content.content_id)
+            # Documents name their collection, and two collections may have had one content.
             if kept is None or (kept and kept[0].collection != collection):
                 kept = load_documents(self.text(content.content_id), collection=collection)
                 self.keep(content.content_id, kept)
@@ -89,6 +91,7 @@ class Contents:
         try:
             return self.keys.ring().open(posted, found.key_id, _text_of(found.digest))
         except DocumentsUnreadable:
+            # Another process may have made a new key, and sealed with it, since these were read.
             return self.keys.refresh().open(posted, found.key_id, _text_of(found.digest))
 
 

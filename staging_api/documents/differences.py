@@ -161,6 +161,7 @@ def _text(identity: Identity, old: _Side | None, new: _Side | None) -> str:
 
 
 def _lines(side: _Side | None, hidden: Iterable[Path]) -> list[str]:
+    # Without the first line, which is `---` in every document.
     return dump([masked(side.value, hidden)]).splitlines()[1:] if side else []
 
 
@@ -175,6 +176,7 @@ def _changed_paths(old: _Side, new: _Side, hidden: tuple[Path, ...]) -> Iterator
             found = PathChange(path, change, _mark(before), _mark(after))
         else:
             found = PathChange(path, change, before, after)
+        # Several places below one secret are all shown as that secret.
         if found.path not in seen:
             seen.add(found.path)
             yield found
@@ -226,6 +228,8 @@ def _places_of_list(old: list[Any], new: list[Any], here: Path) -> Iterator[_Pla
 def _blocks(old: list[Any], new: list[Any]) -> Iterable[tuple[str, int, int, int, int]]:
     if max(len(old), len(new)) > _ALIGNED:
         return [("replace", 0, len(old), 0, len(new))]
+    # Aligned as texts: `difflib` looks elements up in a mapping, and mappings cannot be its keys.
+    # By default it also takes what comes often in a long list for noise, and leaves it unaligned.
     before, after = ([canonical_json(each) for each in side] for side in (old, new))
     return SequenceMatcher(None, before, after, autojunk=False).get_opcodes()
 

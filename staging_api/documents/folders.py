@@ -72,6 +72,7 @@ def read_folder(folder: Path, limits: DocumentLimits = DEFAULT_LIMITS) -> Folder
         files.update((document, file) for document in found)
     for document, finding in exclusions(files, lambda other: f"{files[other]}:{other.line}"):
         findings.append(LocatedFinding(finding, files[document]))
+    # From the end, so that of two documents with one identity the first keeps its file.
     by_identity = {each.identity: file for each, file in reversed(files.items())}
     return Folder(tuple(files), tuple(findings), by_identity)
 

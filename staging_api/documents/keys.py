@@ -1,7 +1,7 @@
 """Where the keys for documents come from: a file of the operator, else the database itself.
 
-Keys in the database protect from who may read only its other tables, such as auditors; not from
-who has a copy of all of it. With STAGING_DOCUMENTS_KEYS_FILE they are nowhere in the database.
+Keys in the database protect from roles that may read only its other tables, such as auditors; they
+do not protect a copy of the whole database. With STAGING_DOCUMENTS_KEYS_FILE no key is in it.
 """
 
 import threading

@@ -46,6 +46,7 @@ def masked(data: Any, secret_paths: Iterable[Path]) -> Any:
     """Give a copy of data with the mark at each of the paths."""
     copy = CopyOnWrite(data)
     for path in secret_paths:
+        # A comparison masks both sides by the secrets of either.
         if get(copy.value, path) is not MISSING:
             copy.put(path, REDACTED)
     return copy.value

@@ -34,6 +34,8 @@ def rotate(documents: DocumentService, author: ChangeOrigin, *, new_key: bool) -
                 left = rows.sealed_by_others(conn, ring.current, _AT_ONCE)
             if not left:
                 return done
+            # A transaction for each: all together would keep every content in memory, and lose all
+            # its work if the lock is lost.
             for content_id in left:
                 with change.deciding() as (conn, _):
                     old = rows.posted_text(conn, content_id)

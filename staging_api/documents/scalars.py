@@ -59,6 +59,7 @@ def plain(text: str) -> Any:
     """
     if text in _NULLS:
         return None
+    # Most texts end here, before three regular expressions are tried on them.
     if text[0] not in _FIRST:
         return text
     if text in _BOOLEANS:

@@ -47,6 +47,8 @@ class KeyRing:
         """Encrypt with the current key; `associated` names the row that it is for."""
         from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+        # Random, as several processes seal with one key and share no counter; GCM must never see a
+        # nonce twice with one key, and 96 random bits are safe for some 2**32 of them.
         nonce = os.urandom(_NONCE_BYTES)
         key = AESGCM(self.sealing[self.current])
         return nonce + key.encrypt(nonce, plain, associated.encode())

@@ -128,8 +128,11 @@ class DocumentService:
             self.renderings.refuse_schemas(post.documents)
             packed = self.contents.pack(post.text, post.documents)
         with self._changing(author) as change, change.deciding() as (conn, now):
+            # In the transaction: what the condition looked at is what the change is made from.
             if post.unless is not None:
                 post.unless(now.newest.get(post.collection))
+            # Refused by the digest alone, before thousands of rows are written only to be rolled
+            # back.
             content = None if packed is None else ContentRef(0, packed.digest)
             target = now.posted(post.collection, content, post.mode)
             if packed is not None:

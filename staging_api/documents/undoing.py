@@ -25,6 +25,7 @@ def undo_overdue(locks: Locks) -> None:
     """
     author = ChangeOrigin(RequestOrigin(caller="worker"))
     try:
+        # First without the lock: taken at each look, it would refuse posts for nothing.
         while _overdue(locks.database) is not None:
             with changing(locks.database, locks, author) as change:
                 undo(change)
@@ -48,6 +49,7 @@ def undo(change: Change) -> int | None:
         undone = change.make(conn, now, target)
         rows.mark_undone(conn, overdue, undone.revision)
         rows.add_commit(conn, undone.revision, change.stamp, forced=False, confirm_seconds=None)
+        # The buffer is the newest revision, so it has to come again, behind the one that undoes.
         if now.buffered:
             old = target.collections
             then = CurrentCollections(undone.revision, old, undone.revision, old)

@@ -119,6 +119,7 @@ def _answer(
 ) -> Sequence[Mapping[str, Any]]:
     import urllib3
 
+    deadline = time.monotonic() + seconds
     with urllib3.PoolManager(retries=False) as pool:
         answer = pool.request(
             "POST",
@@ -126,20 +127,22 @@ def _answer(
             body=body,
             headers=dict(headers),
             timeout=urllib3.Timeout(connect=min(_CONNECT_SECONDS, seconds), read=seconds),
+            # A redirect would take the token to another server.
             redirect=False,
             preload_content=False,
         )
         try:
             if answer.status not in _ANSWERS:
                 raise ValueError(f"status {answer.status}")
-            return _messages(answer.status, json.loads(_read(answer, time.monotonic() + seconds)))
+            return _messages(answer.status, json.loads(_read(answer, deadline)))
         finally:
             answer.release_conn()
 
 
 def _read(answer: "urllib3.BaseHTTPResponse", deadline: float) -> bytes:
     raw = b""
-    for chunk in answer.stream(_CHUNK_BYTES):
+    # What one receive brings: `stream` waits until a chunk is full, however slowly it comes.
+    while chunk := answer.read1(_CHUNK_BYTES):
         raw += chunk
         if len(raw) > _MAX_ANSWER_BYTES:
             raise ValueError(f"more than {_MAX_ANSWER_BYTES} bytes")

@@ -82,6 +82,7 @@ class Draft:
         if id(trace) in self._own:
             return trace
         copied = trace.copy()
+        # Kept, so that no later trace gets its id.
         self._own[id(copied)] = copied
         return copied
 

@@ -60,6 +60,8 @@ def _order(relations: Relations, limits: DocumentLimits) -> list[Identity]:
     needs = {each: reached.intersection(relations.needs(each)) for each in sorted(reached)}
     missing = {identity: len(needed) for identity, needed in needs.items()}
     order = [identity for identity, count in missing.items() if count == 0]
+    # The list grows while it is walked (Kahn's algorithm), so nothing recurses: a chain of
+    # documents may be longer than Python's stack is deep.
     for identity in order:
         for user in relations.needed_by(identity):
             missing[user] -= 1
@@ -171,6 +173,7 @@ def _digest(document: Document, needed: Sequence[RenderedDocument], *, layered: 
     """Digest a document with the digests of what it is made from, and so with all of its past."""
     if not needed:
         return document.digest
+    # `layered` says whether the first digest is a parent's or a source's.
     digests = "".join(each.digest for each in needed)
     return sha256(f"{document.digest}{layered}{digests}".encode()).hexdigest()
 

@@ -134,6 +134,7 @@ class _One:
         matches = self._work.patterns.matches(pattern, old)
         if not matches:
             return None
+        # Before the text is built: a short pattern and a long value can make gigabytes of it.
         self._grow(len(matches) * len(text))
         parts, end = [], 0
         for match in matches:

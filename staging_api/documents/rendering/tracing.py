@@ -85,6 +85,7 @@ class Trace:
 
     def copy(self) -> "Trace":
         """Return a copy with a separate mapping of children."""
+        # By `child`, which passes on what is pending: the copy has nothing pending.
         return Trace(self.origins, {step: self.child(step) for step in self.children})
 
     def secret_paths(self) -> tuple[Path, ...]:
@@ -103,6 +104,7 @@ def _secret_paths(trace: Trace, here: Path, harmless: dict[int, bool]) -> Iterat
 
 def _holds_secret(trace: Trace, known: dict[int, bool]) -> bool:
     """Return whether there is a secret at or below; each shared trace is looked at once."""
+    # The ids stay unique while this runs: the trace that it began with keeps all of these alive.
     found = known.get(id(trace))
     if found is None:
         found = trace.secret or trace.pending_secret

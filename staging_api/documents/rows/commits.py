@@ -54,6 +54,7 @@ def confirm(conn: Connection, revision: int, caller: str) -> bool:
     c = t.document_commits
     done = conn.execute(
         update(c)
+        # Not now(): that is when the transaction began, which may have waited since.
         .where(*_WAITS, c.c.revision == revision, c.c.confirm_until > text("clock_timestamp()"))
         .values(confirmed_at=text("clock_timestamp()"), confirmed_by=caller)
     )
@@ -101,6 +102,8 @@ def set_tag(conn: Connection, revision: int, tag: str, data: object, stamp: Stam
 def remove_tag(conn: Connection, revision: int, tag: str, caller: str) -> bool:
     """Take a name from a revision; says whether it had it."""
     tags = t.document_tags
+    # The row that goes does not say who takes it away, and the trigger that writes the event sees
+    # only the row and this setting; `true` ends it with the transaction.
     conn.execute(text("SELECT set_config('staging.actor', :caller, true)"), {"caller": caller})
     where = (tags.c.revision == revision, tags.c.tag == tag)
     return conn.execute(tags.delete().where(*where)).rowcount == 1

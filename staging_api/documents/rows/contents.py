@@ -41,6 +41,7 @@ def add_content(conn: Connection, content: StoredContent) -> int:
     content_id: int | None = conn.execute(
         statement.returning(t.document_contents.c.id)
     ).scalar_one_or_none()
+    # A statement of its own: RETURNING gives no row that was in conflict.
     if content_id is None:
         c = t.document_contents.c
         found: int = conn.execute(select(c.id).where(c.digest == content.digest)).scalar_one()

@@ -42,6 +42,7 @@ _CONTRADICTIONS = text("""
 
 def events(conn: Connection, until: datetime | None) -> Iterator[Row[Any]]:
     """All events in order, with whether each is older than `until`; a few thousand at a time."""
+    # By a cursor in the server: the whole record need not fit into memory.
     reading = conn.execution_options(yield_per=_ROWS_AT_ONCE)
     yield from reading.execute(_EVENTS, {"until": until})
 

@@ -177,6 +177,8 @@ def change(
     conn.execute(_CLOSE_VERSIONS, given)
     opened = {"number": number, "names": list(now), "content_ids": list(now.values())}
     conn.execute(_OPEN_VERSIONS, opened)
+    # Places close before others open: what a collection of this change gives up, another of them
+    # may take.
     conn.execute(_CLOSE_PLACES, given)
     found = conn.execute(_ELSEWHERE, {"names": names, "collection": collection or ""}).one_or_none()
     if found is not None:

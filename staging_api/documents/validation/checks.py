@@ -98,6 +98,7 @@ class Checker:
         for each in rendering.documents:
             if len(found) >= limits.findings:
                 break
+            # The same object: the rendering kept it, so nothing that it is made from changed.
             if sound.get(each.document.identity) is each:
                 continue
             found += _wrong_secret(each)
@@ -118,6 +119,8 @@ class Checker:
             return ()
         found = tuple(_data_findings(rendered, schema, compiled, watch))
         if not found:
+            # All of them: a set does not know its oldest. What is still in use is checked once
+            # more.
             if len(self._sound) >= _VERDICTS_KEPT:
                 self._sound.clear()
             self._sound.add(verdict)
@@ -130,6 +133,7 @@ class Checker:
         if known is not None:
             return known
         complaints = complaints_about(document.data, watch)
+        # A complaint quotes the schema, which is a secret here.
         if complaints and document.encrypted:
             message = "is not a JSON Schema of draft 4"
             return (_located(document, ("data",), Fault.INVALID_DATA_SCHEMA, message),)

@@ -21,6 +21,8 @@ class CpuBudget:
     def __init__(self, each_seconds: float, total_seconds: float) -> None:
         """Begin to count now."""
         self._each_seconds = each_seconds
+        # CPU time of this thread: on a busy machine the same documents must not fail by the wall
+        # clock.
         self._end = time.thread_time() + total_seconds
         self._deadline = self._end
         self._steps = 0

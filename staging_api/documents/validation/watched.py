@@ -30,6 +30,7 @@ def _watched(keyword: _Keyword) -> _Keyword:
     def checked(validator: Any, value: Any, instance: Any, schema: Any) -> Iterator[Any]:
         current_budget().step()
         for error in keyword(validator, value, instance, schema) or ():
+            # The message quotes the data. `complaint` says it without.
             error.message, error.args = "", ()
             yield error
 

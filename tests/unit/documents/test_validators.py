@@ -1,6 +1,9 @@
 """What validators are sent, and in whose name."""
 
 import json
+import socket
+import threading
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -70,3 +73,30 @@ def test_where_none_is_configured_none_is_asked(
 ) -> None:
     assert Validators().ask(7, None) == []
     assert not sent
+
+
+def test_an_answer_that_comes_byte_by_byte_ends_with_its_time() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        answering = threading.Thread(target=_answer_slowly, args=(listening,))
+        answering.start()
+        slow = parse_validators(f"slow=http://127.0.0.1:{listening.getsockname()[1]}/design")
+        began = time.monotonic()
+        message = Validators(slow, seconds=0.3).ask(7, None)[0]
+        took = time.monotonic() - began
+        answering.join()
+    assert "TimeoutError" in message["diagnostic"]
+    assert took < 2
+
+
+def _answer_slowly(listening: socket.socket) -> None:
+    connection, _ = listening.accept()
+    with connection:
+        connection.recv(1 << 16)
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n")
+        try:
+            for _ in range(100):
+                connection.sendall(b" ")
+                time.sleep(0.05)
+        except OSError:
+            # The client left, as it should.
+            return
