@@ -1,13 +1,23 @@
-"""The corpus through the running service, out of four kinds of sources, compared byte for byte."""
+"""The corpus out of four kinds of sources, compared byte for byte.
+
+The whole of it by the engine out of each source; by the running service each case out of one.
+"""
 
 import io
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
 
+from staging_api.catalogue.model import member_kind
+from staging_api.errors import StagingApiError
+from staging_api.sources import open_archive
+from staging_api.sources.allowlist import AllowList
+from staging_api.sources.url import parse
+from staging_api.staging import engine
+from staging_api.store.folder_store import FolderStore
 from tests.buckets import CREDENTIALS
 from tests.conformance import places
 from tests.corpus import families, tars, zips
@@ -28,6 +38,9 @@ HOSTILE = {
     for form, hostile in (("tar", tars.HOSTILE), ("zip", zips.HOSTILE))
     for number, data in enumerate(hostile.values())
 }
+#: Of the cases: those that have files, and the others.
+WHOLE = [name for name, case in CASES.items() if case.files]
+EMPTY = [name for name, case in CASES.items() if not case.files]
 ARCHIVE = "corpus/one"
 SCHEMES = ("file", "http", "s3", "gs")
 
@@ -38,15 +51,12 @@ def word(name: str, case: Case) -> str:
 
 
 @pytest.fixture(scope="module")
-def world(
-    migrated: Migrated, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[tuple[Client, dict[str, places.Place]]]:
-    """One service that may read all four places, and the corpus in each of them."""
+def found(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, places.Place]]:
+    """The corpus in each of four places."""
     assert len(CASES) + len(HOSTILE) >= 300
-    folder, home = tmp_path_factory.mktemp("archives"), tmp_path_factory.mktemp("corpus")
     with ExitStack() as stack:
         found: dict[str, places.Place] = {
-            "file": places.Folder(folder),
+            "file": places.Folder(tmp_path_factory.mktemp("archives")),
             "http": stack.enter_context(places.web()),
             "s3": stack.enter_context(places.s3()),
             "gs": stack.enter_context(places.gcs()),
@@ -54,9 +64,17 @@ def world(
         for place in found.values():
             for name, data in [*((n, c.data) for n, c in CASES.items()), *HOSTILE.items()]:
                 place.put(f"{ARCHIVE}/{name}", data)
-        # A database of its own: its store is another than that of the shared one.
-        url = stack.enter_context(migrated())
-        yield stack.enter_context(pod_over(found, url, home)), found
+        yield found
+
+
+@pytest.fixture(scope="module")
+def client(
+    found: dict[str, places.Place], migrated: Migrated, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Client]:
+    """One service that may read all four places."""
+    # A database of its own: its store is another than that of the shared one.
+    with migrated() as url, pod_over(found, url, tmp_path_factory.mktemp("corpus")) as client:
+        yield client
 
 
 @contextmanager
@@ -87,11 +105,15 @@ def files_of(client: Client, staged: list[dict[str, str]]) -> dict[str, bytes]:
         return {name: read.extractfile(each).read() for name, each in members.items()}  # type: ignore[union-attr]
 
 
+def of_scheme(scheme: str, names: Iterable[str]) -> list[str]:
+    """Those that the service takes out of this source: of each form as many as of the others."""
+    return list(names)[SCHEMES.index(scheme) :: len(SCHEMES)]
+
+
 @pytest.mark.parametrize("scheme", SCHEMES)
-def test_the_corpus_becomes_the_files_that_the_reference_tools_make_of_it(world, scheme):
-    client, found = world
+def test_the_corpus_becomes_the_files_that_the_reference_tools_make_of_it(found, client, scheme):
     url = f"{found[scheme].root}/{ARCHIVE}"
-    some = {name: case for name, case in CASES.items() if case.files}
+    some = {name: CASES[name] for name in of_scheme(scheme, WHOLE)}
     all_names = list(some)
     # So many that no request takes a minute, on a busy machine either.
     for at in range(0, len(all_names), 25):
@@ -109,17 +131,48 @@ def test_the_corpus_becomes_the_files_that_the_reference_tools_make_of_it(world,
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
-def test_what_is_hostile_or_has_nothing_brings_no_file(world, scheme):
-    client, found = world
+def test_what_is_hostile_or_has_nothing_brings_no_file(found, client, scheme):
     url = f"{found[scheme].root}/{ARCHIVE}"
-    empty = {name: case for name, case in CASES.items() if not case.files}
-    words = [
-        *(word(name, case) for name, case in empty.items()),
-        *map("member:{}!/*".format, HOSTILE),
-    ]
+    hostile, empty = of_scheme(scheme, HOSTILE), of_scheme(scheme, EMPTY)
+    words = [*(word(name, CASES[name]) for name in empty), *map("member:{}!/*".format, hostile)]
     refused = client.stage(url, *words)
     assert refused.status in (404, 422), refused.json
     [staging] = client.get(f"{STAGINGS}?archive_url={url}&limit=1").json["items"]
     codes = {each["name"]: each["error"]["code"] for each in staging["artifacts"]}
-    expected = {f"member:{name}!/*": "archive_unsafe" for name in HOSTILE}
-    assert codes == {**expected, **{word(n, c): "artifact_not_found" for n, c in empty.items()}}
+    expected = {f"member:{name}!/*": "archive_unsafe" for name in hostile}
+    nothing = {word(name, CASES[name]): "artifact_not_found" for name in empty}
+    assert codes == {**expected, **nothing}
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_the_whole_corpus_is_the_same_out_of_each_source(found, scheme, tmp_path, monkeypatch):
+    for name, value in CREDENTIALS.items():
+        monkeypatch.setenv(name, value)
+    place, store = found[scheme], FolderStore(tmp_path / "store")
+    source = open_archive(
+        parse(f"{place.root}/{ARCHIVE}"), AllowList.parse(place.root), place.options
+    )
+    names = [*CASES, *HOSTILE]
+
+    def fetched(name: str, only: str) -> Mapping[str, bytes] | str:
+        """The files by path, or the code of the refusal."""
+        kind = member_kind(f"{name}!/{only or '*'}")
+        assert kind is not None
+        try:
+            artifact = engine.fetch(kind, source, "one", store, names=names)
+        except StagingApiError as error:
+            return error.code
+        assert artifact is not None
+        engine.forget(artifact, store)
+        return {
+            each.path.removeprefix(f"{name}!/"): store.path(each.sha256).read_bytes()
+            for each in artifact.files
+        }
+
+    expected = {name: CASES[name].files for name in WHOLE}
+    assert {name: fetched(name, CASES[name].only) for name in WHOLE} == expected
+    refused = {name: fetched(name, CASES[name].only) for name in EMPTY}
+    assert refused == dict.fromkeys(EMPTY, "artifact_not_found")
+    unsafe = {name: fetched(name, "") for name in HOSTILE}
+    assert unsafe == dict.fromkeys(HOSTILE, "archive_unsafe")
+    source.close()

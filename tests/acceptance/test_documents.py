@@ -2,7 +2,6 @@
 
 import json
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -14,6 +13,7 @@ from staging_api.client import StagingClient
 from staging_api.client.problems import problem
 from staging_api.db.engine import Database, open_database
 from staging_api.errors import Conflict, Invalid, LockHeld, NotFound
+from tests import forked_command
 from tests.databases import Migrated
 from tests.documents import SCRIPT, document, loaded, policy, secret, stream
 from tests.rows import execute
@@ -141,7 +141,7 @@ def run(client: StagingClient) -> Run:
     """Run ``staging-api documents``: what it prints on both outputs."""
 
     def command(*arguments: object, expect: int = 0, given: bytes = b"") -> str:
-        words = [sys.executable, "-m", "staging_api", "documents", *map(str, arguments)]
+        words = [*forked_command.words(), "documents", *map(str, arguments)]
         done = subprocess.run(
             [*words, "--server", client.url],
             capture_output=True,

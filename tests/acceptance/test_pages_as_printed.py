@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import forked_command
 from tests.builds import build
 from tests.databases import Migrated
 from tests.packages import control_text, deb
@@ -38,6 +39,13 @@ ELSEWHERE: Mapping[str, tuple[str, int]] = {
 HERE = [
     page for page in PAGES if to_run(page) and page.relative_to(ROOT).as_posix() not in ELSEWHERE
 ]
+#: What is installed. What stays is started as for a reader; what soon ends is forked.
+_PROGRAM = """#!/bin/sh
+case "$1" in
+  serve|worker|demo) exec {} -m staging_api "$@" ;;
+  *) exec {} "$@" ;;
+esac
+"""
 _SERVICE = "http://127.0.0.1:8080"
 _BUILD = "board/R17-1208.0.0"
 
@@ -52,7 +60,7 @@ def reader(
     for folder in (programs, packages, tmp_path / "home"):
         folder.mkdir()
     program = programs / "staging-api"
-    program.write_text(f'#!/bin/sh\nexec {sys.executable} -m staging_api "$@"\n')
+    program.write_text(_PROGRAM.format(sys.executable, shlex.join(forked_command.words())))
     program.chmod(0o755)
     for version in ("1.0", "2.0"):
         raw = deb(control_text("hello", version))

@@ -22,6 +22,7 @@ from staging_api.cli.exits import EXIT_CODES, exit_code
 from staging_api.cli.options import pacing_for
 from staging_api.client import Pacing
 from staging_api.errors import StagingApiError
+from tests import forked_command
 from tests.scripted_service import (
     STAGING_ID,
     STAGINGS,
@@ -388,7 +389,7 @@ def test_a_shell_completes_verbs_actions_and_options(shell: str, line: str, offe
     if shell == "bash":
         environment |= {"COMP_WORDS": line, "COMP_CWORD": str(len(words) - 1)}
     done = subprocess.run(
-        [sys.executable, "-m", "staging_api"],
+        forked_command.words(),
         env={**os.environ, **environment},
         capture_output=True,
         text=True,

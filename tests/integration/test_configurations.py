@@ -5,7 +5,7 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -14,6 +14,7 @@ from staging_api.cli import main
 from staging_api.cli.exits import REFUSED
 from staging_api.processes.children import REFUSED_STATUS, Children
 from staging_api.settings import Settings
+from tests import forked_command
 from tests.service import free_port
 
 _OIDC = {"AUTH": "oidc", "OIDC_ISSUER": "https://x", "OIDC_AUDIENCE": "a"}
@@ -140,10 +141,12 @@ def environment(folder: Path, chosen: Mapping[str, str]) -> dict[str, str]:
     return {f"STAGING_{k}": v.replace("{}", str(folder)) for k, v in given.items()}
 
 
-def run(folder: Path, verb: str, chosen: Mapping[str, str]) -> "subprocess.CompletedProcess[str]":
+def run(
+    folder: Path, verb: str, chosen: Mapping[str, str], program: Sequence[str] = ()
+) -> "subprocess.CompletedProcess[str]":
     inherited = {k: v for k, v in os.environ.items() if not k.startswith("STAGING_")}
     return subprocess.run(
-        [sys.executable, "-m", "staging_api", verb],
+        [*(program or forked_command.words()), verb],
         env={**inherited, **environment(folder, chosen)},
         capture_output=True,
         text=True,
@@ -205,7 +208,8 @@ def test_a_worker_does_not_mind_what_only_the_api_needs(folder: Path):
 
 
 def test_check_accepts_settings_that_can_work(folder: Path):
-    done = run(folder, "check", {"SOURCES": "gs://builds/"})
+    program = (sys.executable, "-m", "staging_api")
+    done = run(folder, "check", {"SOURCES": "gs://builds/"}, program)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == "the settings are valid\n"
     assert not (folder / "home").exists()

@@ -18,6 +18,7 @@ from staging_api.db.engine import Database, open_database
 from staging_api.db.migrate import check_schema, migrate, wanted_revision
 from staging_api.db.tables import metadata
 from staging_api.errors import SchemaOutdated
+from tests import forked_command
 from tests.databases import new_database
 from tests.rows import select
 from tests.service import eventually
@@ -50,7 +51,7 @@ def test_processes_that_migrate_at_once_take_turns(empty_url: str, tmp_path: Pat
             first.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK})
             running = [
                 subprocess.Popen(
-                    [sys.executable, "-m", "staging_api", "migrate"],
+                    [*forked_command.words(), "migrate"],
                     env=environment(empty_url, tmp_path),
                     stderr=subprocess.PIPE,
                 )
@@ -114,7 +115,7 @@ def test_a_process_does_not_start_on_an_old_schema(
     empty_url: str, tmp_path: Path, verb: str
 ) -> None:
     ran = subprocess.run(
-        [sys.executable, "-m", "staging_api", verb],
+        [*forked_command.words(), verb],
         env=environment(empty_url, tmp_path),
         capture_output=True,
         text=True,

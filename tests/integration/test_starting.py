@@ -4,7 +4,6 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +17,7 @@ from staging_api.errors import Unavailable
 from staging_api.exhaustion import startup_errors
 from staging_api.processes import children as children_module
 from staging_api.processes.children import TAKEN_STATUS, Children
+from tests import forked_command
 from tests.service import eventually, free_port
 
 Ended = subprocess.CompletedProcess[str]
@@ -33,7 +33,7 @@ def run(verb: str, folder: Path, **settings: str) -> Ended:
         **settings,
     }
     return subprocess.run(
-        [sys.executable, "-m", "staging_api", verb],
+        [*forked_command.words(), verb],
         env={**inherited, **{f"STAGING_{name}": value for name, value in given.items()}},
         capture_output=True,
         text=True,

@@ -9,7 +9,6 @@ import os
 import re
 import shlex
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -24,6 +23,7 @@ import yaml
 
 from staging_api.documents.model import DEFAULT_LIMITS
 from staging_api.processes.application import api_of
+from tests import forked_command
 from tests.document_sets import SECRET, doc, policy, secret, sub
 from tests.documents import DocumentApi
 
@@ -130,8 +130,7 @@ def shell(site: DocumentApi, tmp_path: Path) -> Iterator["Shell"]:
     """A terminal in an empty folder, with our command line, our service and Deckhand."""
     command = tmp_path / "bin" / "staging-api"
     command.parent.mkdir()
-    python = shlex.join([sys.executable, "-m", "staging_api"])
-    command.write_text(f'#!/bin/sh\nexec {python} "$@"\n')
+    command.write_text(f'#!/bin/sh\nexec {shlex.join(forked_command.words())} "$@"\n')
     command.chmod(0o755)
     folder = tmp_path / "home"
     folder.mkdir()

@@ -3,7 +3,6 @@
 import ast
 import shlex
 import subprocess
-import sys
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -13,6 +12,7 @@ from staging_api.db.engine import Database
 from staging_api.staging.model import Staging
 from staging_api.ui.copies import sql_text
 from staging_api.ui.formats import build_url
+from tests import forked_command
 from tests.integration.ui.conftest import Builds
 from tests.pages import Page, Site
 from tests.stagings import packed
@@ -55,7 +55,7 @@ def test_each_form_of_each_view_is_accepted(site: Site, builds: Builds, database
             assert len(words) <= 6, f"a value fell apart: {words}"
             lines.add(tuple(word for word in words[1:] if word.startswith("-") or word.isalpha()))
     for verb, *options in lines:
-        helped = [sys.executable, "-m", "staging_api", verb, "--help"]
+        helped = [*forked_command.words(), verb, "--help"]
         told = subprocess.run(helped, capture_output=True, text=True, check=True).stdout
         for option in (each for each in options if each.startswith("--")):
             assert option in told or options[0] == "break", f"{verb} {options}"

@@ -1,0 +1,18 @@
+"""Hand over streams, arguments, environment and folder to a `tests.forked_command`, and wait."""
+
+import json
+import os
+import signal
+import socket
+import sys
+
+_, path, *arguments = sys.argv
+asked = {"arguments": arguments, "env": dict(os.environ), "folder": os.getcwd()}  # noqa: PTH109
+with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as server:
+    server.connect(path)
+    socket.send_fds(server, [json.dumps(asked).encode()], [0, 1, 2])
+    code = int(server.recv(16))
+if code < 0:
+    signal.signal(-code, signal.SIG_DFL)
+    os.kill(os.getpid(), -code)
+sys.exit(code)
