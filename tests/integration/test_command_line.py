@@ -52,10 +52,11 @@ SERVICE_ONLY = (
 )
 OUR_CLIENT = (
     "staging_api.cli",
-    "staging_api.buckets",
     "staging_api.client",
+    "staging_api.environment",
     "staging_api.errors",
     "staging_api.buckets",
+    "staging_api.quick_dataclass",
     "staging_api.sizes",
     "staging_api.vocabulary",
 )
