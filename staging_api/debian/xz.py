@@ -18,7 +18,8 @@ _FOOTER_MAGIC = b"YZ"
 _INDEX_INDICATOR = b"\0"
 
 # The header and, inside the footer, its flags say which check follows each block.
-HEADER = lzma.compress(b"", check=lzma.CHECK_CRC32)[:_HEADER_BYTES]
+# It is the same at each level, and the lowest needs the least memory.
+HEADER = lzma.compress(b"", check=lzma.CHECK_CRC32, preset=0)[:_HEADER_BYTES]
 _FLAGS = HEADER[6:8]
 
 
