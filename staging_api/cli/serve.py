@@ -71,11 +71,10 @@ def _forked(run: Callable[[Settings], None]) -> Callable[[], None]:
     """Return what runs one kind of process in a fork of this one, with metrics of its own."""
 
     def live() -> None:
-        from staging_api.processes.run import with_database
+        from staging_api.processes.run import run_below
 
         with _shared_metrics() as folder, exit_on_error(as_json=False):
-            # With a use of its own: should the embedded server be gone, this starts it again.
-            with_database(run, Settings.from_env(metrics_dir=folder))
+            run_below(run, Settings.from_env(metrics_dir=folder))
 
     return live
 

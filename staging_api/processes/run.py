@@ -7,7 +7,7 @@ worker: gunicorn starts another.
 import logging
 import os
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any
 
 from staging_api import logs
@@ -48,9 +48,9 @@ def database_of(settings: Settings) -> Iterator[Settings]:
             database.close()
         yield settings
         return
-    with running(settings.home, settings.postgres_binaries) as server:
-        migrate(server.url)
-        yield settings.model_copy(update={"database_url": server.url})
+    with _checked_database_of(settings) as found:
+        migrate(found.database_url)
+        yield found
 
 
 @contextmanager
@@ -94,16 +94,32 @@ def run_process(
     if with_parent:
         with startup_errors():
             stop_with_parent()
-    with_database(run, settings)
+    _run_with(database_of(settings), run)
 
 
-def with_database(run: Callable[[Settings], None], settings: Settings) -> None:
-    """Run with a database that is there, for the length of the run; see `database_of`.
+def run_below(run: Callable[[Settings], None], settings: Settings) -> None:
+    """Run in a child of a process that has checked the database, or migrated it, before.
+
+    The child has a use of its own: should the embedded server be gone, this starts it again.
 
     Raises:
-        Unavailable: the database or the system refuses what it needs to start.
+        DatabaseUnusable: the embedded server cannot be used.
+        Unavailable: the system refuses what it needs to start.
     """
+    _run_with(_checked_database_of(settings), run)
+
+
+@contextmanager
+def _checked_database_of(settings: Settings) -> Iterator[Settings]:
+    if settings.database_url:
+        yield settings
+        return
+    with running(settings.home, settings.postgres_binaries) as server:
+        yield settings.model_copy(update={"database_url": server.url})
+
+
+def _run_with(database: AbstractContextManager[Settings], run: Callable[[Settings], None]) -> None:
     with ExitStack() as uses:
         with startup_errors():
-            ready = uses.enter_context(database_of(settings))
+            ready = uses.enter_context(database)
         run(ready)
