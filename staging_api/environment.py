@@ -18,7 +18,7 @@ def variables() -> dict[str, str]:
     return dict(os.environ)
 
 
-def server_and_token(default_server: str) -> tuple[str, str | None]:
+def chosen_service(default_server: str) -> tuple[str, str | None]:
     """The address of the service and the token that a client is told; None: no token."""
     return os.environ.get("STAGING_SERVER", default_server), os.environ.get("STAGING_TOKEN")
 

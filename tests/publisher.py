@@ -20,8 +20,8 @@ from staging_api.publishing.pieces import BlockReader, FileHashes
 from staging_api.publishing.releasing import Releaser
 from staging_api.publishing.run_model import Options, PublisherRun
 from staging_api.publishing.service import Publisher
-from staging_api.publishing.serving import served_at
 from staging_api.publishing.signing import SigningKey
+from staging_api.publishing.snapshots import served_at
 from staging_api.store.blob_store import BlobStore
 from staging_api.store.folder_store import FolderStore
 from staging_api.vocabulary.publishing import Operation

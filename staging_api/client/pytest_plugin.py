@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from staging_api.client.client import StagingClient
-from staging_api.environment import server_and_token
+from staging_api.environment import chosen_service
 
 _SERVER = "http://127.0.0.1:8080"
 
@@ -26,7 +26,7 @@ StagedBuild = Callable[..., Path]
 @pytest.fixture(scope="session")
 def staging_client() -> Iterator[StagingClient]:
     """A client of the service that the environment names."""
-    server, token = server_and_token(_SERVER)
+    server, token = chosen_service(_SERVER)
     with StagingClient(server, token=token) as client:
         yield client
 

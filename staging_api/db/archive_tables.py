@@ -17,7 +17,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY
 
-from staging_api.db.schema import Time, is_sha256, metadata, now
+from staging_api.db.schema import Time, is_sha256, metadata, now, required
 
 _SHA256 = is_sha256("sha256")
 _YES = text("true")
@@ -30,36 +30,26 @@ apt_archives = Table(
     "apt_archives",
     metadata,
     Column("id", Integer, Identity(always=True), primary_key=True, comment="1, 2, 3 ..."),
-    Column("name", Text, nullable=False, unique=True, comment="first segment below /archive"),
-    Column(
-        "origin", Text, nullable=False, server_default="", comment="of its Releases; empty: none"
-    ),
-    Column(
-        "label", Text, nullable=False, server_default="", comment="of its Releases; empty: none"
-    ),
-    Column("forms", ARRAY(Text), nullable=False, comment="of index files: plain, gz, xz, zst"),
-    Column(
+    required("name", Text, unique=True, comment="first segment below /archive"),
+    required("origin", Text, server_default="", comment="of its Releases; empty: none"),
+    required("label", Text, server_default="", comment="of its Releases; empty: none"),
+    required("forms", ARRAY(Text), comment="of index files: plain, gz, xz, zst"),
+    required(
         "publish_by_hash",
         Boolean,
-        nullable=False,
         server_default=_YES,
         comment="whether index files are served by hash as well",
     ),
-    Column(
+    required(
         "advertise_by_hash",
         Boolean,
-        nullable=False,
         server_default=_YES,
         comment="whether Release says Acquire-By-Hash",
     ),
     Column("valid_for_seconds", Integer, comment="how long clients may trust a Release"),
-    Column(
-        "retention_seconds", Integer, nullable=False, comment="how long old generations are kept"
-    ),
-    Column(
-        "quarantine_seconds", Integer, nullable=False, comment="how long superseded files are kept"
-    ),
-    Column("created_at", Time, nullable=False, server_default=now, comment="when it was made"),
+    required("retention_seconds", Integer, comment="how long old generations are kept"),
+    required("quarantine_seconds", Integer, comment="how long superseded files are kept"),
+    required("created_at", Time, server_default=now, comment="when it was made"),
     CheckConstraint("name ~ '^[a-z0-9][a-z0-9.+-]{0,63}$'", name="name"),
     CheckConstraint(
         "cardinality(forms) > 0 AND forms <@ ARRAY['plain', 'gz', 'xz', 'zst']", name="forms"
@@ -74,44 +64,30 @@ suites = Table(
     "suites",
     metadata,
     Column("id", Integer, Identity(always=True), primary_key=True, comment="1, 2, 3 ..."),
-    Column("archive_id", ForeignKey("apt_archives.id"), nullable=False, comment="its archive"),
-    Column("name", Text, nullable=False, comment="folder below dists"),
-    Column("codename", Text, nullable=False, comment="as in Release"),
-    Column(
-        "aliases", ARRAY(Text), nullable=False, server_default=_none, comment="further names of it"
+    required("archive_id", ForeignKey("apt_archives.id"), comment="its archive"),
+    required("name", Text, comment="folder below dists"),
+    required("codename", Text, comment="as in Release"),
+    required("aliases", ARRAY(Text), server_default=_none, comment="further names of it"),
+    required("description", Text, server_default="", comment="as in Release; empty: none"),
+    required("immutable", Boolean, server_default=_NO, comment="accepts no package"),
+    required(
+        "auto_accept", Boolean, server_default=_YES, comment="whether uploads need no approval"
     ),
-    Column(
-        "description",
-        Text,
-        nullable=False,
-        server_default="",
-        comment="as in Release; empty: none",
-    ),
-    Column("immutable", Boolean, nullable=False, server_default=_NO, comment="accepts no package"),
-    Column(
-        "auto_accept",
-        Boolean,
-        nullable=False,
-        server_default=_YES,
-        comment="whether uploads need no approval",
-    ),
-    Column(
+    required(
         "not_automatic",
         Boolean,
-        nullable=False,
         server_default=_NO,
         comment="NotAutomatic of Release: apt installs from it only on request",
     ),
-    Column(
+    required(
         "but_automatic_upgrades",
         Boolean,
-        nullable=False,
         server_default=_NO,
         comment="ButAutomaticUpgrades of Release: apt upgrades what came from it",
     ),
     Column("dirty_since", Time, comment="null: the newest generation shows all that is published"),
     Column("rebuild_since", Time, comment="since when a full rebuild is due; null: none is"),
-    Column("created_at", Time, nullable=False, server_default=now, comment="when it was made"),
+    required("created_at", Time, server_default=now, comment="when it was made"),
     CheckConstraint("name ~ '^[a-zA-Z0-9][a-zA-Z0-9.+~_-]{0,127}$'", name="name"),
     UniqueConstraint("archive_id", "name"),
     comment="One row per suite, such as stable or stable-security.",
@@ -122,7 +98,7 @@ components = Table(
     metadata,
     Column("suite_id", ForeignKey("suites.id"), primary_key=True, comment="its suite"),
     Column("name", Text, primary_key=True, comment="as in sources.list"),
-    Column("position", Integer, nullable=False, comment="order in Release"),
+    required("position", Integer, comment="order in Release"),
     CheckConstraint("name ~ '^[a-z0-9][a-z0-9-]{0,63}$'", name="name"),
     comment="The components of a suite, such as main.",
 )
@@ -140,13 +116,11 @@ package_files = Table(
     "package_files",
     metadata,
     Column("id", BigInteger, Identity(always=True), primary_key=True, comment="1, 2, 3 ..."),
-    Column("archive_id", ForeignKey("apt_archives.id"), nullable=False, comment="its archive"),
-    Column("path", Bytewise, nullable=False, comment="below the archive's root: pool/..."),
-    Column("sha256", Text, nullable=False, comment="of the content, in hex"),
-    Column("size_bytes", BigInteger, nullable=False, comment="length of the content"),
-    Column(
-        "created_at", Time, nullable=False, server_default=now, comment="when it came into the pool"
-    ),
+    required("archive_id", ForeignKey("apt_archives.id"), comment="its archive"),
+    required("path", Bytewise, comment="below the archive's root: pool/..."),
+    required("sha256", Text, comment="of the content, in hex"),
+    required("size_bytes", BigInteger, comment="length of the content"),
+    required("created_at", Time, server_default=now, comment="when it came into the pool"),
     Column("removed_at", Time, comment="when it left the pool"),
     # What makes it impossible that the store forgets a file of the pool.
     Column(
@@ -180,14 +154,12 @@ source_releases = Table(
     "source_releases",
     metadata,
     Column("id", BigInteger, Identity(always=True), primary_key=True, comment="1, 2, 3 ..."),
-    Column("archive_id", ForeignKey("apt_archives.id"), nullable=False, comment="its archive"),
-    Column("package", Bytewise, nullable=False, comment="name of the source package"),
-    Column("version", Text, nullable=False, comment="as in its .dsc"),
-    Column("version_key", Bytewise, nullable=False, comment="sorts bytewise as the versions do"),
-    Column("control", Text, nullable=False, comment="the stanza of its .dsc, word for word"),
-    Column(
-        "created_at", Time, nullable=False, server_default=now, comment="when it was first uploaded"
-    ),
+    required("archive_id", ForeignKey("apt_archives.id"), comment="its archive"),
+    required("package", Bytewise, comment="name of the source package"),
+    required("version", Text, comment="as in its .dsc"),
+    required("version_key", Bytewise, comment="sorts bytewise as the versions do"),
+    required("control", Text, comment="the stanza of its .dsc, word for word"),
+    required("created_at", Time, server_default=now, comment="when it was first uploaded"),
     Column("removed_at", Time, comment="when its files left the pool"),
     Index(
         "source_releases_version_key",
@@ -210,9 +182,7 @@ source_release_files = Table(
         comment="the source package",
     ),
     Column("position", Integer, primary_key=True, comment="0: the .dsc; then as it lists them"),
-    Column(
-        "file_id", ForeignKey("package_files.id"), nullable=False, comment="the file of the pool"
-    ),
+    required("file_id", ForeignKey("package_files.id"), comment="the file of the pool"),
     Index(None, "file_id"),
     comment="The files of a source package; versions share them.",
 )
@@ -221,26 +191,21 @@ binary_releases = Table(
     "binary_releases",
     metadata,
     Column("id", BigInteger, Identity(always=True), primary_key=True, comment="1, 2, 3 ..."),
-    Column("archive_id", ForeignKey("apt_archives.id"), nullable=False, comment="its archive"),
-    Column("package", Bytewise, nullable=False, comment="name of the binary package"),
-    Column("version", Text, nullable=False, comment="as in its control file"),
-    Column("version_key", Bytewise, nullable=False, comment="sorts bytewise as the versions do"),
-    Column("architecture", Bytewise, nullable=False, comment="as dpkg names it; may be all"),
-    Column("installer", Boolean, nullable=False, comment="whether it is a .udeb"),
-    Column("source", Bytewise, nullable=False, comment="the source that it was built from"),
-    Column(
+    required("archive_id", ForeignKey("apt_archives.id"), comment="its archive"),
+    required("package", Bytewise, comment="name of the binary package"),
+    required("version", Text, comment="as in its control file"),
+    required("version_key", Bytewise, comment="sorts bytewise as the versions do"),
+    required("architecture", Bytewise, comment="as dpkg names it; may be all"),
+    required("installer", Boolean, comment="whether it is a .udeb"),
+    required("source", Bytewise, comment="the source that it was built from"),
+    required(
         "source_version_key",
         Bytewise,
-        nullable=False,
         comment="version of that source; sorts bytewise as the versions do",
     ),
-    Column("control", Text, nullable=False, comment="its control file, word for word"),
-    Column(
-        "file_id", ForeignKey("package_files.id"), nullable=False, comment="the file of the pool"
-    ),
-    Column(
-        "created_at", Time, nullable=False, server_default=now, comment="when it was first uploaded"
-    ),
+    required("control", Text, comment="its control file, word for word"),
+    required("file_id", ForeignKey("package_files.id"), comment="the file of the pool"),
+    required("created_at", Time, server_default=now, comment="when it was first uploaded"),
     Column("removed_at", Time, comment="when its file left the pool"),
     Index(
         "binary_releases_version_key",

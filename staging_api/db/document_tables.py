@@ -22,7 +22,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSON, JSONB
 
-from staging_api.db.schema import Time, Ulid, is_sha256, metadata, now, one_of
+from staging_api.db.schema import Time, Ulid, is_sha256, metadata, now, one_of, required
 from staging_api.vocabulary.documents import EVENT_KINDS, REVISION_KINDS, STORAGE_POLICIES
 
 _LAYERING_POLICY = r"schema ~ '^deckhand/LayeringPolicy/'"
@@ -32,10 +32,8 @@ document_collections = Table(
     "document_collections",
     metadata,
     Column("id", Integer, Identity(always=True), primary_key=True, comment="1, 2, 3 ..."),
-    Column("name", Text, nullable=False, unique=True, comment="as clients call it"),
-    Column(
-        "created_at", Time, nullable=False, server_default=now, comment="when it was first posted"
-    ),
+    required("name", Text, unique=True, comment="as clients call it"),
+    required("created_at", Time, server_default=now, comment="when it was first posted"),
     CheckConstraint("length(name) BETWEEN 1 AND 36", name="name"),
     comment="Every collection that was ever posted.",
 )
@@ -44,25 +42,21 @@ document_contents = Table(
     "document_contents",
     metadata,
     Column("id", BigInteger, Identity(always=True), primary_key=True, comment="1, 2, 3 ..."),
-    Column(
+    required(
         "digest",
         Text,
-        nullable=False,
         unique=True,
         comment="keyed HMAC of its documents: equal digests are equal documents",
     ),
-    Column("documents_count", Integer, nullable=False, comment="how many documents it has"),
-    Column(
+    required("documents_count", Integer, comment="how many documents it has"),
+    required(
         "posted",
         LargeBinary,
-        nullable=False,
         comment="the YAML text byte for byte, compressed; sealed if key_id is set",
     ),
-    Column("size_bytes", BigInteger, nullable=False, comment="length of the text as it was posted"),
+    required("size_bytes", BigInteger, comment="length of the text as it was posted"),
     Column("key_id", Text, comment="key that seals the text; null: no document is encrypted"),
-    Column(
-        "created_at", Time, nullable=False, server_default=now, comment="when it was first posted"
-    ),
+    required("created_at", Time, server_default=now, comment="when it was first posted"),
     CheckConstraint(is_sha256("digest"), name="digest"),
     comment="The text of a collection: stored once, however many revisions have it.",
 )
@@ -74,11 +68,11 @@ document_bodies = Table(
         "content_id", ForeignKey("document_contents.id"), primary_key=True, comment="its content"
     ),
     Column("position", Integer, primary_key=True, comment="in the text: 0, 1, 2 ..."),
-    Column("schema", Text, nullable=False, comment="such as pegleg/Script/v1"),
-    Column("name", Text, nullable=False, comment="metadata.name"),
+    required("schema", Text, comment="such as pegleg/Script/v1"),
+    required("name", Text, comment="metadata.name"),
     Column("layer", Text, comment="metadata.layeringDefinition.layer; null: a control document"),
-    Column("replacement", Boolean, nullable=False, comment="metadata.replacement"),
-    Column("storage_policy", Text, nullable=False, comment=", ".join(STORAGE_POLICIES)),
+    required("replacement", Boolean, comment="metadata.replacement"),
+    required("storage_policy", Text, comment=", ".join(STORAGE_POLICIES)),
     Column("body", JSON, comment="the document as JSON; null if it is encrypted"),
     Column("sealed", LargeBinary, comment="the document as JSON, by AES-GCM; null if cleartext"),
     CheckConstraint(one_of("storage_policy", STORAGE_POLICIES), name="storage_policy"),
@@ -92,7 +86,7 @@ document_revisions = Table(
     "document_revisions",
     metadata,
     Column("number", BigInteger, primary_key=True, comment="1, 2, 3 ..."),
-    Column("kind", Text, nullable=False, comment=", ".join(REVISION_KINDS)),
+    required("kind", Text, comment=", ".join(REVISION_KINDS)),
     Column(
         "collection_id",
         ForeignKey("document_collections.id"),
@@ -101,14 +95,14 @@ document_revisions = Table(
     Column(
         "copied_from", BigInteger, comment="revision whose collections it copied; 0: an empty one"
     ),
-    Column("digest", Text, nullable=False, comment="sha256 of its collections and their digests"),
-    Column("caller", Text, nullable=False, comment="who made it"),
-    Column("holder", Text, nullable=False, comment="the process that made it"),
+    required("digest", Text, comment="sha256 of its collections and their digests"),
+    required("caller", Text, comment="who made it"),
+    required("holder", Text, comment="the process that made it"),
     Column("reference_id", Text, comment="the caller's X-Context-Marker"),
     Column("reason", Text, comment="why, in the caller's words"),
-    Column("lock_id", Ulid, nullable=False, comment="the grant under which it was made"),
-    Column("fence", BigInteger, nullable=False, comment="of that grant"),
-    Column("created_at", Time, nullable=False, server_default=now, comment="when it was made"),
+    required("lock_id", Ulid, comment="the grant under which it was made"),
+    required("fence", BigInteger, comment="of that grant"),
+    required("created_at", Time, server_default=now, comment="when it was made"),
     CheckConstraint("number >= 1", name="number"),
     CheckConstraint("copied_from < number", name="copied_from"),
     CheckConstraint(one_of("kind", REVISION_KINDS), name="kind"),
@@ -136,7 +130,7 @@ document_collection_versions = Table(
         ForeignKey("document_revisions.number"),
         comment="the first that does not; null: the newest has it",
     ),
-    Column("content_id", ForeignKey("document_contents.id"), nullable=False, comment="its content"),
+    required("content_id", ForeignKey("document_contents.id"), comment="its content"),
     CheckConstraint("until_revision > first_revision", name="range"),
     Index(
         "document_collection_versions_current_key",
@@ -166,11 +160,8 @@ document_places = Table(
         ForeignKey("document_revisions.number"),
         comment="the first in which it is not; null: it is in the newest",
     ),
-    Column(
-        "collection_id",
-        ForeignKey("document_collections.id"),
-        nullable=False,
-        comment="the collection that has it",
+    required(
+        "collection_id", ForeignKey("document_collections.id"), comment="the collection that has it"
     ),
     CheckConstraint("until_revision > first_revision", name="range"),
     CheckConstraint("length(schema) <= 64 AND length(name) <= 64", name="widths"),
@@ -203,14 +194,14 @@ document_commits = Table(
         primary_key=True,
         comment="the committed revision; the highest one is the version 'committed'",
     ),
-    Column("forced", Boolean, nullable=False, comment="whether it was committed with errors"),
-    Column("caller", Text, nullable=False, comment="who committed it"),
-    Column("holder", Text, nullable=False, comment="the process that did it"),
+    required("forced", Boolean, comment="whether it was committed with errors"),
+    required("caller", Text, comment="who committed it"),
+    required("holder", Text, comment="the process that did it"),
     Column("reference_id", Text, comment="the caller's X-Context-Marker"),
     Column("reason", Text, comment="why, in the caller's words"),
-    Column("lock_id", Ulid, nullable=False, comment="the grant under which it was committed"),
-    Column("fence", BigInteger, nullable=False, comment="of that grant"),
-    Column("created_at", Time, nullable=False, server_default=now, comment="when it was committed"),
+    required("lock_id", Ulid, comment="the grant under which it was committed"),
+    required("fence", BigInteger, comment="of that grant"),
+    required("created_at", Time, server_default=now, comment="when it was committed"),
     Column("confirm_until", Time, comment="undone then, unless confirmed; null: final at once"),
     Column("confirmed_at", Time, comment="when it was confirmed"),
     Column("confirmed_by", Text, comment="who confirmed it"),
@@ -250,13 +241,13 @@ document_tags = Table(
         comment="a name; site-action-success and -failure make the versions of site actions",
     ),
     Column("data", JSONB, comment="data of the caller, kept with the tag"),
-    Column("caller", Text, nullable=False, comment="who set it last"),
-    Column("holder", Text, nullable=False, comment="the process that did it"),
+    required("caller", Text, comment="who set it last"),
+    required("holder", Text, comment="the process that did it"),
     Column("reference_id", Text, comment="the caller's X-Context-Marker"),
     Column("reason", Text, comment="why, in the caller's words"),
-    Column("lock_id", Ulid, nullable=False, comment="the grant under which it was set"),
-    Column("fence", BigInteger, nullable=False, comment="of that grant"),
-    Column("created_at", Time, nullable=False, server_default=now, comment="when it was set last"),
+    required("lock_id", Ulid, comment="the grant under which it was set"),
+    required("fence", BigInteger, comment="of that grant"),
+    required("created_at", Time, server_default=now, comment="when it was set last"),
     CheckConstraint("length(tag) BETWEEN 1 AND 64", name="tag"),
     Index("document_tags_tag_idx", "tag", "revision"),
     comment="Names of revisions.",
@@ -266,8 +257,8 @@ document_keys = Table(
     "document_keys",
     metadata,
     Column("id", Text, primary_key=True, comment="its name, stored with each text it seals"),
-    Column("key", LargeBinary, nullable=False, comment="32 bytes"),
-    Column("created_at", Time, nullable=False, server_default=now, comment="when it was made"),
+    required("key", LargeBinary, comment="32 bytes"),
+    required("created_at", Time, server_default=now, comment="when it was made"),
     CheckConstraint("octet_length(key) = 32", name="key"),
     comment="Keys for documents, unless STAGING_DOCUMENTS_KEYS_FILE has them; not for auditors.",
 )
@@ -276,22 +267,20 @@ document_events = Table(
     "document_events",
     metadata,
     Column("number", BigInteger, primary_key=True, comment="place in the chain: 1, 2, 3 ..."),
-    Column("id", Ulid, nullable=False, unique=True, comment="ULID; its time is that of the event"),
-    Column("at", Time, nullable=False, comment="when, by the database's clock"),
-    Column("kind", Text, nullable=False, comment=", ".join(EVENT_KINDS)),
-    Column("revision", BigInteger, nullable=False, comment="the revision that it is about"),
+    required("id", Ulid, unique=True, comment="ULID; its time is that of the event"),
+    required("at", Time, comment="when, by the database's clock"),
+    required("kind", Text, comment=", ".join(EVENT_KINDS)),
+    required("revision", BigInteger, comment="the revision that it is about"),
     Column("name", Text, comment="of the collection or of the tag, by kind"),
-    Column("actor", Text, nullable=False, comment="on whose behalf"),
+    required("actor", Text, comment="on whose behalf"),
     Column("holder", Text, comment="the process that did it"),
     Column("reference_id", Text, comment="the caller's X-Context-Marker"),
     Column("lock_id", Ulid, comment="the grant under which it was done; null: under none"),
     Column("fence", BigInteger, comment="of that grant"),
     Column("reason", Text, comment="why, in the caller's words"),
-    Column("detail", JSONB, nullable=False, comment="what else: kind of revision, digest, times"),
+    required("detail", JSONB, comment="what else: kind of revision, digest, times"),
     Column("previous_digest", Text, comment="digest of the event before it; null for the first"),
-    Column(
-        "digest", Text, nullable=False, comment="sha256 of all other columns, in order, as JSON"
-    ),
+    required("digest", Text, comment="sha256 of all other columns, in order, as JSON"),
     CheckConstraint(one_of("kind", EVENT_KINDS), name="kind"),
     CheckConstraint("(number = 1) = (previous_digest IS NULL)", name="first_has_none_before"),
     CheckConstraint(is_sha256("digest"), name="digest"),

@@ -7,34 +7,30 @@ change that they record; no code can omit them, and a change by hand is recorded
 from sqlalchemy import BigInteger, CheckConstraint, Column, ForeignKey, Index, Integer, Table, Text
 from sqlalchemy.dialects.postgresql import JSONB
 
-from staging_api.db.schema import Time, Ulid, is_sha256, metadata, now, one_of
+from staging_api.db.schema import Time, Ulid, is_sha256, metadata, now, one_of, required
 from staging_api.vocabulary.staging import EVENT_KINDS
 
 staging_events = Table(
     "staging_events",
     metadata,
     Column("id", Ulid, primary_key=True, comment="ULID; its time is that of the event"),
-    Column(
-        "staging_id", ForeignKey("stagings.id"), nullable=False, comment="whose chain it belongs to"
-    ),
-    Column("number", BigInteger, nullable=False, comment="place in that chain: 1, 2, 3 ..."),
-    Column("at", Time, nullable=False, comment="when, by the database's clock"),
-    Column("kind", Text, nullable=False, comment=", ".join(EVENT_KINDS)),
+    required("staging_id", ForeignKey("stagings.id"), comment="whose chain it belongs to"),
+    required("number", BigInteger, comment="place in that chain: 1, 2, 3 ..."),
+    required("at", Time, comment="when, by the database's clock"),
+    required("kind", Text, comment=", ".join(EVENT_KINDS)),
     Column("artifact_id", Ulid, comment="the artifact; null: it is about the staging itself"),
     Column("name", Text, comment="of the artifact"),
     Column("from_state", Text, comment="null: it is new"),
     Column("to_state", Text, comment="of the staging or of the artifact, by kind"),
-    Column("actor", Text, nullable=False, comment="on whose behalf: a caller, or a database role"),
+    required("actor", Text, comment="on whose behalf: a caller, or a database role"),
     Column("holder", Text, comment="the process that did it"),
     Column("lock_id", Ulid, comment="the grant under which it was done; null: under none"),
     Column("fence", BigInteger, comment="of the grant under which it was done"),
     Column("code", Text, comment="why: of the error, or why it was evicted"),
     Column("message", Text, comment="why, in one sentence"),
-    Column("detail", JSONB, nullable=False, comment="what else changed: attempt, digest, source"),
+    required("detail", JSONB, comment="what else changed: attempt, digest, source"),
     Column("previous_digest", Text, comment="digest of the event before it; null for the first"),
-    Column(
-        "digest", Text, nullable=False, comment="sha256 of all other columns, in order, as JSON"
-    ),
+    required("digest", Text, comment="sha256 of all other columns, in order, as JSON"),
     CheckConstraint(one_of("kind", EVENT_KINDS), name="kind"),
     CheckConstraint("number >= 1", name="number"),
     CheckConstraint("(number = 1) = (previous_digest IS NULL)", name="first_has_none_before"),
@@ -49,10 +45,10 @@ staging_event_drops = Table(
     "staging_event_drops",
     metadata,
     Column("id", Integer, primary_key=True, comment="1, 2, 3 ..."),
-    Column("at", Time, nullable=False, server_default=now, comment="when they were dropped"),
-    Column("role", Text, nullable=False, comment="the database role that did it"),
-    Column("reason", Text, nullable=False, comment="as given by that role"),
-    Column("below", Ulid, nullable=False, comment="every event with a lower id was dropped"),
-    Column("events", BigInteger, nullable=False, comment="number of events that were dropped"),
+    required("at", Time, server_default=now, comment="when they were dropped"),
+    required("role", Text, comment="the database role that did it"),
+    required("reason", Text, comment="as given by that role"),
+    required("below", Ulid, comment="every event with a lower id was dropped"),
+    required("events", BigInteger, comment="number of events that were dropped"),
     comment="Removals of old events: of whole months, only by staging_events_drop().",
 )

@@ -17,24 +17,20 @@ from sqlalchemy import (
     text,
 )
 
-from staging_api.db.schema import Ulid, metadata
+from staging_api.db.schema import Ulid, metadata, required
 
 loose_files = Table(
     "loose_files",
     metadata,
     Column(
-        "artifact_id",
-        ForeignKey("staged_artifacts.id"),
-        primary_key=True,
-        comment="its artifact",
+        "artifact_id", ForeignKey("staged_artifacts.id"), primary_key=True, comment="its artifact"
     ),
     Column("path", Text, primary_key=True, comment="below /static"),
-    Column("sha256", ForeignKey("blobs.sha256"), nullable=False, comment="of the content"),
-    Column("size_bytes", BigInteger, nullable=False, comment="length of the content"),
-    Column(
+    required("sha256", ForeignKey("blobs.sha256"), comment="of the content"),
+    required("size_bytes", BigInteger, comment="length of the content"),
+    required(
         "executable",
         Boolean,
-        nullable=False,
         server_default=text("false"),
         comment="whether the archive marks it as executable",
     ),
@@ -58,9 +54,9 @@ packs = Table(
         ForeignKey("blobs.sha256"),
         comment="of the blob; null: it was dropped, and the rows of its files are being deleted",
     ),
-    Column("size_bytes", BigInteger, nullable=False, comment="length of the blob"),
-    Column("first_path", Text, nullable=False, comment="of its files, by the bytes of their paths"),
-    Column("last_path", Text, nullable=False, comment="of its files, by the bytes of their paths"),
+    required("size_bytes", BigInteger, comment="length of the blob"),
+    required("first_path", Text, comment="of its files, by the bytes of their paths"),
+    required("last_path", Text, comment="of its files, by the bytes of their paths"),
     CheckConstraint("size_bytes >= 0", name="size_bytes"),
     CheckConstraint('first_path COLLATE "C" <= last_path COLLATE "C"', name="paths"),
     Index(None, "sha256"),
@@ -79,14 +75,12 @@ packs = Table(
 packed_files = Table(
     "packed_files",
     metadata,
-    Column("pack_offset", BigInteger, nullable=False, comment="where in the pack it begins"),
-    Column("size_bytes", Integer, nullable=False, comment="length of the content"),
-    Column("artifact_id", Ulid, nullable=False, comment="its artifact, which has the pack"),
-    Column("path", Text, nullable=False, comment="below /static"),
-    Column("sha256", LargeBinary, nullable=False, comment="of the content; 32 bytes"),
-    Column(
-        "executable", Boolean, nullable=False, comment="whether the archive marks it as executable"
-    ),
+    required("pack_offset", BigInteger, comment="where in the pack it begins"),
+    required("size_bytes", Integer, comment="length of the content"),
+    required("artifact_id", Ulid, comment="its artifact, which has the pack"),
+    required("path", Text, comment="below /static"),
+    required("sha256", LargeBinary, comment="of the content; 32 bytes"),
+    required("executable", Boolean, comment="whether the archive marks it as executable"),
     CheckConstraint("pack_offset >= 0 AND size_bytes >= 0", name="place"),
     CheckConstraint("octet_length(sha256) = 32", name="sha256"),
     Index("packed_files_path_idx", text('path COLLATE "C"'), "artifact_id", unique=True),

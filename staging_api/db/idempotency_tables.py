@@ -3,20 +3,18 @@
 from sqlalchemy import Column, Index, Integer, LargeBinary, Table, Text
 from sqlalchemy.dialects.postgresql import JSONB
 
-from staging_api.db.schema import Time, metadata, now
+from staging_api.db.schema import Time, metadata, now, required
 
 idempotency_keys = Table(
     "idempotency_keys",
     metadata,
     Column("caller", Text, primary_key=True, comment="who sent the key"),
     Column("key", Text, primary_key=True, comment="the caller's Idempotency-Key"),
-    Column("request_sha256", Text, nullable=False, comment="of method, path, query and body"),
-    Column("status", Integer, nullable=False, comment="HTTP status of the response"),
-    Column("headers", JSONB, nullable=False, comment="of the response"),
-    Column("body", LargeBinary, nullable=False, comment="of the response, as it was sent"),
-    Column(
-        "created_at", Time, nullable=False, server_default=now, comment="when the response was made"
-    ),
+    required("request_sha256", Text, comment="of method, path, query and body"),
+    required("status", Integer, comment="HTTP status of the response"),
+    required("headers", JSONB, comment="of the response"),
+    required("body", LargeBinary, comment="of the response, as it was sent"),
+    required("created_at", Time, server_default=now, comment="when the response was made"),
     Index(None, "created_at"),
     comment="Responses that are sent again for a request with the same key.",
 )

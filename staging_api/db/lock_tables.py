@@ -12,7 +12,7 @@ from sqlalchemy import (
     Text,
 )
 
-from staging_api.db.schema import Domain, Time, Ulid, metadata, now
+from staging_api.db.schema import Domain, Time, Ulid, metadata, now, required
 
 lock_scopes = Table(
     "lock_scopes",
@@ -20,7 +20,7 @@ lock_scopes = Table(
     Column("kind", Text, primary_key=True, comment="of the lock"),
     Column("scope", Domain("lock_scope"), primary_key=True, comment="what the lock protects"),
     Column("lock_id", Domain("ulid"), comment="the grant that holds it; null: none"),
-    Column("fence", BigInteger, nullable=False, comment="of the newest grant; never falls"),
+    required("fence", BigInteger, comment="of the newest grant; never falls"),
     Column("caller", Text, comment="on whose behalf it is held"),
     Column("holder", Text, comment="the process that holds it"),
     Column("reference_id", Text, comment="the caller's X-Context-Marker"),
@@ -44,24 +44,22 @@ api_locks = Table(
     "api_locks",
     metadata,
     Column("id", Domain("ulid"), primary_key=True, comment="ULID of the grant"),
-    Column(
+    required(
         "kind",
         Text,
-        nullable=False,
         comment="what is done under it: archive, images, symbols, publisher, configdocs_update",
     ),
-    Column(
+    required(
         "scope",
         Domain("lock_scope"),
-        nullable=False,
         comment="what the lock protects: the URL of an archive, or global",
     ),
-    Column("caller", Text, nullable=False, comment="the caller that requested it"),
-    Column("holder", Text, nullable=False, comment="the process that held it"),
+    required("caller", Text, comment="the caller that requested it"),
+    required("holder", Text, comment="the process that held it"),
     Column("reference_id", Text, comment="the caller's X-Context-Marker"),
-    Column("fence", BigInteger, nullable=False, comment="rises from grant to grant of a scope"),
-    Column("acquired_at", Time, nullable=False, comment="when it was granted"),
-    Column("expires_at", Time, nullable=False, comment="end of the lease, as last renewed"),
+    required("fence", BigInteger, comment="rises from grant to grant of a scope"),
+    required("acquired_at", Time, comment="when it was granted"),
+    required("expires_at", Time, comment="end of the lease, as last renewed"),
     Column("ended_at", Time, comment="null while held"),
     Column(
         "outcome",
@@ -70,13 +68,7 @@ api_locks = Table(
     ),
     Column("ended_by", Text, comment="a process, a caller or, if superseded, the next grant"),
     Column("reason", Text, comment="why it was broken"),
-    Column(
-        "renewals",
-        Integer,
-        nullable=False,
-        server_default="0",
-        comment="how often its lease was extended",
-    ),
+    required("renewals", Integer, server_default="0", comment="how often its lease was extended"),
     CheckConstraint(
         "num_nulls(outcome, ended_at) <> 1 AND coalesce(ended_at >= acquired_at, true)"
         " AND (outcome IS DISTINCT FROM 'broken' OR reason IS NOT NULL)",
@@ -95,15 +87,15 @@ lock_waiters = Table(
     Column(
         "place", BigInteger, Identity(always=True), primary_key=True, comment="order of arrival"
     ),
-    Column("id", Ulid, nullable=False, unique=True, comment="id of the grant that it waits for"),
-    Column("kind", Text, nullable=False, comment="of the lock that it waits for"),
-    Column("scope", Text, nullable=False, comment="what that lock protects"),
-    Column("caller", Text, nullable=False, comment="on whose behalf"),
-    Column("holder", Text, nullable=False, comment="the process that waits"),
+    required("id", Ulid, unique=True, comment="id of the grant that it waits for"),
+    required("kind", Text, comment="of the lock that it waits for"),
+    required("scope", Text, comment="what that lock protects"),
+    required("caller", Text, comment="on whose behalf"),
+    required("holder", Text, comment="the process that waits"),
     Column("reference_id", Text, comment="the caller's X-Context-Marker"),
-    Column("ttl", Interval, nullable=False, comment="length of the lease that it requests"),
-    Column("seen_at", Time, nullable=False, comment="when it last asked for the lock"),
-    Column("leaves_at", Time, nullable=False, comment="when it stops waiting"),
+    required("ttl", Interval, comment="length of the lease that it requests"),
+    required("seen_at", Time, comment="when it last asked for the lock"),
+    required("leaves_at", Time, comment="when it stops waiting"),
     Column("waits_since", Time, server_default=now, comment="when it took its place"),
     Index(None, "kind", "scope", "place"),
     comment="Requests that wait for a lock, in order of arrival.",

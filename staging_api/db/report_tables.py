@@ -13,35 +13,29 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY
 
-from staging_api.db.schema import Time, Ulid, metadata, now, one_of
+from staging_api.db.schema import Time, Ulid, metadata, now, one_of, required
 from staging_api.vocabulary.reports import COUNTED_KINDS, PROCESS_KINDS, USES
 
 service_processes = Table(
     "service_processes",
     metadata,
     Column("name", Text, primary_key=True, comment="of the process, as the holder of its locks"),
-    Column("kind", Text, nullable=False, comment=", ".join(PROCESS_KINDS)),
-    Column("version", Text, nullable=False, comment="of the package that it runs"),
-    Column("build", Text, nullable=False, comment="digest of the code that it runs"),
-    Column("schema", Text, nullable=False, comment="revision of the tables that its code needs"),
+    required("kind", Text, comment=", ".join(PROCESS_KINDS)),
+    required("version", Text, comment="of the package that it runs"),
+    required("build", Text, comment="digest of the code that it runs"),
+    required("schema", Text, comment="revision of the tables that its code needs"),
     Column("address", Text, comment="where it listens; null: nowhere"),
-    Column(
-        "places",
-        Integer,
-        nullable=False,
-        comment="requests that run at once; of a worker: stagings",
-    ),
-    Column("busy", Integer, nullable=False, comment="places that were in use at the newest beat"),
-    Column("waiting", Integer, nullable=False, comment="requests that waited at the newest beat"),
-    Column("threads", Integer, nullable=False, comment="its threads at the newest beat"),
-    Column("draining", Boolean, nullable=False, comment="whether it is about to end"),
-    Column("started_at", Time, nullable=False, server_default=now, comment="of its first beat"),
-    Column("seen_at", Time, nullable=False, server_default=now, comment="of its newest beat"),
-    Column("every_seconds", Double, nullable=False, comment="between two beats"),
-    Column(
+    required("places", Integer, comment="requests that run at once; of a worker: stagings"),
+    required("busy", Integer, comment="places that were in use at the newest beat"),
+    required("waiting", Integer, comment="requests that waited at the newest beat"),
+    required("threads", Integer, comment="its threads at the newest beat"),
+    required("draining", Boolean, comment="whether it is about to end"),
+    required("started_at", Time, server_default=now, comment="of its first beat"),
+    required("seen_at", Time, server_default=now, comment="of its newest beat"),
+    required("every_seconds", Double, comment="between two beats"),
+    required(
         "refused",
         Integer,
-        nullable=False,
         server_default="0",
         comment="requests refused in the minute before its newest beat, as another held the lock",
     ),
@@ -63,11 +57,9 @@ staging_minutes = Table(
     ),
     Column("kind", Text, primary_key=True, comment=", ".join(COUNTED_KINDS)),
     Column("state", Text, primary_key=True, comment="that was entered"),
-    Column("count", BigInteger, nullable=False, comment="how often"),
-    Column(
-        "fetched_bytes", BigInteger, nullable=False, comment="read from sources by what was staged"
-    ),
-    Column("staged_bytes", BigInteger, nullable=False, comment="size of what was staged"),
+    required("count", BigInteger, comment="how often"),
+    required("fetched_bytes", BigInteger, comment="read from sources by what was staged"),
+    required("staged_bytes", BigInteger, comment="size of what was staged"),
     CheckConstraint(one_of("kind", COUNTED_KINDS), name="kind"),
     CheckConstraint("count > 0 AND fetched_bytes >= 0 AND staged_bytes >= 0", name="numbers"),
     comment="Counts of staging_events by minute and new state; made from the events, once each.",
@@ -77,9 +69,7 @@ staging_counted = Table(
     "staging_counted",
     metadata,
     Column("sole", Boolean, primary_key=True, server_default=true(), comment="true: one row"),
-    Column(
-        "counted_until", Time, nullable=False, comment="staging_minutes has all events before then"
-    ),
+    required("counted_until", Time, comment="staging_minutes has all events before then"),
     CheckConstraint("sole", name="sole"),
     comment="How far staging_minutes has come.",
 )
@@ -88,11 +78,11 @@ store_usage = Table(
     "store_usage",
     metadata,
     Column("use", Text, primary_key=True, comment=", ".join(USES)),
-    Column("blobs", BigInteger, nullable=False, comment="contents that are there for it"),
-    Column("bytes", BigInteger, nullable=False, comment="of these, each counted once"),
-    Column("files", BigInteger, nullable=False, comment="files and packs that name them"),
-    Column("file_bytes", BigInteger, nullable=False, comment="sum of the sizes of these files"),
-    Column("counted_at", Time, nullable=False, server_default=now, comment="when it was counted"),
+    required("blobs", BigInteger, comment="contents that are there for it"),
+    required("bytes", BigInteger, comment="of these, each counted once"),
+    required("files", BigInteger, comment="files and packs that name them"),
+    required("file_bytes", BigInteger, comment="sum of the sizes of these files"),
+    required("counted_at", Time, server_default=now, comment="when it was counted"),
     CheckConstraint(one_of("use", USES), name="use"),
     comment="What the contents of the store are there for; counted by workers every half hour.",
 )
@@ -101,10 +91,10 @@ store_largest = Table(
     "store_largest",
     metadata,
     Column("place", Integer, primary_key=True, comment="1: the largest"),
-    Column("archive_url", Text, nullable=False, comment="canonical, free of credentials"),
-    Column("artifacts", BigInteger, nullable=False, comment="of it that are staged"),
-    Column("bytes", BigInteger, nullable=False, comment="sum of the sizes of its files"),
-    Column("counted_at", Time, nullable=False, server_default=now, comment="when it was counted"),
+    required("archive_url", Text, comment="canonical, free of credentials"),
+    required("artifacts", BigInteger, comment="of it that are staged"),
+    required("bytes", BigInteger, comment="sum of the sizes of its files"),
+    required("counted_at", Time, server_default=now, comment="when it was counted"),
     comment="The archives with the largest files, counted with store_usage.",
 )
 
@@ -112,19 +102,14 @@ store_prunes = Table(
     "store_prunes",
     metadata,
     Column("id", Ulid, primary_key=True, comment="ULID; the token of its preview"),
-    Column("caller", Text, nullable=False, comment="who asked for the preview"),
-    Column("made_at", Time, nullable=False, server_default=now, comment="when it was previewed"),
-    Column(
-        "idle_before",
-        Time,
-        nullable=False,
-        comment="only artifacts that were not read since then are evicted",
+    required("caller", Text, comment="who asked for the preview"),
+    required("made_at", Time, server_default=now, comment="when it was previewed"),
+    required(
+        "idle_before", Time, comment="only artifacts that were not read since then are evicted"
     ),
-    Column(
-        "keep_bytes", BigInteger, nullable=False, comment="to which size the store was to shrink"
-    ),
-    Column("artifact_ids", ARRAY(Text), nullable=False, comment="artifacts of the preview"),
-    Column("frees_bytes", BigInteger, nullable=False, comment="that evicting all of them frees"),
+    required("keep_bytes", BigInteger, comment="to which size the store was to shrink"),
+    required("artifact_ids", ARRAY(Text), comment="artifacts of the preview"),
+    required("frees_bytes", BigInteger, comment="that evicting all of them frees"),
     Column("reason", Text, comment="why it was done; null: only previewed"),
     Column("begun_by", Text, comment="who let it be done; null: only previewed"),
     Column("begun_at", Time, comment="when it was begun; null: only previewed"),

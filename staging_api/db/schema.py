@@ -1,9 +1,10 @@
 """The metadata of all tables, and the types that they share."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
-from sqlalchemy import DateTime, MetaData, Text, text
+from sqlalchemy import Column, DateTime, MetaData, Text, text
 from sqlalchemy.types import UserDefinedType
 
 from staging_api.vocabulary.locks import OUTCOMES
@@ -21,6 +22,8 @@ metadata = MetaData(
 # ULIDs sort by time only bytewise, and history is partitioned by them: never by locale.
 Ulid = Text(collation="C")
 Time = DateTime(timezone=True)
+#: A column that is never null.
+required = partial(Column[Any], nullable=False)
 now = text("clock_timestamp()")
 
 

@@ -2,14 +2,14 @@
 
 from sqlalchemy import Boolean, CheckConstraint, Column, LargeBinary, Table, true
 
-from staging_api.db.schema import Time, metadata, now
+from staging_api.db.schema import Time, metadata, now, required
 
 session_keys = Table(
     "session_keys",
     metadata,
     Column("sole", Boolean, primary_key=True, server_default=true(), comment="true: one row"),
-    Column("key", LargeBinary, nullable=False, comment="32 bytes"),
-    Column("created_at", Time, nullable=False, server_default=now, comment="when it was made"),
+    required("key", LargeBinary, comment="32 bytes"),
+    required("created_at", Time, server_default=now, comment="when it was made"),
     CheckConstraint("sole", name="sole"),
     CheckConstraint("octet_length(key) = 32", name="key"),
     comment="The key that signs the cookies of browsers; without its row all are signed out.",

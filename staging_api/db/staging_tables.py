@@ -15,7 +15,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
-from staging_api.db.schema import Time, Ulid, is_sha256, metadata, now, one_of
+from staging_api.db.schema import Time, Ulid, is_sha256, metadata, now, one_of, required
 from staging_api.vocabulary.staging import (
     ARTIFACT_STATES,
     ENDED_EARLY_STATES,
@@ -30,14 +30,8 @@ archives = Table(
     "archives",
     metadata,
     Column("archive_url", Text, primary_key=True, comment="canonical, free of credentials"),
-    Column("static_prefix", Text, nullable=False, unique=True, comment="folder below /static"),
-    Column(
-        "created_at",
-        Time,
-        nullable=False,
-        server_default=now,
-        comment="when it was first requested",
-    ),
+    required("static_prefix", Text, unique=True, comment="folder below /static"),
+    required("created_at", Time, server_default=now, comment="when it was first requested"),
     # Lists by the beginning of a URL: ranges of bytes, which the collation of the database has not.
     Index("archives_prefix_idx", text('archive_url COLLATE "C"')),
     # Search by the last segment; a query must repeat the expression letter for letter.
@@ -49,33 +43,24 @@ stagings = Table(
     "stagings",
     metadata,
     Column("id", Ulid, primary_key=True, comment="ULID of the staging"),
-    Column(
-        "archive_url",
-        ForeignKey("archives.archive_url"),
-        nullable=False,
-        comment="canonical, free of credentials",
+    required(
+        "archive_url", ForeignKey("archives.archive_url"), comment="canonical, free of credentials"
     ),
-    Column("state", Text, nullable=False, comment=", ".join(STAGING_STATES)),
-    Column("requested", ARRAY(Text), nullable=False, comment="artifact names"),
-    Column("caller", Text, nullable=False, comment="the caller that requested it"),
+    required("state", Text, comment=", ".join(STAGING_STATES)),
+    required("requested", ARRAY(Text), comment="artifact names"),
+    required("caller", Text, comment="the caller that requested it"),
     Column("reference_id", Text, comment="the caller's X-Context-Marker"),
-    Column("created_at", Time, nullable=False, server_default=now, comment="when it was recorded"),
+    required("created_at", Time, server_default=now, comment="when it was recorded"),
     Column("foreground_staged_at", Time, comment="when all foreground artifacts were first staged"),
     Column("finished_at", Time, comment="when it reached its final state; null until then"),
     Column("cancel_requested_at", Time, comment="when its cancellation was requested"),
     Column("lock_id", Ulid, comment="the grant under which it was last worked on"),
     Column("fence", BigInteger, comment="of the grant under which it was last worked on"),
-    Column(
-        "attempt",
-        Integer,
-        nullable=False,
-        server_default="0",
-        comment="how often work on it began",
-    ),
+    required("attempt", Integer, server_default="0", comment="how often work on it began"),
     Column("error_code", Text, comment="of the first artifact that failed; as in the API"),
     Column("error_message", Text, comment="one sentence for this failure"),
     Column("error_retryable", Boolean, comment="whether the same request can succeed later"),
-    Column("version", BigInteger, nullable=False, server_default="1", comment="rises on change"),
+    required("version", BigInteger, server_default="1", comment="rises on change"),
     Column(
         "upload_wait_seconds",
         Double,
@@ -84,11 +69,10 @@ stagings = Table(
     Column("upload_wait_began_at", Time, comment="when it first waited for an upload"),
     Column("upload_wait_ended_at", Time, comment="null while it waits"),
     Column("waiting_for", ARRAY(Text), comment="artifacts whose upload it waits for now"),
-    Column("events_count", BigInteger, nullable=False, server_default="0", comment="of its events"),
-    Column(
+    required("events_count", BigInteger, server_default="0", comment="of its events"),
+    required(
         "events_dropped",
         BigInteger,
-        nullable=False,
         server_default="0",
         comment="number of its events that were dropped for their age",
     ),
@@ -154,28 +138,21 @@ staged_artifacts = Table(
     "staged_artifacts",
     metadata,
     Column("id", Ulid, primary_key=True, comment="ULID; a new one after an eviction"),
-    Column(
-        "staging_id", ForeignKey("stagings.id"), nullable=False, comment="newest staging for it"
+    required("staging_id", ForeignKey("stagings.id"), comment="newest staging for it"),
+    required(
+        "archive_url", ForeignKey("archives.archive_url"), comment="canonical, free of credentials"
     ),
-    Column(
-        "archive_url",
-        ForeignKey("archives.archive_url"),
-        nullable=False,
-        comment="canonical, free of credentials",
-    ),
-    Column("name", Text, nullable=False, comment="entry of the catalogue"),
-    Column("lock_kind", Text, nullable=False, comment="the lock under which it is staged"),
-    Column("phase", Text, nullable=False, comment=" or ".join(PHASES)),
-    Column("state", Text, nullable=False, comment=", ".join(ARTIFACT_STATES)),
-    Column("path", Text, nullable=False, comment="below /static; a folder ends in /"),
+    required("name", Text, comment="entry of the catalogue"),
+    required("lock_kind", Text, comment="the lock under which it is staged"),
+    required("phase", Text, comment=" or ".join(PHASES)),
+    required("state", Text, comment=", ".join(ARTIFACT_STATES)),
+    required("path", Text, comment="below /static; a folder ends in /"),
     Column("size_bytes", BigInteger, comment="length of the content that has the digest sha256"),
     Column("sha256", Text, comment="of the source object, or of the file extracted from it"),
     Column("source_url", Text, comment="the source object; of several, the archive"),
     Column("source_version", Text, comment="generation or ETag of the source object"),
     Column(
-        "verified_by",
-        Text,
-        comment="declared digests that were verified; null: none was declared",
+        "verified_by", Text, comment="declared digests that were verified; null: none was declared"
     ),
     Column(
         "held_by",
@@ -184,24 +161,17 @@ staged_artifacts = Table(
     ),
     Column("lock_id", Ulid, comment="the grant under which the state was written"),
     Column("fence", BigInteger, comment="of the grant under which the state was written"),
-    Column("attempt", Integer, nullable=False, server_default="0", comment="number of attempts"),
+    required("attempt", Integer, server_default="0", comment="number of attempts"),
     Column("next_attempt_at", Time, comment="no attempt before then; null: at once"),
-    Column(
+    required(
         "bytes_done",
         BigInteger,
-        nullable=False,
         server_default="0",
         comment="bytes read from the source in the newest attempt",
     ),
     Column("bytes_total", BigInteger, comment="bytes to be read; null: not known"),
     Column("bytes_per_second", Double, comment="speed of the newest attempt; null unless it runs"),
-    Column(
-        "created_at",
-        Time,
-        nullable=False,
-        server_default=now,
-        comment="when it was first requested",
-    ),
+    required("created_at", Time, server_default=now, comment="when it was first requested"),
     Column("started_at", Time, comment="of the newest attempt"),
     Column("staged_at", Time, comment="since when its files are served"),
     Column("last_accessed_at", Time, comment="last read of one of its files, to about a minute"),
@@ -211,17 +181,15 @@ staged_artifacts = Table(
     Column("error_code", Text, comment="of the newest failure; as in the API"),
     Column("error_message", Text, comment="one sentence for this failure"),
     Column("error_retryable", Boolean, comment="whether another attempt can succeed"),
-    Column(
+    required(
         "version",
         BigInteger,
-        nullable=False,
         server_default="1",
         comment="rises with every change but that of last_accessed_at",
     ),
-    Column(
+    required(
         "warnings",
         ARRAY(Text),
-        nullable=False,
         server_default=text("'{}'"),
         comment="what of its objects was left out, or taken otherwise than it says; sentences",
     ),

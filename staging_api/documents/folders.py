@@ -11,9 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from staging_api.documents.model import (
-    DEFAULT_LIMITS,
     Document,
-    DocumentLimits,
     DocumentsInvalid,
     Fault,
     Finding,
@@ -54,7 +52,7 @@ class Folder:
         )
 
 
-def read_folder(folder: Path, limits: DocumentLimits = DEFAULT_LIMITS) -> Folder:
+def read_folder(folder: Path) -> Folder:
     """Read all documents below a folder, or of one file or standard input.
 
     Faults of one file leave the others readable.
@@ -63,9 +61,7 @@ def read_folder(folder: Path, limits: DocumentLimits = DEFAULT_LIMITS) -> Folder
     files: dict[Document, Path] = {}
     for file in _files(folder):
         try:
-            found = load_documents(
-                _bytes(file), collection=_collection(folder, file), limits=limits
-            )
+            found = load_documents(_bytes(file), collection=_collection(folder, file))
         except DocumentsInvalid as error:
             findings += (LocatedFinding(finding, file) for finding in error.findings)
             continue

@@ -7,20 +7,19 @@ from staging_api.documents.messages import Message, rule_message
 from staging_api.documents.model import Document
 from staging_api.documents.refusals import RequestInvalid
 
+_SCHEMA, _NAME = "pegleg/DeploymentData/v1", "deployment-version"
 _TITLE = "Deployment version document missing from collection"
 
 
 @dataclass(frozen=True)
 class DeploymentRule:
-    """The document, and how grave it is that a collection lacks it.
+    """How grave it is that a collection lacks the document.
 
     Attributes:
         level: ``skip``, ``info``, ``warning`` or ``error``.
     """
 
     level: str = "skip"
-    schema: str = "pegleg/DeploymentData/v1"
-    name: str = "deployment-version"
 
     def missing_from(self, documents: Sequence[Document] | None) -> list[Message]:
         """Return messages about a collection (None: it is emptied).
@@ -30,7 +29,7 @@ class DeploymentRule:
         """
         if documents is None or self.level == "skip" or self._is_among(documents):
             return []
-        text = f"Expected document to be present with schema: {self.schema} and name: {self.name}"
+        text = f"Expected document to be present with schema: {_SCHEMA} and name: {_NAME}"
         if self.level == "error":
             raise RequestInvalid(
                 _TITLE,
@@ -40,4 +39,4 @@ class DeploymentRule:
         return [rule_message(self.level, f"{_TITLE}. {text}")]
 
     def _is_among(self, documents: Sequence[Document]) -> bool:
-        return any((each.schema, each.name) == (self.schema, self.name) for each in documents)
+        return any((each.schema, each.name) == (_SCHEMA, _NAME) for each in documents)

@@ -280,5 +280,5 @@ def _server_info(files: ServerFiles) -> dict[str, Any]:
     return server_info
 
 
-def _tail(log: Path, lines: int = 10) -> str:
-    return "\n".join(log.read_text(errors="replace").splitlines()[-lines:])
+def _tail(log: Path) -> str:
+    return "\n".join(log.read_text(errors="replace").splitlines()[-10:])

@@ -13,12 +13,12 @@ or copy it to a disk:
 - links become further names of content, see `staging_api.formats.links`.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
 from staging_api.errors import ArchiveCorrupt, ArchiveUnsafe, LimitExceeded
 from staging_api.formats.model import Select, UnpackLimits
 from staging_api.formats.names import folded, shown, unsafe
-from staging_api.formats.notes import Notes
 from staging_api.name_table import NameTable
 
 _OWNER_MAY_RUN = 0o100
@@ -33,10 +33,10 @@ class MemberChecker:
         scratch: a folder for the names of many members; see `UnpackLimits`.
     """
 
-    def __init__(self, select: Select, limits: UnpackLimits, notes: Notes | None = None) -> None:
+    def __init__(self, select: Select, limits: UnpackLimits) -> None:
         self._select = select
         self._limits = limits
-        self.notes = notes or Notes()
+        self.notes = Notes()
         self.scratch = limits.scratch
         self._members = 0
         self._total = 0
@@ -217,3 +217,28 @@ def folders_above(path: str) -> list[str]:
     """Return the paths of all folders above a path, the highest first."""
     segments = path.split("/")[:-1]
     return ["/".join(segments[: count + 1]) for count in range(len(segments))]
+
+
+class Notes:
+    """The reasons, each with the number of members and the first of them."""
+
+    def __init__(self) -> None:
+        self._counts: Counter[str] = Counter()
+        self._first: dict[str, str] = {}
+
+    def add(self, reason: str, name: str) -> None:
+        """Count one member.
+
+        Args:
+            reason: a text that does not depend on the member: ``left out: the name is unsafe``.
+            name: of the member.
+        """
+        self._counts[reason] += 1
+        self._first.setdefault(reason, name)
+
+    def sentences(self) -> tuple[str, ...]:
+        """Return one sentence for each reason."""
+        return tuple(
+            f"{count} of its members {reason}; the first is {shown(self._first[reason])}"
+            for reason, count in self._counts.items()
+        )

@@ -174,14 +174,14 @@ class ApiWorker(Worker):  # type: ignore[misc]
             path = PROBES[0]  # where it is found to be nothing
         threads = probes.get((connection.is_for_probes, path), self._threads)
         connection.sock.parked = threads.parked
-        threads.add(partial(self._answer_and_give_back, connection))
+        threads.add(partial(self._serve, connection))
         self._given_work.add(threads)
 
     def _hand_out(self) -> None:
         while self._given_work:
             self._given_work.pop().hand_out()
 
-    def _answer_and_give_back(self, connection: Connection) -> None:
+    def _serve(self, connection: Connection) -> None:
         keep = False
         try:
             keep = self._answer(connection)

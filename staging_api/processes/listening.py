@@ -57,7 +57,7 @@ def listener(bind: str) -> socket.socket:
     return found
 
 
-def wait_until_free(setting: str, bind: str, patience_seconds: float = _PATIENCE_SECONDS) -> None:
+def wait_until_free(setting: str, bind: str) -> None:
     """Wait for an address that another program is about to let go.
 
     Raises:
@@ -65,7 +65,7 @@ def wait_until_free(setting: str, bind: str, patience_seconds: float = _PATIENCE
     """
     if has_sockets_of_systemd():
         return
-    deadline = time.monotonic() + patience_seconds
+    deadline = time.monotonic() + _PATIENCE_SECONDS
     while _is_taken(bind):
         if time.monotonic() >= deadline:
             raise AddressTaken(

@@ -78,9 +78,9 @@ class WorkerProbes:
 
     def _dispatch(self, connection: Connection) -> None:
         threads = self._threads.get(connection.path, self._threads[PROBES[0]])
-        threads.submit(partial(self._answer_and_close, connection))
+        threads.submit(partial(self._serve, connection))
 
-    def _answer_and_close(self, connection: Connection) -> None:
+    def _serve(self, connection: Connection) -> None:
         self._slow.limit_answers(connection.sock)
         try:
             self._answer(connection)

@@ -23,7 +23,7 @@ from staging_api.publishing.service import Publisher
 log = logging.getLogger(__name__)
 
 #: Often enough for a Release that clients believe for a minute only.
-POLL_SECONDS = 10.0
+_POLL_SECONDS = 10.0
 #: After a failure, or where another key signs: half of the validity is left for others to renew.
 _PAUSE_SECONDS = 60.0
 
@@ -33,7 +33,6 @@ class Renewal:
     """Renews Releases as long as a worker works."""
 
     publisher: Publisher
-    poll_seconds: float = POLL_SECONDS
     _paused_until: dict[str, float] = field(default_factory=dict)
     _foreign: set[str] = field(default_factory=set)
     _stop: threading.Event = field(default_factory=threading.Event)
@@ -48,7 +47,7 @@ class Renewal:
         finally:
             self._stop.set()
             # A run of the publisher that is cut off is given up by its lock, and done again.
-            thread.join(self.poll_seconds)
+            thread.join(_POLL_SECONDS)
 
     def once(self) -> list[str]:
         """Renew the Releases that are due; return the names of their archives.
@@ -90,7 +89,7 @@ class Renewal:
         return renewed is not None
 
     def _run(self) -> None:
-        while not self._stop.wait(self.poll_seconds):
+        while not self._stop.wait(_POLL_SECONDS):
             try:
                 self.once()
             except StagingApiError as error:

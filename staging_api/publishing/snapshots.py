@@ -11,13 +11,17 @@ What if the process dies? Before the Release is kept, no client got it; the next
 
 from dataclasses import dataclass
 
+from sqlalchemy import Connection
+
 from staging_api.db.engine import Database
 from staging_api.publishing import rows
 from staging_api.publishing.index_model import ServedArchiveFile
 from staging_api.publishing.release import without_expiry
 from staging_api.publishing.releasing import Releaser
-from staging_api.publishing.serving import release_path, served_at
 from staging_api.publishing.signing import SignedRelease
+
+_RELEASE_NAMES = ("Release", "InRelease", "Release.gpg")
+_BY_HASH = "/by-hash/SHA256/"
 
 
 @dataclass(frozen=True)
@@ -30,12 +34,12 @@ class Snapshots:
     def served_at(
         self, apt_archive: str, generation: str | None, path: str
     ) -> ServedArchiveFile | None:
-        """The file at a path, as `serving.served_at` finds it, for clients to believe.
+        """The file at a path, as `served_at` finds it, for clients to believe.
 
         Raises:
             SigningFailed: a Release has to be signed anew, and gpg did not.
         """
-        place, signer = release_path(path), self.releaser.signer
+        place, signer = _release_at(path), self.releaser.signer
         with self.database.connect() as conn:
             if generation is not None and place is not None and signer is not None:
                 suite, name = place
@@ -58,3 +62,36 @@ class Snapshots:
                 rows.keep_lasting(conn, release.id, signer, texts)
                 kept = rows.lasting_releases(conn, release.id, signer)
         return kept.get(name)
+
+
+def served_at(
+    conn: Connection, apt_archive: str, generation: str | None, path: str
+) -> ServedArchiveFile | None:
+    """Return the file at a path, if there is one.
+
+    Args:
+        conn: any connection.
+        apt_archive: the name of the archive.
+        generation: the id of one to look at; None for the one that is live.
+        path: below the archive's root: ``dists/<suite>/...`` or ``pool/...``.
+    """
+    if place := _release_at(path):
+        return rows.release_at(conn, apt_archive, generation, *place)
+    top, _, rest = path.partition("/")
+    if top == "pool":
+        return rows.pool_file_at(conn, apt_archive, path)
+    suite, _, name = rest.partition("/")
+    if top != "dists" or not name:
+        return None
+    if _BY_HASH in name:
+        folder, _, sha256 = name.rpartition(_BY_HASH)
+        return rows.by_hash(conn, apt_archive, suite, folder, sha256)
+    return rows.index_at(conn, apt_archive, generation, suite, name)
+
+
+def _release_at(path: str) -> tuple[str, str] | None:
+    """Return suite and name of a Release or its signature; None for the path of another file."""
+    folder, _, name = path.rpartition("/")
+    top, _, suite = folder.partition("/")
+    is_release = top == "dists" and suite and "/" not in suite and name in _RELEASE_NAMES
+    return (suite, name) if is_release else None

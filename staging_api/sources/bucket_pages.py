@@ -24,7 +24,7 @@ from staging_api.errors import LimitExceeded, SourceFailed
 from staging_api.sources.bucket_listing import BucketListing, read_listing
 from staging_api.sources.manifest import MAX_BYTES
 from staging_api.sources.model import SourceOptions
-from staging_api.sources.proxies import proxy_for, proxy_manager
+from staging_api.sources.proxies import proxy_for, proxy_pools
 from staging_api.sources.retrying import Interrupted, retried
 from staging_api.sources.url import ArchiveUrl
 
@@ -139,4 +139,4 @@ def _http(address: str, options: SourceOptions) -> urllib3.PoolManager:
     given: dict[str, Any] = {"timeout": timeout, "ca_certs": options.ca_file}
     port = parts.port or (443 if parts.scheme == "https" else 80)
     proxy = proxy_for(parts.scheme, parts.hostname or "", port, options.proxies)
-    return urllib3.PoolManager(**given) if proxy is None else proxy_manager(proxy, **given)
+    return urllib3.PoolManager(**given) if proxy is None else proxy_pools(proxy, **given)

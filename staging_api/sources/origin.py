@@ -23,7 +23,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from staging_api.errors import SourceFailed, SourceNotAllowed
 from staging_api.sources.allowlist import AllowedPrefix, host_of
 from staging_api.sources.model import SourceOptions
-from staging_api.sources.proxies import proxy_for, proxy_manager
+from staging_api.sources.proxies import proxy_for, proxy_pools
 from staging_api.sources.retrying import Interrupted
 from staging_api.sources.url import SCHEMES, ArchiveUrl
 
@@ -111,7 +111,7 @@ class OriginPools:
     def _proxied(self, url: ArchiveUrl, proxy: str, timeout: urllib3.Timeout) -> Pool:
         """Return connections through a proxy, which resolves the name of the host itself."""
         context = ssl.create_default_context(cafile=self._options.ca_file)
-        manager = proxy_manager(proxy, timeout=timeout, maxsize=8, ssl_context=context)
+        manager = proxy_pools(proxy, timeout=timeout, maxsize=8, ssl_context=context)
         pool = manager.connection_from_host(host_of(url), _port_of(url), url.scheme)
         kind = HTTPSConnection if url.scheme == "https" else HTTPConnection
         pool.ConnectionCls = self._sockets.tracking(kind)

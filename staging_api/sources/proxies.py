@@ -24,7 +24,7 @@ def proxy_for(scheme: str, host: str, port: int, proxies: Mapping[str, str]) -> 
     return proxy if "://" in proxy else f"http://{proxy}"
 
 
-def proxy_manager(proxy: str, **options: object) -> "urllib3.ProxyManager":
+def proxy_pools(proxy: str, **options: object) -> "urllib3.ProxyManager":
     """Return what makes connections through a proxy; `options` are those of its pools.
 
     Raises:

@@ -309,7 +309,7 @@ def _authority(scheme: str, text: str) -> str:
         raise ValueError("has no host or bucket")
     if SCHEMES[scheme].bucket:
         return _bucket(text)
-    return _host_and_port(scheme, text)
+    return _http_authority(scheme, text)
 
 
 def _bucket(text: str) -> str:
@@ -318,7 +318,7 @@ def _bucket(text: str) -> str:
     return text
 
 
-def _host_and_port(scheme: str, text: str) -> str:
+def _http_authority(scheme: str, text: str) -> str:
     host, colon, digits = text, "", ""
     if not text.endswith("]"):
         host, colon, digits = text.rpartition(":") if ":" in text else (text, "", "")

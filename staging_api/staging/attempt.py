@@ -225,7 +225,7 @@ class Attempt:
             if not unsure:
                 return
             self._look_for({digest: contents[digest] for digest in unsure})
-        raise _come_and_go()
+        raise _contents_unstable()
 
     def _mark_staged(
         self, fetched: FetchedArtifact, bytes_done: int, files: Sequence[FileRow] | None
@@ -247,7 +247,7 @@ class Attempt:
                     return
             sizes = {file["sha256"]: file["size_bytes"] for file in files or ()}
             self._look_for({digest: sizes[digest] for digest in unsure})
-        raise _come_and_go()
+        raise _contents_unstable()
 
     def _look_for(self, contents: Mapping[str, int]) -> None:
         """Check that the store has these contents; in no transaction, as a bucket may be slow.
@@ -296,5 +296,5 @@ class Attempt:
             repository.mark_cancelled(conn, self.artifact.archive_url, self.staging_id)
 
 
-def _come_and_go() -> Unavailable:
+def _contents_unstable() -> Unavailable:
     return Unavailable("the contents of the artifact come and go", retry_after_seconds=1)

@@ -2,6 +2,7 @@
 
 import ast
 import io
+import re
 import tokenize
 from collections.abc import Iterator
 from functools import cache
@@ -80,3 +81,22 @@ def test_functions_branch_little() -> None:
     _, _, branches = figures()
     assert at(0.9, branches) <= 4
     assert max(branches) <= 9
+
+
+#: Names that a library, or the ancestor of an operation, fixes; and where a process is the noun.
+_NAMED_BY_OTHERS = re.compile(
+    r"process_(re\w+|name)|_?process_accepted|run_process|init_(process|poolmanager)|_?processes"
+    r"|handle\w*|add_error_handlers|init_poolmanager"
+)
+_VAGUE = re.compile(r"_and_|(^|_)(helper|util|manager|process|handle|handler)s?(_|$)")
+
+
+def test_a_function_does_one_thing_that_its_name_says() -> None:
+    """No name has an "and", and none says only that something is helped, managed or processed."""
+    vague = {
+        function.name
+        for path in PACKAGE.rglob("*.py")
+        for function in functions_of(ast.parse(path.read_text()))
+        if _VAGUE.search(function.name) and not _NAMED_BY_OTHERS.fullmatch(function.name)
+    }
+    assert vague == set()

@@ -34,10 +34,10 @@ def test_one_file_declares_options_that_may_be_variables() -> None:
 def test_a_client_is_told_of_its_service(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("STAGING_TOKEN", raising=False)
     monkeypatch.delenv("STAGING_SERVER", raising=False)
-    assert environment.server_and_token("http://here") == ("http://here", None)
+    assert environment.chosen_service("http://here") == ("http://here", None)
     monkeypatch.setenv("STAGING_SERVER", "http://there")
     monkeypatch.setenv("STAGING_TOKEN", "abc")
-    assert environment.server_and_token("http://here") == ("http://there", "abc")
+    assert environment.chosen_service("http://here") == ("http://there", "abc")
 
 
 def test_where_s3_is_comes_from_the_variables_of_its_own_tools(

@@ -15,11 +15,9 @@ def validate(rendering: Rendering, limits: DocumentLimits = DEFAULT_LIMITS) -> t
     return _CHECKER.findings(rendering, limits)
 
 
-def check_schemas(
-    documents: Iterable[Document], limits: DocumentLimits = DEFAULT_LIMITS
-) -> tuple[Finding, ...]:
+def check_schemas(documents: Iterable[Document]) -> tuple[Finding, ...]:
     """Check the DataSchema documents among posted ones, also if they cannot be rendered yet."""
-    return _CHECKER.schema_findings(documents, limits)
+    return _CHECKER.schema_findings(documents)
 
 
 __all__ = ["SECRET_KINDS", "Checker", "check_schemas", "validate"]
