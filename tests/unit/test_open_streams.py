@@ -1,5 +1,7 @@
 """Streams over pairs of sockets: limits, slow and lost readers, ends."""
 
+import random
+import select
 import socket
 import time
 from collections.abc import Iterator
@@ -9,7 +11,7 @@ import pytest
 
 from staging_api import metrics
 from staging_api.errors import ShuttingDown, TooManyRequests, Unavailable
-from staging_api.open_stream import OpenStream
+from staging_api.open_stream import OpenStream, first_bytes
 from staging_api.open_streams import OpenStreams
 from tests.service import eventually
 from tests.stream_reader import StreamReader
@@ -108,6 +110,52 @@ def test_a_reader_that_hangs_up_is_forgotten_at_once_and_the_other_is_served() -
         assert not other.given_back
         streams.tell(["work"])
         assert other.read_until(b"\n\n")
+
+
+def test_a_connection_that_is_given_back_is_watched_no_more() -> None:
+    with open_streams(beat_seconds=1000) as streams:
+        gone, other = Reader(streams, "work"), Reader(streams, "work")
+        # Given back, and not closed yet: what comes of it is another's to read.
+        gone.stream.connect(gone.theirs, chunked=False, given_back=lambda: None)
+        gone.sock.close()
+        eventually(lambda: len(streams) == 1, "it was not noticed")
+        with pytest.raises(FileNotFoundError):
+            streams._epoll.modify(gone.theirs.fileno(), 0)
+        streams._epoll.modify(other.theirs.fileno(), 0)
+
+
+def test_a_connection_that_is_closed_before_its_stream_begins_ends_alone() -> None:
+    with open_streams(beat_seconds=1000) as streams:
+        other = Reader(streams, "work")
+        closed = streams.admit("bob", ["work"], 60, lambda: True)
+        pair = socket.socketpair()
+        given_back: list[bool] = []
+        closed.connect(pair[0], chunked=False, given_back=lambda: given_back.append(True))
+        for each in pair:
+            each.close()
+        streams.begin(closed)
+        eventually(lambda: given_back == [True], "it was not given back")
+        assert len(streams) == 1
+        streams.tell(["work"])
+        assert other.read_until(b"\n\n")
+
+
+def test_news_wakes_the_thread_once() -> None:
+    with open_streams(beat_seconds=1000) as streams:
+        reader = Reader(streams, "work")
+        streams.tell(["work"])
+        assert reader.read_until(b"\n\n")
+        poll = select.poll()
+        poll.register(streams._wake_up, select.POLLIN)
+        eventually(lambda: not poll.poll(0), "it is awake for ever")
+
+
+def test_browsers_are_told_to_come_back_after_two_to_six_seconds(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for chosen, told in ((min, b"retry: 2000\n\n"), (max, b"retry: 6000\n\n")):
+        monkeypatch.setattr(random, "randint", lambda *bounds, chosen=chosen: chosen(bounds))
+        assert first_bytes() == told
 
 
 def test_a_stream_that_cannot_be_sent_what_is_new_ends_alone() -> None:

@@ -1,0 +1,54 @@
+"""What the program that makes stack traces may use."""
+
+import resource
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from staging_api.devserver.symbolication import Symbolication
+from staging_api.errors import LimitExceeded, StagingApiError
+
+
+def program(folder: Path, text: str) -> Symbolication:
+    made = folder / "walk"
+    made.write_text(f"#!/bin/sh\n{text}\n")
+    made.chmod(0o755)
+    nothing: Any = None
+    return Symbolication(made, nothing, nothing)
+
+
+def test_the_program_has_its_limits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: dict[int, tuple[int, int]] = {}
+    monkeypatch.setattr(
+        resource, "prlimit", lambda _pid, kind, limits: asked.update({kind: limits})
+    )
+    dump = tmp_path / "dump"
+    dump.write_bytes(b"")
+    assert program(tmp_path, 'test -d "$2" && echo "$1"')._walk(dump, {}) == f"{dump}\n".encode()
+    assert asked == {
+        resource.RLIMIT_CPU: (61, 61),
+        resource.RLIMIT_AS: (8 << 30, 8 << 30),
+        resource.RLIMIT_FSIZE: (16 << 20, 16 << 20),
+        resource.RLIMIT_CORE: (0, 0),
+    }
+
+
+def test_the_end_of_what_a_program_says_is_why_it_failed(tmp_path: Path) -> None:
+    dump = tmp_path / "dump"
+    dump.write_bytes(b"")
+    said = "printf '%0600d' 0 >&2; echo no module >&2; exit 3"
+    with pytest.raises(StagingApiError, match=r"no stack trace \(status 3\)") as failed:
+        program(tmp_path, said)._walk(dump, {})
+    assert failed.value.detail.startswith("no stack trace (status 3): 00")
+    assert failed.value.detail.endswith("no module")
+    assert len(failed.value.detail) < 540
+
+
+def test_a_trace_that_reaches_the_limit_is_refused(tmp_path: Path) -> None:
+    dump = tmp_path / "dump"
+    dump.write_bytes(b"")
+    walks = program(tmp_path, "head -c 16777216 /dev/zero")
+    with pytest.raises(LimitExceeded, match="too long"):
+        walks._walk(dump, {})
+    assert len(program(tmp_path, "head -c 16777215 /dev/zero")._walk(dump, {})) == (16 << 20) - 1

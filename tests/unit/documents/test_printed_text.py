@@ -1,0 +1,32 @@
+"""Documents are printed byte for byte, behind what was printed before."""
+
+import io
+import json
+import sys
+
+import pytest
+
+from staging_api.cli.documents.reading import print_text
+
+
+def printed(monkeypatch: pytest.MonkeyPatch, text: bytes, *, as_json: bool) -> bytes:
+    """What standard output has, if something is printed before the text and after it."""
+    raw = io.BytesIO()
+    output = io.TextIOWrapper(raw, encoding="utf-8")
+    with monkeypatch.context() as patched:
+        patched.setattr(sys, "stdout", output)
+        print("before")
+        print_text(text, as_json=as_json)
+        print("after")
+        output.flush()
+    return raw.getvalue()
+
+
+def test_text_comes_as_it_is_and_in_its_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = printed(monkeypatch, b"a: \xff\r\n", as_json=False)
+    assert found == b"before\na: \xff\r\nafter\n"
+
+
+def test_text_as_json_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    before, line, after = printed(monkeypatch, b"a: b\n", as_json=True).splitlines()
+    assert (before, json.loads(line), after) == (b"before", {"text": "a: b\n"}, b"after")

@@ -1,0 +1,83 @@
+"""Reads are counted in memory, and written once in a while and at the end."""
+
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import pytest
+
+from staging_api.background import BackgroundThread
+from staging_api.errors import ConnectionLost, Unavailable
+from staging_api.staging import repository
+from staging_api.staging.accesses import Accesses
+
+Counts = Mapping[tuple[str, str], tuple[int, int]]
+NEVER = 3600.0
+
+
+class Rows:
+    """A database that keeps what is written, and may be away."""
+
+    def __init__(self) -> None:
+        self.written: list[Counts] = []
+        self.is_away = False
+
+    def begin(self) -> AbstractContextManager["Rows"]:
+        if self.is_away:
+            raise ConnectionLost("away")
+        return nullcontext(self)
+
+
+@pytest.fixture
+def rows(monkeypatch: pytest.MonkeyPatch) -> Rows:
+    monkeypatch.setattr(
+        repository, "note_accesses", lambda conn, counted: conn.written.append(counted)
+    )
+    return Rows()
+
+
+def counting(rows: Any) -> Accesses:
+    return Accesses(rows, NEVER)
+
+
+def test_the_rest_is_written_at_the_end_each_artifact_and_caller_once(rows: Rows) -> None:
+    counted = counting(rows)
+    counted.note("a1", "me", 10)
+    counted.note("a1", "me", 5)
+    counted.note("a1", "you", 1)
+    counted.note("a2", "me", 2)
+    assert rows.written == []
+    counted.close()
+    assert rows.written == [{("a1", "me"): (2, 15), ("a1", "you"): (1, 1), ("a2", "me"): (1, 2)}]
+
+
+def test_where_nothing_was_read_nothing_is_written(rows: Rows) -> None:
+    counted = counting(rows)
+    counted.flush()
+    counted.close()
+    assert rows.written == []
+
+
+def test_what_cannot_be_written_is_kept_and_added_to(rows: Rows) -> None:
+    counted = counting(rows)
+    counted.note("a1", "me", 10)
+    counted.note("a2", "me", 20)
+    rows.is_away = True
+    counted.flush()
+    counted.note("a1", "me", 3)
+    rows.is_away = False
+    counted.close()
+    assert rows.written == [{("a1", "me"): (2, 13), ("a2", "me"): (1, 20)}]
+
+
+def test_a_read_is_answered_though_no_thread_can_start(
+    rows: Rows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_thread: object) -> None:
+        raise Unavailable("no thread")
+
+    monkeypatch.setattr(BackgroundThread, "ensure", refuse)
+    counted = counting(rows)
+    counted.note("a1", "me", 1)
+    counted.flush()
+    assert rows.written == [{("a1", "me"): (1, 1)}]
