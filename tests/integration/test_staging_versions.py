@@ -1,0 +1,50 @@
+"""Whoever waits for a staging waits for another version of it: each change makes one."""
+
+from collections.abc import Iterator
+
+import pytest
+from sqlalchemy import Connection, text
+
+from staging_api.db.engine import Database
+
+ROWS = """
+    INSERT INTO archives (archive_url, static_prefix) VALUES ('gs://one', '1');
+    INSERT INTO stagings (id, archive_url, state, requested, caller)
+    SELECT id, 'gs://one', 'running', '{a}', 'me' FROM unnest(ARRAY['s1', 's2']) id;
+"""
+
+
+@pytest.fixture
+def conn(database: Database) -> Iterator[Connection]:
+    with database.begin() as made:
+        made.exec_driver_sql(ROWS)
+        yield made
+        made.rollback()
+
+
+def versions(conn: Connection) -> tuple[int, ...]:
+    return tuple(conn.execute(text("SELECT version FROM stagings ORDER BY id")).scalars())
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "caller = 'you'",
+        "requested = '{a,b}'",
+        "cancel_requested_at = now()",
+        "upload_wait_seconds = 7",
+    ],
+)
+def test_a_change_of_one_staging_makes_one_more_version_of_it_alone(
+    conn: Connection, change: str
+) -> None:
+    first, other = versions(conn)
+    for more in (1, 1):  # the same again is no change
+        conn.exec_driver_sql(f"UPDATE stagings SET {change} WHERE id = 's1'")
+        assert versions(conn) == (first + more, other)
+
+
+def test_a_version_that_is_written_is_not_raised_once_more(conn: Connection) -> None:
+    first, other = versions(conn)
+    conn.exec_driver_sql("UPDATE stagings SET version = version + 5 WHERE id = 's2'")
+    assert versions(conn) == (first, other + 5)
