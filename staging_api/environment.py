@@ -7,7 +7,6 @@ command line's options that may be variables are declared in `cli/options.py`.
 
 import os
 from collections.abc import Mapping, Sequence
-from urllib.request import getproxies_environment
 
 #: In which folder the processes of a server share their metrics; prometheus_client's own.
 _METRICS_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
@@ -52,6 +51,8 @@ def share_metrics_in(folder: str) -> None:
 
 def proxies() -> Mapping[str, str]:
     """Proxies by scheme (``http``, ``https``, ``all``), and under ``no`` the exceptions."""
+    from urllib.request import getproxies_environment  # 20 ms, with TLS and the forms of mails
+
     return getproxies_environment()
 
 

@@ -4,15 +4,17 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from staging_api.cli.cures import cure_of
 from staging_api.cli.exits import INTERRUPTED, exit_code
-from staging_api.client import Lock, StagedArtifact, Staging
 from staging_api.errors import Invalid, StagingApiError
 from staging_api.sizes import size
+
+if TYPE_CHECKING:  # only the client's verbs import it
+    from staging_api.client import Lock, StagedArtifact, Staging
 
 #: What acts on a terminal, or reverses the text behind it (CVE-2021-42574); not ends of lines and
 #: tabulators.
@@ -57,7 +59,7 @@ def print_json(document: Mapping[str, Any]) -> None:
     typer.echo(_ACTING.sub(lambda found: f"\\u{ord(found[0]):04x}", text))
 
 
-def print_staging(staging: Staging, as_json: bool) -> None:
+def print_staging(staging: "Staging", as_json: bool) -> None:
     """Print a staging and its artifacts."""
     if as_json:
         print_json(staging.document)
@@ -71,7 +73,7 @@ def print_staging(staging: Staging, as_json: bool) -> None:
             say(f"  {artifact.name}: {warning}")
 
 
-def print_lock(lock: Lock, as_json: bool) -> None:
+def print_lock(lock: "Lock", as_json: bool) -> None:
     """Print one lock."""
     if as_json:
         print_json(lock.document)
@@ -104,7 +106,7 @@ def in_columns(rows: Iterable[tuple[str, ...]]) -> Iterator[str]:
         yield "  ".join(cells).rstrip()
 
 
-def _row(artifact: StagedArtifact) -> tuple[str, ...]:
+def _row(artifact: "StagedArtifact") -> tuple[str, ...]:
     failure = artifact.error.message if artifact.error else ""
     where = artifact.url or failure
     if artifact.brought_since_by:

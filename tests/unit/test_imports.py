@@ -43,6 +43,12 @@ def imported(statement: str, **settings: str) -> set[str]:
     return set(out.decode().split())
 
 
+#: Prints the rooms of ours that are imported, by `note`.
+_NOTING_ROOMS = """
+def note():
+    import sys
+    print(*{n.split(".")[1] for n in sys.modules if n.startswith("staging_api.")})
+"""
 #: Imports the application, and says of the collector of garbage how often it ran and how it is.
 _COLLECTED = """
 import gc
@@ -92,3 +98,13 @@ def test_the_client_imports_nothing_of_the_service() -> None:
     service = {"falcon", "gunicorn", "psycopg2", "pydantic", "sqlalchemy", "prometheus_client"}
     assert "staging_api" in found
     assert not found & (service | (HEAVY - OF_THE_COMMAND_LINE - {"urllib3"}))
+
+
+def test_the_list_of_verbs_imports_neither_the_client_nor_what_speaks_http() -> None:
+    """Each verb waits for it, and those of the service need no client."""
+    found = imported(f"{_NOTING_ROOMS}import staging_api.cli, staging_api.cli.serve\nnote()")
+    assert {"staging_api", "cli"} <= found
+    assert "client" not in found
+    alone = imported("import staging_api.cli")
+    assert {"staging_api", "typer"} <= alone
+    assert not alone & {"email", "http", "ssl", "urllib3", "logging", "rich"}
