@@ -94,8 +94,10 @@ def form_of(req: falcon.Request) -> Form:
         raise Invalid.field("body", "is no form that this service sends") from None
     fields: dict[str, str] = {}
     for name, value in pairs:
+        # PostgreSQL keeps no NUL in a text. The middleware looks at the query only.
         if "\0" in value:
             raise Invalid.field(name.replace("\0", ""), "must not contain a NUL character")
+        # Browsers send each line end of a text area as CRLF.
         plain = value.replace("\r\n", "\n").strip()
         fields[name] = f"{fields[name]}\n{plain}" if name in fields else plain
     return fields

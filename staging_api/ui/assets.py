@@ -89,6 +89,7 @@ def _hashed(name: PurePath, data: bytes) -> str:
 @cache
 def _by_hashed_name() -> dict[str, Asset]:
     return {
+        # Without a time, so that every process sends the same bytes.
         _names()[name]: Asset(_TYPES[PurePath(name).suffix], data, gzip.compress(data, mtime=0))
         for name, data in _contents().items()
     }

@@ -45,4 +45,5 @@ class AuditCsv:
 def _harmless(value: object) -> str:
     """Return a cell that no spreadsheet runs: an apostrophe stands before what looks like that."""
     shown = cell(value)
+    # Only texts: a negative number begins with - too, and is a number.
     return f"'{shown}" if isinstance(value, str) and shown.startswith(_FORMULA) else shown

@@ -35,6 +35,7 @@ def chart_of(
     """Stack series of equal length, oldest value first; the highest bar is as high as the chart."""
     values = [value for _, value in series]
     length = max(map(len, values), default=0)
+    # 1 if all are zero: the heights are divided by it.
     highest = max((sum(each) for each in zip(*values, strict=True)), default=0.0) or 1.0
     bars: list[ChartBar] = []
     for place in range(length):

@@ -1,11 +1,14 @@
 """What a page shows, for programs: the same as curl, command line, Python and SQL."""
 
+import re
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import quote, urlencode
 
 _API = "/api/v1.0"
+#: A parameter of a statement; `::` before a name is a cast.
+_PARAMETER = re.compile(r"(?<![:\w]):(\w+)")
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,7 @@ class Copies:
         if self.method != "GET":
             parts.append(f"-X {self.method}")
         if with_token:
+            # In double quotes, for the shell to fill in: no page shows a token.
             parts.append('-H "Authorization: Bearer $STAGING_TOKEN"')
         if self.body:
             parts.append(f"-H 'Content-Type: application/json' -d {shlex.quote(self.body)}")
@@ -58,9 +62,15 @@ def api_path(path: str, **query: str | int | None) -> str:
 
 def sql_text(statement: str, values: Mapping[str, str]) -> str:
     """Return a statement with its parameters ``:name`` written as literals."""
-    for name, value in values.items():
-        statement = statement.replace(f":{name}", "'" + value.replace("'", "''") + "'")
-    return statement
+    # In one pass: a value may itself look like a parameter, and what came in its place would end
+    # the literal early. A reader copies this text into psql.
+    return _PARAMETER.sub(
+        lambda found: _literal(values[found[1]]) if found[1] in values else found[0], statement
+    )
+
+
+def _literal(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
 
 
 _PYTHON = """from staging_api.client import StagingClient

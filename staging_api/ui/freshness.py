@@ -45,8 +45,11 @@ class Fragments:
             self._kept.move_to_end(key)
             if len(self._kept) > _MOST:
                 self._kept.popitem(last=False)
+        # A lock for each address: a slow page holds up no other.
         with kept.mutex:
             if kept.fragment is None or self._now() - kept.made_at > _KEPT_SECONDS:
                 kept.fragment = make()
+                # After it was made: a page that takes longer than a second would be stale at
+                # once.
                 kept.made_at = self._now()
             return kept.fragment

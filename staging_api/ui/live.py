@@ -62,10 +62,13 @@ class LiveStream:
         sessions, roles = self._deps.sessions, req.context.roles
         if sessions is None or sessions.principal(req.env) is None:
             return lambda: True
+        # Not the whole environment, which would keep the request in memory as long as the stream is
+        # open.
         kept = {"HTTP_COOKIE": req.env.get("HTTP_COOKIE", "")}
 
         def check() -> bool:
             known = sessions.principal(kept)
+            # The stream was opened with these roles: if one is taken away, it ends.
             return known is not None and roles <= known.roles | self._deps.api.anonymous.roles
 
         return check

@@ -34,6 +34,7 @@ def done_once(
     key = f"page {form['once']}"
     digest = hashlib.sha256(json.dumps(dict(form), sort_keys=True).encode()).hexdigest()
     kept = KeptResponses(locks)
+    # A space parts caller and key, so that no caller's name can reach into another's keys.
     scope = f"{origin.caller.replace('%', '%25').replace(' ', '%20')} {key}"
     # The lock of the key is the outer one here: a second press waits for the first one's answer.
     try:

@@ -96,6 +96,7 @@ class HtmlPage:
         view = replace(view_of(req, params), once=form.get("once") or new_id())
         try:
             done = self._done(action, view, form)
+        # The page cannot be shown around this error: it needs the same database.
         except Unavailable:
             raise
         except StagingApiError as error:

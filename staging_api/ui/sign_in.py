@@ -100,6 +100,7 @@ class SignIn:
         }
         if error is not None:
             advise(resp, error)
+            # Browsers would open their own dialog in front of the form.
             resp.delete_header("WWW-Authenticate")
         send_page(resp, render(shown.template, names), status_of(error) if error else 200)
 
@@ -108,6 +109,7 @@ class SignIn:
             raise Invalid.field("token", "is none: paste all of it, and nothing else")
         header = "HTTP_X_AUTH_TOKEN" if self._deps.auth == "keystone" else "HTTP_AUTHORIZATION"
         value = token if self._deps.auth == "keystone" else f"Bearer {token}"
+        # Of the browser's own credentials none counts: the token must stand by itself.
         bare = {k: v for k, v in req.env.items() if k not in _CREDENTIALS}
         with provider_calls(self._refusals.under_limit_of(req.context.client_address)):
             found = self._deps.api.authenticator.identify({**bare, header: value})
@@ -180,6 +182,7 @@ class SignInCallback:
     def _finished(
         self, req: falcon.Request, content: Mapping[str, Any] | None, code: Any
     ) -> Principal:
+        # Else another site could sign the browser in with a code of its own (RFC 6749, 10.12).
         if content is None or req.get_param("state") != content["state"]:
             raise Unauthenticated("this sign-in was not begun here, or too long ago: begin anew")
         if req.get_param("error"):
@@ -209,6 +212,7 @@ def remember(
 
 def forget(req: falcon.Request, resp: falcon.Response) -> None:
     """Take the session from the browser."""
+    # Both, as the session may have begun at the other kind of address.
     for name in (COOKIE, LOOPBACK_COOKIE):
         _set(req, resp, name, "", 0)
 
@@ -227,6 +231,8 @@ def _set(
         value,
         max_age=int(seconds),
         path="/",
+        # Browsers drop a `__Host-` cookie that is not secure, and a secure one that comes without
+        # TLS.
         secure=name == COOKIE or not _is_plain_loopback(req),
         http_only=True,
         same_site=same_site,

@@ -36,6 +36,7 @@ class Theme:
             max_age=_YEAR_SECONDS,
             path="/",
             same_site="Strict",
+            # No secret, and our script writes it too.
             secure=False,
             http_only=False,
         )

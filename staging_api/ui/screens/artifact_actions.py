@@ -40,6 +40,7 @@ def _moment(text: str) -> datetime:
 
 def _back(form: Form) -> ActionDone:
     back = form.get("back", "")
+    # The field came from the browser: it must not lead to another site.
     return ActionDone(back if is_own_page(back) else "/ui/builds")
 
 

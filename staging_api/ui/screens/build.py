@@ -86,6 +86,7 @@ def _artifacts(deps: UiDependencies, url: str) -> list[StagedArtifact]:
     found = deps.api.stagings.artifacts.page(limit=_ARTIFACTS_SHOWN, only=only).items
     newest: dict[tuple[str, str], StagedArtifact] = {}
     for artifact in found:
+        # The newest are first.
         newest.setdefault((artifact.name, artifact.path), artifact)
     return sorted(newest.values(), key=lambda a: (a.phase != "foreground", a.name, a.path))
 

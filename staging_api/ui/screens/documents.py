@@ -64,6 +64,7 @@ def show_revision(deps: UiDependencies, view: View) -> ScreenContent:
 
 
 def _number(text: str, field: str) -> int:
+    # `isdecimal` alone takes digits of other scripts. Nine digits fit into the column.
     if not (text.isascii() and text.isdecimal() and len(text) < 10):  # noqa: PLR2004 - an int
         raise Invalid.field(field, "must be the number of a revision")
     return int(text)

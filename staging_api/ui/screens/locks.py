@@ -151,6 +151,7 @@ def _break(deps: UiDependencies, view: View, form: Form) -> ActionDone:
     lock_id = view.params["lock_id"]
     body = validated(BreakRequest, {"reason": form.get("reason", "")})
     wanted = last_segment(deps.api.lock_service.find(lock_id).grant.scope)
+    # Typed by hand, as it cannot be taken back: the holder's work is refused from then on.
     if form.get("typed", "") != wanted:
         raise Invalid.field("typed", f"must be {wanted}: the end of what this lock protects")
     deps.api.lock_service.break_lock(lock_id, view.origin.caller, body.reason)

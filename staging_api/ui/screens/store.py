@@ -17,6 +17,8 @@ _PINS_SHOWN = 20
 _PRUNES_SHOWN = 5
 _DAY_SECONDS = 86400.0
 _FULL = 0.9
+#: No field of a form takes a number of so many days or gigabytes.
+_TOO_LARGE = 1e12
 _PRUNE = "POST /store/prune"
 _LABELS = {"read_lately": "used within a week", "unnamed": "without a name"}
 _SQL = """SELECT use, blobs, bytes, file_bytes, counted_at FROM store_usage ORDER BY bytes DESC;"""
@@ -97,9 +99,13 @@ PRUNE = ScreenAction(
 
 def _number(field: str, text: str) -> float:
     try:
-        return float(text)
+        number = float(text)
     except ValueError:
         raise Invalid.field(field, "must be a number") from None
+    # Infinity and NaN are floats too, and no whole number can be made of them.
+    if not abs(number) < _TOO_LARGE:
+        raise Invalid.field(field, f"must be a number below {_TOO_LARGE:.0f}")
+    return number
 
 
 def _found(pruning: Pruning, token: str | None) -> Prune | None:
@@ -126,6 +132,7 @@ def _parts(report: StoreReport, whole: int) -> Sequence[Part]:
     if not named:
         named = [("used", "used", report.space.used)]
     named.append(("reserved", "reserved", report.space.reserved))
+    # What is reserved and used can be more than the quota, which may be lowered at any time.
     whole = max(whole, sum(count for _, _, count in named), 1)
     parts, left = [], 0.0
     for name, label, count in named:

@@ -92,6 +92,13 @@ def test_a_prune_is_previewed_and_then_done_with_a_reason(
     assert reason in site.get("/ui/store").text
 
 
+@pytest.mark.parametrize("number", ["nan", "inf", "1e300", "-1", "many"])
+def test_a_preview_of_no_usable_number_is_refused(site: Site, number: str) -> None:
+    form = site.get("/ui/store").form("preview")
+    assert site.post("/ui/store", {**form, "keep_gb": number}).status == 400
+    assert site.post("/ui/store", {**form, "idle_days": number}).status == 400
+
+
 def test_a_preview_of_nothing_and_one_that_is_gone_say_so(site: Site, builds: Builds) -> None:
     builds.staged("R1")
     form = site.get("/ui/store").form("preview")
