@@ -1,9 +1,11 @@
 """The files of staged artifacts: found by path, listed by folder, handed out, followed."""
 
 from dataclasses import dataclass
+from functools import cached_property, partial
 
 from staging_api.clients import Client
 from staging_api.db.engine import Database
+from staging_api.db.shared_reads import SharedReads
 from staging_api.errors import LimitExceeded, NotFound
 from staging_api.paging import Page, page_of
 from staging_api.staging import repository
@@ -27,13 +29,17 @@ class StagedFiles:
     accesses: Accesses
     growing: PartialFiles
 
+    @cached_property
+    def _served(self) -> SharedReads[str, ServedFile | None]:
+        return SharedReads(partial(repository.files_served, self.database))
+
     def find(self, path: str) -> ServedFile:
         """Return the file at a path.
 
         Raises:
             NotFound: nothing is staged there.
         """
-        served = repository.served_at(self.database, path)
+        served = self._served.find(path)
         if served is None:
             raise NotFound(f"nothing is staged at {path}")
         return served
@@ -43,7 +49,7 @@ class StagedFiles:
         if path.endswith("/"):
             with self.database.connect() as conn:
                 return bool(repository.served_below(conn, path, 1))
-        return repository.served_at(self.database, path) is not None
+        return self._served.find(path) is not None
 
     def hand_out(self, file: ServedFile) -> None:
         """Protect a file from eviction before its bytes are sent.
@@ -67,7 +73,7 @@ class StagedFiles:
             Unavailable: too many requests wait, or nothing came in that time.
             ClientGone: the client closed its connection meanwhile.
         """
-        if repository.served_at(self.database, path) is not None:
+        if self._served.find(path) is not None:
             return None
         return self.growing.begin(path, seconds, client)
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from typing import Any
 
 from staging_api.catalogue.model import ArtifactKind
@@ -31,6 +32,19 @@ LOCK_BY_NAME: Mapping[str, LockKind] = {
 def lock_kind_of(kind: ArtifactKind) -> LockKind:
     """The lock that a catalogue entry is staged under."""
     return LOCK_OF_GROUP.get(kind.group, ARCHIVE)
+
+
+@dataclass(frozen=True)
+class Question:
+    """A request for artifacts, as far as it decides what it meets.
+
+    Attributes:
+        kinds: the locks that the work on them needs, in the order in which they are taken.
+    """
+
+    archive_url: str
+    names: tuple[str, ...]
+    kinds: tuple[LockKind, ...]
 
 
 @dataclass(frozen=True)
@@ -68,6 +82,11 @@ class StagingRequest:
     def names(self) -> list[str]:
         """The catalogue entries, in the order in which they are staged."""
         return [kind.name for kind in self.kinds]
+
+    @cached_property
+    def question(self) -> Question:
+        """What decides what it meets."""
+        return Question(self.archive_url, tuple(self.names), tuple(self.lock_kinds))
 
     @property
     def lock_kinds(self) -> list[LockKind]:

@@ -22,13 +22,14 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from operator import attrgetter
 from types import MappingProxyType
 
 from staging_api.catalogue.model import FILES, is_single
 from staging_api.clients import Client
 from staging_api.db.engine import Database
+from staging_api.db.shared_reads import SharedReads
 from staging_api.errors import Invalid, LockHeld
 from staging_api.formats.model import UnpackLimits
 from staging_api.locks import store as lock_store
@@ -47,7 +48,7 @@ from staging_api.staging.catalogues import Catalogues
 from staging_api.staging.download import DownloadSpread
 from staging_api.staging.late_objects import MissingObjects
 from staging_api.staging.lists import ArchiveSummary, StagingFilter
-from staging_api.staging.model import AnswerRows, Staging, StagingRequest, StandingAnswer
+from staging_api.staging.model import AnswerRows, Question, Staging, StagingRequest, StandingAnswer
 from staging_api.staging.packs import Packs
 from staging_api.staging.record import StagingRecords
 from staging_api.staging.request_checks import RequestChecks
@@ -88,6 +89,14 @@ class StagingService:
     @cached_property
     def _checks(self) -> RequestChecks:
         return RequestChecks(self._check)
+
+    @cached_property
+    def _asked(self) -> SharedReads[Question, StandingAnswer]:
+        return SharedReads(partial(repository.stagings_asked, self.database))
+
+    @cached_property
+    def _seen(self) -> SharedReads[str, AnswerRows | None]:
+        return SharedReads(partial(repository.stagings_seen, self.database))
 
     @cached_property
     def watch(self) -> Watch:
@@ -176,13 +185,11 @@ class StagingService:
 
     def asked(self, request: StagingRequest) -> StandingAnswer:
         """Look what a request meets, by one statement that writes nothing."""
-        return repository.staging_asked(
-            self.database, request.archive_url, request.names, request.lock_kinds
-        )
+        return self._asked.find(request.question)
 
     def seen(self, staging_id: str) -> AnswerRows | None:
         """Return the rows that the answer about a staging is made of; None: there is none."""
-        return repository.staging_seen(self.database, staging_id)
+        return self._seen.find(staging_id)
 
     def queue(
         self, request: StagingRequest, origin: RequestOrigin, given: Holds = _NO_HOLDS

@@ -371,6 +371,8 @@ QUESTIONS = {
     "SELECT staging_seen(%(id)s)": 10,
     "SELECT staging_asked(%(url)s, ARRAY['payload', 'suites'], ARRAY['archive'])": 10,
     "SELECT * FROM file_served(%(path)s)": 10,
+    "SELECT i, staging_seen(i) FROM unnest(ARRAY[%(id)s, 'x']) i WHERE i <> 'x'": 10,
+    "SELECT f.* FROM unnest(ARRAY[%(path)s, 'none']) p CROSS JOIN LATERAL file_served(p) f": 10,
 }
 
 
@@ -435,6 +437,43 @@ def fill(at: Bench, others: int) -> None:
             " FROM generate_series(1, %(n)s) i",
             {"n": others},
         )
+
+
+def test_what_is_asked_together_is_answered_as_by_itself(pods: tuple[Pod, Pod]) -> None:
+    pod, other = pods
+    database = pod.at.database
+    urls = [staged(pod, "R17-1"), staged(pod, "R17-2")]
+    busy = pod.at.build("R17-3")
+    questions = [
+        pod.at.service.check_request(url, names).question
+        for url, names in [
+            (urls[0][0], ["payload"]),
+            (urls[1][0], ["suites", "payload"]),
+            (busy, ["payload"]),
+            (pod.at.build("R17-4"), ["payload"]),
+        ]
+    ]
+    ids = [urls[0][1], "01ARZ3NDEKTSV4RRFFQ69G5FAV", urls[1][1]]
+    paths = [path for (path,) in select(database, "SELECT path FROM staged_files ORDER BY path")]
+    paths.insert(1, "nothing/there")
+    assert len(paths) > 3
+    with hold(other.at.service.locks, ARCHIVE, busy, ORIGIN):
+        together = repository.stagings_asked(database, questions)
+        alone = [repository.stagings_asked(database, [each])[each] for each in questions]
+    assert [together[each].seen for each in questions] == [each.seen for each in alone]
+    refused = [
+        (together[each].refusal, one.refusal) for each, one in zip(questions, alone, strict=True)
+    ]
+    assert [one is None for one, _ in refused] == [True, True, False, True]
+    both = [replace(each, remaining_seconds=0) for each in refused[2] if each is not None]
+    assert both[0] == both[1]
+    assert both[0].scope == busy
+    seen = repository.stagings_seen(database, ids)
+    assert seen == {each: repository.staging_seen(database, each) for each in ids}
+    assert [each for each in ids if seen[each] is None] == [ids[1]]
+    served = repository.files_served(database, paths)
+    assert served == {path: repository.files_served(database, [path])[path] for path in paths}
+    assert [path for path in paths if served[path] is None] == ["nothing/there"]
 
 
 def test_rows_that_are_not_there_are_not_seen(pods: tuple[Pod, Pod]) -> None:

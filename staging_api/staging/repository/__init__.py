@@ -86,6 +86,7 @@ from staging_api.staging.repository.reading import (
     artifacts_of,
     bringer,
     due,
+    files_served,
     find,
     find_artifact,
     foreground_is_due,
@@ -93,13 +94,12 @@ from staging_api.staging.repository.reading import (
     newest_for,
     prefix_of,
     queue,
-    served_at,
     served_file,
     to_do,
     unfinished_for,
     versions,
 )
-from staging_api.staging.repository.seen import staging_asked, staging_seen
+from staging_api.staging.repository.seen import staging_seen, stagings_asked, stagings_seen
 from staging_api.staging.repository.space_rows import (
     EvictableArtifact,
     EvictionShare,

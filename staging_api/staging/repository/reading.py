@@ -1,6 +1,6 @@
 """Read stagings, artifacts and served files, on any connection."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -170,9 +170,14 @@ def served_file(conn: Connection, path: str) -> ServedFile | None:
     return _first(rows(conn, _SERVED, (path,)))
 
 
-def served_at(database: Database, path: str) -> ServedFile | None:
-    """Return what `served_file` does, as cheaply as it can be had."""
-    return _first(database.read(_SERVED, (path,)))
+def files_served(database: Database, paths: Sequence[str]) -> Mapping[str, ServedFile | None]:
+    """Return the file that is served at each of these paths, as cheaply as it can be had."""
+    if len(paths) == 1:
+        found = database.read(_SERVED, (paths[0],))
+    else:
+        found = database.read(_SERVED_MANY, (list(paths),))
+    files = {row[0]: ServedFile(*row) for row in found}
+    return {path: files.get(path) for path in paths}
 
 
 def _first(found: Sequence[tuple[Any, ...]]) -> ServedFile | None:
@@ -230,6 +235,7 @@ _QUEUE = text("""
 
 # The columns of `ServedFile`, in their order.
 _SERVED = "SELECT * FROM file_served(%s)"
+_SERVED_MANY = "SELECT f.* FROM unnest(%s) p CROSS JOIN LATERAL file_served(p) f"
 
 
 def known_blobs(conn: Connection, digests: Sequence[str]) -> set[str]:

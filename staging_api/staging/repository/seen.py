@@ -4,40 +4,54 @@ See ``db/functions/stagings_shown.sql``. A text names the rows by id, version an
 the database gives the same text, an answer that was made of them holds.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from staging_api.db.engine import Database
-from staging_api.locks.model import LockKind, Refusal
-from staging_api.staging.model import AnswerRows, StandingAnswer
+from staging_api.locks.model import Refusal
+from staging_api.staging.model import AnswerRows, Question, StandingAnswer
 
-_SEEN = "SELECT staging_seen(%s)"
-_ASKED = "SELECT * FROM staging_asked(%s, %s, %s)"
+_SEEN = "SELECT %s, staging_seen(%s)"
+_SEEN_MANY = "SELECT i, staging_seen(i) FROM unnest(%s) i"
+_ASKED = "SELECT %s, a.* FROM staging_asked(%s, %s, %s) a"
 
 
 def staging_seen(database: Database, staging_id: str) -> AnswerRows | None:
     """Return the rows of a staging; None: there is no such staging."""
-    ((seen,),) = database.read(_SEEN, (staging_id,))
-    return _seen(seen)
+    return stagings_seen(database, [staging_id])[staging_id]
 
 
-def staging_asked(
-    database: Database, archive_url: str, names: Sequence[str], kinds: Sequence[LockKind]
-) -> StandingAnswer:
-    """Look what a request for these artifacts meets; writes nothing.
+def stagings_seen(database: Database, ids: Sequence[str]) -> Mapping[str, AnswerRows | None]:
+    """Return the rows of each of these stagings."""
+    if len(ids) == 1:
+        found = database.read(_SEEN, (ids[0], ids[0]))
+    else:
+        found = database.read(_SEEN_MANY, (list(ids),))
+    return {staging_id: _seen(seen) for staging_id, seen in found}
 
-    Args:
-        kinds: the locks that the work on them needs, in the order in which they are taken.
-    """
-    given = (archive_url, list(names), [kind.name for kind in kinds])
-    ((seen, kind, *lock),) = database.read(_ASKED, given)
+
+def stagings_asked(
+    database: Database, questions: Sequence[Question]
+) -> Mapping[Question, StandingAnswer]:
+    """Look what each of these requests meets; writes nothing."""
+    statement = " UNION ALL ".join([_ASKED] * len(questions))
+    given: list[object] = []
+    for number, each in enumerate(questions):
+        kinds = [kind.name for kind in each.kinds]
+        given += [number, each.archive_url, list(each.names), kinds]
+    found = database.read(statement, given)
+    return {questions[number]: _asked(questions[number], *row) for number, *row in found}
+
+
+def _asked(question: Question, seen: str | None, kind: str | None, *lock: Any) -> StandingAnswer:
     if kind is None:
         return StandingAnswer(_seen(seen), None)
-    held = next(each for each in kinds if each.name == kind)
+    held = next(each for each in question.kinds if each.name == kind)
     lock_id, fence, caller, holder, reference_id, acquired_at, expires_at, remaining = lock
     refusal = Refusal(
         id=lock_id,
         kind=held,
-        scope=archive_url,
+        scope=question.archive_url,
         fence=fence,
         caller=caller,
         holder=holder,

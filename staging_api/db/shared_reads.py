@@ -1,0 +1,96 @@
+"""Reads that many ask for at the same time: one statement answers all who came before it was sent.
+
+A herd asks for the same rows in the same moment, and one statement for ten keys costs little more
+than one for one key. While a statement runs, those who come gather; when it has ended, the first
+of them sends one for the keys of all. So a statement begins after each question that it answers was
+asked, and nobody is told of older rows than by a statement of their own. Who comes alone waits for
+nobody.
+
+What if a statement fails? Each of those who waited for it sends one of its own, and so does who
+sent it if there were other keys. What if it hangs? Those who wait for it do so after
+`_PATIENCE_SECONDS`; who comes later waits for a statement after it.
+"""
+
+import threading
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from typing import Generic, TypeVar
+
+Key = TypeVar("Key", bound=Hashable)
+Found = TypeVar("Found")
+
+_PATIENCE_SECONDS = 0.1
+_MOST_KEYS = 64
+
+
+class _Gathering(Generic[Key, Found]):
+    """Questions that one statement will answer."""
+
+    def __init__(self, key: Key) -> None:
+        self.keys = {key: None}
+        # Each is held until the statement has ended: to wait for a condition takes thrice as long.
+        self.waiting: list[threading.Lock] = []
+        self.found: Mapping[Key, Found] | None = None
+
+
+def _held() -> threading.Lock:
+    lock = threading.Lock()
+    lock.acquire()
+    return lock
+
+
+class SharedReads(Generic[Key, Found]):
+    """Reads of one kind, by threads of one process."""
+
+    def __init__(self, read: Callable[[Sequence[Key]], Mapping[Key, Found]]) -> None:
+        """Read by `read`, which has to return something for each key."""
+        self._read = read
+        self._mutex = threading.Lock()
+        self._sent: _Gathering[Key, Found] | None = None
+        self._next: _Gathering[Key, Found] | None = None
+
+    def find(self, key: Key) -> Found:
+        """Return what is read for a key, as it was not before this call.
+
+        Raises:
+            Exception: what `read` raises for this key alone.
+        """
+        turn: threading.Lock | None = None
+        with self._mutex:
+            gathering, leads = self._next, False
+            if gathering is None or len(gathering.keys) >= _MOST_KEYS:
+                gathering, leads = _Gathering(key), True
+                if self._sent is None:
+                    self._sent = gathering
+                else:
+                    self._next = gathering
+                    turn = _held()
+                    self._sent.waiting.insert(0, turn)
+            else:
+                gathering.keys[key] = None
+                turn = _held()
+                gathering.waiting.append(turn)
+        in_time = turn is None or turn.acquire(timeout=_PATIENCE_SECONDS)
+        if leads:
+            return self._send(gathering, key)
+        if in_time and gathering.found is not None:
+            return gathering.found[key]
+        return self._read([key])[key]
+
+    def _send(self, gathering: _Gathering[Key, Found], key: Key) -> Found:
+        with self._mutex:
+            if self._next is gathering:
+                self._next = None
+            self._sent = gathering
+        try:
+            gathering.found = found = self._read(list(gathering.keys))
+            return found[key]
+        except Exception:
+            if len(gathering.keys) == 1:
+                raise
+        finally:
+            with self._mutex:
+                if self._sent is gathering:
+                    self._sent = None
+            for each in gathering.waiting:
+                each.release()
+        return self._read([key])[key]
