@@ -1,6 +1,6 @@
 """Measure service times here, hold the model against real pods, and simulate many pods.
 
-    python -m benchmarks.scale [--pods 2 4] [--seconds 10] [--cores 4]
+    python -m benchmarks.scale [--pods 2 4] [--seconds 10] [--cores 4] [--statements 100000]
 
 One run does all three on one embedded PostgreSQL, which writes to disk. What the figures mean is in
 docs/explanation/scale.md.
@@ -9,14 +9,14 @@ docs/explanation/scale.md.
 import argparse
 import math
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from functools import partial
 from pathlib import Path
 
 from benchmarks.bench import machine
 from benchmarks.scale import measure
-from benchmarks.scale.model import Cost, Demand, Machine, load, simulated
+from benchmarks.scale.model import Cost, Machine, Seen, load, simulated
 from benchmarks.scale.pods import (
     LEAST_SECONDS,
     POLLS_PER_SECOND,
@@ -55,6 +55,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=10.0)
     parser.add_argument("--times", type=int, default=_TIMES)
     parser.add_argument("--cores", type=int, default=4, help="of the PostgreSQL that is simulated")
+    parser.add_argument("--statements", type=int, default=100_000, help="of each simulation")
     options = parser.parse_args()
     print(machine())
     with tempfile.TemporaryDirectory(prefix="scale-bench-") as name:
@@ -65,7 +66,7 @@ def main() -> None:
             for count in options.pods:
                 compare(count, server, folder, costs, options.seconds)
     for profile in PROFILES:
-        print_simulations(profile, costs, Machine(options.cores, flush))
+        print_simulations(profile, costs, Machine(options.cores, flush), options.statements)
 
 
 def measured(
@@ -154,13 +155,15 @@ def _compared(found: Taken, costs: Mapping[str, Cost]) -> str:
     )
 
 
-def print_simulations(profile: Profile, costs: Mapping[str, Cost], on: Machine) -> None:
+def print_simulations(
+    profile: Profile, costs: Mapping[str, Cost], on: Machine, statements: int
+) -> None:
     """Print what 10, 100 and 1,000 pods of a profile see, and at which number it bends."""
     print(f"\n{profile.name}: {profile.meaning}; {on.cores} cores for PostgreSQL")
     print("| pods | busy | sessions | lock pair p50, p99, ms | poll p50, p99, ms |")
     print("|---|---|---|---|---|")
     for count in (10, 100, 1000):
-        for line in _simulated(profile, count, costs, on):
+        for line in _simulated(profile, count, costs, on, statements):
             print(line, flush=True)
     at = bend(profile, costs, on.cores)
     asked = demands(profile, at, costs)
@@ -183,7 +186,7 @@ def bend(profile: Profile, costs: Mapping[str, Cost], cores: int) -> int:
 
 
 def _simulated(
-    profile: Profile, count: int, costs: Mapping[str, Cost], on: Machine
+    profile: Profile, count: int, costs: Mapping[str, Cost], on: Machine, statements: int
 ) -> Iterator[str]:
     asked = demands(profile, count, costs)
     sessions = f"{profile.sessions(count):.0f}"
@@ -191,16 +194,18 @@ def _simulated(
     if busy >= 1:
         yield f"| {count} | {busy:.0%}: never done | {sessions} | | |"
         return
+    seconds = statements / sum(demand.per_second for demand in asked)
     for places in (math.inf, 4.0 * on.cores):
-        seen = simulated(asked, Machine(on.cores, on.flush_seconds, places), _long(asked))
-        pair, poll = (_ms(seen.at(0.5, n), seen.at(0.99, n)) for n in ("lock pair", "poll"))
+        seen = simulated(asked, Machine(on.cores, on.flush_seconds, places), seconds)
+        pair, poll = (_quantiles(seen, name) for name in ("lock pair", "poll"))
         kept = sessions if places == math.inf else f"{places:.0f} by a pooler"
         yield f"| {count} | {seen.busy:.0%} | {kept} | {pair} | {poll} |"
 
 
-def _long(asked: Sequence[Demand]) -> float:
-    """Seconds in which some 100,000 statements come."""
-    return 100_000 / sum(demand.per_second for demand in asked)
+def _quantiles(seen: Seen, name: str) -> str:
+    if name not in seen.seconds:
+        return "none came"
+    return _ms(seen.at(0.5, name), seen.at(0.99, name))
 
 
 def _ms(*seconds: float) -> str:

@@ -1,10 +1,9 @@
 """What is not imported where it is not needed: it would take time and memory at each start."""
 
+import json
 import os
 import subprocess
 import sys
-
-import pytest
 
 #: Libraries of verbs, of one kind of identity, of pages, documents, buckets, sources, migrations.
 HEAVY = frozenset(
@@ -37,10 +36,15 @@ OF_THE_COMMAND_LINE = frozenset({"typer", "rich"})
 
 def imported(statement: str, **settings: str) -> set[str]:
     """The packages that a process has imported after a statement."""
-    clean = {k: v for k, v in os.environ.items() if not k.startswith("STAGING_")}
     program = f"{statement}\nimport sys\nprint(*{{n.partition('.')[0] for n in sys.modules}})"
-    out = subprocess.check_output([sys.executable, "-c", program], env={**clean, **settings})
-    return set(out.decode().split())
+    return set(output(program, **settings).split())
+
+
+def output(program: str, *arguments: str, **settings: str) -> str:
+    """What a program prints."""
+    clean = {k: v for k, v in os.environ.items() if not k.startswith("STAGING_")}
+    command = [sys.executable, "-c", program, *arguments]
+    return subprocess.check_output(command, env={**clean, **settings}, text=True)
 
 
 #: Prints the rooms of ours that are imported, by `note`.
@@ -68,20 +72,33 @@ def test_the_application_imports_nothing_that_only_few_need() -> None:
     assert {"few", "on", "frozen"} <= found
 
 
-@pytest.mark.parametrize(
-    ("setting", "value", "needed"),
-    [
-        ("STAGING_SOURCES", "https://builds.example.org/", "urllib3"),
-        ("STAGING_SOURCES", "gs://builds/", "obstore"),
-        ("STAGING_STORE", "s3://bucket/prefix", "obstore"),
-    ],
-)
-def test_what_a_setting_needs_is_imported_at_the_start(
-    setting: str, value: str, needed: str
-) -> None:
+#: Imports the application with each of the settings given, in a fork of one process.
+_WITH_SETTINGS = """
+import json, os, sys
+import staging_api.processes.application
+for settings in json.loads(sys.argv[1]):
+    print(flush=True)
+    if not os.fork():
+        os.environ.update(settings)
+        import staging_api.wsgi
+        print(*{n.partition(".")[0] for n in sys.modules}, end="", flush=True)
+        os._exit(0)
+    os.wait()
+"""
+_NEEDED = [
+    ({"STAGING_SOURCES": "https://builds.example.org/"}, "urllib3"),
+    ({"STAGING_SOURCES": "gs://builds/"}, "obstore"),
+    ({"STAGING_STORE": "s3://bucket/prefix"}, "obstore"),
+]
+
+
+def test_what_a_setting_needs_is_imported_at_the_start() -> None:
     """An error of a library is one of the start, and processes share it after a fork."""
-    given = {"STAGING_DATABASE_URL": "postgresql:///none", setting: value}
-    assert needed in imported("import staging_api.wsgi", **given)
+    given = json.dumps([settings for settings, _ in _NEEDED])
+    _, *lines = output(_WITH_SETTINGS, given, STAGING_DATABASE_URL="postgresql:///none").split("\n")
+    assert len(lines) == len(_NEEDED)
+    for line, (settings, needed) in zip(lines, _NEEDED, strict=True):
+        assert needed in line.split(), settings
 
 
 def test_parents_import_what_their_processes_need_and_no_more() -> None:
