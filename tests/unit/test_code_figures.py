@@ -75,7 +75,7 @@ def test_functions_branch_little() -> None:
 
 #: Names that a library, or the ancestor of an operation, fixes; and where a process is the noun.
 _NAMED_BY_OTHERS = re.compile(
-    r"process_(re\w+|name)|_?process_accepted|run_process|init_(process|poolmanager)|_?processes"
+    r"process_(headers|re\w+|name)|_?process_accepted|run_process|init_(process|poolmanager)|_?processes"
     r"|handle\w*|add_error_handlers|init_poolmanager"
 )
 _VAGUE = re.compile(r"_and_|(^|_)(helper|util|manager|process|handle|handler)s?(_|$)")
