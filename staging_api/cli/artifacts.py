@@ -99,7 +99,11 @@ def pin(
         raise typer.BadParameter("give one of --days, --until and --release")
     moment = until.replace(tzinfo=UTC) if until else None
     if days is not None:
-        moment = datetime.now(UTC) + timedelta(days=days)
+        try:
+            moment = datetime.now(UTC) + timedelta(days=days)
+        except (OverflowError, ValueError):
+            # Behind the year 9999, or not a number, which the option takes for one.
+            raise typer.BadParameter(f"--days {days:g} ends on no day of the calendar") from None
     with exit_on_error(as_json), quick(server, token) as client:
         _print(client.pin(artifact_id, moment), as_json)
 

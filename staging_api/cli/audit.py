@@ -72,6 +72,7 @@ def _print(
 ) -> None:
     if as_json:
         items = [dict(zip(columns, row, strict=True)) for row in rows]
+        # Through text, as times and the like are no JSON by themselves.
         print_json(json.loads(json.dumps({"items": items}, default=plain)))
     elif as_csv:
         writer = csv.writer(sys.stdout, lineterminator="\n")

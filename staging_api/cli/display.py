@@ -7,8 +7,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
 
-import typer
-
+from staging_api.cli.output import harmless, say
 from staging_api.client import StagedArtifact, Staging
 from staging_api.errors import StagingApiError
 from staging_api.sizes import size
@@ -114,7 +113,7 @@ class ProgressLines:
     def note(self, text: str) -> None:
         """Tell it."""
         self._last = time.monotonic()
-        typer.echo(text, err=True)
+        say(text, err=True)
 
 
 @contextmanager
@@ -165,7 +164,7 @@ class ProgressBars:
 
     def note(self, text: str) -> None:
         """Print a line above the bars."""
-        self._progress.console.print(text, markup=False, highlight=False)
+        self._progress.console.print(harmless(text), markup=False, highlight=False)
 
 
 def waits_for(staging: Staging, artifact: StagedArtifact) -> str:

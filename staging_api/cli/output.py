@@ -25,7 +25,12 @@ _ACTING = re.compile(
 
 def say(text: str, *, err: bool = False) -> None:
     """Print a text that may have come from anywhere; what acts on a terminal is escaped."""
-    typer.echo(_ACTING.sub(lambda found: ascii(found[0])[1:-1], text), err=err)
+    typer.echo(harmless(text), err=err)
+
+
+def harmless(text: str) -> str:
+    """Return a text with what acts on a terminal escaped: before it is styled, which acts too."""
+    return _ACTING.sub(lambda found: ascii(found[0])[1:-1], text)
 
 
 @contextmanager

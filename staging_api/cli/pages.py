@@ -31,6 +31,7 @@ def page_of(client: StagingClient, path: str) -> str | None:
     """Return the address of a page; None: the service has no dashboard, or does not answer."""
     try:
         dashboard = client.about(timeout=_SECONDS)["links"].get("dashboard")
+    # Whatever answers at this address: a page is a help, and its lack no reason to fail.
     except (StagingApiError, AttributeError, KeyError, TypeError):
         return None
     return f"{client.url}{dashboard}{quote(path)}" if isinstance(dashboard, str) else None

@@ -2,10 +2,8 @@
 
 from typing import Any
 
-import typer
-
 from staging_api.cli.options import DEFAULT_SERVER, AsJson, Server, Token, quick
-from staging_api.cli.output import exit_on_error, print_json, print_table
+from staging_api.cli.output import exit_on_error, print_json, print_table, say
 
 
 def processes(
@@ -27,7 +25,7 @@ def me(*, as_json: AsJson = False, server: Server = DEFAULT_SERVER, token: Token
     if as_json:
         print_json(found)
     else:
-        typer.echo(f"{found['name']}: {', '.join(found['roles']) or 'no role'}")
+        say(f"{found['name']}: {', '.join(found['roles']) or 'no role'}")
 
 
 def _row(process: Any) -> tuple[str, ...]:

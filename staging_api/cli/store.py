@@ -66,6 +66,7 @@ def prune(
         lasting(server, token, _PRUNE_SECONDS) as client,
     ):
         found = client.preview_prune(idle_seconds=idle_seconds, keep_bytes=keep_bytes)
+        # By the token, so that nothing is evicted that the preview did not list.
         done = None if reason is None else client.prune(found["token"], reason)
     if as_json:
         print_json(done or found)

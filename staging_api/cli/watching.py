@@ -34,6 +34,7 @@ def watcher_of(client: StagingClient, server: str, token: str | None) -> Staging
 
 def watched(send: Send, watcher: StagingClient, shown: Display) -> Staging:
     """Return the answer of `send`; until it arrives, show the progress of the request."""
+    # The request waits in a thread of its own; only this one draws on the terminal.
     waits: SimpleQueue[tuple[StagingApiError, float]] = SimpleQueue()
     notes = WaitNotes(shown)
 

@@ -44,6 +44,7 @@ def service(home: Path, bind: str, source: str) -> Iterator[tuple[str, "subproce
     with log.open("wb") as errors:
         process = subprocess.Popen(
             [sys.executable, "-m", "staging_api", "serve"],
+            # Empty, so that a database of the operator, named in this shell, is left alone.
             env={**variables(), "STAGING_DATABASE_URL": "", **settings},
             stderr=errors,
         )

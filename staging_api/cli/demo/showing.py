@@ -47,6 +47,7 @@ def show(home: Path, archive: Path) -> None:
 def _stage_twice(url: str, archive_url: str, read: list[str]) -> None:
     say(f"Stage {archive_url}")
     _staging_api(url, "stage", archive_url, "--background")
+    # Not the manifest, which is read anew to see whether the upload is complete.
     objects = [path for path in read if not path.endswith("/UPLOADED")]
     console.print(f"the archive was asked for {len(objects)} objects, each once")
     if len(set(objects)) != len(objects):

@@ -60,6 +60,8 @@ def stay(home: Path, archive: Path, places: Places) -> None:
 def _refuse_taken(name: str, address: str) -> None:
     host, _, port = address.rpartition(":")
     with socket.socket() as probe:
+        # As the service binds it: connections that linger from an earlier demo do not take the
+        # port.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, int(port)))

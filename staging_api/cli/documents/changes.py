@@ -10,6 +10,8 @@ from typing import Any
 
 import typer
 
+from staging_api.cli.output import harmless
+
 #: The exit code of a comparison that found a difference, as with programs that compare.
 DIFFERENT = 1
 
@@ -26,11 +28,12 @@ _VALUE_LENGTH = 200
 
 def print_changes(changes: Sequence[Mapping[str, Any]], *, unified: bool = False) -> None:
     """Print changes by collection, document and path, in colours on a terminal."""
+    # `groupby` needs them in order, and they come by collection.
     for collection, of_collection in groupby(changes, key=lambda each: each["collection"]):
         typer.echo(typer.style(f"collection {collection}", bold=True))
         for each in of_collection:
             moved = f", moved from {each['moved_from']}" if each["moved_from"] else ""
-            line = f"  {each['change']} {_named(each['document'])}{moved}"
+            line = harmless(f"  {each['change']} {_named(each['document'])}{moved}")
             typer.echo(typer.style(line, fg=_COLOURS.get(each["change"])))
             for below in _unified_lines(each["text"]) if unified else _path_lines(each["paths"]):
                 typer.echo(f"    {below}")
@@ -43,7 +46,7 @@ def _named(document: Mapping[str, Any]) -> str:
 
 def _path_lines(paths: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     for each in paths:
-        line = f"{_SIGNS.get(each['change'], '?')} {each['path']}: {_values(each)}"
+        line = f"{_SIGNS.get(each['change'], '?')} {each['path']}: {harmless(_values(each))}"
         yield typer.style(line, fg=_COLOURS.get(each["change"]))
 
 
@@ -62,4 +65,4 @@ def _shown(value: Any) -> str:
 
 def _unified_lines(text: str) -> Iterator[str]:
     for line in text.splitlines():
-        yield typer.style(line, fg=_UNIFIED_COLOURS.get(line[:1]))
+        yield typer.style(harmless(line), fg=_UNIFIED_COLOURS.get(line[:1]))

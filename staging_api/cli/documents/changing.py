@@ -12,7 +12,7 @@ from staging_api.cli.documents.options import Reason, connected
 from staging_api.cli.documents.posted import PostedText, read_files
 from staging_api.cli.exits import REFUSED
 from staging_api.cli.options import DEFAULT_SERVER, AsJson, Server, Timeout, Token
-from staging_api.cli.output import print_json
+from staging_api.cli.output import print_json, say
 from staging_api.client import StagingClient
 from staging_api.errors import Invalid, StagingApiError
 from staging_api.vocabulary.documents import BufferMode, Outcome
@@ -260,8 +260,8 @@ def _print(document: Mapping[str, Any], text: str, *, as_json: bool) -> None:
     if as_json:
         print_json(document)
     else:
-        typer.echo(text)
+        say(text)
 
 
 def _say_why(error: StagingApiError, pause: float) -> None:
-    typer.echo(f"{error.detail}; trying again in {pause:.0f} s", err=True)
+    say(f"{error.detail}; trying again in {pause:.0f} s", err=True)

@@ -4,6 +4,7 @@ from typing import Any
 
 import typer
 
+from staging_api.cli.output import harmless
 from staging_api.documents.differences import DocumentChange
 from staging_api.documents.folders import LocatedFinding
 from staging_api.documents.model import Identity, Level
@@ -42,8 +43,8 @@ def finding_line(located: LocatedFinding) -> str:
     level = typer.style(finding.level.value.lower(), fg=_LEVEL_COLOURS.get(finding.level))
     named = f"{finding.documents[0]}, " if finding.documents else ""
     field = f"{finding.path}: " if finding.path else ""
-    text = f"{level}: {finding.fault.value}: {named}{field}{finding.message}"
-    return f"{place}: {text}" if place else text
+    text = f"{level}: {finding.fault.value}: {harmless(f'{named}{field}{finding.message}')}"
+    return f"{harmless(place)}: {text}" if place else text
 
 
 def finding_json(located: LocatedFinding) -> dict[str, Any]:

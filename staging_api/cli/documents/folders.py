@@ -14,7 +14,7 @@ from staging_api.cli.documents.display import (
     origin_json,
 )
 from staging_api.cli.exits import REFUSED
-from staging_api.cli.output import in_columns, print_json
+from staging_api.cli.output import in_columns, print_json, say
 from staging_api.documents.differences import compare
 from staging_api.documents.folders import (
     STANDARD_INPUT,
@@ -91,7 +91,7 @@ def explain(folder: Path, schema: str, name: str, path: str, *, as_json: bool) -
         print_json({"origins": [origin_json(at, origin) for at, origin in origins]})
     else:
         for line in in_columns((at, *origin_cells(origin)) for at, origin in origins):
-            typer.echo(line)
+            say(line)
 
 
 def show_users(folder: Path, schema: str, name: str, *, as_json: bool) -> None:
@@ -111,7 +111,7 @@ def show_users(folder: Path, schema: str, name: str, *, as_json: bool) -> None:
         print_json({"users": [user._asdict() for user in touched]})
     else:
         for user in touched:
-            typer.echo(str(user))
+            say(str(user))
 
 
 def _opened(folder: Path) -> Folder:

@@ -6,6 +6,8 @@ from typing import Any
 
 import typer
 
+from staging_api.cli.output import harmless
+
 Message = Mapping[str, Any]
 
 _COLOURS = {"error": typer.colors.RED, "warning": typer.colors.YELLOW}
@@ -42,7 +44,8 @@ def _line(message: Message) -> str:
     styled = typer.style(level, fg=_COLOURS.get(level))
     place = f"{message['place']}: " if message.get("place") else ""
     where = ", ".join(_named(message))
-    return f"{place}{styled}: {message.get('message')}{f' ({where})' if where else ''}"
+    text = f"{message.get('message')}{f' ({where})' if where else ''}"
+    return f"{harmless(place)}{styled}: {harmless(text)}"
 
 
 def _named(message: Message) -> list[str]:

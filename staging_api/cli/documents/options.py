@@ -37,6 +37,7 @@ def connected(
             yield client
         except StagingApiError as error:
             if not as_json:
+                # The error itself is one line; these say which document and place it is about.
                 print_messages(error.extra.get("messages", ()))
             raise
 

@@ -17,7 +17,7 @@ from staging_api.cli.documents.options import (
 )
 from staging_api.cli.documents.posted import as_text
 from staging_api.cli.options import DEFAULT_SERVER, AsJson, Server, Timeout, Token
-from staging_api.cli.output import in_columns, print_json, print_table
+from staging_api.cli.output import in_columns, print_json, print_table, say
 
 _PAGE = 1000
 
@@ -39,13 +39,13 @@ def status(
         print_json({"buffer": buffer, "collections": found, "commit": commit})
         return
     named = f"revision {committed}" if committed else "nothing"
-    typer.echo(f"committed: {named}{undone_unless_confirmed(buffer['unconfirmed'])}")
+    say(f"committed: {named}{undone_unless_confirmed(buffer['unconfirmed'])}")
     if buffer["collections"]:
-        typer.echo(f"buffer: revision {buffer['revision']}, digest {buffer['digest']}")
+        say(f"buffer: revision {buffer['revision']}, digest {buffer['digest']}")
     else:
         typer.echo("buffer: empty")
     for line in in_columns((each["new_status"], each["collection_name"]) for each in found):
-        typer.echo(f"  {line}")
+        say(f"  {line}")
 
 
 def get(
@@ -98,6 +98,7 @@ def print_text(text: bytes, *, as_json: bool) -> None:
     if as_json:
         print_json({"text": as_text(text)})
         return
+    # Bytes go past the buffer of the text layer: what is in it comes first.
     sys.stdout.flush()
     sys.stdout.buffer.write(text)
 

@@ -23,7 +23,7 @@ from staging_api.cli.documents.options import (
 from staging_api.cli.documents.reading import print_text
 from staging_api.cli.extras import needing
 from staging_api.cli.options import DEFAULT_SERVER, AsJson, Server, Timeout, Token
-from staging_api.cli.output import exit_on_error, in_columns, print_json
+from staging_api.cli.output import exit_on_error, in_columns, print_json, say
 
 Folder = Annotated[
     Path | None,
@@ -155,7 +155,7 @@ def why(
     for line in in_columns(
         (each["path"], each["origin"], " <- ".join(each["steps"])) for each in found["provenance"]
     ):
-        typer.echo(line)
+        say(line)
 
 
 def uses(
@@ -181,7 +181,7 @@ def uses(
         print_json(found)
         return
     for each in found["used_by"]:
-        typer.echo(f"{each['schema']} {each['name']}")
+        say(f"{each['schema']} {each['name']}")
 
 
 @contextmanager

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from staging_api.cli.options import DEFAULT_SERVER, AsJson, Server, Timeout, Token
+from staging_api.cli.output import say
 from staging_api.cli.publish.options import (
     DEFAULT_SUITE,
     LONG_SECONDS,
@@ -109,4 +110,4 @@ def export(
 def _print_live(archive: str, document: Mapping[str, Any], *, as_json: bool) -> None:
     print_lines(document, [f"{archive} is at {document['live']['number']}"], as_json=as_json)
     for each in document["held"]:
-        typer.echo(f"{each['suite']} is held at {each['content_number']}", err=True)
+        say(f"{each['suite']} is held at {each['content_number']}", err=True)

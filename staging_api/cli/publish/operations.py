@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from staging_api.cli.options import DEFAULT_SERVER, AsJson, Server, Timeout, Token
-from staging_api.cli.output import print_json
+from staging_api.cli.output import print_json, say
 from staging_api.cli.pages import say_page
 from staging_api.cli.publish.options import (
     LONG_SECONDS,
@@ -116,7 +116,7 @@ class RunNotes:
 
     def _say(self, text: str) -> None:
         if not self._as_json:
-            typer.echo(text, err=True)
+            say(text, err=True)
 
 
 def _watched(send: Callable[[], PublisherRun], notes: RunNotes) -> PublisherRun:
@@ -141,9 +141,9 @@ def _print(run: PublisherRun, *, as_json: bool) -> None:
     if as_json:
         print_json(run.document)
         return
-    typer.echo(f"{run.state} {run.archive} ({run.id}): {_counts(run) or 'nothing to do'}")
+    say(f"{run.state} {run.archive} ({run.id}): {_counts(run) or 'nothing to do'}")
     for note in run.notes:
-        typer.echo(f"  {note}", err=True)
+        say(f"  {note}", err=True)
 
 
 def _marker_of(run: PublisherRun) -> str | None:
@@ -164,4 +164,4 @@ def _print_wait(error: StagingApiError, pause: float) -> None:
     running = error.extra.get("publication") or {}
     what = running.get("purpose") or running.get("operation")
     whose = f" ({what} of {running['archive']})" if running else ""
-    typer.echo(f"{error.detail}{whose}; trying again in {pause:.0f} s", err=True)
+    say(f"{error.detail}{whose}; trying again in {pause:.0f} s", err=True)

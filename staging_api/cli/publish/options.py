@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from staging_api.cli.options import lasting
-from staging_api.cli.output import exit_on_error, print_json, print_table
+from staging_api.cli.output import exit_on_error, print_json, print_table, say
 from staging_api.client import StagingClient
 
 DEFAULT_SUITE = "stable"
@@ -66,4 +66,4 @@ def print_lines(document: Mapping[str, Any], lines: Iterable[str], *, as_json: b
         print_json(document)
         return
     for line in lines:
-        typer.echo(line)
+        say(line)

@@ -8,7 +8,7 @@ import typer
 
 from staging_api.cli.exits import REFUSED
 from staging_api.cli.options import DEFAULT_SERVER, AsJson, Server, Timeout, Token
-from staging_api.cli.output import in_columns
+from staging_api.cli.output import in_columns, say
 from staging_api.cli.publish.options import (
     DEFAULT_SUITE,
     LONG_SECONDS,
@@ -85,7 +85,7 @@ def upload(
     print_lines({"items": [each.document for each in sent]}, lines, as_json=as_json)
     for each in sent:
         if each.note:
-            typer.echo(f"{each.name}: {each.note}", err=True)
+            say(f"{each.name}: {each.note}", err=True)
     if any(each.state == "rejected" for each in sent):
         raise SystemExit(REFUSED)
 
