@@ -9,6 +9,7 @@ those is never handed over.
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 
 import falcon
 
@@ -16,6 +17,7 @@ from staging_api.errors import StagingApiError
 from staging_api.http.conditions import Range
 from staging_api.store.blob_store import BlobStore
 from staging_api.store.blobs import key_of
+from staging_api.store.kept_contents import KeptContents
 from staging_api.store.places import Place
 
 # As WSGI names them.
@@ -42,21 +44,28 @@ class Sender:
     noticed: Callable[[str, int], AbstractContextManager[None]]
     accel_prefix: str = ""
 
+    @cached_property
+    def _contents(self) -> KeptContents:
+        return KeptContents(self.blobs)
+
     def send(
         self,
         req: falcon.Request,
         resp: falcon.Response,
         place: Place,
         part: Range,
+        file_sha256: str,
     ) -> None:
         """Make `part` of a file the body of an answer that describes it already.
+
+        Args:
+            file_sha256: of the file, which may be in a pack.
 
         Raises:
             NotFound: the blob is not there, or not whole.
             StoreFailed: the store cannot say.
         """
         sha256, size_bytes = place.sha256, place.blob_bytes
-        start = place.offset + part.start
         with _undescribed(resp), self.noticed(sha256, size_bytes):
             # Another sender sends the whole blob, or the range of the client's own header.
             if not place.packed and _may_be_sent_elsewhere(req, part):
@@ -67,11 +76,11 @@ class Sender:
                     _leave_to_proxy(resp, self.accel_prefix + key_of(sha256))
                     return
             if part.length <= _SMALL_BYTES:
-                resp.data = self.blobs.read(sha256, size_bytes, start, part.length)
+                resp.data = self._contents.read(place, file_sha256, part.start, part.length)
                 return
             stream = self.blobs.open(sha256, size_bytes)
         # A server with sendfile sends from the file's position, without reading it here.
-        stream.seek(start)
+        stream.seek(place.offset + part.start)
         resp.set_stream(stream, part.length)
 
 

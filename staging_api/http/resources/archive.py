@@ -58,7 +58,8 @@ class ArchiveFiles:
             resp.stream = _cut(chunks, part.start, part.length)
             resp.content_length = part.length
         else:
-            self._sender.send(req, resp, whole(served.sha256, served.size_bytes), part)
+            place = whole(served.sha256, served.size_bytes)
+            self._sender.send(req, resp, place, part, served.sha256)
 
 
 def _sendable(served: ServedArchiveFile) -> SendableFile:

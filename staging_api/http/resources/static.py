@@ -46,7 +46,7 @@ class StaticFiles:
             # Before the bytes are opened: after it, no eviction for space takes the file away for
             # minutes.
             self._files.hand_out(served)
-            self._sender.send(req, resp, served.place, part)
+            self._sender.send(req, resp, served.place, part, served.sha256)
             # After `send`, which raises if the bytes are not there: such a read is not counted.
             self._files.accesses.note(served.artifact_id, req.context.caller, part.length)
             metrics.SERVED_BYTES.inc(part.length)
