@@ -22,14 +22,6 @@ from staging_api.shutdown import Shutdown
 _LOOK_SECONDS = 1.0
 
 
-@dataclass(eq=False)
-class _Turn:
-    """The place of one request in the queue."""
-
-    wake: threading.Event = field(default_factory=threading.Event)
-    has_come: bool = False
-
-
 class WorkSlots:
     """Slots for long work, given in order of arrival."""
 
@@ -130,3 +122,11 @@ class Slot:
 def no_slot() -> Iterator[Client]:
     """The `Slot.aside` of work without a slot, for which no client waits here."""
     yield ALWAYS_CONNECTED
+
+
+@dataclass(eq=False)
+class _Turn:
+    """The place of one request in the queue."""
+
+    wake: threading.Event = field(default_factory=threading.Event)
+    has_come: bool = False

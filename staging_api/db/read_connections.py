@@ -30,22 +30,6 @@ _KEPT_SECONDS = 1.0
 _SHARE = 4
 
 
-@dataclass(slots=True)
-class _Kept:
-    """A connection that is taken from the pool.
-
-    Attributes:
-        pool: which it is from; an engine that was disposed of has another.
-        until: when it is to be given back, by the monotonic clock.
-    """
-
-    pool: Pool
-    pooled: PoolProxiedConnection
-    driver: Any
-    watchdog: Watchdog | None
-    until: float
-
-
 class ReadConnections:
     """The connections of one pool that are kept."""
 
@@ -91,7 +75,7 @@ class ReadConnections:
         while self._idle:
             self._idle.pop().pooled.close()
 
-    def _take(self) -> _Kept:
+    def _take(self) -> "_Kept":
         try:
             kept = self._idle.pop()
         except IndexError:
@@ -101,7 +85,7 @@ class ReadConnections:
         kept.pooled.close()
         return self._taken()
 
-    def _taken(self) -> _Kept:
+    def _taken(self) -> "_Kept":
         """Take a connection from the pool, which looks whether it is old, or makes a new one."""
         pool = self._engine.pool
         try:
@@ -117,9 +101,25 @@ class ReadConnections:
             self._now() + _KEPT_SECONDS,
         )
 
-    def _give_back(self, kept: _Kept) -> None:
+    def _give_back(self, kept: "_Kept") -> None:
         # Two threads may both see room for the last one: then one more is kept than should be.
         if len(self._idle) < self._most and kept.pool is self._engine.pool:
             self._idle.append(kept)
         else:
             kept.pooled.close()
+
+
+@dataclass(slots=True)
+class _Kept:
+    """A connection that is taken from the pool.
+
+    Attributes:
+        pool: which it is from; an engine that was disposed of has another.
+        until: when it is to be given back, by the monotonic clock.
+    """
+
+    pool: Pool
+    pooled: PoolProxiedConnection
+    driver: Any
+    watchdog: Watchdog | None
+    until: float

@@ -33,10 +33,6 @@ _EXECUTABLE, _SPARSE, _SECOND = 1, 2, 4
 _FLAGS = [bytes([flags]) for flags in range(8)]
 
 
-class _LeadsOutError(Exception):
-    """A link leads out of the container file; an error only if it is selected."""
-
-
 @dataclass
 class Links:
     """The files unpacked so far from one container file, and the links to be resolved.
@@ -273,6 +269,10 @@ class Links:
             again = replace(found, path=path, size_bytes=0, same_as=found.path)
             self.keep(again, ())
             (self._files if table is None else table)[name] = _noted(again)
+
+
+class _LeadsOutError(Exception):
+    """A link leads out of the container file; an error only if it is selected."""
 
 
 def _noted(member: Member) -> bytes:

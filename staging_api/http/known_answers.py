@@ -34,22 +34,6 @@ _SEEN, _SENT, _SHOWN = "seen", "sent_body", "shown_staging"
 _HEADERS = ("Content-Type", "Location", "ETag")
 
 
-@dataclass(frozen=True)
-class _Known:
-    """An answer.
-
-    Attributes:
-        seen: the rows that it is made of.
-        staged: the artifacts of which it shows all as staged.
-    """
-
-    seen: AnswerRows
-    staged: Collection[str]
-    body: bytes
-    headers: tuple[tuple[str, str], ...]
-    etag: str
-
-
 class KnownAnswers:
     """The answers of one process."""
 
@@ -121,7 +105,7 @@ class KnownAnswers:
         )
         self._answers.put(staging.id, known, len(body) + len(seen.rows) + _BYTES_BESIDE)
 
-    def _current(self, seen: AnswerRows | None) -> _Known | None:
+    def _current(self, seen: AnswerRows | None) -> "_Known | None":
         if seen is None:
             return None
         known = self._answers.get(seen.staging_id)
@@ -164,6 +148,22 @@ def unless_known(answered: Callable[..., bool]) -> Callable[[Responder], Respond
 def shown(req: falcon.Request, staging: Staging) -> None:
     """Note that the answer to this request is made of a staging, and of nothing else."""
     setattr(req.context, _SHOWN, staging)
+
+
+@dataclass(frozen=True)
+class _Known:
+    """An answer.
+
+    Attributes:
+        seen: the rows that it is made of.
+        staged: the artifacts of which it shows all as staged.
+    """
+
+    seen: AnswerRows
+    staged: Collection[str]
+    body: bytes
+    headers: tuple[tuple[str, str], ...]
+    etag: str
 
 
 def _staged(staging: Staging) -> frozenset[str]:

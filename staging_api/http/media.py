@@ -14,10 +14,6 @@ _CHUNK_BYTES = 1 << 20
 _MAX_PARTS = 10_001
 
 
-class _Readable(Protocol):
-    def read(self, size: int, /) -> bytes: ...
-
-
 @dataclass(frozen=True)
 class FormPart:
     """A part of a form; read its bytes before the next part."""
@@ -66,6 +62,10 @@ def raw(req: falcon.Request) -> Iterator[bytes]:
 def media_type(req: falcon.Request) -> str:
     """The type of the body without parameters, in lower case."""
     return (req.content_type or "").partition(";")[0].strip().lower()
+
+
+class _Readable(Protocol):
+    def read(self, size: int, /) -> bytes: ...
 
 
 def _check(req: falcon.Request) -> None:

@@ -31,13 +31,6 @@ _LARGEST_NUMBER = (1 << 63) - 1
 Responder = Callable[..., None]
 
 
-class _Number(IntConverter):
-    """A number in a path. Beyond what a bigint of PostgreSQL can be, it is that of nothing."""
-
-    def __init__(self) -> None:
-        super().__init__(min=0, max=_LARGEST_NUMBER)
-
-
 class Router(CompiledRouter):
     """Falcon's, but for the responders of reads, and for numbers."""
 
@@ -83,3 +76,10 @@ class RepeatedResponder:
             log.info("the connection to the database broke; the request is run again")
             metrics.READS_AGAIN.inc()
             self._responder(req, resp, **params)
+
+
+class _Number(IntConverter):
+    """A number in a path. Beyond what a bigint of PostgreSQL can be, it is that of nothing."""
+
+    def __init__(self) -> None:
+        super().__init__(min=0, max=_LARGEST_NUMBER)

@@ -35,16 +35,6 @@ _FINAL_STATUSES = frozenset({REFUSED_STATUS, TAKEN_STATUS})
 
 
 @dataclass
-class _ChildRun:
-    """One run of a child, and when the next one begins should it end."""
-
-    process: ForkProcess
-    began_at: float
-    pause_seconds: float
-    again_at: float | None = None
-
-
-@dataclass
 class Children:
     """Functions that run in processes of their own as long as this one, again should they end.
 
@@ -58,7 +48,7 @@ class Children:
     """
 
     functions: Mapping[str, Callable[[], None]]
-    _runs: dict[str, _ChildRun] = field(default_factory=dict)
+    _runs: "dict[str, _ChildRun]" = field(default_factory=dict)
     _stopping: threading.Event = field(default_factory=threading.Event)
     _status: int = 0
 
@@ -107,7 +97,7 @@ class Children:
         process.start()
         self._runs[name] = _ChildRun(process, time.monotonic(), pause_seconds)
 
-    def _note_end(self, name: str, run: _ChildRun) -> None:
+    def _note_end(self, name: str, run: "_ChildRun") -> None:
         status = run.process.exitcode
         if status in _FINAL_STATUSES:
             self._status = int(status)
@@ -120,3 +110,13 @@ class Children:
         log.warning("%s ended with status %s; it is started again in %.0f s", name, status, pause)
         run.again_at = now + pause
         run.pause_seconds = pause if is_late else min(2 * pause, _LONGEST_PAUSE_SECONDS)
+
+
+@dataclass
+class _ChildRun:
+    """One run of a child, and when the next one begins should it end."""
+
+    process: ForkProcess
+    began_at: float
+    pause_seconds: float
+    again_at: float | None = None

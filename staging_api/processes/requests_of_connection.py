@@ -26,16 +26,6 @@ _READ_ANEW = frozenset({"TRANSFER-ENCODING", "EXPECT"})
 _OF_ONE_REQUEST = ("wsgi.input", "wsgi.early_hints")
 
 
-@dataclass(frozen=True, slots=True)
-class _Known:
-    """A head, and what was made of it: its own objects, as no two requests run at once."""
-
-    head: bytes
-    req: Any
-    body_bytes: int
-    environ: dict[str, Any]
-
-
 class RequestsOfConnection:
     """What the parser of a connection makes of the bytes that come."""
 
@@ -81,7 +71,7 @@ class RequestsOfConnection:
         self._known = self._worth_keeping(req, environ)
         return resp, environ
 
-    def _worth_keeping(self, req: Any, environ: dict[str, Any]) -> _Known | None:
+    def _worth_keeping(self, req: Any, environ: dict[str, Any]) -> "_Known | None":
         names = [name for name, _value in req.headers]
         is_last = req.should_close()
         if len(self._head) > _LONGEST_KEPT or is_last or not _READ_ANEW.isdisjoint(names):
@@ -107,3 +97,13 @@ class RequestsOfConnection:
 def length_of(req: Any) -> int:
     """How long a request says that its body is."""
     return next((int(value) for name, value in req.headers if name == "CONTENT-LENGTH"), 0)
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """A head, and what was made of it: its own objects, as no two requests run at once."""
+
+    head: bytes
+    req: Any
+    body_bytes: int
+    environ: dict[str, Any]

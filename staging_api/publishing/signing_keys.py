@@ -31,18 +31,6 @@ _OVER_SUBKEYS = frozenset({"18x"})
 _UNUSABLE = {"e": "has expired", "r": "is revoked", "d": "is disabled", "i": "is invalid"}
 
 
-@dataclass(frozen=True)
-class _Listed:
-    """One key of a home directory, as gpg's DETAILS describes it."""
-
-    validity: str
-    bits: int
-    algorithm: str
-    uses: str
-    has_secret: bool
-    fingerprint: str
-
-
 def checked(home_key: SigningKey) -> SigningKey:
     """The key with its fingerprint as gpg writes it, if clients would believe it.
 
@@ -70,6 +58,18 @@ def checked(home_key: SigningKey) -> SigningKey:
             raise _refused(f"{named if each is not found else ''}{reason}")
     _check_own_signatures(key, owner, found)
     return key
+
+
+@dataclass(frozen=True)
+class _Listed:
+    """One key of a home directory, as gpg's DETAILS describes it."""
+
+    validity: str
+    bits: int
+    algorithm: str
+    uses: str
+    has_secret: bool
+    fingerprint: str
 
 
 def _weakness(listed: _Listed) -> str | None:

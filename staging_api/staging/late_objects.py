@@ -40,14 +40,6 @@ _AT_ONCE = 4
 _KEPT = 10_000
 
 
-@dataclass
-class _Look:
-    """The last look for one artifact; `due` is the time of the next one."""
-
-    due: float
-    came: bool = False
-
-
 class MissingObjects:
     """Looks for what was missing; one object for all requests of a process."""
 
@@ -126,6 +118,14 @@ class MissingObjects:
                 self._looks[_key(row)] = _Look(due, row.name in found)
         for name in sorted(found):
             log.info("%s of %s was missing, and is there now", name, rows[0].archive_url)
+
+
+@dataclass
+class _Look:
+    """The last look for one artifact; `due` is the time of the next one."""
+
+    due: float
+    came: bool = False
 
 
 def _is_there(row: StagedArtifact, kind: ArtifactKind, names: ArchiveNames, source: Source) -> bool:

@@ -16,15 +16,6 @@ from staging_api.staging import repository
 _LOOK_SECONDS = 0.1
 
 
-@dataclass(eq=False)
-class _Waiter:
-    """One request that waits until its staging has a newer version than it knows."""
-
-    version: int
-    wake: threading.Event = field(default_factory=threading.Event)
-    has_news: bool = False
-
-
 class Watch:
     """Wakes waiting requests when a staging has another version."""
 
@@ -96,7 +87,7 @@ class Watch:
         self._thread.check()
 
     @contextmanager
-    def _interest(self, staging_id: str, waiter: _Waiter) -> Iterator[None]:
+    def _interest(self, staging_id: str, waiter: "_Waiter") -> Iterator[None]:
         # Before the waiter is added: it raises if the thread cannot start, and nobody would wake
         # the waiter.
         self._thread.ensure()
@@ -147,3 +138,12 @@ class Watch:
             for waiters in self._waiting.values():
                 for waiter in waiters:
                     waiter.wake.set()
+
+
+@dataclass(eq=False)
+class _Waiter:
+    """One request that waits until its staging has a newer version than it knows."""
+
+    version: int
+    wake: threading.Event = field(default_factory=threading.Event)
+    has_news: bool = False

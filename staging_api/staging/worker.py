@@ -48,14 +48,6 @@ _STUCK_SECONDS = 60.0
 _PATIENCE_SECONDS = 2.0
 
 
-@dataclass(frozen=True)
-class _Job:
-    """A staging that is worked on here."""
-
-    caller: str
-    done: "Future[None]"
-
-
 class Worker:
     """Works on up to `jobs` stagings at once until it is stopped."""
 
@@ -198,3 +190,11 @@ class Worker:
             Housekeeping("of contents", scrub_steps(self._stagings, self._stop)),
             *([Housekeeping("of others", chores)] if chores else []),
         )
+
+
+@dataclass(frozen=True)
+class _Job:
+    """A staging that is worked on here."""
+
+    caller: str
+    done: "Future[None]"

@@ -19,7 +19,7 @@ import logging
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from secrets import token_hex
 from typing import TYPE_CHECKING, BinaryIO, TypeVar
@@ -193,12 +193,8 @@ class BucketStore:
     @contextmanager
     def batch(self, owner: str, reserve: Reserve = no_limit) -> Iterator[Batch]:
         """Open a folder of the spool to write to."""
-        with self._spool.folder(owner) as folder:
-            batch = Batch(self, folder, reserve)
-            try:
-                yield batch
-            finally:
-                batch.close()
+        with self._spool.folder(owner) as folder, closing(Batch(self, folder, reserve)) as batch:
+            yield batch
 
     def time(self) -> float:
         """The time by the clock that dates objects: the bucket's, as its answers have it.

@@ -6,19 +6,6 @@ from collections.abc import Mapping
 import google_crc32c
 
 
-class _Crc32c:
-    """CRC-32C with the methods of a hash."""
-
-    def __init__(self) -> None:
-        self._value = 0
-
-    def update(self, chunk: bytes) -> None:
-        self._value = google_crc32c.extend(self._value, bytes(chunk))
-
-    def hexdigest(self) -> str:
-        return f"{self._value:08x}"
-
-
 class Digests:
     """The digests of one stream: its sha256, and the one that checks what its source declares.
 
@@ -65,3 +52,16 @@ class Digests:
     def compare_sha256(self, declared: Mapping[str, str]) -> None:
         """Compare with a sha256 from now on that was declared after the stream was read."""
         self._declared, self.checked = declared, "sha256"
+
+
+class _Crc32c:
+    """CRC-32C with the methods of a hash."""
+
+    def __init__(self) -> None:
+        self._value = 0
+
+    def update(self, chunk: bytes) -> None:
+        self._value = google_crc32c.extend(self._value, bytes(chunk))
+
+    def hexdigest(self) -> str:
+        return f"{self._value:08x}"

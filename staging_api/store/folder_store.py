@@ -19,7 +19,7 @@ import os
 import stat
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from secrets import token_hex
 from typing import BinaryIO
@@ -252,12 +252,8 @@ class FolderStore:
     @contextmanager
     def batch(self, owner: str, reserve: Reserve = no_limit) -> Iterator[Batch]:
         """Open a folder under ``tmp/`` to write to."""
-        with self._spool.folder(owner) as folder:
-            batch = Batch(self, folder, reserve)
-            try:
-                yield batch
-            finally:
-                batch.close()
+        with self._spool.folder(owner) as folder, closing(Batch(self, folder, reserve)) as batch:
+            yield batch
 
     def time(self) -> float:
         """The time by the clock that dates files here, which may be that of a file server."""

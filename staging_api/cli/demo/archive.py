@@ -14,6 +14,24 @@ _RANGE = re.compile(r"bytes=(\d+)-(\d*)")
 _CHUNK_BYTES = 64 << 10
 
 
+@contextmanager
+def serving(
+    root: Path, bytes_per_second: float = 1e12, port: int = 0
+) -> Iterator[tuple[str, list[str]]]:
+    """Serve `root` for the block, on any port if 0: its URL, and the objects that were read."""
+    read: list[str] = []
+    handler = partial(_Archive, root=root, read=read, bytes_per_second=bytes_per_second)
+    server = ThreadingHTTPServer(("127.0.0.1", port), handler)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}", read
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
 class _Archive(BaseHTTPRequestHandler):
     """Answers GET and HEAD with ranges and ETags, and notes which objects it has sent."""
 
@@ -63,21 +81,3 @@ class _Archive(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - its name there
         """Say nothing: what was read is in the list."""
-
-
-@contextmanager
-def serving(
-    root: Path, bytes_per_second: float = 1e12, port: int = 0
-) -> Iterator[tuple[str, list[str]]]:
-    """Serve `root` for the block, on any port if 0: its URL, and the objects that were read."""
-    read: list[str] = []
-    handler = partial(_Archive, root=root, read=read, bytes_per_second=bytes_per_second)
-    server = ThreadingHTTPServer(("127.0.0.1", port), handler)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}", read
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()

@@ -1,0 +1,73 @@
+"""A reader meets what a module is for before its helpers, and can stop there."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import staging_api
+
+PACKAGE = Path(staging_api.__file__).parent
+_FUNCTIONS = ast.FunctionDef | ast.AsyncFunctionDef
+
+
+def helpers_first(source: str) -> list[str]:
+    """Helpers above all that is public, though nothing needs them while the module is imported."""
+    definitions = [n for n in ast.parse(source).body if isinstance(n, _FUNCTIONS | ast.ClassDef)]
+    public = [node.lineno for node in definitions if not node.name.startswith("_")]
+    early = {n.name: n for n in definitions if public and n.lineno < public[0]}
+    needed = {name for node in ast.parse(source).body for name in used_at_once(node)}
+    for node in reversed(early.values()):
+        if node.name in needed:
+            needed |= names(node)
+    return [name for name in early if name not in needed]
+
+
+def used_at_once(node: ast.stmt) -> Iterator[str]:
+    """The names that a statement uses when it is executed; annotations can be quoted."""
+    match node:
+        case ast.FunctionDef() | ast.AsyncFunctionDef():
+            defaults = [*node.args.defaults, *filter(None, node.args.kw_defaults)]
+            for part in (*node.decorator_list, *defaults):
+                yield from names(part)
+        case ast.ClassDef():
+            for part in (*node.decorator_list, *node.bases):
+                yield from names(part)
+            for each in node.body:
+                yield from used_at_once(each)
+        case ast.AnnAssign(value=ast.expr() as value):
+            later = (each.body for each in ast.walk(value) if isinstance(each, ast.Lambda))
+            yield from names(value).difference(*map(names, later))
+        case ast.AnnAssign():
+            pass
+        case _:
+            yield from names(node)
+
+
+def names(node: ast.AST) -> set[str]:
+    return {each.id for each in ast.walk(node) if isinstance(each, ast.Name)}
+
+
+def test_helpers_follow_what_is_public() -> None:
+    found = {
+        str(path.relative_to(PACKAGE)): early
+        for path in sorted(PACKAGE.rglob("*.py"))
+        if (early := helpers_first(path.read_text()))
+    }
+    assert found == {}
+
+
+@pytest.mark.parametrize(
+    ("source", "early"),
+    [
+        ("def _help(): pass\ndef use(): _help()", ["_help"]),
+        ("def use(): _help()\ndef _help(): pass", []),
+        ("class _Part: pass\nclass Whole:\n    part: _Part", ["_Part"]),
+        ("class _Base: pass\nclass Kind(_Base): pass", []),
+        ("def _one(): pass\ndef _two(): _one()\nTABLE = {1: _two}\ndef use(): pass", []),
+        ("def _mark(f): return f\n@_mark\ndef use(): pass", []),
+    ],
+)
+def test_only_what_the_import_needs_may_come_first(source: str, early: list[str]) -> None:
+    assert helpers_first(source) == early
