@@ -22,22 +22,6 @@ _PATIENCE_SECONDS = 0.1
 _MOST_KEYS = 64
 
 
-class _Gathering(Generic[Key, Found]):
-    """Questions that one statement will answer."""
-
-    def __init__(self, key: Key) -> None:
-        self.keys = {key: None}
-        # Each is held until the statement has ended: to wait for a condition takes thrice as long.
-        self.waiting: list[threading.Lock] = []
-        self.found: Mapping[Key, Found] | None = None
-
-
-def _held() -> threading.Lock:
-    lock = threading.Lock()
-    lock.acquire()
-    return lock
-
-
 class SharedReads(Generic[Key, Found]):
     """Reads of one kind, by threads of one process."""
 
@@ -76,7 +60,7 @@ class SharedReads(Generic[Key, Found]):
             return gathering.found[key]
         return self._read([key])[key]
 
-    def _send(self, gathering: _Gathering[Key, Found], key: Key) -> Found:
+    def _send(self, gathering: "_Gathering[Key, Found]", key: Key) -> Found:
         with self._mutex:
             if self._next is gathering:
                 self._next = None
@@ -94,3 +78,19 @@ class SharedReads(Generic[Key, Found]):
             for each in gathering.waiting:
                 each.release()
         return self._read([key])[key]
+
+
+class _Gathering(Generic[Key, Found]):
+    """Questions that one statement will answer."""
+
+    def __init__(self, key: Key) -> None:
+        self.keys = {key: None}
+        # Each is held until the statement has ended: to wait for a condition takes thrice as long.
+        self.waiting: list[threading.Lock] = []
+        self.found: Mapping[Key, Found] | None = None
+
+
+def _held() -> threading.Lock:
+    lock = threading.Lock()
+    lock.acquire()
+    return lock
