@@ -163,7 +163,7 @@ class Joining:
         """
 
         def look(_deadline: float) -> bool:
-            outcomes = self._outcomes(request)
+            outcomes = self.stagings.outcomes(request)
             staged = {outcome.name for outcome in outcomes if outcome.state == "staged"}
             return staged == set(request.names) and len(outcomes) == len(staged)
 
@@ -249,7 +249,7 @@ class Joining:
         Raises:
             ArtifactNotFound: says which.
         """
-        for outcome in self._outcomes(request):
+        for outcome in self.stagings.outcomes(request):
             if outcome.state == "missing" and outcome.name in named:
                 raise ArtifactNotFound(f"{outcome.name} is not in {request.archive_url}")
 
@@ -275,7 +275,7 @@ class Joining:
             StagingApiError: some of it failed.
         """
         left = {kind.name for kind in request.kinds if kind.phase in phases}
-        outcomes = self._outcomes(request)
+        outcomes = self.stagings.outcomes(request)
         left -= {outcome.name for outcome in outcomes if outcome.settled}
         for outcome in outcomes:
             if outcome.name in left and outcome.state == "failed":
@@ -295,7 +295,7 @@ class Joining:
 
         A staging that brings it records that this request relies on it.
         """
-        outcomes = self._outcomes(request)
+        outcomes = self.stagings.outcomes(request)
         settled = {outcome.name for outcome in outcomes if outcome.settled}
         is_missing = any(outcome.state == "missing" for outcome in outcomes)
         if settled == set(request.names):
@@ -305,10 +305,6 @@ class Joining:
             return False
         self.stagings.queue_behind(request, origin)
         return True
-
-    def _outcomes(self, request: StagingRequest) -> list[repository.EntryState]:
-        database = self.stagings.database
-        return repository.outcomes_at(database, request.archive_url, request.names)
 
 
 def _key(request: StagingRequest, phases: tuple[Phase, ...]) -> Hashable:

@@ -99,6 +99,10 @@ class StagingService:
         return SharedReads(partial(repository.stagings_seen, self.database))
 
     @cached_property
+    def _outcomes(self) -> SharedReads[Question, list[repository.EntryState]]:
+        return SharedReads(partial(repository.outcomes_at, self.database))
+
+    @cached_property
     def watch(self) -> Watch:
         """Wakes waiting requests of this process when a staging changes."""
         return Watch(self.database, self.uploads.waiter_slots, self.locks.shutdown)
@@ -186,6 +190,10 @@ class StagingService:
     def asked(self, request: StagingRequest) -> StandingAnswer:
         """Look what a request meets, by one statement that writes nothing."""
         return self._asked.find(request.question)
+
+    def outcomes(self, request: StagingRequest) -> list[repository.EntryState]:
+        """Return the states of the requested artifacts, of those that have a row."""
+        return self._outcomes.find(request.question)
 
     def seen(self, staging_id: str) -> AnswerRows | None:
         """Return the rows that the answer about a staging is made of; None: there is none."""

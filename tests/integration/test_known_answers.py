@@ -468,6 +468,14 @@ def test_what_is_asked_together_is_answered_as_by_itself(pods: tuple[Pod, Pod]) 
     both = [replace(each, remaining_seconds=0) for each in refused[2] if each is not None]
     assert both[0] == both[1]
     assert both[0].scope == busy
+    states = repository.outcomes_at(database, questions)
+    assert states == {each: repository.outcomes_at(database, [each])[each] for each in questions}
+    assert [sorted(state.name for state in states[each]) for each in questions] == [
+        ["payload"],
+        ["payload", "suites"],
+        [],
+        [],
+    ]
     seen = repository.stagings_seen(database, ids)
     assert seen == {each: repository.staging_seen(database, each) for each in ids}
     assert [each for each in ids if seen[each] is None] == [ids[1]]
