@@ -125,3 +125,24 @@ def test_the_list_of_verbs_imports_neither_the_client_nor_what_speaks_http() -> 
     alone = imported("import staging_api.cli")
     assert {"staging_api", "typer"} <= alone
     assert not alone & {"email", "http", "ssl", "urllib3", "logging", "rich"}
+
+
+#: Imports every room but those of HTTP, of pages and of processes, with their libraries refused.
+_WITHOUT_FRAMEWORK = """
+import pkgutil, sys
+import staging_api
+sys.modules.update(dict.fromkeys(("falcon", "spectree", "jinja2", "gunicorn")))
+apart = {"http", "ui", "processes", "wsgi", "cli", "__main__", "client"}
+for room in pkgutil.iter_modules(staging_api.__path__, "staging_api."):
+    if room.name.rpartition(".")[2] not in apart:
+        __import__(room.name)
+        path = getattr(sys.modules[room.name], "__path__", ())
+        for module in pkgutil.walk_packages(path, f"{room.name}."):
+            __import__(module.name)
+print("staged" if "staging_api.staging.service" in sys.modules else "")
+"""
+
+
+def test_the_rooms_below_http_need_no_framework() -> None:
+    """The use cases run, and can be tested, with Falcon uninstalled."""
+    assert output(_WITHOUT_FRAMEWORK).strip() == "staged"
