@@ -18,7 +18,7 @@ def variables() -> dict[str, str]:
 
 
 def chosen_service(default_server: str) -> tuple[str, str | None]:
-    """The address of the service and the token that a client is told; None: no token."""
+    """The address of the service and the token for a client; None: no token."""
     return os.environ.get("STAGING_SERVER", default_server), os.environ.get("STAGING_TOKEN")
 
 

@@ -15,7 +15,7 @@ _OTHERS = re.compile("SERVER|TOKEN|TEST_.*|ARCHIVE|SUITES|PUBLICATION|GENERATION
 _SERVICE_LINK = re.compile(
     r"(.*_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)"
 )
-# Their ..._PORT is a URL. A number there is somebody's guess of how the port is set.
+# Their ..._PORT is a URL. A number there is an operator's guess of how the port is set.
 _SERVICE_URL = re.compile(r"(tcp|udp|sctp)://.*")
 # What other programs call it.
 _MEANT = {"PORT": "BIND", "LISTEN": "BIND"}

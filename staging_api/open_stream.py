@@ -28,7 +28,7 @@ class OpenStream:
         caller: whose share of streams it counts against.
         topics: the names that it may be sent.
         ends_at: the monotonic time when it is closed, so that its reader authenticates again.
-        still_allowed: asked now and then whether the caller may still follow it.
+        still_allowed: called now and then; whether the caller may still follow the stream.
     """
 
     caller: str

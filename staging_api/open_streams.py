@@ -24,7 +24,7 @@ from staging_api.open_stream import OpenStream
 
 log = logging.getLogger(__name__)
 
-#: Of a process; whoever gets none polls.
+#: Of a process; a page that gets no stream polls.
 MOST_STREAMS = 1000
 #: Of one caller.
 MOST_OF_ONE = 250

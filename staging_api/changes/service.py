@@ -3,7 +3,7 @@
 It runs only while a stream is open. There is no NOTIFY behind it: that would have all writers of
 the service wait for one lock at their commits, for the sake of those who look.
 
-What if the database is away? Nothing is told; pages ask by themselves now and then, and show the
+What if the database is away? No event is sent; pages ask by themselves now and then, and show the
 outage. When it is back, everything is said to have changed. The process dies: as its streams do.
 """
 
@@ -29,7 +29,7 @@ STREAM_SECONDS = 300.0
 
 
 class ChangeFeed:
-    """The open streams of this process, and what is told to them."""
+    """The open streams of this process; sends each the topics that changed."""
 
     def __init__(self, database: Database) -> None:
         """Start no thread yet: a process may fork first."""
@@ -44,7 +44,7 @@ class ChangeFeed:
         """Return a stream of changes, for a connection to take.
 
         Args:
-            still_allowed: asked every 15 s whether the caller may still follow it.
+            still_allowed: called every 15 s; whether the caller may still follow the stream.
 
         Raises:
             TooManyRequests: the caller has too many open.
@@ -68,7 +68,7 @@ class ChangeFeed:
                 allowed_at = began + _ALLOWED_SECONDS
                 self.streams.end_those_not_allowed()
             found = self._look()
-            # Whoever opened a stream has looked since: the first marks are no news.
+            # Pages looked when they opened their streams: the first marks are no news.
             if seen is not None and found != seen:
                 self.streams.tell(each for each in TABLES if found.get(each) != seen.get(each))
             seen = found

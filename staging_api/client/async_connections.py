@@ -116,7 +116,7 @@ class AsyncConnections:
             raise
 
     def _opened(self) -> "ClientSession":
-        """Return the session, made by the first request: it belongs to the loop of that."""
+        """Return the session, made by the first request, to whose event loop it belongs."""
         if self._session is None:
             import aiohttp
 

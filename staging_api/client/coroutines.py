@@ -26,7 +26,7 @@ def complete(awaited: Awaitable[T]) -> T:
 
 
 def each(items: AsyncIterator[T]) -> Iterator[T]:
-    """Yield the items, each made when it is asked for."""
+    """Yield the items, each made when the caller takes it."""
     try:
         while True:
             try:

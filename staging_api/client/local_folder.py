@@ -186,7 +186,7 @@ class LocalFolder:
         return self._lists / f"{hashlib.sha256(artifact_id.encode()).hexdigest()[:24]}.json"
 
     def tidy(self, files: Iterable[StagedFile], artifact_ids: Iterable[str]) -> None:
-        """Remove what is of no use any more, and rewrite a journal that grew.
+        """Remove useless parts of files, and rewrite a journal that grew.
 
         Args:
             files: whose parts stay.

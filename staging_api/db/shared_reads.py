@@ -2,9 +2,8 @@
 
 A herd asks for the same rows in the same moment, and one statement for ten keys costs little more
 than one for one key. While a statement runs, those who come gather; when it has ended, the first
-of them sends one for the keys of all. So a statement begins after each question that it answers was
-asked, and nobody is told of older rows than by a statement of their own. Who comes alone waits for
-nobody.
+of them sends one for the keys of all. So a statement begins after every call that it answers, and
+no caller gets older rows than by a statement of its own. A call that comes alone waits for none.
 
 What if a statement fails? Each of those who waited for it sends one of its own, and so does who
 sent it if there were other keys. What if it hangs? Those who wait for it do so after
@@ -33,7 +32,7 @@ class SharedReads(Generic[Key, Found]):
         self._next: _Gathering[Key, Found] | None = None
 
     def find(self, key: Key) -> Found:
-        """Return what is read for a key, as it was not before this call.
+        """Return the row of a key, read after this call began.
 
         Raises:
             Exception: what `read` raises for this key alone.

@@ -40,7 +40,7 @@ class Contents:
         """Make what the rows of a content hold; sealed if a document is encrypted."""
         ring = self.keys.ring()
         digest = _digest(ring, documents)
-        # Compressed first: what is sealed looks random, and does not get smaller.
+        # Compressed first: sealed bytes look random, and do not get smaller.
         packed, key_id = zlib.compress(posted), None
         if any(each.encrypted for each in documents):
             packed, key_id = ring.seal(packed, _text_of(digest)), ring.current

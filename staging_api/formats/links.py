@@ -177,7 +177,7 @@ class Links:
             if step == ".." and not reached:
                 raise _LeadsOutError
             if step == "..":
-                # Nothing is above what is not there: a kernel ends here.
+                # A kernel does not step up from a folder that is absent: the link leads nowhere.
                 dangles = dangles or not self._is_folder("/".join(reached))
                 reached.pop()
                 continue

@@ -25,7 +25,7 @@ def extents(info: tarfile.TarInfo) -> Extents:
     Raises:
         ArchiveCorrupt: they overlap, or lie behind the end of the file.
     """
-    found = [(offset, length) for offset, length in told(info) if length]
+    found = [(offset, length) for offset, length in declared_extents(info) if length]
     end = 0
     for offset, length in found:
         if offset < end or length < 0:
@@ -36,7 +36,7 @@ def extents(info: tarfile.TarInfo) -> Extents:
     return found
 
 
-def told(info: tarfile.TarInfo) -> Extents:
+def declared_extents(info: tarfile.TarInfo) -> Extents:
     """Return the extents as the headers give them."""
     return cast("Extents", info.sparse or [])
 

@@ -22,7 +22,7 @@ from staging_api.formats.links import Links
 from staging_api.formats.members import MemberChecker, exactly
 from staging_api.formats.model import Keep, Member, Readable, Select, UnpackLimits
 from staging_api.formats.names import folded, repaired, shown
-from staging_api.formats.sparse import data_bytes, expanded, extents, told
+from staging_api.formats.sparse import data_bytes, declared_extents, expanded, extents
 from staging_api.formats.unpacking import unpacked
 from staging_api.prefetch import prefetched
 
@@ -216,7 +216,7 @@ def _correct_sparse(tar: tarfile.TarFile, info: tarfile.TarInfo) -> None:
     It looks for the next member behind as many bytes as the file has, where a record of the stored
     size stands beside one of the real size (8 GiB of data or more).
     """
-    stored = sum(max(length, 0) for _, length in told(info))
+    stored = sum(max(length, 0) for _, length in declared_extents(info))
     blocks = -(-stored // tarfile.BLOCKSIZE)
     tar.offset = info.offset_data + blocks * tarfile.BLOCKSIZE
     info.name = info.pax_headers.get("GNU.sparse.name", info.name)

@@ -164,7 +164,7 @@ def is_encrypted(entry: ZipEntry) -> bool:
 
 
 class _Tail:
-    """The last bytes of an object, and what is read of the rest."""
+    """The last bytes of an object; further ones are read when they are needed."""
 
     def __init__(self, readable: Readable, size: int, tail_bytes: int) -> None:
         self._readable = readable
@@ -238,9 +238,9 @@ def _directory(tail: _Tail, at: int) -> _Directory:
     return _placed(tail, (offset, length, count), at, end)
 
 
-def _placed(tail: _Tail, told: tuple[int, int, int], above: int, end: int) -> _Directory:
+def _placed(tail: _Tail, declared: tuple[int, int, int], above: int, end: int) -> _Directory:
     """Return a directory that ends at `above`, if it is there."""
-    offset, length, count = told
+    offset, length, count = declared
     start = above - length
     if start < offset:
         raise ArchiveCorrupt("the zip's directory is not where its end record says")

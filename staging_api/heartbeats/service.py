@@ -40,7 +40,7 @@ class Heartbeat:
         self._thread: threading.Thread | None = None
 
     def start(self, described: ProcessDescription, load: Callable[[], ProcessLoad]) -> None:
-        """Begin to write; `load` is asked before each beat.
+        """Begin to write; `load` is called before each beat.
 
         A machine that has no thread to give gets no row: people see less, and all else works.
         """

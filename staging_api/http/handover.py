@@ -109,7 +109,7 @@ def _send_to(resp: falcon.Response, link: str) -> None:
     resp.location = link
     for name in _OF_THE_FILE:
         resp.delete_header(name)
-    # The link holds for minutes, and is for who may read the file.
+    # The link holds for minutes, and only callers who may read the file get it.
     resp.set_header("Cache-Control", "no-store")
 
 

@@ -11,7 +11,7 @@ Roles = frozenset[Role]
 
 #: No credential is needed: probes, and documents without a secret.
 ANYBODY: Roles = frozenset()
-#: Whoever has a role, whichever.
+#: Callers with any role.
 KNOWN: Roles = frozenset(Role)
 #: The records: who staged what, when, under which lock.
 READERS: Roles = frozenset(Role) - {Role.DEVICE}

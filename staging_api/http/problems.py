@@ -162,7 +162,7 @@ def retry_after(error: StagingApiError) -> int:
 
 
 def help_url(req: falcon.Request, code: str) -> str:
-    """Where cause and cure of a code are told: by the operator's own page, or by this service."""
+    """The URL of a code's cause and cure: on the operator's own page, or else of this service."""
     page: str = getattr(req.context, "errors_url", "")
     return f"{page}#{code}" if page else f"{req.root_path}/errors/{code}"
 

@@ -15,7 +15,7 @@ from staging_api.identity.model import Role
 
 _REFERENCE = "#/components/schemas/"
 
-#: Relative to where the document lies: whoever reads it from a service talks to that one.
+#: Relative to where the document lies: a client that reads it from a service calls that service.
 SERVERS = [{"url": "/", "description": "the service that this document comes from"}]
 
 _BEARER = {"type": "http", "scheme": "bearer"}

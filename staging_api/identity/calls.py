@@ -39,7 +39,7 @@ _calls_allowed: ContextVar[Callable[[], bool]] = ContextVar("provider_calls", de
 def provider_calls(allowed: Callable[[], bool]) -> Iterator[None]:
     """Make new calls to the provider in this block only if `allowed`; cached answers always count.
 
-    It is asked when there is such a call to make: most requests make none.
+    `allowed` is called only before such a call: most requests make none.
     """
     token = _calls_allowed.set(allowed)
     try:

@@ -49,7 +49,7 @@ class Signer:
         now: Callable[[], float] = time.time,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Sign with the key that `find_key` returns, which is asked again each minute."""
+        """Sign with the key that `find_key` returns, called again after a minute."""
         self._find_key = find_key
         self._now = now
         self._clock = clock
@@ -78,7 +78,7 @@ class Signer:
             try:
                 self._key = self._find_key()
             except StagingApiError:
-                # The database is away: pages say so to whoever is signed in.
+                # The database cannot be reached: callers who are signed in still get their pages.
                 if not self._key:
                     raise
             self._key_found_at = self._clock()
@@ -108,7 +108,7 @@ class Sessions:
         return self.signer.sign("session", content, SESSION_SECONDS)
 
     def principal(self, environ: Environ) -> Principal | None:
-        """Return who signed in; None: nobody, or it counts no longer."""
+        """Return the caller of the session; None: there is no session, or it has ended."""
         for name in (COOKIE, LOOPBACK_COOKIE):
             value = cookie_of(environ, name)
             content = self.signer.read("session", value) if value else None

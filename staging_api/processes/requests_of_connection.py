@@ -82,7 +82,7 @@ class RequestsOfConnection:
     def reach_next(self, deadline: float) -> bytes | None:
         """Read the rest of the last body until then; return what came behind it.
 
-        None: where the next request begins cannot be told.
+        None: it cannot be known where the next request begins.
         """
         parser = self._parser
         if not parser.mesg.body.is_read and not parser.finish_body(deadline=deadline):

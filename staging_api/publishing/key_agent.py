@@ -44,7 +44,7 @@ _ATOM = re.compile(rb"(\d+):")
 
 
 class AgentUnavailable(Exception):
-    """The agent cannot sign with this key now; gpg is to be asked."""
+    """The agent cannot sign with this key now; gpg has to."""
 
 
 @dataclass(frozen=True)

@@ -71,7 +71,7 @@ class RunLog:
         reached: Callable[[str], None],
         purpose: Purpose | None = None,
     ) -> "RunLog":
-        """Write that a run began; a run that died before it is abandoned by that."""
+        """Write that a run began; mark an unfinished one, whose process died, as abandoned."""
         run = cls(new_id(), locks.database, held, origin.caller, reached)
         with run.writing() as conn:
             dead = rows.begin_run(

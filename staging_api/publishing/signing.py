@@ -179,7 +179,7 @@ def _by_agent(release: bytes, key: SigningKey) -> SignedRelease:
 
 @lru_cache(maxsize=16)
 def _agent_key(key: SigningKey, _key_lists: object) -> AgentKey:
-    """Return the key as its agent knows it; asked again whenever gpg's list of keys has changed.
+    """Return the key as its agent knows it; found anew whenever gpg's list of keys has changed.
 
     Raises:
         AgentUnavailable: the agent cannot sign with it.

@@ -1,7 +1,7 @@
 """What ``/archive/<name>@<generation>`` serves: an older generation, for as long as it is kept.
 
 Clients stop believing a Release when its Valid-Until has passed, or when its key is one that they
-no longer know. What a generation shows does not change by that. So where its Release has expired,
+no longer know. The content of the generation stays the same. So where its Release has expired,
 or another key signs since it was retired, clients get one that says the same but for Valid-Until,
 signed by the present key: made at the first request, and kept, so that all pods send the same
 bytes. One that a client may still believe is served as it was.

@@ -18,7 +18,7 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 _FIELD = "STAGING_SOURCES"
-# RFC 6052: the last 32 bits are an address of IPv4, which is what is connected to.
+# RFC 6052: the last 32 bits are an address of IPv4, to which the connection really goes.
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 # RFC 3879 deprecates these addresses of private networks, and Python calls them global.
 _SITE_LOCAL = ipaddress.IPv6Network("fec0::/10")

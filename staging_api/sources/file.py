@@ -135,7 +135,7 @@ class FileSource:
             os.close(descriptor)
 
     def _listed(self) -> Iterator[str]:
-        """Yield the files, and with a slash at its end, so that it is left out, what is none."""
+        """Yield the files; other entries with a slash at the end, so that they are left out."""
         unreadable: list[str] = []
 
         def note(error: OSError) -> None:

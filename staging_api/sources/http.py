@@ -7,9 +7,9 @@ requested ones; if these are many, the object is rather read whole (`SourceChang
 engine, which then takes it at once).
 
 HEAD is believed only if it describes an object: signed URLs allow only GET, others do not know
-HEAD, or say that every length is 0. Then a GET of the first bytes is asked instead. Where two
+HEAD, or say that every length is 0. Then a GET of the first bytes takes its place. Where two
 answers never agree (mirrors with ETags of their own, a Last-Modified of now), `HttpSource.take`
-reads an object by one GET, which is also what describes it.
+reads and describes an object by one GET.
 """
 
 from collections.abc import Generator, Iterator
@@ -136,7 +136,7 @@ class HttpSource:
 
     @contextmanager
     def take(self, name: str) -> Iterator[tuple[SourceObject, Iterator[bytes]]]:
-        """Read a whole object by one GET; what describes it are the headers of that answer."""
+        """Read a whole object by one GET; the headers of that answer describe it."""
         taken: list[SourceObject] = []
 
         def read(position: int) -> Generator[bytes, None, None]:

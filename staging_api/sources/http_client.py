@@ -114,7 +114,7 @@ class HttpClient:
             "Accept-Encoding": "identity",
             **headers,
         }
-        # A proxy of plain HTTP is told the whole URL; to all others it makes a tunnel.
+        # For plain HTTP a proxy gets the whole URL; for https it makes a tunnel.
         place = target.origin if pool.proxy is not None and pool.scheme == "http" else ""
         sent[SENT_TARGET] = f"{place}{target.path}"
         if target.origin in self._options.authorization:

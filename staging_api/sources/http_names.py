@@ -1,9 +1,9 @@
 """List the objects below a URL, from whichever list its server has.
 
-Nothing of HTTP says what there is. So each of these is asked for in turn, and the first that names
+HTTP has no way to list objects. So each of these is requested in turn, and the first that names
 something below the archive counts: the API of a release, the page of the folder and of the folders
 in it, the listing of a bucket, and files of names that people write beside their objects. Each of
-them may be absent, forbidden or something else; the next is asked for then.
+them may be absent, forbidden or something else; then the next is requested.
 """
 
 import logging
@@ -155,7 +155,7 @@ class HttpNames:
         return []
 
     def _read(self, target: RequestTarget) -> tuple[bytes, SourceResponse] | None:
-        """Return what is there, and the answer that brought it; None if nothing is."""
+        """Return the bytes at a target, and the answer that brought them; None if it has none."""
 
         def read() -> tuple[bytes, SourceResponse] | None:
             with self._client.request("GET", target, {}) as answer:

@@ -1,4 +1,4 @@
-"""Read lists of names, in whichever form somebody left one: pure functions over bytes.
+"""Read lists of names, in each form that publishers use: pure functions over bytes.
 
 | form | an entry |
 |---|---|

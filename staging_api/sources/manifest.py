@@ -74,7 +74,7 @@ def find_manifest(source: Source, options: SourceOptions) -> SourceObject | None
         except ArtifactNotFound:
             continue
         except SourceRefused as error:
-            # Also of a bucket that says 403 for what is absent, and of a site that shows a page.
+            # Buckets say 403 of absent objects too, and some sites show a page.
             log.info("%s: %s", name, error.detail)
     return None
 
@@ -82,7 +82,7 @@ def find_manifest(source: Source, options: SourceOptions) -> SourceObject | None
 def read_small(source: Source, found: SourceObject) -> bytes:
     """Read a small object whole; unpacked, if it is kept with gzip under a name that is not packed.
 
-    ``gsutil cp -Z`` keeps lists so, and some servers pack what nobody asked them to pack.
+    ``gsutil cp -Z`` keeps lists so, and some servers pack answers without a request to.
 
     Raises:
         LimitExceeded: it is not small.
@@ -118,7 +118,7 @@ def checked_names(names: Iterable[str], options: SourceOptions, *, keys: bool = 
             too many, and no root.
 
     A name that is merely odd (an empty segment, an escaped separator, a control character, too
-    long) is left out: whoever does not ask for it is not concerned. One that leads out of the
+    long) is left out: requests for other names are not affected. One that leads out of the
     archive makes the list hostile.
 
     Raises:

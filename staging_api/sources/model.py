@@ -130,7 +130,7 @@ class Names(list[str]):
 
     @classmethod
     def parted(cls, names: Iterable[str]) -> "Names":
-        """Tell the names that can be asked for from those that are left out."""
+        """Part the names that can be requested from those that are left out."""
         safe: list[str] = []
         left_out: list[str] = []
         for name in names:

@@ -1,4 +1,4 @@
-"""Split the query of a URL into what identifies an object and what only lets somebody read it.
+"""Split the query of a URL into the part that names an object and the part that only grants access.
 
 A signed URL is another text each time, and the same object. So the identity of an archive, which
 locks, rows, logs and answers have, is without the parameters of the known signers and without

@@ -26,7 +26,7 @@ class RequestTarget:
     """The place of one request.
 
     Attributes:
-        url: what the allow-list is asked about; its origin is connected to.
+        url: must be on the allow-list; the connection goes to its origin.
         path: path and query as they are sent.
         redirected: whether a redirect led here.
     """

@@ -1,9 +1,9 @@
-"""Tell a web page from the object that was asked for.
+"""Tell a web page from the requested object.
 
-Whoever is not signed in, or asks for what is gone, often gets 200 and a page. Neither the status
-nor the type is proof: some servers call every unknown file ``text/html``. So a page is refused
-where its first bytes are those of HTML, and its name, its type or a redirect say that something
-else was meant.
+A client that is not signed in, or requests a file that is gone, often gets 200 and a page. Neither
+the status nor the type proves one: some servers call every unknown file ``text/html``. So an answer
+is refused if it begins as HTML does and a second sign agrees: the object's name, the type or a
+redirect.
 """
 
 import re
@@ -46,7 +46,7 @@ def is_foreign_page(name: str, media_type: str, first: bytes, *, redirected: boo
         name: of the object.
         media_type: which the answer says that it has; may be empty.
         first: its first `JUDGED_BYTES`, or all of it.
-        redirected: whether it comes from another place than it was asked at.
+        redirected: whether another address than the requested one sent it.
     """
     if names_page(name) or _HTML.match(first) is None:
         return False

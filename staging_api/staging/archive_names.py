@@ -112,7 +112,7 @@ class ArchiveNames:
         self._names = names
 
     def forget_absent(self) -> None:
-        """Ask again for what was not there when it was asked for by its name."""
+        """Request again the objects that were absent when they were requested by name."""
         self._presence.forget_absent()
 
     def has_manifest(self) -> bool:

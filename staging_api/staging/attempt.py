@@ -2,8 +2,8 @@
 
 Each change is a transaction guarded by the lock of the artifact's archive. What if the process
 dies? The row stays as the last transaction left it; `service` says how the artifact goes on. The
-rows of many files are written before it, in batches that nobody reads until it says ``staged``: the
-next attempt deletes what is left of them.
+rows of many files are written before it, in batches that no query reads until the artifact is
+``staged``: the next attempt deletes those that are left.
 """
 
 import logging
@@ -186,7 +186,7 @@ class Attempt:
         return [prefix, *images]
 
     def _add_files(self, fetched: FetchedArtifact, rows: RowsOfFiles) -> None:
-        """Write the rows of many files, a batch at a time; nobody reads them before ``staged``."""
+        """Write the rows of many files, a batch at a time; no query reads them till ``staged``."""
         left = True
         while left:
             with guarded(self.database, self.held) as conn:

@@ -9,7 +9,7 @@ from staging_api.sources.url import is_safe_name
 
 
 class Presence:
-    """Which objects of one archive are there, as far as they were asked for by name.
+    """Which objects of one archive are there, of those that were requested by name.
 
     Attributes:
         seen: the names that were there.

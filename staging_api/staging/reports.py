@@ -36,7 +36,7 @@ class LargeArchive:
 
 @dataclass(frozen=True)
 class IdleArtifact:
-    """A staged artifact that may be evicted, and since when nobody read it."""
+    """A staged artifact that may be evicted, and the time of its last read."""
 
     id: str
     archive_url: str

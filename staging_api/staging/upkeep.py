@@ -140,9 +140,9 @@ class Upkeep:
                 return removed
 
     def forget_dropped(self, at_once: int = _ROWS_AT_ONCE) -> int:
-        """Delete the rows of the files of dropped packs, which nobody reads; return how many.
+        """Delete the rows of the files of dropped packs, which no query reads; return how many.
 
-        Each batch is a transaction, so that a million rows are in nobody's way.
+        Each batch is a transaction, so that a million rows block no other one.
         """
         with self.database.connect() as conn:
             dropped = repository.dropped_packs(conn, _AT_ONCE)

@@ -88,8 +88,8 @@ class Watch:
 
     @contextmanager
     def _interest(self, staging_id: str, waiter: "_Waiter") -> Iterator[None]:
-        # Before the waiter is added: it raises if the thread cannot start, and nobody would wake
-        # the waiter.
+        # Before the waiter is added: this raises if the thread cannot start, and then no thread
+        # would wake the waiter.
         self._thread.ensure()
         with self._mutex:
             self._waiting.setdefault(staging_id, set()).add(waiter)

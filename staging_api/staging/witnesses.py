@@ -66,8 +66,8 @@ class Witnesses:
     def beside(self, name: str, listed: Collection[str] | None) -> Checksums | None:
         """Return digests of an object that stand beside it, if any do.
 
-        Lists of a folder are asked for once. Where no list names any, the publisher may have a
-        file for each object: they are asked for until a few were absent in a row.
+        Lists of a folder are requested once. Where no list names any, the publisher may have a
+        file for each object: these are requested until a few were absent in a row.
         """
         if is_list(name) or (listed is None and not self._probes):
             return None

@@ -1,8 +1,8 @@
 """``/ui/live``: one event stream a tab, which says that a topic of its page has changed.
 
 An event names topics and nothing else; the page then asks for itself, with its ETag. So a stream
-shows nothing that its page may not show, and losing an event loses nothing: whoever opens a stream
-looks once. The browser's session is checked now and then, and no stream outlives it for long.
+shows nothing that its page may not show, and a lost event loses nothing: a page looks once when it
+opens its stream. The browser's session is checked now and then; no stream outlives it for long.
 """
 
 from collections.abc import Callable, Mapping
@@ -18,7 +18,7 @@ from staging_api.open_stream import first_bytes
 from staging_api.ui.dependencies import UiDependencies
 from staging_api.ui.screen import roles_of
 
-#: The call of the API that shows a topic: who may call it may know that it changed.
+#: The call of the API that shows a topic: its roles may follow the topic.
 CALLS: Mapping[str, str] = {
     "work": "GET /stagings",
     "locks": "GET /locks",

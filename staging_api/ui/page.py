@@ -2,7 +2,7 @@
 
 A page sends ``X-Live`` when it asks for news of itself. The answer is its main part alone; 304 if
 nothing but the time has changed. These answers are kept for a second for all callers with the same
-roles, so a screen shows nothing that depends on who asks, but for what the roles may do.
+roles, so a screen may depend on the roles of its caller, and on nothing else of the caller.
 """
 
 from collections.abc import Sequence

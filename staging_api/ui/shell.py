@@ -19,7 +19,7 @@ THEMES = ("auto", "light", "dark")
 
 @dataclass(frozen=True)
 class NavItem:
-    """An entry of the navigation; `needs` says what a caller lacks who may not go there."""
+    """An entry of the navigation; `needs` names the roles that the caller lacks for it."""
 
     path: str
     label: str

@@ -156,7 +156,7 @@ class SignInCallback:
     """``/ui/sign-in/callback``: where the OpenID provider leads back to."""
 
     def __init__(self, deps: UiDependencies, sign_in: SignIn, refusals: Refusals) -> None:
-        """Show what is wrong by `sign_in`."""
+        """Show errors on the page of `sign_in`."""
         self._deps, self._sign_in, self._refusals = deps, sign_in, refusals
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:

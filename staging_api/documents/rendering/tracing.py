@@ -85,7 +85,7 @@ class Trace:
 
     def copy(self) -> "Trace":
         """Return a copy with a separate mapping of children."""
-        # By `child`, which passes on what is pending: the copy has nothing pending.
+        # By `child`, which passes the pending steps on: the copy has none pending.
         return Trace(self.origins, {step: self.child(step) for step in self.children})
 
     def secret_paths(self) -> tuple[Path, ...]:

@@ -241,8 +241,8 @@ def is_evictable(
         conn: within the transaction.
         artifact_id: of the artifact.
         reason: why it would be evicted.
-        idle_seconds: how long nobody may have read it.
-        idle_before: since when nobody may have read it either; None: that does not matter.
+        idle_seconds: its last read must be at least so long ago.
+        idle_before: its last read must also be before this time; None: at any time.
     """
     conn.execute(_LOCK_STAGINGS, {"id": artifact_id})
     given = {"id": artifact_id, "bad": reason in DAMAGE_REASONS, "idle": idle_seconds}

@@ -19,7 +19,7 @@ _FEW_FILES = 1000
 
 
 def add_files(conn: Connection, artifact_id: str, files: Sequence[FileRow]) -> set[str]:
-    """Add files to an artifact that is not ``staged`` yet: until then nobody reads them.
+    """Add files to an artifact that is not ``staged`` yet: until then no query reads them.
 
     Args:
         files: their bytes are durably in the store.
@@ -80,7 +80,7 @@ def forget_files(conn: Connection, artifact_id: str) -> None:
     digests = set(conn.execute(gone.returning(loose_files.c.sha256)).scalars())
     if (pack := drop_pack(conn, artifact_id)) is not None:
         digests.add(pack)
-        # A few are gone with it; the rest are deleted in batches, as nobody reads them any more.
+        # A few are gone with it; the rest are deleted in batches, as no query reads them any more.
         forget_packed(conn, artifact_id, _FEW_FILES)
     if digests:
         mark_unnamed_for_deletion(conn, digests)

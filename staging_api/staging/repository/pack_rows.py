@@ -1,9 +1,9 @@
 """The rows of packs and of the files in them.
 
 A pack is dropped by one row, however many files it has: from then on its blob has no name, and
-what is left of the rows of its files is deleted in batches. Nobody reads those: the artifact was
-evicted, or it is not staged yet. The row of the pack goes last. So whoever deletes such a batch
-locks that row first, and a later attempt at the same artifact never loses rows of its own.
+the rows of its files are deleted in batches. No query reads those: the artifact was evicted, or it
+is not staged yet. The row of the pack goes last. So each deletion of a batch locks that row first,
+and a later attempt at the same artifact never loses rows of its own.
 """
 
 from collections.abc import Iterable

@@ -99,7 +99,7 @@ def _row(artifact: StagedArtifact) -> ArtifactRow:
 
 
 def _state(artifacts: Sequence[StagedArtifact], history: Sequence[Staging]) -> str:
-    """Return one word for the build: of its newest staging, or of what is left of it."""
+    """Return one word for the build: the state of its newest staging, or of its artifacts."""
     if history and not history[0].final:
         return history[0].state
     states = {artifact.state for artifact in artifacts}

@@ -27,7 +27,7 @@ FROM api_locks{where} ORDER BY acquired_at DESC LIMIT {limit};"""
 
 @dataclass(frozen=True)
 class GrantQuery:
-    """What a list of locks is asked for: those held, or with `history` all that were granted."""
+    """The filter of a list of locks: those held, or with `history` every grant."""
 
     history: bool
     scope: str | None

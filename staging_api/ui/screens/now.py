@@ -27,7 +27,7 @@ _MINUTES = 60
 _RECENT = timedelta(hours=1)
 #: A lock that is held for so many leases is worth a look.
 _MANY_LEASES = 10
-#: Of 1: a store that is fuller needs somebody.
+#: Of 1: above this share the page warns of the store.
 FULL = 0.9
 
 
