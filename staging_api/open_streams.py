@@ -127,6 +127,7 @@ class OpenStreams:
 
     def end_those_not_allowed(self) -> None:
         """Have the streams end at the next beat whose callers may follow them no longer."""
+        # A copy, as streams come and go while each check reads the database.
         for stream in self._admitted.copy():
             if not stream.still_allowed():
                 stream.ends_at = 0.0
@@ -135,6 +136,7 @@ class OpenStreams:
         while not self._closed:
             for descriptor, events in self._epoll.poll(self._pause()):
                 if descriptor == self._wake_up:
+                    # Before the news are taken: what comes behind them wakes the thread once more.
                     os.eventfd_read(self._wake_up)
                 elif (stream := self._connected.get(descriptor)) is not None:
                     # Readers of a stream have nothing to say: what comes is their end.
@@ -149,6 +151,7 @@ class OpenStreams:
         """Return how long nothing has to be done, in seconds; None: until there is news."""
         if not self._connected:
             return None
+        # A reader that takes nothing causes no event: it has to be looked at.
         if any(each.waits for each in self._connected.values()):
             return 1.0
         return max(0.0, self._beat_at - time.monotonic())
@@ -166,6 +169,7 @@ class OpenStreams:
     def _register(self, stream: OpenStream) -> None:
         if not self._connected:
             self._beat_at = time.monotonic() + self._beat_seconds
+        # Not for writing, which nearly always is possible: the thread would never rest.
         self._epoll.register(stream.descriptor, select.EPOLLIN | select.EPOLLRDHUP)
         self._connected[stream.descriptor] = stream
 

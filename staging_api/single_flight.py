@@ -83,6 +83,7 @@ class SingleFlight:
         with client.waiting(follower.wake.set):
             follower.wake.wait(max(0.0, deadline - time.monotonic()))
         with self._mutex:
+            # The outcome, or the lead, may have come between the end of the wait and this lock.
             if follower.is_over or follower.leads:
                 return
             flight.followers.remove(follower)
@@ -99,6 +100,8 @@ class SingleFlight:
         except StagingApiError as error:
             self._end(key, flight, error)
             raise
+        # A fault of this program, or an interrupt: it says nothing about the work, so the next one
+        # tries.
         except BaseException:
             self._hand_over(key, flight)
             raise

@@ -10,6 +10,7 @@ from staging_api.errors import CatalogueInvalid
 
 Word = TypeVar("Word", bound=str)
 
+# Nodes keep their line, but have no types: every value is a text here.
 _BOOLEANS = {"true": True, "false": False}
 _MOST_DIGITS = 18
 
@@ -149,6 +150,7 @@ class CatalogueMapping:
         node = self._values.get(key)
         if node is None:
             return []
+        # One text stands for a list of it.
         if isinstance(node, yaml.ScalarNode) and node.value:
             return [node]
         if not isinstance(node, yaml.SequenceNode):

@@ -52,10 +52,12 @@ class Pattern:
         """The one name that fits; None if several could."""
         if self.literal:
             return self.glob
+        # Taken out first: its braces are no choice, and a build's own characters are no glob.
         name = self.glob.replace("{build}", "")
         return None if set(name) & _GLOB_CHARACTERS else self.glob.replace("{build}", build)
 
     def _compiled(self, build: str) -> re.Pattern[str]:
+        # `re` keeps the last few hundred compiled patterns, so a build costs one compilation.
         return re.compile(self._template.replace("\0", re.escape(build)))
 
     @cached_property

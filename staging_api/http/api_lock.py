@@ -141,6 +141,8 @@ def _waiting(resource: TakesLocks, req: falcon.Request, resp: falcon.Response) -
     try:
         yield deadline
     except LockHeld:
+        # RFC 7240: only if it waited that long was the preference applied; another lock may have
+        # refused at once.
         if until(deadline) == 0:
             _say(resp, wait)
         raise

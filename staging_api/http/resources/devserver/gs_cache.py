@@ -116,6 +116,7 @@ class ListDir:
         url = self._stagings.check_url(f"gs://{bucket}/{path.strip('/')}")
         with closing(self._stagings.open_archive(url)) as source:
             names = source.names()
+        # A bucket has no folders: a name with a slash in it makes one.
         first = dict.fromkeys(name.partition("/")[0] + "/" * ("/" in name) for name in names)
         lines = sorted(first, key=lambda name: (name.endswith("/"), name))
         say(resp, "".join(f"gs://{bucket}/{path.strip('/')}/{line}\n" for line in lines))

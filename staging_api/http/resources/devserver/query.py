@@ -88,6 +88,7 @@ class Query:
         try:
             seconds = float(text)
         except ValueError:
+            # Refused below, as are NaN and infinity, which `float` takes.
             seconds = -1.0
         if not 0 <= seconds <= _LONGEST_WAIT_SECONDS:
             raise Invalid.field(
