@@ -145,8 +145,8 @@ def _try(
         if kept and kept.knows(mutant):
             results.add(mutant, kept.finder(mutant))
         else:
-            unknown.append((mutant, choice.suites(mutant)))
-    for fate in fates(unknown, trial):
+            unknown.append(mutant)
+    for fate in fates(((each, choice.suites(each)) for each in unknown), trial):
         if fate.is_known:
             results.add(fate.mutant, fate.finder)
             if kept:

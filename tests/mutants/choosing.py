@@ -9,6 +9,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from tests.mutants.model import PACKAGE, ROOT, Mutant, module, room
@@ -75,7 +76,7 @@ class Choice:
         quick = self._quick(ran, near)
         suites = [self._recorded(quick), self._recorded(ran - set(quick))]
         taken = {test.partition("::")[0] for test in ran if test.startswith(_CHEAP)}
-        complete = self._complete()
+        complete = self._complete
         near -= set() if _is_unrecorded(mutant) else complete
         for wanted in (near, self._of_the_room(mutant.path) - complete):
             rest = sorted(self._fit(wanted - taken))
@@ -87,6 +88,7 @@ class Choice:
         tests = {test for path, lines in reached(mutant) for test in self.record.tests(path, lines)}
         return {test for test in tests if self._fit({test.partition("::")[0]})}
 
+    @cached_property
     def _complete(self) -> set[str]:
         """Test files of which the record says all: those that start no process."""
         files = {test.partition("::")[0] for test in self.record.seconds}

@@ -8,10 +8,14 @@ import time
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain
+from typing import TypeVar
 
 from tests.mutants.choosing import Suite
 from tests.mutants.model import Mutant
 from tests.mutants.trial import OutOfTime, Trial, Untriable
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -33,10 +37,9 @@ class Fate:
 
 def fates(mutants: Iterable[tuple[Mutant, list[Suite]]], trial: Trial) -> Iterator[Fate]:
     """What becomes of mutants with their suites; of those that had no suite in time, nothing."""
-    left = deque(mutants)
+    left: deque[tuple[Mutant, list[Suite]]] = deque()
     had_one: set[Mutant] = set()
-    while left:
-        mutant, suites = left.popleft()
+    for mutant, suites in chain(mutants, _until_empty(left)):
         began = time.monotonic()
         try:
             finder = trial.finder(mutant, suites[:1])
@@ -53,3 +56,8 @@ def fates(mutants: Iterable[tuple[Mutant, list[Suite]]], trial: Trial) -> Iterat
             continue
         had_one.discard(mutant)
         yield Fate(mutant, finder, time.monotonic() - began)
+
+
+def _until_empty(left: deque[T]) -> Iterator[T]:
+    while left:
+        yield left.popleft()
