@@ -73,11 +73,8 @@ def ranged(req: falcon.Request, etag: str, modified: datetime | None, size: int)
     if match is None or not _if_range_holds(req.get_header("If-Range"), etag, modified):
         return whole
     first, last = match.groups()
-    if not first and not last:
-        return whole
     if not first:
-        length = min(int(last), size)
-        return Range(size - length, length, partial=True) if length else None
+        return _end_of_file(int(last), size) if last else whole
     start, end = int(first), min(int(last) if last else size - 1, size - 1)
     if last and int(last) < start:
         return whole
@@ -89,6 +86,12 @@ def lists(header: str, etag: str, *, weak: bool) -> bool:
     # An ETag of another server may have a comma; ours have none, so a wrong split matches nothing.
     tags = [tag.strip() for tag in header.split(",")]
     return "*" in tags or etag in ([tag.removeprefix("W/") for tag in tags] if weak else tags)
+
+
+def _end_of_file(last: int, size: int) -> Range | None:
+    """The last octets, as many as asked for; None: none are."""
+    length = min(last, size)
+    return Range(size - length, length, partial=True) if length else None
 
 
 def _if_range_holds(validator: str | None, etag: str, modified: datetime | None) -> bool:

@@ -5,11 +5,12 @@ What if the process dies? Each phase commits in steps that are true by themselve
 next run finds it so. `suite_publishing` says in which order they come.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 from staging_api.publishing import rows
 from staging_api.publishing.domination import Supersession, dominate_binaries, dominate_sources
-from staging_api.publishing.model import AptArchive
+from staging_api.publishing.model import AptArchive, Suite
+from staging_api.publishing.rows.domination import PackageCandidates
 from staging_api.publishing.run_model import Options
 from staging_api.publishing.runlog import RunLog
 from staging_api.staging.store_identity import StoreIdentity
@@ -85,12 +86,12 @@ def dominate(
     with run.database.connect() as conn:
         candidates = rows.changed_to_dominate(conn, changed) if changed else {}
         candidates |= {suite_id: rows.all_to_dominate(conn, suite_id) for suite_id in whole}
-    superseded: list[Supersession] = []
-    for suite in chosen:
-        if found := candidates.get(suite.id):
-            binaries = dominate_binaries(found.binaries, suite.architectures)
-            superseded += dominate_sources(found.sources)
-            superseded += [each for each in binaries if each.id in found.decided]
+    superseded = [
+        each
+        for suite in chosen
+        if suite.id in candidates
+        for each in _dominated(suite, candidates[suite.id])
+    ]
     unseen: list[str] = []
     if superseded or _has_ended(run, apt_archive):
         with run.writing() as conn:
@@ -103,6 +104,14 @@ def dominate(
     run.counts["superseded_at_once"] += len(unseen)
     for note in unseen[:_NOTES_AT_MOST]:
         run.note(note)
+
+
+def _dominated(suite: Suite, found: PackageCandidates) -> Iterator[Supersession]:
+    """Yield what newer versions take the place of in a suite."""
+    yield from dominate_sources(found.sources)
+    for each in dominate_binaries(found.binaries, suite.architectures):
+        if each.id in found.decided:
+            yield each
 
 
 def _has_ended(run: RunLog, apt_archive: AptArchive) -> bool:
