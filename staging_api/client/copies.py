@@ -118,7 +118,9 @@ class _Bucket:
             return hashlib.sha256(content).hexdigest() == file.sha256
 
     def bring(self, file: CopiedFile, fetch: Callable[[Path], object]) -> None:
+        # An index changes under its name: caches in front of the bucket must ask for it anew.
         caching = {"Cache-Control": _FOR_EVER if file.lasting else "no-cache"}
+        # To this disk first: only bytes that `fetch` has verified reach the bucket.
         with tempfile.TemporaryDirectory(prefix="export-") as folder:
             here = Path(folder) / "file"
             fetch(here)

@@ -147,8 +147,11 @@ def _fill(
 ) -> None:
     def attempt() -> bool:
         before = part.size
+        # Positions and digest are those of the stored bytes; a proxy could pack them on the way.
         plain = {"Accept-Encoding": "identity"}
         ranged = {**plain, "Range": f"bytes={before}-"} if before else plain
+        # If the file has changed, all of it comes, and its ETag shows it: not the end of another
+        # file.
         headers = {**ranged, "If-Range": f'"{target.sha256}"'} if before else plain
         try:
             with transport.sent("GET", target.url_path, deadline, headers) as answer:

@@ -146,6 +146,8 @@ async def borrow(
         if pin_seconds:
             until = datetime.now(UTC) + timedelta(seconds=pin_seconds)
             for artifact_id in fetched.artifact_ids:
+                # A pin that is there already belongs to another caller, and must outlast this
+                # block.
                 if (await artifact(calls, artifact_id)).pinned_until is None:
                     await pin(calls, artifact_id, until)
                     stack.push_async_callback(_unpin, calls, artifact_id)

@@ -200,6 +200,8 @@ class LocalFolder:
                 if kept not in wanted:
                     kept.unlink()
             lines = self._journal.read_bytes().count(b"\n")
+            # Once most lines are outdated: so all rewriting together costs no more than the lines
+            # did.
             if lines > 2 * len(self._verified) + 100:
                 self._rewrite()
 

@@ -62,6 +62,7 @@ _SEEN = text("""
         seen_at > clock_timestamp() - 3 * every_seconds * interval '1 s' AS alive
     FROM service_processes WHERE name COLLATE "C" > :after ORDER BY name COLLATE "C" LIMIT :limit
 """)
+# Distributions put their own version behind PostgreSQL's, as in 16.4 (Debian 16.4-1).
 _FACTS = text("""
     SELECT split_part(current_setting('server_version'), ' ', 1) AS version,
         (SELECT string_agg(version_num, ', ' ORDER BY 1) FROM alembic_version) AS schema

@@ -63,6 +63,8 @@ class Heartbeat:
     def _run(self, described: ProcessDescription, load: Callable[[], ProcessLoad]) -> None:
         failing = False
         while True:
+            # Read first: a stop that comes during a beat gets one more turn, which deletes the row
+            # again.
             leaves = self._stop.is_set()
             try:
                 with self._database.connect() as conn:

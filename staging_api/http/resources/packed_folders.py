@@ -105,6 +105,8 @@ class _Sent:
                 yield piece
         except StagingApiError as error:
             log.warning("a reader of a folder was cut off: %s", error.detail)
+            # Not the regular end: a client would take a stream that ends in good order for the
+            # whole folder.
             raise ConnectionResetError(errno.ECONNRESET, error.detail) from None
 
 
