@@ -14,6 +14,24 @@ MARKER = "6f2c1f0e-9f5c-4d6e-8d0a-0a4a3b1f7c11"
 HOLDER = "pod-3:12:1"
 EARLY, THEN, LATER = (f"2026-11-22T09:{minute}:00Z" for minute in ("00", "02", "45"))
 
+GRANT = {
+    "id": LOCK,
+    "kind": "archive",
+    "scope": ARCHIVE,
+    "caller": "ci",
+    "holder": HOLDER,
+    "reference_id": MARKER,
+    "acquired_at": EARLY,
+    "expires_at": THEN,
+    "ended_at": None,
+    "outcome": None,
+    "ended_by": None,
+    "reason": None,
+    "renewals": 7,
+    "waiters": 1,
+    "fence": None,
+}
+
 
 def page(item: Mapping[str, Any], following: Any = None, **more: Any) -> Mapping[str, Any]:
     """A page of a list."""

@@ -4,19 +4,18 @@ from collections.abc import Mapping
 from typing import Any
 
 from staging_api.http.archive_examples import ARCHIVE_EXAMPLES
-from staging_api.http.described import MEANINGS
 from staging_api.http.document_examples import DOCUMENT_EXAMPLES
 from staging_api.http.example_values import (
     ARCHIVE,
     ARTIFACT,
     EARLY,
     FOLDER,
+    GRANT,
     HOLDER,
     LATER,
     LOCK,
     MARKER,
     PRUNE,
-    REQUEST,
     SHA256,
     STAGING,
     THEN,
@@ -80,23 +79,6 @@ _FILE = {
     "size_bytes": 12300000,
     "sha256": SHA256,
     "executable": False,
-}
-_GRANT = {
-    "id": LOCK,
-    "kind": "archive",
-    "scope": ARCHIVE,
-    "caller": "ci",
-    "holder": HOLDER,
-    "reference_id": MARKER,
-    "acquired_at": EARLY,
-    "expires_at": THEN,
-    "ended_at": None,
-    "outcome": None,
-    "ended_by": None,
-    "reason": None,
-    "renewals": 7,
-    "waiters": 1,
-    "fence": None,
 }
 _WAITER = {
     "id": LOCK,
@@ -242,8 +224,8 @@ EXAMPLES: Mapping[str, Any] = {
     "EventList": page(_EVENT),
     "FileList": page(_FILE),
     "FullArtifactBody": _FULL_ARTIFACT,
-    "LockBody": _GRANT,
-    "LockList": page(_GRANT),
+    "LockBody": GRANT,
+    "LockList": page(GRANT),
     "Me": {"name": "ci", "roles": ["stager"], "may": ["POST /api/v1.0/stagings"]},
     "PinRequest": {"until": "2026-12-24T18:00:00Z"},
     "ProcessList": page(_PROCESS, database={"version": "17.6", "schema": "0031"}),
@@ -264,46 +246,3 @@ EXAMPLES: Mapping[str, Any] = {
     "StoreBody": _STORE,
     "WaiterList": page(_WAITER),
 }
-
-#: By status: the code of the refusal that is shown, and whether it is retryable.
-_REFUSALS: Mapping[int, tuple[str, bool]] = {
-    400: ("invalid_request", False),
-    401: ("unauthenticated", False),
-    403: ("forbidden", False),
-    404: ("not_found", False),
-    405: ("method_not_allowed", False),
-    409: ("lock_held", True),
-    413: ("limit_exceeded", False),
-    414: ("invalid_request", False),
-    415: ("unsupported_media_type", False),
-    422: ("archive_unsafe", False),
-    429: ("too_many_requests", True),
-    431: ("invalid_request", False),
-    500: ("internal_error", False),
-    502: ("source_failed", True),
-    503: ("unavailable", True),
-    504: ("upload_wait_over", True),
-    507: ("no_space", True),
-}
-
-
-def problem_example(status: int) -> Mapping[str, Any]:
-    """Return a refusal with this status."""
-    code, retryable = _REFUSALS[status]
-    document: dict[str, Any] = {
-        "type": f"urn:staging-api:{code}",
-        "title": MEANINGS[status].capitalize(),
-        "status": status,
-        "detail": MEANINGS[status],
-        "instance": "/api/v1.0/stagings",
-        "code": code,
-        "retryable": retryable,
-        "request_id": REQUEST,
-        "help": f"/errors/{code}",
-    }
-    if code == "invalid_request":
-        document["errors"] = [{"field": "archive_url", "message": "is missing"}]
-    if code == "lock_held":
-        names = ("id", "kind", "scope", "holder", "reference_id", "acquired_at", "expires_at")
-        document["lock"] = {name: _GRANT[name] for name in names} | {"expires_in_seconds": 41.3}
-    return document

@@ -1,5 +1,6 @@
 """Validation of what comes in, and the OpenAPI document, from the same models and routes."""
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
 from threading import Lock
@@ -143,7 +144,9 @@ def document(
         operations.pop("head", None)  # as GET, without its body
     for path, method, operation in operations_of(made["paths"]):
         operation["operationId"] = operation_id(path, method)
-    made["paths"] |= deepcopy(dict(contracts))
+    # As text and back: what describes several operations or answers, such as the form of their
+    # problems, becomes a part of each. Below each is changed for itself.
+    made["paths"] |= json.loads(json.dumps(contracts))
     for _, _, operation in operations_of(made["paths"]):
         _finish(operation)
     made["components"]["schemas"] |= deepcopy(dict(schemas))
@@ -183,7 +186,7 @@ def _finish(operation: dict[str, Any]) -> None:
     for status, response in operation["responses"].items():
         response["headers"] = headers(*_headers_out(status)) | response.get("headers", {})
         if status.startswith(("4", "5")) and _PROBLEM in response.get("content", {}).values():
-            response["content"] = {MEDIA_PROBLEM: _PROBLEM}
+            response["content"] = {MEDIA_PROBLEM: dict(_PROBLEM)}
             response["description"] = MEANINGS.get(int(status), response["description"])
 
 

@@ -9,8 +9,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from staging_api.http.examples import EXAMPLES, problem_example
+from staging_api.http.examples import EXAMPLES
 from staging_api.http.permissions import ANYBODY, Permissions, Roles
+from staging_api.http.refusal_examples import refusal_example
 from staging_api.identity.model import Role
 
 _REFERENCE = "#/components/schemas/"
@@ -121,17 +122,24 @@ def without_null_defaults(document: Mapping[str, Any]) -> None:
 def with_examples(paths: Mapping[str, Any]) -> None:
     """Show an example of each body that has one, and of each refusal."""
     for _, _, operation in operations_of(paths):
-        asked = operation.get("requestBody", {}).get("content", {})
-        for status, content in [
-            ("", asked),
-            *((s, r.get("content", {})) for s, r in operation["responses"].items()),
-        ]:
-            for media in content.values():
-                name = media.get("schema", {}).get("$ref", "").removeprefix(_REFERENCE)
-                if name == "Problem":
-                    media["example"] = problem_example(int(status))
-                elif name in EXAMPLES:
-                    media["example"] = EXAMPLES[name]
+        for media in operation.get("requestBody", {}).get("content", {}).values():
+            _show_example(media, EXAMPLES.get(_schema_name(media)))
+        for status, response in operation["responses"].items():
+            refuses = status.startswith(("4", "5"))
+            for media in response.get("content", {}).values():
+                name = _schema_name(media)
+                refusal = refusal_example(name, int(status)) if refuses else None
+                _show_example(media, refusal or EXAMPLES.get(name))
+
+
+def _schema_name(media: Mapping[str, Any]) -> str:
+    name: str = media.get("schema", {}).get("$ref", "").removeprefix(_REFERENCE)
+    return name
+
+
+def _show_example(media: dict[str, Any], example: Mapping[str, Any] | None) -> None:
+    if example is not None:
+        media["example"] = example
 
 
 def operations_of(paths: Mapping[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:

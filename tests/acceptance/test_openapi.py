@@ -183,6 +183,25 @@ def test_every_example_is_valid_and_every_body_of_ours_has_one() -> None:
     assert without == []
 
 
+def test_the_example_of_each_refusal_has_its_status() -> None:
+    shown = set()
+    for _, path, operation in operations_of(contract.of_this_version()["paths"]):
+        for status, answer in operation["responses"].items():
+            for body in contract.resolved(answer).get("content", {}).values():
+                example = body.get("example", {})
+                named = str(example.get("code" if example.get("kind") else "status", ""))
+                if status.startswith(("4", "5")) and named != "not_ready" and example:
+                    assert named.startswith(status), (path, status)
+                    shown.add(status)
+    assert {"400", "404", "409", "503"} <= shown
+
+
+def test_a_second_document_of_a_process_is_the_same() -> None:
+    first = contract.of_this_version()
+    contract.of_this_version.cache_clear()
+    assert contract.of_this_version() == first
+
+
 def test_no_two_models_have_one_name() -> None:
     """The document would show one of them in the place of the other."""
     models = {model for model, _ in spec.declared}
