@@ -1,10 +1,8 @@
 """The base install against the running service: client verbs work, others say what to install."""
 
 import json
-import shutil
 import subprocess
 import sys
-import venv
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -14,7 +12,7 @@ import pytest
 from staging_api.cli import VERBS
 from staging_api.cli.exits import NOT_INSTALLED, REFUSED
 from tests.apt_archive_api import AptArchiveApi
-from tests.base_install import ROOT, base_distributions, base_modules
+from tests.base_install import ROOT, base_modules
 from tests.builds import build, build_path
 from tests.packages import control_text, deb
 from tests.service import Client
@@ -138,34 +136,3 @@ def test_help_lists_every_verb(nowhere: Machine) -> None:
     done = nowhere.run("--help")
     assert done.returncode == 0
     assert all(f"  {verb} " in done.stdout for verb in VERBS)
-
-
-@pytest.mark.timeout(900)
-def test_a_fresh_environment_gets_what_the_client_needs_and_no_more(tmp_path: Path) -> None:
-    code, home = tmp_path / "code", tmp_path / "venv"
-    for name in (
-        "setup.cfg",
-        "setup.py",
-        "pyproject.toml",
-        "README.md",
-        "LICENSE",
-        "constraints.txt",
-    ):
-        (code / name).parent.mkdir(exist_ok=True)
-        shutil.copy(ROOT / name, code)
-    for folder in ("staging_api", "migrations"):
-        shutil.copytree(ROOT / folder, code / folder, ignore=shutil.ignore_patterns("__pycache__"))
-    venv.create(home)
-    # The pip of here: to give the environment one of its own takes as long as all else.
-    pip = [sys.executable, "-m", "pip", "--python", str(home / "bin" / "python")]
-    pip.append("--disable-pip-version-check")
-    pinned = ["--constraint", str(code / "constraints.txt")]
-    # Most modules are never imported here, and need not be compiled.
-    subprocess.run([*pip, "install", "--quiet", "--no-compile", *pinned, str(code)], check=True)
-    listed = subprocess.run([*pip, "list", "--format=json"], check=True, stdout=subprocess.PIPE)
-    names = {each["name"].lower().replace("_", "-") for each in json.loads(listed.stdout)}
-    assert names == {"staging-api", *base_distributions()}
-    done = subprocess.run(
-        [home / "bin" / "staging-api", "serve"], capture_output=True, text=True, check=False
-    )
-    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (NOT_INSTALLED, "", 1)

@@ -3,12 +3,14 @@
 ``make release`` names the folder of those that it has built in PACKAGES; else they are built here.
 """
 
+import json
 import os
 import re
 import runpy
 import subprocess
 import sys
 import tarfile
+import venv
 import zipfile
 from collections.abc import Iterable
 from configparser import ConfigParser
@@ -18,6 +20,8 @@ from pathlib import Path
 
 import pytest
 
+from staging_api.cli.exits import NOT_INSTALLED
+from tests.base_install import base_distributions
 from tests.printed import ROOT
 
 pytestmark = pytest.mark.timeout(600)
@@ -143,12 +147,33 @@ def test_the_demo_needs_nothing_but_the_wheel(wheel: Path, tmp_path: Path) -> No
     assert list(empty.iterdir()) == []
 
 
+def test_a_fresh_environment_gets_what_the_client_needs_and_no_more(
+    wheel: Path, tmp_path: Path
+) -> None:
+    home = tmp_path / "venv"
+    venv.create(home)
+    # The pip of here: to give the environment one of its own takes as long as all else.
+    pip = [sys.executable, "-m", "pip", "--python", str(home / "bin" / "python")]
+    pip.append("--disable-pip-version-check")
+    pinned = ["--constraint", str(ROOT / "constraints.txt")]
+    # Most modules are never imported here, and need not be compiled.
+    succeed([*pip, "install", "--quiet", "--no-compile", *pinned, str(wheel)], tmp_path)
+    listed = json.loads(succeed([*pip, "list", "--format=json"], tmp_path))
+    names = {each["name"].lower().replace("_", "-") for each in listed}
+    assert names == {"staging-api", *base_distributions()}
+    done = subprocess.run(
+        [home / "bin" / "staging-api", "serve"], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (NOT_INSTALLED, "", 1)
+
+
 def test_unit_tests_run_out_of_the_source_distribution(sources: Path) -> None:
     for name in ("README.md", "CHANGELOG.md", "docs/index.md", "docs/images/lock.svg"):
         assert (sources / name).is_file(), name
-    # All are collected, which imports them; to run them takes long, and is done in the tree.
+    # All are collected, which imports them; to run them takes long, and is done in the tree. Where
+    # none fails, nobody reads what would be shown of a failure.
     some = ["-k", "debian or formats or test_charts or test_lanes"]
-    run = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
+    run = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--assert=plain"]
     assert "passed" in succeed([*run, "tests/unit", *some], sources)
 
 
