@@ -9,7 +9,6 @@ from unittest.mock import patch
 
 import obstore
 import urllib3
-from moto.server import ThreadedMotoServer
 from obstore.store import S3Store
 
 _buckets = count(1)
@@ -21,6 +20,9 @@ CREDENTIALS = {"AWS_ACCESS_KEY_ID": KEY, "AWS_SECRET_ACCESS_KEY": SECRET, "AWS_R
 @contextmanager
 def s3_server() -> Iterator[str]:
     """Run moto, with credentials for it in the environment; gives its endpoint."""
+    # Slow to import, and most processes of the tests need none.
+    from moto.server import ThreadedMotoServer
+
     server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
     server.start()
     try:
