@@ -74,8 +74,10 @@ def signer_of(message: bytes | Path, signature: bytes, keys: Sequence[str]) -> s
         SignatureInvalid: none of these keys did.
     """
     parsed = _all_parsed(keys)
+    # Each packet of OpenPGP begins with a byte whose highest bit is set (RFC 9580, 4.2).
     if signature.lstrip().startswith(_PGP) or signature[:1] >= b"\x80":
         return _openpgp(message, signature, _certificates(parsed))[1]
+    # minisign and signify write a comment line first; cosign writes one line, or JSON of many.
     if b"\n" in signature.strip() and not signature.lstrip().startswith(b"{"):
         return _minisign(message, signature, [each for each in parsed if isinstance(each, bytes)])
     pems = [each for each in parsed if not isinstance(each, bytes | list)]
@@ -145,6 +147,7 @@ def _parsed(key: str) -> Any:
             raise SignatureInvalid("the OpenPGP key cannot be read") from None
     if _PEM in raw:
         return _pem_key(raw)
+    # In a file the key stands behind a line of comment.
     line = raw.strip().splitlines()[-1] if raw.strip() else b""
     decoded = _decoded(line)
     if decoded[:_ALGORITHM_BYTES] != _PLAIN or len(decoded) != 2 + _ID_BYTES + _KEY_BYTES:
@@ -190,6 +193,7 @@ def _minisign(message: bytes | Path, signature: bytes, keys: Sequence[bytes]) ->
     if len(lines) > 3:  # noqa: PLR2004 - the trusted comment and its signature; signify has none
         comment = lines[2].removeprefix(b"trusted comment: ")
         _check_ed25519(key[ends:], _decoded(lines[3]), decoded[ends:] + comment)
+    # minisign prints the id as a number, which is stored with its lowest byte first.
     return f"minisign {decoded[2:ends][::-1].hex().upper()}"
 
 
@@ -263,6 +267,7 @@ def _hashed(message: bytes | Path, algorithm: str) -> bytes:
 @contextmanager
 def _viewed(message: bytes | Path) -> Iterator[Any]:
     """Yield the bytes of a message, mapped if they are in a file."""
+    # An empty file cannot be mapped.
     if isinstance(message, bytes) or message.stat().st_size == 0:
         yield message if isinstance(message, bytes) else b""
         return

@@ -62,6 +62,7 @@ class Provider:
             IdentityUnavailable: it cannot be fetched, or is another issuer's.
         """
         found = self._get(self.issuer.rstrip("/") + "/.well-known/openid-configuration")
+        # OpenID Connect Discovery, 4.3: else the keys of another provider could count for this one.
         if found.get("issuer") != self.issuer:
             raise cannot_check(OutageCause.MALFORMED, "the discovery document is another issuer's")
         return found

@@ -60,6 +60,8 @@ class Snapshots:
                 texts |= {"InRelease": signed.in_release, "Release.gpg": signed.release_gpg}
             with self.database.begin() as conn:
                 rows.keep_lasting(conn, release.id, signer, texts)
+                # Read back: another process may have kept its own first, and then all send that
+                # one.
                 kept = rows.lasting_releases(conn, release.id, signer)
         return kept.get(name)
 
