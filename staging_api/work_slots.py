@@ -71,6 +71,7 @@ class WorkSlots:
             with self._mutex:
                 if not turn.has_come:
                     self._queue.remove(turn)
+            # It may have come with the error: then the next request gets it.
             if turn.has_come:
                 self.give()
             raise

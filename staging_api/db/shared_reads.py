@@ -1,13 +1,13 @@
-"""Reads that many ask for at the same time: one statement answers all who came before it was sent.
+"""Reads of many threads at the same time: one statement answers all calls that came before it.
 
-A herd asks for the same rows in the same moment, and one statement for ten keys costs little more
-than one for one key. While a statement runs, those who come gather; when it has ended, the first
-of them sends one for the keys of all. So a statement begins after every call that it answers, and
-no caller gets older rows than by a statement of its own. A call that comes alone waits for none.
+A herd needs the same rows in the same moment, and one statement for ten keys costs little more than
+one for one key. Calls that come while a statement runs gather; when it has ended, the first of them
+sends one for the keys of all. So a statement begins after every call that it answers, and no caller
+gets older rows than by a statement of its own. A call that comes alone waits for none.
 
-What if a statement fails? Each of those who waited for it sends one of its own, and so does who
-sent it if there were other keys. What if it hangs? Those who wait for it do so after
-`_PATIENCE_SECONDS`; who comes later waits for a statement after it.
+What if a statement fails? Each call that waited for it sends a statement of its own, and so does
+its sender, if there were other keys. What if it hangs? The calls that wait for it do the same after
+`_PATIENCE_SECONDS`; later calls wait for the next statement.
 """
 
 import threading
