@@ -1,4 +1,4 @@
-"""What was found out last, within limits of entries and of bytes."""
+"""A cache of the newest values, within limits of entries and of bytes."""
 
 import threading
 from collections import OrderedDict

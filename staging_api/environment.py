@@ -1,4 +1,4 @@
-"""The one reader of the environment; who needs something of it is handed that from here.
+"""The one reader of the environment; other modules get its variables from here.
 
 Settings are variables ``STAGING_<NAME>``, to which `settings` gives meaning. The others are those
 of systemd, of the shell, of the services of buckets, of proxies and of the library of metrics. The

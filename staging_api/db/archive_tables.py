@@ -139,7 +139,7 @@ package_files = Table(
         unique=True,
         postgresql_where=text("removed_at IS NULL"),
     ),
-    # What was at a path once decides for ever what may be there.
+    # Files that left the pool still decide what may be at their paths.
     Index(
         "package_files_past_idx",
         "archive_id",

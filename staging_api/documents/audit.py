@@ -39,7 +39,7 @@ class DocumentBreak:
 
 @dataclass(frozen=True)
 class DocumentVerdict:
-    """What was looked at, and what was found.
+    """The result of a check of the record: what was checked, and the breaks found.
 
     Attributes:
         head: digest of the newest event before the end of the time; empty: there is none.

@@ -104,7 +104,7 @@ PACKERS: Mapping[str, Callable[[Iterable[PackedFile]], Iterator[bytes]]] = {
 
 
 class _Sink:
-    """What was written and not taken yet; cannot be sought, so sizes follow behind members."""
+    """Bytes written and not taken yet; it cannot seek, so sizes follow behind members."""
 
     def __init__(self) -> None:
         self._bytes = bytearray()

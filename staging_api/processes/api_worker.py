@@ -265,7 +265,7 @@ class ApiWorker(Worker):  # type: ignore[misc]
         except Exception as error:
             if isinstance(error, OSError) or not resp.headers_sent:
                 raise
-            # What was begun cannot be answered otherwise; the client sees that it is not whole.
+            # The head is sent, so no error can be answered; the client sees the answer cut off.
             self.log.exception("an answer broke off")
             return False
         finally:

@@ -171,7 +171,7 @@ class _Cutter:
                 yield from self.feed(entry)
 
     def rest(self) -> Iterator[PlainBlock]:
-        """What was fed since the last block, as a block."""
+        """The entries fed since the last block, as a block."""
         if self._entries:
             text = b"".join(entry.stanza for entry in self._entries)
             ref = BlockRef(hashlib.sha256(text).hexdigest(), self._entries[-1].key)

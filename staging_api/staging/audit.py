@@ -38,7 +38,7 @@ class Break:
 
 @dataclass(frozen=True)
 class AuditVerdict:
-    """What was looked at, and what was found.
+    """The result of a check of the record: what was checked, and the breaks found.
 
     Attributes:
         head: sha256 of the newest digest before the end of the time, of every staging.

@@ -119,7 +119,7 @@ class StagingService:
 
     @property
     def artifacts(self) -> Artifacts:
-        """What was staged, to be evicted or pinned."""
+        """Staged artifacts, to be evicted or pinned."""
         return Artifacts(self.database, self.locks, self.uploads.options.secret_parameters)
 
     @property

@@ -109,7 +109,7 @@ class WitnessedSource:
         """Return an object whose own signature is verified once all of it was read."""
         there = tuple(each for each in seals if self._witnesses.small(each) is not None)
         if there:
-            # What was read before is no proof of it, nor is what its source says.
+            # Neither an earlier read nor the source's own digest proves it: its seals have to.
             return replace(found, digests={}, strong=False, seals=there)
         if seals:
             raise SourceUnverified(

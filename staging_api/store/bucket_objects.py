@@ -142,7 +142,7 @@ class BucketObjects:
     def delete(self, key: str) -> None:
         """Delete one object, if it is there, by a request that every server has.
 
-        A failure that passes is left to the caller, who comes back.
+        A failure that passes is left to the caller, which tries again later.
         """
         if self._bucket.service.deletes_many:
             with suppress(NotFound):

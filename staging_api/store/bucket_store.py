@@ -63,7 +63,7 @@ class BucketStore:
 
     @property
     def parts(self) -> PartStore:
-        """What has arrived here of objects that are on their way."""
+        """Received parts of unfinished objects, on this machine."""
         return self._spool.parts
 
     def check(self) -> None:

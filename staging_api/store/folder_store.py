@@ -66,7 +66,7 @@ class FolderStore:
 
     @property
     def parts(self) -> PartStore:
-        """What has arrived of objects that are on their way."""
+        """Received parts of unfinished objects."""
         return self._spool.parts
 
     def check(self) -> None:

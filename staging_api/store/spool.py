@@ -51,7 +51,7 @@ class Spool:
 
     def __init__(self, root: Path) -> None:
         self._tmp = root / "tmp"
-        #: What has arrived of objects that are on their way.
+        #: Received parts of unfinished objects.
         self.parts = PartStore(root / "parts")
         self._parts = root / "parts"
 
@@ -68,7 +68,7 @@ class Spool:
 
     def free_bytes(self) -> int:
         """Free space on its disk."""
-        # Before anything was written, what of the path is there.
+        # Before the first write the folder does not exist: the nearest one above it does.
         there = next(folder for folder in self._tmp.parents if folder.exists())
         room = os.statvfs(there)
         return room.f_bavail * room.f_frsize

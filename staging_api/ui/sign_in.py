@@ -134,7 +134,7 @@ class SignInStart:
         self._deps = deps
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
-        """Go there; what must come back stays in a signed cookie."""
+        """Go there; a signed cookie keeps the values that the way back must repeat."""
         from staging_api.identity.authorization_code import STARTED_SECONDS
 
         code, sessions = _provider_of(self._deps)
