@@ -21,6 +21,7 @@ from staging_api.errors import Unavailable
 from staging_api.locks import store
 from staging_api.locks.hold import guarded, hold
 from staging_api.locks.model import ARCHIVE
+from tests.emptying import Emptying
 from tests.factories import ORIGIN, locks_of
 from tests.leases import acquired, asked, grant_of, renewed, rows
 from tests.pair import Node, Pair
@@ -31,8 +32,8 @@ _XIDS_BEFORE_WRAPAROUND = 35_000_000  # fewer than the 40 million from which on 
 _XIDS_OF_A_SEGMENT, _SEGMENT_BYTES = 1 << 20, 1 << 18
 
 
-@pytest.fixture
-def server() -> Iterator[Node]:
+@pytest.fixture(scope="module")
+def _server() -> Iterator[Node]:
     with tempfile.TemporaryDirectory(prefix="staging-one-", dir="/tmp") as base:
         made = Pair(Path(base), sync=False)
         try:
@@ -40,6 +41,19 @@ def server() -> Iterator[Node]:
             yield made.primary
         finally:
             made.close()
+
+
+@pytest.fixture
+def server(_server: Node) -> Node:
+    """A server of these tests alone, without rows, whose commits wait for no standby."""
+    _server.sql("ALTER SYSTEM RESET synchronous_standby_names")
+    _server.sql("SELECT pg_reload_conf()")
+    wanted = "SELECT 1 FROM pg_settings WHERE name = 'synchronous_standby_names' AND setting = ''"
+    eventually(lambda: bool(_server.sql(wanted)), "a standby is still waited for")
+    _server.sql("DROP TABLE IF EXISTS tries")
+    with closing(Emptying(_server.url)) as emptying:
+        emptying.run()
+    return _server
 
 
 @pytest.mark.parametrize("language", ["English", "another"])
