@@ -39,6 +39,7 @@ from staging_api.errors import (
 
 if TYPE_CHECKING:
     from alembic.config import Config
+    from alembic.script import ScriptDirectory
 
 log = logging.getLogger(__name__)
 
@@ -170,11 +171,9 @@ class _Run:
                 missing = _missing(found)
                 if not missing:
                     return found
-                from alembic import command  # 100 ms, which most starts need not spend
-
                 following = f"step {missing[0]}"
                 with _ALEMBIC, watch.watching(conn):
-                    command.upgrade(_config(conn), missing[0])
+                    _upgrade(conn, missing[0])
         except DBAPIError as error:
             self._wait_or_raise(error, following, watch.blockers)
         return None
@@ -215,6 +214,31 @@ def _folder() -> Path:
     if package is None or package.origin is None:
         raise SchemaOutdated(_INCOMPLETE)
     return Path(package.origin).parent
+
+
+def _upgrade(conn: Connection, step: str) -> None:
+    """Run one step, in the transaction that the connection is in.
+
+    Alembic's own command would read the files of all steps again for each.
+    """
+    from alembic.runtime.environment import EnvironmentContext
+    from alembic.runtime.migration import MigrationStep
+
+    script = _steps()
+
+    def following(_found: object, _context: object) -> list[MigrationStep]:
+        chosen = script.get_revision(step)
+        return [MigrationStep.upgrade_from_script(script.revision_map, chosen)]
+
+    with EnvironmentContext(_config(conn), script, fn=following, destination_rev=step):
+        script.run_env()
+
+
+@cache
+def _steps() -> "ScriptDirectory":
+    from alembic.script import ScriptDirectory  # 100 ms, which most starts need not spend
+
+    return ScriptDirectory.from_config(_config())
 
 
 def _config(conn: Connection | None = None) -> "Config":
