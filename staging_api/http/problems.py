@@ -280,7 +280,7 @@ def _answer(
     }
     resp.status = falcon.util.code_to_http_status(status)
     resp.content_type = MEDIA_PROBLEM
-    resp.data = json.dumps(document, default=_time).encode()
+    resp.data = _to_json(document).encode()
     # Falcon sends `text` before `data`, and `stream` in its place: the responder may have set any.
     resp.text = resp.media = resp.stream = None
 
@@ -289,3 +289,6 @@ def _time(value: object) -> str:
     if isinstance(value, datetime):
         return rfc3339(value)
     raise TypeError(f"{type(value).__name__} has no form in a problem document")
+
+
+_to_json = json.JSONEncoder(default=_time).encode

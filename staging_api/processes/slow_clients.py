@@ -12,7 +12,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from staging_api.background import BackgroundThread
@@ -111,30 +111,36 @@ class TimedBody:
 
     def read(self, size: int | None = None) -> bytes:
         """As of a file."""
-        with self._timed(self._length if size is None or size < 0 else size):
+        self._begin(size)
+        try:
             return bytes(self._body.read(size))
+        finally:
+            self._clients.end(self._client)
 
     def readline(self, size: int | None = None) -> bytes:
         """As of a file."""
-        with self._timed(self._length):
+        self._begin()
+        try:
             return bytes(self._body.readline(size))
+        finally:
+            self._clients.end(self._client)
 
     def readlines(self, size: int | None = None) -> list[bytes]:
         """As of a file."""
-        with self._timed(self._length):
+        self._begin()
+        try:
             return list(self._body.readlines(size))
+        finally:
+            self._clients.end(self._client)
 
     def __iter__(self) -> Iterator[bytes]:
         while line := self.readline():
             yield line
 
-    @contextmanager
-    def _timed(self, size: int) -> Iterator[None]:
+    def _begin(self, size: int | None = None) -> None:
+        if size is None or size < 0:
+            size = self._length
         self._clients.begin(self._client, min(size, self._length))
-        try:
-            yield
-        finally:
-            self._clients.end(self._client)
 
 
 class TimedAnswers:
