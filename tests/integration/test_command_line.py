@@ -56,7 +56,6 @@ OUR_CLIENT = (
     "staging_api.environment",
     "staging_api.errors",
     "staging_api.buckets",
-    "staging_api.quick_dataclass",
     "staging_api.sizes",
     "staging_api.vocabulary",
 )
