@@ -180,7 +180,8 @@ def _take(answer: "BaseHTTPResponse", part: _ReceivedPart, on_bytes: OnBytes | N
     # The whole file: the range was not sent, so the bytes that are here do not count.
     if answer.status == _OK:
         part.clear()
-    total = part.size + int(answer.headers.get("Content-Length", 0))
+    # None if it is not known, or a proxy wrote a number that is none.
+    total = part.size + (answer.length_remaining or 0)
     for chunk in answer.stream(_CHUNK_BYTES, decode_content=False):
         part.append(chunk)
         if on_bytes is not None:

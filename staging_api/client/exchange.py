@@ -112,6 +112,6 @@ async def _reply(answer: Response) -> Reply:
         raise AnswerUnusable(f"the service is not here but at {answer.headers.get('Location')}")
     try:
         return Reply(answer.status, answer.headers, json.loads(body))
-    except ValueError:
+    except (ValueError, RecursionError):
         said = body[:100].decode(errors="replace")
         raise AnswerUnusable(f"status {answer.status} with what is not JSON: {said!r}") from None

@@ -77,5 +77,5 @@ async def _read(answer: Response) -> AsyncIterator[Event]:
 def _event(data: bytes) -> Event:
     try:
         return Event.of(json.loads(data))
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise AnswerUnusable(f"an event lacks a member, or has a wrong one: {error}") from error

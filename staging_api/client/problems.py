@@ -120,7 +120,7 @@ def retry_after_seconds(header: str | None, date: str | None = None) -> float | 
 def _document(body: bytes) -> Mapping[str, Any]:
     try:
         document = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):  # the latter is of an answer that is nested very deeply
         return {}
     return document if isinstance(document, dict) else {}
 

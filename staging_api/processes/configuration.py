@@ -8,6 +8,7 @@ or an identity provider that is away, a bucket, a port that another process is a
 import errno
 import importlib.util
 import os
+import re
 import shutil
 import socket
 import ssl
@@ -26,7 +27,8 @@ from staging_api.small_files import read_small_file
 
 ProcessKind = Literal["api", "worker", "both"]
 
-_LOOPBACK = ("127.", "localhost", "[::1]", "unix:")
+# Whole: localhost.example.org is another machine's name.
+_LOOPBACK = re.compile(r"\s*(?:(?:127(?:\.\d{1,3}){3}|localhost|\[::1\])(?::\d+)?|unix:.*)\s*")
 _BINARIES = "STAGING_POSTGRES_BINARIES"
 # To build the services takes a URL, and connects to nothing.
 _NO_DATABASE = "postgresql+psycopg2:///"
@@ -57,7 +59,7 @@ def check_anonymous_access(settings: Settings) -> None:
         Invalid: says what to choose instead.
     """
     binds = settings.bind.split(",")
-    open_to_all = settings.auth == "none" and not all(b.startswith(_LOOPBACK) for b in binds)
+    open_to_all = settings.auth == "none" and not all(map(_LOOPBACK.fullmatch, binds))
     if open_to_all and not settings.auth_none_anywhere:
         raise Invalid.field(
             "STAGING_BIND",

@@ -32,6 +32,7 @@ _OK, _SERVER_FAILED = 200, 500
 _SOON_BETTER = (408, 429)
 _LINK_SECONDS = 300
 _MOST_PAGES = 10_000
+_CHUNK_BYTES = 64 << 10
 _SIGNED_PATH = "ListObjectsV2"
 
 
@@ -87,15 +88,14 @@ class _Pages:
         def read() -> BucketListing:
             where = f"{self._url.scheme}://{self._url.authority}"
             try:
-                answer = http.request("GET", self._link(query), retries=False, redirect=False)
+                status, raw = _got(http, self._link(query))
             except urllib3.exceptions.HTTPError:
                 raise Interrupted(f"{where} did not send its listing") from None
-            if answer.status in _SOON_BETTER or answer.status >= _SERVER_FAILED:
-                raise Interrupted(f"{where} answered with status {answer.status}")
-            raw = answer.data[: MAX_BYTES + 1]
-            listing = read_listing(raw) if answer.status == _OK else None
+            if status in _SOON_BETTER or status >= _SERVER_FAILED:
+                raise Interrupted(f"{where} answered with status {status}")
+            listing = read_listing(raw) if status == _OK else None
             if listing is None:
-                raise SourceFailed(f"{where} did not deliver its listing ({answer.status})")
+                raise SourceFailed(f"{where} did not deliver its listing ({status})")
             return listing
 
         return retried(read, self._options)
@@ -118,6 +118,19 @@ class _Pages:
             raise SourceFailed(
                 f"the listing of {self._url.canonical} cannot be signed ({kind})"
             ) from None
+
+
+def _got(http: urllib3.PoolManager, url: str) -> tuple[int, bytes]:
+    """Return status and body, of which no more is read than a listing may have."""
+    answer = http.request("GET", url, retries=False, redirect=False, preload_content=False)
+    try:
+        # `read1` gives what has come; `read` of so many bytes would allocate them at once.
+        raw = bytearray()
+        while len(raw) <= MAX_BYTES and (chunk := answer.read1(_CHUNK_BYTES)):
+            raw += chunk
+        return answer.status, bytes(raw)
+    finally:
+        answer.close()
 
 
 def _address(url: ArchiveUrl, options: SourceOptions) -> str | None:

@@ -33,6 +33,7 @@ log = logging.getLogger(__name__)
 
 #: The journal is written after so many bytes: the most that a crash costs and one sync writes.
 PART_BYTES = 8 << 20
+_MAX_LINE_BYTES = 80
 _READ_BYTES = 1 << 20
 
 
@@ -260,7 +261,8 @@ def _make_folder(folder: Path) -> None:
 
 def _range_of(line: bytes) -> tuple[int, int, int | None] | None:
     """Return start, end and checksum; journals of the previous version have no checksum."""
-    words = line.split()
+    # `int` refuses thousands of digits, which only a damaged line has.
+    words = line.split() if len(line) <= _MAX_LINE_BYTES else []
     if not line.endswith(b"\n") or len(words) not in (2, 3) or not all(map(bytes.isdigit, words)):
         return None
     start, end, *more = map(int, words)

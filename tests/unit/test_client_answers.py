@@ -71,7 +71,7 @@ def test_an_answer_is_made_by_names_alone() -> None:
         assert {each.kind for each in given} == {Parameter.KEYWORD_ONLY}
 
 
-@pytest.mark.parametrize("body", [b"", b"<html>", b"[1]", b'"x"', b"\xff\xfe"])
+@pytest.mark.parametrize("body", [b"", b"<html>", b"[1]", b'"x"', b"\xff\xfe", b"[" * 100_000])
 def test_a_refusal_that_is_no_problem_document_is_judged_by_its_status(body: bytes) -> None:
     assert type(problem(403, {}, body)) is errors.Forbidden
     assert type(problem(504, {}, body)) is errors.Unavailable

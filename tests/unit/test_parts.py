@@ -69,6 +69,20 @@ def test_a_part_that_went_bad_is_not_found_and_the_other_still_is(
         assert attempt.resumed_range_at(30) is None
 
 
+@pytest.mark.parametrize("line", [b"1 " + b"9" * 5000 + b"\n", b"x 1\n", b"\n", b"3 2\n"])
+def test_a_damaged_line_of_a_journal_hides_no_other(
+    parts: PartStore, tmp_path: Path, line: bytes
+) -> None:
+    journals = [path for path in (tmp_path / "version").iterdir() if path.suffix != ".data"]
+    assert len(journals) == 2
+    for journal in journals:
+        journal.write_bytes(line + journal.read_bytes())
+    with parts.open("version", len(OBJECT)) as attempt:
+        found = attempt.resumed_range_at(10)
+        assert found is not None
+        assert (found.start, found.end) == (10, 30)
+
+
 def test_what_is_forgotten_is_forgotten_of_one_version(parts: PartStore) -> None:
     parts.forget("version")
     with parts.open("version", len(OBJECT)) as attempt:

@@ -237,7 +237,7 @@ def site_action(
 def _parsed(data: str | None) -> object:
     try:
         return None if data is None else json.loads(data)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise Invalid.field("--data", f"must be JSON: {error}") from None
 
 

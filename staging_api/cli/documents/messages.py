@@ -23,7 +23,7 @@ def diagnostic_of(message: Message) -> Mapping[str, Any]:
     """Where the fault is: ``path``, ``line``, ``collection``; empty for those of validators."""
     try:
         found = json.loads(message.get("diagnostic") or "{}")
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
 

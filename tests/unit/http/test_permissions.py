@@ -14,13 +14,22 @@ from staging_api.settings import Settings
 DOCUMENT = Path(__file__).parents[3] / "docs" / "reference" / "identity.md"
 
 
-@pytest.mark.parametrize("bind", ["0.0.0.0:8080", "[::]:8080", "10.0.0.1:80", ":8080", "db:80"])
+@pytest.mark.parametrize(
+    "bind",
+    [
+        *("0.0.0.0:8080", "[::]:8080", "10.0.0.1:80", ":8080", "db:80", "127.0.0.1:80,10.0.0.1:80"),
+        *("localhost.example.org:80", "127.x.example.org:80", "[::1]x:80"),
+    ],
+)
 def test_an_address_that_others_reach_needs_a_credential(bind: str):
     with pytest.raises(Invalid, match="STAGING_AUTH_NONE_ANYWHERE=yes"):
         check_anonymous_access(Settings.from_env(bind=bind))
 
 
-@pytest.mark.parametrize("bind", ["127.0.0.1:8080", "[::1]:8080", "localhost:0", "unix:/run/s"])
+@pytest.mark.parametrize(
+    "bind",
+    ["127.0.0.1:8080", "[::1]:8080", "localhost:0", "unix:/run/s", "127.0.0.2:80, localhost:80"],
+)
 def test_an_address_of_this_machine_alone_needs_none(bind: str):
     check_anonymous_access(Settings.from_env(bind=bind))
 
