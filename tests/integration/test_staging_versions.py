@@ -48,3 +48,25 @@ def test_a_version_that_is_written_is_not_raised_once_more(conn: Connection) -> 
     first, other = versions(conn)
     conn.exec_driver_sql("UPDATE stagings SET version = version + 5 WHERE id = 's2'")
     assert versions(conn) == (first, other + 5)
+
+
+ARTIFACTS = """
+    INSERT INTO staged_artifacts (id, staging_id, archive_url, name, lock_kind, phase, state, path)
+    SELECT id, 's1', 'gs://one', id, 'archive', 'foreground', 'pending', id
+    FROM unnest(ARRAY['a1', 'a2']) id;
+"""
+
+
+@pytest.mark.parametrize(
+    ("change", "more"),
+    [("bytes_done = 7", 1), ("bytes_total = 9", 1), ("last_accessed_at = now()", 0)],
+)
+def test_a_change_of_an_artifact_but_of_its_last_read_makes_one_more_version_of_it_alone(
+    conn: Connection, change: str, more: int
+) -> None:
+    conn.exec_driver_sql(ARTIFACTS)
+    versions_of = text("SELECT version FROM staged_artifacts ORDER BY id")
+    first, other = conn.execute(versions_of).scalars()
+    for _ in range(2):
+        conn.exec_driver_sql(f"UPDATE staged_artifacts SET {change} WHERE id = 'a1'")
+        assert list(conn.execute(versions_of).scalars()) == [first + more, other]
