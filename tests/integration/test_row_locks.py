@@ -12,7 +12,7 @@ from sqlalchemy import Connection, text
 
 from staging_api.db.engine import Database
 from staging_api.publishing.rows import apt_archives, pool, uploads
-from staging_api.staging.repository import artifact_rows, pack_rows, staging_rows
+from staging_api.staging.repository import access_rows, artifact_rows, pack_rows, staging_rows
 
 ROWS = """
     INSERT INTO archives (archive_url, static_prefix) VALUES ('gs://one', '1'), ('gs://two', '2');
@@ -160,3 +160,18 @@ def test_a_statement_locks_the_rows_that_it_is_about_alone(conn: Connection, nam
     assert locked(conn) == set()
     call(conn)
     assert locked(conn) == rows
+
+
+def test_reads_of_what_another_changes_are_counted_without_a_wait(database: Database) -> None:
+    with database.begin() as made:
+        made.exec_driver_sql("SET LOCAL session_replication_role = 'replica'")
+        made.exec_driver_sql(ROWS)
+    read = text("SELECT id FROM staged_artifacts WHERE last_accessed_at IS NOT NULL ORDER BY id")
+    counted = text("SELECT artifact_id, hits FROM artifact_accesses ORDER BY 1")
+    with database.begin() as first, database.begin() as second:
+        first.exec_driver_sql("SELECT FROM staged_artifacts WHERE id = 'a1' FOR UPDATE")
+        second.exec_driver_sql("SET LOCAL session_replication_role = 'replica'")
+        second.exec_driver_sql("SET LOCAL lock_timeout = '1s'")
+        access_rows.note_accesses(second, {("a1", "me"): (1, 2), ("a2", "me"): (3, 4)})
+        assert list(second.execute(read).scalars()) == ["a2"]
+        assert [tuple(row) for row in second.execute(counted)] == [("a1", 1), ("a2", 3)]
