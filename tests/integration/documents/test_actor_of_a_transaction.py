@@ -1,0 +1,27 @@
+"""Who takes a tag away is known in its transaction, and not in the next of its connection."""
+
+import pytest
+from sqlalchemy import Connection, text
+
+from staging_api.db.engine import Database
+from staging_api.documents.rows import commits
+
+
+def actor(conn: Connection) -> str | None:
+    found: str | None = conn.execute(
+        text("SELECT nullif(current_setting('staging.actor', true), '')")
+    ).scalar_one()
+    return found
+
+
+@pytest.mark.parametrize("caller", ["me", "you"])
+def test_the_caller_is_the_actor_until_the_transaction_ends(
+    database: Database, caller: str
+) -> None:
+    with database.begin() as conn:
+        same = conn.connection.dbapi_connection
+        assert not commits.remove_tag(conn, 1, "none", caller)
+        assert actor(conn) == caller
+    with database.begin() as conn:
+        assert conn.connection.dbapi_connection is same
+        assert actor(conn) is None
