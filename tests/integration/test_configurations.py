@@ -30,7 +30,10 @@ WRONG: Mapping[str, tuple[dict[str, str], str]] = {
     "for everybody": ({"BIND": "0.0.0.0:8080"}, "STAGING_BIND: .*STAGING_AUTH_NONE_ANYWHERE"),
     "no port": ({"BIND": "127.0.0.1"}, "STAGING_BIND: .*must be address:port"),
     "another's address": ({"BIND": "192.0.2.1:8080", "AUTH_NONE_ANYWHERE": "yes"}, "listened on"),
-    "no such host": ({"BIND": "localhost.invalid:80"}, "STAGING_BIND: .*no address"),
+    "no such host": (
+        {"BIND": "localhost.invalid:80", "AUTH_NONE_ANYWHERE": "yes"},
+        "STAGING_BIND: .*no address",
+    ),
     "probes": ({"PROBES_BIND": "127.0.0.1:x"}, "STAGING_PROBES_BIND: .*address:port"),
     "no tokens": ({"AUTH": "tokens"}, "STAGING_TOKENS_FILE: must name"),
     "no tokens file": ({"AUTH": "tokens", "TOKENS_FILE": "{}/none"}, "STAGING_TOKENS_FILE: .*none"),

@@ -28,6 +28,7 @@ class Poll:
         self.address = self.listener.getsockname()
         self.heads.listen(self.listener, for_probes=False)
         self.over = threading.Event()
+        self.thread = threading.Thread(target=self.run)
 
     def run(self) -> None:
         while not self.over.is_set():
@@ -50,13 +51,12 @@ class Poll:
 @contextmanager
 def polling(terms: ConnectionLimits) -> Iterator[Poll]:
     found = Poll(terms)
-    thread = threading.Thread(target=found.run)
-    thread.start()
+    found.thread.start()
     try:
         yield found
     finally:
         found.over.set()
-        thread.join()
+        found.thread.join()
         found.listener.close()
         for connection in [*found.handed_on, *found.heads._open]:
             connection.sock.close()
@@ -147,6 +147,7 @@ def test_after_the_end_of_listening_only_earlier_connections_are_served(poll):
             poll.wait_for(1)
         poll.over.set()
         poll.heads.wake()
+        poll.thread.join()  # from here on this thread polls; never two
         poll.heads.stop_listening(idle_seconds=0.1)
         with pytest.raises(ConnectionRefusedError):
             poll.connect()

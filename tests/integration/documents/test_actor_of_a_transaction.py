@@ -18,10 +18,9 @@ def actor(conn: Connection) -> str | None:
 def test_the_caller_is_the_actor_until_the_transaction_ends(
     database: Database, caller: str
 ) -> None:
-    with database.begin() as conn:
-        same = conn.connection.dbapi_connection
-        assert not commits.remove_tag(conn, 1, "none", caller)
-        assert actor(conn) == caller
-    with database.begin() as conn:
-        assert conn.connection.dbapi_connection is same
-        assert actor(conn) is None
+    with database.transactions.connect() as conn:
+        with conn.begin():
+            assert not commits.remove_tag(conn, 1, "none", caller)
+            assert actor(conn) == caller
+        with conn.begin():
+            assert actor(conn) is None
