@@ -30,6 +30,7 @@ from staging_api.client import StagingClient
 SMALL, BUSY = "small.bin", "busy.bin"
 PLAIN = f"file:{SMALL}"
 _BYTES = 4096
+_OTHERS = 16  # as many as there are connections
 _HELD_SECONDS = 24 * 3600.0
 _HOLD = "SELECT result FROM lock_acquire(%s, 'archive', %s, 'bench', 'bench', NULL, %s, 0)"
 _HOLDER = "01BENCH0000000000000000000"
@@ -40,15 +41,20 @@ class Question:
     """A request of ours and the one of the peer.
 
     Attributes:
-        goal: of our rate beside the peer's.
+        goal: of our rate beside the peer's; None: there is none.
+        others: paths of ours that take turns with the first, so that no two connections ask for
+            the same thing at once.
+        keep_alive: whether a connection has more than one request.
     """
 
     name: str
-    goal: float
+    goal: float | None
     path: str
     peer_path: str
     body: str | None = None
     status: int = 200
+    others: tuple[str, ...] = ()
+    keep_alive: bool = True
 
 
 @dataclass
@@ -75,7 +81,7 @@ class Measured:
             for a, b in zip(self.ours, self.peer, strict=True)
         ]
         return (
-            f"| {question.name} | {question.goal} | {median(ratios):.2f}"
+            f"| {question.name} | {question.goal or ''} | {median(ratios):.2f}"
             f" ({min(ratios):.2f} to {max(ratios):.2f}) | {1 / median(cpu):.2f}"
             f" | {_of(self.ours)} | {_of(self.peer)} |"
         )
@@ -101,6 +107,8 @@ def prepared(ours: Service, archive: str) -> list[Question]:
     with StagingClient(ours.url) as client:
         staging = client.stage(archive, [PLAIN])
         packed = client.stage(archive, [ARTIFACT]).artifacts[0].path
+        of_others = [client.stage(f"{archive}-{n}", [PLAIN]) for n in range(_OTHERS)]
+    first, *rest = (f"/api/v1.0/stagings/{each.id}" for each in of_others)
     busy = f"{archive}-busy"
     with closing(psycopg2.connect(ours.database_url.replace("+psycopg2", ""))) as conn:
         conn.autocommit = True
@@ -118,6 +126,9 @@ def prepared(ours: Service, archive: str) -> list[Question]:
         Question("`stage` of what is staged", 0.95, f"/stage?{asked}", peer),
         Question("4 KiB of a pack", 0.9, f"/static/{packed}f/4k", "/file"),
         Question("4 KiB, a blob", 0.9, f"/static{staging_path(staging)}", "/file"),
+        # What a herd that asks for one thing spares is not in these.
+        Question("GET of 16 stagings by turns", None, first, peer, others=tuple(rest)),
+        Question("GET, each by a new connection", None, first, peer, keep_alive=False),
     ]
 
 
@@ -128,7 +139,7 @@ def staging_path(staging: object) -> str:
 
 def make_builds(builds: Path) -> str:
     """Make an archive with a plain object and a container, and another beside it; its URL."""
-    for name in ("R1", "R1-busy"):
+    for name in ("R1", "R1-busy", *(f"R1-{n}" for n in range(_OTHERS))):
         folder = builds / name
         folder.mkdir(parents=True)
         (folder / SMALL).write_bytes(os.urandom(_BYTES))
@@ -177,6 +188,15 @@ SCRIPT = """
 wrk.method = '%(method)s'
 wrk.body = %(body)s
 wrk.headers['Content-Type'] = %(type)s
+wrk.headers['Connection'] = %(connection)s
+local paths = {%(paths)s}
+local turn = 0
+if #paths > 0 then
+  function request()
+    turn = turn %% #paths + 1
+    return wrk.format(nil, paths[turn])
+  end
+end
 local threads = {}
 function setup(thread) table.insert(threads, thread) end
 wrong = 0
@@ -189,8 +209,8 @@ end
 """
 
 
-def script_of(question: Question, status: int, scratch: Path) -> Path:
-    """What the load generator does."""
+def script_of(question: Question, status: int, paths: Sequence[str], scratch: Path) -> Path:
+    """What the load generator does; without paths it asks for that of its URL alone."""
     script = scratch / f"ask-{status}.lua"
     body = question.body
     script.write_text(
@@ -200,9 +220,15 @@ def script_of(question: Question, status: int, scratch: Path) -> Path:
             "body": "nil" if body is None else f"[[{body}]]",
             "type": "nil" if body is None else "'application/json'",
             "status": status,
+            "connection": "nil" if question.keep_alive else "'close'",
+            "paths": ", ".join(f"'{path}'" for path in paths),
         }
     )
     return script
+
+
+#: URL, expected status, paths that take turns, processes that work, where the turns are added.
+_Side = tuple[str, int, Sequence[str], Callable[[], Sequence[int]], list[Turn]]
 
 
 def measure(
@@ -218,17 +244,14 @@ def measure(
         for number in range(given.rounds + 1):
             for question in questions:
                 seconds = given.seconds if number else 1
-                both: list[tuple[str, int, Callable[[], Sequence[int]], list[Turn]]] = [
-                    (peer_url + question.peer_path, 200, peer_all, found[question.name].peer),
-                    (
-                        ours.url + question.path,
-                        question.status,
-                        ours.pids,
-                        found[question.name].ours,
-                    ),
+                by_turns = (question.path, *question.others) if question.others else ()
+                measured = found[question.name]
+                both: list[_Side] = [
+                    (peer_url + question.peer_path, 200, (), peer_all, measured.peer),
+                    (ours.url + question.path, question.status, by_turns, ours.pids, measured.ours),
                 ]
-                for url, status, pids, into in both:
-                    script = script_of(question, status, scratch)
+                for url, status, paths, pids, into in both:
+                    script = script_of(question, status, paths, scratch)
                     took = turn(url, question, script, seconds, pids())
                     if number:  # the first warms both up
                         into.append(took)
