@@ -164,15 +164,38 @@ def test_an_eviction_and_a_second_fetch_show(at, database):
     assert (twice["name"], twice["fetches"]) == ("payload", 2)
 
 
-def test_a_lease_that_ran_out_shows_with_who_took_over(at, database):
-    at.stage(at.build())
-    at.tamper("UPDATE api_locks SET outcome = 'superseded', expires_at = ended_at")
-    at.service.stage(
-        at.service.check_request(at.rows("SELECT archive_url FROM archives")[0][0], ()), ORIGIN
+def test_a_lease_that_ran_out_shows_with_who_took_over_first(at, database):
+    taken, left = at.build("R17-1"), at.build("R17-2")
+    at.stage(left, "payload")
+    at.stage(taken, "payload")
+    at.tamper(
+        "UPDATE api_locks SET outcome = 'superseded', expires_at = ended_at, holder = 'a dead one'"
+        " WHERE id IN (SELECT max(id) FROM api_locks GROUP BY scope)"
     )
-    lost = ask(database, 8)
-    assert lost[0]["next_holder"] == "this-process"
-    assert lost[0]["taken_over_after"] > timedelta(0)
+    request = at.service.check_request(taken, ["payload"])
+    for _ in range(2):  # the second is not who took over
+        at.service.stage(request, ORIGIN)
+    at.tamper("UPDATE api_locks SET holder = 'the last' WHERE id = (SELECT max(id) FROM api_locks)")
+    lost = {row["scope"]: row for row in ask(database, 8)}
+    assert len(ask(database, 8)) == len(lost) == 2
+    assert {row["holder"] for row in lost.values()} == {"a dead one"}
+    assert lost[request.archive_url]["next_holder"] == "this-process"
+    assert lost[request.archive_url]["taken_over_after"] > timedelta(0)
+    other = at.service.check_request(left, ()).archive_url
+    assert (lost[other]["next_holder"], lost[other]["taken_over_after"]) == (None, None)
+
+
+def test_what_happened_outside_of_the_time_that_is_asked_about_does_not_show(at, database):
+    url = at.build()
+    for artifact in at.stage(url).artifacts:
+        if artifact.state == "staged":
+            at.service.artifacts.evict(artifact.id, ORIGIN)
+    at.stage(url)
+    at.tamper("UPDATE api_locks SET outcome = 'expired', expires_at = ended_at")
+    for number in (2, 4, 6, 7, 8):
+        assert ask(database, number), number
+        assert ask(database, number, until=GIVEN["since"]) == [], number
+        assert ask(database, number, since=GIVEN["until"]) == [], number
 
 
 @pytest.mark.parametrize(
