@@ -60,7 +60,7 @@ def api_path(path: str, **query: str | int | None) -> str:
     return f"{_API}{quote(path)}" + (f"?{urlencode(given)}" if given else "")
 
 
-def sql_text(statement: str, values: Mapping[str, str]) -> str:
+def sql_text(statement: str, values: Mapping[str, str | int]) -> str:
     """Return a statement with its parameters ``:name`` written as literals."""
     # In one pass: a value may itself look like a parameter, and what came in its place would end
     # the literal early. A reader copies this text into psql.
@@ -69,8 +69,8 @@ def sql_text(statement: str, values: Mapping[str, str]) -> str:
     )
 
 
-def _literal(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
+def _literal(value: str | int) -> str:
+    return str(value) if isinstance(value, int) else "'" + value.replace("'", "''") + "'"
 
 
 _PYTHON = """from staging_api.client import StagingClient

@@ -11,6 +11,7 @@ from staging_api.ui.screen import ActionDone, Form, ScreenAction, ScreenContent,
 from staging_api.vocabulary.publishing import OPEN_UPLOAD_STATES
 
 _SHOWN = 20
+_PUBLICATIONS_SHOWN = 100
 
 
 def show_all(deps: UiDependencies, _view: View) -> ScreenContent:
@@ -59,8 +60,8 @@ def show_one(deps: UiDependencies, view: View) -> ScreenContent:
             cli=f"staging-api publish run publish-ftpmaster --archive {name}",
             sql=sql_text(
                 "SELECT p.* FROM package_publications p JOIN apt_archives a ON a.id = p.archive_id"
-                "\nWHERE a.name = :name ORDER BY p.id DESC LIMIT 100;",
-                {"name": name},
+                "\nWHERE a.name = :name ORDER BY p.id DESC LIMIT :limit;",
+                {"name": name, "limit": _PUBLICATIONS_SHOWN},
             ),
         ),
     )

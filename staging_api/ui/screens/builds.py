@@ -30,8 +30,8 @@ def _list(deps: UiDependencies, view: View) -> ScreenContent:
             python="for artifact in client.artifacts(): print(artifact.archive_url, artifact.name)",
             sql=sql_text(
                 "SELECT archive_url, static_prefix, created_at FROM archives\n"
-                "WHERE starts_with(archive_url, :prefix) ORDER BY archive_url LIMIT 50;",
-                {"prefix": prefix},
+                "WHERE starts_with(archive_url, :prefix) ORDER BY archive_url LIMIT :limit;",
+                {"prefix": prefix, "limit": _PAGE},
             ),
         ),
     )

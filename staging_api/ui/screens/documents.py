@@ -35,7 +35,10 @@ def show(deps: UiDependencies, view: View) -> ScreenContent:
             api_path("/configdocs"),
             cli="staging-api documents status",
             python="print(client.documents.status())",
-            sql="SELECT * FROM document_revisions ORDER BY number DESC LIMIT 50;",
+            sql=sql_text(
+                "SELECT * FROM document_revisions ORDER BY number DESC LIMIT :limit;",
+                {"limit": _REVISIONS_SHOWN},
+            ),
         ),
     )
 
@@ -57,7 +60,7 @@ def show_revision(deps: UiDependencies, view: View) -> ScreenContent:
             cli=f"staging-api documents diff {old} {number}",
             sql=sql_text(
                 "SELECT * FROM document_revisions WHERE number = :number;",
-                {"number": str(number)},
+                {"number": number},
             ),
         ),
     )

@@ -6,6 +6,7 @@ import subprocess
 from typing import Any
 from urllib.parse import urlsplit
 
+import pytest
 from sqlalchemy import text
 
 from staging_api.db.engine import Database
@@ -13,6 +14,7 @@ from staging_api.staging.model import Staging
 from staging_api.ui.copies import sql_text
 from staging_api.ui.formats import build_url
 from tests import forked_command
+from tests.documents import document, policy, stream
 from tests.integration.ui.conftest import Builds
 from tests.pages import Page, Site
 from tests.stagings import packed
@@ -84,6 +86,36 @@ def test_the_sql_of_a_view_selects_what_it_shows_and_nothing_of_another_build(
         with database.connect() as conn:
             found = conn.execute(text(statement.replace(":", r"\:"))).scalars().all()
         assert sorted(found) == sorted(first_column), path
+
+
+def test_the_sql_of_documents_selects_their_revisions(site: Site, database: Database):
+    for title in ("first", "second"):
+        posted = site.client.simulate_post(
+            "/api/v1.0/configdocs/one",
+            params={"buffermode": "replace"},
+            body=stream(policy(), document("one", {"value": title})),
+            headers={"Content-Type": "application/x-yaml"},
+        )
+        assert posted.status_code == 201, posted.text
+    with database.connect() as conn:
+        numbers = conn.execute(text("SELECT number FROM document_revisions")).scalars().all()
+        assert len(numbers) == 2
+        for path, shown in (
+            ("/ui/documents", sorted(numbers, reverse=True)),
+            *((f"/ui/documents/revisions/{number}", [number]) for number in numbers),
+        ):
+            statement = copied(site.get(path))["SQL"]
+            assert conn.execute(text(statement)).scalars().all() == shown, path
+
+
+@pytest.mark.parametrize(
+    ("path", "limit"), [("/", 20), ("/ui/documents", 50), ("/ui/builds?prefix=file", 50)]
+)
+def test_the_sql_of_a_list_selects_as_many_rows_as_the_page_shows(
+    site: Site, builds: Builds, path: str, limit: int
+):
+    builds.staged("R1")
+    assert copied(site.get(path))["SQL"].endswith(f" LIMIT {limit};")
 
 
 def test_a_value_in_sql_is_a_literal(database: Database):
