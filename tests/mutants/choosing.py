@@ -76,10 +76,10 @@ class Choice:
         quick = self._quick(ran, near)
         suites = [self._recorded(quick), self._recorded(ran - set(quick))]
         taken = {test.partition("::")[0] for test in ran if test.startswith(_CHEAP)}
-        complete = self._complete
-        near -= set() if _is_unrecorded(mutant) else complete
-        for wanted in (near, self._of_the_room(mutant.path) - complete):
-            rest = sorted(self._fit(wanted - taken))
+        # What a room's package shows as its own, tests name by the package.
+        known = set() if _is_unrecorded(mutant) else self._complete
+        for wanted in (near, self._of_the_room(mutant.path)):
+            rest = sorted(self._fit(wanted - taken - known))
             taken.update(rest)
             suites.append(Suite(tuple(self._cheap_first(rest)), self.patience))
         return [suite for suite in suites if suite.tests]

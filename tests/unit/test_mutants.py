@@ -244,6 +244,19 @@ def test_what_runs_at_import_may_be_noticed_by_a_recorded_test_that_names_the_mo
     assert suites(mutant("paging.py", "constant", 35), record) == [[wide]]
 
 
+def test_what_runs_at_import_may_be_noticed_by_a_recorded_test_that_names_the_room() -> None:
+    path = "tests/unit/test_other.py"
+    record = record_of({"staging_api/paging.py": {1: {f"{path}::test"}}})
+    line = next(
+        number
+        for number, text in enumerate(
+            (ROOT / "staging_api/store/parts.py").read_text().split("\n"), 1
+        )
+        if text.startswith("_READ_BYTES")
+    )
+    assert suites(mutant("store/parts.py", "constant", line), record) == [[path]]
+
+
 def test_a_recorded_file_that_starts_a_process_may_have_run_the_line_there(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
