@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -148,3 +149,16 @@ def test_a_heartbeat_goes_on_after_the_database_was_away(
 def test_a_build_is_of_the_code_alone() -> None:
     assert about.build() == about.build.__wrapped__()
     assert len(about.build()) == 12
+
+
+def test_processes_come_page_by_page(at: Bench, client: testing.TestClient) -> None:
+    names = ["pod-1:7:ABCD", "pod-2:7:ABCD", "pod-3:7:ABCD"]
+    for name in reversed(names):
+        beat(at, replace(POD, name=name))
+    seen, after = [], {}
+    for _ in names:
+        page = client.simulate_get(PROCESSES, params={"limit": 1, **after}).json
+        seen += [each["name"] for each in page["items"]]
+        after = {"after": page["next"]}
+    assert seen == names
+    assert page["next"] is None

@@ -100,3 +100,22 @@ def _answer_slowly(listening: socket.socket) -> None:
         except OSError:
             # The client left, as it should.
             return
+
+
+@pytest.mark.parametrize(
+    ("said", "listed", "shown"),
+    [
+        ({}, [], ["refused without a message"]),
+        ({"message": "no room"}, [], ["no room"]),
+        ({"message": "no room"}, [{"message": "a hint"}], ["a hint", "no room"]),
+        ({"message": "no room"}, [{"message": "a fault", "error": True}], ["a fault"]),
+    ],
+)
+def test_a_refusal_has_an_error_message_even_if_the_validator_lists_none(
+    said: Mapping[str, Any], listed: Sequence[Mapping[str, Any]], shown: list[str]
+) -> None:
+    document = {**said, "details": {"messageList": listed}}
+    found = validators._messages(400, document)
+    assert [each["message"] for each in found] == shown
+    assert any(each.get("error") for each in found)
+    assert validators._messages(200, document) == listed
