@@ -50,6 +50,10 @@ class Bucket:
     def get(self, path: str) -> bytes:
         return bytes(obstore.get(self.store, path).bytes())
 
+    def cache_control(self, path: str) -> str | None:
+        """What the bucket tells caches about an object."""
+        return obstore.get(self.store, path).attributes.get("Cache-Control")
+
     def put(self, path: str, content: bytes) -> None:
         obstore.put(self.store, path, content, use_multipart=False)
 

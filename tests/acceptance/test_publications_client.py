@@ -75,6 +75,10 @@ def test_a_copy_in_a_bucket_is_that_of_a_folder(
         assert {name: store.get(f"tools/{name}") for name in names} == {
             name: archive.get(name).body for name in names
         }
+        for name in names:
+            lasts = name.startswith("pool/") or "/by-hash/" in name
+            shown = "public, max-age=31536000, immutable" if lasts else "no-cache"
+            assert store.cache_control(f"tools/{name}") == shown
         assert staging.archives.export(archive.name, "s3://copies/tools") == 0
         # Damaged, with the same length: noticed where the content may change.
         store.put(
