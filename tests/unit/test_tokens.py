@@ -408,3 +408,21 @@ def test_a_file_that_is_there_keeps_its_mode_its_owner_and_its_link(tmp_path):
     assert link.is_symlink()
     assert {path.name for path in real.parent.iterdir()} == {"tokens.yaml"}
     assert "second" in real.read_text()
+
+
+@pytest.mark.parametrize("to_file", [False, True])
+def test_the_entry_of_a_token_goes_to_the_file_or_else_to_standard_error(
+    path: Path, capsys: pytest.CaptureFixture[str], *, to_file: bool
+) -> None:
+    if to_file:
+        issue(path, "another")
+    given = ["--file", str(path)] if to_file else []
+    with pytest.raises(SystemExit) as ended:
+        main(["token", "ci", "--role", "stager", *given])
+    assert not ended.value.code
+    shown = capsys.readouterr()
+    if to_file:
+        assert shown.err == ""
+    else:
+        path.write_text(shown.err)
+    assert TokenFile(path).check(shown.out.strip()).name == "ci"

@@ -1,0 +1,26 @@
+"""``/check_health``: the figures by which the old clients choose a server."""
+
+from typing import cast
+
+from staging_api.db.engine import Database
+from staging_api.devserver.health import ServerHealth
+from staging_api.devserver.joining import WaiterSlots
+from staging_api.devserver.load import Rates
+from staging_api.store.blob_store import BlobStore
+
+
+class _Disk:
+    """A store of which only the free space is asked for."""
+
+    def free_bytes(self) -> int:
+        return 12_345_678_901
+
+
+def test_the_figures_have_the_units_and_names_that_the_clients_know(database: Database) -> None:
+    slots = WaiterSlots(3)
+    health = ServerHealth(database, cast(BlobStore, _Disk()), slots)
+    with slots.one():
+        shown = health.report()
+    assert shown["free_disk"] == 12.346
+    assert (shown["staging_thread_count"], shown["au_process_count"]) == (1, 0)
+    assert set(shown) > set(Rates().now())
