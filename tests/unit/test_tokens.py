@@ -424,5 +424,5 @@ def test_the_entry_of_a_token_goes_to_the_file_or_else_to_standard_error(
     if to_file:
         assert shown.err == ""
     else:
-        path.write_text(shown.err)
+        path.write_text(f"tokens:\n{shown.err}")
     assert TokenFile(path).check(shown.out.strip()).name == "ci"
