@@ -196,3 +196,14 @@ def test_the_statements_of_a_run_do_not_count_its_packages_or_suites(
         run = here.run()
     assert run.counts["published"] == 60
     assert len(sent.statements) <= ONE_PACKAGE, sent.statements
+
+
+def test_progress_is_written_to_its_run_alone(here: Shop) -> None:
+    here.run()
+    found = select(here.database, "SELECT id FROM publisher_runs ORDER BY id")
+    one, *others = (row[0] for row in found)
+    assert others
+    with here.database.begin() as conn:
+        rows.note_progress(conn, one, 3, 7)
+    shown = select(here.database, "SELECT id, items_done, items_total FROM publisher_runs")
+    assert sorted(shown) == [(one, 3, 7), *((each, 0, None) for each in others)]
