@@ -78,4 +78,55 @@ EQUIVALENT: dict[tuple[str, str, str], str] = {
         'words = statement.split(maxsplit=1) or ["statement"]',
         'words = statement.split(maxsplit=2) or ["statement"]',
     ): "the first word alone is looked at",
+    (
+        "staging_api/log_writer.py",
+        "self._will_be_written = True",
+        "self._will_be_written = False",
+    ): "the thread is woken once more, and finds the same lines",
+    (
+        "staging_api/client/transport.py",
+        "redirect=False,",
+        "redirect=True,",
+    ): "its pool retries nothing, and so follows nothing",
+    (
+        "staging_api/settings/group.py",
+        (
+            'model_config = ConfigDict(frozen=True, extra="ignore", validate_default=True,'
+            " defer_build=True)"
+        ),
+        (
+            'model_config = ConfigDict(frozen=True, extra="ignore", validate_default=True,'
+            " defer_build=False)"
+        ),
+    ): "says when the checks are made, not which",
+    (
+        "staging_api/open_streams.py",
+        "writes = select.EPOLLOUT if stream.waits else 0",
+        "writes = select.EPOLLOUT if stream.waits else 1",
+    ): "1 is EPOLLIN, which is wanted anyway",
+    (
+        "staging_api/shutdown.py",
+        "self._shared = mmap.mmap(-1, 1)",
+        "self._shared = mmap.mmap(-1, 2)",
+    ): "of the memory one byte is used",
+    (
+        "staging_api/store/spool.py",
+        "folder = self._tmp / owner / token_hex(8)",
+        "folder = self._tmp / owner / token_hex(9)",
+    ): "a longer name that nobody else chooses",
+    (
+        "staging_api/processes/request_heads.py",
+        "_READ_BYTES = 16 << 10",
+        "_READ_BYTES = 17 << 10",
+    ): "how much is read at once: what is read in all is the same",
+    (
+        "staging_api/formats/zip.py",
+        "_WORTH_A_THREAD = 1 << 20",
+        "_WORTH_A_THREAD = 2 << 20",
+    ): "from which size on a thread helps: only the time differs",
+    (
+        "staging_api/store/pack_writer.py",
+        "if self._written - self._sent >= _WRITE_BACK_BYTES:",
+        "if self._written - self._sent < _WRITE_BACK_BYTES:",
+    ): "when the kernel is told to begin to write; the sync at the end waits for all of it",
 }
