@@ -319,3 +319,22 @@ def test_every_handler_is_flushed_and_those_of_ours_are_started() -> None:
     assert ours._thread is not None
     logs.flush()
     assert other.flushed
+
+
+def fall(depth: int) -> None:
+    if depth > 1:
+        fall(depth - 1)
+    raise ValueError("at the bottom")
+
+
+@pytest.mark.parametrize("more", [0, 1, 9])
+def test_the_middle_of_a_deep_traceback_is_left_out_and_counted(more: int) -> None:
+    with pytest.raises(ValueError, match="bottom") as raised:
+        fall(logs._MOST_FRAMES + more)
+    traceback = raised.value.__traceback__
+    assert traceback is not None
+    frames = logs._frames(traceback.tb_next)  # without the frame of this test itself
+    gaps = [frame["name"] for frame in frames if not frame["filename"]]
+    assert gaps == ([f"Skipped frames: {more}"] if more else [])
+    assert len(frames) - len(gaps) == logs._MOST_FRAMES
+    assert {frame["name"] for frame in frames if frame["filename"]} == {"fall"}
