@@ -155,7 +155,8 @@ def test_processes_come_page_by_page(at: Bench, client: testing.TestClient) -> N
     names = ["pod-1:7:ABCD", "pod-2:7:ABCD", "pod-3:7:ABCD"]
     for name in reversed(names):
         beat(at, replace(POD, name=name))
-    seen, after = [], {}
+    seen: list[str] = []
+    after: dict[str, str] = {}
     for _ in names:
         page = client.simulate_get(PROCESSES, params={"limit": 1, **after}).json
         seen += [each["name"] for each in page["items"]]
