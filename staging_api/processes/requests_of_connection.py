@@ -22,7 +22,7 @@ from staging_api.processes.sent_together import BufferedResponse
 _END_OF_HEAD = b"\r\n\r\n"
 _LONGEST_KEPT = 4096
 _READ_ANEW = frozenset({"TRANSFER-ENCODING", "EXPECT"})
-# What a request has of its own. The last is a function of the answer, for what nobody here sends.
+# What differs from request to request. The last sends early hints, which this service never does.
 _OF_ONE_REQUEST = ("wsgi.input", "wsgi.early_hints")
 
 

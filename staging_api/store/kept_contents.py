@@ -4,6 +4,9 @@ A digest names the same bytes for ever, so what is kept never becomes wrong. Tha
 content, and may be served, the database says with each request; nothing here does. Bytes are hashed
 before they are kept: what a disk has damaged is read, and met by the scrub, as without this.
 
+A content that the disk has lost is served on by a process that keeps it: its bytes are right. Every
+other process answers that it is lost, and notes it, as does the scrub.
+
 Each process keeps its own, of those used last; if it dies, they are read again.
 """
 
