@@ -60,16 +60,29 @@ def hosts_of(setting: str, bind: str, *, anybody_may_call: bool) -> list[str]:
 
     Args:
         setting: names, separated by commas; empty leaves it to the others.
-        bind: the address that it listens on.
-        anybody_may_call: no credential is required. Then a loopback address has only the names
+        bind: the addresses that it listens on, separated by commas.
+        anybody_may_call: no credential is required. Then loopback addresses have only the names
             that such addresses have.
     """
     if setting.strip():
         return [host.strip() for host in setting.split(",") if host.strip()]
-    name = _name(bind)
-    if not anybody_may_call or bind.startswith("unix:") or not _is_loopback(name):
+    binds = bind.split(",")
+    # At a path no name is right or wrong, and others reach an address that is not loopback.
+    if not anybody_may_call or not all(map(is_loopback, binds)):
         return []
-    return ["localhost", "127.0.0.1", "::1", name]
+    return ["localhost", "127.0.0.1", "::1", *map(_name, binds)]
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether a host, with a port or without, is this machine's for itself alone.
+
+    A name is compared as a whole: localhost.example.org is another machine's.
+    """
+    name = _name(host)
+    try:
+        return ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return _plain(name) == "localhost"
 
 
 def _is_of_another_site(req: falcon.Request) -> bool:
@@ -109,10 +122,3 @@ def _plain_name(host: str) -> str:
 def _plain(host: str) -> str:
     # ``example.org.`` is the same name, fully qualified.
     return host.strip("[]").rstrip(".").lower()
-
-
-def _is_loopback(name: str) -> bool:
-    try:
-        return ipaddress.ip_address(name).is_loopback
-    except ValueError:
-        return _plain(name) == "localhost"

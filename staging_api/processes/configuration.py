@@ -8,7 +8,6 @@ or an identity provider that is away, a bucket, a port that another process is a
 import errno
 import importlib.util
 import os
-import re
 import shutil
 import socket
 import ssl
@@ -18,6 +17,7 @@ from typing import Literal
 
 from staging_api.db.embedded import find_binaries
 from staging_api.errors import CatalogueInvalid, DatabaseUnusable, Invalid
+from staging_api.http.origins import is_loopback
 from staging_api.http_url import is_http_url
 from staging_api.identity.bearer import is_token
 from staging_api.processes.bootstrap import build
@@ -27,8 +27,6 @@ from staging_api.small_files import read_small_file
 
 ProcessKind = Literal["api", "worker", "both"]
 
-# Whole: localhost.example.org is another machine's name.
-_LOOPBACK = re.compile(r"\s*(?:(?:127(?:\.\d{1,3}){3}|localhost|\[::1\])(?::\d+)?|unix:.*)\s*")
 _BINARIES = "STAGING_POSTGRES_BINARIES"
 # To build the services takes a URL, and connects to nothing.
 _NO_DATABASE = "postgresql+psycopg2:///"
@@ -59,7 +57,9 @@ def check_anonymous_access(settings: Settings) -> None:
         Invalid: says what to choose instead.
     """
     binds = settings.bind.split(",")
-    open_to_all = settings.auth == "none" and not all(map(_LOOPBACK.fullmatch, binds))
+    open_to_all = settings.auth == "none" and not all(
+        bind.strip().startswith("unix:") or is_loopback(bind) for bind in binds
+    )
     if open_to_all and not settings.auth_none_anywhere:
         raise Invalid.field(
             "STAGING_BIND",

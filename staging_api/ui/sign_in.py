@@ -4,7 +4,6 @@ The token itself is not kept: the browser gets a signed cookie (`identity.sessio
 attempts count against their address, as refused requests of the API do.
 """
 
-import ipaddress
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -14,6 +13,7 @@ import falcon
 
 from staging_api.errors import Forbidden, Invalid, StagingApiError, Unauthenticated
 from staging_api.http.limits import Refusals
+from staging_api.http.origins import is_loopback
 from staging_api.http.problems import advise, status_of
 from staging_api.identity.bearer import is_token
 from staging_api.identity.calls import provider_calls
@@ -243,13 +243,7 @@ def _is_plain_loopback(req: falcon.Request) -> bool:
     """Whether the browser reached us without TLS, at an address of its own machine."""
     if req.forwarded_scheme == "https":
         return False
-    host = req.host.strip("[]")
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
+    return is_loopback(req.host)
 
 
 def _provider_of(deps: UiDependencies) -> tuple[Any, Sessions]:

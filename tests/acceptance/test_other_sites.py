@@ -119,6 +119,16 @@ def test_on_loopback_without_authentication_only_its_own_names_are_served(client
         ("", "127.0.0.1:8080", True, ["localhost", "127.0.0.1", "::1", "127.0.0.1"]),
         ("", "[::1]:8080", True, ["localhost", "127.0.0.1", "::1", "::1"]),
         ("", "127.0.0.1:8080", False, []),
+        # Of several addresses each is one of this machine's, or names say nothing.
+        (
+            "",
+            "127.0.0.1:8080, [::1]:8080",
+            True,
+            ["localhost", "127.0.0.1", "::1", "127.0.0.1", "::1"],
+        ),
+        ("", "127.0.0.1:8080,10.0.0.1:8080", True, []),
+        ("", "127.0.0.1:8080,unix:/run/staging.sock", True, []),
+        ("", "localhost.example:8080", True, []),
         ("", "0.0.0.0:8080", True, []),
         ("", "unix:/run/staging.sock", True, []),
         ("staging.example, other", "127.0.0.1:8080", True, ["staging.example", "other"]),

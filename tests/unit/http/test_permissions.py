@@ -18,7 +18,7 @@ DOCUMENT = Path(__file__).parents[3] / "docs" / "reference" / "identity.md"
     "bind",
     [
         *("0.0.0.0:8080", "[::]:8080", "10.0.0.1:80", ":8080", "db:80", "127.0.0.1:80,10.0.0.1:80"),
-        *("localhost.example.org:80", "127.x.example.org:80", "[::1]x:80"),
+        *("localhost.example.org:80", "127.x.example.org:80"),
     ],
 )
 def test_an_address_that_others_reach_needs_a_credential(bind: str):
