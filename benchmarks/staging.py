@@ -22,6 +22,7 @@ from statistics import median
 from zipfile import ZipFile
 
 import psycopg2
+from psycopg2.extensions import cursor
 
 from benchmarks import bench
 from benchmarks.bench import Comparison, of_call, of_shell
@@ -70,6 +71,11 @@ SELECT '0' || k || right(id, 24), id, url, CASE k WHEN 0 THEN 'full_payload' ELS
     'archive', 'foreground', 'staged', 'b/R' || i || '/' || k, 1,
     md5(i::text) || md5(k::text), url, 1, clock_timestamp()
 FROM n, generate_series(0, 9) k
+"""
+_INDEXES = """
+SELECT indexrelid::regclass::text, pg_get_indexdef(indexrelid) FROM pg_index i
+WHERE indrelid IN ('archives'::regclass, 'stagings'::regclass, 'staged_artifacts'::regclass)
+  AND NOT EXISTS (SELECT FROM pg_constraint c WHERE c.conindid = i.indexrelid)
 """
 _ARTIFACTS_A_BUILD = 10
 _BUILDS_A_STEP = 20_000
@@ -329,12 +335,32 @@ def fill(database_url: str, count: int) -> None:
         cursor = conn.cursor()
         # Triggers and foreign keys.
         cursor.execute("SET session_replication_role = replica; SET synchronous_commit = off")
-        for first in range(1, builds + 1, _BUILDS_A_STEP):
-            last = min(first + _BUILDS_A_STEP - 1, builds)
-            cursor.execute(FILL, {"first": first, "last": last})
+        with _indexes_made_after(cursor):
+            for first in range(1, builds + 1, _BUILDS_A_STEP):
+                last = min(first + _BUILDS_A_STEP - 1, builds)
+                cursor.execute(FILL, {"first": first, "last": last})
         # As autovacuum would have done by then; what was written is on the disk.
         cursor.execute("VACUUM (ANALYZE) staged_artifacts, stagings, archives")
         cursor.execute("CHECKPOINT")
+
+
+@contextmanager
+def _indexes_made_after(cursor: cursor) -> Iterator[None]:
+    """No index of the filled tables meanwhile, but those of constraints.
+
+    Sorted at the end, ten million rows have their indexes in minutes. Row by row each of them is
+    written at places all over its file, which takes most of an hour once it outgrows the memory.
+    """
+    cursor.execute(_INDEXES)
+    indexes = cursor.fetchall()
+    for name, _ in indexes:
+        cursor.execute(f"DROP INDEX {name}")
+    try:
+        yield
+    finally:
+        cursor.execute("SET maintenance_work_mem = '1GB'")
+        for _, definition in indexes:
+            cursor.execute(definition)
 
 
 def make_builds(archive: Path, scale: float) -> None:
