@@ -22,6 +22,7 @@ from staging_api.formats.links import Links
 from staging_api.formats.members import MemberChecker, exactly
 from staging_api.formats.model import Keep, Member, Readable, Select, UnpackLimits
 from staging_api.formats.names import folded, repaired, shown
+from staging_api.formats.recognising import instead_of_tar
 from staging_api.formats.sparse import data_bytes, declared_extents, expanded, extents
 from staging_api.formats.unpacking import unpacked
 from staging_api.prefetch import prefetched
@@ -120,7 +121,7 @@ class _Tar:
         self._end_of_data: int | None = None
 
     def __iter__(self) -> Iterator[tarfile.TarInfo]:
-        stream = self._stream
+        stream, begun = self._stream, False
         try:
             with tarfile.open(
                 fileobj=cast("IO[bytes]", stream),
@@ -135,9 +136,11 @@ class _Tar:
                     if info.sparse is not None:
                         _correct_sparse(tar, info)
                     stream.begin_member()
+                    begun = True
                     yield info
         except _BROKEN:
-            raise ArchiveCorrupt("the tar is damaged") from None
+            said = "the tar is damaged" if begun else instead_of_tar(stream.header)
+            raise ArchiveCorrupt(said) from None
         # tarfile takes the end of the bytes, and a damaged header, for the end of the tar.
         if stream.ended:
             raise ArchiveCorrupt("the tar ends without its end mark")

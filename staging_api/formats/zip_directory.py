@@ -18,6 +18,7 @@ from zlib import crc32
 from staging_api.errors import ArchiveCorrupt, ArchiveUnsafe, LimitExceeded
 from staging_api.formats.model import Readable, UnpackLimits
 from staging_api.formats.names import folded, from_bytes, shown
+from staging_api.formats.recognising import HEAD_BYTES, instead_of_zip
 
 #: Enough for the directory of some hundred members, so that one request usually suffices.
 TAIL_BYTES = 16 << 10
@@ -115,7 +116,8 @@ def read_directory(readable: Readable, size: int, limits: UnpackLimits) -> list[
         tail = _Tail(readable, size, _END.size + _MAX_COMMENT + _MAX_BEHIND)
         found = _find_directory(tail)
     if found is None:
-        raise ArchiveCorrupt("this is not a zip: it has no directory")
+        with readable.open(0, min(size, HEAD_BYTES)) as head:
+            raise ArchiveCorrupt(instead_of_zip(b"".join(head)))
     if found.count > limits.members:
         raise LimitExceeded(f"the zip has over {limits.members} members (STAGING_UNPACK_MEMBERS)")
     if found.size > limits.header_bytes:

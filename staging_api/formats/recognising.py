@@ -1,0 +1,71 @@
+"""What an object is that is not the container file it should be, by its first bytes.
+
+"The tar is damaged" sends people to look for a fault of the network or the disk. Far more often the
+object is whole and of another kind: the page of a login, a zip under a name that ends in tar.
+"""
+
+#: As long as a header of a tar; what identifies a kind stands within.
+HEAD_BYTES = 512
+_USTAR = slice(257, 262)
+_UNPACKED_BY = "it is a {}, which `extract: {}` unpacks"
+_COMPRESSED = "it is compressed with {}, which is not read; gzip, bzip2, xz and zstd are"
+_CONTAINER = "it is {}, which is not unpacked; tar and zip are"
+_PAGE = "it is a web page: the archive may ask for a credential, or show an error with status 200"
+
+#: Those that `unpacked` reads.
+_READ = {b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ\x00": "xz", b"\x28\xb5\x2f\xfd": "zstd"}
+#: The first bytes, and what they mean. The published formats name them; of LZMA's own files only
+#: the usual properties are known, as they have no mark.
+_KINDS: dict[bytes, str] = {
+    b"PK\x03\x04": _UNPACKED_BY.format("zip", "zip"),
+    b"\x1f\x9d": _COMPRESSED.format("compress (.Z)"),
+    b"LZIP": _COMPRESSED.format("lzip"),
+    b"\x04\x22\x4d\x18": _COMPRESSED.format("lz4"),
+    b"\x5d\x00\x00": _COMPRESSED.format("lzma (without xz)"),
+    b"\x89LZO\x00": _COMPRESSED.format("lzop"),
+    b"7z\xbc\xaf\x27\x1c": _CONTAINER.format("a 7z file"),
+    b"Rar!\x1a\x07": _CONTAINER.format("a RAR file"),
+    b"!<arch>\n": _CONTAINER.format("an ar file, as a .deb is"),
+    b"\xed\xab\xee\xdb": _CONTAINER.format("an RPM package"),
+    b"070701": _CONTAINER.format("a cpio file"),
+    b"hsqs": _CONTAINER.format("a squashfs image"),
+    b"version https://git-lfs.github.com/spec/": (
+        "it is a pointer of Git LFS: the archive has it in the place of the object"
+    ),
+    b"<?xml": "it is an XML document, as buckets answer errors",
+}
+
+
+def instead_of_tar(head: bytes) -> str:
+    """Say why this is no tar, if its first header cannot be read; `head` is what was read of it."""
+    if not head:
+        return "this is not a tar: it is empty"
+    kind = _kind(head)
+    if kind is None and (packing := _of_mark(_READ, head)):
+        kind = f"it is compressed twice, the second time with {packing}"
+    return f"this is not a tar: {kind}" if kind else "the tar is damaged"
+
+
+def instead_of_zip(head: bytes) -> str:
+    """Say why this is no zip, if it has no directory."""
+    if not head:
+        return "this is not a zip: it is empty"
+    if head.startswith(b"PK\x03\x04"):
+        return "the zip is cut short: its directory, which stands at its end, is not there"
+    if head[_USTAR] == b"ustar":
+        kind: str | None = _UNPACKED_BY.format("tar", "tar")
+    elif packing := _of_mark(_READ, head):
+        kind = f"it is compressed with {packing}: `extract: tar` or `decompressed` unpacks that"
+    else:
+        kind = _kind(head)
+    return f"this is not a zip: {kind or 'it has no directory'}"
+
+
+def _kind(head: bytes) -> str | None:
+    if head.lstrip(b"\xef\xbb\xbf \t\r\n")[:14].lower().startswith((b"<!doctype html", b"<html")):
+        return _PAGE
+    return _of_mark(_KINDS, head)
+
+
+def _of_mark(texts: dict[bytes, str], head: bytes) -> str | None:
+    return next((text for mark, text in texts.items() if head.startswith(mark)), None)

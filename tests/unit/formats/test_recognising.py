@@ -1,0 +1,89 @@
+"""An object that is no container file at all: the error says what it is instead."""
+
+import gzip
+import zipfile
+
+import pytest
+
+from staging_api.errors import ArchiveCorrupt
+from staging_api.formats import tar as untar
+from staging_api.formats import zip as unzip
+from tests.archives import InMemory, tar_of, unpack, zip_of
+
+ZIP = zip_of(("a", b"1"), method=zipfile.ZIP_DEFLATED)
+TAR = tar_of(("a", b"1"))
+PAGE = b"\xef\xbb\xbf\n<!DOCTYPE HTML><title>Sign in</title>" + bytes(4096)
+
+OF_BOTH = [
+    (b"", "it is empty"),
+    (PAGE, "it is a web page"),
+    (b"<html>" + bytes(4096), "it is a web page"),
+    (b"<?xml version='1.0'?><Error/>", "it is an XML document"),
+    (b"version https://git-lfs.github.com/spec/v1\noid sha256:0", "pointer of Git LFS"),
+    (b"\x1f\x9d\x90" + bytes(4096), "compressed with compress (.Z), which is not read"),
+    (b"LZIP\x01" + bytes(4096), "compressed with lzip"),
+    (b"\x04\x22\x4d\x18" + bytes(4096), "compressed with lz4"),
+    (b"\x5d\x00\x00\x80\x00" + b"\xff" * 4096, "compressed with lzma (without xz)"),
+    (b"\x89LZO\x00\r\n" + bytes(4096), "compressed with lzop"),
+    (b"7z\xbc\xaf\x27\x1c" + bytes(4096), "it is a 7z file"),
+    (b"Rar!\x1a\x07\x01" + bytes(4096), "it is a RAR file"),
+    (b"!<arch>\ndebian-binary" + bytes(4096), "it is an ar file, as a .deb is"),
+    (b"\xed\xab\xee\xdb" + bytes(4096), "it is an RPM package"),
+    (b"070701" + b"0" * 4096, "it is a cpio file"),
+    (b"hsqs" + bytes(4096), "it is a squashfs image"),
+]
+
+
+def refusal(extract, data):
+    with pytest.raises(ArchiveCorrupt) as refused:
+        unpack(extract, InMemory(data))
+    return str(refused.value)
+
+
+@pytest.mark.parametrize(("data", "says"), OF_BOTH, ids=[says for _, says in OF_BOTH])
+def test_what_is_neither_tar_nor_zip_is_named(data, says):
+    as_tar, as_zip = refusal(untar.extract, data), refusal(unzip.extract, data)
+    assert as_tar.startswith("this is not a tar: ")
+    assert as_zip.startswith("this is not a zip: ")
+    assert says in as_tar
+    assert says in as_zip
+
+
+def test_a_zip_in_the_place_of_a_tar_is_named_with_what_unpacks_it():
+    assert (
+        refusal(untar.extract, ZIP)
+        == "this is not a tar: it is a zip, which `extract: zip` unpacks"
+    )
+    assert refusal(untar.extract, gzip.compress(ZIP)) == refusal(untar.extract, ZIP)
+
+
+def test_a_tar_in_the_place_of_a_zip_is_named_with_what_unpacks_it():
+    assert (
+        refusal(unzip.extract, TAR)
+        == "this is not a zip: it is a tar, which `extract: tar` unpacks"
+    )
+    assert "it is compressed with gzip: `extract: tar`" in refusal(
+        unzip.extract, gzip.compress(TAR)
+    )
+
+
+def test_a_tar_that_was_compressed_twice_is_named():
+    twice = gzip.compress(gzip.compress(TAR))
+    assert "compressed twice, the second time with gzip" in refusal(untar.extract, twice)
+
+
+@pytest.mark.parametrize("bytes_left", [35, len(ZIP) - 22])
+def test_a_zip_without_its_end_is_cut_short(bytes_left):
+    assert "the zip is cut short" in refusal(unzip.extract, ZIP[:bytes_left])
+
+
+def test_what_is_of_no_known_kind_is_damaged_or_has_no_directory():
+    assert refusal(untar.extract, b"no tar" * 200) == "the tar is damaged"
+    assert refusal(unzip.extract, b"no zip" * 200) == "this is not a zip: it has no directory"
+
+
+def test_a_tar_that_breaks_later_is_damaged_whatever_its_first_bytes_are():
+    """The name of the first member may look like the mark of another kind."""
+    data = bytearray(tar_of(("LZIP", b"1"), ("b", b"2")))
+    data[1024 + 148 : 1024 + 156] = b"x" * 8
+    assert "the tar is damaged" in refusal(untar.extract, bytes(data))
