@@ -380,7 +380,7 @@ class StoreThrottled(StoreFailed):
 class StoreReadOnly(StoreFailed):
     """The store can be read, but not written."""
 
-    code, title, retryable = "store_read_only", "The store is read-only", True
+    code, title = "store_read_only", "The store is read-only"
 
 
 class StoreAbsent(StoreFailed):

@@ -29,20 +29,15 @@ _MOST_LINES = 1000
 class LineWriter(logging.Handler):
     """Writes lines to a stream: one by one, until `start`."""
 
+    _thread: BackgroundThread | None
+    _will_be_written: bool
+
     def __init__(self, stream: TextIO) -> None:
         """Start no thread yet: a process may fork first."""
         super().__init__()
         self._stream = stream
         self._begin()
         os.register_at_fork(after_in_child=self._begin)
-
-    def _begin(self) -> None:
-        self._lines: deque[str] = deque()
-        # A signal handler may log while its thread writes.
-        self._writing = threading.RLock()
-        self._queued = threading.Event()
-        self._will_be_written = False
-        self._thread: BackgroundThread | None = None
 
     def createLock(self) -> None:  # noqa: N802 - of the standard library
         """Have no lock: each line is queued by one step, and written under a lock of its own."""
@@ -96,6 +91,14 @@ class LineWriter(logging.Handler):
                 self._stream.flush()
             except (OSError, ValueError):
                 return  # nobody reads the stream any more: there is nowhere to say so
+
+    def _begin(self) -> None:
+        self._lines: deque[str] = deque()
+        # A signal handler may log while its thread writes.
+        self._writing = threading.RLock()
+        self._queued = threading.Event()
+        self._will_be_written = False
+        self._thread = None
 
     def _run(self) -> None:
         while True:

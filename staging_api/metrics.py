@@ -19,11 +19,11 @@ class _ThisProcess:
         self._renew()
         os.register_at_fork(after_in_child=self._renew)
 
-    def _renew(self) -> None:
-        self._id = os.getpid()
-
     def __call__(self) -> int:
         return self._id
+
+    def _renew(self) -> None:
+        self._id = os.getpid()
 
 
 if are_metrics_shared():

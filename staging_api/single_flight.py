@@ -22,15 +22,10 @@ class WaitTimedOut(Unavailable):
     """A request waited as long as it may; others may wait longer."""
 
 
-@dataclass(eq=False)
-class _Flight:
-    """Running work, and the requests that wait for it in order of arrival."""
-
-    followers: list["_Follower"] = field(default_factory=list)
-
-
-@dataclass(eq=False)
+@dataclass
 class _Follower:
+    """A request that waits for the work of another one."""
+
     wake: threading.Event = field(default_factory=threading.Event)
     leads: bool = False
     is_over: bool = False
@@ -41,12 +36,13 @@ class SingleFlight:
     """The shared work of this process, by key."""
 
     def __init__(self) -> None:
-        self._flights: dict[Hashable, _Flight] = {}
+        #: Of each running work the requests that wait for it, in order of arrival.
+        self._followers: dict[Hashable, list[_Follower]] = {}
         self._mutex = threading.Lock()
 
     def is_running(self, key: Hashable) -> bool:
         """Whether a request for this key would wait for another one."""
-        return key in self._flights
+        return key in self._followers
 
     def run(self, key: Hashable, work: Callable[[], None], client: Client, deadline: float) -> None:
         """Do `work`, or wait until another request has done it for the same key.
@@ -61,16 +57,16 @@ class SingleFlight:
         """
         follower = _Follower()
         with self._mutex:
-            flight = self._flights.get(key)
-            if flight is None:
-                flight = self._flights[key] = _Flight()
+            followers = self._followers.get(key)
+            if followers is None:
+                self._followers[key] = []
                 follower.leads = True
             else:
-                flight.followers.append(follower)
-        if not follower.leads:
-            self._follow(flight, follower, client, deadline)
+                followers.append(follower)
+        if followers is not None:
+            self._follow(followers, follower, client, deadline)
         if follower.leads:
-            with self._leading(key, flight):
+            with self._leading(key):
                 check_connected(client)
                 work()
         elif follower.error is not None:
@@ -78,7 +74,7 @@ class SingleFlight:
             raise copy.copy(follower.error)
 
     def _follow(
-        self, flight: _Flight, follower: _Follower, client: Client, deadline: float
+        self, followers: list[_Follower], follower: _Follower, client: Client, deadline: float
     ) -> None:
         with client.waiting(follower.wake.set):
             follower.wake.wait(max(0.0, deadline - time.monotonic()))
@@ -86,41 +82,40 @@ class SingleFlight:
             # The outcome, or the lead, may have come between the end of the wait and this lock.
             if follower.is_over or follower.leads:
                 return
-            flight.followers.remove(follower)
+            followers.remove(follower)
         check_connected(client)
         raise WaitTimedOut("another request's work on the same did not end in time")
 
     @contextmanager
-    def _leading(self, key: Hashable, flight: _Flight) -> Iterator[None]:
+    def _leading(self, key: Hashable) -> Iterator[None]:
         try:
             yield
         except (ClientGone, WaitTimedOut):
-            self._hand_over(key, flight)
+            self._hand_over(key)
             raise
         except StagingApiError as error:
-            self._end(key, flight, error)
+            self._end(key, error)
             raise
         # A fault of this program, or an interrupt: it says nothing about the work, so the next one
         # tries.
         except BaseException:
-            self._hand_over(key, flight)
+            self._hand_over(key)
             raise
         else:
-            self._end(key, flight, None)
+            self._end(key, None)
 
-    def _end(self, key: Hashable, flight: _Flight, error: StagingApiError | None) -> None:
+    def _end(self, key: Hashable, error: StagingApiError | None) -> None:
         """Give the outcome to all followers; later requests begin anew."""
         with self._mutex:
-            del self._flights[key]
-            for follower in flight.followers:
+            for follower in self._followers.pop(key):
                 follower.is_over, follower.error = True, error
                 follower.wake.set()
 
-    def _hand_over(self, key: Hashable, flight: _Flight) -> None:
+    def _hand_over(self, key: Hashable) -> None:
         with self._mutex:
-            if not flight.followers:
-                del self._flights[key]
+            if not self._followers[key]:
+                del self._followers[key]
                 return
-            following = flight.followers.pop(0)
+            following = self._followers[key].pop(0)
             following.leads = True
             following.wake.set()

@@ -125,7 +125,7 @@ def no_slot() -> Iterator[Client]:
     yield ALWAYS_CONNECTED
 
 
-@dataclass(eq=False)
+@dataclass
 class _Turn:
     """The place of one request in the queue."""
 

@@ -59,7 +59,7 @@ class DocumentBuilds:
     def _look(self, archive_url: str, artifacts: tuple[str, ...]) -> BuildState:
         try:
             staging_request = self.stagings.check_request(archive_url, artifacts)
-            return _state(staging_request, self.stagings.known(staging_request))
+            return _state(staging_request, self.stagings.nothing_left_by_rows(staging_request))
         except StagingApiError as error:
             return BuildState(archive_url, artifacts, "refused", detail=error.detail)
 

@@ -122,12 +122,6 @@ class MemberChecker:
         self._files[path] = b""
         return path
 
-    def _add_folders(self, path: str) -> None:
-        for folder in folders_above(path):
-            if folder in self._files:
-                raise ArchiveUnsafe(f"{shown(path)} would be a file and a folder")
-            self._folders[folder] = b""
-
     def executable(self, mode: int, name: str) -> bool:
         """Whether a file of this mode may be run; setuid and setgid are dropped."""
         if mode & _SET_ID:
@@ -178,6 +172,12 @@ class MemberChecker:
                 f"a member has more than {self._limits.member_bytes} bytes"
                 " (STAGING_UNPACK_MEMBER_BYTES)"
             )
+
+    def _add_folders(self, path: str) -> None:
+        for folder in folders_above(path):
+            if folder in self._files:
+                raise ArchiveUnsafe(f"{shown(path)} would be a file and a folder")
+            self._folders[folder] = b""
 
     def _check_total(self, total: int) -> None:
         if total > self._limits.total_bytes:

@@ -54,7 +54,7 @@ class KnownAnswers:
         request = self._known_request(req)
         if request is None:
             return False
-        asked = self._stagings.asked(request)
+        asked = self._stagings.standing_answer(request)
         if asked.refusal is not None:
             metrics.LOCKS_REFUSED.labels(asked.refusal.kind.name).inc()
             raise lock_held(asked.refusal)
@@ -67,7 +67,7 @@ class KnownAnswers:
 
     def answer_about(self, req: falcon.Request, resp: falcon.Response, staging_id: str) -> bool:
         """Answer a question about a staging, if that is known."""
-        seen = self._stagings.seen(staging_id)
+        seen = self._stagings.answer_rows(staging_id)
         setattr(req.context, _SEEN, seen)
         known = self._current(seen)
         if known is None:

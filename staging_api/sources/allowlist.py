@@ -31,12 +31,6 @@ class AllowedPrefix:
     url: ArchiveUrl
     networks: tuple[Network, ...] = ()
 
-    def covers(self, url: ArchiveUrl) -> bool:
-        """Whether `url` lies at or below this entry; segments are compared whole."""
-        mine = self.url.segments
-        same_place = (self.url.scheme, self.url.authority) == (url.scheme, url.authority)
-        return same_place and url.segments[: len(mine)] == mine
-
     def permits(self, address: str) -> bool:
         """Whether a connection to this IP address may be made for a URL of this entry."""
         ip = ipaddress.ip_address(address)
@@ -71,7 +65,7 @@ class AllowList:
             SourceNotAllowed: no entry covers it.
         """
         for entry in self.entries:
-            if entry.covers(url):
+            if entry.url.covers(url):
                 return entry
         raise SourceNotAllowed(f"{url.canonical} is outside the allowed sources")
 

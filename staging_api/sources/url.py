@@ -95,6 +95,11 @@ class ArchiveUrl:
         query = f"?{self.query}" if self.query else ""
         return f"{self.scheme}://{self.authority}{self.path}{query}"
 
+    def covers(self, other: "ArchiveUrl") -> bool:
+        """Whether another URL lies at or below this one; segments are compared whole."""
+        same_place = (self.scheme, self.authority) == (other.scheme, other.authority)
+        return same_place and other.segments[: len(self.segments)] == self.segments
+
     @property
     def has_query(self) -> bool:
         """Whether a query is sent, or should be."""

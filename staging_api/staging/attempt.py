@@ -272,7 +272,7 @@ class Attempt:
         # A request that waited for an upload as long as it may does not begin again.
         passes = error.retryable and not isinstance(error, UploadWaitOver)
         if passes and attempt < self.attempts:
-            # Full jitter on doubling steps, so that many failures of one source do not come back
+            # Equal jitter on doubling steps, so that many failures of one source do not come back
             # as one wave (AWS Architecture Blog, "Exponential Backoff And Jitter", 2015).
             again = _FIRST_RETRY_SECONDS * 2**attempt * random.uniform(0.5, 1)  # noqa: S311
         failure = Failure(error.code, error.detail, error.retryable)

@@ -27,12 +27,8 @@ class CatalogueOfPrefix:
     prefix: ArchiveUrl | None = None
 
     def covers(self, url: ArchiveUrl) -> bool:
-        """Whether `url` lies at or below the prefix; segments are compared whole."""
-        if self.prefix is None:
-            return True
-        mine = self.prefix.segments
-        same_place = (self.prefix.scheme, self.prefix.authority) == (url.scheme, url.authority)
-        return same_place and url.segments[: len(mine)] == mine
+        """Whether it may be the catalogue of `url`."""
+        return self.prefix is None or self.prefix.covers(url)
 
 
 @dataclass(frozen=True)

@@ -37,7 +37,7 @@ from staging_api.staging.cached_objects import KnownContent, SourceLookup, decla
 from staging_api.staging.download import DownloadSpread
 from staging_api.staging.fetched import FetchedArtifact, StagedFile
 from staging_api.staging.object_reader import Progress, TransferMonitor
-from staging_api.staging.taken import taken
+from staging_api.staging.taken import reserved_before, taken
 from staging_api.staging.transfer import ReadObject, Transfer, bring, verified
 from staging_api.staging.write_tracker import WriteTracker
 from staging_api.store.batch import Batch
@@ -85,8 +85,8 @@ def fetch(
     *,
     owner: str = "staging",
     names: Sequence[str] | None = None,
-    limits: UnpackLimits | None = None,
-    speed: DownloadSpread | None = None,
+    limits: UnpackLimits = UnpackLimits(),  # noqa: B008 - frozen
+    speed: DownloadSpread = DownloadSpread(),  # noqa: B008 - frozen
     pack_below: int = 0,
 ) -> FetchedArtifact | None:
     """Bring one artifact into the store; None if it is optional and not in the archive.
@@ -116,26 +116,27 @@ def fetch(
     """
     names = source.names() if names is None else names
     hooks, refusals = hooks or FetchHooks(), list[StagingApiError]()
-    limits = replace(limits or UnpackLimits(), **dict[str, Any](kind.limits))
+    limits = replace(limits, **dict[str, Any](kind.limits))
     warnings = list(warnings_of(names))
     for way in kind.ways(names, build):
         attempt = _Attempt(kind, way.choice, source, build, store, hooks, owner, limits, pack_below)
         warnings += [f"{name} fits as well, and was not taken" for name in way.passed_over]
         try:
-            fetched = attempt.bring(way.objects, speed or DownloadSpread())
+            fetched = attempt.bring(way.objects, speed)
         except _NOT_TAKEN as error:
             refusals.append(error)
             warnings.append(f"{', '.join(way.objects)} was not taken: {error.detail}")
             hooks.check()
         else:
             return replace(fetched, warnings=(*warnings, *fetched.warnings))
+    if not refusals:
+        absent = "; ".join([absent_object(kind, names, source.url), *warnings])
+        refusals.append(ArtifactNotFound(absent))
     # Only absence makes an optional artifact missing; an object that is there and corrupt fails it.
     if kind.optional and all(isinstance(error, ArtifactNotFound) for error in refusals):
         return None
-    if refusals:
-        # The refusal of the first choice, which the catalogue prefers.
-        raise refusals[0]
-    raise ArtifactNotFound("; ".join([absent_object(kind, names, source.url), *warnings]))
+    # The refusal of the first choice, which the catalogue prefers.
+    raise refusals[0]
 
 
 def forget(fetched: FetchedArtifact, store: BlobStore) -> None:
@@ -193,7 +194,7 @@ class _Attempt:
         # An object that is kept as it is lies in the store once, so its bytes are reserved now.
         # What is unpacked comes on top of the object.
         reserved = self.choice.is_plain and total is not None
-        with store.batch(self.owner, _reserved_before if reserved else hooks.reserve) as batch:
+        with store.batch(self.owner, reserved_before if reserved else hooks.reserve) as batch:
             assembly = self._assembly(batch)
             for lookup in lookups:
                 with self._noted_if_empty(lookup.source_object):
@@ -207,7 +208,7 @@ class _Attempt:
         hooks, is_plain = self.hooks, self.choice.is_plain
         monitor = TransferMonitor(hooks.progress, hooks.check, None)
         found: list[SourceObject] = []
-        with self.store.batch(self.owner, _reserved_before if is_plain else hooks.reserve) as batch:
+        with self.store.batch(self.owner, reserved_before if is_plain else hooks.reserve) as batch:
             assembly = self._assembly(batch)
             for name in objects:
                 file = batch.new_file()
@@ -247,10 +248,6 @@ class _Attempt:
         # The last check before anything becomes visible: a cancelled fetch leaves nothing.
         self.hooks.check()
         batch.commit(self.hooks.checkpoint)
-
-
-def _reserved_before(_count: int) -> None:
-    """Reserve nothing more."""
 
 
 def _is_unresumable(lookup: SourceLookup, *, is_verified_first: bool) -> bool:

@@ -29,10 +29,6 @@ class StagedFiles:
     accesses: Accesses
     growing: PartialFiles
 
-    @cached_property
-    def _served(self) -> SharedReads[str, ServedFile | None]:
-        return SharedReads(partial(repository.files_served, self.database))
-
     def find(self, path: str) -> ServedFile:
         """Return the file at a path.
 
@@ -107,3 +103,7 @@ class StagedFiles:
         if not page.items:
             raise NotFound(f"nothing is staged in {folder}")
         return page
+
+    @cached_property
+    def _served(self) -> SharedReads[str, ServedFile | None]:
+        return SharedReads(partial(repository.files_served, self.database))

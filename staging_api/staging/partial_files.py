@@ -144,7 +144,7 @@ class FollowedFile:
         """Yield the bytes as they come.
 
         Raises:
-            Broken: the file that was begun will not come; its end was not given.
+            PartialFileBroken: the file that was begun will not come; its end was not given.
             Unavailable: nothing came for too long, or the database is away.
         """
         found: IncomingFile | None = self._found

@@ -21,16 +21,7 @@ def nothing_left(conn: Connection, request: StagingRequest) -> Staging | None:
     if {row.name for row in rows} != set(request.names):
         return None
     on_their_way = [row for row in rows if not row.settled]
-    if not on_their_way:
-        return newest
-    # The caller waits for foreground artifacts, and a failed one is due again: both are work.
-    if any(row.phase == "foreground" or row.state == "failed" for row in on_their_way):
-        return None
-    names = [row.name for row in on_their_way]
-    bringer = repository.bringer(conn, request.archive_url, names)
-    if bringer is None or bringer.cancel_requested_at is not None:
-        return None
-    return bringer if newest.final else newest
+    return _bringer(conn, newest, on_their_way) if on_their_way else newest
 
 
 def missing(conn: Connection, request: StagingRequest) -> list[StagedArtifact]:
@@ -113,6 +104,20 @@ def plan(
             over=(*over, "missing") if kind.name in came else over,
         )
     return staging_id
+
+
+def _bringer(
+    conn: Connection, newest: Staging, on_their_way: Sequence[StagedArtifact]
+) -> Staging | None:
+    """The staging that brings these without the caller; None: there is work to do for them."""
+    # The caller waits for foreground artifacts, and a failed one is due again: both are work.
+    if any(row.phase == "foreground" or row.state == "failed" for row in on_their_way):
+        return None
+    names = [row.name for row in on_their_way]
+    bringer = repository.bringer(conn, newest.archive_url, names)
+    if bringer is None or bringer.cancel_requested_at is not None:
+        return None
+    return bringer if newest.final else newest
 
 
 def _requested_rows(

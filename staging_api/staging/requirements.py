@@ -54,7 +54,8 @@ class Requirements:
 
     def of(self, url: ArchiveUrl) -> str:
         """Return what the objects of an archive need: ``digest``, ``signature`` or ``nothing``."""
-        return next((need for prefix, need in self.needs if _covers(prefix, url)), _NOTHING)
+        found = (need for prefix, need in self.needs if prefix is None or prefix.covers(url))
+        return next(found, _NOTHING)
 
     def applied(self, kinds: Sequence[ArtifactKind], url: ArchiveUrl) -> tuple[ArtifactKind, ...]:
         """Return the artifacts of a request with what must vouch for their objects."""
@@ -93,13 +94,6 @@ def _key_paths(text: str) -> tuple[str, ...]:
         except SignatureInvalid as error:
             raise Invalid.field(_KEYS_FIELD, str(error)) from None
     return paths
-
-
-def _covers(prefix: ArchiveUrl | None, url: ArchiveUrl) -> bool:
-    if prefix is None:
-        return True
-    same_place = (prefix.scheme, prefix.authority) == (url.scheme, url.authority)
-    return same_place and url.segments[: len(prefix.segments)] == prefix.segments
 
 
 def _depth(need: tuple[ArchiveUrl | None, str]) -> int:

@@ -87,22 +87,6 @@ class StagingService:
     slots: WorkSlots = field(default_factory=lambda: WorkSlots(32))
 
     @cached_property
-    def _checks(self) -> RequestChecks:
-        return RequestChecks(self._check)
-
-    @cached_property
-    def _asked(self) -> SharedReads[Question, StandingAnswer]:
-        return SharedReads(partial(repository.stagings_asked, self.database))
-
-    @cached_property
-    def _seen(self) -> SharedReads[str, AnswerRows | None]:
-        return SharedReads(partial(repository.stagings_seen, self.database))
-
-    @cached_property
-    def _outcomes(self) -> SharedReads[Question, list[repository.EntryState]]:
-        return SharedReads(partial(repository.outcomes_at, self.database))
-
-    @cached_property
     def watch(self) -> Watch:
         """Wakes waiting requests of this process when a staging changes."""
         return Watch(self.database, self.uploads.waiter_slots, self.locks.shutdown)
@@ -149,17 +133,6 @@ class StagingService:
         """
         return self._checks.checked(archive_url, artifacts, upload_wait_seconds)
 
-    def _check(
-        self, archive_url: str, artifacts: Sequence[str], upload_wait_seconds: float | None
-    ) -> StagingRequest:
-        single = bool(artifacts) and all(map(is_single, artifacts))
-        url = self.check_url(archive_url, root=single)
-        kinds = self.requirements.applied(self.catalogues.of(url).resolve(artifacts), url)
-        for kind in kinds:
-            if kind.group == FILES and not is_safe_name(kind.name.partition(":")[2]):
-                raise Invalid.field("artifacts", f"{kind.name!r} is no name of an object")
-        return StagingRequest(url, kinds, upload_wait_seconds)
-
     def check_url(self, archive_url: str, *, root: bool = False) -> ArchiveUrl:
         """Read the URL of an archive; `root`: it may be the root of a bucket.
 
@@ -176,28 +149,28 @@ class StagingService:
 
         What was missing is looked for again, in bounded time: it may have been uploaded since.
         """
-        staging = self.known(request)
+        staging = self.nothing_left_by_rows(request)
         if staging is None:
             return None
         staged = {each.name for each in staging.artifacts if each.state == "staged"}
         return staging if staged >= set(request.names) or not self.late.came(request) else None
 
-    def known(self, request: StagingRequest) -> Staging | None:
+    def nothing_left_by_rows(self, request: StagingRequest) -> Staging | None:
         """Return what `nothing_left` does, without a look at the archive."""
         with self.database.connect() as conn:
             return planning.nothing_left(conn, request)
 
-    def asked(self, request: StagingRequest) -> StandingAnswer:
+    def standing_answer(self, request: StagingRequest) -> StandingAnswer:
         """Look what a request meets, by one statement that writes nothing."""
-        return self._asked.find(request.question)
+        return self._standing_answers.find(request.question)
 
     def outcomes(self, request: StagingRequest) -> list[repository.EntryState]:
         """Return the states of the requested artifacts, of those that have a row."""
         return self._outcomes.find(request.question)
 
-    def seen(self, staging_id: str) -> AnswerRows | None:
+    def answer_rows(self, staging_id: str) -> AnswerRows | None:
         """Return the rows that the answer about a staging is made of; None: there is none."""
-        return self._seen.find(staging_id)
+        return self._answer_rows.find(staging_id)
 
     def queue(
         self, request: StagingRequest, origin: RequestOrigin, given: Holds = _NO_HOLDS
@@ -390,6 +363,33 @@ class StagingService:
         """Record that a staging was cancelled, under its locks."""
         with guarded(self.database, next(iter(holds.values()))) as conn:
             repository.mark_cancelled(conn, staging.archive_url, staging.id)
+
+    @cached_property
+    def _checks(self) -> RequestChecks:
+        return RequestChecks(self._check)
+
+    @cached_property
+    def _standing_answers(self) -> SharedReads[Question, StandingAnswer]:
+        return SharedReads(partial(repository.stagings_asked, self.database))
+
+    @cached_property
+    def _answer_rows(self) -> SharedReads[str, AnswerRows | None]:
+        return SharedReads(partial(repository.stagings_seen, self.database))
+
+    @cached_property
+    def _outcomes(self) -> SharedReads[Question, list[repository.EntryState]]:
+        return SharedReads(partial(repository.outcomes_at, self.database))
+
+    def _check(
+        self, archive_url: str, artifacts: Sequence[str], upload_wait_seconds: float | None
+    ) -> StagingRequest:
+        single = bool(artifacts) and all(map(is_single, artifacts))
+        url = self.check_url(archive_url, root=single)
+        kinds = self.requirements.applied(self.catalogues.of(url).resolve(artifacts), url)
+        for kind in kinds:
+            if kind.group == FILES and not is_safe_name(kind.name.partition(":")[2]):
+                raise Invalid.field("artifacts", f"{kind.name!r} is no name of an object")
+        return StagingRequest(url, kinds, upload_wait_seconds)
 
     def _plan(self, request: StagingRequest, holds: Holds, origin: RequestOrigin) -> str:
         first, *others = holds.values()

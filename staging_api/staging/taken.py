@@ -51,7 +51,7 @@ def taken(
                 came.append(found)
                 reserve(found.size_bytes or 0)
                 digests = Digests(found.digests)
-                unknown = reserve if found.size_bytes is None else _reserved_before
+                unknown = reserve if found.size_bytes is None else reserved_before
                 size = write_chunks(_watched(chunks, monitor, digests, unknown), file)
         except SourceFailed as error:
             # Without a version nothing resumes it; but nobody has seen any byte of it yet.
@@ -85,6 +85,10 @@ def write_chunks(chunks: Iterable[bytes], file: Path) -> int:
     return size
 
 
+def reserved_before(_count: int) -> None:
+    """Reserve nothing more: the bytes of an object whose length is known are reserved at once."""
+
+
 def _watched(
     chunks: Iterator[bytes],
     monitor: TransferMonitor,
@@ -95,10 +99,6 @@ def _watched(
         digests.update(chunk)
         reserve(len(chunk))
         yield chunk
-
-
-def _reserved_before(_count: int) -> None:
-    """Reserve nothing more."""
 
 
 @contextmanager

@@ -2,9 +2,8 @@
 
 Background artifacts, requests that do not wait, and the work of dead processes are the same to it:
 rows that are due under free locks. It polls the database every `POLL_SECONDS`; the lock decides
-which worker gets a staging. Callers take turns, and
-foreground artifacts come before background ones: a job on a background ends between two artifacts
-when a foreground is due and no job is free.
+which worker gets a staging. Callers take turns, and foreground artifacts come before background
+ones: a job on a background ends between two artifacts when a foreground is due and no job is free.
 
 What if it dies? The same as for any holder: its leases run out and another worker, or the next
 request, takes the rows up (see `staging.service`).

@@ -142,15 +142,6 @@ class FolderStore:
         """Open the file itself, so that a server can send it without reading it."""
         return os.fdopen(self._opened(sha256, size_bytes), "rb")
 
-    def _opened(self, sha256: str, size_bytes: int | None) -> int:
-        descriptor = open_file(self._name(sha256))
-        if descriptor is None:
-            raise NotFound(f"the store has no blob {sha256}")
-        if size_bytes not in (None, os.fstat(descriptor).st_size):
-            os.close(descriptor)
-            raise NotFound(f"the store has no whole blob {sha256}")
-        return descriptor
-
     def read(self, sha256: str, size_bytes: int, start: int, length: int) -> bytes:
         """Read a piece of the file."""
         descriptor = self._opened(sha256, size_bytes)
@@ -294,6 +285,15 @@ class FolderStore:
         # The folders above have new entries, too.
         sync([*folders, above, self._root] if folders else [])
         checkpoint("names synced")
+
+    def _opened(self, sha256: str, size_bytes: int | None) -> int:
+        descriptor = open_file(self._name(sha256))
+        if descriptor is None:
+            raise NotFound(f"the store has no blob {sha256}")
+        if size_bytes not in (None, os.fstat(descriptor).st_size):
+            os.close(descriptor)
+            raise NotFound(f"the store has no whole blob {sha256}")
+        return descriptor
 
     def _is_kept(self, blob: Blob, file: str) -> bool:
         """Whether the blob is here with the bytes of this file: to read is cheaper than to sync."""

@@ -18,6 +18,7 @@ from staging_api.locks.model import ARCHIVE
 from staging_api.shutdown import Shutdown
 from staging_api.staging import repository
 from staging_api.staging.damage import evict_holders
+from staging_api.staging.model import AnswerRows
 from staging_api.staging.repository import joined
 from staging_api.staging.watch import Watch
 from tests.factories import ORIGIN, locks_of
@@ -54,6 +55,11 @@ class Pod:
 
 def named(headers: dict[str, str]) -> dict[str, str]:
     return {name.replace("_", "-"): value for name, value in headers.items()}
+
+
+def rows_of(database: Database, *ids: str) -> list[AnswerRows | None]:
+    """The rows of each of these stagings, asked for by themselves."""
+    return [repository.stagings_seen(database, [each])[each] for each in ids]
 
 
 def pod_of(at: Bench, authenticator: Authenticator | None = None) -> Pod:
@@ -246,13 +252,13 @@ def test_a_staging_is_seen_with_the_rows_that_its_answer_shows(pods: tuple[Pod, 
             "SELECT id, name, state FROM staged_artifacts WHERE archive_url = :u ORDER BY id",
             u=archive,
         ):
-            before = [repository.staging_seen(pod.at.database, i) for i in (first, second, beside)]
+            before = rows_of(pod.at.database, first, second, beside)
             execute(
                 pod.at.database,
                 "UPDATE staged_artifacts SET last_accessed_at = clock_timestamp() WHERE id = :i",
                 i=artifact_id,
             )
-            after = [repository.staging_seen(pod.at.database, i) for i in (first, second, beside)]
+            after = rows_of(pod.at.database, first, second, beside)
             differs = [one != two for one, two in zip(before, after, strict=True)]
             found[archive == url, *row] = differs
     assert found == {
@@ -477,7 +483,7 @@ def test_what_is_asked_together_is_answered_as_by_itself(pods: tuple[Pod, Pod]) 
         [],
     ]
     seen = repository.stagings_seen(database, ids)
-    assert seen == {each: repository.staging_seen(database, each) for each in ids}
+    assert seen == dict(zip(ids, rows_of(database, *ids), strict=True))
     assert [each for each in ids if seen[each] is None] == [ids[1]]
     served = repository.files_served(database, paths)
     assert served == {path: repository.files_served(database, [path])[path] for path in paths}
@@ -487,4 +493,4 @@ def test_what_is_asked_together_is_answered_as_by_itself(pods: tuple[Pod, Pod]) 
 def test_rows_that_are_not_there_are_not_seen(pods: tuple[Pod, Pod]) -> None:
     pod, _ = pods
     assert pod.get("01ARZ3NDEKTSV4RRFFQ69G5FAV").status_code == 404
-    assert repository.staging_seen(pod.at.database, "01ARZ3NDEKTSV4RRFFQ69G5FAV") is None
+    assert rows_of(pod.at.database, "01ARZ3NDEKTSV4RRFFQ69G5FAV") == [None]

@@ -209,7 +209,7 @@ class Stagings(RuleBasedStateMachine):
     @invariant()
     def another_body_is_made_of_other_rows(self) -> None:
         for staging in self.stagings():
-            seen = repository.staging_seen(self.at.database, staging.id)
+            seen = repository.stagings_seen(self.at.database, [staging.id])[staging.id]
             # A later staging's rows show only by that.
             versions = [(a.id, a.version, a.brought_since_by) for a in staging.artifacts]
             body = StagingBody.of(staging).model_dump_json()

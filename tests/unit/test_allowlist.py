@@ -23,7 +23,7 @@ LIST = (
     ],
 )
 def test_what_lies_below_an_entry_is_allowed(text):
-    assert AllowList.parse(LIST).check(parse(text)).covers(parse(text))
+    assert AllowList.parse(LIST).check(parse(text)).url.covers(parse(text))
 
 
 @pytest.mark.parametrize(

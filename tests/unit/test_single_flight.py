@@ -61,8 +61,7 @@ def in_seconds(seconds: float) -> float:
 
 
 def followers(flight: SingleFlight, key: str) -> int:
-    found = flight._flights.get(key)
-    return len(found.followers) if found else 0
+    return len(flight._followers.get(key, ()))
 
 
 def test_one_does_it_for_all_of_the_same_key_and_another_key_is_another_matter():

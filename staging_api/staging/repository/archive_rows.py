@@ -3,16 +3,14 @@
 from sqlalchemy import Connection, text
 
 from staging_api.staging.lists import ArchiveSummary, NewestStaging
-
-# Sorts behind every character: ``prefix + _LAST`` ends the range of what begins with `prefix`.
-_LAST = chr(0x10FFFF)
+from staging_api.staging.repository.terms import LAST
 
 
 def list_archives(
     conn: Connection, *, prefix: str, limit: int, after: str = ""
 ) -> list[ArchiveSummary]:
     """Archives whose URL begins with `prefix`, behind the URL `after`, ordered by bytes."""
-    given = {"low": prefix, "high": prefix + _LAST, "after": after, "limit": limit}
+    given = {"low": prefix, "high": prefix + LAST, "after": after, "limit": limit}
     return [
         ArchiveSummary(
             row.archive_url,
@@ -30,7 +28,7 @@ def list_archives(
 
 def archives_named(conn: Connection, name: str, limit: int) -> list[str]:
     """Return the URLs of archives whose last segment begins with `name`, by that segment."""
-    given = {"low": name, "high": name + _LAST, "limit": limit}
+    given = {"low": name, "high": name + LAST, "limit": limit}
     return list(conn.execute(_NAMED, given).scalars())
 
 

@@ -26,14 +26,12 @@ from staging_api.db.tables import archives, staged_artifacts, stagings
 from staging_api.staging.lists import ArtifactFilter, StagingFilter
 from staging_api.staging.model import StagedArtifact, Staging
 from staging_api.staging.repository.reading import artifact_of, with_artifacts
-from staging_api.staging.repository.terms import now
+from staging_api.staging.repository.terms import LAST, now
 
 # The view of all files, in packs or not.
 _files = table(
     "staged_files", column("artifact_id", Text), column("path", Text), column("sha256", Text)
 )
-#: Sorts behind every character of a URL.
-_LAST = chr(0x10FFFF)
 
 
 def list_stagings(
@@ -77,7 +75,7 @@ def list_artifacts(
 def begins_with(url: Any, prefix: str) -> ColumnElement[bool]:
     """Return the condition that a URL begins with these characters, as an index can look it up."""
     plain = collate(url, "C")
-    return and_(plain >= prefix, plain < prefix + _LAST)
+    return and_(plain >= prefix, plain < prefix + LAST)
 
 
 def _newest(query: Select[Any], table: Table, limit: int, after: str | None) -> Select[Any]:

@@ -167,7 +167,8 @@ def queue(conn: Connection) -> dict[str, tuple[int, float]]:
 
 def served_file(conn: Connection, path: str) -> ServedFile | None:
     """Return the file that is served at `path` below ``/static``, if one is."""
-    return _first(rows(conn, _SERVED, (path,)))
+    found = rows(conn, _SERVED, (path,))
+    return ServedFile(*found[0]) if found else None
 
 
 def files_served(database: Database, paths: Sequence[str]) -> Mapping[str, ServedFile | None]:
@@ -178,10 +179,6 @@ def files_served(database: Database, paths: Sequence[str]) -> Mapping[str, Serve
         found = database.read(_SERVED_MANY, (list(paths),))
     files = {row[0]: ServedFile(*row) for row in found}
     return {path: files.get(path) for path in paths}
-
-
-def _first(found: Sequence[tuple[Any, ...]]) -> ServedFile | None:
-    return ServedFile(*found[0]) if found else None
 
 
 # The view staging_queue has the artifacts that are to do, and which of them are due.

@@ -16,13 +16,8 @@ _SEEN_MANY = "SELECT i, staging_seen(i) FROM unnest(%s) i"
 _ASKED = "SELECT %s, a.* FROM staging_asked(%s, %s, %s) a"
 
 
-def staging_seen(database: Database, staging_id: str) -> AnswerRows | None:
-    """Return the rows of a staging; None: there is no such staging."""
-    return stagings_seen(database, [staging_id])[staging_id]
-
-
 def stagings_seen(database: Database, ids: Sequence[str]) -> Mapping[str, AnswerRows | None]:
-    """Return the rows of each of these stagings."""
+    """Return the rows of each of these stagings; None: there is no such staging."""
     if len(ids) == 1:
         found = database.read(_SEEN, (ids[0], ids[0]))
     else:

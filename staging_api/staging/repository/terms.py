@@ -14,6 +14,8 @@ from staging_api.vocabulary.staging import TO_DO_STATES
 now = func.clock_timestamp
 #: Rows of artifacts that are staged or will be; the others are history.
 is_live = staged_artifacts.c.state != "evicted"
+#: Sorts behind every character: ``prefix + LAST`` ends the range of what begins with `prefix`.
+LAST = chr(0x10FFFF)
 #: Rows with something left to do.
 is_to_do = staged_artifacts.c.state.in_(TO_DO_STATES)
 
