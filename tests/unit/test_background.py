@@ -1,10 +1,14 @@
 """Threads that live as long as their process."""
 
+import os
+import subprocess
+import sys
 import threading
+import time
+from pathlib import Path
 
 import pytest
 
-from staging_api import background
 from staging_api.background import BackgroundThread
 from staging_api.errors import Unavailable
 
@@ -101,14 +105,18 @@ def cannot_start(_: threading.Thread) -> None:
     raise RuntimeError("can't start new thread")
 
 
-def test_a_function_that_fails_is_run_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(background, "_AGAIN_SECONDS", 0)
+def test_a_function_that_fails_is_run_again_after_a_second(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pauses: list[float] = []
+    monkeypatch.setattr(time, "sleep", pauses.append)
     loop = Loop()
     loop.fails = 3
     thread = BackgroundThread("loop", loop)
     thread.ensure()
     assert loop.began.wait(10)
     assert loop.runs == 4
+    assert pauses.count(1.0) == 3
     loop.stop.set()
     thread.join()
 
@@ -133,3 +141,38 @@ def test_a_thread_that_was_killed_is_missed_until_it_is_started_again() -> None:
     thread.check()
     loop.stop.set()
     thread.join()
+
+
+_NEVER_ENDING = """
+import threading, time
+from contextlib import nullcontext
+from staging_api.background import BackgroundThread
+from staging_api.prefetch import BoundedQueue
+from staging_api.staging.housekeeping import Housekeeping, HousekeepingStep
+
+began = [threading.Event() for _ in range(3)]
+
+def wait_for_ever(number):
+    began[number].set()
+    time.sleep(3600)
+    yield
+
+BackgroundThread("loop", lambda: list(wait_for_ever(0))).ensure()
+BoundedQueue().feed(lambda: nullcontext(wait_for_ever(1)), "feed")
+Housekeeping("test", [HousekeepingStep("wait", 1, lambda: list(wait_for_ever(2)))]).start()
+for each in began:
+    each.wait()
+print("ends")
+"""
+
+
+def test_no_thread_keeps_a_process_alive_that_has_ended() -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", _NEVER_ENDING],
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+        timeout=60,
+        env={**os.environ, "PYTHONPATH": str(Path.cwd())},
+    )
+    assert ended.stdout == "ends\n"

@@ -101,6 +101,8 @@ def test_a_connection_is_watched_only_while_its_request_waits(worlds: ExitStack)
     with found.waiting():
         assert found.is_watched()
     assert not found.is_watched()
+    # Nor is the client kept, with its connection.
+    assert not found.watcher._watched
     found.theirs.close()
     with found.other.waiting(found.other_woken.set):
         found.client.note(select.EPOLLHUP)

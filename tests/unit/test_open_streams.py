@@ -5,6 +5,7 @@ import select
 import socket
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 
 import pytest
@@ -207,6 +208,33 @@ def test_what_a_slow_reader_missed_is_told_in_one_message() -> None:
         assert got.count(b"apt") == 1
 
 
+def test_a_reader_is_late_ten_seconds_after_it_took_something_the_last_time() -> None:
+    near, far = socket.socketpair()
+    with near, far:
+        near.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+        far.settimeout(5)
+        much = "much" * 100_000
+        stream = OpenStream("alice", frozenset({much}), 0.0, lambda: True)
+        stream.connect(near, chunked=False, given_back=lambda: None)
+        assert not stream.is_late(float("inf"))
+        before = time.monotonic()
+        stream.tell([much])
+        first = time.monotonic()
+        assert not stream.is_late(before + 10)
+        assert stream.is_late(first + 10)
+        stream.flush()
+        assert stream.is_late(first + 10), "it took nothing since"
+        got = len(far.recv(1 << 20))
+        stream.flush()
+        assert not stream.is_late(first + 10)
+        assert stream.is_late(time.monotonic() + 10)
+        while stream.waits:
+            got += len(far.recv(1 << 20))
+            stream.flush()
+        assert not stream.is_late(float("inf"))
+        assert got < len(much) + len("event: changed\ndata: \n\n")
+
+
 def test_a_stream_ends_when_its_time_is_over_or_its_caller_may_follow_it_no_longer() -> None:
     with open_streams(beat_seconds=0.05) as streams:
         short, refused, other = (
@@ -238,6 +266,23 @@ def test_there_are_so_many_of_a_process_and_of_a_caller() -> None:
         streams.admit("carol", ["work"], 60, always)
 
 
+def test_a_caller_may_have_250_and_a_process_1000() -> None:
+    def always() -> bool:
+        return True
+
+    with open_streams() as streams:
+        for _ in range(250):
+            streams.admit("alice", ["work"], 60, always)
+        with pytest.raises(TooManyRequests) as too_many:
+            streams.admit("alice", ["work"], 60, always)
+        for number in range(750):
+            streams.admit(str(number), ["work"], 60, always)
+        with pytest.raises(Unavailable) as full:
+            streams.admit("bob", ["work"], 60, always)
+        assert len(streams) == 1000
+    assert too_many.value.retry_after_seconds == full.value.retry_after_seconds == 60
+
+
 def test_none_is_opened_once_the_process_ends() -> None:
     streams = OpenStreams()
     reader = Reader(streams, "work")
@@ -248,9 +293,12 @@ def test_none_is_opened_once_the_process_ends() -> None:
         streams.admit("alice", ["work"], 60, lambda: True)
 
 
-def test_waiting_for_one_ends_with_the_first() -> None:
-    with open_streams() as streams:
-        began = time.monotonic()
-        Reader(streams, "work")
-        assert streams.wait_for_one()
-        assert time.monotonic() >= began
+def test_waiting_for_one_ends_with_the_first_and_begins_again_behind_the_last() -> None:
+    with open_streams() as streams, ThreadPoolExecutor(1) as pool:
+        for _ in range(2):
+            waits = pool.submit(streams.wait_for_one)
+            with pytest.raises(TimeoutError):
+                waits.result(0.1)
+            stream = streams.admit("alice", ["work"], 60, lambda: True)
+            assert waits.result(30)
+            streams.refuse(stream)
