@@ -60,7 +60,7 @@
 
 ``code`` is stable, so clients may switch on it; ``retryable`` says whether the same request can
 succeed later. A class without its own code is internal to the server. The HTTP status of each class
-is in ``staging_api.http.problems``.
+is in ``staging_api.http.problems``; ``docs/reference/errors.md`` has all three on one screen.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

@@ -1,10 +1,13 @@
 """The page of all error codes, made from the table: ``python -m tests.errors_page`` writes it."""
 
+from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
 
 from staging_api.error_help.answers import OF_ANSWERS, OF_HTTP, ErrorHelp
 from staging_api.error_help.clients import OF_CLIENTS
+from staging_api.errors import class_of
+from staging_api.http.problems import status_of_code
 from staging_api.http.resources.errors import facts
 from staging_api.processes import application  # noqa: F401 - all rooms, with their errors
 
@@ -17,13 +20,22 @@ a page for browsers) or on the page that `STAGING_ERRORS_URL` names. A staging t
 same codes in its `error`, and so have the errors of the client library.
 
 This page is made from `staging_api/error_help`; a test compares.
+
+## The contract on one screen
+
+The class of an error decides: `STATUS_OF` in `staging_api/http/problems.py` has its status, or that
+of the nearest class above it, and the class itself, in `staging_api/errors.py`, says whether the
+same request may succeed later. A single answer may know better: its own `retryable` counts.
+
+| status | codes with `retryable: true` | with `retryable: false` |
+|---|---|---|
 """
 
 
 def page() -> str:
     """The page as it should be."""
     parts = [
-        _HEAD,
+        _HEAD + _contract(),
         "## Codes of answers\n",
         *_told(OF_ANSWERS),
         "## Codes of refusals by HTTP\n",
@@ -32,6 +44,18 @@ def page() -> str:
         *_told(OF_CLIENTS),
     ]
     return "\n".join(parts)
+
+
+def _contract() -> str:
+    """The codes of answers by status, and by whether the same request may succeed later."""
+    rows: dict[str, tuple[list[str], list[str]]] = defaultdict(lambda: ([], []))
+    for code in (*OF_ANSWERS, *OF_HTTP):
+        retryable, final = rows[str(status_of_code(code) or "other 4xx")]
+        (retryable if class_of(code).retryable else final).append(f"`{code}`")
+    return "".join(
+        f"| {status} | {' '.join(retryable)} | {' '.join(final)} |\n"
+        for status, (retryable, final) in sorted(rows.items())
+    )
 
 
 def _told(codes: Mapping[str, ErrorHelp]) -> list[str]:

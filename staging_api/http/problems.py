@@ -39,7 +39,7 @@ log = logging.getLogger(__name__)
 
 MEDIA_PROBLEM = "application/problem+json"
 
-#: The whole error contract: the nearest listed ancestor of a class decides.
+#: The nearest listed ancestor of a class decides; ``docs/reference/errors.md`` has the contract.
 STATUS_OF: Mapping[type[StagingApiError], int] = {
     Invalid: 400,
     Unauthenticated: 401,
