@@ -111,12 +111,6 @@ class NameTable:
             (last,) = self._file.execute("SELECT max(name) FROM names").fetchone()
         return first, (last or b"").decode("utf-8", "surrogatepass")
 
-    def close(self) -> None:
-        """Free the memory, and the file."""
-        self._recent, self._sorted = {}, None
-        if self._file is not None:
-            self._file.close()
-
     def _write(self) -> None:
         if not self._recent:
             return

@@ -66,10 +66,9 @@ class BoundedQueue(Generic[T]):
         return self._abandoned
 
     def abandon(self) -> None:
-        """Stop consuming: drop queued items and let the producer end."""
+        """Stop consuming, and let the producer end."""
         with self._changed:
             self._abandoned = True
-            self._items.clear()
             self._changed.notify_all()
 
     def items(self, check: Callable[[], None] = lambda: None) -> Generator[T, None, None]:

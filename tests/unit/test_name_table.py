@@ -2,6 +2,7 @@
 
 import random
 import sqlite3
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -16,9 +17,8 @@ CHARACTERS = ["a", "b", "/", ".", "ü", "\uffff", "\U0001f600", "\udc80", "z"]
 def table(request, tmp_path, monkeypatch):
     monkeypatch.setattr(name_table, "MOST_IN_MEMORY", request.param)
     monkeypatch.setattr(name_table, "_GROUP", 5)
-    made = NameTable(tmp_path)
-    yield made
-    made.close()
+    yield NameTable(tmp_path)
+    # Its file has no name from the start: a crash leaves nothing.
     assert list(tmp_path.iterdir()) == []
 
 
@@ -45,6 +45,13 @@ def test_it_does_what_a_dictionary_does_in_the_order_of_bytes(table):
             assert list(table.items(name)) == [each for each in ordered if each[0] >= name]
             assert (len(table), bool(table)) == (len(model), bool(model))
             assert table.ends() == (ordered[0][0], ordered[-1][0])
+
+
+def test_what_one_thread_has_filled_another_reads(table):
+    with ThreadPoolExecutor(1) as pool:
+        for number in range(20):
+            pool.submit(table.__setitem__, str(number), b"%d" % number).result()
+    assert dict(table.items()) == {str(number): b"%d" % number for number in range(20)}
 
 
 def test_an_empty_one_has_nothing(table):

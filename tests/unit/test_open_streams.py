@@ -189,6 +189,28 @@ def test_a_reader_that_takes_nothing_is_cut_off_and_costs_one_message(
         assert not other.given_back
 
 
+def test_a_reader_that_takes_nothing_is_cut_off_although_nothing_happens(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("staging_api.open_stream.SLOW_SECONDS", 0.1)
+    much = "much" * 100_000
+    with open_streams(beat_seconds=1000) as streams:
+        slow, other = Reader(streams, much), Reader(streams, "work")
+        streams.tell([much])
+        eventually(lambda: slow.given_back, "it was not cut off")
+        assert len(streams) == 1
+        assert not other.given_back
+
+
+def test_a_slow_reader_gets_the_rest_of_a_message_as_it_takes_it() -> None:
+    much = "much" * 100_000
+    with open_streams(beat_seconds=1000) as streams:
+        reader = Reader(streams, much)
+        streams.tell([much])
+        assert reader.read_until(b"\n\n") == f"event: changed\ndata: {much}\n\n".encode()
+        eventually(lambda: streams._epoll.poll(0) == [], "it is waited for on and on")
+
+
 def test_what_a_slow_reader_missed_is_told_in_one_message() -> None:
     near, far = socket.socketpair()
     with near, far:
@@ -299,6 +321,8 @@ def test_waiting_for_one_ends_with_the_first_and_begins_again_behind_the_last() 
             waits = pool.submit(streams.wait_for_one)
             with pytest.raises(TimeoutError):
                 waits.result(0.1)
-            stream = streams.admit("alice", ["work"], 60, lambda: True)
+            both = [streams.admit("alice", ["work"], 60, lambda: True) for _ in range(2)]
             assert waits.result(30)
-            streams.refuse(stream)
+            streams.refuse(both[0])
+            assert pool.submit(streams.wait_for_one).result(30), "one is left"
+            streams.refuse(both[1])

@@ -69,6 +69,22 @@ def test_a_taker_that_waits_long_looks_at_what_it_is_given_to_check():
     assert looked
 
 
+def test_a_taker_looks_at_nothing_else_as_long_as_pieces_come(monkeypatch):
+    monkeypatch.setattr("staging_api.prefetch._CHECK_SECONDS", 3600)
+    queue: BoundedQueue[int] = BoundedQueue()
+    looked = []
+
+    def numbers():
+        for number in range(3):
+            threading.Event().wait(0.05)
+            yield number
+
+    thread = queue.feed(lambda: closing(numbers()), "numbers")
+    assert list(queue.items(lambda: looked.append(True))) == [0, 1, 2]
+    thread.join()
+    assert not looked
+
+
 def test_what_ends_the_making_is_raised_to_the_taker_after_the_pieces_before_it():
     def broken():
         yield 1

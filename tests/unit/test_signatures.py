@@ -71,6 +71,14 @@ def test_what_is_no_signature_is_refused(key):
             signer_of(MESSAGE, junk, [key.public])
 
 
+def test_no_character_is_passed_over_in_a_signature():
+    for key in (MinisignKey(), CosignKey("alone")):
+        *before, line = key.sign(MESSAGE).splitlines()[:2]
+        stray = b"\n".join([*before, line[:4] + b"!" + line[4:], b""])
+        with pytest.raises(SignatureInvalid):
+            signer_of(MESSAGE, stray, [key.public])
+
+
 def test_a_trusted_comment_that_was_changed_is_refused():
     key = MinisignKey()
     signature = key.sign(MESSAGE).replace(b"timestamp:1", b"timestamp:2")
@@ -112,6 +120,16 @@ def test_keys_are_texts_or_files(tmp_path, key):
     check_key(key.public)
     check_key(str(file))
     assert signer_of(MESSAGE, key.sign(MESSAGE), [str(file)]) == key.signer
+
+
+def test_a_key_ends_within_the_first_mebibyte_of_its_file(tmp_path):
+    file, key = tmp_path / "key.pub", MinisignKey()
+    comment = "untrusted comment: ".ljust((1 << 20) - len(key.public) - 1, "x")
+    file.write_text(f"{comment}\n{key.public}")
+    check_key(str(file))
+    file.write_text(f"{comment}x\n{key.public}")
+    with pytest.raises(SignatureInvalid):
+        check_key(str(file))
 
 
 @pytest.mark.parametrize(
