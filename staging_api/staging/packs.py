@@ -15,8 +15,6 @@ from staging_api.staging import repository
 Written = Literal["auto", "yes", "no"]
 #: A longer member is a file of its own: the kernel sends it, and a bucket links to it.
 SMALL_BYTES = 64 << 10
-#: Pieces of packs are read into memory.
-MOST_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -24,7 +22,8 @@ class Packs:
     """How packs are written.
 
     Attributes:
-        file_bytes: members of fewer bytes go into the pack of their artifact.
+        file_bytes: members of fewer bytes go into the pack of their artifact; a MiB at most, since
+            pieces of packs are read into memory.
     """
 
     written: Written = "auto"

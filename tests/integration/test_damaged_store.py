@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 import pytest
+from prometheus_client import REGISTRY
 
 from staging_api.db.engine import Database
 from staging_api.devserver.symbolication import Symbolication
@@ -261,7 +262,10 @@ def test_a_scrub_notes_the_time_and_reads_the_longest_unchecked_first(at: Bench)
     payload(at, "R17-2", b"other")
     assert at.rows("SELECT count(*) FROM blobs WHERE checked_at IS NOT NULL") == [(0,)]
     scrub = Scrub(at.service.upkeep, lambda _artifact: None)
+    name = "staging_store_scrubbed_bytes_total"
+    before = REGISTRY.get_sample_value(name) or 0.0
     assert sum(scrub.turn().good for _ in range(len(SHARDS))) == 2
+    assert REGISTRY.get_sample_value(name) == before + len(CONTENT) + len(b"other")
     assert at.rows("SELECT count(*) FROM blobs WHERE checked_at > stored_at") == [(2,)]
     assert at.rows("SELECT count(*) FROM store_checks WHERE scrubbed_at IS NULL") == [(0,)]
 

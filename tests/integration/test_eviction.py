@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from prometheus_client import REGISTRY
 
 from staging_api.db.engine import Database
 from staging_api.errors import Cancelled, NoSpace
@@ -137,6 +138,27 @@ def test_small_artifacts_stay_if_a_larger_one_must_be_evicted_anyway(ten: Bench)
     payload(ten, "new", 6)
     assert evicted(ten) == {"large"}
     check_sums(ten)
+
+
+def test_where_nothing_has_to_go_nothing_is_freed(ten: Bench) -> None:
+    payload(ten, "a", 3)
+    for dry_run in (True, False):
+        done = prune(ten.service.upkeep, keep_bytes=3 * KB, dry_run=dry_run)
+        assert (done.artifacts, done.freed_bytes) == ((), 0)
+    # One byte less, and it goes.
+    done = prune(ten.service.upkeep, keep_bytes=3 * KB - 1)
+    assert ([each.name for each in done.artifacts], done.freed_bytes) == (["payload"], 3 * KB)
+
+
+def test_an_eviction_is_counted_by_its_reason(ten: Bench) -> None:
+    def counted(reason: str) -> float:
+        name = "staging_artifacts_evicted_total"
+        return REGISTRY.get_sample_value(name, {"reason": reason}) or 0.0
+
+    payload(ten, "a", 6)
+    before = counted("space"), counted("lost")
+    payload(ten, "new", 6)
+    assert (counted("space"), counted("lost")) == (before[0] + 1, before[1])
 
 
 def test_artifacts_without_bytes_are_never_evicted_for_space(ten: Bench) -> None:

@@ -1,14 +1,19 @@
 """Housekeeping: each step and each item by itself, beside the stagings and never in their way."""
 
+import io
+import json
+import logging
 import os
+import random
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from prometheus_client import REGISTRY
 
+from staging_api import logs
 from staging_api.db import idempotency_rows
 from staging_api.db.engine import Database
 from staging_api.db.idempotency_rows import KeptResponse
@@ -34,6 +39,11 @@ def at(database: Database, database_url: str, tmp_path: Path) -> Iterator[Bench]
 
 def failures(step: str) -> float:
     return REGISTRY.get_sample_value("staging_housekeeping_failures_total", {"step": step}) or 0.0
+
+
+def done_at(step: str) -> float | None:
+    name = "staging_housekeeping_done_timestamp_seconds"
+    return REGISTRY.get_sample_value(name, {"step": step})
 
 
 def evicted(at: Bench, *names: str) -> list[str]:
@@ -63,13 +73,83 @@ def test_a_failing_step_is_counted_and_retried_while_other_steps_run() -> None:
 
     before = failures("bad"), failures("items")
     steps = [HousekeepingStep("bad", 1, fails), HousekeepingStep("items", 1, passes_over)]
+    began = time.time()
     Housekeeping("test", steps).turn()
     assert done == ["items"]
     assert (failures("bad") - before[0], failures("items") - before[1]) == (1, 3)
-    assert time.monotonic() + 3 < steps[0].due_at < time.monotonic() + 6
-    steps[0].due_at = 0
+    assert (done_at("bad") or 0.0) == 0.0
+    assert began <= (done_at("items") or 0.0) <= time.time()
+
+
+@pytest.mark.parametrize(("chosen", "least"), [(min, 0.75), (max, 1.0)])
+def test_a_failing_step_is_tried_again_after_5_s_doubled_each_time_up_to_ten_minutes(
+    monkeypatch: pytest.MonkeyPatch, chosen: Callable[[tuple[float, float]], float], least: float
+) -> None:
+    def fails() -> None:
+        raise ZeroDivisionError("not an error of ours")
+
+    monkeypatch.setattr(random, "uniform", lambda *bounds: chosen(bounds))
+    step = HousekeepingStep("bad", 1, fails)
+    keeping = Housekeeping("test", [step])
+    for pause in (5, 10, 20, 40, 80, 160, 320, 600, 600):
+        step.due_at, began = 0.0, time.monotonic()
+        keeping.turn()
+        assert began + least * pause <= step.due_at <= time.monotonic() + least * pause
+    # However often: 2.0 ** 1024 would be an error.
+    step.due_at, step.failures = 0.0, 5000
+    keeping.turn()
+    assert step.failures == 5001
+
+
+def test_a_step_that_is_done_begins_its_failures_anew() -> None:
+    broken = [True]
+
+    def may_fail() -> None:
+        if broken:
+            raise Unavailable("the database cannot be reached")
+
+    step = HousekeepingStep("may fail", 60, may_fail)
+    keeping = Housekeeping("test", [step])
+    assert failures("may fail") == 0.0
+    keeping.turn()
+    broken.clear()
+    step.due_at = 0.0
+    keeping.turn()
+    assert (step.failures, failures("may fail")) == (0, 1.0)
+    assert time.monotonic() + 50 < step.due_at
+
+
+def test_the_next_step_has_nothing_of_the_one_before_it_in_its_log_lines() -> None:
+    log = logging.Logger("alone", logging.INFO)  # noqa: LOG001 - of this test alone
+    log.addHandler(logging.StreamHandler(lines := io.StringIO()))
+    log.handlers[0].setFormatter(logs.JsonLines())
+
+    def begins() -> None:
+        logs.bind_log_context(staging_id="one")
+        log.info("begun")
+
+    steps = [
+        HousekeepingStep("begins", 1, begins),
+        HousekeepingStep("other", 1, lambda: log.info("begun")),
+    ]
     Housekeeping("test", steps).turn()
-    assert steps[0].due_at > time.monotonic() + 6, "it is tried again ever later"
+    ids = [json.loads(line)["staging_id"] for line in lines.getvalue().splitlines()]
+    assert ids == ["one", None]
+
+
+def test_an_end_waits_for_the_step_that_runs() -> None:
+    began, done = threading.Event(), []
+
+    def slow() -> None:
+        began.set()
+        threading.Event().wait(0.3)
+        done.append(True)
+
+    keeping = Housekeeping("test", [HousekeepingStep("slow", 60, slow)])
+    keeping.start()
+    assert began.wait(30)
+    keeping.stop(30)
+    assert done
 
 
 def test_only_an_unexpected_error_is_logged_with_a_traceback(
