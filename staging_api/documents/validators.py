@@ -7,27 +7,22 @@ parallel, and each has a time limit.
 
 import json
 import logging
-import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from staging_api.documents.messages import Message, validation_message
 from staging_api.errors import Invalid, Unavailable
 from staging_api.http_url import is_http_url
 from staging_api.small_files import read_small_file
 
-if TYPE_CHECKING:
-    import urllib3
-
 log = logging.getLogger(__name__)
 
 _SETTING = "STAGING_DOCUMENTS_VALIDATORS"
 _CONNECT_SECONDS = 5.0
 _MAX_ANSWER_BYTES = 4 << 20
-_CHUNK_BYTES = 64 << 10
 _ANSWERS = (200, 400)
 
 
@@ -119,36 +114,33 @@ def _answer(
 ) -> Sequence[Mapping[str, Any]]:
     import urllib3
 
-    deadline = time.monotonic() + seconds
-    with urllib3.PoolManager(retries=False) as pool:
-        answer = pool.request(
-            "POST",
-            url,
-            body=body,
-            headers=dict(headers),
-            timeout=urllib3.Timeout(connect=min(_CONNECT_SECONDS, seconds), read=seconds),
-            # A redirect would take the token to another server.
-            redirect=False,
-            preload_content=False,
-        )
+    from staging_api.call_deadline import limited, obey
+
+    with obey(urllib3.PoolManager(retries=False)) as pool, limited(seconds) as limit:
         try:
-            if answer.status not in _ANSWERS:
-                raise ValueError(f"status {answer.status}")
-            return _messages(answer.status, json.loads(_read(answer, deadline)))
-        finally:
-            answer.release_conn()
-
-
-def _read(answer: "urllib3.BaseHTTPResponse", deadline: float) -> bytes:
-    raw = b""
-    # What one receive brings: `stream` waits until a chunk is full, however slowly it comes.
-    while chunk := answer.read1(_CHUNK_BYTES):
-        raw += chunk
-        if len(raw) > _MAX_ANSWER_BYTES:
-            raise ValueError(f"more than {_MAX_ANSWER_BYTES} bytes")
-        if time.monotonic() > deadline:
-            raise TimeoutError("the answer did not end in time")
-    return raw
+            with pool.request(
+                "POST",
+                url,
+                body=body,
+                headers=dict(headers),
+                timeout=urllib3.Timeout(connect=min(_CONNECT_SECONDS, seconds), read=seconds),
+                # A redirect would take the token to another server.
+                redirect=False,
+                preload_content=False,
+            ) as answer:
+                if answer.status not in _ANSWERS:
+                    raise ValueError(f"status {answer.status}")
+                raw = answer.read(_MAX_ANSWER_BYTES + 1)
+                # A body without a length ends where we cut it off, with no error.
+                if limit.over:
+                    raise TimeoutError
+        except (urllib3.exceptions.HTTPError, OSError):
+            if limit.over:
+                raise TimeoutError("the answer did not end in time") from None
+            raise
+    if len(raw) > _MAX_ANSWER_BYTES:
+        raise ValueError(f"more than {_MAX_ANSWER_BYTES} bytes")
+    return _messages(answer.status, json.loads(raw))
 
 
 def _messages(status: int, document: Any) -> Sequence[Mapping[str, Any]]:

@@ -1,7 +1,7 @@
 """Calls to an identity provider: shared by requests with the same key, and limited in every way.
 
 A provider that hangs must not stop the service. So a call runs in another thread under one deadline
-(`identity.deadline`); all requests with the same key wait for the same call; the number of waiting
+(`call_deadline`); all requests with the same key wait for the same call; the number of waiting
 requests is limited, and further ones get 503 at once. After a call without any answer the provider
 is not called for a second.
 
@@ -137,7 +137,7 @@ class SharedCalls:
         return begun
 
     def _run(self, key: str, call: Callable[[], T], deadline: float) -> T:
-        from staging_api.identity.deadline import limited
+        from staging_api.call_deadline import limited
 
         outcome, silent = "answered", False
         with limited(deadline - time.monotonic()) as limit:

@@ -20,9 +20,9 @@ from keystonemiddleware import auth_token
 from requests import PreparedRequest, Response
 from requests.adapters import HTTPAdapter
 
+from staging_api.call_deadline import obey
 from staging_api.errors import Unauthenticated
 from staging_api.identity.calls import SharedCalls, always, provider_calls
-from staging_api.identity.deadline import obey
 from staging_api.identity.outage import IdentityOutage, OutageCause, cannot_check
 from staging_api.identity.recent import RecentValues
 

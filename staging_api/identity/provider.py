@@ -10,9 +10,9 @@ from urllib.parse import urlencode
 
 import urllib3
 
+from staging_api.call_deadline import obey
 from staging_api.errors import Invalid
 from staging_api.identity.bearer import is_token
-from staging_api.identity.deadline import obey
 from staging_api.identity.outage import OutageCause, cannot_check
 from staging_api.small_files import read_small_file
 

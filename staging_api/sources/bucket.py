@@ -158,6 +158,8 @@ class BucketSource:
             answer = self._answer(found, (start, end))
             if self._described(found.name, answer.meta).version != found.version:
                 raise SourceChanged(f"{found.name} changed since it was found")
+            # The library gathers a whole chunk first. So a body that trickles is noticed with its
+            # next chunk, or by `_LONGEST_REQUEST`; smaller chunks would cost each of them more.
             for chunk in answer.stream(min_chunk_size=CHUNK_BYTES):
                 pace.add(len(chunk))
                 wanted -= len(chunk)

@@ -25,7 +25,7 @@ from staging_api.sources.bucket_listing import BucketListing, read_listing
 from staging_api.sources.manifest import MAX_BYTES
 from staging_api.sources.model import SourceOptions
 from staging_api.sources.proxies import proxy_for, proxy_pools
-from staging_api.sources.retrying import Interrupted, retried
+from staging_api.sources.retrying import Interrupted, SlowestRate, retried
 from staging_api.sources.url import ArchiveUrl
 
 _OK, _SERVER_FAILED = 200, 500
@@ -88,7 +88,7 @@ class _Pages:
         def read() -> BucketListing:
             where = f"{self._url.scheme}://{self._url.authority}"
             try:
-                status, raw = _got(http, self._link(query))
+                status, raw = _got(http, self._link(query), self._options)
             except urllib3.exceptions.HTTPError:
                 raise Interrupted(f"{where} did not send its listing") from None
             if status in _SOON_BETTER or status >= _SERVER_FAILED:
@@ -120,13 +120,14 @@ class _Pages:
             ) from None
 
 
-def _got(http: urllib3.PoolManager, url: str) -> tuple[int, bytes]:
+def _got(http: urllib3.PoolManager, url: str, options: SourceOptions) -> tuple[int, bytes]:
     """Return status and body, of which no more is read than a listing may have."""
     answer = http.request("GET", url, retries=False, redirect=False, preload_content=False)
     try:
         # `read1` gives what has come; `read` of so many bytes would allocate them at once.
-        raw = bytearray()
+        raw, pace = bytearray(), SlowestRate(options)
         while len(raw) <= MAX_BYTES and (chunk := answer.read1(_CHUNK_BYTES)):
+            pace.add(len(chunk))
             raw += chunk
         return answer.status, bytes(raw)
     finally:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import urllib3
 
+from staging_api.call_deadline import limited
 from staging_api.errors import SourceFailed, SourceRefused
 from staging_api.sources.allowlist import AllowList
 from staging_api.sources.headers import content_length
@@ -119,9 +120,10 @@ class HttpClient:
         sent[SENT_TARGET] = f"{place}{target.path}"
         if target.origin in self._options.authorization:
             sent["Authorization"] = self._options.authorization[target.origin]
+        host = target.url.authority
         try:
-            with _translated_errors(target.url.authority):
-                return pool.urlopen(
+            with limited(self._options.head_seconds) as limit, _translated_errors(host):
+                response = pool.urlopen(
                     method,
                     f"{place}/",
                     headers=sent,
@@ -131,6 +133,11 @@ class HttpClient:
                     preload_content=False,
                     decode_content=False,
                 )
+                # What came of a head before it was cut off reads as a whole one.
+                if limit.over:
+                    response.close()
+                    raise Interrupted(f"{host} sends too slowly")
+                return response
         except Interrupted:
             # The name may resolve differently by now; new addresses are vetted again.
             self._origins.drop(target.url)

@@ -77,6 +77,15 @@ class SourceOptions:
     resolve: Callable[[str, int], list[str]] = resolve
     sleep: Callable[[float], None] = time.sleep
 
+    @property
+    def head_seconds(self) -> float:
+        """How long an answer over http may take until its body begins.
+
+        The time-outs are for each read, so a head that comes byte by byte would take days.
+        """
+        waiting = self.connect_timeout_seconds + self.read_timeout_seconds
+        return waiting + self.slowest_window_seconds
+
 
 @dataclass(frozen=True)
 class SourceObject:

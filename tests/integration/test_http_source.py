@@ -22,6 +22,7 @@ from staging_api.sources.model import SourceOptions
 from staging_api.sources.retrying import Interrupted, SlowestRate
 from staging_api.sources.url import parse
 from tests.http_server import http_server
+from tests.slow_answers import dripping
 
 BODY = bytes(range(256)) * 4096  # 1 MiB
 UPLOADED = b"image.zip\nsub/object.bin\n\n"
@@ -407,6 +408,16 @@ def test_a_body_that_trickles_is_cut():
     now[0] = 61.0
     with pytest.raises(Interrupted):
         pace.add(1)
+
+
+def test_a_head_that_trickles_is_cut(reader, pauses):
+    with dripping(b"HTTP/1.1 200 ") as url:
+        source = reader(
+            url, url, connect_timeout_seconds=0.1, slowest_window_seconds=0.1, attempts=1
+        )
+        with pytest.raises(Interrupted, match="sends too slowly"):
+            source.stat("object.bin")
+    assert pauses == []
 
 
 def test_a_body_that_only_pauses_is_not():

@@ -80,7 +80,7 @@ def limited(seconds: float) -> Iterator[CallDeadline]:
         deadline.close()
 
 
-class _Limited(HTTPConnection):
+class LimitedConnection(HTTPConnection):
     """A connection, new or reused, that registers with the deadline of its thread."""
 
     def _new_conn(self) -> socket.socket:
@@ -97,16 +97,16 @@ class _Limited(HTTPConnection):
         super().request(*arguments, **options)
 
 
-class _LimitedTls(_Limited, HTTPSConnection):
+class LimitedTlsConnection(LimitedConnection, HTTPSConnection):
     """The same over TLS, whose handshake is part of the call."""
 
 
 class _HttpPool(urllib3.HTTPConnectionPool):
-    ConnectionCls = _Limited
+    ConnectionCls = LimitedConnection
 
 
 class _HttpsPool(urllib3.HTTPSConnectionPool):
-    ConnectionCls = _LimitedTls
+    ConnectionCls = LimitedTlsConnection
 
 
 def obey(manager: urllib3.PoolManager) -> urllib3.PoolManager:
