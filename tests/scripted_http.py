@@ -14,11 +14,12 @@ _RANGE = re.compile(r"bytes=(\d+)-(\d*)")
 
 @dataclass(frozen=True)
 class Asked:
-    """One request; `path` has the octets of the request line."""
+    """One request; `path` has the octets of the request line, `connection` the client's port."""
 
     method: str
     path: str
     headers: Mapping[str, str]
+    connection: int
 
     @property
     def part(self) -> tuple[int, int | None] | None:
@@ -70,7 +71,7 @@ def scripted_http(script: Script) -> Iterator[Scripted]:
 
         def answer(self):
             headers = {name.lower(): value for name, value in self.headers.items()}
-            asked = Asked(self.command, self.path, headers)
+            asked = Asked(self.command, self.path, headers, self.client_address[1])
             scripted.asked.append(asked)
             reply = script(asked)
             if reply.hang_up:

@@ -133,15 +133,16 @@ class HttpClient:
                     preload_content=False,
                     decode_content=False,
                 )
-                # What came of a head before it was cut off reads as a whole one.
-                if limit.over:
-                    response.close()
-                    raise Interrupted(f"{host} sends too slowly")
-                return response
         except Interrupted:
             # The name may resolve differently by now; new addresses are vetted again.
             self._origins.drop(target.url)
             raise
+        # What came of a head before it was cut off reads as a whole one.
+        if limit.over:
+            response.close()
+            self._origins.drop(target.url)
+            raise Interrupted(f"{host} sends too slowly")
+        return response
 
 
 def _release(response: Response) -> None:

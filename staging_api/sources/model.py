@@ -5,11 +5,9 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from staging_api import environment
-from staging_api.errors import SourceUnverified
 from staging_api.formats.names import shown
 from staging_api.sources.breaker import Breakers
 from staging_api.sources.url import is_safe_name
@@ -104,7 +102,7 @@ class SourceObject:
         witness: what declares `digests`, such as ``SHA256SUMS signed by OpenPGP 0123``; None: the
             source itself.
         seals: detached signatures of the object, of which one must be good before anything of it
-            is used; see `vouch`.
+            is used; see `staging.witnessed_source.vouch`.
     """
 
     name: str
@@ -228,33 +226,3 @@ def take(source: Source, name: str) -> Iterator[tuple[SourceObject, Iterator[byt
     found = source.stat(name)
     with source.open(found) as chunks:
         yield found, chunks
-
-
-@runtime_checkable
-class VouchingSource(Protocol):
-    """A source that can verify the signatures of its objects."""
-
-    def vouched(self, found: SourceObject, file: Path, sha256: str) -> SourceObject:
-        """Verify an object that was read; see `vouch`."""
-
-
-def vouch(source: Source, found: SourceObject, file: Path, sha256: str) -> SourceObject:
-    """Verify the signature of an object that was read whole, if it needs one.
-
-    Args:
-        source: which described it.
-        found: the object.
-        file: has all of its bytes.
-        sha256: of these bytes.
-
-    Returns:
-        The object, with its signer as `witness`.
-
-    Raises:
-        SourceUnverified: none of its signatures is good.
-    """
-    if not found.seals:
-        return found
-    if not isinstance(source, VouchingSource):
-        raise SourceUnverified(f"nobody here can verify the signature of {found.name}")
-    return source.vouched(found, file, sha256)

@@ -78,7 +78,6 @@ class OriginPools:
         with self._lock:
             for pool in self._pools.values():
                 pool.close()
-            self._pools.clear()
 
     def _connected(self, url: ArchiveUrl, entry: AllowedPrefix, turn: int) -> Pool:
         host, port = host_of(url), _port_of(url)

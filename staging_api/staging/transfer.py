@@ -13,12 +13,13 @@ from pathlib import Path
 
 from staging_api.errors import ArchiveCorrupt, SourceChanged, StoreFailed
 from staging_api.formats.model import UnpackLimits
-from staging_api.sources.model import Source, SourceObject, vouch
+from staging_api.sources.model import Source, SourceObject
 from staging_api.staging.assembly import ArtifactAssembly
 from staging_api.staging.cached_objects import SourceLookup, open_cached
 from staging_api.staging.download import Download, DownloadSpread, key_of
 from staging_api.staging.object_reader import ObjectReader, Open, TransferMonitor
 from staging_api.staging.taken import open_file, write_chunks
+from staging_api.staging.witnessed_source import vouch
 from staging_api.store.batch import Batch
 from staging_api.store.blob_store import BlobStore
 from staging_api.store.digest import Digests

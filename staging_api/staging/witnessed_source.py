@@ -8,7 +8,7 @@ from pathlib import Path
 from staging_api.catalogue.model import Verification
 from staging_api.errors import SourceUnverified
 from staging_api.signatures import SignatureInvalid, signer_of
-from staging_api.sources.model import SourceObject, take
+from staging_api.sources.model import Source, SourceObject, take
 from staging_api.staging.checksums import digest_of
 from staging_api.staging.witnesses import Witnesses
 
@@ -51,7 +51,7 @@ class WitnessedSource:
             yield self._witnessed(found), chunks
 
     def vouched(self, found: SourceObject, file: Path, sha256: str) -> SourceObject:
-        """Verify the signature of an object that was read whole; see `sources.model.vouch`."""
+        """Verify the signature of an object that was read whole; see `vouch`."""
         keys, said = self._rule.keys if self._rule else (), []
         for seal in found.seals:
             signature = self._witnesses.small(seal)
@@ -120,6 +120,28 @@ class WitnessedSource:
             f"{found.name} needs a {needs} beside it, and is not staged without:"
             f" {self._witnesses.refusals(found.name)}"
         )
+
+
+def vouch(source: Source, found: SourceObject, file: Path, sha256: str) -> SourceObject:
+    """Verify the signature of an object that was read whole, if it needs one.
+
+    Args:
+        source: which described it.
+        found: the object.
+        file: has all of its bytes.
+        sha256: of these bytes.
+
+    Returns:
+        The object, with its signer as `witness`.
+
+    Raises:
+        SourceUnverified: none of its signatures is good.
+    """
+    if not found.seals:
+        return found
+    if not isinstance(source, WitnessedSource):
+        raise SourceUnverified(f"nobody here can verify the signature of {found.name}")
+    return source.vouched(found, file, sha256)
 
 
 def _compared(

@@ -145,14 +145,14 @@ def test_an_object_replaced_since_it_was_found_is_noticed(source, place, archive
     found = source.stat("object.bin")
     place.put(f"{archive}/object.bin", BODY[::-1])
     with pytest.raises(SourceChanged), source.open(found) as chunks:
-        b"".join(chunks)
+        next(chunks)
 
 
 def test_a_part_of_an_object_replaced_since_it_was_found_is_not_given(source, place, archive):
     found = source.stat("object.bin")
     place.put(f"{archive}/object.bin", BODY[::-1])
     with pytest.raises(SourceChanged), source.open(found, 100, 200) as chunks:
-        b"".join(chunks)
+        next(chunks)
 
 
 def test_an_object_removed_since_it_was_found_is_not_read(source, place, archive):

@@ -94,6 +94,19 @@ def test_a_body_shorter_than_the_object_is_noticed(server, source):
         read(source, found)
 
 
+def test_a_body_that_trickles_is_cut(server, source):
+    options = SourceOptions(
+        buckets={"gs": {"endpoint": server.url}},
+        anonymous=frozenset({"gs://builds"}),
+        slowest_window_seconds=0,
+        slowest_bytes_per_second=1 << 50,
+    )
+    slow = open_archive(parse("gs://builds/R17"), AllowList.parse("gs://builds"), options)
+    with pytest.raises(SourceFailed, match="sends too slowly"):
+        read(slow)
+    assert read(source) == BODY
+
+
 def test_the_etag_is_the_md5_only_where_the_operator_leaves_it_so(server, source):
     assert set(source.stat("object.bin").digests) == {"md5"}
     options = SourceOptions(

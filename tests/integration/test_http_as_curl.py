@@ -8,6 +8,7 @@ from base64 import b64encode
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from itertools import cycle
+from pathlib import Path
 
 import pytest
 
@@ -21,6 +22,7 @@ from staging_api.errors import (
 from staging_api.sources import open_archive
 from staging_api.sources.allowlist import AllowList
 from staging_api.sources.model import SourceOptions
+from staging_api.sources.retrying import Interrupted
 from staging_api.sources.url import parse
 from tests.scripted_http import Reply, scripted_http, served
 
@@ -28,6 +30,14 @@ BODY = bytes(range(256)) * 64
 PAGE = b'\n<!DOCTYPE html>\n<html lang="en"><title>Sign in</title>'
 HTML = {"Content-Type": "text/html; charset=utf-8"}
 ETAG = {"ETag": '"one"'}
+#: What an object's status means; some of those beside them mean nothing special.
+OF_STATUS = {
+    ArtifactNotFound: (404, 410),
+    SourceChanged: (412, 416),
+    SourceRefused: (401, 403, 407),
+    Interrupted: (408, 425, 429, 500, 502, 503, 504, 599),
+    SourceFailed: (201, 204, 207, 300, 304, 305, 400, 402, 405, 409, 411, 413, 417, 426, 451),
+}
 
 
 @pytest.fixture
@@ -72,6 +82,68 @@ def test_a_refused_head_says_nothing_about_the_object(opened, status):
     assert server.asked[1].headers["range"] == "bytes=0-511"
 
 
+@pytest.mark.parametrize("status", [408, 425, 429, 503, 504])
+def test_a_server_that_is_overloaded_is_not_asked_a_second_time_at_once(opened, status):
+    source, server = opened(lambda _asked: Reply(status), attempts=1)
+    with pytest.raises(Interrupted, match=str(status)):
+        source.stat("object.bin")
+    assert [each.method for each in server.asked] == ["HEAD"]
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"), [(status, kind) for kind, each in OF_STATUS.items() for status in each]
+)
+def test_what_a_status_says_of_an_object(opened, status, kind):
+    source, _ = opened(lambda _asked: Reply(status, headers={"Location": "x:"}), attempts=1)
+    with pytest.raises(kind) as refused:
+        take(source)
+    assert type(refused.value) is kind
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_each_kind_of_redirect_is_followed(opened, status):
+    def script(asked):
+        if asked.path.endswith("/object.bin"):
+            return Reply(status, headers={"Location": "/b/R17/there"})
+        return served(BODY, asked, **ETAG)
+
+    source, _ = opened(script)
+    assert read(source) == BODY
+
+
+def test_connections_are_used_again_unless_much_of_a_body_is_left(opened):
+    left = {"little": 64 << 10, "much": (64 << 10) + 1}
+
+    def script(asked):
+        return Reply(404, bytes(left.get(asked.path.rpartition("/")[2], 0)))
+
+    source, server = opened(script)
+    for name in ("little", "none", "much", "other"):
+        with pytest.raises(ArtifactNotFound), source.take(name):
+            pass
+    little, none, much, other = (each.connection for each in server.asked)
+    assert little == none == much != other
+
+
+def test_a_source_that_is_closed_keeps_no_connection(opened):
+    def sockets():
+        names = Path("/proc/self/fd").iterdir()
+        return sum(name.is_symlink() and "socket:" in str(name.readlink()) for name in names)
+
+    source, _ = opened(lambda asked: served(BODY, asked, **ETAG))
+    before = sockets()
+    assert read(source) == BODY
+    assert sockets() > before
+    source.close()
+    # The server is of this process, too, and notices a moment later.
+    deadline = time.monotonic() + 20
+    while sockets() > before and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert sockets() == before
+    with pytest.raises(SourceFailed, match="was closed"):
+        source.stat("object.bin")
+
+
 @pytest.mark.parametrize("head", [{"Content-Length": "0"}, {}, {**HTML, "Content-Length": "9"}])
 def test_a_head_that_does_not_describe_the_object_is_not_believed(opened, head):
     def script(asked):
@@ -84,10 +156,11 @@ def test_a_head_that_does_not_describe_the_object_is_not_believed(opened, head):
     assert read(source) == BODY
 
 
-def test_a_server_without_ranges_and_head_is_read(opened):
+@pytest.mark.parametrize("status", [400, 416, 501])
+def test_a_server_without_ranges_and_head_is_read(opened, status):
     def script(asked):
         if asked.method == "HEAD" or asked.part:
-            return Reply(501)
+            return Reply(status)
         return Reply(body=BODY)
 
     source, _ = opened(script)
@@ -372,13 +445,17 @@ def test_what_fails_alone_is_a_failure_of_the_source(opened):
 
 @pytest.mark.parametrize("says_so", [True, False])
 def test_a_far_part_of_an_object_without_ranges_is_not_read_in_vain(opened, says_so):
-    body = bytes(9 << 20)
+    body = bytes(range(256)) * (9 << 12)
     headers = {**ETAG, "Accept-Ranges": "none"} if says_so else ETAG
     source, server = opened(lambda _asked: Reply(body=body, headers=headers))
     found = source.stat("image.zip")
     with pytest.raises(SourceChanged, match="no ranges"), source.open(found, 9_000_000) as chunks:
         next(chunks)
     assert len(server.asked) == (1 if says_so else 2)
-    with source.open(found, 10, 20) as chunks:
-        assert b"".join(chunks) == body[10:20]
+    far = 8 << 20
+    with pytest.raises(SourceChanged, match="no ranges"), source.open(found, far + 1) as chunks:
+        next(chunks)
+    for start in (10, far):
+        with source.open(found, start, start + 20) as chunks:
+            assert b"".join(chunks) == body[start : start + 20]
     assert take(source, "image.zip")[1] == body

@@ -194,11 +194,26 @@ def test_a_bucket_with_a_hostile_key_is_refused():
 
 
 def test_folders_without_end_are_not_walked_for_ever():
-    pages = {"/b/R17/": links(*(f"{number}/" for number in range(300)))}
+    most = 200 - 1  # beside the archive's own
+    pages = {"/b/R17/": links("x.bin", *(f"{number}/" for number in range(most)))}
     with archive(pages) as (source, server):
+        assert source.names() == ["x.bin"]
+        pages["/b/R17/"] = links("x.bin", *(f"{number}/" for number in range(most + 1)))
         with pytest.raises(LimitExceeded, match="more than 200 folders"):
             source.names()
-        assert len(server.asked) < 300
+        assert len(server.asked) < 2 * 210
+
+
+def test_a_bucket_whose_listing_never_ends_is_left():
+    keys = (f"b/R17/{number}" for number in range(1000))
+    with scripted_http(lambda asked: bucket(next(keys), token="again")) as server:
+        source = open_archive(
+            parse(f"{server.url}/b/R17"),
+            AllowList.parse(server.url),
+            SourceOptions(manifests=(), most_names=1000),
+        )
+        assert len(source.names()) == 1000 // 100 + 1
+        source.close()
 
 
 def test_a_folder_within_itself_is_left_at_some_depth():
@@ -219,9 +234,17 @@ def test_a_list_that_is_too_long_is_refused():
             source.names()
 
 
-def test_a_server_that_is_overloaded_is_not_an_empty_archive():
-    pages = {"/b/R17/": 503}
+def test_a_list_that_trickles_is_cut():
+    slow = {"slowest_window_seconds": 0, "slowest_bytes_per_second": 1 << 50}
+    with archive({"/b/R17/SHA256SUMS": b"x\n"}, **slow, manifests=()) as (source, _):
+        with pytest.raises(SourceFailed, match="sends too slowly"):
+            source.names()
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_server_that_is_overloaded_is_not_an_empty_archive(status):
+    pages = {"/b/R17/": status}
     with archive(pages) as (source, _):
-        with pytest.raises(SourceFailed, match="503") as failed:
+        with pytest.raises(SourceFailed, match=str(status)) as failed:
             source.names()
         assert failed.value.retryable

@@ -13,8 +13,9 @@ import trustme
 from staging_api.errors import SourceFailed, SourceNotAllowed
 from staging_api.sources import open_archive
 from staging_api.sources.allowlist import AllowList
+from staging_api.sources.bucket_pages import _http
 from staging_api.sources.model import SourceOptions
-from staging_api.sources.proxies import proxy_for
+from staging_api.sources.proxies import proxy_for, proxy_pools
 from staging_api.sources.url import parse
 from tests.http_server import http_server
 from tests.scripted_http import Reply, scripted_http, served
@@ -118,6 +119,26 @@ def test_what_leads_to_our_own_network_is_asked_of_no_proxy(host):
 )
 def test_the_environment_decides(host, environment, expected):
     assert proxy_for("http", host, 80, environment) == expected
+
+
+@pytest.mark.parametrize(
+    ("proxy", "port"),
+    [("http://proxy.test", 80), ("https://proxy.test", 443), ("http://proxy.test:3128", 3128)],
+)
+def test_a_proxy_without_a_port_has_that_of_its_scheme(proxy, port):
+    with proxy_pools(proxy) as pools:
+        assert pools.proxy.port == port
+
+
+@pytest.mark.parametrize(("address", "port"), [("http://s3.test", 80), ("https://s3.test", 443)])
+def test_the_list_of_a_bucket_is_asked_for_through_the_proxy_unless_its_port_is_excepted(
+    address, port
+):
+    scheme = address.partition(":")[0]
+    for excepted, used in ((f"s3.test:{port}", False), (f"s3.test:{port + 1}", True)):
+        options = SourceOptions(proxies={scheme: "http://proxy.test", "no": excepted})
+        with _http(address, options) as pools:
+            assert (pools.proxy is not None) == used
 
 
 def test_the_options_read_the_environment(monkeypatch):

@@ -112,7 +112,43 @@ def test_the_link_to_a_listing_is_signed_as_the_service_wants_it(monkeypatch):
         links = [each.path for each in server.asked if "X-Amz-Signature" in each.path]
         assert len(links) == 2
         for link in links:
+            assert "X-Amz-Expires=300" in link
             assert signed_by_botocore(server.url, link) == signature_in(link)
+
+
+def listed_after(refused):
+    """The names that a bucket lists, if it first answers the request for its list with this."""
+    left = [refused]
+
+    def script(asked):
+        if "encoding-type" in asked.path and left:
+            return left.pop()
+        return pages_of(asked)
+
+    with scripted_http(script) as server:
+        options = SourceOptions(
+            buckets={"s3": {"endpoint": server.url}},
+            anonymous=frozenset({"s3://builds"}),
+            manifests=(),
+            attempts=2,
+            sleep=lambda _seconds: None,
+        )
+        source = open_archive(parse("s3://builds/b/R17"), AllowList.parse("s3://builds"), options)
+        return source.names()
+
+
+@pytest.mark.parametrize("status", [408, 429, 500, 503, 599])
+def test_a_list_that_is_not_there_for_a_moment_is_asked_for_again(status):
+    assert listed_after(Reply(status)) == ["0000", "0001", "0002", "0003", "0004", "z %"]
+    assert listed_after(Reply(hang_up=True)) == ["0000", "0001", "0002", "0003", "0004", "z %"]
+
+
+@pytest.mark.parametrize(
+    "refused", [Reply(400), Reply(403), Reply(407), Reply(409), Reply(430), Reply(body=b"no list")]
+)
+def test_a_list_that_is_refused_is_not(refused):
+    with pytest.raises(SourceFailed, match="did not deliver its listing"):
+        listed_after(refused)
 
 
 def signature_in(link):

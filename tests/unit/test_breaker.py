@@ -47,6 +47,14 @@ def test_the_circuit_of_a_host_opens_after_failures_in_a_row(breakers, now):
     assert refused.value.retry_after_seconds == 20
 
 
+def test_unless_said_otherwise_it_opens_after_five_failures_for_half_a_minute(now):
+    usual = Breakers(clock=lambda: now[0])
+    fail(usual, 5)
+    with pytest.raises(SourceFailed, match="h failed 5 times") as refused:
+        ask(usual)
+    assert refused.value.retry_after_seconds == 30
+
+
 def test_a_success_in_between_begins_the_count_anew(breakers):
     fail(breakers, 2)
     ask(breakers)
