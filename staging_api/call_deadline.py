@@ -80,7 +80,7 @@ def limited(seconds: float) -> Iterator[CallDeadline]:
         deadline.close()
 
 
-class LimitedConnection(HTTPConnection):
+class LimitedHttpConnection(HTTPConnection):
     """A connection, new or reused, that registers with the deadline of its thread."""
 
     def _new_conn(self) -> socket.socket:
@@ -97,16 +97,16 @@ class LimitedConnection(HTTPConnection):
         super().request(*arguments, **options)
 
 
-class LimitedTlsConnection(LimitedConnection, HTTPSConnection):
+class LimitedHttpsConnection(LimitedHttpConnection, HTTPSConnection):
     """The same over TLS, whose handshake is part of the call."""
 
 
 class _HttpPool(urllib3.HTTPConnectionPool):
-    ConnectionCls = LimitedConnection
+    ConnectionCls = LimitedHttpConnection
 
 
 class _HttpsPool(urllib3.HTTPSConnectionPool):
-    ConnectionCls = LimitedTlsConnection
+    ConnectionCls = LimitedHttpsConnection
 
 
 def obey(manager: urllib3.PoolManager) -> urllib3.PoolManager:

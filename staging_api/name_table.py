@@ -50,7 +50,7 @@ class NameTable:
         return bool(self._recent) or next(self.items(), None) is not None
 
     def __contains__(self, name: str) -> bool:
-        return name in self._recent or (self._file is not None and self.get(name) is not None)
+        return self.get(name) is not None
 
     def __setitem__(self, name: str, value: bytes) -> None:
         self._recent[name] = value

@@ -116,7 +116,7 @@ def _signed_text(whole: str) -> str:
 def _files(value: str, package: str, dsc_name: str) -> tuple[SourceFile, ...]:
     """The lines of Checksums-Sha256: hash, size, name."""
     first, *lines = value.split("\n")
-    matches = [_FILE_LINE.fullmatch(line) for line in lines[: MAX_FILES + 1]]
+    matches = [_FILE_LINE.fullmatch(line) for line in lines[:MAX_FILES]]
     files = tuple(SourceFile(m[3], int(m[2]), m[1]) for m in matches if m)
     names = {safe_file_name(file.name) for file in files}
     if first or not files or len(files) != len(lines) or len(names) != len(files):

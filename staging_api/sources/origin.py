@@ -19,7 +19,7 @@ from weakref import WeakSet
 
 import urllib3
 
-from staging_api.call_deadline import LimitedConnection, LimitedTlsConnection
+from staging_api.call_deadline import LimitedHttpConnection, LimitedHttpsConnection
 from staging_api.errors import SourceFailed, SourceNotAllowed
 from staging_api.sources.allowlist import AllowedPrefix, host_of
 from staging_api.sources.model import SourceOptions
@@ -92,7 +92,7 @@ class OriginPools:
         address = addresses[turn % len(addresses)]
         if url.scheme == "http":
             plain = urllib3.HTTPConnectionPool(address, port, timeout=timeout, maxsize=8)
-            plain.ConnectionCls = self._sockets.tracking(LimitedConnection)
+            plain.ConnectionCls = self._sockets.tracking(LimitedHttpConnection)
             return plain
         secure = urllib3.HTTPSConnectionPool(
             address,
@@ -104,7 +104,7 @@ class OriginPools:
             assert_hostname=host,
             server_hostname=host,
         )
-        secure.ConnectionCls = self._sockets.tracking(LimitedTlsConnection)
+        secure.ConnectionCls = self._sockets.tracking(LimitedHttpsConnection)
         return secure
 
     def _proxied(self, url: ArchiveUrl, proxy: str, timeout: urllib3.Timeout) -> Pool:
@@ -112,7 +112,7 @@ class OriginPools:
         context = ssl.create_default_context(cafile=self._options.ca_file)
         manager = proxy_pools(proxy, timeout=timeout, maxsize=8, ssl_context=context)
         pool = manager.connection_from_host(host_of(url), _port_of(url), url.scheme)
-        kind = LimitedTlsConnection if url.scheme == "https" else LimitedConnection
+        kind = LimitedHttpsConnection if url.scheme == "https" else LimitedHttpConnection
         pool.ConnectionCls = self._sockets.tracking(kind)
         return pool
 

@@ -74,6 +74,11 @@ def test_groups_and_aliases_resolve_to_their_entries(chromium, word, names):
     assert [each.name for each in chromium.resolve([word, names[0]])] == names
 
 
+def test_a_build_is_whole_with_the_artifacts_of_the_default_that_are_not_optional(chromium):
+    assert Catalogue.read(TEN_LINES).needed == ["installer"]
+    assert chromium.needed == ["full_payload", "stateful", "test_suites", "autotest"]
+
+
 def test_an_unknown_name_is_refused_with_the_known_ones(chromium):
     with pytest.raises(Invalid) as refused:
         chromium.resolve(["full_payload", "nonsense"])
@@ -116,6 +121,16 @@ def test_two_objects_that_fit_an_artifact_of_one_are_an_error_that_names_both(ch
         kind(chromium, "full_payload").find([*UPLOADED, "x_full_.md5"], BUILD)
 
 
+def test_of_many_objects_that_fit_an_artifact_five_are_named(chromium):
+    more = [f"{number}_full_.bin" for number in range(5)]
+    with pytest.raises(ArtifactAmbiguous) as refused:
+        kind(chromium, "full_payload").find([*UPLOADED, *more], BUILD)
+    assert f"and 6 fit *_full_*: {', '.join(more)}, ...; name one" in refused.value.detail
+    with pytest.raises(ArtifactAmbiguous) as refused:
+        kind(chromium, "full_payload").find([*UPLOADED, *more[1:]], BUILD)
+    assert f"{', '.join([*more[1:], FULL])}; name one" in refused.value.detail
+
+
 def test_an_entry_can_decide_for_the_shortest_of_several_names():
     text = TEN_LINES.replace('"app-*.exe"', '"app-*.exe"\n    several: shortest')
     (way,) = kind(Catalogue.read(text), "installer").ways(["app-10.exe", "app-1.exe"], BUILD)
@@ -123,10 +138,10 @@ def test_an_entry_can_decide_for_the_shortest_of_several_names():
 
 
 def test_an_entry_may_have_limits_of_its_own():
-    limits = "{bytes: 1000, ratio: 0}"
+    limits = f"{{bytes: {10**18 - 1}, ratio: 0}}"
     text = TEN_LINES.replace("    lands: inst", f"    limits: {limits}\n    lands: inst")
     found = kind(Catalogue.read(text), "installer").limits
-    assert found == (("total_bytes", 1000), ("ratio", 0))
+    assert found == (("total_bytes", 10**18 - 1), ("ratio", 0))
 
 
 @pytest.mark.parametrize(
@@ -134,6 +149,7 @@ def test_an_entry_may_have_limits_of_its_own():
     [
         ("{byte: 1}", "'byte' is none of"),
         ("{bytes: many}", "bytes must be a whole number"),
+        (f"{{bytes: {'9' * 19}}}", "bytes must be a whole number"),
         (f"{{bytes: {'9' * 5000}}}", "bytes must be a whole number"),
     ],
 )
@@ -256,6 +272,13 @@ def test_a_bad_catalogue_is_refused_with_its_line_and_reason(text, line, words):
         Catalogue.read(text, "mine.yaml")
     assert refused.value.detail.startswith(f"mine.yaml, line {line}:")
     assert words in refused.value.detail
+
+
+def test_a_catalogue_has_a_greatest_length():
+    longest = TEN_LINES.ljust(1 << 18, "#")
+    assert len(Catalogue.read(longest).kinds) == 2
+    with pytest.raises(CatalogueInvalid, match=r"mine\.yaml has more than 262144 characters"):
+        Catalogue.read(longest + "#", "mine.yaml")
 
 
 def test_a_catalogue_is_read_from_a_file(tmp_path):

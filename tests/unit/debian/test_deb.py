@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import suppress
 from io import BytesIO
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -226,6 +227,38 @@ def test_a_hostile_package_is_refused_with_its_reason(reason: str, raw: bytes) -
     with pytest.raises(FormatError) as refusal:
         read(raw)
     assert reason in str(refusal.value)
+
+
+def beyond_usual_limits() -> Iterator[tuple[str, bytes]]:
+    version, control, data = deb_members()
+    yield "more than 16777216 bytes", ar([version]) + ar_header("control.tar", (16 << 20) + 1)
+    yield "more than 33554432 bytes", deb(archive=bytes((32 << 20) + 1), form=Form.GZ)
+    yield "more than 1048576 bytes", deb(control_text().ljust((1 << 20) + 1, "x"), Form.GZ)
+    yield "more than 1000 members", ar([version, *[("_x", b"")] * 997, control, data, ("_x", b"")])
+
+
+@pytest.mark.parametrize(("reason", "raw"), list(beyond_usual_limits()))
+def test_without_limits_of_its_own_a_package_has_the_usual_ones(reason: str, raw: bytes) -> None:
+    with pytest.raises(FormatError, match=reason):
+        read(raw, DebLimits())
+
+
+def test_a_package_may_have_as_much_as_the_usual_limits_say() -> None:
+    version, control, data = deb_members()
+    many = ar([version, *[("_x", b"")] * 996, control, data])
+    for raw in (many, deb(f"{control_text()}X: ".ljust((1 << 20) - 1, "x") + "\n", Form.GZ)):
+        assert read(raw, DebLimits()).package == "hello"
+
+
+def test_a_package_of_more_than_16_gib_is_refused(tmp_path: Path) -> None:
+    with (tmp_path / "large.deb").open("wb+") as file:
+        file.write(deb())
+        file.truncate((16 << 30) + 1)  # a hole: no byte of it is on the disk
+        with pytest.raises(FormatError, match="more than 17179869184 bytes"):
+            read_deb(file)
+        file.truncate(16 << 30)
+        with pytest.raises(FormatError, match="damaged member header"):
+            read_deb(file)
 
 
 @pytest.mark.parametrize("filler", ["a", " ", "a ", "a\n", "\n ", "a:\n", "a:", "- "])

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from staging_api.debian.dsc import MAX_DSC_BYTES, SourceFile, check_files, read_dsc
+from staging_api.debian.dsc import SourceFile, check_files, read_dsc
 from staging_api.debian.errors import FormatError
 from tests.packages import clearsigned, dsc, source_file
 
@@ -52,6 +52,23 @@ def test_files_that_do_not_match_are_refused(found: list[SourceFile], reason: st
         check_files(read_dsc(TEXT.encode()), {file.name: file for file in found})
 
 
+def longest() -> str:
+    """A .dsc of as many bytes as one may have."""
+    return f"{TEXT}X-Long: ".ljust(4 << 20, "x")
+
+
+def of_files(count: int) -> str:
+    """A .dsc that lists so many files."""
+    return dsc([source_file(f"hello_{number}.tar", b"") for number in range(count)])
+
+
+def test_a_dsc_may_be_long_and_list_many_files() -> None:
+    assert read_dsc(longest().encode()).files == (TARBALL, CHANGES)
+    assert len(read_dsc(of_files(1000).encode()).files) == 1000
+    (file,) = read_dsc(dsc([source_file("hello_".ljust(255, "x"), b"")]).encode()).files
+    assert len(file.name) == 255
+
+
 def hostile() -> Iterator[tuple[str, str]]:
     signed = clearsigned(TEXT)
     yield "not one clearsigned text", signed + "Source: other\n"
@@ -76,7 +93,9 @@ def hostile() -> Iterator[tuple[str, str]]:
         dsc([source_file("other_1.0.orig.tar.gz", b"")]),
     )
     yield "['hello_1.0-1.dsc'] is not a file", dsc([source_file("hello_1.0-1.dsc", b"")])
-    yield f"more than {MAX_DSC_BYTES} bytes", TEXT + "X-Long: " + "x" * MAX_DSC_BYTES
+    yield "can not be the name of a file", dsc([source_file("hello_".ljust(256, "x"), b"")])
+    yield "more than 4194304 bytes", longest() + "x"
+    yield "Checksums-Sha256: not one line", of_files(1001)
 
 
 @pytest.mark.parametrize(("reason", "text"), list(hostile()))
