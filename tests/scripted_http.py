@@ -70,6 +70,7 @@ def scripted_http(script: Script) -> Iterator[Scripted]:
                 super().handle()
 
         def answer(self):
+            self.rfile.read(int(self.headers.get("Content-Length", 0)))
             headers = {name.lower(): value for name, value in self.headers.items()}
             asked = Asked(self.command, self.path, headers, self.client_address[1])
             scripted.asked.append(asked)
@@ -91,7 +92,7 @@ def scripted_http(script: Script) -> Iterator[Scripted]:
             if reply.send_bytes is not None or not has_end:
                 self.close_connection = True
 
-        do_HEAD = do_GET = answer
+        do_HEAD = do_GET = do_POST = answer
 
         def log_message(self, *_):
             pass

@@ -10,6 +10,7 @@ import pytest
 from staging_api.documents import validators
 from staging_api.documents.validators import Validators, parse_validators
 from staging_api.errors import Unavailable
+from tests.scripted_http import Reply, scripted_http
 from tests.slow_answers import dripping
 
 TWO = parse_validators("one=http://one.test/design, two=http://two.test/design")
@@ -88,6 +89,37 @@ def test_an_answer_that_comes_byte_by_byte_ends_with_its_time(beginning: bytes) 
         (message,) = Validators(slow, seconds=0.3).ask(7, None)
     assert message["diagnostic"] == "TimeoutError: the answer did not end in time"
     assert message["error"]
+
+
+MESSAGE = b'{"details": {"messageList": [{"message": "fine"}]}}'
+
+
+@pytest.mark.parametrize(
+    ("reply", "shown"),
+    [
+        (Reply(200, MESSAGE), None),
+        (Reply(200, MESSAGE.ljust(4 << 20)), None),
+        (Reply(200, MESSAGE.ljust((4 << 20) + 1)), "ValueError: more than 4194304 bytes"),
+        (Reply(201, MESSAGE), "ValueError: status 201"),
+        (Reply(401, MESSAGE), "ValueError: status 401"),
+        (Reply(500, MESSAGE), "ValueError: status 500"),
+        (Reply(302, headers={"Location": "/there"}), "ValueError: status 302"),
+        (Reply(200, b"[]"), "TypeError: the answer has no details"),
+        (
+            Reply(200, b'{"details": {"messageList": [1]}}'),
+            "TypeError: details.messageList is not a list of messages",
+        ),
+    ],
+)
+def test_what_is_no_answer_is_an_error_that_says_why(reply: Reply, shown: str | None) -> None:
+    with scripted_http(lambda _asked: reply) as server:
+        one = parse_validators(f"one={server.url}/design")
+        (message,) = Validators(one, seconds=20).ask(7, None)
+    assert [each.path for each in server.asked] == ["/design"]
+    assert (message["source"], message["error"]) == ("one", shown is not None)
+    assert message["diagnostic"] == shown
+    if shown is None:
+        assert message["message"] == "fine"
 
 
 @pytest.mark.parametrize(
