@@ -4,7 +4,7 @@ Every rule about buffer modes is here, so that it is applied before the work and
 transaction that decides.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 
 from staging_api.documents import status
@@ -74,21 +74,19 @@ class CurrentCollections:
             RequestInvalid: nothing would change.
         """
         buffered = self.buffered
-        kind, base = ("emptied" if content is None else "posted"), self.newest
-        if buffered and mode is BufferMode.REPLACE:
-            kind, base = "replaced", self.committed
-        elif buffered and (mode is not BufferMode.APPEND or collection in buffered):
-            raise _refused_by(mode)
-        collections = {name: each for name, each in base.items() if name != collection}
-        if content is not None:
-            collections[collection] = content
-        made = RevisionTarget(kind, collections)
-        keeps_as_committed = status.became(collection, self.committed, collections) == "unmodified"
-        if not status.changed(self.newest, collections) or (
-            content is not None and keeps_as_committed
-        ):
+        replaces = bool(buffered) and mode is BufferMode.REPLACE
+        if not replaces:
+            _check_mode(collection, mode, buffered)
+        base = self.committed if replaces else self.newest
+        collections = _with(base, collection, content)
+        # What the committed version has as well would not be in the buffer, for all that a client
+        # could see of it.
+        is_added = content is None or collection in status.changed(self.committed, collections)
+        if not is_added or not status.changed(self.newest, collections):
             raise _not_added(collection)
-        return made if kind != "replaced" else replace(made, copied_from=self.committed_revision)
+        if replaces:
+            return RevisionTarget("replaced", collections, self.committed_revision)
+        return RevisionTarget("emptied" if content is None else "posted", collections)
 
     def discarded(self, collection: str | None) -> RevisionTarget | None:
         """Drop the buffer, or what it has of one collection; None: there is nothing to drop.
@@ -105,9 +103,7 @@ class CurrentCollections:
                 "No documents to retrieve",
                 f"the buffer does not change the collection {collection!r}",
             )
-        collections = {name: each for name, each in self.newest.items() if name != collection}
-        if collection in self.committed:
-            collections[collection] = self.committed[collection]
+        collections = _with(self.newest, collection, self.committed.get(collection))
         return RevisionTarget("discarded", collections)
 
     def rolled_back(
@@ -125,6 +121,17 @@ class CurrentCollections:
                 "Nothing to roll back", f"the newest revision has what revision {revision} has"
             )
         return RevisionTarget("rolled_back", collections, revision)
+
+
+def _with(collections: State, name: str, content: ContentRef | None) -> State:
+    """Give collections of which one holds something else (None: it is gone)."""
+    others = {each: held for each, held in collections.items() if each != name}
+    return others if content is None else {**others, name: content}
+
+
+def _check_mode(collection: str, mode: BufferMode, buffered: list[str]) -> None:
+    if buffered and (mode is not BufferMode.APPEND or collection in buffered):
+        raise _refused_by(mode)
 
 
 def _refused_by(mode: BufferMode) -> BufferConflict:

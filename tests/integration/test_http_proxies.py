@@ -127,6 +127,7 @@ def test_the_environment_decides(host, environment, expected):
 )
 def test_a_proxy_without_a_port_has_that_of_its_scheme(proxy, port):
     with proxy_pools(proxy) as pools:
+        assert pools.proxy is not None
         assert pools.proxy.port == port
 
 

@@ -275,22 +275,25 @@ class _Update:
     def _choose_standing(self) -> None:
         new = self._new
         for key in self._keys:
-            was = new.standing.pop(key, None)
-            now = None
+            was, now = new.standing.pop(key, None), None
             members = [new.documents[each] for each in sorted(new.named.get(key))]
             if members:
                 now, wrong = standing_among(members, new.chosen)
                 new.standing[key] = now
                 new.findings += () if wrong is None else (wrong,)
-            if was == now:
-                continue
-            for each in (was, now):
-                if each is not None and each.replaced is not None:
-                    new.touched |= {each.replaced, *new.children.get(each.replaced)}
-            if was is not None and was.replaced is not None:
-                del new.replaced_by[was.replaced]
-            if now is not None and now.replaced is not None:
-                new.replaced_by[now.replaced] = now.identity
+            if was != now:
+                self._replace(was, now)
+
+    def _replace(self, was: StandingDocument | None, now: StandingDocument | None) -> None:
+        """Let another document stand for a schema and a name."""
+        new = self._new
+        for each in (was, now):
+            if each is not None and each.replaced is not None:
+                # Its children have another parent now.
+                new.touched |= {each.replaced, *new.children.get(each.replaced)}
+                new.replaced_by.pop(each.replaced, None)
+        if now is not None and now.replaced is not None:
+            new.replaced_by[now.replaced] = now.identity
 
     def _find_sources(self) -> None:
         new = self._new

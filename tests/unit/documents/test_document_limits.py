@@ -70,8 +70,9 @@ def test_a_name_and_a_schema_have_64_characters() -> None:
     schema = f"{'a' * 30}/{'b' * 30}/v1"
     (made,) = documents(doc("n" * 64, 1, schema=schema))
     assert (len(made.name), len(made.schema)) == (64, 64)
-    for value in (doc("n" * 65, 1), doc("n", 1, schema=f"a{schema}")):
-        assert raises(DocumentsInvalid, "64|letters", lambda value=value: documents(value))
+    assert raises(DocumentsInvalid, "may have 64", lambda: documents(doc("n" * 65, 1)))
+    longer = doc("n", 1, schema=f"a{schema}")
+    assert raises(DocumentsInvalid, "must be letters", lambda: documents(longer))
 
 
 def test_lines_are_looked_up_in_documents_of_two_mebibytes() -> None:
