@@ -231,16 +231,6 @@ class ArtifactKind:
             elif found:
                 yield FittingChoice(choice, [self._only_one(choice, found)], found[1:])
 
-    def _only_one(self, choice: Choice, found: list[str]) -> str:
-        if choice.several == "shortest":
-            return found[0]
-        shown = ", ".join(found[:_SHOWN]) + (", ..." if len(found) > _SHOWN else "")
-        raise ArtifactAmbiguous(
-            f"{self.name} is one object, and {len(found)} fit {choice.pattern.glob}: {shown};"
-            " name one as file:NAME, or let its entry of the catalogue say more by pattern,"
-            " excluding or several"
-        )
-
     @property
     def is_one_file(self) -> bool:
         """Whether it lands in one file, whose path is known before a byte of it is read."""
@@ -259,6 +249,16 @@ class ArtifactKind:
             for first, second in pairs
             if path == first or (first.endswith("/") and _is_directly_below(path, first))
         ]
+
+    def _only_one(self, choice: Choice, found: list[str]) -> str:
+        if choice.several == "shortest":
+            return found[0]
+        shown = ", ".join(found[:_SHOWN]) + (", ..." if len(found) > _SHOWN else "")
+        raise ArtifactAmbiguous(
+            f"{self.name} is one object, and {len(found)} fit {choice.pattern.glob}: {shown};"
+            " name one as file:NAME, or let its entry of the catalogue say more by pattern,"
+            " excluding or several"
+        )
 
 
 def is_single(word: str) -> bool:

@@ -177,17 +177,6 @@ class DocumentReader:
         buffer = self.buffer()
         return buffer.revision if version.lower() == BUFFER else buffer.committed
 
-    def _posted(self, number: int) -> Sequence[Document]:
-        return self.contents.documents(self.state(number))
-
-    def _rendered(self, number: int) -> Sequence[RenderedDocument]:
-        if not number:
-            return ()
-        made = self.rendered(number)
-        if made.rendering is None:
-            raise RenderingFailed(made.findings)
-        return made.rendering.documents
-
     def content(self, version: str, collection: str) -> ContentRef | None:
         """What a collection holds in a version; None: the buffer deletes it.
 
@@ -271,6 +260,17 @@ class DocumentReader:
                 limit,
                 lambda revision: revision.number,
             )
+
+    def _posted(self, number: int) -> Sequence[Document]:
+        return self.contents.documents(self.state(number))
+
+    def _rendered(self, number: int) -> Sequence[RenderedDocument]:
+        if not number:
+            return ()
+        made = self.rendered(number)
+        if made.rendering is None:
+            raise RenderingFailed(made.findings)
+        return made.rendering.documents
 
 
 def version_named(text: str | None) -> str:

@@ -70,15 +70,6 @@ class Rendering:
         return tuple(self._by_key.values())
 
     @cached_property
-    def _by_key(self) -> Mapping[tuple[str, str], RenderedDocument]:
-        found = {
-            (each.document.schema, each.document.name): each
-            for each in self.everything
-            if each.returned
-        }
-        return dict(sorted(found.items()))
-
-    @cached_property
     def data_schemas(self) -> Mapping[str, tuple[Document, ...]]:
         """The DataSchema documents, by the schema of the documents that they are for.
 
@@ -104,3 +95,12 @@ class Rendering:
     def get(self, schema: str, name: str) -> RenderedDocument | None:
         """Look up a document of the output."""
         return self._by_key.get((schema, name))
+
+    @cached_property
+    def _by_key(self) -> Mapping[tuple[str, str], RenderedDocument]:
+        found = {
+            (each.document.schema, each.document.name): each
+            for each in self.everything
+            if each.returned
+        }
+        return dict(sorted(found.items()))

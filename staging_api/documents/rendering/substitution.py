@@ -71,6 +71,19 @@ class _One:
             else:
                 self._replace(destination, value, trace)
 
+    def replaced(self, pattern: str, old: str, text: str) -> str | None:
+        """Replace all matches in one text by `text`, literally; None if there are none."""
+        matches = self._work.patterns.matches(pattern, old)
+        if not matches:
+            return None
+        # Before the text is built: a short pattern and a long value can make gigabytes of it.
+        self._grow(len(matches) * len(text))
+        parts, end = [], 0
+        for match in matches:
+            parts += [old[end : match.start()], text]
+            end = match.end()
+        return "".join([*parts, old[end:]])
+
     def _value(self, substitution: Substitution, source: RenderedDocument) -> Any:
         value = get(source.data, substitution.path)
         if value is MISSING or value is None:
@@ -128,19 +141,6 @@ class _One:
             self._warn(f"the pattern matches nothing at {path_text(path)}")
         else:
             self._draft.put(path, *new)
-
-    def replaced(self, pattern: str, old: str, text: str) -> str | None:
-        """Replace all matches in one text by `text`, literally; None if there are none."""
-        matches = self._work.patterns.matches(pattern, old)
-        if not matches:
-            return None
-        # Before the text is built: a short pattern and a long value can make gigabytes of it.
-        self._grow(len(matches) * len(text))
-        parts, end = [], 0
-        for match in matches:
-            parts += [old[end : match.start()], text]
-            end = match.end()
-        return "".join([*parts, old[end:]])
 
     def _grow(self, size: int) -> None:
         self._work.spend(size, self._document)
