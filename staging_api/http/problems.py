@@ -77,13 +77,22 @@ _MAX_RETRY_AFTER_SECONDS = 300
 _FORM_SEGMENTS = 3
 
 
+class FalconRefusal(StagingApiError):
+    """A refusal by Falcon, such as 405, as one of our errors.
+
+    Attributes:
+        error_type: the name of Falcon's class.
+    """
+
+    def __init__(self, status: int, title: str, detail: str, error_type: str) -> None:
+        super().__init__(detail)
+        self.code = _CODE_OF_STATUS.get(status, _OF_HTTP)
+        self.status, self.title, self.error_type = status, title, error_type
+
+
 def status_of(error: StagingApiError) -> int:
     """The status of the nearest listed ancestor, so that a new error always has an answer."""
-    return _status_of_class(type(error))
-
-
-def _status_of_class(kind: type[StagingApiError]) -> int:
-    return next(STATUS_OF[each] for each in kind.__mro__ if each in STATUS_OF)
+    return error.status if isinstance(error, FalconRefusal) else _status_of_class(type(error))
 
 
 def status_of_code(code: str) -> int | None:
@@ -92,19 +101,6 @@ def status_of_code(code: str) -> int | None:
     if code in of_http and class_of(code).code != code:
         return of_http[code]
     return None if code == _OF_HTTP else _status_of_class(class_of(code))
-
-
-def code_of_refusal(status: int) -> str:
-    """Return the code of a refusal by Falcon."""
-    return _CODE_OF_STATUS.get(status, _OF_HTTP)
-
-
-class FalconRefusal(StagingApiError):
-    """A refusal by Falcon, for an error form; `error_type` is the name of its class."""
-
-    def __init__(self, title: str, detail: str, error_type: str) -> None:
-        super().__init__(detail)
-        self.title, self.error_type = title, error_type
 
 
 #: Answers an error, whose status would be so, in the form that the clients of a path parse.
@@ -131,20 +127,27 @@ def add_error_handlers(
 
 def answer(req: falcon.Request, resp: falcon.Response, error: StagingApiError) -> None:
     """Make `error` the answer."""
-    document: dict[str, Any] = {**error.extra}
+    advise(resp, error)
+    status = status_of(error)
+    document: dict[str, Any] = {
+        "type": f"urn:staging-api:{error.code}",
+        "title": error.title,
+        "status": status,
+        "detail": error.detail,
+        "instance": req.path,
+        "code": error.code,
+        "help": help_url(req, error.code),
+        "request_id": getattr(req.context, "request_id", None),
+        "retryable": error.retryable,
+        **error.extra,
+    }
     if isinstance(error, Invalid) and error.errors:
         document["errors"] = [{"field": e.field, "message": e.message} for e in error.errors]
-    advise(resp, error)
-    _answer(
-        req,
-        resp,
-        status_of(error),
-        code=error.code,
-        title=error.title,
-        detail=error.detail,
-        retryable=error.retryable,
-        **document,
-    )
+    resp.status = falcon.util.code_to_http_status(status)
+    resp.content_type = MEDIA_PROBLEM
+    resp.data = _to_json(document).encode()
+    # Falcon sends `text` before `data`, and `stream` in its place: the responder may have set any.
+    resp.text = resp.media = resp.stream = None
 
 
 def advise(resp: falcon.Response, error: StagingApiError) -> None:
@@ -195,6 +198,10 @@ def rfc3339(value: datetime) -> str:
     return value.isoformat().replace("+00:00", "Z")
 
 
+def _status_of_class(kind: type[StagingApiError]) -> int:
+    return next(STATUS_OF[each] for each in kind.__mro__ if each in STATUS_OF)
+
+
 def _form_of(forms: Mapping[str, ErrorForm], req: falcon.Request) -> ErrorForm | None:
     segments = req.path.strip("/").split("/")
     below = forms.get(f"{segments[0]}/") if len(segments) > 1 else None
@@ -226,24 +233,12 @@ def _of_falcon(
     error: falcon.HTTPError,
     _params: Any,
 ) -> None:
-    resp.delete_header("ETag")
     for name, value in dict(error.headers or {}).items():
         resp.set_header(name, value)
-    status, form = int(error.status_code), form_of(req)
-    detail = error.description or _advice(req, status, resp.get_header("Allow"))
+    status = int(error.status_code)
     title = error.title or falcon.util.code_to_http_status(status)
-    if form is not None:
-        form(req, resp, status, FalconRefusal(title, detail, type(error).__name__))
-        return
-    _answer(
-        req,
-        resp,
-        status,
-        code=code_of_refusal(status),
-        title=title,
-        detail=detail,
-        retryable=False,
-    )
+    detail = error.description or _advice(req, status, resp.get_header("Allow"))
+    _ours(form_of, req, resp, FalconRefusal(status, title, detail, type(error).__name__), _params)
 
 
 def _advice(req: falcon.Request, status: int, allowed: str | None) -> str:
@@ -262,27 +257,6 @@ def _unexpected(
     log.error("unexpected error", exc_info=error)
     unexpected = StagingApiError("an unexpected error; the log has it under the request id")
     _ours(form_of, req, resp, unexpected, _params)
-
-
-def _answer(
-    req: falcon.Request, resp: falcon.Response, status: int, *, code: str, **members: Any
-) -> None:
-    document = {
-        "type": f"urn:staging-api:{code}",
-        "title": members.pop("title"),
-        "status": status,
-        "detail": members.pop("detail"),
-        "instance": req.path,
-        "code": code,
-        "help": help_url(req, code),
-        "request_id": getattr(req.context, "request_id", None),
-        **members,
-    }
-    resp.status = falcon.util.code_to_http_status(status)
-    resp.content_type = MEDIA_PROBLEM
-    resp.data = _to_json(document).encode()
-    # Falcon sends `text` before `data`, and `stream` in its place: the responder may have set any.
-    resp.text = resp.media = resp.stream = None
 
 
 def _time(value: object) -> str:

@@ -50,9 +50,12 @@ def go_to(resp: falcon.Response, location: str) -> None:
 
 
 def is_own_page(location: str) -> bool:
-    """Whether an address leads to a page of this service, in every reading of browsers."""
+    """Whether an address leads to a page of this service, in every reading of browsers.
+
+    Staged files count: they have no script that runs here, and a sign-in can begin at one.
+    """
     path = location.partition("?")[0]
-    is_known = path == "/" or path.startswith("/ui/")
+    is_known = path == "/" or path.startswith(("/ui/", "/static/"))
     return is_known and ".." not in path and not set(location) & set("\\\r\n\t ")
 
 

@@ -1,13 +1,12 @@
 """The form of errors of all pages: what is wrong, inside the shell, and how to go on."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
 
 import falcon
 
 from staging_api.errors import StagingApiError, Unauthenticated
-from staging_api.http.problems import FalconRefusal, advise, answer, code_of_refusal
+from staging_api.http.problems import advise, answer
 from staging_api.ui.answering import send_page
 from staging_api.ui.dependencies import UiDependencies
 from staging_api.ui.page import wants_page
@@ -27,8 +26,8 @@ class ErrorPages:
     def __call__(
         self, req: falcon.Request, resp: falcon.Response, status: int, error: StagingApiError
     ) -> None:
-        """Answer an error; with a problem document to a program that asks for ``/``."""
-        if req.path == "/" and not wants_page(req):
+        """Answer an error; with a problem document to a program, at a path that has both."""
+        if not _is_page(req.path) and not wants_page(req):
             answer(req, resp, error)
             return
         advise(resp, error)
@@ -36,8 +35,6 @@ class ErrorPages:
         if isinstance(error, Unauthenticated):
             resp.set_header("WWW-Authenticate", "Bearer")
         problem = problem_of(error, getattr(req.context, "request_id", ""))
-        if isinstance(error, FalconRefusal):
-            problem = replace(problem, code=code_of_refusal(status))
         shown = ScreenContent("error.html", f"{status} {problem.title}", mood="bad", live=False)
         layout = layout_of(self._deps, req, self._screens, shown, datetime.now(UTC))
         names = {
@@ -50,3 +47,8 @@ class ErrorPages:
             "next": req.relative_uri if req.method == "GET" else "/",
         }
         send_page(resp, render(shown.template, names), status)
+
+
+def _is_page(path: str) -> bool:
+    """Whether a path is for people alone; ``/`` and files below ``/static`` are for programs too."""
+    return path == "/ui" or path.startswith("/ui/")

@@ -1,5 +1,7 @@
 """The table of screens, and the routes that follow from it."""
 
+from dataclasses import replace
+
 from staging_api.http.dependencies import AppDependencies
 from staging_api.http.limits import Refusals
 from staging_api.http.permissions import ANYBODY
@@ -187,6 +189,8 @@ def pages_of(deps: UiDependencies) -> list[Route]:
     rows.append(Route("/ui/live", live, lambda _: LiveStream(deps), errors=errors))
     answers = {"GET": roles_of("GET /events")}
     rows.append(Route("/ui/audit/csv", answers, lambda _: AuditCsv(deps), errors=errors))
+    # A browser opens files and folders as well: where it has no session, it needs the way to one.
+    rows += [replace(each, errors=errors) for each in ROUTES if each.path.startswith("/static/")]
     return rows
 
 

@@ -129,13 +129,14 @@ def test_every_log_line_of_a_request_names_request_and_caller(pod: Pod, source: 
 
 def test_the_access_line_of_a_refusal_names_its_error_code(pod: Pod):
     # To a devserver client a refusal can be a 200, so the status alone does not tell them apart.
-    for path in (f"{STAGINGS}/not-an-id", "/is_staged?artifacts=stateful"):
-        pod.client.get(path, X_Request_Id=f"refused-{len(path)}")
-    for length, code in (
-        (len(f"{STAGINGS}/not-an-id"), "not_found"),
-        (len("/is_staged?artifacts=stateful"), "invalid_request"),
-    ):
-        assert lines_about(pod, f"refused-{length}")[-1].get("error_code") == code
+    refusals = {
+        f"{STAGINGS}/not-an-id": "not_found",
+        "/is_staged?artifacts=stateful": "invalid_request",
+        "/doc?name=": "not_found",
+    }
+    for number, (path, code) in enumerate(refusals.items()):
+        pod.client.get(path, X_Request_Id=f"refused-{number}")
+        assert lines_about(pod, f"refused-{number}")[-1].get("error_code") == code
     pod.client.get("/livez", X_Request_Id="answered")
     assert not any("error_code" in line for line in lines_about(pod, "answered"))
 

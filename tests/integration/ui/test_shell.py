@@ -31,6 +31,13 @@ def test_a_method_that_a_page_has_not_is_refused_on_a_page(site: Site):
     assert site.post("/", {}).status == 405
 
 
+def test_a_program_gets_the_same_refusal_as_a_problem(site: Site):
+    answer = site.client.simulate_put("/", headers={"Accept": "application/json"})
+    assert (answer.status_code, answer.json["status"]) == (405, 405)
+    assert answer.json["code"] == "method_not_allowed"
+    assert answer.json["detail"].startswith("/ answers GET")
+
+
 def test_news_of_a_page_are_its_main_part_and_304_until_something_changes(site: Site):
     first = site.get("/", X_Live="1")
     assert first.status == 200
@@ -72,7 +79,7 @@ def test_the_rest_of_the_api_is_as_without_pages(services: Services):
     assert answer.headers["Content-Type"] == "application/problem+json"
 
 
-def test_no_page_has_a_path_of_the_api_but_the_first(services: Services):
+def test_no_screen_has_a_path_of_the_api_but_the_first(services: Services):
     assert services
     paths = {route.path for route in ROUTES}
     assert {screen.path for screen in SCREENS} & paths <= {"/"}

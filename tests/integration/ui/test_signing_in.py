@@ -77,6 +77,23 @@ def test_what_needs_a_role_leads_to_the_form_and_back(site: Site, token: str):
     assert page.all("a", **{"class": "caller"})[0].text == "one viewer"
 
 
+@pytest.mark.parametrize("path", ["/static/board/R1/", "/static/archive/R1/a.log"])
+def test_a_staged_file_leads_a_browser_to_the_form_and_back_and_tells_programs_the_problem(
+    site: Site, token: str, path: str
+):
+    refused = site.get(path)
+    assert (refused.status, refused.headers["WWW-Authenticate"]) == (401, "Bearer")
+    link = next(link for link in refused.links() if "next=" in link)
+    answer = site.post("/ui/sign-in", {**site.get(link).form("sign_in"), "token": token})
+    assert (answer.status, answer.headers["Location"]) == (303, path)
+    session = {"Cookie": f"{LOOPBACK_COOKIE}={cookie(answer).value}"}
+    assert site.get(path, **session).status == 404
+    for accept in ("*/*", "application/json"):
+        problem = site.client.simulate_get(path, headers={"Accept": accept})
+        assert (problem.status_code, problem.json["code"]) == (401, "unauthenticated")
+        assert problem.headers["WWW-Authenticate"] != "Bearer"
+
+
 def test_the_cookie_has_no_token_and_stays_with_this_site(site: Site, token: str):
     plain = cookie(site.post("/ui/sign-in", {"action": "sign_in", "token": token}))
     tls = Site(site.client, {"Host": "staging.example", "X-Forwarded-Proto": "https"})

@@ -6,7 +6,8 @@ from staging_api.ui.answering import is_own_page
 
 
 @pytest.mark.parametrize(
-    "location", ["/", "/?a=b", "/ui/", "/ui/builds", "/ui/builds?prefix=gs://a/../b"]
+    "location",
+    ["/", "/?a=b", "/ui/", "/ui/builds", "/ui/builds?prefix=gs://a/../b", "/static/a/b.log"],
 )
 def test_pages_of_the_service_are_its_own(location: str) -> None:
     assert is_own_page(location)
@@ -23,6 +24,8 @@ def test_pages_of_the_service_are_its_own(location: str) -> None:
         "/ui",
         "/ui/../api/v1.0/me",
         "/ui/..",
+        "/static/../api/v1.0/me",
+        "/static",
         "/ui/\\other.test",
         "/ui/a\r",
         "/ui/a\nb",
