@@ -81,11 +81,32 @@ def ranged(req: falcon.Request, etag: str, modified: datetime | None, size: int)
     return Range(start, end - start + 1, partial=True) if start < size else None
 
 
+def not_modified(req: falcon.Request, resp: falcon.Response, etag: str) -> bool:
+    """Set the ETag; whether the caller has that version already, which is the answer then."""
+    resp.set_header("ETag", etag)
+    if not is_known(req, etag):
+        return False
+    resp.status = falcon.HTTP_304
+    return True
+
+
+def is_known(req: falcon.Request, etag: str) -> bool:
+    """Whether If-None-Match names this version.
+
+    Any spelling of it counts: a proxy that compresses answers makes each ETag a weak one, and a
+    long poll whose ETag is not recognized would be answered at once, again and again.
+    """
+    known = req.env.get("HTTP_IF_NONE_MATCH")
+    return known is not None and lists(known, etag, weak=True)
+
+
 def lists(header: str, etag: str, *, weak: bool) -> bool:
     """Whether the value of If-Match (`weak`: of If-None-Match) names this ETag."""
     # An ETag of another server may have a comma; ours have none, so a wrong split matches nothing.
     tags = [tag.strip() for tag in header.split(",")]
-    return "*" in tags or etag in ([tag.removeprefix("W/") for tag in tags] if weak else tags)
+    if weak:
+        tags, etag = [tag.removeprefix("W/") for tag in tags], etag.removeprefix("W/")
+    return "*" in tags or etag in tags
 
 
 def _end_of_file(last: int, size: int) -> Range | None:
@@ -99,7 +120,7 @@ def _if_range_holds(validator: str | None, etag: str, modified: datetime | None)
     if validator is None:
         return True
     if validator.startswith(('"', "W/")):
-        return validator.strip() == etag
+        return validator == etag
     return modified is not None and _date(validator) == modified
 
 

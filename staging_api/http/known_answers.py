@@ -19,6 +19,7 @@ import falcon
 
 from staging_api import metrics
 from staging_api.bounded_cache import BoundedCache
+from staging_api.http.conditions import not_modified
 from staging_api.locks.hold import lock_held
 from staging_api.staging.model import AnswerRows, Staging, StagingRequest
 from staging_api.staging.service import StagingService
@@ -72,10 +73,7 @@ class KnownAnswers:
         known = self._current(seen)
         if known is None:
             return False
-        if req.env.get("HTTP_IF_NONE_MATCH") == known.etag:
-            resp.set_header("ETag", known.etag)
-            resp.status = falcon.HTTP_304
-        else:
+        if not not_modified(req, resp, known.etag):
             _send(resp, known)
         return True
 

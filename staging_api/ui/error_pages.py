@@ -50,5 +50,5 @@ class ErrorPages:
 
 
 def _is_page(path: str) -> bool:
-    """Whether a path is for people alone; ``/`` and files below ``/static`` are for programs too."""
+    """Whether a path is for people alone; ``/`` and ``/static/...`` are for programs, too."""
     return path == "/ui" or path.startswith("/ui/")

@@ -15,7 +15,7 @@ import falcon
 
 from staging_api.errors import Forbidden, Invalid, StagingApiError, Unavailable
 from staging_api.http.auth import origin
-from staging_api.http.conditions import lists
+from staging_api.http.conditions import not_modified
 from staging_api.http.problems import advise, status_of
 from staging_api.locks.model import new_id
 from staging_api.ui.answering import check_same_origin, form_of, go_to, send_page
@@ -157,11 +157,8 @@ class HtmlPage:
     def _send_news(self, req: falcon.Request, resp: falcon.Response, view: View) -> None:
         key = (view.here(), view.roles)
         found = self._fragments.get(key, lambda: self._fragment(req, view))
-        resp.set_header("ETag", found.etag)
         resp.set_header("X-Build", build_id())
-        if lists(req.get_header("If-None-Match") or "", found.etag, weak=True):
-            resp.status = falcon.HTTP_304
-        else:
+        if not not_modified(req, resp, found.etag):
             send_page(resp, found.html)
 
     def _fragment(self, req: falcon.Request, view: View) -> Fragment:

@@ -274,17 +274,34 @@ def test_conditions_are_met_as_by_an_answer_that_is_made_anew(pods: tuple[Pod, P
     pod, other = pods
     url, staging_id = staged(pod, "R17-1")
     etag = pod.get(staging_id).headers["etag"]
-    for asked in (etag, '"another"', f"{etag}, {etag}", "*", f"W/{etag}"):
+    same = (etag, f'"another", {etag}', "*", f"W/{etag}")
+    for asked in (*same, '"another"', f'W/"another", {etag[:-1]}'):
         for prefer in ({}, {"Prefer": "wait=1"}):
             headers = {"If_None_Match": asked, **prefer}
-            fresh = told(pod_of(other.at).get(staging_id, **headers))
-            assert told(pod.get(staging_id, **headers)) == fresh, headers
-    assert pod.get(staging_id, If_None_Match=etag).status_code == 304
+            kept = told(pod.get(staging_id, **headers))
+            assert kept == told(pod_of(other.at).get(staging_id, **headers)), headers
+            assert kept[0] == (304 if asked in same else 200)
+            assert kept[1]["etag"] == etag
     heads = [each.client.simulate_head(f"{STAGINGS}/{staging_id}") for each in pods]
     assert told(heads[0]) == told(heads[1])
     evict(other, url)
     changed = pod.get(staging_id, If_None_Match=etag)
     assert (changed.status_code, changed.headers["etag"] == etag) == (200, False)
+
+
+def test_a_long_poll_waits_for_news_of_the_version_that_a_proxy_made_a_weak_one(
+    pods: tuple[Pod, Pod],
+) -> None:
+    pod, _ = pods
+    request = pod.at.service.check_request(pod.at.build("R17-1"), ["payload"])
+    staging_id = pod.at.service.queue(request, ORIGIN).id
+    etag = pod.get(staging_id).headers["etag"]
+    for asked in (etag, f"W/{etag}"):
+        waited = pod.get(staging_id, If_None_Match=asked, Prefer="wait=1")
+        assert (waited.status_code, waited.headers["preference-applied"]) == (304, "wait=1")
+    for news in ({"If_None_Match": '"another"', "Prefer": "wait=1"}, {"Prefer": "wait=1"}):
+        at_once = pod.get(staging_id, **news)
+        assert (at_once.status_code, "preference-applied" in at_once.headers) == (200, False)
 
 
 def test_what_is_kept_for_one_caller_is_given_to_those_who_may_have_it(

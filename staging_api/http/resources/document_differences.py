@@ -17,10 +17,11 @@ from staging_api.documents.model import Identity
 from staging_api.documents.reader import ComparisonRequest
 from staging_api.documents.service import DocumentService
 from staging_api.errors import Invalid
+from staging_api.http.conditions import not_modified
 from staging_api.http.document_bodies import DifferencesBody, DocumentChangeBody
 from staging_api.http.document_requests import DifferencesQuery, KnownHeaders
 from staging_api.http.openapi import answers, spec
-from staging_api.http.resources.configdocs.answers import may_see_secrets, not_modified
+from staging_api.http.resources.configdocs.answers import may_see_secrets
 
 
 @dataclass(frozen=True)

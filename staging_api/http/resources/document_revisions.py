@@ -6,6 +6,7 @@ from staging_api.documents.changing import ChangeOrigin
 from staging_api.documents.service import DocumentService
 from staging_api.http.api_lock import api_lock, hold_of
 from staging_api.http.auth import origin
+from staging_api.http.conditions import not_modified
 from staging_api.http.document_bodies import BufferBody, RevisionBody, RevisionList
 from staging_api.http.document_requests import (
     ChangeHeaders,
@@ -21,7 +22,7 @@ from staging_api.http.document_requests import (
 )
 from staging_api.http.idempotency import answers_once
 from staging_api.http.openapi import answers, spec
-from staging_api.http.resources.configdocs.answers import not_modified, show, unless_moved
+from staging_api.http.resources.configdocs.answers import show, unless_moved
 from staging_api.locks.hold import Locks
 from staging_api.locks.model import CONFIGDOCS_UPDATE, GLOBAL
 

@@ -11,10 +11,11 @@ from staging_api.documents.redaction import redacted
 from staging_api.documents.rendering.model import RenderedDocument, Rendering
 from staging_api.documents.service import DocumentService
 from staging_api.errors import Invalid, NotFound
+from staging_api.http.conditions import not_modified
 from staging_api.http.document_bodies import DocumentBody, IdentityBody, OriginBody
 from staging_api.http.document_requests import DocumentQuery, KnownHeaders
 from staging_api.http.openapi import answers, spec
-from staging_api.http.resources.configdocs.answers import may_see_secrets, not_modified
+from staging_api.http.resources.configdocs.answers import may_see_secrets
 
 
 class OneDocument:

@@ -13,6 +13,7 @@ import falcon
 from staging_api import metrics
 from staging_api.errors import Invalid, NotFound, StagingApiError
 from staging_api.formats.packing import PACKERS, PackedFile
+from staging_api.http.conditions import not_modified
 from staging_api.http.handover import Sender
 from staging_api.staging.files import StagedFiles
 from staging_api.staging.model import ServedFile
@@ -52,11 +53,8 @@ def send_folder(
         if not found:
             raise NotFound(f"artifact {artifact_id} has no files in {folder}")
     # Weak: a digest of the list of files, not of the bytes that are sent.
-    etag = f'W/"{_digest(form, found)}"'
-    resp.set_header("ETag", etag)
     resp.set_header("Cache-Control", "no-cache")
-    if req.get_header("If-None-Match") == etag:
-        resp.status = falcon.HTTP_304
+    if not_modified(req, resp, f'W/"{_digest(form, found)}"'):
         return
     resp.content_type = _MEDIA.get(form, "application/octet-stream")
     resp.downloadable_as = f"{folder.rstrip('/').rpartition('/')[2]}.{form}"

@@ -4,6 +4,7 @@ import falcon
 
 from staging_api.http.api_lock import api_lock, holds_of
 from staging_api.http.auth import client_of, origin
+from staging_api.http.conditions import is_known, not_modified
 from staging_api.http.idempotency import answers_once
 from staging_api.http.known_answers import KnownAnswers, shown, unless_known
 from staging_api.http.openapi import answers, spec
@@ -139,16 +140,12 @@ class OneStaging:
         With `If-None-Match` and `Prefer: wait=N` a long poll: 304 when nothing changed in time.
         """
         staging = self.stagings.find(staging_id)
-        known = req.get_header("If-None-Match")
         wait = preference(req, self.wait_cap_seconds).wait_seconds
-        if wait and known == _etag(staging) and not staging.final:
+        if wait and is_known(req, _etag(staging)) and not staging.final:
             applied(resp, f"wait={int(wait)}")
             self.watch.wait_for_change(staging_id, staging.version, wait, client_of(req))
             staging = self.stagings.find(staging_id)
-        if known == _etag(staging):
-            resp.set_header("ETag", _etag(staging))
-            resp.status = falcon.HTTP_304
-        else:
+        if not not_modified(req, resp, _etag(staging)):
             _show(req, resp, staging, falcon.HTTP_200)
 
     @spec.validate(resp=answers(404, HTTP_202=StagingBody), tags=["stagings"])

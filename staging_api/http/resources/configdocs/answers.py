@@ -14,7 +14,7 @@ from staging_api.documents.refusals import moved
 from staging_api.documents.service import ChangeResult
 from staging_api.errors import Forbidden, Invalid
 from staging_api.http.auth import origin
-from staging_api.http.conditions import lists
+from staging_api.http.conditions import lists, not_modified
 from staging_api.http.permissions import SECRETS
 from staging_api.http.problems import rfc3339
 
@@ -73,16 +73,6 @@ def may_see_secrets(req: falcon.Request) -> None:
     """
     if not SECRETS & req.context.roles:
         raise Forbidden(f"secrets are shown to the roles {' and '.join(sorted(SECRETS))} only")
-
-
-def not_modified(req: falcon.Request, resp: falcon.Response, etag: str) -> bool:
-    """Set the ETag; whether the caller has that version already, which is the answer then."""
-    resp.set_header("ETag", etag)
-    known = req.get_header("If-None-Match")
-    if known is None or not lists(known, etag, weak=True):
-        return False
-    resp.status = falcon.HTTP_304
-    return True
 
 
 def show(req: falcon.Request, resp: falcon.Response, body: BaseModel) -> None:

@@ -14,13 +14,13 @@ from staging_api.documents.stored import ContentRef
 from staging_api.documents.text import load_documents
 from staging_api.errors import LimitExceeded
 from staging_api.http.api_lock import api_lock, hold_of
+from staging_api.http.conditions import not_modified
 from staging_api.http.idempotency import answers_once
 from staging_api.http.resources.configdocs.answers import (
     YAML,
     author,
     confirm_until,
     matches,
-    not_modified,
     validation_result,
     wants_secrets,
 )

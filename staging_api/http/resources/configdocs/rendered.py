@@ -9,7 +9,8 @@ from staging_api.documents.refusals import BufferConflict, RequestInvalid
 from staging_api.documents.service import DocumentService
 from staging_api.documents.showing import rendered_text
 from staging_api.errors import StagingApiError
-from staging_api.http.resources.configdocs.answers import YAML, not_modified, wants_secrets
+from staging_api.http.conditions import not_modified
+from staging_api.http.resources.configdocs.answers import YAML, wants_secrets
 
 _TITLE = "The documents cannot be rendered"
 
