@@ -26,7 +26,8 @@ class LastMinute:
         """Return the growth since the last look that is a minute old, or since the first one."""
         now, total = self._clock(), self._total()
         self._looks.append((now, total))
-        # The second one decides: the first is to be the newest look that is a minute old.
-        while len(self._looks) > 1 and now - self._looks[1][0] >= _SECONDS:
+        # The second one decides: the first is to be the newest look that is a minute old. The look
+        # that was just added ends the loop.
+        while now - self._looks[1][0] >= _SECONDS:
             self._looks.popleft()
         return int(total - self._looks[0][1])

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, Field, ValidationInfo, field_validator
+from pydantic import AfterValidator, Field, field_validator
 
 from staging_api.errors import Invalid
 from staging_api.http.bodies import Body, PageQuery, Text, Ulid
@@ -13,26 +13,23 @@ from staging_api.publishing.model import AptArchive, Suite
 from staging_api.vocabulary.publishing import IndexForm, PublicationState, UploadState
 
 
-def _line(value: str, info: ValidationInfo) -> str:
-    return _as_value(rules.line, info, value)
+def _checked_by(rule: Callable[[str, str], str]) -> AfterValidator:
+    """Validate by a rule of the room; where the value stands, the validation itself says."""
 
+    def check(value: str) -> str:
+        try:
+            return rule("", value)
+        except Invalid as error:
+            raise ValueError(error.errors[0].message) from None
 
-def _architecture(value: str, info: ValidationInfo) -> str:
-    return _as_value(rules.architecture, info, value)
-
-
-def _as_value(rule: Callable[[str, str], str], info: ValidationInfo, value: str) -> str:
-    try:
-        return rule(info.field_name or "", value)
-    except Invalid as error:
-        raise ValueError(error.errors[0].message) from None
+    return AfterValidator(check)
 
 
 ArchiveName = Annotated[str, Field(pattern=rules.ARCHIVE_NAME)]
 SuiteName = Annotated[str, Field(pattern=rules.SUITE_NAME)]
 Component = Annotated[str, Field(pattern=rules.WORD)]
-Architecture = Annotated[str, Field(pattern=rules.WORD), AfterValidator(_architecture)]
-Line = Annotated[str, Field(max_length=rules.MAX_LINE_LENGTH), AfterValidator(_line)]
+Architecture = Annotated[str, Field(pattern=rules.WORD), _checked_by(rules.architecture)]
+Line = Annotated[str, Field(max_length=rules.MAX_LINE_LENGTH), _checked_by(rules.line)]
 
 _EACH_ONCE: Any = {"uniqueItems": True}
 # No bound of ours, but far below that of the tables.

@@ -34,10 +34,10 @@ _CONCURRENCY_RETRY_SECONDS = 1.0
 class RequestLimits:
     """The limits; 0 is none, but for the body."""
 
+    body_bytes: int
+    upload_bytes: int
     per_second: float = 0.0
     at_once: int = 0
-    body_bytes: int = 4 << 20
-    upload_bytes: int = 16 << 30
     refused_per_second: float = 0.0
 
 

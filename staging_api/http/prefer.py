@@ -14,8 +14,8 @@ _ASYNC = re.compile(r"(?:^|[,;]\s*|\s)respond-async(?:$|[\s,;])", re.IGNORECASE)
 class Preference:
     """What the caller prefers; a malformed preference is none, as the RFC wants."""
 
-    wait_seconds: float = 0.0
-    respond_async: bool = False
+    wait_seconds: float
+    respond_async: bool
 
 
 def preference(req: falcon.Request, cap_seconds: float) -> Preference:

@@ -74,7 +74,6 @@ _CODE_OF_STATUS = {
 }
 _OF_HTTP = "http_error"
 _MAX_RETRY_AFTER_SECONDS = 300
-_FORM_SEGMENTS = 3
 
 
 class FalconRefusal(StagingApiError):
@@ -115,8 +114,8 @@ def add_error_handlers(
 
     Args:
         app: the application.
-        forms: of paths with clients of their own, by their first segments, three at most; by the
-            first and a slash, of whatever is below it.
+        forms: of paths with clients of their own, by their first segments; by the first and a
+            slash, of whatever is below it.
     """
     form_of = partial(_form_of, forms or {})
     # The most specific class wins, whatever the order: Falcon looks along the error's bases.
@@ -203,10 +202,10 @@ def _status_of_class(kind: type[StagingApiError]) -> int:
 
 
 def _form_of(forms: Mapping[str, ErrorForm], req: falcon.Request) -> ErrorForm | None:
-    segments = req.path.strip("/").split("/")
-    below = forms.get(f"{segments[0]}/") if len(segments) > 1 else None
-    named = ("/".join(segments[:count]) for count in range(1, _FORM_SEGMENTS + 1))
-    return below or next((forms[name] for name in named if name in forms), None)
+    path = f"{req.path.strip('/')}/"
+    first, _, rest = path.partition("/")
+    below = forms.get(f"{first}/") if rest else None
+    return below or next((forms[name] for name in forms if path.startswith(f"{name}/")), None)
 
 
 def _ours(

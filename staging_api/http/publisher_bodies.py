@@ -113,9 +113,6 @@ class PublicationQuery(PageQuery):
     state: RunState | None = None
 
 
-_TEN_YEARS_SECONDS = 10 * 366 * 24 * 3600
-
-
 class GenerationBody(NounBody):
     """One state of an archive's dists."""
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from pydantic import ConfigDict, ValidationError
+from pydantic import ValidationError
 
 from staging_api.environment import variables
 from staging_api.errors import FieldError, Invalid
@@ -19,8 +19,6 @@ _PREFIX = "STAGING_"
 # Fields come in the order of the last base first: that of the page of settings.
 class Settings(SiteSettings, CallerSettings, StagingSettings, SourceSettings, ServerSettings):
     """All settings of an operator. docs/reference/settings.md is made from these descriptions."""
-
-    model_config = ConfigDict(defer_build=False)
 
     @classmethod
     def from_env(cls, **chosen: Any) -> "Settings":

@@ -28,7 +28,8 @@ def at(database: Database, database_url: str, tmp_path: Path) -> Iterator[Bench]
 
 
 def stream(url: str, staging_id: str, **headers: str) -> urllib3.BaseHTTPResponse:
-    path = f"{url}/api/v1.0/stagings/{staging_id}/events"
+    path = f"{url}/api/v1.0/stagings/{staging_id}"
+    path += "" if "/" in staging_id else "/events"
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     return urllib3.request("GET", path, headers=named, preload_content=False, timeout=20)
 
@@ -54,7 +55,11 @@ def test_a_reader_that_reconnects_gets_only_later_events(at):
 def test_nothing_can_follow_the_last_event_of_a_final_staging(at):
     staging = at.stage(at.build())
     with serving(at) as service:
-        assert stream(service, staging.id, Last_Event_ID="13").status == 204
+        for last in ("13", "9" * 18):
+            assert stream(service, staging.id, Last_Event_ID=last).status == 204
+            assert stream(service, f"{staging.id}/events?after={last}").status == 204
+        before = stream(service, staging.id, Last_Event_ID="12").read()
+    assert before.count(b"event: change") == 1
 
 
 def test_progress_comes_between_the_changes(at):
@@ -79,8 +84,12 @@ def test_progress_comes_between_the_changes(at):
 def test_a_stream_without_a_waiter_slot_sends_known_events_and_ends(at):
     staging = at.service.queue(at.service.check_request(at.build(), ()), ORIGIN)
     with serving(at, waiter_slots=0) as service:
-        sent = stream(service, staging.id).read().decode()
-    assert sent.startswith("retry: ")
+        answer = stream(service, staging.id)
+        sent = answer.read().decode()
+    assert (answer.headers["X-Accel-Buffering"], answer.headers["Cache-Control"]) == (
+        ("no", "no-store")
+    )
+    assert sent.startswith("retry: 2000\n\n")
     assert sent.count("event: change") == staging.events_count == 4
 
 
@@ -114,10 +123,11 @@ def test_a_stream_of_an_unknown_staging_is_not_found(at):
         next(client.events(UNKNOWN))
 
 
-def test_an_event_number_must_be_a_number(at):
+@pytest.mark.parametrize("last", ["-1", "x", "\xb2", "9" * 19])
+def test_an_event_number_must_be_a_number(at, last):
     staging = at.stage(at.build())
     with serving(at) as service:
-        answer = stream(service, staging.id, Last_Event_ID="-1")
+        answer = stream(service, staging.id, Last_Event_ID=last)
     assert (answer.status, answer.json()["code"]) == (400, "invalid_request")
 
 

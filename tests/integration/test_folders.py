@@ -9,6 +9,7 @@ import zipfile
 import pytest
 from falcon import testing
 
+from staging_api import metrics
 from staging_api.formats.unpacking import new_zstd
 from staging_api.http.app import create_app
 from staging_api.http.staging_bodies import ArtifactBody
@@ -123,9 +124,56 @@ def test_head_says_what_get_would_without_the_list(at, client):
 
 
 def test_reading_a_file_counts_for_its_artifact(at, client, accesses):
-    client.simulate_get(staged(at) + "suites/a.b")
+    url = staged(at) + "suites/a.b"
+    before = metrics.SERVED_BYTES._value.get()
+    client.simulate_get(url)
+    client.simulate_head(url)
     accesses.flush()
     assert at.rows("SELECT caller, hits, bytes FROM artifact_accesses") == [("anonymous", 1, 2)]
+    assert metrics.SERVED_BYTES._value.get() == before + 2
+
+
+def test_without_the_dashboard_a_browser_gets_links_that_run_nothing(at, client):
+    url = staged(at) + "suites/"
+    page = client.simulate_get(url, headers={"Accept": "text/html"})
+    assert (page.status_code, page.headers["content-type"]) == (200, "text/html; charset=utf-8")
+    assert page.headers["content-security-policy"] == "sandbox; default-src 'none'"
+    (digest,) = at.rows(
+        "SELECT sha256 FROM staged_files WHERE path LIKE '%suites/a.b'",
+    )
+    row = f'<tr><td><a href="./a.b">a.b</a></td><td>2</td><td>{digest[0]}</td></tr>'
+    assert row in page.text
+    assert '<tr><td><a href="./a/">a/</a></td><td></td><td></td></tr>' in page.text
+    assert "more" not in page.text
+    listed = client.simulate_get(url)
+    for answer in (page, listed):
+        assert (answer.headers["vary"], answer.headers["cache-control"]) == ("Accept", "no-cache")
+
+
+def read_at(at) -> dict[str, bool]:
+    """Which artifacts were read."""
+    return dict(at.rows("SELECT name, last_accessed_at IS NOT NULL FROM staged_artifacts"))
+
+
+def test_of_a_folder_the_files_of_one_artifact_are_sent_and_it_alone_is_protected(at, client):
+    content = {f"suites/{number}": b"x" * 500 for number in range(3)}
+    url = at.build(payload_bin=b"payload", suites_tgz=packed(content))
+    staging = at.stage(url, "payload", "suites")
+    ids = {artifact.name: artifact.id for artifact in staging.artifacts}
+    at.tamper("UPDATE staged_artifacts SET last_accessed_at = NULL")
+    before = metrics.SERVED_BYTES._value.get()
+    asked = {"archive": "zip", "artifact": ids["suites"]}
+    answer = client.simulate_get("/static/board/R17-1/", params=asked)
+    assert unpacked("zip", answer.content) == {
+        f"R17-1/{name}": data for name, data in content.items()
+    }
+    assert metrics.SERVED_BYTES._value.get() == before + len(answer.content)
+    assert read_at(at) == {"payload": False, "suites": True}
+    whole = client.simulate_get("/static/board/R17-1/", params={"archive": "zip"})
+    assert len(unpacked("zip", whole.content)) == 4
+    assert whole.headers["etag"] != answer.headers["etag"]
+    absent = client.simulate_get("/static/board/R17-1/", params={**asked, "artifact": "other"})
+    assert (absent.status_code, "artifact other has no files" in absent.text) == (404, True)
 
 
 ODD_NAMES = ["report#2.txt", "report", "50% off?.txt", "a b;c=d", "größe.txt", "q&a+1"]

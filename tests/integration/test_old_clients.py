@@ -144,6 +144,7 @@ def test_head_tells_the_length_of_an_object_and_stages_nothing(
         answer = client.simulate_head(f"/{path}")
         length = str(len(OBJECTS[path.removeprefix("download/conformance/")]))
         assert (answer.status_code, answer.headers["content-length"]) == (200, length)
+        assert answer.headers["accept-ranges"] == "bytes"
     assert service.page(limit=10).items == []
     assert client.simulate_head("/download/conformance/b/1/absent").status_code == 404
     client.simulate_get("/download/conformance/b/1/plain.bin")

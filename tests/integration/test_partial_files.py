@@ -11,6 +11,7 @@ import falcon
 import pytest
 from falcon.testing import create_environ
 
+from staging_api import metrics
 from staging_api.errors import Cancelled, Invalid, SourceFailed, Unavailable
 from staging_api.http.resources.growing import follow
 from staging_api.shutdown import Shutdown
@@ -216,7 +217,29 @@ def test_a_reader_waits_only_as_long_as_its_patience(at, gate):
             list(body)
 
 
-def test_a_client_that_cannot_detect_a_truncated_body_is_refused(at, gate, files):
+def test_a_file_that_grows_has_no_version_and_is_counted_as_far_as_it_was_sent(at, gate, files):
+    accesses, resp = Accesses(at.database), falcon.Response()
+    req = falcon.Request(create_environ("/static/board/R17-1/build.log"))
+    req.context.caller = "reader"
+    before = metrics.SERVED_BYTES._value.get()
+    with staging(at, gate, 200_000) as coming:
+        followed = coming.follow(files)
+        follow(req, resp, followed, accesses)
+        sent = len(read(iter(resp.stream), 100_000))
+        resp.stream.close()
+    said = {name: resp.get_header(name) for name in ("ETag", "Accept-Ranges", "Content-Length")}
+    assert said == {"ETag": None, "Accept-Ranges": "none", "Content-Length": str(len(CONTENT))}
+    assert resp.get_header("X-Staging-Id") == followed.staging_id
+    assert resp.get_header("X-Accel-Buffering") == "no"
+    assert resp.get_header("Content-Type") == "text/plain; charset=utf-8"
+    assert metrics.SERVED_BYTES._value.get() == before + sent
+    accesses.close()
+    noted = at.rows("SELECT artifact_id, caller, hits, bytes FROM artifact_accesses")
+    assert noted == [(followed.artifact_id, "reader", 1, sent)]
+
+
+def test_a_client_that_cannot_detect_a_truncated_body_is_refused(at, gate):
+    files = growing(at, waiter_slots=2)
     with staging(at, gate, 200_000) as coming:
         followed = coming.follow(files)
         at.tamper("UPDATE growing_files SET size_bytes = NULL")
@@ -225,4 +248,9 @@ def test_a_client_that_cannot_detect_a_truncated_body_is_refused(at, gate, files
         old = falcon.Request(create_environ(http_version="1.0"))
         with pytest.raises(Invalid, match=r"HTTP/1\.1"):
             follow(old, falcon.Response(), unsized, Accesses(at.database))
+        old.context.caller = "reader"
+        follow(old, resp := falcon.Response(), followed, Accesses(at.database))
+        assert resp.stream is not None
+        # The slot of the one that was refused is free again.
+        coming.follow(files).close()
         followed.close()

@@ -123,6 +123,7 @@ def test_every_log_line_of_a_request_names_request_and_caller(pod: Pod, source: 
     assert all(set(IDS) <= set(line) for line in lines_of(pod))
     (access,) = [line for line in mine if line["logger"] == "staging_api.access"]
     assert access["reference_id"] == MARKER
+    assert (access["caller"], access["client_address"]) == ("anonymous", "127.0.0.1")
     assert access["staging_id"] == answer.json["id"]
     assert access["lock_id"] == answer.json["lock_id"]
 
@@ -160,6 +161,7 @@ def test_a_store_that_cannot_be_written_is_not_ready_and_says_so(
     answer = TestClient(api_of(made)).simulate_get("/readyz")
     made.close()
     assert answer.status_code == 503
+    assert answer.headers["Retry-After"] == "2"
     assert answer.json["checks"]["store"] == "the store cannot be written"
     assert answer.json["checks"]["database"] == "ok"
 

@@ -126,7 +126,6 @@ class EventsOfStaging:
             resp.status = falcon.HTTP_204
             return
         resp.content_type = "text/event-stream"
-        resp.set_header("Cache-Control", "no-store")
         # nginx collects an answer before it passes it on: events would come late, or at the end.
         resp.set_header("X-Accel-Buffering", "no")
         resp.stream = _stream(

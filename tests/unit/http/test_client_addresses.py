@@ -60,6 +60,14 @@ def test_the_standard_header_is_read_as_well(said: str, client: str):
     assert seen("10.0.0.1", forwarded=said) == client
 
 
+def test_of_very_many_hops_only_the_last_ones_are_looked_at():
+    client, proxies = ["198.51.100.1"], ["10.1.1.1"] * 31
+    assert seen("10.0.0.1", x_forwarded_for=", ".join([*client, *proxies])) == "198.51.100.1"
+    assert seen("10.0.0.1", x_forwarded_for=", ".join([*client, "10.2.2.2", *proxies])) == (
+        "10.2.2.2"
+    )
+
+
 def test_of_two_headers_that_disagree_neither_is_believed():
     """One of them came through a proxy that does not know it."""
     one, other = "198.51.100.1", "203.0.113.9"
@@ -70,7 +78,7 @@ def test_of_two_headers_that_disagree_neither_is_believed():
 def test_a_proxy_on_a_unix_socket_is_believed_if_chosen():
     said = {"x_forwarded_for": "198.51.100.1"}
     assert seen("", TrustedProxies.parse("unix"), **said) == "198.51.100.1"
-    assert seen("", PROXIES, **said) == "unix"
+    assert seen("", PROXIES, **said) == seen("", NO_PROXIES, **said) == "unix"
 
 
 def test_a_network_of_ipv6_is_one_client():

@@ -24,6 +24,10 @@ class Clock:
         return self.seconds
 
 
+def limited(**chosen: Any) -> RequestLimits:
+    return RequestLimits(**{"body_bytes": 100, "upload_bytes": 100, **chosen})
+
+
 def request(caller: str = "ci", path: str = "/api/v1.0/stagings", **given: Any) -> falcon.Request:
     req = create_req(path=path, **given)
     req.uri_template = path
@@ -38,7 +42,7 @@ def begin(limits: CallerLimits, req: falcon.Request) -> falcon.Request:
 
 def test_a_caller_over_its_rate_gets_retry_after():
     clock = Clock()
-    limits = CallerLimits(RequestLimits(per_second=2), clock)
+    limits = CallerLimits(limited(per_second=2), clock)
     begin(limits, request())
     begin(limits, request())
     with pytest.raises(TooManyRequests) as refused:
@@ -49,13 +53,13 @@ def test_a_caller_over_its_rate_gets_retry_after():
 
 
 def test_callers_do_not_use_up_each_others_share():
-    limits = CallerLimits(RequestLimits(per_second=1), Clock())
+    limits = CallerLimits(limited(per_second=1), Clock())
     begin(limits, request("a"))
     begin(limits, request("b"))
 
 
 def test_a_caller_may_have_so_many_requests_at_once():
-    limits = CallerLimits(RequestLimits(at_once=2), Clock())
+    limits = CallerLimits(limited(at_once=2), Clock())
     first = begin(limits, request())
     begin(limits, request())
     with pytest.raises(TooManyRequests):
@@ -65,7 +69,7 @@ def test_a_caller_may_have_so_many_requests_at_once():
 
 
 def test_a_refused_request_is_not_counted_as_running():
-    limits = CallerLimits(RequestLimits(at_once=1), Clock())
+    limits = CallerLimits(limited(at_once=1), Clock())
     first = begin(limits, request())
     over = request()
     with pytest.raises(TooManyRequests):
@@ -76,11 +80,11 @@ def test_a_refused_request_is_not_counted_as_running():
 
 
 def test_a_slow_rate_still_lets_one_request_through():
-    begin(CallerLimits(RequestLimits(per_second=0.1), Clock()), request())
+    begin(CallerLimits(limited(per_second=0.1), Clock()), request())
 
 
 def test_probes_are_never_refused():
-    limits = CallerLimits(RequestLimits(per_second=1, at_once=1), Clock())
+    limits = CallerLimits(limited(per_second=1, at_once=1), Clock())
     probe = request(path="/livez")
     probe.context.needs_no_role = True
     for _ in range(5):
@@ -88,14 +92,14 @@ def test_probes_are_never_refused():
 
 
 def test_a_body_that_is_too_long_is_refused_before_it_is_read():
-    limits = CallerLimits(RequestLimits(body_bytes=10), Clock())
+    limits = CallerLimits(limited(body_bytes=10), Clock())
     begin(limits, request(body="x" * 10))
     with pytest.raises(LimitExceeded):
         begin(limits, request(body="x" * 11))
 
 
 def test_a_resource_that_takes_files_may_be_sent_more():
-    limits = CallerLimits(RequestLimits(body_bytes=10, upload_bytes=20), Clock())
+    limits = CallerLimits(limited(body_bytes=10, upload_bytes=20), Clock())
     shop = SimpleNamespace(takes_files=True)
     limits.process_resource(request(body="x" * 20), RESPONSE, shop, {})
     with pytest.raises(LimitExceeded, match="20 bytes"):
