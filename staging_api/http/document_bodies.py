@@ -116,7 +116,7 @@ class BufferBody(Body):
 class IdentityBody(Body):
     """What names a document before rendering."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, serialize_by_alias=True)
+    model_config = ConfigDict(serialize_by_alias=True)
     schema_: str = Field(alias="schema")
     layer: str | None
     name: str
@@ -136,7 +136,7 @@ class OriginBody(Body):
 class DocumentBody(Body):
     """A rendered document, what it was made from, and what a change of it touches."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, serialize_by_alias=True)
+    model_config = ConfigDict(serialize_by_alias=True)
     schema_: str = Field(alias="schema")
     name: str
     layer: str | None

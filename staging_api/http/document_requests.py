@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, Field
 
 from staging_api.http.bodies import Body, Text
 from staging_api.vocabulary.documents import Outcome
@@ -91,7 +91,6 @@ class RollbackRequest(Body):
 class TagRequest(Body):
     """Data that is kept with a tag."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
     data: Data = None
     reason: Reason | None = None
 
@@ -111,7 +110,6 @@ class SiteActionRequest(Body):
 class DocumentQuery(Body):
     """Which version of a document, and what of it."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
     version: Text = Field(
         "buffer", max_length=30, description="a version, or the number of a revision"
     )
@@ -125,7 +123,6 @@ class DocumentQuery(Body):
 class DifferencesQuery(Body):
     """Which versions are compared, and how."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
     old: Text = Field("committed", max_length=30, description="a version, or a revision's number")
     new: Text = Field("buffer", max_length=30, description="a version, or a revision's number")
     rendered: bool = Field(False, description="compare rendered documents, not the posted ones")

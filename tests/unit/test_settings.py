@@ -26,6 +26,11 @@ def test_what_is_set_counts_what_is_chosen_counts_more_and_the_others_are_as_the
     assert Settings.from_env().threads == 40
 
 
+def test_what_is_not_set_is_of_the_same_type_as_what_is_set() -> None:
+    assert isinstance(Settings.from_env().statement_seconds, float)
+    assert isinstance(Settings.from_env(statement_seconds="40").statement_seconds, float)
+
+
 def test_all_that_is_wrong_is_said_together(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STAGING_THRAEDS", "40")
     monkeypatch.setenv("STAGING_WORKERS", "many")

@@ -14,6 +14,7 @@ from staging_api.documents.sealing import new_key
 from staging_api.errors import DocumentsUnreadable, Invalid
 from staging_api.locks.hold import RequestOrigin
 from tests.documents import (
+    API,
     DocumentApi,
     document,
     document_api,
@@ -75,6 +76,25 @@ def test_a_sealed_value_does_not_open_in_another_row(site: DocumentApi, database
     answer = site.get("/configdocs/a", cleartext_secrets="true")
     assert answer.status == 500
     assert "second secret" not in answer.body.decode()
+
+
+def test_an_answer_says_whether_secrets_are_hidden_in_it(site: DocumentApi) -> None:
+    site.add("a", secret("one"))
+    site.add("b", document("open"))
+    for collection, asked, said in (
+        ("a", {}, "true"),
+        ("a", {"cleartext_secrets": "true"}, None),
+        ("b", {}, None),
+    ):
+        shown = site.get(f"/configdocs/{collection}", **asked)
+        assert shown.headers.get("X-Redacted") == said, (collection, asked)
+        assert ("REDACTED" in shown.body.decode()) is (said == "true")
+        known = site.send(
+            "GET",
+            f"{API}/configdocs/{collection}?cleartext-secrets={bool(asked)}",
+            headers={"If-None-Match": shown.headers["Etag"]},
+        )
+        assert (known.status, known.headers.get("X-Redacted")) == (304, said)
 
 
 def test_an_auditor_may_read_the_tables_but_not_the_keys(

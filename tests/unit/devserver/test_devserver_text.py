@@ -1,21 +1,36 @@
 """How devserver requests are read and their answers written."""
 
 import pytest
-from falcon import Request
+from falcon import Request, Response
 from falcon.testing import create_environ
 
 from staging_api.devserver.builds import version_key
 from staging_api.devserver.control_files import suite_paths
 from staging_api.devserver.joining import WaiterSlots
 from staging_api.devserver.load import Counters, Rates
-from staging_api.errors import ArchiveCorrupt, Invalid, Unavailable
-from staging_api.http.resources.devserver.answers import legible
+from staging_api.errors import (
+    ArchiveCorrupt,
+    Invalid,
+    SourceFailed,
+    TooManyRequests,
+    Unavailable,
+)
+from staging_api.http.resources.devserver.answers import (
+    legible,
+    status_error,
+    text_error,
+    word_error,
+)
 from staging_api.http.resources.devserver.query import Query
 from tests.devserver_client import stripped
 
 
+def asked(path: str, text: str = "") -> Request:
+    return Request(create_environ(path, query_string=text))
+
+
 def query(text: str) -> Query:
-    return Query(Request(create_environ("/stage", query_string=text)))
+    return Query(asked("/stage", text))
 
 
 @pytest.mark.parametrize(
@@ -62,6 +77,60 @@ def test_a_message_survives_the_client_that_strips_tags_whole():
     assert "\n" not in text
     for signal in ("Service Unavailable", "Proxy Error"):
         assert signal not in text
+
+
+def test_a_message_is_cut_to_what_such_a_client_can_show():
+    assert legible("x" * 5000) == "x" * 1000
+
+
+FAILED = SourceFailed("the <source> is away", retry_after_seconds=7)
+
+
+@pytest.mark.parametrize("status", [400, 404, 422, 499, 500, 501, 502, 504, 507])
+def test_what_says_nothing_to_such_a_client_is_a_500(status):
+    for form, text in ((text_error, b""), (word_error, b"DownloaderException: ")):
+        resp = Response()
+        form(asked("/stage"), resp, status, FAILED)
+        assert resp.status_code == 500
+        assert resp.data == text + b"the (source) is away"
+        assert resp.content_type.startswith("text/plain")
+        assert resp.get_header("Retry-After") == "7"
+
+
+@pytest.mark.parametrize("status", [401, 403, 405, 409, 413, 415, 429, 503])
+def test_what_says_something_to_an_operator_stays(status):
+    for form in (text_error, word_error, status_error):
+        resp = Response()
+        form(asked("/stage"), resp, status, FAILED)
+        assert resp.status_code == status
+
+
+def test_a_client_that_knows_statuses_gets_each_as_it_is():
+    resp = Response()
+    status_error(asked("/download/b/x"), resp, 404, FAILED)
+    assert (resp.status_code, resp.data) == (404, b"the (source) is away")
+    assert resp.get_header("Retry-After") == "7"
+
+
+@pytest.mark.parametrize("error", [Unavailable("away"), TooManyRequests("many")])
+def test_what_passes_by_itself_is_the_word_that_makes_the_client_ask_again(error):
+    resp = Response()
+    word_error(asked("/stage"), resp, 503, error)
+    assert (resp.status_code, resp.data) == (200, b"Service Unavailable")
+
+
+@pytest.mark.parametrize(
+    ("written", "seconds"), [("0", 0), ("1.5", 1.5), ("86400", 86400), ("0.01", 0.01)]
+)
+def test_a_wait_for_an_upload_is_a_number_of_seconds_of_a_day(written, seconds):
+    assert query(f"upload_wait_seconds={written}").upload_wait_seconds == seconds
+    assert query("other=1").upload_wait_seconds is None
+
+
+@pytest.mark.parametrize("written", ["-1", "-0.1", "86401", "86400.5", "nan", "inf", "soon", "1e9"])
+def test_another_wait_is_refused(written):
+    with pytest.raises(Invalid, match="upload_wait_seconds: must be a number from 0 to 86400"):
+        assert query(f"upload_wait_seconds={written}").upload_wait_seconds
 
 
 def test_versions_are_ordered_by_number_not_by_letter():
