@@ -73,10 +73,20 @@ def contestants(folder: Path) -> dict[str, Callable[[], object]]:
     nobody = Settings.from_env(home=folder)
     known = Settings.from_env(home=folder, auth="tokens", tokens_file=tokens)
     bearer = {"Authorization": f"Bearer {token}"}
-    limits = CallerLimits(RequestLimits())
+    limits = CallerLimits(
+        RequestLimits(
+            4 << 20,
+            4 << 20,
+        )
+    )
 
     def of(settings: Settings) -> list[Any]:
-        refusals = Refusals(RequestLimits())
+        refusals = Refusals(
+            RequestLimits(
+                4 << 20,
+                4 << 20,
+            )
+        )
         who = Authentication(PERMISSIONS, authenticator(settings), anonymous(settings), refusals)
         return [RequestContext(), who, limits]
 

@@ -117,26 +117,6 @@ class Joining:
         """
         self._patiently(partial(self._stage, request, origin), origin.client)
 
-    def _stage(self, request: StagingRequest, origin: RequestOrigin, deadline: float) -> None:
-        key = _key(request, _FOREGROUND)
-        if not self.flights.is_running(key) and self._nothing_left(request, origin):
-            return
-        with self.waiter_slots.one():
-            if self.refuses:
-                self.stagings.stage(request, origin)
-            else:
-                work = partial(self._bring, request, origin, deadline)
-                self.flights.run(key, work, origin.client, deadline)
-
-    def _bring(self, request: StagingRequest, origin: RequestOrigin, deadline: float) -> None:
-        """Stage it, or wait for the request that does, in whatever process."""
-        try:
-            self.stagings.stage(request, origin)
-        # Lost as well: the process that took over may bring it.
-        except (LockHeld, LockLost):
-            self.stagings.queue_behind(request, origin)
-            self._wait(request, _FOREGROUND, origin, origin.client, deadline)
-
     def stage_all(self, request: StagingRequest, origin: RequestOrigin) -> None:
         """Return once everything is staged, what would follow included.
 
@@ -177,14 +157,6 @@ class Joining:
         """
         return not self._patiently(lambda _deadline: self._left(request, PHASES), client)
 
-    def _queue(self, request: StagingRequest, origin: RequestOrigin, _deadline: float) -> None:
-        if self._nothing_left(request, origin):
-            return
-        if self.refuses:
-            self.stagings.queue(request, origin)
-        else:
-            self.stagings.queue_behind(request, origin)
-
     def wait_for_all(self, request: StagingRequest, client: Client = ALWAYS_CONNECTED) -> None:
         """Return once all that earlier requests named is staged, the background included.
 
@@ -195,6 +167,46 @@ class Joining:
             StagingApiError: an artifact failed.
         """
         self._wait_for_all(request, None, client)
+
+    def check_there(self, request: StagingRequest, named: Collection[str]) -> None:
+        """Refuse a request that names an artifact which the archive does not have.
+
+        An optional one may be missing from a group; a client that names it needs it.
+
+        Raises:
+            ArtifactNotFound: says which.
+        """
+        for outcome in self.stagings.outcomes(request):
+            if outcome.state == "missing" and outcome.name in named:
+                raise ArtifactNotFound(f"{outcome.name} is not in {request.archive_url}")
+
+    def _stage(self, request: StagingRequest, origin: RequestOrigin, deadline: float) -> None:
+        key = _key(request, _FOREGROUND)
+        if not self.flights.is_running(key) and self._nothing_left(request, origin):
+            return
+        with self.waiter_slots.one():
+            if self.refuses:
+                self.stagings.stage(request, origin)
+            else:
+                work = partial(self._bring, request, origin, deadline)
+                self.flights.run(key, work, origin.client, deadline)
+
+    def _bring(self, request: StagingRequest, origin: RequestOrigin, deadline: float) -> None:
+        """Stage it, or wait for the request that does, in whatever process."""
+        try:
+            self.stagings.stage(request, origin)
+        # Lost as well: the process that took over may bring it.
+        except (LockHeld, LockLost):
+            self.stagings.queue_behind(request, origin)
+            self._wait(request, _FOREGROUND, origin, origin.client, deadline)
+
+    def _queue(self, request: StagingRequest, origin: RequestOrigin, _deadline: float) -> None:
+        if self._nothing_left(request, origin):
+            return
+        if self.refuses:
+            self.stagings.queue(request, origin)
+        else:
+            self.stagings.queue_behind(request, origin)
 
     def _wait_for_all(
         self, request: StagingRequest, origin: RequestOrigin | None, client: Client
@@ -240,18 +252,6 @@ class Joining:
                 raise WaitTimedOut(f"{request.archive_url} is still being staged")
             if bringer is not None:
                 self.watch.wait_for_change(bringer.id, bringer.version, seconds, client)
-
-    def check_there(self, request: StagingRequest, named: Collection[str]) -> None:
-        """Refuse a request that names an artifact which the archive does not have.
-
-        An optional one may be missing from a group; a client that names it needs it.
-
-        Raises:
-            ArtifactNotFound: says which.
-        """
-        for outcome in self.stagings.outcomes(request):
-            if outcome.state == "missing" and outcome.name in named:
-                raise ArtifactNotFound(f"{outcome.name} is not in {request.archive_url}")
 
     def _patiently(self, call: Callable[[float], _Result], client: Client) -> _Result:
         """Call with the deadline of the request, again while no database connection is free.

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Self
 from pydantic import AfterValidator, Field, field_validator
 
 from staging_api.errors import Invalid
-from staging_api.http.bodies import Body, PageQuery, Text, Ulid
+from staging_api.http.bodies import Body, NounBody, PageQuery, Text, Ulid
 from staging_api.publishing import rules
 from staging_api.publishing.model import AptArchive, Suite
 from staging_api.vocabulary.publishing import IndexForm, PublicationState, UploadState
@@ -40,15 +40,6 @@ def _each_once(names: list[str] | None) -> list[str] | None:
     if names is not None and len(set(names)) < len(names):
         raise ValueError("must name each once")
     return names
-
-
-class NounBody(Body):
-    """An answer with the fields of one of our nouns."""
-
-    @classmethod
-    def of(cls, noun: Any) -> Self:
-        """The answer's form of it."""
-        return cls(**{name: getattr(noun, name) for name in cls.model_fields})
 
 
 class SuiteChange(Body):

@@ -1,7 +1,7 @@
 """The bodies of requests and answers: what OpenAPI shows and what validation holds them to."""
 
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
@@ -31,6 +31,15 @@ class Body(BaseModel):
     """Strict in what comes in: an unknown field is a mistake and is refused."""
 
     model_config = ConfigDict(defer_build=True, extra="forbid", frozen=True)
+
+
+class NounBody(Body):
+    """An answer with the fields of one of our nouns."""
+
+    @classmethod
+    def of(cls, noun: Any) -> Self:
+        """The answer's form of it."""
+        return cls(**{name: getattr(noun, name) for name in cls.model_fields})
 
 
 class FieldProblem(Body):

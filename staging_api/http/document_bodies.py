@@ -9,11 +9,11 @@ from staging_api.documents.differences import DocumentChange
 from staging_api.documents.paths import path_text
 from staging_api.documents.reader import BufferState
 from staging_api.documents.stored import Revision
-from staging_api.http.bodies import Body, Ulid
+from staging_api.http.bodies import Body, NounBody, Ulid
 from staging_api.vocabulary.documents import Change, RevisionKind
 
 
-class CommitBody(Body):
+class CommitBody(NounBody):
     """That a revision was committed."""
 
     forced: bool = Field(description="although its validations had failed")
@@ -28,7 +28,7 @@ class CommitBody(Body):
     undone_in: int | None = Field(description="the revision that undid it")
 
 
-class TagBody(Body):
+class TagBody(NounBody):
     """A name of a revision."""
 
     tag: str
@@ -59,15 +59,10 @@ class RevisionBody(Body):
     def of(cls, revision: Revision) -> "RevisionBody":
         """The answer's form of a revision."""
         own = {name: getattr(revision, name) for name in cls.model_fields if name not in _PARTS}
-        commit = revision.commit
         return cls(
             **own,
-            commit=commit
-            and CommitBody(**{name: getattr(commit, name) for name in CommitBody.model_fields}),
-            tags=[
-                TagBody(**{name: getattr(tag, name) for name in TagBody.model_fields})
-                for tag in revision.tags
-            ],
+            commit=revision.commit and CommitBody.of(revision.commit),
+            tags=[TagBody.of(tag) for tag in revision.tags],
         )
 
 
@@ -81,7 +76,7 @@ class RevisionList(Body):
     next: int | None = Field(description="the `before` of the next page")
 
 
-class UnconfirmedBody(Body):
+class UnconfirmedBody(NounBody):
     """A commit that is undone at a time, unless it is confirmed before."""
 
     revision: int
@@ -108,8 +103,7 @@ class BufferBody(Body):
             committed=buffer.committed,
             digest=buffer.digest,
             collections=state.collections,
-            unconfirmed=waiting
-            and UnconfirmedBody(revision=waiting.revision, confirm_until=waiting.confirm_until),
+            unconfirmed=waiting and UnconfirmedBody.of(waiting),
         )
 
 

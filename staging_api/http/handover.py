@@ -44,10 +44,6 @@ class Sender:
     noticed: Callable[[str, int], AbstractContextManager[None]]
     accel_prefix: str = ""
 
-    @cached_property
-    def _contents(self) -> KeptContents:
-        return KeptContents(self.blobs)
-
     def send(
         self,
         req: falcon.Request,
@@ -82,6 +78,10 @@ class Sender:
         # A server with sendfile sends from the file's position, without reading it here.
         stream.seek(place.offset + part.start)
         resp.set_stream(stream, part.length)
+
+    @cached_property
+    def _contents(self) -> KeptContents:
+        return KeptContents(self.blobs)
 
 
 @contextmanager

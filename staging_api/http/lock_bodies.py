@@ -4,8 +4,8 @@ from datetime import datetime
 
 from pydantic import Field
 
-from staging_api.http.bodies import Body, PageQuery, Text, Ulid
-from staging_api.locks.model import ListedGrant, LockWaiter
+from staging_api.http.bodies import Body, NounBody, PageQuery, Text, Ulid
+from staging_api.locks.model import ListedGrant
 from staging_api.vocabulary.locks import Listed, Outcome
 
 
@@ -44,7 +44,7 @@ class LockList(Body):
     next: str | None
 
 
-class WaiterBody(Body):
+class WaiterBody(NounBody):
     """A request that waits for a lock."""
 
     id: Ulid = Field(description="of the grant that it will get")
@@ -54,11 +54,6 @@ class WaiterBody(Body):
     waits_since: datetime | None
     seen_at: datetime = Field(description="when it last asked")
     leaves_at: datetime = Field(description="when it stops waiting")
-
-    @classmethod
-    def of(cls, waiter: LockWaiter) -> "WaiterBody":
-        """The answer's form of a waiter."""
-        return cls(**{name: getattr(waiter, name) for name in cls.model_fields})
 
 
 class WaiterList(Body):

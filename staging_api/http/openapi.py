@@ -69,10 +69,6 @@ class _Spec(SpecTree):
         self._mutex = Lock()
         super().__init__(*args, **kwargs)
 
-    def _add_model(self, model: type[BaseModel], mode: _Mode = "validation") -> str:
-        self.declared[model, mode] = None
-        return str(self.naming_strategy(model))
-
     def document(self, app: falcon.App[Any, Any]) -> dict[str, Any]:
         """Return the OpenAPI document of the routes of this app that are declared."""
         with self._mutex:
@@ -82,6 +78,10 @@ class _Spec(SpecTree):
             for model, mode in self.declared:
                 super()._add_model(model, mode)
             return dict(self._generate_spec())  # the cached property would mix up two apps
+
+    def _add_model(self, model: type[BaseModel], mode: _Mode = "validation") -> str:
+        self.declared[model, mode] = None
+        return str(self.naming_strategy(model))
 
 
 spec = _Spec(

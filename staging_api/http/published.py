@@ -132,6 +132,13 @@ def with_examples(paths: Mapping[str, Any]) -> None:
                 _show_example(media, refusal or EXAMPLES.get(name))
 
 
+def operations_of(paths: Mapping[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """Yield path, method and description of each operation."""
+    for path, methods in paths.items():
+        for method, operation in methods.items():
+            yield path, method, operation
+
+
 def _schema_name(media: Mapping[str, Any]) -> str:
     name: str = media.get("schema", {}).get("$ref", "").removeprefix(_REFERENCE)
     return name
@@ -140,13 +147,6 @@ def _schema_name(media: Mapping[str, Any]) -> str:
 def _show_example(media: dict[str, Any], example: Mapping[str, Any] | None) -> None:
     if example is not None:
         media["example"] = example
-
-
-def operations_of(paths: Mapping[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
-    """Yield path, method and description of each operation."""
-    for path, methods in paths.items():
-        for method, operation in methods.items():
-            yield path, method, operation
 
 
 def _reached(schemas: Mapping[str, Any], parts: Iterable[Any]) -> set[str]:

@@ -5,8 +5,8 @@ from typing import Any, Literal, Self
 
 from pydantic import Field
 
-from staging_api.http.archive_bodies import ArchiveName, NounBody, SuiteName
-from staging_api.http.bodies import Body, PageQuery, Text, Ulid
+from staging_api.http.archive_bodies import ArchiveName, SuiteName
+from staging_api.http.bodies import Body, NounBody, PageQuery, Text, Ulid
 from staging_api.publishing.model import Distribution
 from staging_api.publishing.run_model import PublisherRun
 from staging_api.vocabulary.publishing import (

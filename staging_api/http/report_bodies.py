@@ -5,9 +5,9 @@ from datetime import datetime
 from pydantic import Field
 
 from staging_api.heartbeats.model import SeenProcess
-from staging_api.http.bodies import Body, Moment, PageQuery, Text, Ulid
+from staging_api.http.bodies import Body, Moment, NounBody, PageQuery, Text, Ulid
 from staging_api.http_url import static_url
-from staging_api.staging.counts import CountsPage, IntervalCounts
+from staging_api.staging.counts import CountsPage
 from staging_api.staging.lists import ArchiveSummary
 from staging_api.vocabulary.reports import Interval, ProcessKind
 from staging_api.vocabulary.staging import StagingState
@@ -32,7 +32,7 @@ class Me(Body):
     )
 
 
-class NewestStagingBody(Body):
+class NewestStagingBody(NounBody):
     """The newest staging of an archive."""
 
     id: Ulid
@@ -65,13 +65,7 @@ class RequestedArchiveBody(Body):
             size_bytes=archive.size_bytes,
             last_accessed_at=archive.last_accessed_at,
             pinned_until=archive.pinned_until,
-            staging=newest
-            and NewestStagingBody(
-                id=newest.id,
-                state=newest.state,
-                caller=newest.caller,
-                created_at=newest.created_at,
-            ),
+            staging=newest and NewestStagingBody.of(newest),
         )
 
 
@@ -136,7 +130,7 @@ class NameQuery(PageQuery):
     after: Text | None = Field(None, description="the `next` of the page before")
 
 
-class IntervalBody(Body):
+class IntervalBody(NounBody):
     """What happened in one interval."""
 
     began_at: datetime
@@ -144,11 +138,6 @@ class IntervalBody(Body):
     artifacts: dict[str, int] = Field(description="likewise")
     fetched_bytes: int = Field(description="read from sources by artifacts that were staged")
     staged_bytes: int = Field(description="size of these artifacts")
-
-    @classmethod
-    def of(cls, counts: IntervalCounts) -> "IntervalBody":
-        """The answer's form of an interval."""
-        return cls(**{name: getattr(counts, name) for name in cls.model_fields})
 
 
 class CountList(Body):

@@ -1,20 +1,18 @@
 """The bodies of ``/store``."""
 
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any
 
 from pydantic import Field, model_validator
 
-from staging_api.http.bodies import Body, Text, Ulid
+from staging_api.http.bodies import Body, NounBody, Text, Ulid
 from staging_api.staging.pruning import Prune
 from staging_api.staging.reports import PruneRecord
 from staging_api.staging.store_report import StoreReport
 from staging_api.vocabulary.reports import Use
 
-B = TypeVar("B", bound=Body)
 
-
-class UseBody(Body):
+class UseBody(NounBody):
     """What the contents are there for that have one use."""
 
     use: Use = Field(
@@ -27,7 +25,7 @@ class UseBody(Body):
     file_bytes: int = Field(description="sum of their sizes: more than bytes where contents shared")
 
 
-class LargeArchiveBody(Body):
+class LargeArchiveBody(NounBody):
     """One of the archives with the largest files."""
 
     archive_url: str
@@ -35,7 +33,7 @@ class LargeArchiveBody(Body):
     bytes: int
 
 
-class IdleArtifactBody(Body):
+class IdleArtifactBody(NounBody):
     """A staged artifact that may be evicted."""
 
     id: Ulid
@@ -45,7 +43,7 @@ class IdleArtifactBody(Body):
     idle_since: datetime
 
 
-class ChecksBody(Body):
+class ChecksBody(NounBody):
     """What the comparisons of the store with the tables found."""
 
     shards: int = Field(description="parts of the store that were compared")
@@ -85,10 +83,10 @@ class StoreBody(Body):
             quota_bytes=report.quota_bytes,
             free_bytes=report.free_bytes,
             counted_at=min((used.counted_at for used in report.usage), default=None),
-            usage=[_of(UseBody, used) for used in report.usage],
-            largest=[_of(LargeArchiveBody, archive) for archive in report.largest],
-            idlest=[_of(IdleArtifactBody, artifact) for artifact in report.idlest],
-            checks=_of(ChecksBody, report.checks),
+            usage=[UseBody.of(used) for used in report.usage],
+            largest=[LargeArchiveBody.of(archive) for archive in report.largest],
+            idlest=[IdleArtifactBody.of(artifact) for artifact in report.idlest],
+            checks=ChecksBody.of(report.checks),
             lost_contents=report.lost_contents,
         )
 
@@ -119,7 +117,7 @@ class PruneRequest(Body):
         return self
 
 
-class PrunedArtifactBody(Body):
+class PrunedArtifactBody(NounBody):
     """An artifact of a prune."""
 
     id: Ulid
@@ -165,7 +163,7 @@ class PruneBody(PruneRecordBody):
     @classmethod
     def of(cls, prune: Prune) -> "PruneBody":
         """The answer's form of a prune."""
-        artifacts = [_of(PrunedArtifactBody, artifact) for artifact in prune.artifacts]
+        artifacts = [PrunedArtifactBody.of(artifact) for artifact in prune.artifacts]
         return cls(**cls.facts(prune.record), artifacts=artifacts)
 
 
@@ -174,7 +172,3 @@ class PruneList(Body):
 
     items: list[PruneRecordBody]
     next: str | None
-
-
-def _of(body: type[B], found: object) -> B:
-    return body(**{name: getattr(found, name) for name in body.model_fields})

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from staging_api.errors import Invalid, StagingApiError
 from staging_api.http.auth import client_of
-from staging_api.http.bodies import Body, Moment, PageQuery, Text, Ulid
+from staging_api.http.bodies import Body, Moment, NounBody, PageQuery, Text, Ulid
 from staging_api.http.openapi import answers, spec
 from staging_api.http.staging_bodies import StagingBody
 from staging_api.staging.event_log import EventLog
@@ -23,7 +23,7 @@ from staging_api.vocabulary.staging import EventKind
 _RETRY_MILLISECONDS = 2000
 
 
-class EventBody(Body):
+class EventBody(NounBody):
     """One change of a staging, or of an artifact of it: who, what, from, to, why."""
 
     number: int
@@ -37,11 +37,6 @@ class EventBody(Body):
     code: str | None
     message: str | None
     detail: dict[str, Any]
-
-    @classmethod
-    def of(cls, event: StagingEvent) -> "EventBody":
-        """The answer's form of a row."""
-        return cls(**{name: getattr(event, name) for name in cls.model_fields})
 
 
 class FullEventBody(EventBody):

@@ -93,7 +93,7 @@ def test_what_says_nothing_to_such_a_client_is_a_500(status):
         form(asked("/stage"), resp, status, FAILED)
         assert resp.status_code == 500
         assert resp.data == text + b"the (source) is away"
-        assert resp.content_type.startswith("text/plain")
+        assert resp.content_type == "text/plain; charset=utf-8"
         assert resp.get_header("Retry-After") == "7"
 
 
