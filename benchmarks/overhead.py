@@ -81,12 +81,7 @@ def contestants(folder: Path) -> dict[str, Callable[[], object]]:
     )
 
     def of(settings: Settings) -> list[Any]:
-        refusals = Refusals(
-            RequestLimits(
-                4 << 20,
-                4 << 20,
-            )
-        )
+        refusals = Refusals(none)
         who = Authentication(PERMISSIONS, authenticator(settings), anonymous(settings), refusals)
         return [RequestContext(), who, limits]
 

@@ -48,7 +48,8 @@ def sent(client: TestClient, path: str = "/things/1", **headers: str) -> Result:
 def counted(method: str, route: str, status: int) -> tuple[float, float]:
     """How many such requests were counted, and the number of times that were observed."""
     times = metrics.REQUEST_SECONDS.labels(method, route)
-    observed = next(s.value for s in times.collect()[0].samples if s.name.endswith("_count"))
+    samples = [sample for family in times.collect() for sample in family.samples]
+    observed = next(sample.value for sample in samples if sample.name.endswith("_count"))
     return metrics.REQUESTS.labels(method, route, str(status))._value.get(), observed
 
 
