@@ -73,12 +73,8 @@ def contestants(folder: Path) -> dict[str, Callable[[], object]]:
     nobody = Settings.from_env(home=folder)
     known = Settings.from_env(home=folder, auth="tokens", tokens_file=tokens)
     bearer = {"Authorization": f"Bearer {token}"}
-    limits = CallerLimits(
-        RequestLimits(
-            4 << 20,
-            4 << 20,
-        )
-    )
+    none = RequestLimits(body_bytes=4 << 20, upload_bytes=4 << 20)
+    limits = CallerLimits(none)
 
     def of(settings: Settings) -> list[Any]:
         refusals = Refusals(none)
