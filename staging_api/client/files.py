@@ -1,7 +1,7 @@
 """The calls that bring files of the service to this machine."""
 
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from os import PathLike
@@ -134,7 +134,8 @@ async def borrow(
         archive_url: the archive.
         artifacts: names or groups of the catalogue; None is what its ``default`` says.
         to: a folder, which stays; None is a temporary one, removed at the end.
-        pin_seconds: pins the artifacts meanwhile, at most so long; for operators. 0: not.
+        pin_seconds: pins the artifacts meanwhile, at most so long; for operators. 0: not. A pin of
+            another caller that lasts longer stays, as does one that was set in the meantime.
 
     Raises:
         StagingApiError: as `get` and `pin` do.
@@ -146,19 +147,26 @@ async def borrow(
         if pin_seconds:
             until = datetime.now(UTC) + timedelta(seconds=pin_seconds)
             for artifact_id in fetched.artifact_ids:
-                # A pin that is there already belongs to another caller, and must outlast this
-                # block.
-                if (await artifact(calls, artifact_id)).pinned_until is None:
-                    await pin(calls, artifact_id, until)
-                    stack.push_async_callback(_unpin, calls, artifact_id)
+                before = (await artifact(calls, artifact_id)).pinned_until
+                # A pin that is over is still recorded, and keeps nothing.
+                if before is None or before < until:
+                    ours = (await pin(calls, artifact_id, until)).pinned_until
+                    stack.push_async_callback(_unpin, calls, artifact_id, ours, before)
         yield fetched.folder
 
 
-async def _unpin(calls: Calls, artifact_id: str) -> None:
-    try:
-        await pin(calls, artifact_id, None)
-    except (Conflict, NotFound):
-        return  # it ends by itself
+async def _unpin(
+    calls: Calls, artifact_id: str, ours: datetime | None, before: datetime | None
+) -> None:
+    """Put back the pin from before ours, unless another caller has set one since.
+
+    The API has no "unpin if it is still mine": one that is set between the look and the request
+    is lost.
+    """
+    with suppress(Conflict, NotFound):  # ours ends by itself
+        if (await artifact(calls, artifact_id)).pinned_until == ours:
+            lasts = before is not None and before > datetime.now(UTC)
+            await pin(calls, artifact_id, before if lasts else None)
 
 
 async def download(

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -126,6 +127,36 @@ def test_a_borrowed_build_is_pinned_while_it_is_used_and_its_folder_goes(
                 client.evict(payload.id)
         assert not folder.exists()
         assert client.evict(payload.id).state == "evicted"
+
+
+def pins(client: StagingClient) -> dict[str, datetime | None]:
+    return {each.name: each.pinned_until for each in client.artifacts(state="staged")}
+
+
+def test_a_borrowed_build_leaves_every_pin_of_others_as_it_is(url: str, archive_url: str) -> None:
+    now = datetime.now(UTC).replace(microsecond=0)
+    past, soon, late = (now + timedelta(days=days) for days in (-1, 1, 9))
+    with StagingClient(url) as client, StagingClient(url) as other:
+        payload, suites = (
+            next(iter(client.artifacts(name=name))).id for name in ("payload", "suites")
+        )
+        # Before it: one that ends earlier, and one that ends later, than that of the block.
+        client.pin(payload, soon)
+        client.pin(suites, late)
+        with client.borrow(archive_url, pin_seconds=2 * 86400):
+            meanwhile = pins(other)
+            assert meanwhile["payload"] is not None
+            assert soon < meanwhile["payload"] < late
+            assert meanwhile["suites"] == late
+        assert pins(other) == {"payload": soon, "suites": late}
+        # One that is over keeps nothing; and one that is set within the block stays.
+        client.pin(payload, past)
+        client.pin(suites, past)
+        with client.borrow(archive_url, pin_seconds=86400):
+            with pytest.raises(errors.Conflict):
+                other.evict(payload)
+            other.pin(suites, late)
+        assert pins(other) == {"payload": None, "suites": late}
 
 
 def test_a_borrowed_build_may_have_a_folder_that_stays(
