@@ -182,7 +182,8 @@ OF_ANSWERS: Mapping[str, ErrorHelp] = {
     ),
     "record_broken": ErrorHelp(
         "The record of events does not fit together: a row was altered or removed by hand.",
-        "The operator runs `staging-api audit`, which names the row, and compares with a backup.",
+        "The operator runs `staging-api audit verify`, which names the row, and compares with a"
+        " backup.",
     ),
     "documents_unreadable": ErrorHelp(
         "An encrypted document cannot be opened: its key is missing, or its row was altered.",

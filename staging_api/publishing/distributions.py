@@ -3,7 +3,7 @@
 Only `publishing.service` changes what clients see; pins need no lock.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -67,6 +67,22 @@ class DistributionService:
                 lambda count: rows.list_generations(conn, archive_id, limit=count, after=after),
                 limit,
             )
+
+    def signers(self, name: str) -> Mapping[str, str | None]:
+        """Return by suite the fingerprint of the key that signed the Release that clients see.
+
+        A suite without a signature is not in it; None: the key was not recorded.
+
+        Raises:
+            NotFound: there is no such archive.
+        """
+        with self.database.connect() as conn:
+            archive, seen = rows.find_apt_archive(conn, name), rows.find_distribution(conn, name)
+            if seen is None:
+                return {}
+            names = {suite.id: suite.name for suite in archive.suites}
+            texts = rows.releases_of(conn, list(names), seen.live.number)
+        return {names[each.suite_id]: each.signed_by for each in texts if each.name == "InRelease"}
 
     def set_pin(self, generation_id: str, caller: str, *, pinned: bool) -> Generation:
         """Pin a generation, so that it is kept with all packages that it lists; or unpin it.

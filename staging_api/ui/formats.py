@@ -83,10 +83,11 @@ def words(state: str | None) -> str:
     return (state or "").replace("_", " ")
 
 
-def counted(count: int, noun: str) -> str:
-    """A number with its noun in the plural, such as ``index_files``, or in the singular for one."""
-    name = words(noun)
-    return f"{count} {name.removesuffix('s') if count == 1 else name}"
+def counted(count: int | str, plural: str) -> str:
+    """A number, or ``100+``, with a plural such as ``index_files``; with its singular for one."""
+    name = words(plural)
+    one = name.removesuffix("es") if name.endswith("sses") else name.removesuffix("s")
+    return f"{count} {one if str(count) == '1' else name}"
 
 
 def build_url(archive_url: str, **query: str) -> str:

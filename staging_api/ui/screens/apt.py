@@ -7,6 +7,7 @@ from staging_api.publishing.model import AptArchive, Distribution
 from staging_api.publishing.run_model import Options
 from staging_api.ui.copies import Copies, api_path, sql_text
 from staging_api.ui.dependencies import UiDependencies
+from staging_api.ui.formats import counted
 from staging_api.ui.screen import ActionDone, Form, ScreenAction, ScreenContent, View
 from staging_api.vocabulary.publishing import OPEN_UPLOAD_STATES
 
@@ -20,11 +21,10 @@ def show_all(deps: UiDependencies, _view: View) -> ScreenContent:
     archives = deps.api.archives.all()
     return ScreenContent(
         "apt_archives.html",
-        f"{len(archives)} APT archives",
+        counted(len(archives), "APT archives"),
         {"archives": [(archive, live.get(archive.name)) for archive in archives]},
         copies=Copies(
             api_path("/distributions"),
-            cli="staging-api publish show",
             sql="SELECT name, origin, label, created_at FROM apt_archives ORDER BY name;",
         ),
     )
@@ -45,6 +45,7 @@ def show_one(deps: UiDependencies, view: View) -> ScreenContent:
             "archive": archive,
             "distribution": distribution,
             "seen": _said(archive, distribution),
+            "signers": publisher.distributions.signers(name),
             "held": {each.suite: each for each in distribution.held} if distribution else {},
             "running": running,
             "runs": runs,
@@ -56,8 +57,8 @@ def show_one(deps: UiDependencies, view: View) -> ScreenContent:
         },
         mood="busy" if running else "ok",
         copies=Copies(
-            api_path(f"/distributions/{name}"),
-            cli=f"staging-api publish run publish-ftpmaster --archive {name}",
+            api_path(f"/{'distributions' if distribution else 'apt-archives'}/{name}"),
+            cli=f"staging-api publish publish-ftpmaster {name}",
             sql=sql_text(
                 "SELECT p.* FROM package_publications p JOIN apt_archives a ON a.id = p.archive_id"
                 "\nWHERE a.name = :name ORDER BY p.id DESC LIMIT :limit;",
@@ -80,7 +81,7 @@ def _said(archive: AptArchive, distribution: Distribution | None) -> str:
         return "not published yet"
     parts = [f"generation {distribution.live.number} is live"]
     if distribution.held:
-        parts.append(f"{len(distribution.held)} suites are held")
+        parts.append(f"{counted(len(distribution.held), 'suites')} held")
     if any(suite.dirty_since for suite in archive.suites):
         parts.append("changes wait to be published")
     return ", ".join(parts)

@@ -10,7 +10,7 @@ from staging_api.staging.lists import ArtifactFilter
 from staging_api.staging.model import FileOfArtifact
 from staging_api.ui.copies import Copies, api_path, sql_text
 from staging_api.ui.dependencies import UiDependencies
-from staging_api.ui.formats import last_segment
+from staging_api.ui.formats import counted, last_segment
 from staging_api.ui.screen import ScreenContent, View
 
 _FILES_SHOWN = 100
@@ -70,7 +70,7 @@ def show_content(deps: UiDependencies, view: View) -> ScreenContent:
     count = f"{len(page.items)}{'+' if page.next else ''}"
     return ScreenContent(
         "content.html",
-        f"Content {sha256[:8]}: {count} artifacts",
+        f"Content {sha256[:8]}: {counted(count, 'artifacts')}",
         {"sha256": sha256, "page": page, "count": count},
         live=False,
         copies=Copies(

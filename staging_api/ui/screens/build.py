@@ -184,5 +184,4 @@ def _common_folder(paths: Sequence[str]) -> str:
 
 
 def _locks(deps: UiDependencies, url: str) -> Sequence[ListedGrant]:
-    page = deps.api.lock_service.page("all", limit=_LOCKS_SHOWN, only=LockFilter(scope=url))
-    return page.items
+    return deps.api.lock_service.newest(limit=_LOCKS_SHOWN, only=LockFilter(scope=url)).items

@@ -1,5 +1,7 @@
 """Builds: one row each, found by the beginning of the archive's URL."""
 
+import shlex
+
 from staging_api.ui.copies import Copies, api_path, sql_text
 from staging_api.ui.dependencies import UiDependencies
 from staging_api.ui.screen import ScreenContent, View
@@ -26,8 +28,8 @@ def _list(deps: UiDependencies, view: View) -> ScreenContent:
         },
         copies=Copies(
             api_path("/archives", prefix=prefix, limit=_PAGE, after=view.query.get("after")),
-            cli="staging-api artifacts",
-            python="for artifact in client.artifacts(): print(artifact.archive_url, artifact.name)",
+            cli=shlex.join(["staging-api", "builds", *filter(None, [prefix])]),
+            python=f"for build in client.builds({prefix!r}): print(build['archive_url'])",
             sql=sql_text(
                 "SELECT archive_url, static_prefix, created_at FROM archives\n"
                 "WHERE starts_with(archive_url, :prefix) ORDER BY archive_url LIMIT :limit;",

@@ -6,6 +6,7 @@ from staging_api.documents.service import CommitRequest
 from staging_api.errors import Conflict, Invalid
 from staging_api.ui.copies import Copies, api_path, sql_text
 from staging_api.ui.dependencies import UiDependencies
+from staging_api.ui.formats import counted
 from staging_api.ui.screen import ActionDone, Form, ScreenAction, ScreenContent, View
 
 _REVISIONS_SHOWN = 50
@@ -22,7 +23,7 @@ def show(deps: UiDependencies, view: View) -> ScreenContent:
     has_buffer = bool(state.collections)
     return ScreenContent(
         "documents.html",
-        f"Documents: {len(state.collections)} collections in the buffer"
+        f"Documents: {counted(len(state.collections), 'collections')} in the buffer"
         if has_buffer
         else "Documents: nothing in the buffer",
         {

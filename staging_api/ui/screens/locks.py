@@ -13,7 +13,7 @@ from staging_api.staging.lists import StagingFilter
 from staging_api.staging.model import LOCK_BY_NAME, Staging
 from staging_api.ui.copies import Copies, api_path, sql_text
 from staging_api.ui.dependencies import UiDependencies
-from staging_api.ui.formats import last_segment
+from staging_api.ui.formats import counted, last_segment
 from staging_api.ui.screen import ActionDone, Form, ScreenAction, ScreenContent, View
 from staging_api.vocabulary.locks import OUTCOMES
 
@@ -76,7 +76,7 @@ def show_all(deps: UiDependencies, view: View) -> ScreenContent:
     count = f"{len(page.items)}{'+' if page.next else ''}"
     return ScreenContent(
         "locks.html",
-        "History of locks" if query.history else f"{count} locks held",
+        "History of locks" if query.history else f"{counted(count, 'locks')} held",
         {
             "page": page,
             "history": query.history,

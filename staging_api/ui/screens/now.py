@@ -15,7 +15,7 @@ from staging_api.staging.store_report import used_share
 from staging_api.ui.charts import Chart, chart_of
 from staging_api.ui.copies import Copies, api_path, sql_text
 from staging_api.ui.dependencies import UiDependencies
-from staging_api.ui.formats import duration, size
+from staging_api.ui.formats import counted, duration, size
 from staging_api.ui.screen import ScreenContent, View
 from staging_api.vocabulary.staging import FINAL_STATES
 
@@ -26,7 +26,7 @@ _LOCKS_SHOWN = 100
 _MINUTES = 60
 _RECENT = timedelta(hours=1)
 #: A lock that is held for so many leases is worth a look.
-_MANY_LEASES = 10
+MANY_LEASES = 10
 #: Of 1: above this share the page warns of the store.
 FULL = 0.9
 
@@ -91,10 +91,10 @@ def _trouble(seen: Sequence[SeenProcess], counts: CountsPage) -> list[str]:
     found = []
     if counts.to_do and not any(each.alive and each.kind == "worker" for each in seen):
         waiting = sum(counts.to_do.values())
-        found.append(f"No worker is seen, and {_count(waiting, 'artifact')} to stage")
+        found.append(f"No worker is seen, and {counted(waiting, 'artifacts')} to stage")
     lost = [each.name for each in seen if not each.alive]
     if lost:
-        found.append(f"{_count(len(lost), 'process')} not seen: {', '.join(lost[:3])}")
+        found.append(f"{counted(len(lost), 'processes')} not seen: {', '.join(lost[:3])}")
     return found
 
 
@@ -118,10 +118,11 @@ def _times(newest: Sequence[Staging], now: datetime) -> list[Chart]:
     return [
         chart_of(
             duration(half),
-            f"median of the last {_count(len(took), 'staging')}; {duration(most)} at the 99th"
+            f"median of the last {counted(len(took), 'stagings')}; {duration(most)} at the 99th"
             " percentile",
             "how long each took, the newest at the right",
-            [("staged", took)],
+            # As wide as the other charts, or one staging would be a block as wide as its tile.
+            [("staged", [0.0] * (_MINUTES - len(took)) + took)],
         )
     ]
 
@@ -171,7 +172,7 @@ def _failed_recently(staging: Staging, now: datetime) -> bool:
 
 
 def _is_long(lock: Grant, now: datetime, lease_seconds: float) -> bool:
-    return (now - lock.acquired_at).total_seconds() > _MANY_LEASES * lease_seconds
+    return (now - lock.acquired_at).total_seconds() > MANY_LEASES * lease_seconds
 
 
 def _grouped(failed: Iterable[Staging]) -> list[FailureGroup]:
@@ -205,18 +206,13 @@ def _summary(
     """Return the mood and the sentence of the page."""
     failed = sum(group.count for group in failures)
     if failed:
-        return "bad", f"{_count(failed, 'staging')} failed in the last hour"
+        return "bad", f"{counted(failed, 'stagings')} failed in the last hour"
     if trouble:
         return "warn", trouble[0]
     if long_held:
         oldest = min(lock.acquired_at for lock in long_held)
         held = duration((now - oldest).total_seconds())
-        return "warn", f"{_count(len(long_held), 'lock')} held for {held}"
+        return "warn", f"{counted(len(long_held), 'locks')} held for {held}"
     if running:
-        return "busy", f"All is well: {_count(len(running), 'staging')} running"
+        return "busy", f"All is well: {counted(len(running), 'stagings')} running"
     return "ok", "All is well: nothing runs"
-
-
-def _count(number: int, noun: str) -> str:
-    plural = f"{noun}es" if noun.endswith("s") else f"{noun}s"
-    return f"{number} {noun if number == 1 else plural}"

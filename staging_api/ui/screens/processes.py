@@ -5,6 +5,7 @@ from collections import Counter
 from staging_api import about
 from staging_api.ui.copies import Copies, api_path
 from staging_api.ui.dependencies import UiDependencies
+from staging_api.ui.formats import counted
 from staging_api.ui.screen import ScreenContent, View
 
 _PAGE = 200
@@ -23,7 +24,7 @@ def show(deps: UiDependencies, view: View) -> ScreenContent:
     mood = "warn" if lost or len(builds) > 1 or not kinds["worker"] else "ok"
     return ScreenContent(
         "processes.html",
-        f"{len(alive)} processes alive" + (f", {lost} not seen" if lost else ""),
+        f"{counted(len(alive), 'processes')} alive" + (f", {lost} not seen" if lost else ""),
         {
             "page": page,
             "database": database,

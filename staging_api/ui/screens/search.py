@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from urllib.parse import quote, urlsplit
 
@@ -52,21 +53,18 @@ def _found(deps: UiDependencies, text: str) -> Sequence[Found]:
 
 
 def _by_id(deps: UiDependencies, ulid: str) -> Sequence[Found]:
-    """Look for an id among stagings, artifacts and locks, then for what a request marked."""
+    """Look for an id among stagings, artifacts, locks and runs of the publisher."""
     api = deps.api
     looks = (
-        ("staging", api.stagings.find, "/ui/stagings/"),
-        ("artifact", api.stagings.artifacts.find, "/ui/artifacts/"),
-        ("lock", api.lock_service.find, "/ui/locks/"),
-        ("publisher run", api.publisher.runs.find, "/ui/apt?run="),
+        ("staging", api.stagings.find, "/ui/stagings/{0.id}"),
+        ("artifact", api.stagings.artifacts.find, "/ui/artifacts/{0.id}"),
+        ("lock", api.lock_service.find, "/ui/locks/{0.grant.id}"),
+        ("publisher run", api.publisher.runs.find, "/ui/apt/{0.archive}"),
     )
     found = []
     for kind, find, page in looks:
-        try:
-            find(ulid)
-        except NotFound:
-            continue
-        found.append(Found(kind, ulid, "", f"{page}{ulid}"))
+        with suppress(NotFound):
+            found.append(Found(kind, ulid, "", page.format(find(ulid))))
     return found
 
 

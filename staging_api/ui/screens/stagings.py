@@ -36,7 +36,8 @@ def show(deps: UiDependencies, view: View) -> ScreenContent:
     events = stagings.records.events(staging.id, limit=_EVENTS_SHOWN)
     only_failures = view.query.get("only") == "failures"
     name = last_segment(staging.archive_url)
-    done = sum(artifact.settled for artifact in staging.artifacts)
+    # One that was evicted later was staged by then: the staging did all that it had to do.
+    done = sum(each.settled or each.state == "evicted" for each in staging.artifacts)
     progress = f"{done} of {len(staging.artifacts)}"
     said = staging.state.replace("_", " ")
     return ScreenContent(

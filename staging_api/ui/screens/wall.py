@@ -6,13 +6,12 @@ from staging_api.locks.model import IDEMPOTENCY, LockFilter
 from staging_api.staging.store_report import store_report, used_share
 from staging_api.ui.copies import Copies, api_path
 from staging_api.ui.dependencies import UiDependencies
-from staging_api.ui.formats import duration, size
+from staging_api.ui.formats import counted, duration, size
 from staging_api.ui.screen import ScreenContent, View
-from staging_api.ui.screens.now import FULL
+from staging_api.ui.screens.now import FULL, MANY_LEASES
 
 _MINUTES = 60
 _LOCKS = 100
-_LONG_LEASES = 10
 
 
 @dataclass(frozen=True)
@@ -33,7 +32,7 @@ def show(deps: UiDependencies, view: View) -> ScreenContent:
     fetched = sum(each.fetched_bytes for each in counts.items)
     spared = sum(each.staged_bytes for each in counts.items) - fetched
     tiles = [
-        Tile(str(running), "stagings under way", "busy" if running else ""),
+        Tile(*_number_of(running, "stagings", "under way"), "busy" if running else ""),
         Tile(str(failed), "failed in the last hour", "bad" if failed else ""),
         Tile(
             str(staged),
@@ -62,13 +61,10 @@ def _locks(deps: UiDependencies, view: View) -> Tile:
     if not page.items:
         return Tile("0", "locks held")
     oldest = max((view.now - each.grant.acquired_at).total_seconds() for each in page.items)
-    long_held = oldest > _LONG_LEASES * deps.api.locks.lease_seconds
+    long_held = oldest > MANY_LEASES * deps.api.locks.lease_seconds
     count = f"{len(page.items)}{'+' if page.next else ''}"
-    return Tile(
-        count,
-        f"{'lock' if count == '1' else 'locks'} held, the oldest for {duration(oldest)}",
-        "warn" if long_held else "",
-    )
+    said = _number_of(count, "locks", f"held, the oldest for {duration(oldest)}")
+    return Tile(*said, "warn" if long_held else "")
 
 
 def _space(deps: UiDependencies) -> Tile:
@@ -82,5 +78,11 @@ def _processes(deps: UiDependencies) -> Tile:
     seen = deps.api.processes.page(limit=_LOCKS).items
     alive = sum(each.alive for each in seen)
     lost = len(seen) - alive
-    label = f"processes alive, {lost} not seen" if lost else "processes alive"
-    return Tile(str(alive), label, "warn" if lost else "")
+    said = _number_of(alive, "processes", f"alive, {lost} not seen" if lost else "alive")
+    return Tile(*said, "warn" if lost else "")
+
+
+def _number_of(count: int | str, plural: str, what: str) -> tuple[str, str]:
+    """Return a number, and apart from it the words, in the singular for one."""
+    number, noun = counted(count, plural).split()
+    return number, f"{noun} {what}"

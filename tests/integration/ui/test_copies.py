@@ -17,6 +17,7 @@ from tests import forked_command
 from tests.documents import document, policy, stream
 from tests.integration.ui.conftest import Builds
 from tests.pages import Page, Site
+from tests.service import API
 from tests.stagings import packed
 
 
@@ -37,11 +38,15 @@ def pages(staging: Staging) -> list[str]:
         *(build_url(staging.archive_url), f"/ui/stagings/{staging.id}"),
         *(f"/ui/locks/{staging.lock_id}", f"/ui/artifacts/{staging.artifacts[0].id}"),
         *(build_url(hostile), f"/ui/catalogue?u={hostile}&archive_url={hostile}"),
+        *("/ui/apt", "/ui/apt/tools", f"/ui/content/{staging.artifacts[0].sha256}"),
+        *("/ui/documents", "/ui/store", "/ui/processes", "/ui/wall", "/ui/audit"),
     ]
 
 
 def test_each_form_of_each_view_is_accepted(site: Site, builds: Builds, database: Database):
     lines: set[tuple[str, ...]] = set()
+    archive = {"name": "tools", "suites": [{"name": "stable"}]}
+    assert site.client.simulate_post(f"{API}/apt-archives", json=archive).status_code == 201
     for path in pages(builds.staged("R1")):
         forms = copied(site.get(path))
         url = urlsplit(shlex.split(forms["curl"])[-1])

@@ -1,16 +1,20 @@
 """The screens of what is kept: artifacts and contents, APT archives, documents."""
 
 import json
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import pytest
 
 from staging_api.debian.forms import Form
+from staging_api.publishing.signing import stop_agent
 from tests.documents import document, policy, stream
 from tests.integration.ui.conftest import Builds
+from tests.keys import signing_key
 from tests.packages import control_text, deb
-from tests.pages import Page, Site
+from tests.pages import Page, Site, process, site_over
 from tests.service import API
 
 JSON = {"Content-Type": "application/json"}
@@ -113,11 +117,44 @@ def test_clients_are_taken_back_to_a_generation_until_the_hold_is_lifted(archive
     assert "kept by" in follow(archive, pinned).text
     back = {"action": "go_back", "generation_id": first, "reason": "2.0 does not boot"}
     shown = follow(archive, archive.post(where, back))
-    assert "1 suites are held" in shown.text
+    assert "1 suite held" in shown.text
     assert "2.0 does not boot" in shown.text
     lifted = follow(archive, archive.post(where, {"action": "lift", "suite": "stable"}))
     assert "held" not in lifted.title
     assert "tools" in archive.get("/ui/apt").text
+
+
+def test_clients_are_set_up_as_the_archive_is_signed_or_is_not(
+    archive: Site, database_url: str, tmp_path: Path
+):
+    assert "Not published yet" in archive.get("/ui/apt/tools").text
+    key = signing_key(tmp_path)
+    signed_by = {"signing_home": key.home, "signing_key": key.fingerprint}
+    keys: dict[str, Mapping[str, Any]] = {"tools": signed_by, "other": {}}
+    try:
+        for name, given in keys.items():
+            with process(database_url, tmp_path, **given) as services:
+                site = site_over(services)
+                follow(site, site.post(f"/ui/apt/{name}", {"action": "publish"}))
+    finally:
+        stop_agent(key.home)
+    # Whether it is signed is a fact of the archive, and not of the process that shows it.
+    signed, unsigned = (archive.get(f"/ui/apt/{name}") for name in ("tools", "other"))
+    assert "\nSigned-By: /etc/apt/keyrings/tools.gpg\nEND" in signed.all("pre")[0].text
+    assert key.fingerprint in signed.text
+    assert "Trusted" not in signed.text
+    assert "\nTrusted: yes\nEND" in unsigned.all("pre")[0].text
+    assert "stable has no signature" in unsigned.text
+    assert "Signed-By" not in unsigned.text
+
+
+def test_an_id_of_a_run_leads_to_its_archive(archive: Site):
+    for name in ("tools", "other"):
+        # Done or refused: each is a run of its archive.
+        archive.post(f"/ui/apt/{name}", {"action": "publish"})
+    for run in call(archive, "GET", "/publications")["items"]:
+        found = archive.get(f"/ui/search?q={run['id']}")
+        assert found.headers["Location"] == f"/ui/apt/{run['archive']}"
 
 
 def test_documents_are_reviewed_committed_and_taken_back(site: Site):
@@ -128,7 +165,7 @@ def test_documents_are_reviewed_committed_and_taken_back(site: Site):
 
     post("one", document("one", {"value": "first"}), policy())
     page = site.get("/ui/documents")
-    assert "1 collections in the buffer" in page.title
+    assert "1 collection in the buffer" in page.title
     fields = page.form("commit_documents")
     assert "nothing in the buffer" in follow(site, site.post("/ui/documents", fields)).title
     committed = int(fields["revision"])
@@ -139,7 +176,7 @@ def test_documents_are_reviewed_committed_and_taken_back(site: Site):
     assert "second" in review.text
     follow(site, site.post("/ui/documents", {"action": "discard_documents", "reason": "no"}))
     follow(site, site.post("/ui/documents/revisions/0", {"action": "roll_back_documents"}))
-    assert "1 collections in the buffer" in site.get("/ui/documents").title
+    assert "1 collection in the buffer" in site.get("/ui/documents").title
     # Somebody posts after the review: what was not reviewed is not committed.
     stale = {"action": "commit_documents", "revision": str(committed)}
     assert site.post("/ui/documents", stale).status == 409

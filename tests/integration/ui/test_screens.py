@@ -82,6 +82,36 @@ def test_a_build_shows_its_artifacts_files_stagings_and_locks(site: Site, builds
     assert "control" in site.get(folder).text
 
 
+def test_a_build_shows_its_ten_newest_locks_and_those_of_no_other(
+    site: Site, builds: Builds, services: Services
+):
+    staging, other = builds.staged("R1"), builds.staged("R2")
+    for _ in range(9):
+        with hold(services.locks, ARCHIVE, staging.archive_url, ORIGIN):
+            pass
+    with hold(services.locks, ARCHIVE, staging.archive_url, ORIGIN) as held:
+        page = site.get(build_url(staging.archive_url))
+    shown = [link for link in page.links() if re.fullmatch(r"/ui/locks/\w{26}", link)]
+    assert len(shown) == 10
+    assert shown[0] == f"/ui/locks/{held.lease.id}"
+    assert not {f"/ui/locks/{each.lock_id}" for each in (staging, other)} & set(shown)
+
+
+def test_what_was_evicted_later_and_what_is_not_there_are_shown_as_such(site: Site, builds: Builds):
+    staging = builds.staged("R1")
+    page = site.get(f"/ui/stagings/{staging.id}")
+    whole = f"{len(staging.artifacts)} of {len(staging.artifacts)} artifacts"
+    assert whole in page.text
+    (payload,) = (each for each in staging.artifacts if each.name == "payload")
+    builds.services.stagings.artifacts.evict(payload.id, ORIGIN)
+    assert whole in site.get(f"/ui/stagings/{staging.id}").text
+    (lacking,) = (each for each in staging.artifacts if each.state == "missing")
+    (row,) = site.get(build_url(staging.archive_url)).all("tr", **{"data-key": lacking.id})
+    assert "not in the archive" in row.text
+    assert "looks for it again" in row.text
+    assert "does not have it" in site.get(f"/ui/artifacts/{lacking.id}").text
+
+
 def test_a_build_that_nobody_asked_for_is_staged_by_its_page(site: Site, builds: Builds):
     url = builds.add("R1")
     page = site.get(build_url(url))
@@ -150,7 +180,7 @@ def test_locks_show_who_holds_them_and_one_is_broken_with_a_reason(
     url = builds.add("R1")
     with pytest.raises(LockLost), hold(services.locks, ARCHIVE, url, ORIGIN) as held:
         page = site.get("/ui/locks")
-        assert page.title.startswith("1 locks held")
+        assert page.title.startswith("1 lock held")
         link = f"/ui/locks/{held.lease.id}"
         assert link in page.links()
         form = site.get(link).form("break")
@@ -243,7 +273,7 @@ def test_now_says_how_long_stagings_took_and_that_the_store_is_full(
     assert "99th percentile" not in site.get("/").text
     builds.staged("R1")
     shown = site.get("/")
-    assert "median of the last 1 staging" in shown.text
+    assert "median of the last 1 staging;" in shown.text
     assert "The store is" not in shown.text
     monkeypatch.setattr("staging_api.ui.screens.now.used_share", lambda _: 0.93)
     full = site.get("/")
