@@ -115,6 +115,15 @@ class Page:
             if each.tag == tag and attributes.items() <= each.attributes.items()
         ]
 
+    def copies(self) -> dict[str, str]:
+        """The texts to copy, by the name of their form."""
+        buttons = [e.attributes for e in self.all("button") if "data-copy-from" in e.attributes]
+        texts = {each.attributes.get("id", ""): each.text for each in self.all("pre")}
+        return {
+            button["aria-label"].removeprefix("Copy as "): texts[button["data-copy-from"]]
+            for button in buttons
+        }
+
     def form(self, action: str) -> dict[str, Any]:
         """The fields of the form that does this action, as they are filled in."""
         return next(form.fields for form in self.forms if form.fields.get("action") == action)

@@ -60,8 +60,9 @@ def show_one(deps: UiDependencies, view: View) -> ScreenContent:
             api_path(f"/{'distributions' if distribution else 'apt-archives'}/{name}"),
             cli=f"staging-api publish publish-ftpmaster {name}",
             sql=sql_text(
-                "SELECT p.* FROM package_publications p JOIN apt_archives a ON a.id = p.archive_id"
-                "\nWHERE a.name = :name ORDER BY p.id DESC LIMIT :limit;",
+                "SELECT p.* FROM package_publications p JOIN suites s ON s.id = p.suite_id\n"
+                "JOIN apt_archives a ON a.id = s.archive_id\n"
+                "WHERE a.name = :name ORDER BY p.id DESC LIMIT :limit;",
                 {"name": name, "limit": _PUBLICATIONS_SHOWN},
             ),
         ),

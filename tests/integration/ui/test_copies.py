@@ -16,19 +16,9 @@ from staging_api.ui.formats import build_url
 from tests import forked_command
 from tests.documents import document, policy, stream
 from tests.integration.ui.conftest import Builds
-from tests.pages import Page, Site
+from tests.pages import Site
 from tests.service import API
 from tests.stagings import packed
-
-
-def copied(page: Page) -> dict[str, str]:
-    """The texts to copy, by the name of their form."""
-    buttons = [e.attributes for e in page.all("button") if "data-copy-from" in e.attributes]
-    texts = {each.attributes.get("id", ""): each.text for each in page.all("pre")}
-    return {
-        button["aria-label"].removeprefix("Copy as "): texts[button["data-copy-from"]]
-        for button in buttons
-    }
 
 
 def pages(staging: Staging) -> list[str]:
@@ -48,7 +38,7 @@ def test_each_form_of_each_view_is_accepted(site: Site, builds: Builds, database
     archive = {"name": "tools", "suites": [{"name": "stable"}]}
     assert site.client.simulate_post(f"{API}/apt-archives", json=archive).status_code == 201
     for path in pages(builds.staged("R1")):
-        forms = copied(site.get(path))
+        forms = site.get(path).copies()
         url = urlsplit(shlex.split(forms["curl"])[-1])
         answer = site.client.simulate_get(url.path, query_string=url.query)
         assert answer.status_code in {200, 400, 403}, path
@@ -87,7 +77,7 @@ def test_the_sql_of_a_view_selects_what_it_shows_and_nothing_of_another_build(
         f"/ui/content/{artifact.sha256}": {one.archive_url},
     }
     for path, first_column in expected.items():
-        statement = copied(site.get(path))["SQL"]
+        statement = site.get(path).copies()["SQL"]
         with database.connect() as conn:
             found = conn.execute(text(statement.replace(":", r"\:"))).scalars().all()
         assert sorted(found) == sorted(first_column), path
@@ -109,7 +99,7 @@ def test_the_sql_of_documents_selects_their_revisions(site: Site, database: Data
             ("/ui/documents", sorted(numbers, reverse=True)),
             *((f"/ui/documents/revisions/{number}", [number]) for number in numbers),
         ):
-            statement = copied(site.get(path))["SQL"]
+            statement = site.get(path).copies()["SQL"]
             assert conn.execute(text(statement)).scalars().all() == shown, path
 
 
@@ -120,7 +110,7 @@ def test_the_sql_of_a_list_selects_as_many_rows_as_the_page_shows(
     site: Site, builds: Builds, path: str, limit: int
 ):
     builds.staged("R1")
-    assert copied(site.get(path))["SQL"].endswith(f" LIMIT {limit};")
+    assert site.get(path).copies()["SQL"].endswith(f" LIMIT {limit};")
 
 
 def test_a_value_in_sql_is_a_literal(database: Database):

@@ -8,6 +8,7 @@ from urllib.parse import quote
 
 import pytest
 
+from staging_api.db.engine import Database
 from staging_api.debian.forms import Form
 from staging_api.publishing.signing import stop_agent
 from tests.documents import document, policy, stream
@@ -15,6 +16,7 @@ from tests.integration.ui.conftest import Builds
 from tests.keys import signing_key
 from tests.packages import control_text, deb
 from tests.pages import Page, Site, process, site_over
+from tests.rows import select
 from tests.service import API
 
 JSON = {"Content-Type": "application/json"}
@@ -93,7 +95,9 @@ def test_an_artifact_is_pinned_and_evicted_from_its_own_page(site: Site, builds:
     assert {each.state for each in others if each.name == "suites"} == {"staged"}
 
 
-def test_uploads_are_decided_and_published_from_the_page_of_their_archive(archive: Site):
+def test_uploads_are_decided_and_published_from_the_page_of_their_archive(
+    archive: Site, database: Database
+):
     kept, refused = upload(archive, "kept"), upload(archive, "refused")
     where = "/ui/apt/tools"
     assert "2 to decide" in archive.get(where).text
@@ -104,6 +108,9 @@ def test_uploads_are_decided_and_published_from_the_page_of_their_archive(archiv
     assert "generation 1 is live" in done.text
     packages = call(archive, "GET", "/apt-archives/tools/packages")["items"]
     assert [each["package"] for each in packages] == ["kept"]
+    for name, ids in (("tools", [packages[0]["id"]]), ("other", [])):
+        statement = archive.get(f"/ui/apt/{name}").copies()["SQL"]
+        assert [row[0] for row in select(database, statement)] == ids, name
     assert "not published yet" in archive.get("/ui/apt/other").text
 
 
