@@ -29,8 +29,8 @@ def texts(path: Path) -> Iterator[str]:
     nodes = list(ast.walk(ast.parse(path.read_text())))
     formatted = [node for node in nodes if isinstance(node, ast.JoinedStr)]
     parts = {id(each) for node in formatted for each in node.values}
-    for node in formatted:
-        values = (each.value if isinstance(each, ast.Constant) else _VALUE for each in node.values)
+    for text in formatted:
+        values = (each.value if isinstance(each, ast.Constant) else _VALUE for each in text.values)
         yield "".join(map(str, values))
     for node in nodes:
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in parts:
