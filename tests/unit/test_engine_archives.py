@@ -55,7 +55,7 @@ def test_the_notes_of_an_extractor_are_warnings_of_the_artifact(store):
 
 @pytest.mark.parametrize("form", ["GNU", "0.0", "0.1", "1.0"])
 def test_holes_of_a_sparse_member_take_no_space_in_the_store(store, form):
-    extents, size = [(0, b"boot"), (24 << 20, b"root" * 1000)], 64 << 20
+    extents, size = [(0, b"boot"), (12 << 20, b"root" * 1000)], 16 << 20
     made = (
         old_sparse("x.bin", extents, size)
         if form == "GNU"

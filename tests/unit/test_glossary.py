@@ -1,6 +1,5 @@
 """Each word of the name of a class, table, metric or error code is explained, or ordinary."""
 
-import ast
 import re
 from collections import Counter
 from collections.abc import Iterator
@@ -17,6 +16,7 @@ from staging_api.error_help import ERROR_HELP
 
 PACKAGE = Path(staging_api.__file__).parent
 GLOSSARY = Path(__file__).parents[2] / "docs" / "reference" / "glossary.md"
+_CLASS = re.compile(r"^ *class ([A-Za-z]\w*)[(\[:]", re.MULTILINE)
 _PART = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+")
 
 #: Words that need no row: why, and which.
@@ -96,9 +96,7 @@ def known() -> frozenset[str]:
 def names() -> Iterator[str]:
     """Names of public classes, tables, metrics and error codes."""
     for path in PACKAGE.rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
-                yield node.name
+        yield from _CLASS.findall(path.read_text())
     yield from metadata.tables
     for metric in vars(metrics).values():
         if isinstance(metric, CounterMetric | Gauge | Histogram):

@@ -14,10 +14,11 @@ _FUNCTIONS = ast.FunctionDef | ast.AsyncFunctionDef
 
 def helpers_first(source: str) -> list[str]:
     """Helpers above all that is public, though nothing needs them while the module is imported."""
-    definitions = [n for n in ast.parse(source).body if isinstance(n, _FUNCTIONS | ast.ClassDef)]
+    body = ast.parse(source).body
+    definitions = [node for node in body if isinstance(node, _FUNCTIONS | ast.ClassDef)]
     public = [node.lineno for node in definitions if not node.name.startswith("_")]
     early = {n.name: n for n in definitions if public and n.lineno < public[0]}
-    needed = {name for node in ast.parse(source).body for name in used_at_once(node)}
+    needed = {name for node in body if early for name in used_at_once(node)}
     for node in reversed(early.values()):
         if node.name in needed:
             needed |= names(node)

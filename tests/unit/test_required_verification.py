@@ -22,7 +22,7 @@ from staging_api.errors import (
 from staging_api.sources.model import SourceObject
 from staging_api.sources.retrying import Interrupted
 from staging_api.sources.url import parse
-from staging_api.staging import engine
+from staging_api.staging import download, engine
 from staging_api.staging.download import DownloadSpread
 from staging_api.staging.requirements import Requirements
 from staging_api.staging.witnessed_source import WitnessedSource
@@ -296,9 +296,10 @@ def test_a_key_counts_for_what_it_signed_while_it_was_valid(store):
 
 
 @pytest.mark.parametrize("extract", ["tar", "zip", "plain"])
-def test_a_required_object_resumes_where_its_connection_broke(store, builder, extract):
-    body = bytes(range(256)) * (20 << 12)  # 20 MiB: half of it has a part that is kept
-    noise = random.Random(1).randbytes(20 << 20)
+def test_a_required_object_resumes_where_its_connection_broke(store, builder, extract, monkeypatch):
+    monkeypatch.setattr(download, "PART_BYTES", 1 << 18)
+    body = bytes(range(256)) * (5 << 9)  # 640 KiB: half of it has a part that is kept
+    noise = random.Random(1).randbytes(640 << 10)
     made = {
         "plain": lambda: body,
         "tar": lambda: tar_of(("a", body)),

@@ -159,7 +159,7 @@ def test_each_limit_holds(limits):
 
 
 def test_a_bomb_is_stopped_while_it_unpacks_not_after():
-    source = InMemory(gzip.compress(tar_of(("zeros", bytes(64 << 20)))), chunk_bytes=1024)
+    source = InMemory(gzip.compress(tar_of(("zeros", bytes(16 << 20)))), chunk_bytes=1024)
     limits = UnpackLimits(ratio=100, ratio_floor_bytes=1 << 20)
     with pytest.raises(LimitExceeded):
         unpack(tar.extract, source, limits=limits)
