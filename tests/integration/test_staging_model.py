@@ -170,6 +170,14 @@ class Stagings(RuleBasedStateMachine):
             repository.settle(conn, row.archive_url, held.lease)
 
     @invariant()
+    def the_tables_say_what_they_may(self) -> None:
+        stagings = self.stagings()
+        self.nothing_is_left_behind()
+        self.states_follow_from_the_artifacts(stagings)
+        self.a_verdict_stays(stagings)
+        self.another_body_has_another_tag_and_is_made_of_other_rows(stagings)
+        self.who_joined_is_not_cancelled_with_another()
+
     def nothing_is_left_behind(self) -> None:
         left = self.at.rows(
             "SELECT a.id FROM staged_artifacts a JOIN stagings s ON s.id = a.staging_id"
@@ -177,9 +185,8 @@ class Stagings(RuleBasedStateMachine):
         )
         assert left == []
 
-    @invariant()
-    def states_follow_from_the_artifacts(self) -> None:
-        for staging in self.stagings():
+    def states_follow_from_the_artifacts(self, stagings: list[Staging]) -> None:
+        for staging in stagings:
             found = {artifact.state for artifact in staging.artifacts}
             if staging.state == "staged":
                 assert found <= {"staged", "missing", "evicted"}
@@ -191,43 +198,38 @@ class Stagings(RuleBasedStateMachine):
             else:
                 assert found & {"pending", "staging"}
 
-    @invariant()
-    def a_verdict_stays(self) -> None:
-        for staging in self.stagings():
+    def a_verdict_stays(self, stagings: list[Staging]) -> None:
+        for staging in stagings:
             for artifact in staging.artifacts:
                 if staging.final and artifact.state == "failed":
                     verdict = (artifact.failure, artifact.bytes_done, artifact.bytes_total)
                     key = (staging.id, artifact.id)
                     assert self.verdicts.setdefault(key, verdict) == verdict
 
-    @invariant()
-    def another_body_has_another_tag(self) -> None:
-        for staging in self.stagings():
-            body = StagingBody.of(staging).model_dump_json()
-            assert self.tags.setdefault(f"{staging.id}.{staging.tag}", body) == body
-
-    @invariant()
-    def another_body_is_made_of_other_rows(self) -> None:
-        for staging in self.stagings():
-            seen = repository.stagings_seen(self.at.database, [staging.id])[staging.id]
+    def another_body_has_another_tag_and_is_made_of_other_rows(
+        self, stagings: list[Staging]
+    ) -> None:
+        ids = [each.id for each in stagings]
+        seen_of = repository.stagings_seen(self.at.database, ids) if ids else {}
+        for staging in stagings:
+            seen = seen_of[staging.id]
+            assert seen is not None
+            assert seen.staging_id == staging.id
             # A later staging's rows show only by that.
             versions = [(a.id, a.version, a.brought_since_by) for a in staging.artifacts]
             body = StagingBody.of(staging).model_dump_json()
-            assert seen is not None
-            assert seen.staging_id == staging.id
+            assert self.tags.setdefault(f"{staging.id}.{staging.tag}", body) == body
             for key in (seen.rows, f"{staging.id}.{staging.version} {versions}"):
                 assert self.bodies.setdefault(key, body) == body
 
-    @invariant()
     def who_joined_is_not_cancelled_with_another(self) -> None:
+        rows = self.at.rows(
+            "SELECT archive_url, name, state, error_code FROM staged_artifacts"
+            " WHERE state <> 'evicted'"
+        )
         still_open = []
         for promise in self.promises:
-            found = self.at.rows(
-                "SELECT state, error_code FROM staged_artifacts"
-                " WHERE archive_url = :u AND name = :n AND state <> 'evicted'",
-                u=promise.url,
-                n=promise.name,
-            )
+            found = [row[2:] for row in rows if row[:2] == (promise.url, promise.name)]
             if [state for state, _ in found if state in ("pending", "staging")]:
                 still_open.append(promise)
             assert ("failed", "cancelled") not in found
