@@ -14,7 +14,7 @@ from staging_api.db.embedded import running
 from staging_api.db.engine import Database, open_database
 from staging_api.db.migrate import migrate
 from staging_api.errors import ConnectionLost
-from tests.databases import Migrated, new_database
+from tests.databases import Migrated, Schemas, earlier_schemas, new_database
 from tests.emptying import Emptying
 
 pytest_plugins = ["tests.suites"]
@@ -97,6 +97,13 @@ def migrated(_databases: tuple[str, str]) -> Migrated:
     """Makes migrated databases that no other test uses: copies of one, which is much cheaper."""
     url, template = _databases
     return lambda: new_database(url, template)
+
+
+@pytest.fixture(scope="session")
+def schemas(database_url: str) -> Iterator[Schemas]:
+    """Makes databases with the schema of an earlier revision."""
+    with earlier_schemas(database_url) as made:
+        yield made
 
 
 @pytest.fixture

@@ -1,14 +1,18 @@
 """Databases of a test's own, on the server of the run."""
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from secrets import token_hex
 
 import psycopg2
-from sqlalchemy import make_url
+from sqlalchemy import create_engine, make_url
+
+from staging_api.db import migrate as migration
 
 #: Makes migrated databases that no other test uses, each for a block.
 Migrated = Callable[[], AbstractContextManager[str]]
+#: Makes databases with the schema of an earlier revision, without rows, each for a block.
+Schemas = Callable[[str], AbstractContextManager[str]]
 
 
 @contextmanager
@@ -18,11 +22,43 @@ def new_database(url: str, template: str = "template1") -> Iterator[str]:
     The role may create databases; no session may be connected to the template.
     """
     name = f"staging_test_{token_hex(4)}"
-    _run(url, f"CREATE DATABASE {name} TEMPLATE {template}")
+    _run(url, f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy")
     try:
         yield make_url(url).set(database=name).render_as_string(hide_password=False)
     finally:
         _run(url, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@contextmanager
+def earlier_schemas(url: str) -> Iterator[Schemas]:
+    """Make databases with earlier schemas, beside that of `url`.
+
+    One of each schema is kept, to be copied; it goes on from the nearest that is there already.
+    """
+    names = {"": "template1"}
+    with ExitStack() as kept:
+
+        @contextmanager
+        def made(revision: str) -> Iterator[str]:
+            if revision not in names:
+                before = names[max(each for each in names if each < revision)]
+                own = kept.enter_context(new_database(url, before))
+                migrate_to(own, revision)
+                names[revision] = str(make_url(own).database)
+            with new_database(url, names[revision]) as copy:
+                yield copy
+
+        yield made
+
+
+def migrate_to(url: str, revision: str) -> None:
+    """Take the steps up to `revision`, as the version of that time did."""
+    from alembic import command
+
+    engine = create_engine(url)
+    with engine.begin() as conn:
+        command.upgrade(migration._config(conn), revision)
+    engine.dispose()
 
 
 def _run(url: str, statement: str) -> None:

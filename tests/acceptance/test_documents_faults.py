@@ -12,8 +12,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from staging_api.db.engine import open_database
-from staging_api.db.migrate import migrate
-from tests.databases import new_database
+from tests.databases import Migrated
 from tests.documents import API, document, policy, stream
 from tests.proxy import proxied
 from tests.rows import select
@@ -34,11 +33,10 @@ class Recorded:
 
 
 @pytest.fixture(scope="module")
-def short_pod(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pod]:
+def short_pod(migrated: Migrated, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pod]:
     """A pod that takes short collections only, and leases that a busy machine can renew."""
     folder = tmp_path_factory.mktemp("faults")
-    with new_database(database_url) as url:
-        migrate(url)
+    with migrated() as url:
         limits = {"documents_max_bytes": str(MOST), "lease_seconds": "30"}
         with service(folder, url, **limits) as made:
             yield made.api(1)[0]

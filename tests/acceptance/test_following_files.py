@@ -7,9 +7,7 @@ from pathlib import Path
 import pytest
 import urllib3
 
-from staging_api.db.migrate import migrate
 from tests.builds import FULL_PAYLOAD, build, build_path
-from tests.databases import new_database
 from tests.service import Client, Pod, service
 from tests.source import PATIENCE_SECONDS, ArchiveSource, Stop, Trick
 
@@ -129,16 +127,14 @@ def test_a_cancelled_staging_cuts_its_readers_off(pods: list[Pod], slow: Slow) -
 
 
 def test_a_reader_goes_on_when_another_worker_takes_over(
-    database_url: str, source: ArchiveSource, tmp_path: Path, slow: Slow
+    own_url: str, source: ArchiveSource, tmp_path: Path, slow: Slow
 ) -> None:
-    with new_database(database_url) as url:
-        migrate(url)
-        with service(tmp_path, url, f"{source.url}/") as own:
-            (pod,) = own.api()
-            worker = own.worker()
-            slow.begin(pod.client)
-            with following(pod, slow.file) as reader:
-                reader.read_until(100_000)
-                worker.kill()
-                own.worker()
-                assert reader.read_to_the_end() == slow.content
+    with service(tmp_path, own_url, f"{source.url}/") as own:
+        (pod,) = own.api()
+        worker = own.worker()
+        slow.begin(pod.client)
+        with following(pod, slow.file) as reader:
+            reader.read_until(100_000)
+            worker.kill()
+            own.worker()
+            assert reader.read_to_the_end() == slow.content

@@ -12,12 +12,10 @@ from threading import Event, Semaphore
 
 import pytest
 
-from staging_api.db.migrate import migrate
 from staging_api.debian.forms import Form
 from staging_api.publishing.signing import SigningKey, stop_agent
 from tests.apt import Apt
 from tests.apt_archive_api import AptArchiveApi
-from tests.databases import new_database
 from tests.keys import public_key, signing_key
 from tests.packages import control_text, deb, dsc, source_file
 from tests.service import Client, Service, service
@@ -133,17 +131,13 @@ def key(tmp_path: Path) -> Iterator[SigningKey]:
 
 
 @pytest.fixture
-def signed_service(
-    database_url: str, tmp_path: Path, key: SigningKey
-) -> Iterator[tuple[Service, str]]:
+def signed_service(own_url: str, tmp_path: Path, key: SigningKey) -> Iterator[tuple[Service, str]]:
     """A service with a key, and a database of its own."""
-    with new_database(database_url) as url:
-        migrate(url)
-        folder = tmp_path / "service"
-        folder.mkdir()
-        settings = {"signing_home": str(key.home), "signing_key": key.fingerprint}
-        with service(folder, url, **settings) as found:
-            yield found, url
+    folder = tmp_path / "service"
+    folder.mkdir()
+    settings = {"signing_home": str(key.home), "signing_key": key.fingerprint}
+    with service(folder, own_url, **settings) as found:
+        yield found, own_url
 
 
 def test_a_signed_archive_is_believed_with_its_key_and_no_other(
@@ -261,15 +255,10 @@ def test_without_files_by_hash_each_such_update_fails(apt: Apt, client: Client) 
 @pytest.mark.prove
 @pytest.mark.timeout(3600)
 def test_a_thousand_updates_succeed_beside_continuous_publishing(
-    apt: Apt, database_url: str, tmp_path: Path
+    apt: Apt, own_url: str, tmp_path: Path
 ) -> None:
     """One pod serves the updates; another takes uploads and publishes each as soon as it can."""
-    with (
-        new_database(database_url) as url,
-        service(tmp_path, url) as pods,
-        ThreadPoolExecutor(2) as threads,
-    ):
-        migrate(url)
+    with service(tmp_path, own_url) as pods, ThreadPoolExecutor(2) as threads:
         serving, publishing = pods.api(2)
         archive = AptArchiveApi.make(publishing.client)
         race = Race(archive, fill(archive, 2000))

@@ -8,10 +8,8 @@ import pytest
 
 from staging_api.client import StagingClient
 from staging_api.db.engine import Database
-from staging_api.db.migrate import migrate
 from tests.apt import Apt
 from tests.apt_archive_api import AptArchiveApi
-from tests.databases import new_database
 from tests.publisher import time_passes
 from tests.rows import execute
 from tests.service import API, Client, eventually
@@ -178,11 +176,9 @@ def test_a_suite_is_found_by_its_codename(apt: Apt, archive: AptArchiveApi) -> N
 
 
 @pytest.fixture
-def keys(database_url: str, tmp_path: Path) -> Iterator[Keys]:
-    with new_database(database_url) as url:
-        migrate(url)
-        with two_keys(url, tmp_path) as made:
-            yield made
+def keys(own_url: str, tmp_path: Path) -> Iterator[Keys]:
+    with two_keys(own_url, tmp_path) as made:
+        yield made
 
 
 def test_a_new_key_signs_all_suites_in_one_run_without_changes(apt: Apt, keys: Keys) -> None:

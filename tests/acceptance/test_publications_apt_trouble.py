@@ -6,9 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from staging_api.db.migrate import migrate
 from tests.apt import Apt
-from tests.databases import new_database
 from tests.troubled_archive import MEANWHILE, holds_what_was_decided, troubled_updates
 from tests.two_keys import Keys, two_keys
 
@@ -21,11 +19,9 @@ def apt(tmp_path: Path) -> Apt:
 
 
 @pytest.fixture
-def keys(database_url: str, tmp_path: Path) -> Iterator[Keys]:
-    with new_database(database_url) as url:
-        migrate(url)
-        with two_keys(url, tmp_path) as made:
-            yield made
+def keys(own_url: str, tmp_path: Path) -> Iterator[Keys]:
+    with two_keys(own_url, tmp_path) as made:
+        yield made
 
 
 # Updates with publishes within each, and then a pod that ends what it has begun.

@@ -14,10 +14,8 @@ import pytest
 
 from staging_api.cli import main
 from staging_api.cli.publish import ACTIONS
-from staging_api.db.migrate import migrate
 from staging_api.publishing.signing import stop_agent
 from tests.apt_archive_api import AptArchiveApi
-from tests.databases import new_database
 from tests.keys import signing_key
 from tests.packages import control_text, deb
 from tests.service import API, Client, service
@@ -138,9 +136,8 @@ def test_the_requests_without_a_command_do_what_the_document_says(
 
 
 @pytest.mark.system
-def test_a_key_is_changed_as_the_document_says(database_url: str, tmp_path: Path) -> None:
-    with new_database(database_url) as url, TemporaryDirectory(prefix="gpg-") as home:
-        migrate(url)
+def test_a_key_is_changed_as_the_document_says(own_url: str, tmp_path: Path) -> None:
+    with TemporaryDirectory(prefix="gpg-") as home:
         key = signing_key(tmp_path)
         shutil.copytree(key.home, home, dirs_exist_ok=True, ignore=ignore_sockets)
         store = f"file://{tmp_path}/store"
@@ -149,7 +146,7 @@ def test_a_key_is_changed_as_the_document_says(database_url: str, tmp_path: Path
         assert serve.endswith(" staging-api serve &")
         (tmp_path / "one").mkdir()
         signs = {"signing_home": home, "signing_key": key.fingerprint}
-        with service(tmp_path / "one", url, store=store, **signs) as pods:
+        with service(tmp_path / "one", own_url, store=store, **signs) as pods:
             (pod,) = pods.api()
             archive = AptArchiveApi.make(pod.client)
             archive.upload("a.deb", deb(control_text("hello")))
@@ -159,7 +156,7 @@ def test_a_key_is_changed_as_the_document_says(database_url: str, tmp_path: Path
         fingerprint = typed(find, tmp_path, "http://none", **words).strip()
         (tmp_path / "two").mkdir()
         signs["signing_key"] = fingerprint
-        with service(tmp_path / "two", url, store=store, **signs) as pods:
+        with service(tmp_path / "two", own_url, store=store, **signs) as pods:
             (pod,) = pods.api()
             typed(publish, tmp_path, pod.url, tools=archive.name)
             signed = archive.at(pod.client).get("dists/stable/InRelease").body

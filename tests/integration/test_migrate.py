@@ -15,11 +15,11 @@ from sqlalchemy import text
 
 from staging_api.db import migrate as migration
 from staging_api.db.engine import Database, open_database
-from staging_api.db.migrate import check_schema, migrate, wanted_revision
+from staging_api.db.migrate import check_schema, migrate, revisions, wanted_revision
 from staging_api.db.tables import metadata
 from staging_api.errors import SchemaOutdated
 from tests import forked_command
-from tests.databases import new_database
+from tests.databases import Schemas, new_database
 from tests.rows import select
 from tests.service import eventually
 
@@ -101,13 +101,12 @@ def test_a_database_without_a_schema_is_refused_in_words(empty_url: str) -> None
         check_schema_of(empty_url)
 
 
-def test_an_old_schema_is_refused_and_a_newer_one_is_not(empty_url: str) -> None:
-    migrate(empty_url)
-    set_revision(empty_url, "0000")
+def test_an_old_schema_is_refused_and_a_newer_one_is_not(own_url: str) -> None:
+    set_revision(own_url, "0000")
     with pytest.raises(SchemaOutdated, match="at schema 0000, this version needs"):
-        check_schema_of(empty_url)
-    set_revision(empty_url, "9999")
-    check_schema_of(empty_url)
+        check_schema_of(own_url)
+    set_revision(own_url, "9999")
+    check_schema_of(own_url)
 
 
 @pytest.mark.parametrize("verb", ["api", "worker"])
@@ -126,36 +125,41 @@ def test_a_process_does_not_start_on_an_old_schema(
     assert "staging-api migrate" in ran.stderr
 
 
-def test_the_migrate_verb_brings_it_up(empty_url: str, tmp_path: Path) -> None:
+@pytest.fixture
+def outdated_url(schemas: Schemas) -> Iterator[str]:
+    """A database that lacks the newest step alone."""
+    with schemas(revisions()[-2]) as url:
+        yield url
+
+
+def test_the_migrate_verb_brings_it_up(outdated_url: str, tmp_path: Path) -> None:
     ran = subprocess.run(
         [sys.executable, "-m", "staging_api", "migrate"],
-        env=environment(empty_url, tmp_path),
+        env=environment(outdated_url, tmp_path),
         capture_output=True,
         text=True,
         timeout=60,
         check=False,
     )
     assert (ran.returncode, ran.stderr) == (0, "")
-    check_schema_of(empty_url)
+    check_schema_of(outdated_url)
 
 
 # SQLAlchemy 2.1 reads a constraint that is NOT VALID with an option that it then does not know.
 @pytest.mark.filterwarnings("ignore:Can't validate argument 'dialect_options'")
-def test_autogenerate_finds_nothing_to_migrate(empty_url: str) -> None:
-    migrate(empty_url)
-    pools = open_database(empty_url, 1)
+def test_autogenerate_finds_nothing_to_migrate(own_url: str) -> None:
+    pools = open_database(own_url, 1)
     with pools.transactions.connect() as conn:
         command.check(migration._config(conn))
     pools.close()
 
 
-def test_the_migrations_make_what_the_tables_say(database: Database, empty_url: str) -> None:
+def test_the_migrations_make_what_the_tables_say(own_url: str) -> None:
     """Autogenerate sees no check constraints, comments on tables or storage: this does."""
-    migrated = catalogue(database)
-    pools = open_database(empty_url, 1)
+    pools = open_database(own_url, 1)
     try:
+        migrated = catalogue(pools)
         # The types of columns are made by the migrations; only the tables are made anew.
-        migrate(empty_url)
         with pools.begin() as conn:
             for table in metadata.sorted_tables:
                 conn.execute(text(f"DROP TABLE {table.name} CASCADE"))

@@ -1,14 +1,12 @@
 """Rows that each earlier schema was filled with: they are there, and worked on, in the newest."""
 
 import hashlib
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from alembic import command
-from sqlalchemy import Connection, make_url, text
+from sqlalchemy import Connection, text
 
 from staging_api.db import migrate as migration
 from staging_api.db.engine import Database, open_database
@@ -19,7 +17,7 @@ from staging_api.documents.audit import verify_documents
 from staging_api.locks.model import new_id
 from staging_api.staging import repository
 from tests.copied_rows import Rows, put_rows, rows_of
-from tests.databases import new_database
+from tests.databases import Migrated, Schemas
 from tests.documents import document, document_api, loaded, policy, secret
 from tests.packages import control_text, deb
 from tests.publisher import Shop, shop
@@ -67,32 +65,6 @@ def archive_of(revision: str) -> str:
     return f"file:///of-{revision}"
 
 
-Schemas = Callable[[str], AbstractContextManager[str]]
-
-
-@pytest.fixture(scope="module")
-def schemas(database_url: str) -> Iterator[Schemas]:
-    """Makes databases with an earlier schema, without rows.
-
-    One of each schema is kept, to be copied; it goes on from the nearest that is there already.
-    """
-    names = {"": "template1"}
-    with ExitStack() as kept:
-
-        @contextmanager
-        def made(revision: str) -> Iterator[str]:
-            if revision not in names:
-                before = names[max(each for each in names if each < revision)]
-                url = kept.enter_context(new_database(database_url, before))
-                with closing(open_database(url, 1)) as pools:
-                    step(pools, revision)
-                names[revision] = str(make_url(url).database)
-            with new_database(database_url, names[revision]) as url:
-                yield url
-
-        yield made
-
-
 @pytest.fixture
 def url(schemas: Schemas, revision: str) -> Iterator[str]:
     """A database with the schema of the test's revision."""
@@ -105,11 +77,6 @@ def pools(url: str) -> Iterator[Database]:
     made = open_database(url, 2)
     yield made
     made.close()
-
-
-def step(pools: Database, revision: str) -> None:
-    with pools.begin() as conn:
-        command.upgrade(migration._config(conn), revision)
 
 
 def check_rows(pools: Database, *versions: str) -> None:
@@ -168,11 +135,10 @@ class Used:
 
 
 @pytest.fixture(scope="module")
-def used(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Used]:
+def used(migrated: Migrated, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Used]:
     """A database in which two suites were published and two collections committed."""
     folder = tmp_path_factory.mktemp("used")
-    with new_database(database_url) as url:
-        migrate(url)
+    with migrated() as url:
         pools = open_database(url, 4)
         with shop(pools, url, folder) as seller:
             seller.set_up({"stable": {}, "testing": {}})

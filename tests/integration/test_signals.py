@@ -17,13 +17,12 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from staging_api.db.engine import Database
-from staging_api.db.migrate import migrate
 from staging_api.processes.application import api_of, wsgi_of
 from staging_api.processes.bootstrap import build
 from staging_api.settings import Settings
 from tests.builds import build as objects_of_a_build
 from tests.builds import build_path
-from tests.databases import Migrated, new_database
+from tests.databases import Migrated
 from tests.service import STAGINGS, Pod, Service, eventually, service
 from tests.source import ArchiveSource, archive_source
 
@@ -213,12 +212,11 @@ def test_a_request_is_traced_with_its_statements_below_the_span_of_its_caller(
 
 
 def test_what_a_worker_does_is_traced_with_its_statements_below(
-    database_url: str, source: ArchiveSource, tmp_path: Path
+    migrated: Migrated, source: ArchiveSource, tmp_path: Path
 ):
     url = source.add(build_path(), objects_of_a_build("traced"))
     # Of its own: no worker of the other tests takes the work up.
-    with new_database(database_url) as alone, collector() as (endpoint, received):
-        migrate(alone)
+    with migrated() as alone, collector() as (endpoint, received):
         with service(tmp_path, alone, f"{source.url}/", traces_endpoint=endpoint) as traced:
             staging = traced.api()[0].client.stage(url, Prefer="respond-async").json
             worker = traced.worker()
