@@ -2,9 +2,16 @@
 
 from typing import Any
 
-from staging_api.documents.model import Document, RenderingFailed
+from staging_api.documents.fields import Faults, field_text
+from staging_api.documents.model import (
+    Document,
+    DocumentsInvalid,
+    Fault,
+    Finding,
+    RenderingFailed,
+)
 from staging_api.documents.rendering import Rendering, render
-from staging_api.documents.text import document_of
+from staging_api.documents.shape import shaped
 
 SECRET = "deckhand/Passphrase/v1"
 
@@ -75,6 +82,26 @@ def sub(
 
 def secret(name: str, data: Any = "swordfish", **more: Any) -> dict[str, Any]:
     return doc(name, data, schema=SECRET, policy="encrypted", **more)
+
+
+def document_of(value: Any, *, collection: str = "", index: int = 0) -> Document:
+    """Make a document without a posted text, and so without lines."""
+    faults = Faults()
+    made = shaped(value, faults, collection=collection, index=index, size=_size_of(value))
+    if made is None:
+        fault = Fault.INVALID_DOCUMENT_FORMAT
+        found = (Finding(fault, said, path=field_text(path)) for path, said in faults.found)
+        raise DocumentsInvalid(tuple(found))
+    return made
+
+
+def _size_of(value: Any) -> int:
+    """Count characters as the reader of a stream does."""
+    if isinstance(value, dict):
+        return 1 + sum(len(key) + 1 + _size_of(each) for key, each in value.items())
+    if isinstance(value, list):
+        return 1 + sum(map(_size_of, value))
+    return len(str(value)) + 1
 
 
 def documents(*values: Any, collection: str = "one") -> tuple[Document, ...]:

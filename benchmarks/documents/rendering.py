@@ -16,8 +16,9 @@ import yaml
 from benchmarks.documents.site import site
 from staging_api.documents.model import Document
 from staging_api.documents.rendering import render
-from staging_api.documents.text import document_of, dump, load_documents
+from staging_api.documents.text import dump, load_documents
 from staging_api.documents.validation import Checker
+from tests.document_sets import document_of
 
 _Row = tuple[str, Callable[[], Any]]
 

@@ -4,8 +4,8 @@ from typing import Any
 
 from staging_api.documents.fields import Fields
 from staging_api.documents.model import (
+    DEFAULT_LIMITS,
     Destination,
-    DocumentLimits,
     LayeringAction,
     Method,
     Path,
@@ -17,7 +17,7 @@ from staging_api.documents.patterns import PatternInvalid, compiled
 _METHODS = [method.value for method in Method]
 
 
-def layering_of(definition: Fields, limits: DocumentLimits) -> dict[str, Any]:
+def layering_of(definition: Fields) -> dict[str, Any]:
     """Take ``layeringDefinition``: layer, abstract, and parentSelector together with actions."""
     if not definition.sound:
         return {}
@@ -26,7 +26,7 @@ def layering_of(definition: Fields, limits: DocumentLimits) -> dict[str, Any]:
     if "layer" in definition and not layer:
         definition.refuse("layer", "must not be empty")
     selector = definition.scalars("parentSelector")
-    actions = tuple(_action(each, limits) for each in definition.elements("actions"))
+    actions = tuple(_action(each) for each in definition.elements("actions"))
     for key, value, other in (
         ("parentSelector", selector, "actions"),
         ("actions", actions, "parentSelector"),
@@ -43,21 +43,21 @@ def layering_of(definition: Fields, limits: DocumentLimits) -> dict[str, Any]:
     }
 
 
-def substitutions_of(metadata: Fields, limits: DocumentLimits) -> tuple[Substitution, ...]:
+def substitutions_of(metadata: Fields) -> tuple[Substitution, ...]:
     """Take the list ``substitutions``."""
-    return tuple(_substitution(each, limits) for each in metadata.elements("substitutions"))
+    return tuple(_substitution(each) for each in metadata.elements("substitutions"))
 
 
-def _action(fields: Fields, limits: DocumentLimits) -> LayeringAction:
+def _action(fields: Fields) -> LayeringAction:
     fields.only("method", "path")
     method = fields.text("method", among=_METHODS)
-    path = _path(fields, limits)
+    path = _path(fields)
     # Authors may write the path from the document, ``.data.hosts``, or from its data, ``.hosts``.
     within_data = path[1:] if path[:1] == ("data",) else path
     return LayeringAction(Method(method) if method in _METHODS else Method.MERGE, within_data)
 
 
-def _substitution(fields: Fields, limits: DocumentLimits) -> Substitution:
+def _substitution(fields: Fields) -> Substitution:
     fields.only("src", "dest")
     source = fields.fields("src")
     source.only("schema", "name", "path", "pattern", "match_group", "deepcopy")
@@ -69,14 +69,14 @@ def _substitution(fields: Fields, limits: DocumentLimits) -> Substitution:
     return Substitution(
         schema=source.text("schema") if source.sound else "",
         name=source.text("name") if source.sound else "",
-        path=_path(source, limits),
+        path=_path(source),
         pattern=pattern,
         match_group=group,
-        destinations=tuple(_destination(each, limits) for each in fields.one_or_more("dest")),
+        destinations=tuple(_destination(each) for each in fields.one_or_more("dest")),
     )
 
 
-def _destination(fields: Fields, limits: DocumentLimits) -> Destination:
+def _destination(fields: Fields) -> Destination:
     fields.only("path", "pattern", "recurse")
     path = fields.value("path")
     if isinstance(path, str) and not path.startswith((".", "$")):
@@ -88,10 +88,10 @@ def _destination(fields: Fields, limits: DocumentLimits) -> Destination:
         if recurse.sound and "depth" not in recurse:
             recurse.refuse("depth", "is missing, and must be a whole number, at least -1")
         depth = recurse.integer("depth", minimum=-1, default=0)
-    return Destination(_path(fields, limits), _pattern(fields), depth)
+    return Destination(_path(fields), _pattern(fields), depth)
 
 
-def _path(fields: Fields, limits: DocumentLimits) -> Path:
+def _path(fields: Fields) -> Path:
     text = fields.text("path") if fields.sound else ""
     if not text:
         if fields.sound and fields.value("path") == "":
@@ -102,10 +102,10 @@ def _path(fields: Fields, limits: DocumentLimits) -> Path:
     except PathInvalid as error:
         fields.refuse("path", str(error))
         return ()
-    if len(path) > limits.depth:
-        fields.refuse("path", f"goes {len(path)} deep, and may go {limits.depth}")
-    if any(isinstance(step, int) and step > limits.list_index for step in path):
-        fields.refuse("path", f"has an index above {limits.list_index}")
+    if len(path) > DEFAULT_LIMITS.depth:
+        fields.refuse("path", f"goes {len(path)} deep, and may go {DEFAULT_LIMITS.depth}")
+    if any(isinstance(step, int) and step > DEFAULT_LIMITS.list_index for step in path):
+        fields.refuse("path", f"has an index above {DEFAULT_LIMITS.list_index}")
     return path
 
 

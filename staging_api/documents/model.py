@@ -216,7 +216,7 @@ class Substitution:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Document:
-    """One posted document. Make it with `documents.text.document_of` or `load_documents`."""
+    """One posted document. Make it with `documents.text.load_documents`."""
 
     schema: str
     name: str

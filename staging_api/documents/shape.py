@@ -11,11 +11,9 @@ from staging_api.documents.fields import Faults, Fields
 from staging_api.documents.instructions import layering_of, substitutions_of
 from staging_api.documents.model import (
     DATA_SCHEMA,
-    DEFAULT_LIMITS,
     LAYERING_POLICY,
     VALIDATION_POLICY,
     Document,
-    DocumentLimits,
     StoragePolicy,
 )
 
@@ -29,15 +27,12 @@ _NAME_LENGTH = 64
 _VALIDATION_NAME = re.compile(r".+-(validation|verification)")
 
 
-def shaped(
-    value: Any, faults: Faults, limits: DocumentLimits = DEFAULT_LIMITS, **posted: Any
-) -> Document | None:
+def shaped(value: Any, faults: Faults, **posted: Any) -> Document | None:
     """Make a document of one posted mapping, or note its faults in `faults`.
 
     Args:
         value: the mapping; ``id`` and ``status`` are ignored, so that answers can be posted again.
         faults: collects the faults, by field.
-        limits: bounds the indexes in paths.
         posted: further fields of `Document`, such as ``collection`` and ``text``.
     """
     top = Fields(value, (), faults)
@@ -64,7 +59,7 @@ def shaped(
         known |= _control_fields(metadata)
         _check_policy(schema.rpartition("/")[0], top)
     else:
-        known |= _document_fields(metadata, limits)
+        known |= _document_fields(metadata)
     return None if faults.found else Document(**known)
 
 
@@ -98,7 +93,7 @@ def _control_fields(metadata: Fields) -> dict[str, Any]:
     return {"labels": labels, "storage_policy": _storage_policy(metadata)}
 
 
-def _document_fields(metadata: Fields, limits: DocumentLimits) -> dict[str, Any]:
+def _document_fields(metadata: Fields) -> dict[str, Any]:
     if not metadata.sound:
         return {}
     metadata.only(
@@ -116,8 +111,8 @@ def _document_fields(metadata: Fields, limits: DocumentLimits) -> dict[str, Any]
         "storage_policy": _storage_policy(metadata),
         "labels": metadata.scalars("labels"),
         "replacement": metadata.flag("replacement"),
-        "substitutions": substitutions_of(metadata, limits),
-        **layering_of(metadata.fields("layeringDefinition"), limits),
+        "substitutions": substitutions_of(metadata),
+        **layering_of(metadata.fields("layeringDefinition")),
     }
 
 

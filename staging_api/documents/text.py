@@ -17,7 +17,6 @@ from staging_api.documents.model import (
     DEFAULT_LIMITS,
     LAYERING_POLICY,
     Document,
-    DocumentLimits,
     DocumentsInvalid,
     Fault,
     Finding,
@@ -47,54 +46,32 @@ _BLOCK = re.compile(
 _UNFOLDED = 1 << 30
 
 
-def load_documents(
-    raw: bytes, *, collection: str = "", limits: DocumentLimits = DEFAULT_LIMITS
-) -> tuple[Document, ...]:
+def load_documents(raw: bytes, *, collection: str = "") -> tuple[Document, ...]:
     """Read the documents of a YAML stream; empty ones between two ``---`` are skipped.
 
     Args:
         raw: the stream, UTF-8.
         collection: the collection that the documents belong to.
-        limits: what the stream may cost.
 
     Raises:
         DocumentsInvalid: with a finding for each fault: document, field and line.
     """
-    stream = read_stream(raw, limits)
-    findings = list(stream.findings)
+    stream = read_stream(raw, DEFAULT_LIMITS)
+    findings, most = list(stream.findings), DEFAULT_LIMITS.findings
     documents: list[Document] = []
     for node in stream.nodes:
-        if len(findings) >= limits.findings:
+        if len(findings) >= most:
             break
         faults = Faults()
-        document = _document(node, collection, limits, faults) if node.value is not None else None
+        document = _document(node, collection, faults) if node.value is not None else None
         if document is not None:
             documents.append(document)
         else:
             findings += _shape_findings(node, faults)
     findings += (found for _, found in exclusions(documents, lambda each: f"line {each.line}"))
     if findings:
-        raise DocumentsInvalid(tuple(sorted(findings, key=_place)[: limits.findings]))
+        raise DocumentsInvalid(tuple(sorted(findings, key=_place)[:most]))
     return tuple(documents)
-
-
-def document_of(value: Any, *, collection: str = "", index: int = 0) -> Document:
-    """Make a document of a mapping that was stored as JSON.
-
-    Args:
-        value: ``schema``, ``metadata`` and ``data``.
-        collection: the collection that it belongs to.
-        index: which document of the posted stream it was, from 0.
-
-    Raises:
-        DocumentsInvalid: with a finding for each fault.
-    """
-    faults = Faults()
-    node = Node(value, b"", index, 1, size_of(value))
-    document = _document(node, collection, DEFAULT_LIMITS, faults)
-    if document is None:
-        raise DocumentsInvalid(tuple(_shape_findings(node, faults)))
-    return document
 
 
 def dump(values: Iterable[Any]) -> str:
@@ -109,17 +86,6 @@ def dump(values: Iterable[Any]) -> str:
             width=_UNFOLDED,
         )
     )
-
-
-def size_of(value: Any) -> int:
-    """Count characters as `Limits.expanded_size` does."""
-    if isinstance(value, str):
-        return len(value) + 1
-    if isinstance(value, dict):
-        return 1 + sum(len(key) + 1 + size_of(each) for key, each in value.items())
-    if isinstance(value, list):
-        return 1 + sum(map(size_of, value))
-    return len(str(value)) + 1
 
 
 class _Writer(_Dumper):  # type: ignore[misc] # the C class has no types
@@ -173,13 +139,10 @@ def exclusions(
                 break
 
 
-def _document(
-    node: Node, collection: str, limits: DocumentLimits, faults: Faults
-) -> Document | None:
+def _document(node: Node, collection: str, faults: Faults) -> Document | None:
     return shaped(
         node.value,
         faults,
-        limits,
         collection=collection,
         text=node.text,
         index=node.index,

@@ -17,11 +17,11 @@ from staging_api.documents.reading import read_stream
 from staging_api.documents.rendering import render
 from staging_api.documents.scalars import ScalarRefused, plain
 from staging_api.documents.sealing import KeyRing, read_keys
-from staging_api.documents.text import document_of, dump
+from staging_api.documents.text import dump
 from staging_api.documents.validation import Checker
 from staging_api.documents.validation.build_lists import BUILDS_SCHEMA
 from staging_api.errors import Invalid
-from tests.document_sets import data_schema, doc, documents, failure, policy, rendered
+from tests.document_sets import data_schema, doc, document_of, documents, failure, policy, rendered
 from tests.unit.documents.test_yaml_in import LIMITS
 
 
