@@ -5,7 +5,7 @@ belongs to an origin and is sent to no other.
 """
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 import urllib3
@@ -148,16 +148,12 @@ class HttpClient:
 def _release(response: Response) -> None:
     """Return the connection to its pool if the body is nearly read, else close it."""
     left = response.length_remaining
-    try:
+    with suppress(urllib3.exceptions.HTTPError, OSError):
         if left is not None and left <= _WORTH_READING:
             # Also if nothing is left: http.client notices the end of a body only by a read.
             response.read(decode_content=False)
-        if response.length_remaining:
-            response.close()
-    except (urllib3.exceptions.HTTPError, OSError):
-        response.close()
-    else:
-        response.release_conn()
+    # At its end the connection went back to the pool, and is not of this response any more.
+    response.close()
 
 
 @contextmanager

@@ -67,10 +67,9 @@ class OriginPools:
         """Drop the connections to a failed origin: the next attempt resolves it again."""
         origin = f"{url.scheme}://{url.authority}"
         with self._lock:
-            pool = self._pools.pop(origin, None)
+            # It closes its connections with the last response that reads from one of them.
+            self._pools.pop(origin, None)
             self._failures[origin] = self._failures.get(origin, 0) + 1
-        if pool is not None:
-            pool.close()
 
     def close(self) -> None:
         """Close all connections, including those that another thread waits for."""

@@ -4,7 +4,9 @@ import pytest
 
 from staging_api.errors import (
     ArchiveCorrupt,
+    ArchiveUnsafe,
     ArtifactNotFound,
+    LimitExceeded,
     SourceChanged,
     SourceFailed,
     SourceRefused,
@@ -60,6 +62,22 @@ def test_a_success_in_between_begins_the_count_anew(breakers):
     ask(breakers)
     fail(breakers, 2)
     ask(breakers)
+
+
+@pytest.mark.parametrize(
+    "error", [ArtifactNotFound("x"), ArchiveUnsafe("x"), LimitExceeded("x"), SourceRefused("x")]
+)
+def test_an_answer_that_is_an_error_begins_the_count_anew_unless_it_refuses(breakers, error):
+    fail(breakers, 2)
+    with pytest.raises(type(error)):
+        ask(breakers, error)
+    fail(breakers, 1)
+    if isinstance(error, SourceRefused):
+        with pytest.raises(SourceFailed, match="not called for now"):
+            ask(breakers)
+    else:
+        fail(breakers, 1)
+        ask(breakers)
 
 
 def test_other_hosts_go_on(breakers):

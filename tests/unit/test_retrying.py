@@ -88,6 +88,13 @@ def test_a_body_is_too_slow_by_what_came_in_its_last_window() -> None:
         at(rate, now, 185, enough - 1)
 
 
+def test_a_body_may_be_too_slow_in_its_first_window() -> None:
+    now = [5.0]
+    rate = SlowestRate(SourceOptions(), lambda: now[0])
+    with pytest.raises(Interrupted, match="too slowly"):
+        at(rate, now, 65, 60 * 1024 - 1)
+
+
 def test_a_body_that_only_pauses_is_not_too_slow() -> None:
     now = [0.0]
     rate = SlowestRate(SourceOptions(), lambda: now[0])
