@@ -1,7 +1,7 @@
-"""Read the XML by which S3, Google Cloud Storage and their likes list a bucket over plain HTTP."""
+"""Read the XML by which S3, Google Cloud Storage, Azure and their likes list a bucket over HTTP."""
 
 from dataclasses import dataclass, field
-from urllib.parse import unquote_plus
+from urllib.parse import quote, unquote, unquote_plus
 from xml.parsers import expat
 
 
@@ -19,6 +19,13 @@ class BucketListing:
     token: str | None = None
     marker: str | None = None
 
+    @property
+    def following(self) -> str:
+        """What a query for the next page ends with; empty on the last one."""
+        if self.token is not None:
+            return f"&continuation-token={quote(self.token, safe='')}"
+        return "" if self.marker is None else f"&marker={quote(self.marker, safe='')}"
+
 
 def read_listing(raw: bytes) -> BucketListing | None:
     """Read one page; None if it is something else."""
@@ -31,7 +38,10 @@ def read_listing(raw: bytes) -> BucketListing | None:
 
 
 class _Reader:
-    """Follows the elements of ``ListBucketResult``; entities are refused, since none is needed."""
+    """Follows the elements of a list; entities are refused, since none is needed.
+
+    The root is ``ListBucketResult``, at Azure ``EnumerationResults``.
+    """
 
     def __init__(self) -> None:
         self.listing = BucketListing()
@@ -40,6 +50,8 @@ class _Reader:
         self._text = ""
         self._truncated = False
         self._encoded = False
+        #: Whether the key at hand is escaped by itself, as Azure does where XML has no character.
+        self._key_encoded = False
         self.parser = expat.ParserCreate()
         self.parser.buffer_text = True
         self.parser.StartElementHandler = self._start
@@ -50,11 +62,12 @@ class _Reader:
     def _refuse(self, *_: object) -> None:
         raise ValueError("a listing declares no entities")
 
-    def _start(self, name: str, _attributes: dict[str, str]) -> None:
+    def _start(self, name: str, attributes: dict[str, str]) -> None:
         # Some servers give their elements a prefix of the namespace.
         self._path.append(name.rpartition(":")[2])
         self._text = ""
-        if self._path == ["ListBucketResult"]:
+        self._key_encoded = attributes.get("Encoded") == "true"
+        if self._path in (["ListBucketResult"], ["EnumerationResults"]):
             self.path_seen = True
 
     def _add(self, text: str) -> None:
@@ -62,8 +75,8 @@ class _Reader:
 
     def _end(self, _name: str) -> None:
         place, text = self._path[1:], self._text
-        if place == ["Contents", "Key"]:
-            self.listing.keys.append(text)
+        if place in (["Contents", "Key"], ["Blobs", "Blob", "Name"]):
+            self.listing.keys.append(unquote(text) if self._key_encoded else text)
         elif place == ["IsTruncated"]:
             self._truncated = text.strip() == "true"
         elif place == ["EncodingType"]:
@@ -72,6 +85,8 @@ class _Reader:
             self.listing.token = text
         elif place == ["NextMarker"]:
             self.listing.marker = text
+            # At Azure it is empty on the last page, and the only sign that there are more.
+            self._truncated = self._truncated or bool(text)
         self._path.pop()
         self._text = ""
         if not self._path:

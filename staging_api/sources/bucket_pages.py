@@ -6,8 +6,8 @@ the library signs with whatever credential it found: it signs links to objects, 
 listing is made one by putting the parameters of the listing in front of the object's path, as its
 endpoint; what is left of the path becomes the value of ``x-id``, which means nothing to a server.
 
-S3 and Google Cloud Storage have the same listing and take such links. Azure signs links for single
-objects only.
+S3 and Google Cloud Storage have the same listing and take such links. Azure has one of its own, and
+signs links for single objects only: so there it is asked for where no signature is needed.
 """
 
 from collections.abc import Iterator, Mapping
@@ -34,6 +34,8 @@ _LINK_SECONDS = 300
 _MOST_PAGES = 10_000
 _CHUNK_BYTES = 64 << 10
 _SIGNED_PATH = "ListObjectsV2"
+_S3_LIST = "list-type=2&encoding-type=url"
+_AZURE_LIST = "restype=container&comp=list"
 
 
 def listed_keys(
@@ -47,7 +49,7 @@ def listed_keys(
         client: arguments of the library's client.
         anonymous: whether the bucket is read without credentials.
     """
-    address = _address(url, options)
+    address = _address(url, options, anonymous=anonymous)
     if address is None:
         return None
     pages = _Pages(url, options, client, f"{address}/{quote(url.authority)}", anonymous)
@@ -73,15 +75,16 @@ class _Pages:
         self._prefix = "".join(f"{segment}/" for segment in url.segments)
 
     def keys(self) -> Iterator[str]:
-        query = f"list-type=2&encoding-type=url&prefix={quote(self._prefix, safe='')}"
+        kind = _AZURE_LIST if self._url.scheme == "az" else _S3_LIST
+        query = f"{kind}&prefix={quote(self._prefix, safe='')}"
         following = ""
         with _http(self._bucket, self._options) as http:
             for _ in range(_MOST_PAGES):
                 page = self._page(http, query + following)
                 yield from page.keys
-                if page.token is None:
+                following = page.following
+                if not following:
                     return
-                following = f"&continuation-token={quote(page.token, safe='')}"
         raise LimitExceeded(f"{self._url.canonical} has more than {_MOST_PAGES} pages of keys")
 
     def _page(self, http: urllib3.PoolManager, query: str) -> BucketListing:
@@ -134,15 +137,17 @@ def _got(http: urllib3.PoolManager, url: str, options: SourceOptions) -> tuple[i
         answer.close()
 
 
-def _address(url: ArchiveUrl, options: SourceOptions) -> str | None:
-    """Return where the service of a bucket answers; None if it has no such listing."""
+def _address(url: ArchiveUrl, options: SourceOptions, *, anonymous: bool) -> str | None:
+    """Return where the service of a bucket answers; None if its list cannot be asked for."""
     where = options.buckets.get(url.scheme, {})
-    if url.scheme == "gs":
-        return SERVICES["gs"].address_of(where).rstrip("/")
-    if url.scheme != "s3":
+    if url.scheme == "s3":
+        where = {"region": "us-east-1", **options.s3, **where}
+        address = where.get("endpoint", f"https://s3.{where['region']}.amazonaws.com")
+    elif url.scheme == "gs" or (anonymous and where):
+        address = SERVICES[url.scheme].address_of(where)
+    else:
         return None
-    where = {"region": "us-east-1", **options.s3, **where}
-    return where.get("endpoint", f"https://s3.{where['region']}.amazonaws.com").rstrip("/")
+    return address.rstrip("/")
 
 
 def _http(address: str, options: SourceOptions) -> urllib3.PoolManager:

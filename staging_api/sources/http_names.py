@@ -140,11 +140,8 @@ class HttpNames:
             if listing is None:
                 return
             yield listing
-            if listing.token is not None:
-                following = f"&continuation-token={quote(listing.token, safe='')}"
-            elif listing.marker is not None:
-                following = f"&marker={quote(listing.marker, safe='')}"
-            else:
+            following = listing.following
+            if not following:
                 return
 
     def _of_files(self) -> list[str]:

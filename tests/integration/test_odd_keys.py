@@ -172,23 +172,59 @@ def signed_by_botocore(url, link):
     return signature_in(request.url)
 
 
-def test_a_bucket_without_such_a_list_is_refused_with_the_name_and_the_cure():
-    listing = (
-        b'<?xml version="1.0"?><EnumerationResults><Blobs><Blob><Name>b/R17//odd</Name><Properties>'
-        b"<Last-Modified>Sun, 29 Nov 2026 12:06:11 GMT</Last-Modified><Content-Length>0"
-        b"</Content-Length><Content-Type>x</Content-Type><Etag>1</Etag></Properties></Blob></Blobs>"
-        b"<NextMarker/></EnumerationResults>"
+def azure_list(names, marker=""):
+    """A page of Azure's list; the library takes none with a name that is no path for it."""
+    properties = (
+        "<Properties><Last-Modified>Sun, 29 Nov 2026 12:06:11 GMT</Last-Modified><Content-Length>0"
+        "</Content-Length><Content-Type>x</Content-Type><Etag>1</Etag></Properties>"
     )
-    with scripted_http(lambda _asked: Reply(body=listing)) as server:
-        options = SourceOptions(
-            buckets={"az": {"endpoint": f"{server.url}/account", "account": "account"}},
-            anonymous=frozenset({"az://builds"}),
-            manifests=(),
-            attempts=1,
+    blobs = "".join(f"<Blob>{name}{properties}</Blob>" for name in names)
+    return Reply(
+        body=f'<?xml version="1.0"?><EnumerationResults><Blobs>{blobs}</Blobs>'
+        f"<NextMarker>{marker}</NextMarker></EnumerationResults>".encode()
+    )
+
+
+ODD_AT_AZURE = [
+    "<Name>b/R17//odd</Name>",
+    "<Name>b/R17/a.txt</Name>",
+    '<Name Encoded="true">b/R17/no%EF%BF%BE%2B</Name>',
+    "<Name>b/R17/z%25+</Name>",
+    "<Name>b/R17/folder/</Name>",
+]
+
+
+def at_azure(server, **options):
+    chosen = SourceOptions(
+        buckets={"az": {"endpoint": f"{server.url}/account", "account": "account"}},
+        manifests=(),
+        attempts=1,
+        **options,
+    )
+    return open_archive(parse("az://builds/b/R17"), AllowList.parse("az://builds"), chosen)
+
+
+def test_odd_names_at_azure_are_left_out_where_its_list_needs_no_signature():
+    def script(asked):
+        return (
+            azure_list(ODD_AT_AZURE)
+            if "marker" in asked.path
+            else azure_list(["<Name>b/R17//x</Name>"], "next/1=")
         )
-        source = open_archive(parse("az://builds/b/R17"), AllowList.parse("az://builds"), options)
+
+    with scripted_http(script) as server:
+        names = at_azure(server, anonymous=frozenset({"az://builds"})).names()
+        ours = [each.path for each in server.asked if "restype=container&comp=list" in each.path]
+    assert (names, names.left_out) == (["a.txt", "no\ufffe+", "z%25+"], ("/x", "/odd"))
+    first = "/account/builds?restype=container&comp=list&prefix=b%2FR17%2F"
+    assert ours[-2:] == [first, f"{first}&marker=next%2F1%3D"]
+
+
+def test_a_list_that_cannot_be_signed_is_refused_with_the_name_and_the_cure(monkeypatch):
+    monkeypatch.setenv("AZURE_STORAGE_ACCOUNT_KEY", "a2V5")
+    with scripted_http(lambda _asked: azure_list(ODD_AT_AZURE)) as server:
         with pytest.raises(SourceFailed, match=r"b/R17//odd.*manifest"):
-            source.names()
+            at_azure(server).names()
 
 
 def test_what_is_no_file_of_a_folder_is_left_out_and_named(tmp_path):
