@@ -239,7 +239,7 @@ class Document:
     #: Which document of the posted stream, from 0, and the line that it begins on, from 1.
     index: int = 0
     line: int = 1
-    #: Characters of the data, aliases written out (see `Limits.expanded_size`).
+    #: Characters of the data, aliases written out (see `DocumentLimits.expanded_size`).
     size: int = 0
 
     @cached_property

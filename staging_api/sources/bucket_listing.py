@@ -4,6 +4,8 @@ from dataclasses import dataclass, field
 from urllib.parse import quote, unquote, unquote_plus
 from xml.parsers import expat
 
+_AZURE_ROOT = "EnumerationResults"
+
 
 @dataclass
 class BucketListing:
@@ -34,18 +36,19 @@ def read_listing(raw: bytes) -> BucketListing | None:
         reader.parser.Parse(raw, True)
     except (expat.ExpatError, ValueError):
         return None
-    return reader.listing if reader.path_seen else None
+    return reader.listing if reader.root_seen else None
 
 
 class _Reader:
     """Follows the elements of a list; entities are refused, since none is needed.
 
-    The root is ``ListBucketResult``, at Azure ``EnumerationResults``.
+    The root is ``ListBucketResult``, at Azure ``EnumerationResults``, whose marker alone says that
+    more pages follow.
     """
 
     def __init__(self) -> None:
         self.listing = BucketListing()
-        self.path_seen = False
+        self.root_seen = False
         self._path: list[str] = []
         self._text = ""
         self._truncated = False
@@ -67,8 +70,8 @@ class _Reader:
         self._path.append(name.rpartition(":")[2])
         self._text = ""
         self._key_encoded = attributes.get("Encoded") == "true"
-        if self._path in (["ListBucketResult"], ["EnumerationResults"]):
-            self.path_seen = True
+        if self._path in (["ListBucketResult"], [_AZURE_ROOT]):
+            self.root_seen = True
 
     def _add(self, text: str) -> None:
         self._text += text
@@ -85,8 +88,7 @@ class _Reader:
             self.listing.token = text
         elif place == ["NextMarker"]:
             self.listing.marker = text
-            # At Azure it is empty on the last page, and the only sign that there are more.
-            self._truncated = self._truncated or bool(text)
+            self._truncated = self._truncated or (bool(text) and self._path[0] == _AZURE_ROOT)
         self._path.pop()
         self._text = ""
         if not self._path:

@@ -43,7 +43,7 @@ class ParallelRequests:
         """Take a turn for one request, until its last byte has come.
 
         Raises:
-            Crowded: the request failed while others were under way.
+            TooManyAtOnce: the request failed while others were under way.
         """
         self._enter()
         try:

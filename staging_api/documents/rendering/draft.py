@@ -30,7 +30,7 @@ class Draft:
         """Set a place.
 
         Raises:
-            PlaceUnusable: as `Copy.put`.
+            PlaceUnusable: as `CopyOnWrite.put`.
         """
         self._data.put(path, data)
         if not path:
@@ -42,7 +42,7 @@ class Draft:
         """Merge a value into a place: mappings deeply, anything else takes the place.
 
         Raises:
-            PlaceUnusable: as `Copy.put`.
+            PlaceUnusable: as `CopyOnWrite.put`.
         """
         old = self.get(path)
         if isinstance(old, dict) and isinstance(data, dict):
