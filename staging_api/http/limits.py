@@ -107,7 +107,7 @@ class CallerLimits:
         """
         takes_files = getattr(resource, "takes_files", False)
         most = self.limits.upload_bytes if takes_files else self.limits.body_bytes
-        if (req.content_length or 0) > most:
+        if req.content_length is not None and req.content_length > most:
             raise LimitExceeded(f"the body may have at most {most} bytes")
         unlimited = not (self.limits.per_second or self.limits.at_once)
         if unlimited or getattr(req.context, "needs_no_role", False):
@@ -194,6 +194,7 @@ class Refusals:
 
 def _counted_as(req: falcon.Request) -> str:
     caller: str = req.context.caller
-    address: str | None = getattr(req.context, "client_address", None)
+    if caller != ANONYMOUS:
+        return caller
     # A name of a caller is printable: the two kinds never meet.
-    return f"{caller}\n{share_of(address)}" if caller == ANONYMOUS and address else caller
+    return f"{caller}\n{share_of(req.context.client_address)}"

@@ -109,6 +109,35 @@ def test_the_same_request_gets_the_same_answer(
 
 
 @pytest.mark.parametrize(
+    ("key", "status"),
+    [
+        *(("k" * 255, 201), ("~", 201), ("a b", 201)),
+        *(("k" * 256, 400), ("", 400), ("\xe9", 400), ("a\x7f", 400)),
+    ],
+)
+def test_a_key_is_up_to_255_printable_characters_of_ascii(
+    client: TestClient, thing: Thing, key: str, status: int
+) -> None:
+    answer = send(client, key)
+    assert answer.status_code == status
+    if status == 400:
+        assert answer.json["errors"][0]["field"] == "Idempotency-Key"
+    assert len(thing.runs) == (1 if status == 201 else 0)
+
+
+def test_members_in_another_order_are_the_same_request(client: TestClient, thing: Thing) -> None:
+    def sent(body: str) -> tuple[int, bool]:
+        headers = {"Idempotency-Key": "k", "Content-Type": "application/json"}
+        answer = client.simulate_post("/things", body=body, headers=headers)
+        return answer.status_code, "Idempotent-Replayed" in answer.headers
+
+    assert sent('{"a": 1, "b": 2}') == (201, False)
+    assert sent('{"b": 2, "a": 1}') == (201, True)
+    assert sent('{"a": 2, "b": 1}') == (422, False)
+    assert len(thing.runs) == 1
+
+
+@pytest.mark.parametrize(
     ("one", "other"),
     [
         (("a", "b c"), ("a b", "c")),

@@ -166,6 +166,24 @@ def test_suite_paths_are_those_that_the_map_lists():
     assert suite_paths(suites, "weeklies") == []
 
 
+def counters(at: float, busy: int, ticks: int, network: int = 0, disk: int = 0) -> Counters:
+    return Counters(at, busy, ticks, network, disk)
+
+
+def test_rates_are_over_the_time_between_two_readings(monkeypatch):
+    readings = [
+        counters(100.0, 10, 100),
+        counters(100.5, 1000, 1000),
+        counters(104.0, 10 + 123, 100 + 1000, 4000, 6000),
+        counters(104.9, 1, 1, 1, 1),
+        counters(106.0, 10 + 123, 100 + 1000, 4000, 6010),
+    ]
+    monkeypatch.setattr(Counters, "read", iter(readings).__next__)
+    rates = Rates()
+    found = [tuple(rates.now().values()) for _ in range(4)]
+    assert found == [(0.0, 0, 0), (12.3, 1000, 1500), (12.3, 1000, 1500), (0.0, 0, 5)]
+
+
 def test_load_is_a_rate_since_the_last_reading():
     shown = Rates(seconds=0).now()
     assert 0 <= shown["cpu_percent"] <= 100

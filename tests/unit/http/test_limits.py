@@ -9,7 +9,9 @@ import pytest
 from falcon.testing import create_req
 
 from staging_api.errors import LimitExceeded, TooManyRequests
-from staging_api.http.limits import CallerLimits, RequestLimits
+from staging_api.http import limits as limiting
+from staging_api.http.limits import CallerLimits, Refusals, RequestLimits
+from staging_api.identity.authenticators import ANONYMOUS
 
 RESPONSE = falcon.Response()
 
@@ -28,10 +30,12 @@ def limited(**chosen: Any) -> RequestLimits:
     return RequestLimits(**{"body_bytes": 100, "upload_bytes": 100, **chosen})
 
 
-def request(caller: str = "ci", path: str = "/api/v1.0/stagings", **given: Any) -> falcon.Request:
+def request(
+    caller: str = "ci", path: str = "/api/v1.0/stagings", address: str = "192.0.2.1", **given: Any
+) -> falcon.Request:
     req = create_req(path=path, **given)
     req.uri_template = path
-    req.context.caller = caller
+    req.context.caller, req.context.client_address = caller, address
     return req
 
 
@@ -58,6 +62,86 @@ def test_callers_do_not_use_up_each_others_share():
     begin(limits, request("b"))
 
 
+def test_anonymous_callers_share_by_address_and_others_by_name():
+    limits = CallerLimits(limited(per_second=1), Clock())
+    for caller, address in (
+        *((ANONYMOUS, "198.51.100.1"), (ANONYMOUS, "198.51.100.2"), (ANONYMOUS, "2a00::1")),
+        *(("ci", "198.51.100.1"), ("nightly", "198.51.100.1")),
+    ):
+        begin(limits, request(caller, address=address))
+    for caller, address in (
+        *((ANONYMOUS, "198.51.100.1"), (ANONYMOUS, "2a00::2")),
+        *(("ci", "198.51.100.9"), ("nightly", "198.51.100.1")),
+    ):
+        with pytest.raises(TooManyRequests):
+            begin(limits, request(caller, address=address))
+
+
+def test_of_the_callers_that_are_remembered_the_idlest_is_forgotten(monkeypatch):
+    """It comes back with a full share; one whose request runs keeps its count."""
+    monkeypatch.setattr(limiting, "_REMEMBERED_CALLERS", 3)
+    limits = CallerLimits(limited(per_second=1, at_once=1), Clock())
+    busy = begin(limits, request("busy"))
+    for caller in ("a", "b"):
+        limits.process_response(begin(limits, request(caller)), RESPONSE, None, True)
+    with pytest.raises(TooManyRequests):
+        begin(limits, request("a"))
+    # The fourth: of those without a running request, b was not seen for longest.
+    limits.process_response(begin(limits, request("c")), RESPONSE, None, True)
+    for caller in ("busy", "a", "c"):
+        with pytest.raises(TooManyRequests):
+            begin(limits, request(caller))
+    begin(limits, request("b"))
+    limits.process_response(busy, RESPONSE, None, True)
+
+
+def test_so_many_callers_are_remembered():
+    limits = CallerLimits(limited(per_second=1), Clock())
+    begin(limits, request("first"))
+    for number in range(9_999):
+        limits.process_response(begin(limits, request(f"{number}")), RESPONSE, None, True)
+    with pytest.raises(TooManyRequests):
+        begin(limits, request("first"))
+
+
+REFUSED, OTHER = "198.51.100.1", "198.51.100.2"
+
+
+@pytest.mark.parametrize(
+    ("chosen", "burst", "seconds"),
+    [
+        # As many as a caller may send; else those of ten seconds, and always one.
+        ({"per_second": 3, "refused_per_second": 50}, 3, 1 / 3),
+        ({"refused_per_second": 0.5}, 5, 2),
+        ({"refused_per_second": 0.01}, 1, 100),
+    ],
+)
+def test_an_address_may_have_so_many_requests_refused_and_comes_back_in_time(
+    chosen: dict[str, float], burst: int, seconds: float
+):
+    clock = Clock()
+    refusals = Refusals(limited(**chosen), clock)
+    for _ in range(burst):
+        assert refusals.under_limit_of(REFUSED)()
+        refusals.count(REFUSED)
+    assert not refusals.under_limit(REFUSED)
+    with pytest.raises(TooManyRequests) as over:
+        refusals.count(REFUSED)
+    assert over.value.retry_after_seconds == pytest.approx(seconds)
+    assert refusals.under_limit(OTHER)
+    clock.seconds += seconds * 1.001
+    assert refusals.under_limit(REFUSED)
+    refusals.count(REFUSED)
+    assert not refusals.under_limit(REFUSED)
+
+
+def test_without_a_limit_no_refusal_is_counted():
+    refusals = Refusals(limited(), Clock())
+    for _ in range(1000):
+        refusals.count(REFUSED)
+    assert refusals.under_limit(REFUSED)
+
+
 def test_a_caller_may_have_so_many_requests_at_once():
     limits = CallerLimits(limited(at_once=2), Clock())
     first = begin(limits, request())
@@ -66,6 +150,8 @@ def test_a_caller_may_have_so_many_requests_at_once():
         begin(limits, request())
     limits.process_response(first, RESPONSE, None, True)
     begin(limits, request())
+    with pytest.raises(TooManyRequests):
+        begin(limits, request())
 
 
 def test_a_refused_request_is_not_counted_as_running():
