@@ -11,6 +11,7 @@ from falcon.media import Handlers, JSONHandler, MultipartFormHandler
 from staging_api.errors import Invalid
 
 _CHUNK_BYTES = 1 << 20
+# One more than the files of an upload (`intake.MAX_FILES`): the intake says that it is too many.
 _MAX_PARTS = 10_001
 
 

@@ -44,6 +44,7 @@ def _refuse(
     _resource: Any,
     _adapter: Any,
 ) -> None:
+    # Raised, as the library would answer by itself, in one form for all paths.
     if isinstance(error, ValidationError):
         raise _invalid(error)
 

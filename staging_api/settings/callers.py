@@ -20,6 +20,7 @@ class CallerSettings(SettingsGroup):
         description="names that requests may be for, comma separated; empty: any, but on a loopback"
         " address with `none` above only such names; `*`: any",
     )
+    # `none` is the default: what opens a service to a network must not be an omission.
     auth_none_anywhere: bool = Field(
         False, description="`yes` confirms `none` above for other addresses"
     )
@@ -44,6 +45,7 @@ class CallerSettings(SettingsGroup):
     oidc_ca_file: Path | None = Field(
         None, description="with `oidc`: certificate authorities of the issuer; empty: the system's"
     )
+    # The issuer of a cluster shows its keys to callers with a token only.
     oidc_fetch_token_file: Path | None = Field(
         None, description="with `oidc`: a token to fetch the keys with, as Kubernetes requires"
     )
@@ -60,6 +62,7 @@ class CallerSettings(SettingsGroup):
         Path("/etc/staging-api/keystone.conf"),
         description="with `keystone`: its middleware's own file",
     )
+    # A provider that hangs would keep a thread for each request that needs it.
     identity_seconds: Seconds = Field(
         5, description="with `oidc` and `keystone`: time-out of one check by them"
     )
@@ -68,6 +71,7 @@ class CallerSettings(SettingsGroup):
         description="addresses and networks whose `X-Forwarded-For` or `Forwarded` is believed;"
         " comma separated, `unix` for a Unix socket",
     )
+    # Wide, as many clients may share one address; a known credential is served all the same.
     refused_per_address: Annotated[float, Field(ge=0)] = Field(
         100, description="refused requests a second and process from one address; 0: no limit"
     )
@@ -81,6 +85,7 @@ class CallerSettings(SettingsGroup):
         30,
         description="how long a client may send nothing of a request, or read nothing of an answer",
     )
+    # One byte now and then would keep the time above from ever being over.
     client_bytes_per_second: int = Field(
         16 << 10,
         ge=1,

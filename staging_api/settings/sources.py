@@ -43,6 +43,7 @@ class SourceSettings(SettingsGroup):
     sources_read_seconds: Seconds = Field(
         30, description="time-out for the next bytes of a source; then it is retried"
     )
+    # The time-out of a read never ends a source that sends a byte now and then.
     sources_slowest_bytes_per_second: int = Field(
         1024, ge=0, description="a source that sends less for a minute is retried"
     )
@@ -65,6 +66,7 @@ class SourceSettings(SettingsGroup):
         description="further query parameters of archive URLs that are credentials: sent, never"
         " stored; comma separated",
     )
+    # Their ETag is no digest of what was written, so each object would look damaged.
     sources_etag_is_md5: bool = Field(
         True, description="`no` for buckets whose objects are encrypted by customer-managed keys"
     )
@@ -94,6 +96,7 @@ class SourceSettings(SettingsGroup):
     unpack_header_bytes: int = Field(
         64 << 20, ge=1024, description="the longest directory of a zip, which is held in memory"
     )
+    # A decoder takes all of it at once, whatever the size of the stream.
     unpack_window_bytes: int = Field(
         256 << 20,
         ge=1 << 20,

@@ -169,4 +169,89 @@ EQUIVALENT: dict[tuple[str, str, str], str] = {
         "if self._written - self._sent >= _WRITE_BACK_BYTES:",
         "if self._written - self._sent < _WRITE_BACK_BYTES:",
     ): "when the kernel is told to begin to write; the sync at the end waits for all of it",
+    (
+        "staging_api/devserver/load.py",
+        'if row[0] != "lo:" and row[1].isdigit():',
+        'if row[0] != "lo:" and row[2].isdigit():',
+    ): "the headings have no number there either, and each interface has one",
+    (
+        "staging_api/http/addresses.py",
+        "@lru_cache(maxsize=1024)",
+        "@lru_cache(maxsize=1025)",
+    ): "how many are kept: only the time differs",
+    (
+        "staging_api/http/bodies.py",
+        'model_config = ConfigDict(defer_build=True, extra="forbid", frozen=True)',
+        'model_config = ConfigDict(defer_build=False, extra="forbid", frozen=True)',
+    ): "says when the checks are made, not which",
+    (
+        "staging_api/http/handover.py",
+        "_SMALL_BYTES = 64 << 10",
+        "_SMALL_BYTES = 64 << 11",
+    ): "whether the bytes are read here or by the kernel; the same ones are sent",
+    (
+        "staging_api/http/handover.py",
+        "_SMALL_BYTES = 64 << 10",
+        "_SMALL_BYTES = 65 << 10",
+    ): "whether the bytes are read here or by the kernel; the same ones are sent",
+    (
+        "staging_api/http/idempotency.py",
+        "if self._resp.status_code >= 300:  # noqa: PLR2004 - no success, RFC 9110",
+        "if self._resp.status_code >= 301:  # noqa: PLR2004 - no success, RFC 9110",
+    ): "no responder answers with 300",
+    (
+        "staging_api/http/known_answers.py",
+        "_BYTES_BESIDE = 1000  # of the objects round a text",
+        "_BYTES_BESIDE = 1001  # of the objects round a text",
+    ): "how much a process keeps: only its time and its memory differ",
+    (
+        "staging_api/http/known_answers.py",
+        "_LONGEST_BODY = 4096",
+        "_LONGEST_BODY = 4097",
+    ): "up to which length a body is looked up: only the time differs",
+    (
+        "staging_api/http/known_answers.py",
+        "_MOST_ANSWERS, _ANSWER_BYTES = 10_000, 16 << 20",
+        "_MOST_ANSWERS, _ANSWER_BYTES = 10001, 16 << 20",
+    ): "how much a process keeps: only its time and its memory differ",
+    (
+        "staging_api/http/known_answers.py",
+        "_MOST_REQUESTS, _REQUEST_BYTES = 10_000, 8 << 20",
+        "_MOST_REQUESTS, _REQUEST_BYTES = 10001, 8 << 20",
+    ): "how much a process keeps: only its time and its memory differ",
+    (
+        "staging_api/http/openapi.py",
+        'def _add_model(self, model: type[BaseModel], mode: _Mode = "validation") -> str:',
+        "def _add_model(self, model: type[BaseModel], mode: _Mode = 'other_validation') -> str:",
+    ): "the library always says which",
+    (
+        "staging_api/http/origins.py",
+        "@lru_cache(maxsize=256)",
+        "@lru_cache(maxsize=257)",
+    ): "how many are kept: only the time differs",
+    (
+        "staging_api/http/parameters.py",
+        "if any(value != values[0] for value in values):",
+        "if any(value != values[1] for value in values):",
+    ): "by then all of them are equal, or one differs from either",
+    (
+        "staging_api/http/parameters.py",
+        "params[name] = values[0]",
+        "params[name] = values[1]",
+    ): "by then all of them are equal, or one differs from either",
+    (
+        "staging_api/http/resources/configdocs/collections.py",
+        "_CHUNK_BYTES = 1 << 20",
+        "_CHUNK_BYTES = 1 << 21",
+    ): "how much is read at once",
+    (
+        "staging_api/http/resources/configdocs/collections.py",
+        "_CHUNK_BYTES = 1 << 20",
+        "_CHUNK_BYTES = 2 << 20",
+    ): "how much is read at once",
+    (
+        "staging_api/http/sending.py",
+        "@lru_cache(maxsize=4096)",
+        "@lru_cache(maxsize=4097)",
+    ): "how many are kept: only the time differs",
 }

@@ -235,6 +235,7 @@ def _discard(
 def _show_buffer(documents: DocumentService, resp: falcon.Response) -> None:
     """Answer with the buffer as it is now: the lock is still held for the request."""
     state = documents.reader.buffer_state()
+    # So that the next change can name it in If-Match without another request.
     resp.set_header("ETag", state.etag)
     resp.media = BufferBody.of(state)
 

@@ -12,6 +12,7 @@ from staging_api.errors import NotFound, class_of
 from staging_api.http.problems import status_of_code
 
 _HTML, _TEXT = "text/html; charset=utf-8", "text/plain; charset=utf-8"
+# Without a style sheet: the page is there without the dashboard, too.
 _PAGE = """<!doctype html>
 <html lang="en">
 <meta charset="utf-8">

@@ -29,6 +29,7 @@ PATH = "/api/v1.0/stagings"
 
 def checked(self: "Stagings", req: falcon.Request) -> StagingRequest:
     """Check the request's body, once."""
+    # The scope, the shortcut and the responder each need it.
     if not hasattr(req.context, "staging_request"):
         body: StagingRequestBody = req.context.json
         req.context.staging_request = self.stagings.check_request(

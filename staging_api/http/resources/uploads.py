@@ -28,7 +28,7 @@ Files = Iterator[tuple[str, Iterator[bytes]]]
 class Uploads:
     """The uploads of an archive."""
 
-    takes_files = True
+    takes_files = True  # bounded by STAGING_MAX_UPLOAD_BYTES, before any of it is read
 
     def __init__(self, intake: Intake, service: UploadService) -> None:
         self._intake = intake

@@ -28,6 +28,7 @@ from staging_api.locks.hold import Locks
 from staging_api.locks.model import CONFIGDOCS_UPDATE, GLOBAL, LockKind
 
 PATH = "/api/v1.0/configdocs"
+# As wide as the column of Shipyard, where a longer name was an error of the database.
 _MAX_NAME_LENGTH = 36
 # Clients and proxies take these out of a path, so that no request could name such a collection.
 _NO_NAMES = frozenset({".", ".."})

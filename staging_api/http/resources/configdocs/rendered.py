@@ -29,6 +29,7 @@ class RenderedConfigdocs:
         secrets = wants_secrets(req)
         number = self._reader.number_of(version)
         digest = self._reader.find(number).digest
+        # Of one revision there are two answers: secrets are shown on request, to operators.
         etag = f'"{number}-{digest[:16]}-{"cleartext" if secrets else "redacted"}"'
         if not_modified(req, resp, etag):
             return
