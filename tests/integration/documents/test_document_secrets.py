@@ -97,6 +97,19 @@ def test_an_answer_says_whether_secrets_are_hidden_in_it(site: DocumentApi) -> N
         assert (known.status, known.headers.get("X-Redacted")) == (304, said)
 
 
+def test_rendered_documents_say_whether_secrets_are_hidden_in_them(site: DocumentApi) -> None:
+    def said(**asked: str) -> str | None:
+        answer = site.get("/renderedconfigdocs", **asked)
+        assert answer.status == 200
+        return answer.headers.get("X-Redacted")
+
+    site.add("a", policy(), document("open"))
+    assert said() is None
+    site.add("b", secret("one"))
+    assert said() == "true"
+    assert said(cleartext_secrets="true") is None
+
+
 def test_an_auditor_may_read_the_tables_but_not_the_keys(
     site: DocumentApi, database: Database
 ) -> None:

@@ -36,6 +36,8 @@ class RenderedConfigdocs:
         rendered = self._reader.rendered(number)
         if rendered.rendering is None:
             raise _failed(RenderingFailed(rendered.findings))
+        if not secrets and any(each.secret_paths for each in rendered.rendering.documents):
+            resp.set_header("X-Redacted", "true")
         resp.content_type = YAML
         resp.data = rendered_text(rendered.rendering, secrets=secrets)
 
