@@ -1,6 +1,7 @@
 """What this process runs: the version of the package, and a digest of its code."""
 
 import hashlib
+import os
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -27,8 +28,10 @@ def build() -> str:
     all files of the package (some 3 MB).
     """
     digest = hashlib.sha256()
-    for path in sorted(_PACKAGE.rglob("*")):
-        if path.is_file() and "__pycache__" not in path.parts:
-            digest.update(f"{path.relative_to(_PACKAGE).as_posix()}\0".encode())
-            digest.update(hashlib.sha256(path.read_bytes()).digest())
+    for folder, folders, names in os.walk(_PACKAGE):  # a third of the time of `Path.rglob`
+        folders[:] = sorted(name for name in folders if name != "__pycache__")
+        below = Path(folder).relative_to(_PACKAGE).as_posix()
+        for name in sorted(names):
+            digest.update(f"{below}/{name}\0".encode())
+            digest.update(hashlib.sha256(Path(folder, name).read_bytes()).digest())
     return digest.hexdigest()[:_SHOWN]

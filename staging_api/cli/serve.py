@@ -1,6 +1,5 @@
 """``staging-api serve`` and ``staging-api api``: run the service."""
 
-import gc
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Annotated
@@ -40,14 +39,13 @@ def serve(
         with without_collection():
             from staging_api.processes.api_server import run_api
             from staging_api.processes.children import Children
-            from staging_api.processes.run import run_process
+            from staging_api.processes.run import prepare_forks, run_process
             from staging_api.processes.worker import run_worker
 
         def both(_ready: Settings) -> None:
             start.close()
-            children = {"api": _forked(run_api), "worker": _forked(run_worker)}
-            gc.collect()  # what the check of the configuration built
-            gc.freeze()  # what no pass looks at stays shared
+            children = {"api": _forked(run_api, settings), "worker": _forked(run_worker, settings)}
+            prepare_forks()
             Children(children).run()
 
         run_process(both, "both", with_parent=False)
@@ -67,14 +65,14 @@ def api(with_parent: WithParent = False) -> None:
         run_process(run, "api", with_parent=with_parent, metrics_dir=folder)
 
 
-def _forked(run: Callable[[Settings], None]) -> Callable[[], None]:
+def _forked(run: Callable[[Settings], None], settings: Settings) -> Callable[[], None]:
     """Return what runs one kind of process in a fork of this one, with metrics of its own."""
 
     def live() -> None:
         from staging_api.processes.run import run_below
 
         with _shared_metrics() as folder, exit_on_error(as_json=False):
-            run_below(run, Settings.from_env(metrics_dir=folder))
+            run_below(run, settings.model_copy(update={"metrics_dir": folder}))
 
     return live
 

@@ -32,7 +32,7 @@ from staging_api.processes.api_worker import (
 )
 from staging_api.processes.application import wsgi_of
 from staging_api.processes.bootstrap import build
-from staging_api.processes.run import keep_from_others
+from staging_api.processes.run import keep_from_others, prepare_forks
 from staging_api.processes.services import Services
 from staging_api.settings import Settings
 from staging_api.shutdown import Drain
@@ -61,6 +61,7 @@ def run_api(settings: Settings) -> None:
         Invalid: a setting is wrong.
     """
     keep_from_others()
+    prepare_forks()
     ApiServer(settings).run()
 
 
