@@ -94,13 +94,25 @@ def say(log: logging.Logger, event: str) -> None:
     if (
         isinstance(handler, LineWriter)
         and isinstance(handler.formatter, JsonLines)
-        and log.parent is root
-        and not (log.handlers or log.filters or handler.filters or handler.level)
+        and not (log.filters or handler.filters or handler.level)
+        and _leads_to_root_alone(log)
     ):
         if log.isEnabledFor(logging.INFO):
             handler.add(_line(event, "info", log.name, time.time()))
     else:
         log.info("%s", event)
+
+
+def _leads_to_root_alone(log: logging.Logger) -> bool:
+    """Whether its lines go to the handlers of the root, and to no others.
+
+    There may be loggers between: gunicorn makes one for each name that another's begins with.
+    """
+    while log.parent is not None:
+        if log.handlers or not log.propagate:
+            return False
+        log = log.parent
+    return True
 
 
 class JsonLines(logging.Formatter):

@@ -8,8 +8,9 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -206,6 +207,59 @@ def test_the_line_of_a_request_is_the_one_of_the_standard_library(
     assert shown == [shown[0]] * 3
     assert shown[0]["event"] == "GET /x 200 100%s ***"
     assert shown[0]["caller"] == "ci"
+
+
+def none_between(_between: logging.Logger) -> None:
+    pass
+
+
+def with_handler(between: logging.Logger) -> None:
+    between.addHandler(logging.NullHandler())
+
+
+def that_keeps_lines(between: logging.Logger) -> None:
+    between.propagate = False
+
+
+@pytest.mark.parametrize(
+    ("made", "records", "lines"),
+    [
+        (none_between, 0, ["one", "two"]),
+        (with_handler, 2, ["one", "two"]),
+        (that_keeps_lines, 2, []),
+    ],
+)
+def test_a_line_of_a_request_takes_a_record_only_where_a_logger_on_its_way_differs(
+    capsys: pytest.CaptureFixture[str],
+    made: Callable[[logging.Logger], None],
+    records: int,
+    lines: list[str],
+) -> None:
+    root, factory = logging.getLogger(), logging.getLogRecordFactory()
+    handlers, level = root.handlers[:], root.level
+    log = logging.getLogger(f"service.{made.__name__}.access")
+    # As gunicorn does: where there was only the beginning of a name there is a logger then.
+    between = logging.getLogger(f"service.{made.__name__}")
+    assert log.parent is between
+    count = 0
+
+    def counted(*args: Any, **kwargs: Any) -> logging.LogRecord:
+        nonlocal count
+        count += 1
+        return factory(*args, **kwargs)
+
+    try:
+        logs.configure("json")
+        made(between)
+        logging.setLogRecordFactory(counted)
+        logs.say(log, "one")
+        logs.say(log, "two")
+    finally:
+        logging.setLogRecordFactory(factory)
+        root.handlers[:], root.level = handlers, level
+    said = capsys.readouterr().err.splitlines()
+    assert [json.loads(line)["event"] for line in said] == lines
+    assert count == records
 
 
 def test_a_process_of_the_api_writes_its_last_lines_when_it_ends(
