@@ -57,7 +57,7 @@ class TrustedProxies:
             if not self.unix:
                 return UNIX
         elif not self._trusts(found):
-            return str(found)
+            return _text(found)
         said = {
             client
             for hops in (_of_x_forwarded_for(environ), _of_forwarded(environ))
@@ -126,6 +126,12 @@ def _address(text: str) -> Address | None:
     # match no network of IPv4.
     mapped = found.ipv4_mapped if isinstance(found, ipaddress.IPv6Address) else None
     return mapped or found
+
+
+@lru_cache(maxsize=1024)
+def _text(address: Address) -> str:
+    """An address as text, which takes longer to make than to find."""
+    return str(address)
 
 
 def _network(name: str) -> Network:

@@ -1,9 +1,9 @@
 """Conditional and range requests (RFC 9110, sections 13 and 14) for a file with a strong ETag."""
 
 import re
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from typing import NamedTuple
 
 import falcon
 
@@ -20,8 +20,7 @@ _PRECONDITIONS = frozenset(
 _RANGE = re.compile(r"\s*bytes\s*=\s*(\d{0,18})\s*-\s*(\d{0,18})\s*")
 
 
-@dataclass(frozen=True)
-class Range:
+class Range(NamedTuple):
     """The bytes to send; `partial` if a valid Range requested them."""
 
     start: int

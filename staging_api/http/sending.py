@@ -3,10 +3,10 @@
 import base64
 import mimetypes
 import re
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from functools import lru_cache
+from typing import NamedTuple
 
 import falcon
 
@@ -25,8 +25,7 @@ _TEXT_NAMES = re.compile(
 _FOR_EVER = "public, max-age=31536000, immutable"
 
 
-@dataclass(frozen=True)
-class SendableFile:
+class SendableFile(NamedTuple):
     """What a file is, apart from its bytes.
 
     Attributes:
@@ -46,8 +45,8 @@ class SendableFile:
 
 def describe(req: falcon.Request, resp: falcon.Response, file: SendableFile) -> Range | None:
     """Set status and headers; gives the part to send, None if there is no body to send."""
-    etag, modified = _etag(file), _modified(file)
-    resp.set_headers(_headers_of(file))
+    headers, etag, modified = _described(file)
+    resp.set_headers(headers)
     if not must_send(req, resp, etag, modified):
         return None
     part = ranged(req, etag, modified, file.size_bytes)
@@ -81,28 +80,22 @@ def _of_content(name: str) -> tuple[tuple[str, str], ...]:
 
 
 @lru_cache(maxsize=4096)
-def _headers_of(file: SendableFile) -> tuple[tuple[str, str], ...]:
-    """The headers of an answer about a file: many clients ask for the same one."""
+def _described(file: SendableFile) -> tuple[tuple[tuple[str, str], ...], str, datetime | None]:
+    """Headers, ETag and time of an answer about a file: many clients ask for the same one."""
     digest = base64.b64encode(bytes.fromhex(file.sha256)).decode()
-    modified = _modified(file)
+    etag = f'"{file.sha256}"'
+    # HTTP dates have whole seconds; the database's have more, and would never compare equal.
+    modified = file.modified_at and file.modified_at.astimezone(UTC).replace(microsecond=0)
     of_time = [("Last-Modified", format_datetime(modified, usegmt=True))] if modified else []
-    return (
+    headers = (
         *_of_content(file.name),
-        ("ETag", _etag(file)),
+        ("ETag", etag),
         *of_time,
         ("Accept-Ranges", "bytes"),
         ("Cache-Control", _FOR_EVER if file.lasting else "no-cache"),
         ("Repr-Digest", f"sha-256=:{digest}:"),
     )
-
-
-def _etag(file: SendableFile) -> str:
-    return f'"{file.sha256}"'
-
-
-def _modified(file: SendableFile) -> datetime | None:
-    # HTTP dates have whole seconds; the database's have more, and would never compare equal.
-    return file.modified_at and file.modified_at.astimezone(UTC).replace(microsecond=0)
+    return headers, etag, modified
 
 
 def _text_type(name: str) -> str | None:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 from ulid import ULID
 
@@ -88,8 +89,7 @@ class Lease:
     remaining_seconds: float
 
 
-@dataclass(frozen=True)
-class Refusal:
+class Refusal(NamedTuple):
     """Who holds the lock instead; `id` is None while the scope cools down after an expiry."""
 
     id: str | None

@@ -29,11 +29,13 @@ class BufferedResponse(Response):  # type: ignore[misc]
         Raises:
             gunicorn's errors: one of them could not be sent.
         """
+        taken = self.headers
         for name, value in headers:
             short = isinstance(value, str) and len(value) <= _LONGEST_KEPT
             found = _checked(name, value) if short else _check(name, value)
-            self.headers += found.headers
-            self.upgrade = self.upgrade or found.upgrade
+            taken += found.headers
+            if found.upgrade:
+                self.upgrade = True
             if found.response_length is not None:
                 self.response_length = found.response_length
 

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 _LOOK_SECONDS = 0.5
+# As Falcon and as WSGI's own examples write it.
+_LENGTH = ("content-length", "Content-Length")
 _KEEPALIVE = {
     socket.TCP_KEEPIDLE: 10,
     socket.TCP_KEEPINTVL: 5,
@@ -158,10 +160,10 @@ class TimedAnswers:
 
         def begun(status: str, headers: list[tuple[str, str]], *error: Any) -> Any:
             nonlocal is_timed
-            length = next((int(v) for name, v in headers if name.lower() == "content-length"), None)
+            length = next((value for name, value in headers if name in _LENGTH), None)
             if length is not None:
                 # Ended by the caller: a file is sent long after this returns.
-                self._clients.begin(client, length)
+                self._clients.begin(client, int(length))
                 is_timed = True
             return start_response(status, headers, *error)
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 from staging_api.catalogue.model import ArtifactKind
 from staging_api.errors import Invalid
@@ -34,8 +34,7 @@ def lock_kind_of(kind: ArtifactKind) -> LockKind:
     return LOCK_OF_GROUP.get(kind.group, ARCHIVE)
 
 
-@dataclass(frozen=True)
-class Question:
+class Question(NamedTuple):
     """A request for artifacts, as far as it decides what it meets.
 
     Attributes:
@@ -211,8 +210,7 @@ class Staging:
         return [kind for name, kind in LOCK_BY_NAME.items() if name in names]
 
 
-@dataclass(frozen=True)
-class AnswerRows:
+class AnswerRows(NamedTuple):
     """The rows that the answer about a staging is made of; equal ones make the same answer.
 
     Attributes:
@@ -223,8 +221,7 @@ class AnswerRows:
     rows: str
 
 
-@dataclass(frozen=True)
-class StandingAnswer:
+class StandingAnswer(NamedTuple):
     """What a request for artifacts meets.
 
     Attributes:
@@ -236,8 +233,7 @@ class StandingAnswer:
     refusal: Refusal | None
 
 
-@dataclass(frozen=True)
-class ServedFile:
+class ServedFile(NamedTuple):
     """One file below ``/static``, as its rows describe it.
 
     Attributes:

@@ -5,15 +5,13 @@ and a range of it; only the whole blob has a length and a digest that a store kn
 """
 
 import io
-from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import BinaryIO, NamedTuple, Protocol
 
 from staging_api.store.blob_store import BlobStore
 
 
-@dataclass(frozen=True)
-class Place:
+class Place(NamedTuple):
     """A range of a blob.
 
     Attributes:

@@ -488,7 +488,7 @@ def test_what_is_asked_together_is_answered_as_by_itself(pods: tuple[Pod, Pod]) 
         (together[each].refusal, one.refusal) for each, one in zip(questions, alone, strict=True)
     ]
     assert [one is None for one, _ in refused] == [True, True, False, True]
-    both = [replace(each, remaining_seconds=0) for each in refused[2] if each is not None]
+    both = [each._replace(remaining_seconds=0) for each in refused[2] if each is not None]
     assert both[0] == both[1]
     assert both[0].scope == busy
     states = repository.outcomes_at(database, questions)
