@@ -1,6 +1,6 @@
 """Options shared by several verbs."""
 
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from typing import Annotated
 from urllib.parse import urlsplit
 
@@ -74,8 +74,9 @@ def pacing_for(server: str) -> Pacing:
 
     Elsewhere such an address is wrong, more often than not.
     """
-    if urlsplit(server).hostname in _THIS_MACHINE:
-        return Pacing(refused_seconds=_STARTING_SECONDS)
+    with suppress(ValueError):  # of what is no address, which the client refuses
+        if urlsplit(server).hostname in _THIS_MACHINE:
+            return Pacing(refused_seconds=_STARTING_SECONDS)
     return Pacing()
 
 

@@ -98,8 +98,13 @@ def checked(base_url: str) -> str:
     Raises:
         Invalid: it is not an HTTP address.
     """
-    parts = urlsplit(base_url)
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
+    try:
+        parts = urlsplit(base_url)
+        is_http = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a bracket that is not closed, or a port that is none
+        is_http = False
+    # Not left to the first request, which would be sent again as if the service were away.
+    if not is_http:
         raise Invalid.field("base_url", f"must be http://... or https://..., not {base_url!r}")
     return base_url.rstrip("/")
 

@@ -17,13 +17,7 @@ from staging_api.client.model import StagedArtifact, StagedFile
 from staging_api.client.pacing import Deadline
 from staging_api.client.streaming import stream, worth_streaming, write
 from staging_api.client.transport import Transport
-from staging_api.errors import (
-    ArchiveCorrupt,
-    Cancelled,
-    NotFound,
-    SourceChanged,
-    StagingApiError,
-)
+from staging_api.errors import ArchiveCorrupt, NotFound, SourceChanged, StagingApiError
 from staging_api.vocabulary.staging import SETTLED_STATES
 
 #: Files of one page of a list.
@@ -170,6 +164,13 @@ def _files(calls: BlockingCalls, artifact: StagedArtifact, folder: LocalFolder) 
     return files
 
 
+class _Stopped(Exception):
+    """Ends a download because another one failed.
+
+    No error of ours: a callback of the caller may raise any of those to end the call.
+    """
+
+
 class _Fetch:
     """One run over the files that the folder lacks."""
 
@@ -201,17 +202,6 @@ class _Fetch:
             wanted = {file.path: file for file in absent}
             stream(self._transport, self._deadline, artifact, wanted, self._keep)
 
-    def _keep(self, file: StagedFile, content: IO[bytes]) -> None:
-        if not write(self._folder, file, content):
-            return
-        del self._left[file.path]
-        self._folder.note(file)
-        self._done += file.size_bytes
-        if self._options.on_bytes is not None:
-            self._options.on_bytes(self._done, self._total)
-        if self._options.on_file is not None:
-            self._options.on_file(file)
-
     def fetch_rest(self) -> None:
         """Fetch every file that is left; raise the first error when no thread works any more."""
         if not self._left:
@@ -226,10 +216,21 @@ class _Fetch:
                 raise
         for future in futures:
             error = future.exception()
-            if error is not None and not isinstance(error, Cancelled):
+            if error is not None and not isinstance(error, _Stopped):
                 raise error
         if self._errors:
             raise self._errors[0]
+
+    def _keep(self, file: StagedFile, content: IO[bytes]) -> None:
+        if not write(self._folder, file, content):
+            return
+        del self._left[file.path]
+        self._folder.note(file)
+        self._done += file.size_bytes
+        if self._options.on_bytes is not None:
+            self._options.on_bytes(self._done, self._total)
+        if self._options.on_file is not None:
+            self._options.on_file(file)
 
     def _one(self, file: StagedFile) -> None:
         try:
@@ -264,4 +265,4 @@ class _Fetch:
 
     def _check(self) -> None:
         if self._stopped.is_set():
-            raise Cancelled("another file failed")
+            raise _Stopped

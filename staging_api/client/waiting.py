@@ -30,7 +30,8 @@ async def changes(
     while True:
         began = time.monotonic()
         reply = await _polled(calls, staging_id, etag, deadline, on_retry)
-        changed = reply.document is not None and (etag is None or reply.headers.get("ETag") != etag)
+        # The first answer must be a staging; later ones may be 304, which says "unchanged".
+        changed = etag is None or (reply.document is not None and reply.headers.get("ETag") != etag)
         if changed:
             staging, etag = read(Staging.of, reply), reply.headers.get("ETag")
             yield staging

@@ -15,6 +15,8 @@ from staging_api.errors import SourceRefused
 if TYPE_CHECKING:
     import urllib3
 
+_PROXY_FORM = "the proxy of the environment must be http://host:port"
+
 
 def proxy_for(scheme: str, host: str, port: int, proxies: Mapping[str, str]) -> str | None:
     """Return the proxy to a host; None if it is connected to."""
@@ -32,15 +34,18 @@ def proxy_pools(proxy: str, **options: object) -> "urllib3.ProxyManager":
     """
     import urllib3
 
-    parts = urlsplit(proxy)
+    try:
+        parts = urlsplit(proxy)
+        port = parts.port or (443 if parts.scheme == "https" else 80)
+    except ValueError:  # a bracket that is not closed, or a port that is none
+        raise SourceRefused(_PROXY_FORM) from None
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise SourceRefused("the proxy of the environment must be http://host:port")
+        raise SourceRefused(_PROXY_FORM)
     headers = None
     if parts.username is not None:
         secret = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
         headers = urllib3.make_headers(proxy_basic_auth=secret)
     host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
-    port = parts.port or (443 if parts.scheme == "https" else 80)
     address = f"{parts.scheme}://{host}:{port}"
     return urllib3.ProxyManager(address, proxy_headers=headers, **options)  # type: ignore[arg-type]
 

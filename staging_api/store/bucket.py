@@ -63,7 +63,10 @@ class Bucket:
         Raises:
             Invalid: it is not of this form.
         """
-        parts = urlsplit(url)
+        try:
+            parts = urlsplit(url)
+        except ValueError:  # a bracket that is not closed
+            parts = urlsplit("")
         if parts.scheme not in SERVICES:
             raise Invalid.field("STAGING_STORE", f"must be a bucket of {', '.join(SERVICES)}")
         own = SERVICES[parts.scheme].options

@@ -314,6 +314,16 @@ def test_a_wait_is_a_long_poll_that_tells_each_change() -> None:
     assert running.seen[1].headers["Prefer"] == "wait=30"
 
 
+def test_a_wait_whose_first_answer_is_no_staging_ends_at_once() -> None:
+    with (
+        service(lambda _: says(304)) as running,
+        StagingClient(running.url, pacing=SOON) as client,
+        pytest.raises(errors.AnswerUnusable),
+    ):
+        client.wait(STAGING_ID, timeout=30)
+    assert len(running.seen) == 1
+
+
 def test_a_wait_for_the_foreground_ends_with_it() -> None:
     with talking(in_turn(says(200, staging("foreground_staged")))) as (client, _):
         assert client.wait(STAGING_ID, until="foreground_staged").state == "foreground_staged"

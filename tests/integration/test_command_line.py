@@ -258,6 +258,17 @@ def test_a_service_of_this_machine_that_is_about_to_start_is_waited_for(
     assert (pacing_for(server).refused_seconds > Pacing().refused_seconds) is waits
 
 
+@pytest.mark.parametrize("verb", [("stage", ARCHIVE), ("status",)])
+def test_what_is_no_address_is_refused_in_a_line(
+    verb: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main([*verb, "--server", "http://[::1"])
+    printed = capsys.readouterr()
+    assert (ended.value.code, printed.out, printed.err.count("\n")) == (4, "", 1)
+    assert "must be http://... or https://..., not 'http://[::1'" in printed.err
+
+
 def test_a_wait_that_takes_too_long_has_its_exit_code(run: Run) -> None:
     script = in_turn(says(200, staging("running")))
     assert run(script, "wait", STAGING_ID, "--timeout", "0")[0] == 7

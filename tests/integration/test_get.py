@@ -338,6 +338,22 @@ def test_an_archive_that_is_not_there_is_asked_for_once(
     assert len(list(client.stagings())) == 1
 
 
+@pytest.mark.parametrize("artifact", ["suites", "payload"], ids=["a stream", "a file"])
+def test_a_fetch_that_its_callback_stops_is_no_fetch(
+    at: Bench, client: StagingClient, tmp_path: Path, artifact: str
+) -> None:
+    archive_url = at.build(payload_bin=b"payload", suites_tgz=packed(SUITES))
+    at.stage(archive_url)
+
+    def stop(_done: int, _total: int) -> None:
+        raise errors.Cancelled("enough")
+
+    with pytest.raises(errors.Cancelled, match="enough"):
+        client.get(archive_url, [artifact], to=tmp_path, options=FetchOptions(on_bytes=stop))
+    # What had come is kept, as of any other attempt.
+    assert client.get(archive_url, [artifact], to=tmp_path).files
+
+
 def test_what_is_evicted_again_and_again_is_an_error_after_a_few_attempts(
     at: Bench, bring: Bring, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -132,7 +132,13 @@ def test_what_an_older_service_does_not_say_is_none() -> None:
     assert Lock.of(shown).ended_by is None
 
 
-@pytest.mark.parametrize("url", ["", "localhost:8080", "ftp://x", "http://", "/static"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("", "localhost:8080", "ftp://x", "http://", "/static"),
+        *("http://[::1", "http://host:99999", "http://host:x", "http://host:0"),
+    ],
+)
 def test_an_address_that_is_not_http_is_refused(url: str) -> None:
     with pytest.raises(errors.Invalid):
         StagingClient(url)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from urllib.parse import quote, urlsplit
 
 from staging_api.errors import Invalid, NotFound, SourceNotAllowed
-from staging_api.http_url import static_path
+from staging_api.http_url import is_http_url, static_path
 from staging_api.staging.lists import ArtifactFilter, StagingFilter
 from staging_api.ui.dependencies import UiDependencies
 from staging_api.ui.formats import build_url, last_segment
@@ -70,11 +70,9 @@ def _by_id(deps: UiDependencies, ulid: str) -> Sequence[Found]:
 
 def _by_url(deps: UiDependencies, text: str) -> Sequence[Found]:
     """Take a URL for a build's, or for one of our own files."""
-    parts = urlsplit(text)
-    if parts.path.startswith("/static/") and "/static/" in text:
-        below = _by_path(deps, parts.path)
-        if below:
-            return below
+    path = urlsplit(text).path if is_http_url(text) else ""
+    if path.startswith("/static/") and (below := _by_path(deps, path)):
+        return below
     try:
         url = deps.api.stagings.check_url(text).canonical
     except (Invalid, SourceNotAllowed):

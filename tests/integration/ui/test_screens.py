@@ -2,6 +2,7 @@
 
 import re
 from datetime import UTC, datetime, timedelta
+from urllib.parse import quote
 
 import pytest
 
@@ -312,6 +313,12 @@ def test_search_leads_to_the_page_of_what_was_pasted(site: Site, builds: Builds,
     }[what]
     answer = site.get(f"/ui/search?q={pasted}")
     assert (answer.status, answer.headers["Location"]) == (303, page)
+
+
+@pytest.mark.parametrize("text", ["http://[::1", "http://h:x/static/a/b", "gs://[", "://"])
+def test_search_takes_what_is_no_url_for_a_build_that_is_not_there(site: Site, text: str):
+    answer = site.get(f"/ui/search?q={quote(text)}")
+    assert (answer.status, answer.headers["Location"]) == (303, build_url(text))
 
 
 def test_search_lists_stagings_of_a_caller_and_says_when_nothing_fits(site: Site, builds: Builds):
