@@ -1,5 +1,6 @@
 """A statement changes the rows that it is about, and none of the others beside them."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -239,6 +240,29 @@ def test_a_new_preview_of_a_prune_forgets_those_of_another_day_that_were_not_beg
     assert after.keys() - before.keys() == {("store_prunes", made)}
     assert prune_rows.find_prune(conn, made).frees_bytes == 3
     assert prune_rows.find_prune(conn, "hours").id == "hours"
+
+
+def test_a_removal_that_fails_is_put_off_for_longer_each_time_up_to_six_hours(
+    conn: Connection,
+) -> None:
+    def put_off() -> tuple[int, int]:
+        store_rows.put_off_removal(conn, of("5"))
+        row = conn.execute(
+            text(
+                "SELECT extract(epoch FROM doomed_at - clock_timestamp()) AS pause,"
+                " removal_failures, removing_until FROM blobs WHERE sha256 = :sha256"
+            ),
+            {"sha256": "5" * 64},
+        ).one()
+        assert row.removing_until is None
+        # A machine may take seconds for the statement; the pauses are whole half minutes.
+        return 30 * math.ceil(row.pause / 30), row.removal_failures
+
+    for failures in range(10):
+        assert put_off() == (30 * 2**failures, failures + 1)
+    assert put_off() == (6 * 3600, 11)
+    conn.execute(text("UPDATE blobs SET removal_failures = 5000"))
+    assert put_off() == (6 * 3600, 5001)
 
 
 READS: dict[str, tuple[Call, Any]] = {

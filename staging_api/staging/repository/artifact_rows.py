@@ -5,7 +5,7 @@ Only planning an artifact on which no process works needs no lock.
 """
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, select, text, update
@@ -20,7 +20,7 @@ from staging_api.staging.model import Failure
 from staging_api.staging.repository.file_rows import add_files, forget_files
 from staging_api.staging.repository.growth_rows import end_growth
 from staging_api.staging.repository.staging_rows import settle
-from staging_api.staging.repository.terms import is_live, now, proof, seconds
+from staging_api.staging.repository.terms import is_live, now, proof
 from staging_api.vocabulary.staging import DAMAGE_REASONS, EvictReason
 
 _NO_FAILURE: Mapping[str, None] = {
@@ -195,7 +195,7 @@ def mark_failed(
         conn,
         artifact_id,
         state="failed" if again_after is None else "pending",
-        next_attempt_at=None if again_after is None else now() + seconds(again_after),
+        next_attempt_at=None if again_after is None else now() + timedelta(seconds=again_after),
         bytes_per_second=None,
         error_code=failure.code,
         error_message=failure.message,

@@ -8,6 +8,7 @@ open during a request to a disk or a bucket.
 """
 
 from collections.abc import Collection, Mapping
+from datetime import timedelta
 
 from sqlalchemy import Connection, Text, column, delete, select, table, text, update
 from sqlalchemy.dialects.postgresql import insert
@@ -16,7 +17,7 @@ from sqlalchemy.exc import OperationalError
 from staging_api.db.store_tables import store_identity
 from staging_api.db.tables import blobs
 from staging_api.errors import Unavailable
-from staging_api.staging.repository.terms import now, seconds
+from staging_api.staging.repository.terms import now
 
 _LONGEST_PUT_OFF_SECONDS = 6 * 3600.0
 # object_in_use: raised by a trigger when a statement names a content that is being removed.
@@ -79,7 +80,7 @@ def claim_marked(
         conn.execute(update(blobs).where(blobs.c.sha256.in_(named)).values(doomed_at=None))
     claimed = [digest for digest in digests if digest not in named]
     rows = update(blobs).where(blobs.c.sha256.in_(claimed))
-    conn.execute(rows.values(removing_until=now() + seconds(claim_seconds)))
+    conn.execute(rows.values(removing_until=now() + timedelta(seconds=claim_seconds)))
     return claimed
 
 
@@ -90,7 +91,9 @@ def renew_claim(conn: Connection, digests: Collection[str], claim_seconds: float
         blobs.c.doomed_at.is_not(None),
         blobs.c.removing_until > now(),
     )
-    claimed = rows.values(removing_until=now() + seconds(claim_seconds)).returning(blobs.c.sha256)
+    claimed = rows.values(removing_until=now() + timedelta(seconds=claim_seconds)).returning(
+        blobs.c.sha256
+    )
     return list(conn.execute(claimed).scalars())
 
 
@@ -103,7 +106,9 @@ def forget_blobs(conn: Connection, digests: Collection[str]) -> None:
 def put_back(conn: Connection, digests: Collection[str], after_seconds: float) -> None:
     """Release these claimed contents, which are in use, until `after_seconds`."""
     rows = update(blobs).where(blobs.c.sha256.in_(sorted(digests)), blobs.c.doomed_at.is_not(None))
-    conn.execute(rows.values(doomed_at=now() + seconds(after_seconds), removing_until=None))
+    conn.execute(
+        rows.values(doomed_at=now() + timedelta(seconds=after_seconds), removing_until=None)
+    )
 
 
 def put_off_removal(conn: Connection, digests: Collection[str]) -> None:

@@ -20,11 +20,6 @@ LAST = chr(0x10FFFF)
 is_to_do = staged_artifacts.c.state.in_(TO_DO_STATES)
 
 
-def seconds(number: float) -> Any:
-    """A length of time."""
-    return func.make_interval(0, 0, 0, 0, 0, 0, number)
-
-
 def database_time(conn: Connection) -> datetime:
     """The time by the database's clock, which dates all rows."""
     found: datetime = conn.execute(select(now())).scalar_one()

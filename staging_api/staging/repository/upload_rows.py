@@ -5,6 +5,7 @@
 """
 
 from dataclasses import dataclass
+from datetime import timedelta
 
 from sqlalchemy import Connection, func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
@@ -13,7 +14,7 @@ from staging_api.db.tables import manifests, staged_artifacts, stagings, upload_
 from staging_api.sources.manifest import Manifest
 from staging_api.sources.model import Names
 from staging_api.staging.repository.staging_rows import lock_stagings
-from staging_api.staging.repository.terms import is_to_do, now, seconds
+from staging_api.staging.repository.terms import is_to_do, now
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ def begin_upload_wait(
     """Record a wait for an artifact; return the seconds that are left for it."""
     began = func.coalesce(stagings.c.upload_wait_began_at, now())
     waiting = func.array_remove(func.coalesce(stagings.c.waiting_for, text("'{}'::text[]")), name)
-    left = began + seconds(allowed_seconds) - now()
+    left = began + timedelta(seconds=allowed_seconds) - now()
     row = conn.execute(
         update(stagings)
         .where(stagings.c.id == staging_id)
@@ -64,7 +65,7 @@ def put_off(conn: Connection, archive_url: str, name: str, pause_seconds: float)
             staged_artifacts.c.name == name,
             is_to_do,
         )
-        .values(next_attempt_at=now() + seconds(pause_seconds))
+        .values(next_attempt_at=now() + timedelta(seconds=pause_seconds))
     )
 
 
@@ -118,7 +119,7 @@ def keep_manifest(conn: Connection, archive_url: str, manifest: Manifest) -> Non
 
 def forget_polls(conn: Connection, older_than_seconds: float) -> int:
     """Delete old polls; return how many."""
-    old = upload_polls.c.next_poll_at < now() - seconds(older_than_seconds)
+    old = upload_polls.c.next_poll_at < now() - timedelta(seconds=older_than_seconds)
     return conn.execute(upload_polls.delete().where(old)).rowcount
 
 
