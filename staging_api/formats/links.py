@@ -186,7 +186,7 @@ class Links:
             if target is not None:
                 reached.pop()
                 steps += 1
-                if steps > _MAX_STEPS or not 0 < len(target) <= _MAX_TARGET or target[0] == "/":
+                if steps > _MAX_STEPS or not _can_be_followed(target):
                     return None
                 ahead += [part for part in target.split("/")[::-1] if part not in ("", ".")]
         end = "/".join(reached)
@@ -273,6 +273,11 @@ class Links:
 
 class _LeadsOutError(Exception):
     """A link leads out of the container file; an error only if it is selected."""
+
+
+def _can_be_followed(target: str) -> bool:
+    """Whether the text of a symbolic link leads anywhere within a container file."""
+    return 0 < len(target) <= _MAX_TARGET and not target.startswith("/")
 
 
 def _noted(member: Member) -> bytes:

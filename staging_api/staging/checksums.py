@@ -6,6 +6,7 @@ Pure functions over names and texts; `staging_api.staging.witnesses` reads them.
 import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from posixpath import basename, dirname
 
 from staging_api.sources.lists import sums_in, text_of
@@ -88,13 +89,13 @@ def lists_to_require(name: str, listed: Collection[str] | None) -> Iterator[str]
     signed = [f"{folder}{each}" for folder in _folders(name) for each in _SIGNED_WITHIN]
     asked = [*usual, *lists_of_folder(name, None), *signed, *lists_of_one(name, None)]
     yield from dict.fromkeys(asked)
-    folders, count = _folders(name), 0
-    for other in sorted(listed or ()):
-        folder = f"{dirname(other)}/" if dirname(other) else ""
-        is_named = folder in folders and _NAMED_LIST.fullmatch(basename(other))
-        if is_named and other not in asked and other != name and count < _MOST_NAMED_LISTS:
-            count += 1
-            yield other
+    folders, others = _folders(name), set(listed or ()).difference(asked, [name])
+    named = (
+        other
+        for other in sorted(others)
+        if _folder(other) in folders and _NAMED_LIST.fullmatch(basename(other))
+    )
+    yield from islice(named, _MOST_NAMED_LISTS)
 
 
 def signatures_of(name: str, listed: Collection[str] | None) -> list[str]:
@@ -133,8 +134,7 @@ def digest_of(
         strict: whether a path must end in the object's own name: else a signature of one object's
             digest, renamed, would let it stand for another.
     """
-    folder = f"{dirname(called)}/" if dirname(called) else ""
-    keys = [name.removeprefix(folder), name]
+    keys = [name.removeprefix(_folder(called)), name]
     if called.startswith(name) and len(sums.digests) == 1:
         keys += [key for key in sums.digests if not strict or basename(key) in ("", basename(name))]
     found = next((sums.digests[key] for key in keys if key in sums.digests), None)
@@ -142,4 +142,8 @@ def digest_of(
 
 
 def _folders(name: str) -> list[str]:
-    return list(dict.fromkeys((f"{dirname(name)}/" if dirname(name) else "", "")))
+    return list(dict.fromkeys((_folder(name), "")))
+
+
+def _folder(name: str) -> str:
+    return f"{dirname(name)}/" if dirname(name) else ""
