@@ -11,6 +11,7 @@ from staging_api.errors import Unavailable
 
 # CPython's message when the system gives no more threads.
 _NO_THREAD = "can't start new thread"
+# EAGAIN: how the kernel refuses a further thread or process, by a limit of the user or the cgroup.
 _SCARCE = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN})
 
 

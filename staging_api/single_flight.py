@@ -67,6 +67,7 @@ class SingleFlight:
             self._follow(followers, follower, client, deadline)
         if follower.leads:
             with self._leading(key):
+                # It may have gone while it waited to lead: then the next one does the work.
                 check_connected(client)
                 work()
         elif follower.error is not None:
@@ -112,6 +113,7 @@ class SingleFlight:
                 follower.wake.set()
 
     def _hand_over(self, key: Hashable) -> None:
+        """Let the request that has waited longest do the work; if none waits, none runs."""
         with self._mutex:
             if not self._followers[key]:
                 del self._followers[key]

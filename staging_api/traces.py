@@ -71,7 +71,7 @@ def untraced(_name: str, _attributes: Mapping[str, str]) -> AbstractContextManag
 def finish() -> None:
     """Send what was not sent yet: at the end of a process, of which a fork does not tell them."""
     for provider in _providers:
-        provider.shutdown()
+        provider.shutdown()  # waits for its thread, which sends batches some seconds late
 
 
 def trace_id() -> str | None:

@@ -71,7 +71,7 @@ class WorkSlots:
             with self._mutex:
                 if not turn.has_come:
                     self._queue.remove(turn)
-            # It may have come with the error: then the next request gets it.
+            # It may have come with the error: nobody else gives it to the next request then.
             if turn.has_come:
                 self.give()
             raise

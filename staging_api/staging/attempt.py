@@ -43,6 +43,7 @@ log = logging.getLogger(__name__)
 
 #: Between two writes of progress.
 _PROGRESS_SECONDS = 0.5
+#: Doubled with each attempt: all that a worker makes of one artifact pause for 150 s at most.
 _FIRST_RETRY_SECONDS = 5.0
 #: How often contents may be removed, and come back, while a row is written that names them.
 _MAX_TRIES = 5

@@ -167,7 +167,7 @@ def plan(
         count = _enough(shares, need_bytes)
         if count is not None or len(found) < limit or limit == most:
             return _trimmed(database, idle[:count], need_bytes)
-        limit *= 4
+        limit *= 4  # each look begins anew, so few large steps cost less than many small ones
 
 
 def _enough(shares: list[EvictionShare], need_bytes: int) -> int | None:

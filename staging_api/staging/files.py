@@ -13,6 +13,7 @@ from staging_api.staging.accesses import Accesses
 from staging_api.staging.model import FolderChild, ServedFile
 from staging_api.staging.partial_files import FollowedFile, PartialFiles
 
+#: Their rows are all in memory until the last file is sent.
 _MOST_FILES = 200_000
 
 

@@ -218,6 +218,7 @@ class UploadProgress:
         return max(seen.next_in_seconds, 0.0)
 
     def _pause(self) -> float:
+        # By chance, so that the waiters of many archives on one source do not come in step.
         return self._terms.poll_seconds * random.uniform(0.5, 1.5)  # noqa: S311 - nothing secret
 
     def _end(self, held: Hold) -> None:

@@ -335,6 +335,20 @@ def test_an_artifact_that_was_evicted_is_not_changed_any_more(conn: Connection) 
         artifact_rows.pin(conn, "1x", NOW)
 
 
+@pytest.mark.parametrize(
+    ("requested", "state"),
+    [("{b}", "running"), ("{d}", "foreground_staged"), ("{c,e}", "staged")],
+)
+def test_a_staging_is_as_its_own_artifacts_are(
+    conn: Connection, requested: str, state: str
+) -> None:
+    conn.execute(text("UPDATE stagings SET requested = :r WHERE id = 's2'"), {"r": requested})
+    staging_rows.settle(conn, "gs://one")
+    found = dict(tuple(row) for row in conn.execute(text("SELECT id, state FROM stagings")))
+    others = {"s1": "running", "s4": "foreground_staged", "s5": "running", "s6": "failed"}
+    assert found == {**others, "s2": state, "s3": "staged"}
+
+
 def test_a_version_rises_by_one_with_each_change_and_an_attempt_counts_once(
     conn: Connection,
 ) -> None:

@@ -19,6 +19,8 @@ from staging_api.db.tables import blobs
 from staging_api.errors import Unavailable
 from staging_api.staging.repository.terms import now
 
+# What stays is garbage, which costs no more than its space; once its disk is mended it goes the
+# same day, without an operator.
 _LONGEST_PUT_OFF_SECONDS = 6 * 3600.0
 # object_in_use: raised by a trigger when a statement names a content that is being removed.
 _IN_USE = "55006"
