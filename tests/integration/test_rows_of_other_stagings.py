@@ -316,6 +316,18 @@ def test_a_change_is_of_the_stagings_and_artifacts_that_are_meant_alone(
     assert {key for key in before | after if before.get(key) != after.get(key)} == rows
 
 
+def test_who_is_impatient_is_told_why_of_that_artifact_and_the_patient_one_gets_it(
+    conn: Connection,
+) -> None:
+    assert artifact_rows.leave_to_patient(conn, "1b", "s1", WHY)
+    (failures,) = conn.execute(text("SELECT failures FROM stagings WHERE id = 's1'")).one()
+    assert {key: (why["code"], why["message"]) for key, why in failures.items()} == {
+        "1b": (WHY.code, WHY.message)
+    }
+    left = reading.find_artifact(conn, "1b")
+    assert (left.staging_id, left.state, left.failure) == ("s2", "pending", None)
+
+
 def test_what_was_evicted_is_brought_again_for_those_who_wait_for_it(conn: Connection) -> None:
     conn.execute(text("UPDATE stagings SET requested = '{b,d,c}' WHERE id = 's2'"))
     before = all_rows(conn)

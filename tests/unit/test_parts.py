@@ -1,10 +1,14 @@
 """Parts of an object that earlier attempts left: which bytes of it need not be fetched again."""
 
+import threading
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from staging_api.store.parts import PartStore
+from staging_api.errors import NoSpace
+from staging_api.store.parts import Journal, Parts, PartStore
 
 OBJECT = bytes(range(100))
 
@@ -89,3 +93,75 @@ def test_what_is_forgotten_is_forgotten_of_one_version(parts: PartStore) -> None
         assert attempt.resumed_range_at(20) is None
     with parts.open("another", len(OBJECT)) as attempt:
         assert attempt.resumed_range_at(20) is not None
+
+
+#: So much of an object may be on its way to the disk.
+HALF = 4 << 20
+
+
+class HeldParts(Parts):
+    """Parts whose disk does nothing before it is let, and may refuse."""
+
+    def __init__(self, parts: Parts) -> None:
+        super().__init__(parts.path, parts._data, parts._done, [])
+        self.begun, self.let = threading.Event(), threading.Event()
+        self.noted: list[tuple[int, int]] = []
+        self.refuses = 0
+
+    def note(self, ranges: Iterable[tuple[int, int]]) -> None:
+        self.begun.set()
+        assert self.let.wait(30)
+        if self.refuses:
+            self.refuses -= 1
+            raise NoSpace("the store is full")
+        super().note(ranges)
+        self.noted.extend(ranges)
+
+
+@pytest.fixture
+def held(tmp_path: Path) -> Iterator[HeldParts]:
+    with PartStore(tmp_path).open("version", 4 * HALF) as made:
+        yield HeldParts(made)
+
+
+def test_an_object_comes_on_until_half_a_part_of_it_waits_for_the_disk(held: HeldParts) -> None:
+    steps: list[str] = []
+    with ThreadPoolExecutor(1) as pool:
+        with Journal(held, steps.append) as journal:
+            journal.add(0, HALF - 1)
+            assert held.begun.wait(30)
+            journal.add(HALF - 1, HALF)
+            waits = pool.submit(journal.add, HALF, HALF + 1)
+            with pytest.raises(TimeoutError):
+                waits.result(0.1)
+            held.let.set()
+            waits.result(30)
+        # All of it is noted when the block ends, each range once.
+        assert held.noted == [(0, HALF - 1), (HALF - 1, HALF), (HALF, HALF + 1)]
+        assert set(steps) == {"part noted"}
+        assert not journal._thread.is_alive()
+    with held.path.with_suffix(".done").open() as journal_file:
+        assert [line.split()[:2] for line in journal_file] == [
+            [str(start), str(end)] for start, end in held.noted
+        ]
+
+
+def test_a_range_that_is_longer_than_that_comes_alone(held: HeldParts) -> None:
+    with ThreadPoolExecutor(1) as pool, Journal(held, lambda _step: None) as journal:
+        journal.add(0, 3 * HALF)
+        waits = pool.submit(journal.add, 3 * HALF, 3 * HALF + 1)
+        with pytest.raises(TimeoutError):
+            waits.result(0.1)
+        held.let.set()
+        waits.result(30)
+    assert held.noted == [(0, 3 * HALF), (3 * HALF, 3 * HALF + 1)]
+
+
+def test_a_journal_that_cannot_be_written_stops_no_download(held: HeldParts) -> None:
+    held.refuses = 1
+    held.let.set()
+    with Journal(held, lambda _step: None) as journal:
+        journal.add(0, HALF)
+        # Once the disk has refused it, there is room for what follows.
+        journal.add(HALF, 2 * HALF)
+    assert held.noted == [(HALF, 2 * HALF)]

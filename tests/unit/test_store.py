@@ -88,6 +88,18 @@ def test_a_removed_blob_is_gone_but_an_open_reader_goes_on(store):
         store.open(blob.sha256)
 
 
+def test_what_was_put_aside_is_kept_for_thirty_days(store, tmp_path):
+    for days in (29, 31):
+        folder = tmp_path / "quarantine" / str(days)
+        folder.mkdir(parents=True)
+        (folder / "blob").write_bytes(b"bad")
+        then = store.time() - days * 24 * 3600
+        os.utime(folder / "blob", (then, then))
+        os.utime(folder, (then, then))
+    assert store.sweep(older_than_seconds=3600).removed == 1
+    assert [path.name for path in (tmp_path / "quarantine").iterdir()] == ["29"]
+
+
 def test_a_sweep_removes_files_of_dead_processes_only(store, tmp_path):
     dead = tmp_path / "tmp" / "worker-0" / "0123"
     dead.mkdir(parents=True)
