@@ -77,7 +77,7 @@ def look_up(
 
 @contextmanager
 def open_cached(
-    store: BlobStore, blob: Blob, start: int = 0, end: int | None = None
+    store: BlobStore, blob: Blob, start: int, end: int | None
 ) -> Iterator[Iterator[bytes]]:
     """Stream an object out of the store, as its source would.
 

@@ -62,7 +62,7 @@ class Download:
         self._checkpoint = checkpoint
 
     @contextmanager
-    def open(self, start: int = 0, end: int | None = None) -> Iterator[Iterator[bytes]]:
+    def open(self, start: int, end: int | None) -> Iterator[Iterator[bytes]]:
         """Stream the bytes from `start` up to, not including, `end`."""
         last = self._found.size_bytes or 0
         last = last if end is None else min(end, last)

@@ -21,10 +21,10 @@ class StagingRecords:
 
     database: Database
 
-    def events(self, staging_id: str, *, limit: int, after: int = 0) -> Sequence[StagingEvent]:
-        """Return the events behind number `after`, in order, at most `limit`."""
+    def events(self, staging_id: str, *, limit: int) -> Sequence[StagingEvent]:
+        """Return the first events, in order, at most `limit`."""
         with self.database.connect() as conn:
-            return repository.events_of(conn, staging_id, after, limit)
+            return repository.events_of(conn, staging_id, 0, limit)
 
     def breaks(self, staging_id: str) -> Sequence[Break]:
         """Check the chain of one staging; nothing is returned if it is whole.

@@ -102,9 +102,7 @@ def _watched(
 
 
 @contextmanager
-def open_file(
-    file: Path, size: int, start: int = 0, end: int | None = None
-) -> Iterator[Iterator[bytes]]:
+def open_file(file: Path, size: int, start: int, end: int | None) -> Iterator[Iterator[bytes]]:
     """Stream the bytes of such a file from `start` up to, not including, `end`."""
     with file.open("rb") as stream:
         stream.seek(start)

@@ -109,6 +109,11 @@ EQUIVALENT: dict[tuple[str, str, str], str] = {
         "os.eventfd_write(self._wake_up, 2)",
     ): "any number wakes the thread, which reads it and looks at nothing of it",
     (
+        "staging_api/staging/record.py",
+        "_TICK = timedelta(milliseconds=1)",
+        "_TICK = timedelta(milliseconds=2)",
+    ): "stagings of the next millisecond are read, too, and their breaks left out",
+    (
         "staging_api/store/disk.py",
         "_ZEROS = bytes(1 << 20)",
         "_ZEROS = bytes(2 << 20)",
