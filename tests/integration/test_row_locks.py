@@ -12,7 +12,14 @@ from sqlalchemy import Connection, text
 
 from staging_api.db.engine import Database
 from staging_api.publishing.rows import apt_archives, pool, uploads
-from staging_api.staging.repository import access_rows, artifact_rows, pack_rows, staging_rows
+from staging_api.staging.repository import (
+    access_rows,
+    artifact_rows,
+    check_rows,
+    pack_rows,
+    staging_rows,
+    store_rows,
+)
 
 ROWS = """
     INSERT INTO archives (archive_url, static_prefix) VALUES ('gs://one', '1'), ('gs://two', '2');
@@ -175,3 +182,31 @@ def test_reads_of_what_another_changes_are_counted_without_a_wait(database: Data
         access_rows.note_accesses(second, {("a1", "me"): (1, 2), ("a2", "me"): (3, 4)})
         assert list(second.execute(read).scalars()) == ["a2"]
         assert [tuple(row) for row in second.execute(counted)] == [("a1", 1), ("a2", 3)]
+
+
+MARKED = """
+    INSERT INTO blobs (sha256, size_bytes, doomed_at)
+        SELECT repeat(n::text, 64), n, now() - make_interval(hours => n)
+        FROM generate_series(7, 8) n;
+    INSERT INTO store_checks (shard, began_at) VALUES ('11', 'epoch'), ('22', 'epoch');
+"""
+CLAIMS: dict[str, tuple[Call, Any, Any]] = {
+    "a comparison": (lambda c: check_rows.claim_shard(c, [], 60), "11", "22"),
+    "a scrub": (lambda c: check_rows.claim_scrub(c, []), "11", "22"),
+    "a removal": (lambda c: store_rows.claim_marked(c, 1), ["8" * 64], ["7" * 64]),
+}
+
+
+@pytest.mark.parametrize("name", CLAIMS)
+def test_what_one_worker_has_just_claimed_another_passes_over_without_a_wait(
+    database: Database, name: str
+) -> None:
+    claim, first_got, second_got = CLAIMS[name]
+    with database.begin() as made:
+        made.exec_driver_sql("SET LOCAL session_replication_role = 'replica'")
+        made.exec_driver_sql(ROWS)
+        made.exec_driver_sql(MARKED)
+    with database.begin() as first, database.begin() as second:
+        second.exec_driver_sql("SET LOCAL lock_timeout = '1s'")
+        assert claim(first) == first_got
+        assert claim(second) == second_got

@@ -43,7 +43,8 @@ ROWS = """
     INSERT INTO staged_artifacts
         (id, staging_id, archive_url, name, lock_kind, phase, state, path, attempt, next_attempt_at,
          sha256, size_bytes, source_url, fence, staged_at, evicted_at, pinned_until, error_code)
-    SELECT id, staging, archive, name, 'archive', phase, state, id || '/' || name, attempt, due,
+    SELECT id, staging, archive, name, CASE id WHEN '2a' THEN 'images' ELSE 'archive' END, phase,
+        state, id || '/' || name, attempt, due,
         repeat('1', 64), 1, archive || '/' || name, 1, now() - interval '1 h',
         CASE state WHEN 'evicted' THEN now() END, pin, CASE state WHEN 'failed' THEN 'x' END
     FROM (VALUES
@@ -379,6 +380,13 @@ def test_a_version_rises_by_one_with_each_change_and_an_attempt_counts_once(
         assert tuple(conn.execute(query).one()) == (number, 1)
 
 
+def test_polls_of_an_archive_are_counted(conn: Connection) -> None:
+    assert upload_rows.claim_poll(conn, "gs://one", -1.0)
+    assert upload_rows.claim_poll(conn, "gs://one", 60.0)
+    polls = conn.execute(text("SELECT archive_url, polls FROM upload_polls ORDER BY 1"))
+    assert [tuple(row) for row in polls] == [("gs://one", 3), ("gs://two", 1)]
+
+
 def test_a_time_to_come_is_so_many_seconds_away(conn: Connection) -> None:
     artifact_rows.mark_failed(conn, "1b", LEASE, WHY, 90.0)
     upload_rows.put_off(conn, "gs://one", "a", 60.0)
@@ -444,6 +452,10 @@ READS: dict[str, tuple[Call, Any]] = {
     ),
     "a file of a cancelled staging": (lambda c: growth_rows.incoming_file(c, "2b/b"), None),
     "a staged file": (lambda c: growth_rows.incoming_file(c, "1c/c"), None),
+    "an image": (
+        lambda c: growth_rows.incoming_file(c, "images/2a/a"),
+        growth_rows.IncomingFile("2a", "s4", 1, None, 0, None),
+    ),
     "no image": (lambda c: growth_rows.incoming_file(c, "images/1b/b"), None),
     "who brings it": (lambda c: ids_of(reading.bringer(c, "gs://one", ["b", "d"])), "s1"),
     "nobody brings it": (lambda c: ids_of(reading.bringer(c, "gs://one", ["c"])), None),

@@ -115,6 +115,16 @@ EQUIVALENT: dict[tuple[str, str, str], str] = {
     ): "stagings of the next millisecond are read, too, and their breaks left out",
     (
         "staging_api/store/disk.py",
+        "_sync_file_system(paths[0])",
+        "_sync_file_system(paths[1])",
+    ): "any of them is of the one file system",
+    (
+        "staging_api/store/bucket_objects.py",
+        'def listed(self, prefix: str, chunk_size: int = 50) -> Iterator["ObjectMeta"]:',
+        'def listed(self, prefix: str, chunk_size: int = 51) -> Iterator["ObjectMeta"]:',
+    ): "how many objects a page has, which are handed on one by one",
+    (
+        "staging_api/store/disk.py",
         "_ZEROS = bytes(1 << 20)",
         "_ZEROS = bytes(2 << 20)",
     ): "as long as the longest chunk, or longer: it is cut to the chunk's length",
