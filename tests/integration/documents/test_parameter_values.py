@@ -255,3 +255,20 @@ def test_callers_who_take_turns_never_see_each_others_answer(
         # One ETag names one response, for every caller.
         assert bodies.setdefault((path, etag), answer.body) == answer.body
         latest[path] = etag
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "is_taken"),
+    [
+        *(("confirm_within", "1", True), ("confirm_within", "604800", True)),
+        *(("confirm_within", "0", False), ("confirm_within", "604801", False)),
+        *(("revision", "1", True), ("revision", str((1 << 63) - 1), True)),
+        *(("revision", "0", False), ("revision", str(1 << 63), False)),
+        *(("reason", "x" * 500, True), ("reason", "x" * 501, False)),
+    ],
+)
+def test_a_number_or_a_reason_at_its_limit_is_taken_and_one_beyond_is_refused(
+    site: DocumentApi, name: str, value: str, is_taken: bool
+) -> None:
+    answer = site.send("POST", f"{API}/commitconfigdocs?dryrun=true&{name}={value}")
+    assert (answer.status == 400 and name in answer.body.decode()) is not is_taken

@@ -8,6 +8,7 @@ import pytest
 
 from staging_api.devserver.symbolication import Symbolication
 from staging_api.errors import LimitExceeded, StagingApiError
+from staging_api.http.resources.devserver.symbols import _copy
 
 
 def program(folder: Path, text: str) -> Symbolication:
@@ -16,6 +17,14 @@ def program(folder: Path, text: str) -> Symbolication:
     made.chmod(0o755)
     nothing: Any = None
     return Symbolication(made, nothing, nothing)
+
+
+def test_a_dump_of_64_mib_is_saved_and_a_longer_one_is_not(tmp_path: Path) -> None:
+    piece = b"x" * (1 << 20)
+    _copy(iter([piece] * 64), tmp_path / "dump")
+    assert (tmp_path / "dump").stat().st_size == 64 << 20
+    with pytest.raises(LimitExceeded, match="a minidump may have 67108864 bytes"):
+        _copy(iter([*[piece] * 64, b"x"]), tmp_path / "longer")
 
 
 def test_the_program_has_its_limits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,6 +11,10 @@ from falcon.testing import create_req
 from staging_api.errors import LimitExceeded, TooManyRequests
 from staging_api.http import limits as limiting
 from staging_api.http.limits import CallerLimits, Refusals, RequestLimits
+from staging_api.http.resources.configdocs.collections import Configdocs
+from staging_api.http.resources.devserver.symbols import SymbolicateDump
+from staging_api.http.resources.stagings import Stagings
+from staging_api.http.resources.uploads import Uploads
 from staging_api.identity.authenticators import ANONYMOUS
 
 RESPONSE = falcon.Response()
@@ -182,6 +186,12 @@ def test_a_body_that_is_too_long_is_refused_before_it_is_read():
     begin(limits, request(body="x" * 10))
     with pytest.raises(LimitExceeded):
         begin(limits, request(body="x" * 11))
+
+
+def test_packages_documents_and_dumps_are_files_and_a_request_for_artifacts_is_none():
+    for resource in (Uploads, Configdocs, SymbolicateDump):
+        assert resource.takes_files
+    assert not hasattr(Stagings, "takes_files")
 
 
 def test_a_resource_that_takes_files_may_be_sent_more():
