@@ -33,30 +33,18 @@ def must_send(
 ) -> bool:
     """Whether the preconditions let the file be sent; else the status says 412 or 304.
 
+    In the order of RFC 9110, section 13.2.2: what a caller wants comes before what it has.
     With `modified` of None, preconditions that give a time are as if they were not there.
     """
     if req.env.keys().isdisjoint(_PRECONDITIONS):
         return True
-    # The order of RFC 9110, section 13.2.2: If-Match before all others, and a date counts only
-    # where the header with the ETag is absent.
-    if_match = req.get_header("If-Match")
-    unmodified_since = _date(req.get_header("If-Unmodified-Since"))
-    if if_match is not None:
-        if not lists(if_match, etag, weak=False):
-            resp.status = falcon.HTTP_412
-            return False
-    elif modified and unmodified_since is not None and modified > unmodified_since:
+    if _is_another(req, etag, modified):
         resp.status = falcon.HTTP_412
         return False
-    if_none_match = req.get_header("If-None-Match")
-    modified_since = _date(req.get_header("If-Modified-Since"))
-    if if_none_match is not None:
-        fresh = lists(if_none_match, etag, weak=True)
-    else:
-        fresh = bool(modified and modified_since is not None and modified <= modified_since)
-    if fresh:
+    if _is_the_same(req, etag, modified):
         resp.status = falcon.HTTP_304
-    return not fresh
+        return False
+    return True
 
 
 def ranged(req: falcon.Request, etag: str, modified: datetime | None, size: int) -> Range | None:
@@ -74,10 +62,10 @@ def ranged(req: falcon.Request, etag: str, modified: datetime | None, size: int)
     first, last = match.groups()
     if not first:
         return _end_of_file(int(last), size) if last else whole
-    start, end = int(first), min(int(last) if last else size - 1, size - 1)
-    if last and int(last) < start:
+    start, end = int(first), int(last or size - 1)
+    if last and end < start:
         return whole
-    return Range(start, end - start + 1, partial=True) if start < size else None
+    return Range(start, min(end, size - 1) - start + 1, partial=True) if start < size else None
 
 
 def not_modified(req: falcon.Request, resp: falcon.Response, etag: str) -> bool:
@@ -106,6 +94,23 @@ def lists(header: str, etag: str, *, weak: bool) -> bool:
     if weak:
         tags, etag = [tag.removeprefix("W/") for tag in tags], etag.removeprefix("W/")
     return "*" in tags or etag in tags
+
+
+def _is_another(req: falcon.Request, etag: str, modified: datetime | None) -> bool:
+    """Whether the file is not the one that the caller wants: a date counts only without an ETag."""
+    if_match = req.get_header("If-Match")
+    if if_match is not None:
+        return not lists(if_match, etag, weak=False)
+    since = _date(req.get_header("If-Unmodified-Since"))
+    return bool(modified and since and modified > since)
+
+
+def _is_the_same(req: falcon.Request, etag: str, modified: datetime | None) -> bool:
+    """Whether the file is the one that the caller has: a date counts only without an ETag."""
+    if "HTTP_IF_NONE_MATCH" in req.env:
+        return is_known(req, etag)
+    since = _date(req.get_header("If-Modified-Since"))
+    return bool(modified and since and modified <= since)
 
 
 def _end_of_file(last: int, size: int) -> Range | None:

@@ -30,7 +30,8 @@ def named(_resource: "Thing", req: falcon.Request, _kind: LockKind) -> str:
     return req.get_param("name", default="s")
 
 
-def found_without_a_lock(thing: "Thing", _req: falcon.Request, resp: falcon.Response) -> bool:
+def found_without_a_lock(thing: "Thing", req: falcon.Request, resp: falcon.Response) -> bool:
+    thing.meanwhile(req)
     resp.media = {"found": thing.found}
     resp.set_header("ETag", f'"{thing.found}"')
     return thing.found > 0
@@ -44,6 +45,7 @@ class Thing:
         self.wait_cap_seconds = 20.0
         self.runs: list[str] = []
         self.found = 0
+        self.meanwhile: Callable[[falcon.Request], None] = lambda _: None
         self.go_on = threading.Event()
         self.go_on.set()
 
@@ -311,6 +313,21 @@ def test_what_needed_no_lock_is_kept_too(
     thing.found = 0
     assert send(client, "k", "PATCH").json == {"found": 1}
     assert thing.runs == []
+
+
+def test_of_the_answer_that_another_process_kept_meanwhile_nothing_is_mixed_with_our_own(
+    client: TestClient, thing: Thing, database: Database
+) -> None:
+    def kept_meanwhile(req: falcon.Request) -> None:
+        answer = KeptResponse(_fingerprints(thing, req)[0], 201, {}, b"of the other")
+        with database.begin() as conn:
+            idempotency_rows.keep(conn, "tester", "k", answer)
+
+    thing.found, thing.meanwhile = 1, kept_meanwhile
+    answer = send(client, "k", "PATCH")
+    assert (answer.status_code, answer.content) == (201, b"of the other")
+    assert answer.headers["Idempotent-Replayed"] == "true"
+    assert "ETag" not in answer.headers
 
 
 def test_an_answer_without_a_lock_is_not_given_while_the_first_request_runs(

@@ -180,8 +180,6 @@ def _read_body(req: falcon.Request, most: int) -> bytes:
     if req.content_length and req.content_length > most:
         raise _too_long(most)
     chunked = "chunked" in (req.get_header("Transfer-Encoding") or "").lower()
-    if not req.content_length and not chunked:
-        return b""
     # Of a chunked body only the server knows where it ends.
     stream = req.stream if chunked else req.bounded_stream
     body = bytearray()
