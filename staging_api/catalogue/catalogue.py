@@ -103,6 +103,7 @@ class Catalogue:
             raise CatalogueInvalid(f"{path} is not a text in UTF-8") from None
         return cls.read(text, str(path), key_files=True)
 
+    # Kept: catalogues that come with requests may say that they are one of these.
     @classmethod
     @cache
     def builtin(cls, name: str) -> "Catalogue":
@@ -211,6 +212,8 @@ def builtin_names() -> list[str]:
 def _catalogue(top: CatalogueMapping, name: str, *, key_files: bool) -> Catalogue:
     top.refuse_keys_outside({"artifacts", "default", "same_as", "verify"})
     if other := top.text("same_as"):
+        # Whoever writes `verify` beside it means that it holds.
+        top.refuse_keys_outside({"same_as"})
         if other not in builtin_names():
             raise top.wrong(f"same_as must be one of {', '.join(builtin_names())}", "same_as")
         return Catalogue.builtin(other)

@@ -64,6 +64,7 @@ class Pattern:
     def _template(self) -> str:
         """The glob as a regular expression, with a NUL where the build's name goes."""
         if self.simple:
+            # In atomic groups, so that a glob of a client cannot make the match try all ways.
             return fnmatch.translate(self.glob)
         return re.escape(self.glob) if self.literal else _translated(self.glob, set())
 

@@ -86,6 +86,7 @@ def _is_public(address: Address) -> bool:
             return True  # judged by the IPv4 address inside
         if address in _SITE_LOCAL:
             return False
+    # Python calls addresses of multicast, and some that are reserved, global.
     return address.is_global and not address.is_multicast and not address.is_reserved
 
 

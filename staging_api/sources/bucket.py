@@ -183,6 +183,7 @@ class BucketSource:
             url=self._url.below(name).canonical,
             size_bytes=meta["size"],
             version=version or etag or meta["last_modified"].isoformat(),
+            # A weak ETag and a time of change may stay the same while the bytes change.
             strong=bool(version or (etag or "").startswith('"')),
             digests={"md5": md5[1]} if md5 else {},
         )
@@ -220,6 +221,7 @@ def _of_version(found: SourceObject) -> dict[str, Any]:
     """Return the condition by which a request names its version."""
     if found.version is None:
         return {}
+    # Only ETags are quoted; all else is a generation or the id of a version.
     return {"if_match" if found.version.startswith('"') else "version": found.version}
 
 

@@ -56,6 +56,7 @@ _GONE = (404, 410)
 _CHANGED = (412, 416)
 _REFUSED = (401, 403, 407)
 _SOON_BETTER = (408, 425, 429)
+#: After these no GET follows a HEAD at once: it would be one request more of too many.
 _OVERLOADED = (*_SOON_BETTER, 503, 504)
 #: Answers to a GET of the first bytes that are about the range, not about the object.
 _NO_RANGE = (400, 416, 501)

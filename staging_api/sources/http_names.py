@@ -38,6 +38,7 @@ log = logging.getLogger(__name__)
 LISTS = ("SHA256SUMS", "SHA512SUMS", "MD5SUMS", "manifest.json")
 _OK = 200
 _SOON_BETTER = (429, 503)
+#: Each page is a request, and a folder that holds itself, by a link, has pages without end.
 _MAX_PAGES = 200
 _MAX_DEPTH = 8
 

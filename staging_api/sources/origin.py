@@ -33,6 +33,8 @@ Pool = urllib3.HTTPConnectionPool
 #: Says in the headers of a request which octets to send as its target. urllib3 would respell the
 #: escapes of a path that it is given, and log its query.
 SENT_TARGET = ":target"
+#: Kept open for each origin; as many as one download is spread over.
+_CONNECTIONS = 8
 
 
 class OriginPools:
@@ -90,14 +92,14 @@ class OriginPools:
         addresses = self._vetted(host, port, entry)
         address = addresses[turn % len(addresses)]
         if url.scheme == "http":
-            plain = urllib3.HTTPConnectionPool(address, port, timeout=timeout, maxsize=8)
+            plain = urllib3.HTTPConnectionPool(address, port, timeout=timeout, maxsize=_CONNECTIONS)
             plain.ConnectionCls = self._sockets.tracking(LimitedHttpConnection)
             return plain
         secure = urllib3.HTTPSConnectionPool(
             address,
             port,
             timeout=timeout,
-            maxsize=8,
+            maxsize=_CONNECTIONS,
             ssl_context=ssl.create_default_context(cafile=self._options.ca_file),
             # The pool connects to an address; certificate and SNI are about the name.
             assert_hostname=host,
@@ -109,7 +111,7 @@ class OriginPools:
     def _proxied(self, url: ArchiveUrl, proxy: str, timeout: urllib3.Timeout) -> Pool:
         """Return connections through a proxy, which resolves the name of the host itself."""
         context = ssl.create_default_context(cafile=self._options.ca_file)
-        manager = proxy_pools(proxy, timeout=timeout, maxsize=8, ssl_context=context)
+        manager = proxy_pools(proxy, timeout=timeout, maxsize=_CONNECTIONS, ssl_context=context)
         pool = manager.connection_from_host(host_of(url), _port_of(url), url.scheme)
         kind = LimitedHttpsConnection if url.scheme == "https" else LimitedHttpConnection
         pool.ConnectionCls = self._sockets.tracking(kind)

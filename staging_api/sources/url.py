@@ -45,7 +45,9 @@ SCHEMES: Mapping[str, Scheme] = {
 MAX_URL_BYTES = 1024
 #: Signed URLs carry tokens of one or two thousand bytes.
 MAX_QUERY_BYTES = 7168
+#: What file systems take for the name of a folder or a file; segments become these in the store.
 MAX_SEGMENT_BYTES = 255
+#: RFC 1035, 2.3.4: 255 with a length in front of the first label and a zero behind the last.
 _MAX_HOST_LENGTH = 253
 _MAX_PORT = 65535
 

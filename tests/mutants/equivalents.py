@@ -269,4 +269,119 @@ EQUIVALENT: dict[tuple[str, str, str], str] = {
         "@lru_cache(maxsize=4096)",
         "@lru_cache(maxsize=4097)",
     ): "how many are kept: only the time differs",
+    (
+        "staging_api/sources/url.py",
+        "@lru_cache(maxsize=1024)",
+        "@lru_cache(maxsize=1025)",
+    ): "how many are kept: only the time differs",
+    (
+        "staging_api/documents/paths.py",
+        "@lru_cache(maxsize=4096)",
+        "@lru_cache(maxsize=4097)",
+    ): "how many are kept: only the time differs",
+    (
+        "staging_api/documents/patterns.py",
+        "@lru_cache(maxsize=2048)",
+        "@lru_cache(maxsize=2049)",
+    ): "how many are kept: only the time differs",
+    (
+        "staging_api/documents/validators.py",
+        "raw = answer.read(_MAX_ANSWER_BYTES + 1)",
+        "raw = answer.read(_MAX_ANSWER_BYTES + 2)",
+    ): "one byte beyond the limit is refused, and so are two",
+    (
+        "staging_api/sources/http.py",
+        "if end is None and answer.is_chunked and answer.read1(1):",
+        "if end is None and answer.is_chunked and answer.read1(2):",
+    ): "whether anything comes is looked at, not how much",
+    (
+        "staging_api/sources/manifest.py",
+        "unpacked = zlib.decompressobj(_GZIP_WINDOW).decompress(raw, MAX_BYTES + 1)",
+        "unpacked = zlib.decompressobj(_GZIP_WINDOW).decompress(raw, MAX_BYTES + 2)",
+    ): "one byte beyond the limit is refused, and so are two",
+    (
+        "staging_api/sources/manifest.py",
+        '_GZIP, _GZIP_WINDOW, _PACKED_NAMES = b"\\x1f\\x8b", 31, (".gz", ".tgz")',
+        '_GZIP, _GZIP_WINDOW, _PACKED_NAMES = b"\\x1f\\x8b", 32, (".gz", ".tgz")',
+    ): "zlib then takes its own header as well, and here all data begins as that of gzip does",
+    (
+        "staging_api/documents/rows/revisions.py",
+        "for row in conn.execute(select(*_COMMIT_COLUMNS).where(commits.revision.in_(numbers)))",
+        "for row in conn.execute(select(*_COMMIT_COLUMNS))",
+    ): "more rows are read, and looked up by their number",
+    (
+        "staging_api/documents/rows/revisions.py",
+        "select(*_TAG_COLUMNS).where(tags.revision.in_(numbers)).order_by(tags.tag)",
+        "select(*_TAG_COLUMNS).order_by(tags.tag)",
+    ): "more rows are read, and looked up by their number",
+    (
+        "staging_api/sources/bucket_pages.py",
+        "_CHUNK_BYTES = 64 << 10",
+        "_CHUNK_BYTES = 65 << 10",
+    ): "how much is read at once: what is read in all is the same",
+    (
+        "staging_api/sources/bucket_pages.py",
+        "_CHUNK_BYTES = 64 << 10",
+        "_CHUNK_BYTES = 64 << 11",
+    ): "how much is read at once: what is read in all is the same",
+    (
+        "staging_api/documents/rotation.py",
+        "_AT_ONCE = 100",
+        "_AT_ONCE = 101",
+    ): "how many are looked up at once: all are, in the end",
+    (
+        "staging_api/documents/validation/cpu_budget.py",
+        "_STEPS = 16",
+        "_STEPS = 17",
+    ): "how often the clock is looked at",
+    (
+        "staging_api/documents/validation/cpu_budget.py",
+        "self._steps = 0",
+        "self._steps = 1",
+    ): "how often the clock is looked at",
+    (
+        "staging_api/documents/validation/cpu_budget.py",
+        "self._steps += 1",
+        "self._steps += 2",
+    ): "how often the clock is looked at",
+    (
+        "staging_api/documents/validation/cpu_budget.py",
+        "if self._steps % _STEPS == 0:",
+        "if self._steps % _STEPS == 1:",
+    ): "how often the clock is looked at",
+    (
+        "staging_api/documents/validation/checks.py",
+        "_SCHEMAS_KEPT = 1_000",
+        "_SCHEMAS_KEPT = 1001",
+    ): "how many are kept: only the time differs",
+    (
+        "staging_api/documents/validation/checks.py",
+        "_VERDICTS_KEPT = 100_000",
+        "_VERDICTS_KEPT = 100001",
+    ): "how many are kept: only the time differs",
+    (
+        "staging_api/sources/origin.py",
+        'return urlsplit(f"//{url.authority}").port or SCHEMES[url.scheme].default_port or 0',
+        'return urlsplit(f"//{url.authority}").port or SCHEMES[url.scheme].default_port or 1',
+    ): "http and https have a port of their own",
+    (
+        "staging_api/sources/origin.py",
+        "_CONNECTIONS = 8",
+        "_CONNECTIONS = 9",
+    ): "how many connections are kept: only the time differs",
+    (
+        "staging_api/debian/xz.py",
+        'HEADER = lzma.compress(b"", check=lzma.CHECK_CRC32, preset=0)[:_HEADER_BYTES]',
+        'HEADER = lzma.compress(b"", check=lzma.CHECK_CRC32, preset=1)[:_HEADER_BYTES]',
+    ): "the header is the same at each level",
+    (
+        "staging_api/debian/forms.py",
+        "_PIECE_BYTES = 1 << 20",
+        "_PIECE_BYTES = 2 << 20",
+    ): "how much is unpacked at once: the limit is looked at after each piece",
+    (
+        "staging_api/debian/forms.py",
+        "_PIECE_BYTES = 1 << 20",
+        "_PIECE_BYTES = 1 << 21",
+    ): "how much is unpacked at once: the limit is looked at after each piece",
 }

@@ -149,6 +149,15 @@ def test_a_file_may_be_the_same_as_a_builtin_catalogue() -> None:
         Catalogue.read("# mine\nsame_as: ../secret")
 
 
+@pytest.mark.parametrize(
+    "more", ["verify: {digests: {x: 'md5:0'}}", "default: [x]", "artifacts: [{name: x}]"]
+)
+def test_a_file_that_is_the_same_as_another_catalogue_says_nothing_else(more: str) -> None:
+    key = more.partition(":")[0]
+    with pytest.raises(CatalogueInvalid, match=f"line 2: '{key}' is none of same_as"):
+        Catalogue.read(f"same_as: yocto\n{more}")
+
+
 def test_a_text_that_is_too_long_or_too_deep_is_refused() -> None:
     with pytest.raises(CatalogueInvalid, match="characters"):
         Catalogue.read("#" * (1 << 19))
