@@ -16,6 +16,7 @@ TABLES: Mapping[Topic, frozenset[str]] = MappingProxyType(
             }
         ),
         "locks": frozenset({"lock_scopes", "api_locks", "lock_waiters"}),
+        # Nothing is written when a process dies: `rows.marks` looks who is seen.
         "alive": frozenset(),
         "processes": frozenset({"service_processes"}),
         "apt": frozenset(

@@ -31,6 +31,6 @@ class ServerHealth:
         return {
             "free_disk": round(self.blobs.free_bytes() / _GIGABYTE, 3),
             "staging_thread_count": self.waiter_slots.taken,
-            "au_process_count": 0,
+            "au_process_count": 0,  # no device is updated from here, but clients need the field
             **self.rates.now(),
         }

@@ -65,6 +65,8 @@ class HeldLock(Body):
 class Problem(BaseModel):
     """RFC 9457: what went wrong, whether a retry can help, and the id to ask about."""
 
+    # No `Body`: an error may bring members of its own, as `lock`, which clients pass over.
+
     type: str
     title: str
     status: int

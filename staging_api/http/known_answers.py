@@ -112,6 +112,7 @@ class KnownAnswers:
     def _known_request(self, req: falcon.Request) -> StagingRequest | None:
         """Return the request of a body that was found valid before; else leave it to be read."""
         length = req.content_length
+        # With either of the two headers an answer depends on more than the body.
         plain = req.content_type == falcon.MEDIA_JSON and length and length <= _LONGEST_BODY
         if not plain or req.env.get("HTTP_IDEMPOTENCY_KEY") or req.env.get("HTTP_PREFER"):
             return None

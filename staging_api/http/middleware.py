@@ -28,6 +28,7 @@ _UNLESS_SAID_OTHERWISE = {
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-store",
 }
+# It is written into log lines and answers: nothing that could end a line, or begin a field.
 _SAFE_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 
 

@@ -18,6 +18,7 @@ import falcon
 from staging_api.errors import Forbidden
 from staging_api.http.permissions import Permissions
 
+# Another host of the same domain, or another port, is another's program.
 _OTHER_SITES = frozenset({"cross-site", "same-site"})
 _ANY = "*"
 

@@ -64,6 +64,7 @@ class SymbolicateDump:
                 archive_url, ["symbols"], query.upload_wait_seconds
             )
             self._joining.stage(staging_request, origin(req))
+        # The program keeps a processor busy: as many may run as may stage.
         with (
             self._joining.slot(client_of(req)),
             tempfile.TemporaryDirectory(prefix="minidump-") as folder,
