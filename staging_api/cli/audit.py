@@ -11,7 +11,7 @@ import typer
 
 from staging_api.cli.audit_verify import verify
 from staging_api.cli.exits import EXIT_CODES
-from staging_api.cli.options import AsJson
+from staging_api.cli.options import AsJson, verb_group
 from staging_api.cli.output import exit_on_error, print_json, print_table
 from staging_api.db.audit_queries import AuditQuery, answered, audit_queries
 from staging_api.db.engine import open_database
@@ -87,15 +87,11 @@ def _cells(rows: Iterable[Sequence[Any]]) -> Iterator[tuple[str, ...]]:
         yield tuple(map(cell, row))
 
 
-audit = typer.Typer(
-    help="Ask the auditors' questions, or prove that the record of events is whole.\n\n"
+audit = verb_group(
+    "Ask the auditors' questions, or prove that the record of events is whole.\n\n"
     "A time is in UTC unless it says otherwise; `since` is 30 days ago and `until` now if they are"
     " not given. Only reads, in the database of STAGING_DATABASE_URL. The SQL is on the page"
-    " how-to/audit of the documentation.",
-    no_args_is_help=True,
-    add_completion=False,
-    rich_markup_mode=None,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    " how-to/audit of the documentation."
 )
 audit.command("verify", epilog=EXIT_CODES)(verify)
 for _query in audit_queries():

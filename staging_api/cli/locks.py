@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from staging_api.cli.exits import EXIT_CODES
-from staging_api.cli.options import DEFAULT_SERVER, AsJson, Server, Token, quick
+from staging_api.cli.options import DEFAULT_SERVER, AsJson, Server, Token, quick, verb_group
 from staging_api.cli.output import (
     exit_on_error,
     in_columns,
@@ -26,11 +26,8 @@ _LOOK_SECONDS = 2.0
 _NONE = "no locks"
 _MINUTE_SECONDS = 60
 
-locks = typer.Typer(
-    help="List the locks that are held now, watch them, or break one.",
-    add_completion=False,
-    rich_markup_mode=None,
-    context_settings={"help_option_names": ["-h", "--help"]},
+locks = verb_group(
+    "List the locks that are held now, watch them, or break one.", no_args_is_help=False
 )
 
 

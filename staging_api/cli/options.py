@@ -64,6 +64,17 @@ _STARTING_SECONDS = 60.0
 _THIS_MACHINE = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
+def verb_group(text: str, *, no_args_is_help: bool = True) -> typer.Typer:
+    """Return a verb that has actions; completion is offered by the whole command alone."""
+    return typer.Typer(
+        help=text,
+        no_args_is_help=no_args_is_help,
+        add_completion=False,
+        rich_markup_mode=None,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+
+
 def patient(server: str, token: str | None) -> AbstractContextManager[StagingClient]:
     """Return a client that waits for a service of this machine to start."""
     return with_page(StagingClient(server, token=token, pacing=pacing_for(server)))

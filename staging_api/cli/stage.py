@@ -5,7 +5,6 @@ program is killed, the service continues.
 """
 
 from collections.abc import Callable
-from time import monotonic
 from typing import Annotated
 
 import typer
@@ -16,6 +15,7 @@ from staging_api.cli.output import exit_on_error, print_staging
 from staging_api.cli.pages import say_page
 from staging_api.cli.watching import wait_until, watched, watcher_of
 from staging_api.client import Staging
+from staging_api.client.pacing import Deadline
 from staging_api.errors import StagingApiError
 
 _Artifacts = Annotated[
@@ -48,7 +48,7 @@ def stage(
     """
     if background and not wait_for_it:
         raise typer.BadParameter("--background waits, --no-wait does not")
-    began = monotonic()
+    deadline = Deadline(timeout)
     with exit_on_error(as_json), patient(server, token) as client:
 
         def send(on_retry: Callable[[StagingApiError, float], None]) -> Staging:
@@ -61,7 +61,7 @@ def stage(
                 staging = watched(send, watcher, shown)
             shown.show(staging)
             if background:
-                left = max(0.0, timeout - (monotonic() - began))
+                left = deadline.remaining_seconds()
                 staging = wait_until(client, staging.id, "staged", left, shown)
         print_staging(staging, as_json)
         say_page(client, f"/stagings/{staging.id}", as_json=as_json)

@@ -6,19 +6,22 @@ from typing import Annotated, Any
 import typer
 
 from staging_api.cli.exits import EXIT_CODES
-from staging_api.cli.options import DEFAULT_SERVER, AsJson, Server, Token, lasting, quick
+from staging_api.cli.options import (
+    DEFAULT_SERVER,
+    AsJson,
+    Server,
+    Token,
+    lasting,
+    quick,
+    verb_group,
+)
 from staging_api.cli.output import exit_on_error, print_json, print_table, say
 from staging_api.sizes import size
 
 _DAY_SECONDS = 86400.0
 _PRUNE_SECONDS = 600.0
 
-store = typer.Typer(
-    help="Show how full the store is, or prune it.",
-    add_completion=False,
-    rich_markup_mode=None,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
+store = verb_group("Show how full the store is, or prune it.", no_args_is_help=False)
 
 
 @store.callback(invoke_without_command=True, epilog=EXIT_CODES)

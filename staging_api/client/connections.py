@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+#: A host that is off refuses nothing: the system itself would try for two minutes.
 CONNECT_SECONDS = 10.0
+#: A process that is frozen closes nothing either.
 _SILENCE_SECONDS = 120.0
 #: Time-out of the last try when little time is left: enough for a refusal.
 _LAST_TRY_SECONDS = 1.0

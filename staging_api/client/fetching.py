@@ -20,7 +20,7 @@ from staging_api.client.transport import Transport
 from staging_api.errors import ArchiveCorrupt, NotFound, SourceChanged, StagingApiError
 from staging_api.vocabulary.staging import SETTLED_STATES
 
-#: Files of one page of a list.
+#: Files of one page of a list: as many as the service gives, since each page is a request.
 _PAGE_SIZE = 1000
 #: These are of one file; the others are fetched all the same.
 _OF_ONE_FILE = (NotFound, SourceChanged, ArchiveCorrupt)

@@ -95,28 +95,6 @@ class LocalFolder:
         """
         return Path(self._place(file))
 
-    def _place(self, file: StagedFile) -> str:
-        # Text, as a folder may have a hundred thousand files that did not change.
-        folder, _, name = file.name.rpartition("/")
-        if not _is_safe(name) or (not folder and name == _OWN) or file.name[0] == "/":
-            raise ArchiveUnsafe(f"{file.name!r} is no name of a file in {self.root}")
-        if folder not in self._safe:
-            self._check_folder(folder, file)
-        return f"{self._text}/{file.name}"
-
-    def _check_folder(self, folder: str, file: StagedFile) -> None:
-        segments = folder.split("/")
-        if not all(map(_is_safe, segments)) or segments[0] == _OWN:
-            raise ArchiveUnsafe(f"{file.name!r} is no name of a file in {self.root}")
-        for count in range(1, len(segments) + 1):
-            above = "/".join(segments[:count])
-            if above not in self._safe:
-                if (self.root / above).is_symlink():
-                    raise ArchiveUnsafe(
-                        f"{self.root / above} is a link: nothing is written through it"
-                    )
-                self._safe.add(above)
-
     def part(self, file: StagedFile) -> Path:
         """Return where the bytes of a file are until it is whole and verified."""
         name = hashlib.sha256(file.name.encode()).hexdigest()[:24]
@@ -182,9 +160,6 @@ class LocalFolder:
             # list.
             fresh.replace(target)
 
-    def _list(self, artifact_id: str) -> Path:
-        return self._lists / f"{hashlib.sha256(artifact_id.encode()).hexdigest()[:24]}.json"
-
     def tidy(self, files: Iterable[StagedFile], artifact_ids: Iterable[str]) -> None:
         """Remove useless parts of files, and rewrite a journal that grew.
 
@@ -205,6 +180,36 @@ class LocalFolder:
             if lines > 2 * len(self._verified) + 100:
                 self._rewrite()
 
+    def _place(self, file: StagedFile) -> str:
+        # Text, as a folder may have a hundred thousand files that did not change.
+        folder, _, name = file.name.rpartition("/")
+        if not _is_safe(name) or (not folder and name == _OWN) or file.name[0] == "/":
+            raise ArchiveUnsafe(f"{file.name!r} is no name of a file in {self.root}")
+        if folder not in self._safe:
+            self._check_folder(folder, file)
+        return f"{self._text}/{file.name}"
+
+    def _check_folder(self, folder: str, file: StagedFile) -> None:
+        segments = folder.split("/")
+        if not all(map(_is_safe, segments)) or segments[0] == _OWN:
+            raise ArchiveUnsafe(f"{file.name!r} is no name of a file in {self.root}")
+        for count in range(1, len(segments) + 1):
+            above = "/".join(segments[:count])
+            if above not in self._safe:
+                if (self.root / above).is_symlink():
+                    raise ArchiveUnsafe(
+                        f"{self.root / above} is a link: nothing is written through it"
+                    )
+                self._safe.add(above)
+
+    @staticmethod
+    def _make_executable(file: StagedFile, place: str, mode: int) -> None:
+        if file.executable and not mode & stat.S_IXUSR:
+            Path(place).chmod(stat.S_IMODE(mode) | _EXECUTABLE)
+
+    def _list(self, artifact_id: str) -> Path:
+        return self._lists / f"{hashlib.sha256(artifact_id.encode()).hexdigest()[:24]}.json"
+
     def _rewrite(self) -> None:
         fresh = self._journal.with_suffix(".new")
         text = "".join(json.dumps([name, *known]) + "\n" for name, known in self._verified.items())
@@ -213,11 +218,6 @@ class LocalFolder:
         self._lines.close()
         fresh.replace(self._journal)
         self._lines = self._journal.open("a", encoding="utf-8")
-
-    @staticmethod
-    def _make_executable(file: StagedFile, place: str, mode: int) -> None:
-        if file.executable and not mode & stat.S_IXUSR:
-            Path(place).chmod(stat.S_IMODE(mode) | _EXECUTABLE)
 
 
 @contextmanager

@@ -41,7 +41,8 @@ class Transport:
         #: Whether the service ever answered.
         self.reached = False
         self._headers = dict(headers)
-        # A pool manager takes no proxy from the environment, unlike most clients.
+        # A pool manager takes no proxy from the environment, unlike most clients. It keeps as many
+        # connections as a fetch uses by default, and closes what exceeds them after each request.
         self._pool = urllib3.PoolManager(maxsize=8, retries=False)
 
     def close(self) -> None:

@@ -27,6 +27,7 @@ _HEADERS = (
     ("Cache-Control", "no-store"),
 )
 _FORM = "application/x-www-form-urlencoded"
+#: The longest field is the text of a catalogue to try.
 _MOST_BYTES = 256 << 10
 _MOST_FIELDS = 1100
 

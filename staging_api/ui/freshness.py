@@ -6,7 +6,9 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 
+#: Pages look every two seconds at most (`LOOK_MS` of app.js): no tab sees that it looked at older.
 _KEPT_SECONDS = 1.0
+#: Whoever may see a page can make up addresses of it: they must not fill the memory.
 _MOST = 500
 
 

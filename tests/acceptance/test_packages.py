@@ -143,6 +143,11 @@ def test_the_demo_needs_nothing_but_the_wheel(wheel: Path, tmp_path: Path) -> No
         [sys.executable, "-m", "staging_api", "demo"], empty, PYTHONPATH=str(packages), COLUMNS="99"
     )
     assert re.search(r"the archive \w+( \w+)* \d objects, each once", shown)
+    # Of the archive alone: the keys of the two requests have locks, too.
+    row = r"^\W+(\w+)\W+\S+:\d+:\w+\W+\d+\W+[\d:.]+\W+released\W+$"
+    assert sorted(re.findall(row, shown, re.MULTILINE)) == ["anonymous", "worker"]
+    assert shown.count("staging-api stage http") == 2
+    assert "206 bytes 0-15/6000000" in shown
     assert _PROVED in shown
     assert list(empty.iterdir()) == []
 

@@ -6,10 +6,9 @@ Importing it must not import the engine of documents, which the base install lac
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import typer
-
 from staging_api.cli.documents import changing, reading, reviewing
 from staging_api.cli.exits import EXIT_CODES
+from staging_api.cli.options import verb_group
 
 _ACTIONS: Mapping[str, Callable[..., Any]] = {
     "create": changing.create,
@@ -29,12 +28,8 @@ _ACTIONS: Mapping[str, Callable[..., Any]] = {
     "history": reading.history,
 }
 
-documents = typer.Typer(
-    help="Buffer, review and commit configuration documents, and go back to older ones.",
-    no_args_is_help=True,
-    add_completion=False,
-    rich_markup_mode=None,
-    context_settings={"help_option_names": ["-h", "--help"]},
+documents = verb_group(
+    "Buffer, review and commit configuration documents, and go back to older ones."
 )
 for _name, _action in _ACTIONS.items():
     documents.command(_name, epilog=EXIT_CODES)(_action)

@@ -3,9 +3,8 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import typer
-
 from staging_api.cli.exits import EXIT_CODES
+from staging_api.cli.options import verb_group
 from staging_api.cli.publish import generations, operations, packages
 
 ACTIONS: Mapping[str, Callable[..., Any]] = {
@@ -24,12 +23,6 @@ ACTIONS: Mapping[str, Callable[..., Any]] = {
     "export": generations.export,
 }
 
-publish = typer.Typer(
-    help="Fill APT archives, publish them, and copy them to a folder.",
-    no_args_is_help=True,
-    add_completion=False,
-    rich_markup_mode=None,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
+publish = verb_group("Fill APT archives, publish them, and copy them to a folder.")
 for _name, _action in ACTIONS.items():
     publish.command(_name, epilog=EXIT_CODES)(_action)
