@@ -89,6 +89,7 @@ suites = Table(
     Column("rebuild_since", Time, comment="since when a full rebuild is due; null: none is"),
     required("created_at", Time, server_default=now, comment="when it was made"),
     CheckConstraint("name ~ '^[a-zA-Z0-9][a-zA-Z0-9.+~_-]{0,127}$'", name="name"),
+    CheckConstraint("codename ~ '^[a-zA-Z0-9][a-zA-Z0-9.+~_-]{0,127}$'", name="codename"),
     UniqueConstraint("archive_id", "name"),
     comment="One row per suite, such as stable or stable-security.",
 )
@@ -98,8 +99,10 @@ components = Table(
     metadata,
     Column("suite_id", ForeignKey("suites.id"), primary_key=True, comment="its suite"),
     Column("name", Text, primary_key=True, comment="as in sources.list"),
-    required("position", Integer, comment="order in Release"),
+    required("position", Integer, comment="order in Release: 0, 1, 2 ..."),
     CheckConstraint("name ~ '^[a-z0-9][a-z0-9-]{0,63}$'", name="name"),
+    CheckConstraint("position >= 0", name="position"),
+    UniqueConstraint("suite_id", "position"),
     comment="The components of a suite, such as main.",
 )
 
@@ -130,6 +133,7 @@ package_files = Table(
         comment="the content in the store; null once it left the pool",
     ),
     CheckConstraint("starts_with(path, 'pool/')", name="path"),
+    CheckConstraint("size_bytes >= 0", name="size"),
     CheckConstraint(_SHA256, name="sha256"),
     # The key that refuses another content under the same name, when it is uploaded.
     Index(
@@ -183,6 +187,7 @@ source_release_files = Table(
     ),
     Column("position", Integer, primary_key=True, comment="0: the .dsc; then as it lists them"),
     required("file_id", ForeignKey("package_files.id"), comment="the file of the pool"),
+    CheckConstraint("position >= 0", name="position"),
     Index(None, "file_id"),
     comment="The files of a source package; versions share them.",
 )

@@ -11,6 +11,7 @@ from sqlalchemy import (
     CheckConstraint,
     Column,
     ForeignKey,
+    ForeignKeyConstraint,
     Identity,
     Index,
     Integer,
@@ -32,6 +33,8 @@ from staging_api.vocabulary.publishing import (
 )
 
 _SHA256 = is_sha256("sha256")
+# The two that carry a signature are made only if there is a key.
+_SIGNED = "name = 'Release' OR signed_by <> ''"
 # Debian's version order, and the order of index files, is that of bytes.
 Bytewise = Text(collation="C")
 
@@ -51,7 +54,7 @@ dists_generations = Table(
     Column("pinned_at", Time, comment="kept until it is unpinned"),
     Column("pinned_by", Text, comment="who pinned it"),
     CheckConstraint(one_of("state", GENERATION_STATES), name="state"),
-    CheckConstraint("content_number <= number", name="content"),
+    CheckConstraint("content_number BETWEEN 1 AND number", name="content"),
     CheckConstraint(
         f"({one_of('state', SHOWN_GENERATION_STATES)}) = (live_at IS NOT NULL)", name="was_live"
     ),
@@ -62,7 +65,10 @@ dists_generations = Table(
     CheckConstraint(
         f"pinned_at IS NULL OR {one_of('state', KEPT_GENERATION_STATES)}", name="pinned_is_kept"
     ),
+    CheckConstraint("(pinned_at IS NULL) = (pinned_by IS NULL)", name="pinned_says_who"),
     UniqueConstraint("archive_id", "number"),
+    # For the keys of `distributions`: what clients of an archive see is a generation of its own.
+    UniqueConstraint("archive_id", "id"),
     # At most one live generation of an archive.
     Index(
         "dists_generations_live_key",
@@ -85,16 +91,24 @@ distributions = Table(
     Column("archive_id", ForeignKey("apt_archives.id"), primary_key=True, comment="its archive"),
     required(
         "live_generation_id",
-        ForeignKey("dists_generations.id"),
+        Ulid,
         comment="the generation that clients see",
     ),
     required(
         "head_generation_id",
-        ForeignKey("dists_generations.id"),
+        Ulid,
         comment="the newest in which no suite is held; differs after going back",
     ),
     required("changed_at", Time, server_default=now, comment="when that last changed"),
     required("changed_by", Text, comment="who changed it"),
+    *(
+        ForeignKeyConstraint(
+            ["archive_id", f"{which}_generation_id"],
+            ["dists_generations.archive_id", "dists_generations.id"],
+            name=f"distributions_{which}_generation_id_fkey",
+        )
+        for which in ("live", "head")
+    ),
     comment="The generation that clients of each archive see; going live updates one row.",
 )
 
@@ -107,10 +121,13 @@ suite_holds = Table(
         ForeignKey("dists_generations.id"),
         comment="the generation whose packages it shows",
     ),
-    required("content_number", BigInteger, comment="number of its content"),
+    required(
+        "content_number", BigInteger, comment="number of the generation that showed them first"
+    ),
     required("held_at", Time, server_default=now, comment="since when"),
     required("held_by", Text, comment="who went back, or held it"),
     required("reason", Text, server_default="", comment="why; empty: not given"),
+    CheckConstraint("content_number >= 1", name="content"),
     comment="One row per suite that shows an older generation's packages until the hold is lifted.",
 )
 
@@ -125,6 +142,7 @@ generation_holds = Table(
     ),
     Column("suite_id", ForeignKey("suites.id"), primary_key=True, comment="a suite held in it"),
     required("content_number", BigInteger, comment="generation whose packages it lists"),
+    CheckConstraint("content_number >= 1", name="content"),
     Index(None, "suite_id"),
     comment="The suites that were held when a generation went live.",
 )
@@ -140,6 +158,7 @@ index_blocks = Table(
     Column("gz", LargeBinary, comment="one gzip member"),
     Column("xz", LargeBinary, comment="one xz stream of one block"),
     CheckConstraint(_SHA256, name="sha256"),
+    CheckConstraint("entries > 0 AND plain_bytes > 0", name="sizes"),
     comment="Pieces of index files, each compressed once.",
 )
 
@@ -160,7 +179,9 @@ index_files = Table(
     required("path", Bytewise, comment="below the suite, without the form's ending"),
     required("form", Text, comment=", ".join(INDEX_FORMS)),
     required("served", Boolean, comment="whether it is served, not only listed"),
-    required("layout", ForeignKey("index_layouts.sha256"), comment="its blocks"),
+    required(
+        "layout", ForeignKey("index_layouts.sha256"), comment="its blocks: digest of their digests"
+    ),
     required("size_bytes", BigInteger, comment="length in this form"),
     required("sha256", Text, comment="in this form, in hex"),
     required("first_number", BigInteger, comment="first generation that has it"),
@@ -169,6 +190,7 @@ index_files = Table(
     CheckConstraint(one_of("form", INDEX_FORMS), name="form"),
     CheckConstraint(_SHA256, name="sha256"),
     CheckConstraint("gone_number > first_number", name="numbers"),
+    CheckConstraint("first_number >= 1 AND size_bytes >= 0", name="sizes"),
     Index(
         "index_files_current_key",
         "suite_id",
@@ -202,6 +224,7 @@ release_files = Table(
     CheckConstraint("name IN ('Release', 'InRelease', 'Release.gpg')", name="name"),
     CheckConstraint(_SHA256, name="sha256"),
     CheckConstraint("gone_number > first_number", name="numbers"),
+    CheckConstraint(f"first_number >= 1 AND ({_SIGNED})", name="signed"),
     Index(
         "release_files_current_key",
         "suite_id",
@@ -229,5 +252,6 @@ lasting_releases = Table(
     required("created_at", Time, server_default=now, comment="when it was made"),
     CheckConstraint("name IN ('Release', 'InRelease', 'Release.gpg')", name="name"),
     CheckConstraint(_SHA256, name="sha256"),
+    CheckConstraint(_SIGNED, name="signed"),
     comment="Release files of older generations, without the Valid-Until that has passed.",
 )

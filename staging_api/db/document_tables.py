@@ -27,6 +27,7 @@ from staging_api.vocabulary.documents import EVENT_KINDS, REVISION_KINDS, STORAG
 
 _LAYERING_POLICY = r"schema ~ '^deckhand/LayeringPolicy/'"
 _IS_CURRENT = "until_revision IS NULL"
+_WAITS = "confirm_until IS NOT NULL AND confirmed_at IS NULL AND undone_in IS NULL"
 
 document_collections = Table(
     "document_collections",
@@ -58,6 +59,7 @@ document_contents = Table(
     Column("key_id", Text, comment="key that seals the text; null: no document is encrypted"),
     required("created_at", Time, server_default=now, comment="when it was first posted"),
     CheckConstraint(is_sha256("digest"), name="digest"),
+    CheckConstraint("documents_count >= 0 AND size_bytes >= 0", name="sizes"),
     comment="The text of a collection: stored once, however many revisions have it.",
 )
 
@@ -77,7 +79,10 @@ document_bodies = Table(
     Column("sealed", LargeBinary, comment="the document as JSON, by AES-GCM; null if cleartext"),
     CheckConstraint(one_of("storage_policy", STORAGE_POLICIES), name="storage_policy"),
     CheckConstraint("num_nonnulls(body, sealed) = 1", name="one_form"),
-    CheckConstraint("storage_policy = 'cleartext' OR body IS NULL", name="encrypted_is_sealed"),
+    CheckConstraint(
+        "(storage_policy = 'encrypted') = (sealed IS NOT NULL)", name="encrypted_is_sealed"
+    ),
+    CheckConstraint("position >= 0", name="position"),
     Index(None, "schema", "name"),
     comment="The parsed documents of a content; encrypted ones are stored only sealed.",
 )
@@ -101,10 +106,19 @@ document_revisions = Table(
     Column("reference_id", Text, comment="the caller's X-Context-Marker"),
     Column("reason", Text, comment="why, in the caller's words"),
     required("lock_id", Ulid, comment="the grant under which it was made"),
-    required("fence", BigInteger, comment="of that grant"),
+    required("fence", BigInteger, comment="fence of that grant"),
     required("created_at", Time, server_default=now, comment="when it was made"),
     CheckConstraint("number >= 1", name="number"),
-    CheckConstraint("copied_from < number", name="copied_from"),
+    CheckConstraint("copied_from BETWEEN 0 AND number - 1", name="copied_from"),
+    CheckConstraint(
+        "CASE WHEN kind IN ('posted', 'emptied')"
+        " THEN collection_id IS NOT NULL AND copied_from IS NULL"
+        " WHEN kind = 'replaced' THEN num_nulls(collection_id, copied_from) = 0"
+        # Of one collection, or all of the buffer.
+        " WHEN kind = 'discarded' THEN num_nulls(collection_id, copied_from) = 1"
+        " ELSE collection_id IS NULL AND copied_from IS NOT NULL END",
+        name="made_of",
+    ),
     CheckConstraint(one_of("kind", REVISION_KINDS), name="kind"),
     CheckConstraint(is_sha256("digest"), name="digest"),
     comment="Every state of all documents; the newest uncommitted one is the buffer.",
@@ -200,7 +214,7 @@ document_commits = Table(
     Column("reference_id", Text, comment="the caller's X-Context-Marker"),
     Column("reason", Text, comment="why, in the caller's words"),
     required("lock_id", Ulid, comment="the grant under which it was committed"),
-    required("fence", BigInteger, comment="of that grant"),
+    required("fence", BigInteger, comment="fence of that grant"),
     required("created_at", Time, server_default=now, comment="when it was committed"),
     Column("confirm_until", Time, comment="undone then, unless confirmed; null: final at once"),
     Column("confirmed_at", Time, comment="when it was confirmed"),
@@ -218,9 +232,14 @@ document_commits = Table(
         # Workers look often for commits to undo, and there are next to none.
         "document_commits_unconfirmed_idx",
         "confirm_until",
-        postgresql_where=text(
-            "confirm_until IS NOT NULL AND confirmed_at IS NULL AND undone_in IS NULL"
-        ),
+        postgresql_where=text(_WAITS),
+    ),
+    Index(
+        # All rows that fit the condition have the same key: one commit at most waits.
+        "document_commits_one_unconfirmed_key",
+        text("(true)"),
+        unique=True,
+        postgresql_where=text(_WAITS),
     ),
     comment="Commits of revisions, with their confirmation or undoing.",
 )
@@ -246,7 +265,7 @@ document_tags = Table(
     Column("reference_id", Text, comment="the caller's X-Context-Marker"),
     Column("reason", Text, comment="why, in the caller's words"),
     required("lock_id", Ulid, comment="the grant under which it was set"),
-    required("fence", BigInteger, comment="of that grant"),
+    required("fence", BigInteger, comment="fence of that grant"),
     required("created_at", Time, server_default=now, comment="when it was set last"),
     CheckConstraint("length(tag) BETWEEN 1 AND 64", name="tag"),
     Index("document_tags_tag_idx", "tag", "revision"),
@@ -276,12 +295,13 @@ document_events = Table(
     Column("holder", Text, comment="the process that did it"),
     Column("reference_id", Text, comment="the caller's X-Context-Marker"),
     Column("lock_id", Ulid, comment="the grant under which it was done; null: under none"),
-    Column("fence", BigInteger, comment="of that grant"),
+    Column("fence", BigInteger, comment="fence of that grant"),
     Column("reason", Text, comment="why, in the caller's words"),
     required("detail", JSONB, comment="what else: kind of revision, digest, times"),
     Column("previous_digest", Text, comment="digest of the event before it; null for the first"),
     required("digest", Text, comment="sha256 of all other columns, in order, as JSON"),
     CheckConstraint(one_of("kind", EVENT_KINDS), name="kind"),
+    CheckConstraint("number >= 1", name="number"),
     CheckConstraint("(number = 1) = (previous_digest IS NULL)", name="first_has_none_before"),
     CheckConstraint(is_sha256("digest"), name="digest"),
     Index(None, "revision"),

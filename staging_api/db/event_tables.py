@@ -50,5 +50,6 @@ staging_event_drops = Table(
     required("reason", Text, comment="as given by that role"),
     required("below", Ulid, comment="every event with a lower id was dropped"),
     required("events", BigInteger, comment="number of events that were dropped"),
+    CheckConstraint("events > 0", name="events"),
     comment="Removals of old events: of whole months, only by staging_events_drop().",
 )

@@ -34,6 +34,7 @@ loose_files = Table(
         server_default=text("false"),
         comment="whether the archive marks it as executable",
     ),
+    CheckConstraint("size_bytes >= 0", name="size"),
     Index(None, "path"),
     Index("loose_files_folder_idx", text('path COLLATE "C"')),
     Index(None, "sha256"),

@@ -1,9 +1,9 @@
 """The table of stored responses to requests with an Idempotency-Key."""
 
-from sqlalchemy import Column, Index, Integer, LargeBinary, Table, Text
+from sqlalchemy import CheckConstraint, Column, Index, Integer, LargeBinary, Table, Text
 from sqlalchemy.dialects.postgresql import JSONB
 
-from staging_api.db.schema import Time, metadata, now, required
+from staging_api.db.schema import Time, is_sha256, metadata, now, required
 
 idempotency_keys = Table(
     "idempotency_keys",
@@ -15,6 +15,9 @@ idempotency_keys = Table(
     required("headers", JSONB, comment="of the response"),
     required("body", LargeBinary, comment="of the response, as it was sent"),
     required("created_at", Time, server_default=now, comment="when the response was made"),
+    CheckConstraint(
+        f"status BETWEEN 100 AND 599 AND {is_sha256('request_sha256')}", name="response"
+    ),
     Index(None, "created_at"),
     comment="Responses that are sent again for a request with the same key.",
 )

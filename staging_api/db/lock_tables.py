@@ -17,7 +17,7 @@ from staging_api.db.schema import Domain, Time, Ulid, metadata, now, required
 lock_scopes = Table(
     "lock_scopes",
     metadata,
-    Column("kind", Text, primary_key=True, comment="of the lock"),
+    Column("kind", Text, primary_key=True, comment="kind of the lock"),
     Column("scope", Domain("lock_scope"), primary_key=True, comment="what the lock protects"),
     Column("lock_id", Domain("ulid"), comment="the grant that holds it; null: none"),
     required("fence", BigInteger, comment="of the newest grant; never falls"),

@@ -24,6 +24,7 @@ from staging_api.db.schema import Time, Ulid, metadata, now, one_of, required
 from staging_api.vocabulary.publishing import (
     ENDED_PUBLICATION_STATES,
     HOOK_STAGES,
+    OPEN_UPLOAD_STATES,
     OPERATIONS,
     PUBLICATION_STATES,
     PURPOSES,
@@ -73,6 +74,14 @@ uploads = Table(
         " OR (state = 'rejected' AND num_nonnulls(source_release_id, binary_release_id) = 0)",
         name="one_release",
     ),
+    CheckConstraint(
+        "(decided_at IS NULL) = (decided_by IS NULL)"
+        f" AND (decided_at IS NULL OR NOT {one_of('state', OPEN_UPLOAD_STATES)})",
+        name="decided",
+    ),
+    CheckConstraint(
+        "attempts >= 0 AND (error_code IS NULL OR error_message IS NOT NULL)", name="failures"
+    ),
     Index(None, "suite_id", "id"),
     Index(None, "source_release_id"),
     Index(None, "binary_release_id"),
@@ -102,7 +111,11 @@ package_publications = Table(
     required("created_at", Time, server_default=now, comment="when it was accepted"),
     Column("published_at", Time, comment="when it was first to be in the index files"),
     Column("ended_at", Time, comment="when it was superseded or deleted"),
-    Column("superseded_by", BigInteger, comment="the publication that superseded it"),
+    Column(
+        "superseded_by",
+        ForeignKey("package_publications.id"),
+        comment="the publication that superseded it",
+    ),
     Column("deleted_by", Text, comment="who deleted it"),
     Column("reason", Text, comment="why it was deleted"),
     Column("scheduled_deletion_at", Time, comment="its files may leave the pool from then on"),
@@ -128,6 +141,21 @@ package_publications = Table(
     ),
     CheckConstraint(
         "removed_at IS NULL OR scheduled_deletion_at IS NOT NULL", name="removed_was_condemned"
+    ),
+    CheckConstraint("removed_at IS NULL OR unlisted_since IS NULL", name="removed_is_settled"),
+    CheckConstraint(
+        "superseded_by <> id"
+        " AND (num_nulls(superseded_by, listed_in) = 2 OR published_at IS NOT NULL)",
+        name="was_published",
+    ),
+    CheckConstraint(
+        "state = 'deleted' OR num_nonnulls(deleted_by, reason) = 0", name="only_deleted_says_why"
+    ),
+    CheckConstraint(
+        # Equal: listed and, before another generation was made, not listed any more.
+        "listed_in >= 1 AND (delisted_in IS NULL OR ended_at IS NOT NULL"
+        " AND delisted_in >= coalesce(listed_in, 1))",
+        name="listed",
     ),
     Index(
         # A package is in a component of a suite once, however often it is accepted.
@@ -186,13 +214,13 @@ publisher_runs = Table(
     required("options", JSONB, comment="as requested"),
     required("state", Text, comment=", ".join(RUN_STATES)),
     Column("phase", Text, comment="the newest phase; null: none began"),
-    required("items_done", BigInteger, server_default="0", comment="in the phase"),
-    Column("items_total", BigInteger, comment="in the phase"),
+    required("items_done", BigInteger, server_default="0", comment="how far its phase is"),
+    Column("items_total", BigInteger, comment="what its phase has to do; null: not known"),
     required("caller", Text, comment="the caller that requested it"),
     required("holder", Text, comment="the process that ran it"),
     Column("reference_id", Text, comment="the caller's X-Context-Marker"),
     required("lock_id", Ulid, comment="the grant of the publisher lock"),
-    required("fence", BigInteger, comment="of that grant; guards its writes"),
+    required("fence", BigInteger, comment="fence of that grant; guards its writes"),
     required("started_at", Time, server_default=now, comment="when it began"),
     Column("finished_at", Time, comment="when it ended, in any state"),
     required(
@@ -210,6 +238,11 @@ publisher_runs = Table(
     CheckConstraint(one_of("state", RUN_STATES), name="state"),
     CheckConstraint("(state = 'running') = (finished_at IS NULL)", name="finished"),
     CheckConstraint("state <> 'failed' OR error_code IS NOT NULL", name="failed_says_why"),
+    CheckConstraint(
+        "state NOT IN ('running', 'succeeded') OR num_nonnulls(error_code, error_message) = 0",
+        name="without_error",
+    ),
+    CheckConstraint("items_done >= 0 AND items_total >= 0", name="items"),
     # One lock, so one run: a second row that says running is impossible.
     Index(
         "publisher_runs_running_key",
@@ -230,6 +263,7 @@ run_phases = Table(
     required("phase", Text, comment="name of the phase"),
     required("started_at", Time, server_default=now, comment="when it began"),
     Column("finished_at", Time, comment="when it ended; null: it did not"),
+    CheckConstraint("position >= 0", name="position"),
     comment="When each phase of a run began and ended.",
 )
 
@@ -246,6 +280,7 @@ hook_runs = Table(
     required("output", Text, comment="the end of its output"),
     required("ended_at", Time, server_default=now, comment="when it ended"),
     CheckConstraint(one_of("stage", HOOK_STAGES), name="stage"),
+    CheckConstraint("seconds >= 0 AND NOT (timed_out AND exit_code IS NOT NULL)", name="ended"),
     Index(None, "run_id"),
     comment="One row per operator's program that a run started.",
 )

@@ -84,6 +84,7 @@ store_usage = Table(
     required("file_bytes", BigInteger, comment="sum of the sizes of these files"),
     required("counted_at", Time, server_default=now, comment="when it was counted"),
     CheckConstraint(one_of("use", USES), name="use"),
+    CheckConstraint("least(blobs, bytes, files, file_bytes) >= 0", name="numbers"),
     comment="What the contents of the store are there for; counted by workers every half hour.",
 )
 
@@ -95,6 +96,7 @@ store_largest = Table(
     required("artifacts", BigInteger, comment="of it that are staged"),
     required("bytes", BigInteger, comment="sum of the sizes of its files"),
     required("counted_at", Time, server_default=now, comment="when it was counted"),
+    CheckConstraint("place >= 1 AND artifacts >= 1 AND bytes >= 0", name="numbers"),
     comment="The archives with the largest files, counted with store_usage.",
 )
 
@@ -124,5 +126,7 @@ store_prunes = Table(
         " AND num_nulls(ended_at, evicted, freed_bytes) IN (0, 3)",
         name="steps",
     ),
+    # Not the bytes freed: what others store meanwhile makes them less than none.
+    CheckConstraint("least(keep_bytes, frees_bytes, evicted) >= 0", name="numbers"),
     comment="Prunes that operators previewed and let be done by the API: who, what and why.",
 )

@@ -60,7 +60,7 @@ stagings = Table(
     Column("error_code", Text, comment="of the first artifact that failed; as in the API"),
     Column("error_message", Text, comment="one sentence for this failure"),
     Column("error_retryable", Boolean, comment="whether the same request can succeed later"),
-    required("version", BigInteger, server_default="1", comment="rises on change"),
+    required("version", BigInteger, server_default="1", comment="rises with every change"),
     Column(
         "upload_wait_seconds",
         Double,
@@ -69,7 +69,7 @@ stagings = Table(
     Column("upload_wait_began_at", Time, comment="when it first waited for an upload"),
     Column("upload_wait_ended_at", Time, comment="null while it waits"),
     Column("waiting_for", ARRAY(Text), comment="artifacts whose upload it waits for now"),
-    required("events_count", BigInteger, server_default="0", comment="of its events"),
+    required("events_count", BigInteger, server_default="0", comment="number of its events"),
     required(
         "events_dropped",
         BigInteger,
@@ -95,20 +95,36 @@ stagings = Table(
         f"({one_of('state', FINAL_STATES)}) = (finished_at IS NOT NULL)", name="finished"
     ),
     CheckConstraint("state <> 'failed' OR error_code IS NOT NULL", name="failed_says_why"),
+    CheckConstraint(
+        "cardinality(requested) > 0 AND attempt >= 0 AND (lock_id IS NULL) = (fence IS NULL)",
+        name="request",
+    ),
+    CheckConstraint(
+        "(state NOT IN ('foreground_staged', 'staged') OR foreground_staged_at IS NOT NULL)"
+        " AND (state <> 'staged' OR error_code IS NULL)"
+        " AND (state <> 'cancelled' OR cancel_requested_at IS NOT NULL)"
+        " AND (finished_at IS NOT NULL OR artifact_ids IS NULL)"
+        " AND (error_code IS NOT NULL OR num_nonnulls(error_message, error_retryable) = 0)",
+        name="outcome",
+    ),
+    CheckConstraint(
+        "upload_wait_seconds >= 0 AND CASE WHEN upload_wait_began_at IS NULL"
+        " THEN num_nonnulls(upload_wait_ended_at, waiting_for) = 0"
+        " ELSE num_nonnulls(upload_wait_ended_at, waiting_for) = 1 END",
+        name="upload_wait",
+    ),
+    CheckConstraint(
+        "events_dropped BETWEEN 0 AND events_count"
+        " AND (events_count = 0) = (events_digest IS NULL)",
+        name="events",
+    ),
+    CheckConstraint("(joined IS NULL) = (joined_by IS NULL)", name="joined"),
     Index(None, "archive_url", "id"),
     # Most requests send no marker, and cost nothing here.
     Index(None, "reference_id", postgresql_where=text("reference_id IS NOT NULL")),
     Index(None, "caller", "id"),
     # Workers look here ten times a second each, however long the history is.
     Index("stagings_unfinished_idx", "id", postgresql_where=text("finished_at IS NULL")),
-    Index(
-        # For the version before.
-        "stagings_turn_idx",
-        text("(state = 'foreground_staged')"),
-        "caller",
-        "id",
-        postgresql_where=text("finished_at IS NULL"),
-    ),
     Index(
         # One probe for each caller whose turn may come (`repository.due`).
         "stagings_turn_of_idx",
@@ -205,6 +221,17 @@ staged_artifacts = Table(
     CheckConstraint("state <> 'failed' OR error_code IS NOT NULL", name="failed_says_why"),
     CheckConstraint(is_sha256("sha256"), name="sha256"),
     CheckConstraint("size_bytes >= 0 AND bytes_done >= 0", name="sizes"),
+    CheckConstraint(
+        "attempt >= 0 AND bytes_total >= 0 AND (lock_id IS NULL OR fence IS NOT NULL)",
+        name="attempt",
+    ),
+    CheckConstraint(
+        "(staged_at IS NOT NULL) = (state IN ('staged', 'evicted'))"
+        " AND (evict_reason IS NULL OR state = 'evicted')"
+        " AND (state <> 'staged' OR error_code IS NULL)"
+        " AND (error_code IS NOT NULL OR num_nonnulls(error_message, error_retryable) = 0)",
+        name="outcome",
+    ),
     Index(
         # One live row for each entry and path; `plan_artifact` names it in ON CONFLICT.
         "staged_artifacts_live_key",

@@ -33,6 +33,7 @@ upload_polls = Table(
     required("polls", BigInteger, server_default="1", comment="number of polls"),
     Column("polled_at", Time, comment="when the newest poll ended"),
     Column("names", ARRAY(Text), comment="objects that the newest poll found"),
+    CheckConstraint("polls >= 1 AND (polled_at IS NULL) = (names IS NULL)", name="polls"),
     comment="Archives whose upload is awaited: polled once for all waiting requests, on all pods.",
 )
 
@@ -85,6 +86,7 @@ held_objects = Table(
         "verified_by", Text, comment="declared digest that was verified; null: none was declared"
     ),
     required("read_at", Time, server_default=now, comment="when it was downloaded"),
+    CheckConstraint("size_bytes >= 0", name="size"),
     Index(None, "sha256"),
     comment="Cached objects: versions of source objects whose whole content is a blob.",
 )
@@ -113,6 +115,11 @@ blobs = Table(
     # The collector claims these, the longest marked first.
     Index("blobs_doomed_idx", "doomed_at", postgresql_where=text("doomed_at IS NOT NULL")),
     CheckConstraint(is_sha256("sha256"), name="sha256"),
+    CheckConstraint(
+        "size_bytes >= 0 AND removal_failures >= 0"
+        " AND (doomed_at IS NOT NULL OR removing_until IS NULL AND removal_failures = 0)",
+        name="removal",
+    ),
     comment="Contents that are durable in the store.",
 )
 
@@ -158,7 +165,7 @@ store_reservations = Table(
     required("kind", Text, comment="of the lock under which it was made"),
     required("scope", Text, comment="what that lock protects"),
     required("lock_id", Ulid, comment="it counts as long as this grant is held"),
-    required("fence", BigInteger, comment="of that grant"),
+    required("fence", BigInteger, comment="fence of that grant"),
     required("made_at", Time, server_default=now, comment="when it was last raised"),
     CheckConstraint("bytes >= 0", name="bytes"),
     comment="Space reserved for artifacts that are being staged; ends with the lease.",
@@ -203,6 +210,11 @@ store_checks = Table(
     Column("strangers", Integer, comment="orphans: files without a row, older than the grace time"),
     Column("scrubbed_at", Time, comment="when its blobs were last selected to be read again"),
     CheckConstraint("shard ~ '^[0-9a-f]{2}$'", name="shard"),
+    CheckConstraint(
+        "num_nulls(checked_at, files, bytes, lost, strangers) IN (0, 5)"
+        " AND least(files, bytes, lost, strangers) >= 0",
+        name="found",
+    ),
     comment="Comparisons of the store's files with the tables, one row per shard.",
 )
 
@@ -219,6 +231,7 @@ artifact_accesses = Table(
     Column("caller", Text, primary_key=True, comment="who read it"),
     required("hits", BigInteger, comment="files sent, in whole or in part"),
     required("bytes", BigInteger, comment="bytes of these responses"),
+    CheckConstraint("hits >= 0 AND bytes >= 0", name="numbers"),
     Index(None, "day"),
     comment="Reads below /static, by artifact, day and caller; written at most once a minute.",
 )

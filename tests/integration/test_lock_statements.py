@@ -198,17 +198,6 @@ def store_acquire(database: Database, request_id: str) -> Lease | Refusal:
         return store.acquire(conn, lock_request(id=request_id))
 
 
-def test_the_version_before_renews_as_it_did(database: Database) -> None:
-    lease = acquired(database)
-    with database.connect() as conn:
-        ((renewed_id, left),) = conn.exec_driver_sql(
-            "SELECT id, remaining_seconds FROM lock_renew(%s, %s, %s, %s::bigint[], %s::float8[])",
-            (["archive"], [lease.scope], [lease.id], [lease.fence], [90]),
-        ).all()
-    assert renewed_id == lease.id
-    assert 89 < left <= 90
-
-
 def test_leases_are_renewed_while_others_of_the_same_process_are_released(
     database: Database,
 ) -> None:

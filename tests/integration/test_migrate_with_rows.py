@@ -23,6 +23,8 @@ from tests.packages import control_text, deb
 from tests.publisher import Shop, shop
 from tests.rows import select
 
+#: The first schema with packs, in which the table of files has another name.
+_PACKS = "0030"
 #: Rows that a pod of each version writes; only columns that the first schema had.
 _STATEMENTS = (
     "INSERT INTO archives (archive_url, static_prefix) VALUES (:url, :url)",
@@ -37,7 +39,7 @@ _STATEMENTS = (
            path, sha256, size_bytes, staged_at, source_url, lock_id, fence)
        VALUES (:payload, :staging, :url, 'payload', 'archive', 'foreground', 'staged', :path,
            :sha256, 5, clock_timestamp(), :url, :lock, 7)""",
-    """INSERT INTO staged_files (artifact_id, path, sha256, size_bytes)
+    """INSERT INTO {files} (artifact_id, path, sha256, size_bytes)
        VALUES (:payload, :path, :sha256, 5)""",
     """INSERT INTO staged_artifacts (id, staging_id, archive_url, name, lock_kind, phase, state,
            path)
@@ -57,8 +59,9 @@ def filled(conn: Connection, revision: str) -> None:
         "other": f"{archive_of(revision)}/notes.txt",
         "sha256": hashlib.sha256(revision.encode()).hexdigest(),
     }
+    files = "loose_files" if revision >= _PACKS else "staged_files"
     for statement in _STATEMENTS:
-        conn.execute(text(statement), given)
+        conn.execute(text(statement.replace("{files}", files)), given)
 
 
 def archive_of(revision: str) -> str:

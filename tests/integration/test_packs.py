@@ -204,27 +204,3 @@ def test_a_file_of_an_artifact_without_a_pack_is_refused(at, artifact):
     row = PackedRow(BELOW + "autotest/b", bytes(32), 1, 0, False)
     with pytest.raises(IntegrityError), at.database.begin() as conn:
         repository.add_packed_files(conn, artifact.id, [row])
-
-
-def test_the_version_before_inserts_and_deletes_through_the_view(at, artifact, pack):
-    digest = pack.sha256
-    with at.database.begin() as conn:
-        conn.execute(
-            text(
-                "INSERT INTO staged_files (artifact_id, path, sha256, size_bytes)"
-                " VALUES (:id, 'board/own', :digest, 3)"
-            ),
-            {"id": artifact.id, "digest": digest},
-        )
-    assert at.rows("SELECT path, executable FROM loose_files") == [("board/own", False)]
-    with at.database.begin() as conn:
-        gone = conn.execute(
-            text("DELETE FROM staged_files WHERE artifact_id = :id RETURNING sha256"),
-            {"id": artifact.id},
-        ).all()
-    assert len(gone) == len(FILES) + 1
-    assert at.rows("SELECT count(*) FROM staged_files") == [(0,)]
-    # The pack has no name any more, so the next comparison marks it for deletion.
-    assert at.rows("SELECT sha256 FROM blob_names WHERE sha256 IS NOT NULL") == []
-    assert at.service.upkeep.forget_dropped(10) == 0
-    assert at.rows("SELECT count(*) FROM packs") == [(0,)]

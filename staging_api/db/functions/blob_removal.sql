@@ -26,8 +26,9 @@ BEGIN
     NEW.removal_failures := 0;
     RETURN NEW;
 END $$;
-COMMENT ON FUNCTION blobs_spared IS 'Refuses to keep a blob whose bytes are being removed.';
+COMMENT ON FUNCTION blobs_spared IS 'Refuses to keep a blob whose bytes are being removed; one that is kept has no failures of removal.';
 
+-- Also one whose removal only failed so far: else those failures would postpone that of its next mark.
 CREATE OR REPLACE TRIGGER blobs_spared BEFORE UPDATE ON blobs FOR EACH ROW
-WHEN (OLD.removing_until IS NOT NULL AND NEW.doomed_at IS NULL)
+WHEN ((OLD.removing_until IS NOT NULL OR OLD.removal_failures > 0) AND NEW.doomed_at IS NULL)
 EXECUTE FUNCTION blobs_spared();

@@ -45,14 +45,3 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION lock_extend IS
     'Extends all current leases of a process in one statement, and returns what is left of each.';
-
-CREATE OR REPLACE FUNCTION lock_renew(
-    p_kinds text[], p_scopes text[], p_ids text[], p_fences bigint[],
-    p_ttls_seconds double precision[])
-RETURNS TABLE (id text, expires_at timestamptz, remaining_seconds double precision)
-LANGUAGE sql VOLATILE AS $$
-    SELECT e.id, e.expires_at, e.remaining_seconds
-    FROM lock_extend(p_kinds, p_scopes, p_ids, p_fences, p_ttls_seconds) e
-$$;
-COMMENT ON FUNCTION lock_renew IS
-    'lock_extend for the version before, which takes a lease that was not extended for one that was.';

@@ -99,3 +99,53 @@ COMMENT ON FUNCTION publisher_look_again IS
 CREATE OR REPLACE TRIGGER publisher_look_again AFTER INSERT ON release_files
 FOR EACH ROW WHEN (NEW.modified_at IS NULL AND NEW.name = 'Release')
 EXECUTE FUNCTION publisher_look_again();
+
+-- The columns that foreign keys compare do not say of which archive the two rows are.
+CREATE OR REPLACE FUNCTION publisher_one_archive() RETURNS trigger
+LANGUAGE plpgsql VOLATILE AS $$
+DECLARE
+    v_own integer;
+    v_other integer;
+BEGIN
+    IF TG_TABLE_NAME = 'binary_releases' THEN
+        v_own := NEW.archive_id;
+        SELECT f.archive_id INTO v_other FROM package_files f WHERE f.id = NEW.file_id;
+    ELSIF TG_TABLE_NAME = 'source_release_files' THEN
+        SELECT r.archive_id INTO v_own FROM source_releases r WHERE r.id = NEW.source_release_id;
+        SELECT f.archive_id INTO v_other FROM package_files f WHERE f.id = NEW.file_id;
+    ELSE
+        SELECT s.archive_id INTO v_own FROM suites s WHERE s.id = NEW.suite_id;
+        IF TG_TABLE_NAME IN ('suite_holds', 'generation_holds') THEN
+            SELECT g.archive_id INTO v_other FROM dists_generations g WHERE g.id = NEW.generation_id;
+        ELSIF NEW.binary_release_id IS NOT NULL THEN
+            SELECT r.archive_id INTO v_other FROM binary_releases r WHERE r.id = NEW.binary_release_id;
+        ELSE
+            SELECT r.archive_id INTO v_other FROM source_releases r WHERE r.id = NEW.source_release_id;
+        END IF;
+    END IF;
+    IF v_own <> v_other THEN
+        RAISE EXCEPTION '% names rows of two archives', TG_TABLE_NAME
+            USING ERRCODE = 'foreign_key_violation';
+    END IF;
+    RETURN NEW;
+END $$;
+COMMENT ON FUNCTION publisher_one_archive IS
+    'Refuses a file, package or generation of another archive than that of what it is for.';
+
+CREATE OR REPLACE TRIGGER publisher_one_archive BEFORE INSERT OR UPDATE OF source_release_id, file_id
+ON source_release_files FOR EACH ROW EXECUTE FUNCTION publisher_one_archive();
+
+CREATE OR REPLACE TRIGGER publisher_one_archive BEFORE INSERT OR UPDATE OF archive_id, file_id
+ON binary_releases FOR EACH ROW EXECUTE FUNCTION publisher_one_archive();
+
+CREATE OR REPLACE TRIGGER publisher_one_archive BEFORE INSERT OR UPDATE OF suite_id, source_release_id, binary_release_id
+ON uploads FOR EACH ROW EXECUTE FUNCTION publisher_one_archive();
+
+CREATE OR REPLACE TRIGGER publisher_one_archive BEFORE INSERT OR UPDATE OF suite_id, source_release_id, binary_release_id
+ON package_publications FOR EACH ROW EXECUTE FUNCTION publisher_one_archive();
+
+CREATE OR REPLACE TRIGGER publisher_one_archive BEFORE INSERT OR UPDATE OF suite_id, generation_id
+ON suite_holds FOR EACH ROW EXECUTE FUNCTION publisher_one_archive();
+
+CREATE OR REPLACE TRIGGER publisher_one_archive BEFORE INSERT OR UPDATE OF suite_id, generation_id
+ON generation_holds FOR EACH ROW EXECUTE FUNCTION publisher_one_archive();

@@ -21,30 +21,6 @@ COMMENT ON COLUMN staged_files.pack_sha256 IS
 COMMENT ON COLUMN staged_files.pack_bytes IS 'length of that pack';
 COMMENT ON COLUMN staged_files.pack_offset IS 'where in that pack the content begins';
 
--- The version before writes to the name that is a view now. It knows no packs; what it deletes is all
--- of an artifact.
-CREATE OR REPLACE FUNCTION staged_files_change() RETURNS trigger LANGUAGE plpgsql AS $$
-BEGIN
-    IF TG_OP = 'INSERT' THEN
-        INSERT INTO loose_files (artifact_id, path, sha256, size_bytes, executable)
-        VALUES (NEW.artifact_id, NEW.path, NEW.sha256, NEW.size_bytes, coalesce(NEW.executable, false));
-        RETURN NEW;
-    END IF;
-    IF OLD.pack_offset IS NULL THEN
-        DELETE FROM loose_files WHERE artifact_id = OLD.artifact_id AND path = OLD.path;
-    ELSE
-        UPDATE packs SET sha256 = NULL WHERE artifact_id = OLD.artifact_id AND sha256 IS NOT NULL;
-        DELETE FROM packed_files
-        WHERE path COLLATE "C" = OLD.path AND artifact_id = OLD.artifact_id;
-    END IF;
-    RETURN OLD;
-END $$;
-COMMENT ON FUNCTION staged_files_change IS
-    'Inserts and deletes files for the version before, to which staged_files is a table.';
-
-CREATE OR REPLACE TRIGGER staged_files_change INSTEAD OF INSERT OR DELETE ON staged_files
-FOR EACH ROW EXECUTE FUNCTION staged_files_change();
-
 -- A function, as its plan is kept: to plan the two branches takes several times as long as to probe them.
 CREATE OR REPLACE FUNCTION file_served(
     p_path text, OUT path text, OUT artifact_id text, OUT sha256 text, OUT size_bytes bigint,

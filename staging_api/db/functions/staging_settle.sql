@@ -42,15 +42,17 @@ FOR EACH ROW EXECUTE FUNCTION staged_artifacts_versioned();
 
 CREATE OR REPLACE FUNCTION staged_artifacts_owned() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    IF EXISTS (SELECT FROM stagings s WHERE s.id = NEW.staging_id AND s.finished_at IS NOT NULL) THEN
-        RAISE EXCEPTION 'artifact % cannot be % for staging %, which is finished',
+    IF EXISTS (
+            SELECT FROM stagings s WHERE s.id = NEW.staging_id
+              AND (s.finished_at IS NOT NULL OR s.archive_url <> NEW.archive_url)) THEN
+        RAISE EXCEPTION 'artifact % cannot be % for staging %, which is finished or of another archive',
             NEW.id, NEW.state, NEW.staging_id
             USING ERRCODE = 'check_violation', CONSTRAINT = 'staged_artifacts_owned';
     END IF;
     RETURN NEW;
 END $$;
 COMMENT ON FUNCTION staged_artifacts_owned IS
-    'Refuses an artifact that is to do and belongs to a finished staging.';
+    'Refuses an artifact that is to do and belongs to a staging that is finished, or of another archive.';
 
 CREATE OR REPLACE TRIGGER staged_artifacts_owned BEFORE INSERT OR UPDATE OF state, staging_id ON staged_artifacts
 FOR EACH ROW WHEN (NEW.state IN ('pending', 'staging')) EXECUTE FUNCTION staged_artifacts_owned();
