@@ -63,8 +63,9 @@ FILL = """
 WITH n AS (SELECT i, '00' || lpad(i::text, 24, '0') AS id, 'http://h/b/R' || i AS url
            FROM generate_series(%(first)s, %(last)s) i),
 a AS (INSERT INTO archives (archive_url, static_prefix) SELECT url, 'b/R' || i FROM n),
-s AS (INSERT INTO stagings (id, archive_url, state, requested, caller, finished_at)
-      SELECT id, url, 'staged', ARRAY['full_payload'], 'fill', clock_timestamp() FROM n)
+s AS (INSERT INTO stagings (id, archive_url, state, requested, caller, foreground_staged_at,
+          finished_at)
+      SELECT id, url, 'staged', ARRAY['full_payload'], 'fill', now(), now() FROM n)
 INSERT INTO staged_artifacts (id, staging_id, archive_url, name, lock_kind, phase, state, path,
     size_bytes, sha256, source_url, fence, staged_at)
 SELECT '0' || k || right(id, 24), id, url, CASE k WHEN 0 THEN 'full_payload' ELSE 'file:' || k END,

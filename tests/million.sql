@@ -2,10 +2,10 @@
 INSERT INTO archives (archive_url, static_prefix)
 SELECT 'gs://bucket' || n % 10 || '/board/R' || n, 'board/R' || n FROM generate_series(1, 200000) n;
 
-INSERT INTO stagings (id, archive_url, state, requested, caller, created_at, finished_at, events_count,
-    events_digest)
+INSERT INTO stagings (id, archive_url, state, requested, caller, created_at, foreground_staged_at,
+    finished_at, events_count, events_digest)
 SELECT left(ulid_floor(at), 10) || lpad(n::text, 16, '0'), 'gs://bucket' || n % 10 || '/board/R' || n,
-    'staged', '{a,b}', 'caller ' || n % 100, at, at + interval '1 min', 5,
+    'staged', '{a,b}', 'caller ' || n % 100, at, at + interval '1 min', at + interval '1 min', 5,
     encode(sha256((n || ' 5')::bytea), 'hex')
 FROM (SELECT n, timestamptz '2026-01-01Z' + n * interval '157 s' AS at
       FROM generate_series(1, 200000) n) s;

@@ -109,10 +109,8 @@ class KeyCache:
         Raises:
             IdentityUnavailable: as `find`.
         """
-        # A running fetch may have begun earlier; its answer may be too old.
-        for _ in range(2):
-            if self._set.requested_at >= came_at:
-                break
+        # Twice at most: a running fetch may have begun earlier, the next one has not.
+        while self._set.requested_at < came_at:
             self._calls.wait_for("keys", self._refresh)
         known = self._set
         found = known.of(key_id)

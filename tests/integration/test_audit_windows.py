@@ -15,7 +15,7 @@ DAY = timedelta(days=1)
 ROWS = """
     INSERT INTO stagings (id, archive_url, state, requested, caller, events_count, events_digest)
     SELECT ulid_floor(CAST(:at AS timestamptz)) || name, 'gs://one', 'running', '{a}', 'me', said,
-        NULL
+        repeat('0', 64)
     FROM (VALUES ('A', 1), ('B', 2)) AS made (name, said)
 """
 

@@ -283,7 +283,8 @@ def test_a_read_recorded_a_minute_late_is_protected_for_its_whole_time(
         for age, refused in ((350, True), (370, False)):
             at.tamper(
                 "UPDATE staged_artifacts SET staged_at = clock_timestamp() - interval '1 h',"
-                " last_accessed_at = clock_timestamp() - make_interval(secs => :age)",
+                " last_accessed_at = clock_timestamp() - make_interval(secs => :age)"
+                " WHERE state = 'staged'",
                 age=age,
             )
             if refused:

@@ -442,9 +442,10 @@ def fill(at: Bench, others: int) -> None:
             {"n": others},
         )
         conn.exec_driver_sql(
-            "INSERT INTO stagings (id, archive_url, state, requested, caller, finished_at)"
+            "INSERT INTO stagings (id, archive_url, state, requested, caller,"
+            " foreground_staged_at, finished_at)"
             " SELECT '00' || lpad(i::text, 24, '0'), 'x' || i, 'staged', '{payload}', 'x',"
-            " clock_timestamp() FROM generate_series(1, %(n)s) i",
+            " now(), now() FROM generate_series(1, %(n)s) i",
             {"n": others},
         )
         conn.exec_driver_sql(

@@ -91,12 +91,19 @@ def test_a_signature_by_an_unknown_key_under_a_known_id_is_refused(issuer: Issue
         oidc.check(f"{body}.{flipped}")
 
 
-def test_a_token_without_signature_is_refused(issuer: Issuer, oidc: OidcCheck):
-    kid = issuer.keys[-1].kid
+@pytest.mark.parametrize(
+    "header",
+    [{"alg": "none"}, {"alg": "HS256"}, {"alg": "RS256", "crit": ["unheard-of"], "unheard-of": 1}],
+)
+def test_a_signature_that_cannot_be_relied_on_is_refused_without_a_call(
+    issuer: Issuer, oidc: OidcCheck, header: dict[str, object]
+):
     claims = issuer.token().split(".")[1]
-    header = base64.urlsafe_b64encode(json.dumps({"alg": "none", "kid": kid}).encode())
-    with pytest.raises(Unauthenticated):
-        oidc.check(f"{header.rstrip(b'=').decode()}.{claims}.")
+    named = json.dumps({**header, "kid": issuer.keys[-1].kid}).encode()
+    encoded = base64.urlsafe_b64encode(named).rstrip(b"=").decode()
+    with pytest.raises(Unauthenticated, match="malformed or its signature"):
+        oidc.check(f"{encoded}.{claims}.AAAA")
+    assert issuer.asked == []
 
 
 def test_the_public_key_is_no_shared_secret(issuer: Issuer, oidc: OidcCheck):

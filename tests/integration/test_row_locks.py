@@ -23,8 +23,9 @@ from staging_api.staging.repository import (
 
 ROWS = """
     INSERT INTO archives (archive_url, static_prefix) VALUES ('gs://one', '1'), ('gs://two', '2');
-    INSERT INTO stagings (id, archive_url, state, requested, caller, finished_at)
-    SELECT id, archive, state, '{a}', 'me', done
+    INSERT INTO stagings (id, archive_url, state, requested, caller, foreground_staged_at,
+        finished_at)
+    SELECT id, archive, state, '{a}', 'me', done, done
     FROM (VALUES ('s1', 'gs://one', 'running', NULL), ('s2', 'gs://one', 'running', NULL),
             ('s3', 'gs://one', 'staged', now()), ('s4', 'gs://one', 'staged', now()),
             ('s5', 'gs://two', 'running', NULL)) AS made (id, archive, state, done);

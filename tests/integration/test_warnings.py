@@ -39,7 +39,7 @@ def test_a_row_keeps_what_was_left_out_until_it_is_staged_anew(at):
     assert ArtifactBody.of(artifact).warnings == [warning]
     assert at.service.artifacts.find(artifact.id).warnings == [warning]
     (at.builds / "board" / "R17-1" / "suites.tgz").write_bytes(suites())
-    at.tamper("UPDATE staged_artifacts SET state = 'failed', error_code = 'x'")
+    at.tamper("UPDATE staged_artifacts SET state = 'failed', staged_at = NULL, error_code = 'x'")
     assert at.stage(url, "suites").artifacts[0].warnings == []
 
 

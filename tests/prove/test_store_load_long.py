@@ -24,8 +24,9 @@ TERMS = StoreTerms(idle_seconds=0, noted_seconds=0, busy_seconds=0)
 EMPTY_ARTIFACTS = """
 WITH n AS (SELECT i, lpad(i::text, 26, '0') AS id FROM generate_series(1, :count) i),
 a AS (INSERT INTO archives (archive_url, static_prefix) VALUES ('file:///empty', 'empty')),
-s AS (INSERT INTO stagings (id, archive_url, state, requested, caller, finished_at)
-      VALUES (lpad('1', 26, '0'), 'file:///empty', 'staged', ARRAY['x'], 'x', now()))
+s AS (INSERT INTO stagings (id, archive_url, state, requested, caller, foreground_staged_at,
+          finished_at)
+      VALUES (lpad('1', 26, '0'), 'file:///empty', 'staged', ARRAY['x'], 'x', now(), now()))
 INSERT INTO staged_artifacts (id, staging_id, archive_url, name, lock_kind, phase, state, path,
     size_bytes, sha256, source_url, fence, staged_at)
 SELECT id, lpad('1', 26, '0'), 'file:///empty', 'file:' || i, 'archive', 'foreground', 'staged',

@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import pytest
@@ -27,7 +27,7 @@ class Provider:
     def answer(self, key: str) -> str:
         self.asked.append(key)
         self.begun.release()
-        assert self.let_go.wait(60)
+        assert self.let_go.wait(15)
         return f"answer of {key}"
 
 
@@ -49,14 +49,21 @@ def refused(cause: OutageCause, seconds: float = 1) -> Iterator[None]:
     assert (error.value.cause, error.value.retry_after_seconds) == (cause, seconds)
 
 
-def test_who_asks_the_same_waits_for_one_call_and_further_ones_are_refused(provider: Provider):
+def test_who_asks_the_same_waits_for_one_call_and_further_ones_are_refused():
+    """Twice: who was answered waits no more, and a call that ended is made again."""
     calls = SharedCalls(60, waiters=3)
+    check_shared(calls, Provider())
+    check_shared(calls, Provider())
+
+
+def check_shared(calls: SharedCalls, provider: Provider) -> None:
+    """Fail unless three requests for two keys make two calls, and a fourth one is refused."""
 
     def wait(key: str) -> str:
         return calls.wait_for(key, lambda: provider.answer(key))
 
     with ThreadPoolExecutor(3) as requests:
-        waiting: list[Future[str]] = [requests.submit(wait, key) for key in ("a", "b", "a")]
+        waiting = [requests.submit(wait, key) for key in ("a", "b", "a")]
         for _ in range(2):
             assert provider.begun.acquire(timeout=60)
         while calls._waiting < 3:
@@ -67,9 +74,24 @@ def test_who_asks_the_same_waits_for_one_call_and_further_ones_are_refused(provi
         answers = [each.result() for each in waiting]
     assert answers == ["answer of a", "answer of b", "answer of a"]
     assert sorted(provider.asked) == ["a", "b"]
-    # Nobody waits any more, and a call that ended is made again.
-    assert wait("a") == "answer of a"
-    assert sorted(provider.asked) == ["a", "a", "b"]
+
+
+def test_a_call_that_ends_too_late_leaves_the_next_one_of_its_key(provider: Provider):
+    calls, late = SharedCalls(0.01), Provider()
+    with refused(OutageCause.TIMEOUT, 5):
+        calls.wait_for("a", lambda: late.answer("a"))
+    first = calls._running["a"].future
+    calls.seconds = 60
+    calls.begin("a", lambda: provider.answer("a"))
+    assert provider.begun.acquire(timeout=60)
+    late.let_go.set()
+    assert first.result() == "answer of a"
+    with ThreadPoolExecutor(1) as requests:
+        waiting = requests.submit(calls.wait_for, "a", lambda: "another call")
+        while not calls._waiting:
+            threading.Event().wait(0.01)
+        provider.let_go.set()
+        assert waiting.result() == "answer of a"
 
 
 def test_a_call_without_an_answer_ends_the_wait_and_not_its_own_thread(provider: Provider):
@@ -121,6 +143,7 @@ def test_calls_that_are_not_allowed_are_not_made_and_only_within_the_block():
         calls.begin("b", lambda: asked.append("b"))
         with provider_calls(always):
             calls.wait_for("c", lambda: asked.append("c"))
+        calls.begin("b", lambda: asked.append("b"))
     assert error.value.retry_after_seconds == 1
     calls.wait_for("d", lambda: asked.append("d"))
     assert asked == ["c", "d"]
