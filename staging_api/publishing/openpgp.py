@@ -17,8 +17,9 @@ _CREATED, _ISSUER, _ISSUER_FINGERPRINT = 2, 16, 33
 _SIGNATURE_TAG = 0xC2
 _CRC_INIT, _CRC_POLYNOMIAL = 0xB704CE, 0x1864CFB
 _LINE_CHARACTERS = 64
-#: Lengths below need one octet; those below the second two.
-_ONE_OCTET, _TWO_OCTETS = 192, 8384
+#: Lengths below need one octet. All others have two: a key whose signature needs more would have
+#: some 60,000 bits, and gpg makes none.
+_ONE_OCTET = 192
 
 #: Signs a SHA-512 digest; gives the numbers of the signature: one for RSA, else two.
 SignDigest = Callable[[bytes], Sequence[bytes]]
@@ -82,9 +83,7 @@ def _subpacket(kind: int, content: bytes) -> bytes:
 def _length(length: int) -> bytes:
     if length < _ONE_OCTET:
         return bytes([length])
-    if length < _TWO_OCTETS:
-        return bytes([((length - _ONE_OCTET) >> 8) + _ONE_OCTET, (length - _ONE_OCTET) & 0xFF])
-    return b"\xff" + length.to_bytes(4)
+    return bytes([((length - _ONE_OCTET) >> 8) + _ONE_OCTET, (length - _ONE_OCTET) & 0xFF])
 
 
 def _number(octets: bytes) -> bytes:

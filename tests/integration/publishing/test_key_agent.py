@@ -10,8 +10,6 @@ import pytest
 
 from staging_api.errors import SigningFailed
 from staging_api.publishing import signing
-from staging_api.publishing.key_agent import AgentKey, AgentUnavailable, agent_key
-from staging_api.publishing.openpgp import Issuer
 from staging_api.publishing.signing import SignedRelease, SigningKey, sign, stop_agent
 from tests.keys import public_key
 
@@ -150,45 +148,3 @@ def test_a_key_with_a_passphrase_is_a_failure_and_asks_nobody(home: Path) -> Non
     for _ in range(2):
         with pytest.raises(SigningFailed):
             sign(RELEASE, key)
-
-
-@pytest.mark.parametrize(("created", "expires"), [(-10, -1), (10, None)], ids=["old", "new"])
-def test_the_agent_is_not_asked_while_clients_would_not_believe_the_key(
-    created: int, expires: int | None
-) -> None:
-    now = int(time.time())
-    times = (now + created, None if expires is None else now + expires)
-    key = AgentKey("/nowhere", "", Issuer(22, bytes(20)), *times)
-    with pytest.raises(AgentUnavailable, match="believe"), key.signing():
-        pass
-
-
-LISTED = """sec:{validity}:255:22:00:100:::-:::scSC:::{token}::{curve}:::0:
-fpr:::::::::{one}:
-grp:::::::::AAAA:
-ssb:u:255:22:01:200:900:::::s:::+::ed25519::
-fpr:::::::::{two}:
-grp:::::::::BBBB:
-"""
-ONE, TWO = "1" * 40, "2" * 40
-
-
-def listed(validity: str = "-", token: str = "+", curve: str = "ed25519") -> str:
-    return LISTED.format(validity=validity, token=token, curve=curve, one=ONE, two=TWO)
-
-
-def test_a_key_of_the_agent_is_read_from_gpgs_listing() -> None:
-    key = agent_key(listed(token="#"), TWO, "/socket")
-    assert key == AgentKey("/socket", "BBBB", Issuer(22, bytes.fromhex(TWO)), 200, 900)
-    key = agent_key(listed(), ONE, "/socket")
-    assert (key.keygrip, key.created_at, key.expires_at) == ("AAAA", 100, None)
-
-
-@pytest.mark.parametrize(
-    "given",
-    [{"validity": "e"}, {"validity": "r"}, {"token": "#"}, {"token": "D276"}, {"curve": "ed448"}],
-    ids=["expired", "revoked", "elsewhere", "on a card", "of another curve"],
-)
-def test_a_key_that_the_agent_cannot_sign_with_is_left_to_gpg(given: dict[str, str]) -> None:
-    with pytest.raises(AgentUnavailable):
-        agent_key(listed(**given), ONE, "/socket")

@@ -1,0 +1,170 @@
+"""What is said to gpg's agent, what it answers, and which keys of gpg's list it signs with.
+
+Real agents are asked in `tests/integration/publishing/test_key_agent.py`; what these say seldom, or
+never, is said here by a socket of the test's own.
+"""
+
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+
+from staging_api.publishing.key_agent import AgentKey, AgentUnavailable, agent_key
+from staging_api.publishing.openpgp import Issuer
+
+RSA, ECDSA, EDDSA = 1, 19, 22
+HELLO = b"OK Pleased to meet you"
+#: The commands before the one that signs.
+PREPARED = [HELLO, b"OK", b"OK", b"OK"]
+
+
+class Agent:
+    """Gives one answer after the other, each when it has read a line; the first at once."""
+
+    def __init__(self, path: str, answers: Sequence[bytes]) -> None:
+        self.heard: list[bytes] = []
+        self._answers = answers
+        self._listening = socket.socket(socket.AF_UNIX)
+        self._listening.bind(path)
+        self._listening.listen()
+        self._thread = threading.Thread(target=self._talk)
+        self._thread.start()
+
+    def close(self) -> None:
+        self._thread.join(60)
+        self._listening.close()
+
+    def _talk(self) -> None:
+        connection, _ = self._listening.accept()
+        with connection, connection.makefile("rb") as lines:
+            for number, answer in enumerate(self._answers):
+                if number:
+                    self.heard.append(lines.readline())
+                connection.sendall(answer + b"\n")
+
+
+@pytest.fixture
+def agent() -> Iterator[Callable[..., tuple[Agent, AgentKey]]]:
+    """Makes an agent with these answers, and a key of this algorithm that it has."""
+    made: list[Agent] = []
+    with TemporaryDirectory(prefix="agent-") as folder:
+
+        def make(*answers: bytes, algorithm: int = RSA) -> tuple[Agent, AgentKey]:
+            path = str(Path(folder) / "S")
+            made.append(Agent(path, answers))
+            return made[-1], AgentKey(path, "AAAA", Issuer(algorithm, bytes(20)), 0, None)
+
+        yield make
+        for each in made:
+            each.close()
+
+
+def test_the_agent_is_told_which_key_and_which_digest_and_not_to_ask_anybody(agent):
+    running, key = agent(*PREPARED, b"D (7:sig-val(3:rsa(1:s3:abc)))\nOK")
+    with key.signing() as sign:
+        assert sign(b"\xabc") == [b"abc"]
+    assert running.heard == [
+        b"OPTION pinentry-mode=error\n",
+        b"SIGKEY AAAA\n",
+        b"SETHASH 10 AB63\n",
+        b"PKSIGN\n",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "answer", "numbers"),
+    [
+        (RSA, b"(7:sig-val(3:rsa(1:s3:abc)))", [b"abc"]),
+        (3, b"(7:sig-val(3:rsa(1:s3:abc)))", [b"abc"]),
+        (ECDSA, b"(7:sig-val(5:ecdsa(1:r2:ab)(1:s2:cd)))", [b"ab", b"cd"]),
+        (EDDSA, b"(7:sig-val(5:eddsa(1:r2:ab)(1:s2:cd)))", [b"ab", b"cd"]),
+        # Only two that stand alone are a name and its value.
+        (RSA, b"(1:s3:abc)(1:s3:two(1:x1:y))(1:s3:one5:three)(1:s)", [b"abc"]),
+        # A value may have what is a sign elsewhere.
+        (RSA, b"(1:s12:)(1:s3:abc)()", [b")(1:s3:abc)("]),
+    ],
+)
+def test_the_numbers_of_a_signature_are_read_from_its_expression(
+    agent, algorithm: int, answer: bytes, numbers: list[bytes]
+):
+    _, key = agent(*PREPARED, b"D " + answer + b"\nOK", algorithm=algorithm)
+    with key.signing() as sign:
+        assert sign(b"x") == numbers
+
+
+def test_an_answer_may_come_in_pieces_with_remarks_and_what_is_escaped(agent):
+    answer = b"S PROGRESS\n# a remark\nD (1:s4:%25%0\x41\nD %0Dx)\nOK all of it"
+    _, key = agent(*PREPARED, answer)
+    with key.signing() as sign:
+        assert sign(b"x") == [b"%\n\rx"]
+
+
+@pytest.mark.parametrize(
+    ("answers", "why"),
+    [
+        ([b"ERR 1 not today"], "ERR 1 not today$"),
+        ([HELLO, b"ERR 2 no such option"], "ERR 2"),
+        ([HELLO, b"OK", b"ERR 3 no such key"], "ERR 3"),
+        ([HELLO, b"OK", b"OK", b"ERR 4 no such digest"], "ERR 4"),
+        ([*PREPARED, b"INQUIRE PINENTRY"], "INQUIRE"),
+        ([*PREPARED, b"OK"], "another kind of signature"),
+        ([*PREPARED, b"D (1:r3:abc)\nOK"], "another kind of signature"),
+        ([HELLO, b"OK"], "closed the connection|reset|Broken pipe"),
+    ],
+)
+def test_an_agent_that_does_not_sign_says_why(agent, answers: list[bytes], why: str):
+    _, key = agent(*answers)
+    with pytest.raises(AgentUnavailable, match=why), key.signing() as sign:
+        sign(b"x")
+
+
+def test_an_agent_that_does_not_run_is_unavailable():
+    key = AgentKey("/nowhere", "AAAA", Issuer(RSA, bytes(20)), 0, None)
+    with pytest.raises(AgentUnavailable, match="No such file"), key.signing():
+        pass
+
+
+@pytest.mark.parametrize(("created", "expires"), [(-10, -1), (10, None)], ids=["old", "new"])
+def test_the_agent_is_not_asked_while_clients_would_not_believe_the_key(
+    created: int, expires: int | None
+) -> None:
+    now = int(time.time())
+    times = (now + created, None if expires is None else now + expires)
+    key = AgentKey("/nowhere", "", Issuer(22, bytes(20)), *times)
+    with pytest.raises(AgentUnavailable, match="believe"), key.signing():
+        pass
+
+
+LISTED = """sec:{validity}:255:22:00:100:::-:::scSC:::{token}::{curve}:::0:
+fpr:::::::::{one}:
+grp:::::::::AAAA:
+ssb:u:255:22:01:200:900:::::s:::+::ed25519::
+fpr:::::::::{two}:
+grp:::::::::BBBB:
+"""
+ONE, TWO = "1" * 40, "2" * 40
+
+
+def listed(validity: str = "-", token: str = "+", curve: str = "ed25519") -> str:
+    return LISTED.format(validity=validity, token=token, curve=curve, one=ONE, two=TWO)
+
+
+def test_a_key_of_the_agent_is_read_from_gpgs_listing() -> None:
+    key = agent_key(listed(token="#"), TWO, "/socket")
+    assert key == AgentKey("/socket", "BBBB", Issuer(22, bytes.fromhex(TWO)), 200, 900)
+    key = agent_key(listed(), ONE, "/socket")
+    assert (key.keygrip, key.created_at, key.expires_at) == ("AAAA", 100, None)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [{"validity": "e"}, {"validity": "r"}, {"token": "#"}, {"token": "D276"}, {"curve": "ed448"}],
+    ids=["expired", "revoked", "elsewhere", "on a card", "of another curve"],
+)
+def test_a_key_that_the_agent_cannot_sign_with_is_left_to_gpg(given: dict[str, str]) -> None:
+    with pytest.raises(AgentUnavailable):
+        agent_key(listed(**given), ONE, "/socket")
