@@ -152,10 +152,10 @@ def _listed(colons: str) -> Iterator[_Listed]:
     for line in colons.splitlines():
         kind, *values = line.split(":")
         if kind in ("sec", "ssb"):
-            fields, fingerprint = values, ""
-        elif kind == "fpr" and fields and not fingerprint:
+            fields = values
+        elif kind == "fpr":
             fingerprint = values[8]
-        elif kind == "grp" and fields:
+        elif kind == "grp":
             yield _Listed(
                 validity=fields[0],
                 algorithm=fields[2],
@@ -166,7 +166,6 @@ def _listed(colons: str) -> Iterator[_Listed]:
                 fingerprint=fingerprint,
                 keygrip=values[8],
             )
-            fields = []
 
 
 def _can_sign(key: _Listed) -> bool:

@@ -8,6 +8,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -35,10 +36,16 @@ class Agent:
         self._thread.start()
 
     def close(self) -> None:
+        # Ends the wait for a connection that did not come.
+        self._listening.shutdown(socket.SHUT_RDWR)
         self._thread.join(60)
         self._listening.close()
 
     def _talk(self) -> None:
+        with suppress(OSError):
+            self._answer()
+
+    def _answer(self) -> None:
         connection, _ = self._listening.accept()
         with connection, connection.makefile("rb") as lines:
             for number, answer in enumerate(self._answers):
@@ -122,6 +129,16 @@ def test_an_agent_that_does_not_sign_says_why(agent, answers: list[bytes], why: 
         sign(b"x")
 
 
+def test_an_agent_that_says_nothing_is_not_waited_for(monkeypatch, tmp_path: Path):
+    monkeypatch.setattr("staging_api.publishing.key_agent._TIMEOUT_SECONDS", 0.05)
+    with socket.socket(socket.AF_UNIX) as silent:
+        silent.bind(str(tmp_path / "S"))
+        silent.listen()
+        key = AgentKey(str(tmp_path / "S"), "AAAA", Issuer(RSA, bytes(20)), 0, None)
+        with pytest.raises(AgentUnavailable, match="timed out"), key.signing():
+            pass
+
+
 def test_an_agent_that_does_not_run_is_unavailable():
     key = AgentKey("/nowhere", "AAAA", Issuer(RSA, bytes(20)), 0, None)
     with pytest.raises(AgentUnavailable, match="No such file"), key.signing():
@@ -139,9 +156,11 @@ def test_the_agent_is_not_asked_while_clients_would_not_believe_the_key(
         pass
 
 
-LISTED = """sec:{validity}:255:22:00:100:::-:::scSC:::{token}::{curve}:::0:
+LISTED = """tru::1:1700000000:0:3:1:5
+sec:{validity}:255:22:00:100:::-:::scSC:::{token}::{curve}:::0:
 fpr:::::::::{one}:
 grp:::::::::AAAA:
+uid:-::::100::0000::Ada::::::::::0:
 ssb:u:255:22:01:200:900:::::s:::+::ed25519::
 fpr:::::::::{two}:
 grp:::::::::BBBB:
@@ -168,3 +187,14 @@ def test_a_key_of_the_agent_is_read_from_gpgs_listing() -> None:
 def test_a_key_that_the_agent_cannot_sign_with_is_left_to_gpg(given: dict[str, str]) -> None:
     with pytest.raises(AgentUnavailable):
         agent_key(listed(**given), ONE, "/socket")
+
+
+@pytest.mark.parametrize("validity", "erdi")
+def test_a_subkey_of_a_key_that_is_no_longer_good_is_left_to_gpg(validity: str) -> None:
+    with pytest.raises(AgentUnavailable):
+        agent_key(listed(validity=validity), TWO, "/socket")
+
+
+def test_a_key_that_is_not_listed_is_left_to_gpg() -> None:
+    with pytest.raises(AgentUnavailable):
+        agent_key(listed(), "3" * 40, "/socket")
