@@ -38,7 +38,7 @@ def revision(
 ) -> DocumentElsewhere | None:
     """A revision in which collections hold other contents: a digit of the digest, documents."""
     with database.begin() as conn:
-        rows.add_revision(conn, number, "posted", STAMP, digest="0" * 64)
+        rows.add_revision(conn, number, "rolled_back", STAMP, digest="0" * 64, copied_from=0)
         contents: dict[str, int | None] = {}
         for name, documents in changed.items():
             contents[name] = content(conn, documents[0], *documents[1:]) if documents else None
