@@ -153,3 +153,5 @@ def test_the_kernel_gives_up_a_peer_that_is_silent(impatient: Database):
             assert end.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 15_000
             assert end.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
             assert end.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == 5
+            assert end.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL) == 3
+            assert end.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT) == 3

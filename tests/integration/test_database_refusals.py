@@ -31,30 +31,36 @@ def outages() -> Iterator[Callable[[], float]]:
 
 
 @pytest.mark.parametrize(
-    ("code", "kind", "outage"),
+    ("code", "kind", "again_after"),
     [
-        ("55P03", DatabaseBusy, 0),
-        ("57014", DatabaseBusy, 0),
-        ("40001", DatabaseBusy, 0),
-        ("40P01", DatabaseBusy, 0),
-        ("25P04", DatabaseBusy, 0),
-        ("53100", DatabaseBusy, 0),
-        ("53200", DatabaseBusy, 0),
-        ("53300", DatabaseBusy, 0),
-        ("28P01", DatabaseRefused, 0),
-        ("28000", DatabaseRefused, 0),
-        ("3D000", DatabaseRefused, 0),
-        ("57P01", Unavailable, 1),
-        ("57P03", Unavailable, 1),
-        ("08006", Unavailable, 1),
-        ("58030", Unavailable, 1),
-        ("54001", Unavailable, 1),
+        ("55P03", DatabaseBusy, 1),
+        ("57014", DatabaseBusy, 2),
+        ("40001", DatabaseBusy, 1),
+        ("40P01", DatabaseBusy, 1),
+        ("25P04", DatabaseBusy, 2),
+        ("53100", DatabaseBusy, 60),
+        ("53200", DatabaseBusy, 10),
+        ("53300", DatabaseBusy, 5),
+        ("28P01", DatabaseRefused, 30),
+        ("28000", DatabaseRefused, 30),
+        ("3D000", DatabaseRefused, 30),
+        ("57P01", Unavailable, 5),
+        ("57P03", Unavailable, 5),
+        ("08006", Unavailable, 5),
+        ("58030", Unavailable, 5),
+        ("54001", Unavailable, 5),
     ],
 )
 def test_each_sqlstate_is_translated(
-    code: str, kind: type[Unavailable], outage: int, database: Database
+    code: str,
+    kind: type[Unavailable],
+    again_after: int,
+    database: Database,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
+    outage = kind is Unavailable
     for opened in (database.connect, database.begin):
+        caplog.clear()
         with outages() as counted:
             with pytest.raises(Unavailable) as raised, opened() as conn:
                 conn.exec_driver_sql(
@@ -62,8 +68,11 @@ def test_each_sqlstate_is_translated(
                 )
             assert type(raised.value) is kind
             assert "cannot be reached" not in raised.value.detail or code == "08006"
-            assert (raised.value.retry_after_seconds or 0) > 0
+            assert raised.value.retry_after_seconds == again_after
             assert counted() == outage
+        # An outage is counted; of what is no outage, the log has the first line that was said.
+        said = [f"{raised.value.detail} (SQLSTATE {code}): x"]
+        assert caplog.messages == ([] if outage else said)
 
 
 def test_a_bug_of_ours_is_not_reported_as_an_outage(database: Database) -> None:
@@ -172,12 +181,18 @@ def test_a_servers_refusal_is_recognised_in_any_language(
     with pytest.raises(Unavailable) as raised, reachable():
         raise DBAPIError.instance(None, None, psycopg2.OperationalError(words), psycopg2.Error)
     assert type(raised.value) is kind
+    assert raised.value.retry_after_seconds == (30 if kind is DatabaseRefused else 5)
 
 
 def test_a_connection_that_was_made_and_broke_is_lost(database: Database) -> None:
-    with outages() as counted, pytest.raises(ConnectionLost), database.connect() as conn:
+    with (
+        outages() as counted,
+        pytest.raises(ConnectionLost) as lost,
+        database.connect() as conn,
+    ):
         conn.execute(text("SELECT pg_terminate_backend(pg_backend_pid())"))
     assert counted() == 1
+    assert lost.value.retry_after_seconds == 2
 
 
 def test_a_busy_database_is_503_for_clients(
