@@ -98,22 +98,45 @@ class Indexer:
         with self.database.connect() as conn:
             unlisted = rows.unlisted(conn, [suite.id for suite in suites]) if suites else []
             changed = _with_entries(conn, [each for each in unlisted if each.suite_id not in whole])
-        files: list[IndexFile] = []
-        cuts: list[_Cut] = []
-        for suite in suites:
-            base = _by_path(file for file in live if file.suite_id == suite.id)
-            of_suite = [each for each in changed if each[0].suite_id == suite.id]
-            installer = self._has_installer(suite, list(base), of_suite, whole=suite.id in whole)
-            for place in places_of(suite, installer=installer):
-                old = base.get(place.path, [])
-                if suite.id in whole or not _are_all_forms(old, apt_archive):
-                    files += self._rebuilt(run, apt_archive, suite, place)
-                elif changes := changes_in(place, of_suite):
-                    # Any form will do: all forms of an index have the same blocks.
-                    cuts.append(_Cut(suite.id, place, self._recut(old[0], changes)))
-                else:
-                    files += old
+        made = [
+            each
+            for suite in suites
+            for each in self._of_suite(
+                run,
+                apt_archive,
+                suite,
+                _by_path(file for file in live if file.suite_id == suite.id),
+                None if suite.id in whole else [c for c in changed if c[0].suite_id == suite.id],
+            )
+        ]
+        files = [each for each in made if isinstance(each, IndexFile)]
+        cuts = [each for each in made if isinstance(each, _Cut)]
         return self._with_changed(run, apt_archive, cuts, files, unlisted)
+
+    def _of_suite(
+        self,
+        run: RunLog,
+        apt_archive: AptArchive,
+        suite: Suite,
+        base: Mapping[str, list[IndexFile]],
+        changed: Sequence[tuple[Unlisted, IndexEntry]] | None,
+    ) -> Iterator[IndexFile | _Cut]:
+        """Yield the index files of a suite, and those that are cut again.
+
+        Args:
+            base: its index files before the changes, by path.
+            changed: its packages that these do not list as they are; None: look at all packages.
+        """
+        installer = self._has_installer(suite, list(base), changed)
+        for place in places_of(suite, installer=installer):
+            old = base.get(place.path, [])
+            if changed is None or not _are_all_forms(old, apt_archive):
+                yield from self._rebuilt(run, apt_archive, suite, place)
+            elif changes := changes_in(place, changed):
+                # Any form will do: all forms of an index have the same blocks.
+                yield _Cut(suite.id, place, self._recut(old[0], changes))
+            else:
+                yield from old
 
     def _with_changed(
         self,
@@ -135,15 +158,13 @@ class Indexer:
         self,
         suite: Suite,
         base: Sequence[str],
-        changed: Sequence[tuple[Unlisted, IndexEntry]],
-        *,
-        whole: bool,
+        changed: Sequence[tuple[Unlisted, IndexEntry]] | None,
     ) -> bool:
         """Return whether a suite has packages for the installer.
 
         It has what the paths of its index files say, if none of these packages has changed.
         """
-        if base and not whole and not any(package.installer for package, _ in changed):
+        if base and changed is not None and not any(package.installer for package, _ in changed):
             return any(map(is_for_installer, base))
         with self.database.connect() as conn:
             return rows.has_installer(conn, suite.id)

@@ -84,7 +84,11 @@ class BlockReader:
                 self._entry_bytes -= _size(dropped)
 
     def read(self, digests: Sequence[str], form: str) -> Iterator[bytes]:
-        """Yield blocks in one form, in this order; a few at a time are in memory."""
+        """Yield blocks in one form, in this order; a few at a time are in memory.
+
+        Raises:
+            LookupError: one is not there. A file without it would be hashed, and served, as whole.
+        """
         for start in range(0, len(digests), _AT_ONCE):
             some = digests[start : start + _AT_ONCE]
             found = {digest: self._remembered(digest, form) for digest in some}
@@ -92,7 +96,9 @@ class BlockReader:
             if missing:
                 found |= self._load(missing, form)
             for digest in some:
-                yield found[digest] or b""
+                if (piece := found[digest]) is None:
+                    raise LookupError(f"the block {digest} is not there in the form {form}")
+                yield piece
 
     def file(self, digests: Sequence[str], form: str) -> Iterator[bytes]:
         """Yield the index file of these blocks, in one form."""

@@ -13,7 +13,7 @@ What if the process dies? Each phase commits by itself, and leaves the marks of 
 still to do: a package is pending or unlisted, a suite dirty. A hook may run twice.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -71,19 +71,11 @@ class SuitePublishing:
         """
         failed, more = None, True
         while more and (ids := _in_scope(apt_archive, options, self.with_work(apt_archive))):
-            now = self.distribution(apt_archive.name)
-            decided = [s.id for s in apt_archive.suites if s.id in ids and s.held is None]
-            published = phases.publish(run, self.blobs, decided, options, self.at_once)
-            more = published >= self.at_once
-            if published >= self.many:
-                phases.renew_statistics(run)
-            phases.dominate(run, apt_archive, decided, options)
-            current = _held_as_before(apt_archive, self._reread(apt_archive))
-            draft = self.builder.draft(
-                run, current, [s for s in current.suites if s.id in ids], now, options
+            published, refused = self._publish_some(
+                run, apt_archive, ids, options, hooks=hooks, last=last
             )
-            last = last and not more and run.counts["published"] < self.many
-            failed = self._finish(run, current, draft, now, hooks=hooks, last=last) or failed
+            failed = refused or failed
+            more = published >= self.at_once
             if more:
                 apt_archive = self._reread(apt_archive)
         if run.counts["published"] >= self.many:
@@ -117,6 +109,34 @@ class SuitePublishing:
             ends=lambda conn: last and not any(rows.overdue(conn, archive_id, retention)),
         ) as conn:
             self.builder.go_live(run, conn, apt_archive, generation_id, draft)
+
+    def _publish_some(
+        self,
+        run: RunLog,
+        apt_archive: AptArchive,
+        ids: Collection[int],
+        options: Options,
+        *,
+        hooks: bool,
+        last: bool,
+    ) -> tuple[int, HookFailed | None]:
+        """Publish `at_once` packages of these suites, or a few more, in one generation.
+
+        Returns:
+            how many; and the failure of a hook that ran afterwards.
+        """
+        now = self.distribution(apt_archive.name)
+        decided = [s.id for s in apt_archive.suites if s.id in ids and s.held is None]
+        published = phases.publish(run, self.blobs, decided, options, self.at_once)
+        if published >= self.many:
+            phases.renew_statistics(run)
+        phases.dominate(run, apt_archive, decided, options)
+        current = _held_as_before(apt_archive, self._reread(apt_archive))
+        shown = [s for s in current.suites if s.id in ids]
+        draft = self.builder.draft(run, current, shown, now, options)
+        # What is many leaves statistics to renew behind it.
+        ends = last and published < self.at_once and run.counts["published"] < self.many
+        return published, self._finish(run, current, draft, now, hooks=hooks, last=ends)
 
     def _reread(self, apt_archive: AptArchive) -> AptArchive:
         with self.database.connect() as conn:

@@ -144,8 +144,14 @@ def test_events_cannot_be_changed_or_removed(at, statement):
         ("DELETE FROM staging_events", "newest events"),
         ("DELETE FROM stagings", "row of the staging is gone"),
         ("UPDATE stagings SET events_count = 0, events_digest = NULL", "not even that it was made"),
-        ("UPDATE stagings SET state = 'cancelled'", "its events say staged"),
-        ("UPDATE staged_artifacts SET state = 'failed', error_code = 'x'", "newest event says"),
+        (
+            "UPDATE stagings SET state = 'cancelled', cancel_requested_at = now()",
+            "its events say staged",
+        ),
+        (
+            "UPDATE staged_artifacts SET state = 'failed', staged_at = NULL, error_code = 'x'",
+            "newest event says",
+        ),
         (
             "UPDATE staged_artifacts SET sha256 = repeat('0', 64) WHERE sha256 IS NOT NULL",
             "newest event says",
