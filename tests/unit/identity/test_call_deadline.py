@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
 from staging_api.identity.deadline import limited
 
 Pair = tuple[socket.socket, socket.socket]
