@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from staging_api.identity.deadline import limited
+
+from staging_api.call_deadline import limited
 
 Pair = tuple[socket.socket, socket.socket]
 
