@@ -1,6 +1,7 @@
 """Blocks of index files are read from the database once, and remembered within bounds."""
 
 import hashlib
+from typing import Any
 
 import pytest
 
@@ -28,7 +29,7 @@ def digest_of(name: str) -> str:
 def blocks(database: Database) -> list[str]:
     """Forty blocks, by their digests, in every form."""
     names = [f"p{number:02}" for number in range(40)]
-    kept = [
+    kept: list[dict[str, Any]] = [
         {
             "sha256": digest_of(name),
             "last_key": name.encode(),
