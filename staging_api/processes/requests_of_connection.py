@@ -71,14 +71,6 @@ class RequestsOfConnection:
         self._known = self._worth_keeping(req, environ)
         return resp, environ
 
-    def _worth_keeping(self, req: Any, environ: dict[str, Any]) -> "_Known | None":
-        names = [name for name, _value in req.headers]
-        is_last = req.should_close()
-        if len(self._head) > _LONGEST_KEPT or is_last or not _READ_ANEW.isdisjoint(names):
-            return None
-        same = {name: value for name, value in environ.items() if name not in _OF_ONE_REQUEST}
-        return _Known(self._head, req, length_of(req), same)
-
     def reach_next(self, deadline: float) -> bytes | None:
         """Read the rest of the last body until then; return what came behind it.
 
@@ -92,6 +84,14 @@ class RequestsOfConnection:
         parser.unreader.buf.seek(0)
         parser.unreader.buf.truncate()
         return rest
+
+    def _worth_keeping(self, req: Any, environ: dict[str, Any]) -> "_Known | None":
+        names = [name for name, _value in req.headers]
+        is_last = req.should_close()
+        if len(self._head) > _LONGEST_KEPT or is_last or not _READ_ANEW.isdisjoint(names):
+            return None
+        same = {name: value for name, value in environ.items() if name not in _OF_ONE_REQUEST}
+        return _Known(self._head, req, length_of(req), same)
 
 
 def length_of(req: Any) -> int:

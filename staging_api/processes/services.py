@@ -91,10 +91,6 @@ class Services:
             lambda: replace(load(), draining=self._is_ending, refused=refused()),
         )
 
-    @property
-    def _is_ending(self) -> bool:
-        return self.drain.begun or self.locks.shutdown.begun
-
     def worker(self) -> Worker:
         """Return a worker over these services."""
         settings = self.settings
@@ -125,6 +121,10 @@ class Services:
         self.locks.database.close()
         self.probes_database.close()
         finish()
+
+    @property
+    def _is_ending(self) -> bool:
+        return self.drain.begun or self.locks.shutdown.begun
 
 
 def refusals() -> float:
