@@ -5,7 +5,14 @@ from pathlib import Path
 import pytest
 
 from staging_api.catalogue.catalogue import Catalogue
-from staging_api.catalogue.model import Choice, Pattern, plain_kind
+from staging_api.catalogue.model import (
+    ArtifactKind,
+    Choice,
+    Pattern,
+    decompressed_kind,
+    member_kind,
+    plain_kind,
+)
 from staging_api.errors import ArtifactAmbiguous, CatalogueInvalid, Invalid
 from tests.signed import MinisignKey
 
@@ -226,6 +233,60 @@ def test_a_file_name_from_a_client_is_not_a_glob():
     assert entry.find(["a*{build}.txt", "abc.txt"], BUILD) == ["a*{build}.txt"]
 
 
+def test_a_file_name_with_a_star_stands_for_all_that_fit_in_all_folders():
+    entry = plain_kind("a*.txt")
+    assert entry.find(["a/b.txt", "ab.txt", "b.txt", "a.txt.gz"], BUILD) == ["ab.txt", "a/b.txt"]
+    assert entry.find(["a*.txt", "ab.txt"], BUILD) == ["a*.txt"]
+    assert (entry.lands, entry.every, entry.is_one_file) == ("", True, False)
+    one = plain_kind("a[b]{c}?.txt")
+    assert one.find(["a[b]{c}?.txt", "abcx.txt"], BUILD) == ["a[b]{c}?.txt"]
+    assert (one.lands, one.every, one.is_one_file) == ("a[b]{c}?.txt", False, True)
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "only"),
+    [
+        ("a[b].tar!/x/y", "a[b].tar", ("x/y",)),
+        ("a[b].tar!/*", "a[b].tar", ()),
+        ("a.tar!/x!/y", "a.tar", ("x!/y",)),
+    ],
+)
+def test_a_member_is_named_literally_with_its_object(text, name, only):
+    entry = member_kind(text)
+    assert entry.find([name, "ab.tar", "a.tar.gz"], BUILD) == [name]
+    assert (entry.choices[0].only, entry.lands) == (only, f"{name}!/")
+
+
+@pytest.mark.parametrize("text", ["a.tar", "a.tar!/", "!/x", ""])
+def test_half_a_name_of_a_member_is_none(text):
+    assert member_kind(text) is None
+
+
+def test_an_object_to_be_decompressed_is_named_literally():
+    entry = decompressed_kind("a[b].gz")
+    assert entry.find(["a[b].gz", "ab.gz"], BUILD) == ["a[b].gz"]
+    assert (entry.lands, entry.is_one_file) == ("a[b].gz!decompressed", True)
+
+
+@pytest.mark.parametrize(
+    ("glob", "excluding", "name"),
+    [
+        ("{build}/a.zip", None, f"{BUILD}/a.zip"),
+        ("a.zip", "b*", "a.zip"),
+        ("a.zip", "a*", None),
+        ("*.zip", None, None),
+        ("{a,b}.zip", None, None),
+        ("{v}.zip", None, None),
+        ("[a].zip", None, None),
+    ],
+)
+def test_an_object_has_one_name_unless_its_pattern_fits_several(glob, excluding, name):
+    choice = Choice(Pattern(glob), excluding=Pattern(excluding) if excluding else None)
+    assert choice.object_name(BUILD) == name
+    kind = ArtifactKind("x", "g", "foreground", (Choice(Pattern("a")), choice))
+    assert kind.has_names(BUILD) == (name is not None)
+
+
 def test_another_project_needs_ten_lines():
     catalogue = Catalogue.read(TEN_LINES)
     assert [each.name for each in catalogue.resolve()] == ["installer", "docs"]
@@ -255,7 +316,13 @@ OTHER = "  - {name: %s, group: %s, phase: foreground, pattern: y}\n"
         (ENTRY + "    extract: rar\n", 6, "plain, tar, zip"),
         (ENTRY + "    only: [x]\n", 2, "extract"),
         (ENTRY + "    lands: /etc/passwd\n", 6, "path below"),
-        (ENTRY + "    lands: ../x\n", 6, "path below"),
+        *(
+            (ENTRY + f"    {key}: {path}\n", 6, "path below")
+            for path in ("../x", "a//b", "./b", "a/.", "..", "'a\\b'", '"a\\a"', "/")
+            for key in ("lands", "without")
+        ),
+        (ENTRY + "    also: {a/: ../b/}\n", 6, "path below"),
+        (ENTRY + "    alternatives: {a: b}\n", 6, "must be a list"),
         (ENTRY + "    lands: {a: b}\n", 6, "text"),
         (ENTRY + "    extract: tar\n    lands: x\n", 2, "lands in a folder"),
         (ENTRY + "    every: true\n    lands: x\n", 2, "end lands in /"),
