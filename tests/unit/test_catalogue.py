@@ -253,6 +253,7 @@ def test_a_file_name_with_a_star_stands_for_all_that_fit_in_all_folders():
 )
 def test_a_member_is_named_literally_with_its_object(text, name, only):
     entry = member_kind(text)
+    assert entry is not None
     assert entry.find([name, "ab.tar", "a.tar.gz"], BUILD) == [name]
     assert (entry.choices[0].only, entry.lands) == (only, f"{name}!/")
 
