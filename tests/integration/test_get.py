@@ -160,27 +160,41 @@ MOMENTS = [
     ("local_folder.LocalFolder.note", 25),
     ("local_folder.LocalFolder.tidy", 1),
 ]
+#: One process for all, which forks for each: it has imported the client once.
 KILLED = """
-import os, signal, sys
+import json, os, signal, sys
 from functools import reduce
 from staging_api.client import download, fetching, local_folder, streaming
 from staging_api.client import FetchOptions, StagingClient
-url, archive_url, to, where, count = sys.argv[1:]
+url, archive_url, *moments = sys.argv[1:]
 download._CHUNK_BYTES = 30_000
-*path, name = where.split(".")
-owner = reduce(getattr, path[1:], globals()[path[0]])
-real, left = getattr(owner, name), int(count)
-def dies(*given, **named):
-    global left
-    left -= 1
-    done = real(*given, **named) if "append" in name else None
-    if left <= 0:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return done if "append" in name else real(*given, **named)
-setattr(owner, name, dies)
-fetching.write = streaming.write
-StagingClient(url).get(archive_url, to=to, options=FetchOptions(connections=1))
+def get(to, where, left):
+    *path, name = where.split(".")
+    owner = reduce(getattr, path[1:], globals()[path[0]])
+    real = getattr(owner, name)
+    def dies(*given, **named):
+        nonlocal left
+        left -= 1
+        done = real(*given, **named) if "append" in name else None
+        if left <= 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return done if "append" in name else real(*given, **named)
+    setattr(owner, name, dies)
+    fetching.write = streaming.write
+    StagingClient(url).get(archive_url, to=to, options=FetchOptions(connections=1))
+for moment in moments:
+    if not (child := os.fork()):
+        get(*json.loads(moment))
+        os._exit(0)
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 """
+
+
+def killed(url: str, archive_url: str, *moments: tuple[Path, str, int]) -> list[int]:
+    """Get an archive into each of these folders by a process that is killed; how each ended."""
+    given = [json.dumps([str(to), where, count]) for to, where, count in moments]
+    command = [sys.executable, "-c", KILLED, url, archive_url, *given]
+    return [int(line) for line in subprocess.check_output(command, timeout=60).split()]
 
 
 def test_a_get_that_is_killed_at_any_moment_goes_on_and_never_shows_half_a_file(
@@ -188,11 +202,9 @@ def test_a_get_that_is_killed_at_any_moment_goes_on_and_never_shows_half_a_file(
 ) -> None:
     archive_url = staged(at)
     whole = {"payload.bin": b"x" * 100_000, **SUITES}
-    for number, (where, count) in enumerate(MOMENTS):
-        to = tmp_path / f"killed-{number}"
-        given = [url, archive_url, str(to), where, str(count)]
-        ended = subprocess.run([sys.executable, "-c", KILLED, *given], timeout=60, check=False)
-        assert ended.returncode == -signal.SIGKILL, where
+    moments = [(tmp_path / f"killed-{n}", *moment) for n, moment in enumerate(MOMENTS)]
+    assert killed(url, archive_url, *moments) == [-signal.SIGKILL] * len(MOMENTS)
+    for to, where, _ in moments:
         before = contents(to)
         assert before.items() <= whole.items(), where
         got = client.get(archive_url, to=to)
@@ -204,8 +216,7 @@ def test_bytes_that_came_before_a_kill_are_not_fetched_again(
     at: Bench, url: str, client: StagingClient, tmp_path: Path
 ) -> None:
     archive_url, to = staged(at), tmp_path / "to"
-    given = [url, archive_url, str(to), "download._ReceivedPart.append", "3"]
-    subprocess.run([sys.executable, "-c", KILLED, *given], timeout=60, check=False)
+    killed(url, archive_url, (to, "download._ReceivedPart.append", 3))
     (part,) = (to / ".staging-api/parts").iterdir()
     came = part.stat().st_size
     assert 0 < came < 100_000

@@ -410,10 +410,9 @@ def alone(own_url: str, tmp_path: Path) -> Iterator[Pod]:
     pools.close()
 
 
-@pytest.mark.parametrize("question", QUESTIONS)
 @pytest.mark.parametrize("others", [0, 300, 3000])
 def test_each_question_reads_a_few_rows_by_indexes_however_many_there_are(
-    alone: Pod, question: str, others: int
+    alone: Pod, others: int
 ) -> None:
     pod = alone
     url, staging_id = staged(pod, "R17-1")
@@ -422,14 +421,15 @@ def test_each_question_reads_a_few_rows_by_indexes_however_many_there_are(
     )
     fill(pod.at, others)
     given = {"id": staging_id, "url": url, "path": path}
-    with pod.at.database.begin() as conn:
-        before = {row.relname: row for row in conn.exec_driver_sql(_SCANS)}
-        assert conn.exec_driver_sql(question, given).one()[0] is not None
-        after = {row.relname: row for row in conn.exec_driver_sql(_SCANS)}
-    used = [name for name, row in after.items() if row.scans > before[name].scans]
-    assert used
-    assert all(name.endswith(("_idx", "_key", "_pkey")) for name in used), used
-    assert sum(after[name].rows - before[name].rows for name in used) <= QUESTIONS[question]
+    for question, most in QUESTIONS.items():
+        with pod.at.database.begin() as conn:
+            before = {row.relname: row for row in conn.exec_driver_sql(_SCANS)}
+            assert conn.exec_driver_sql(question, given).one()[0] is not None
+            after = {row.relname: row for row in conn.exec_driver_sql(_SCANS)}
+        used = [name for name, row in after.items() if row.scans > before[name].scans]
+        assert used, question
+        assert all(name.endswith(("_idx", "_key", "_pkey")) for name in used), (question, used)
+        assert sum(after[name].rows - before[name].rows for name in used) <= most, question
 
 
 def fill(at: Bench, others: int) -> None:

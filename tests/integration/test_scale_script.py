@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 def test_the_script_measures_compares_and_simulates(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "benchmarks.scale"]
     small = ["--pods", "1", "--seconds", "1", "--times", "20", "--cores", "2"]
-    small += ["--statements", "10000"]
+    small += ["--statements", "1000"]
     env = {k: v for k, v in os.environ.items() if not k.startswith("STAGING_")}
     out = subprocess.check_output(
         [*command, *small], cwd=ROOT, env={**env, "TMPDIR": str(tmp_path)}, text=True
