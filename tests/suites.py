@@ -25,7 +25,8 @@ _FIRST = [
         ],
         "integration": [
             *("staging_model", "docs_site", "configurations", "scale_script"),
-            *("lock_real_warnings", "contracts", "damaged_store"),
+            *("lock_real_warnings", "contracts", "damaged_store", "migrate_among_others"),
+            *("migrate_with_rows", "migrate"),
         ],
         "integration/documents": ["configdocs_conformance", "document_conditions"],
     }.items()

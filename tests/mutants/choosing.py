@@ -39,6 +39,7 @@ _OF_THE_CODE = frozenset(
         "tests/acceptance/test_base_install.py",
         "tests/integration/test_contracts.py",
         "tests/unit/test_mutants.py",
+        "tests/integration/test_mutant_runs.py",
         "tests/unit/test_packaging.py",
     }
 )

@@ -1,8 +1,6 @@
 """The driver of mutants: what it changes, what it draws, and which tests it chooses."""
 
 import ast
-from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
@@ -16,7 +14,7 @@ from tests.mutants.frame import drawn, lines_of, of_file, on
 from tests.mutants.model import ROOT, Mutant, room
 from tests.mutants.reach import reached
 from tests.mutants.record import Record, recorded
-from tests.mutants.trial import Outcome, OutOfTime, Runner, Trial, Untriable, changed
+from tests.mutants.trial import Outcome, OutOfTime, Trial, Untriable, changed
 from tests.mutants.turns import fates
 
 
@@ -338,48 +336,6 @@ def test_a_change_that_does_not_compile_is_not_tried(tmp_path: Path) -> None:
         with changed(tmp_path, Mutant("a.py", 4, 5, "(", "constant", 1)):
             pass
     assert (tmp_path / "a.py").read_text() == "x = 1\n"
-
-
-@pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Runner]]:
-    """A tree with no tests yet, and what runs them there."""
-    tree = tmp_path_factory.mktemp("mutants") / "tree"
-    tree.mkdir()
-    (tree / "tests").symlink_to(ROOT / "tests")
-    with closing(Runner(tree, ())) as runner:
-        yield tree, runner
-
-
-IN_PLACE = ("-rfE", "--tb=no", "-c", "/dev/null", "--rootdir=.", "-p", "no:cacheprovider")
-QUICK = ("-p", "no:schemathesis", "-p", "no:hypothesispytest", "-p", "no:xdist")
-
-
-def ran(place: tuple[Path, Runner], name: str, text: str, seconds: float = 60) -> Outcome:
-    tree, runner = place
-    (tree / name).write_text(text)
-    return runner.run([*IN_PLACE, *QUICK, name], seconds, {"SEEN": "1"})
-
-
-def test_a_run_that_is_over_its_limit_is_ended_and_finds_nothing(
-    place: tuple[Path, Runner],
-) -> None:
-    outcome = ran(place, "over.py", "import time\ntime.sleep(600)", seconds=0.5)
-    assert (outcome.status, outcome.finder) == (None, None)
-
-
-FOUND = {
-    "fails": ("def test_b(): assert 1 == 2", "fails.py::test_b"),
-    "unread": ("def test_b(: pass", "unread.py"),
-    "passes": ("import os\ndef test_b(): assert os.environ['SEEN'] == '1'", None),
-    "breaks": ("import os\ndef test_b(): os._exit(9)", "pytest ended with status 9"),
-    "empty": ("", None),
-}
-
-
-@pytest.mark.parametrize("name", FOUND)
-def test_the_first_test_that_fails_is_the_finder(place: tuple[Path, Runner], name: str) -> None:
-    text, finder = FOUND[name]
-    assert ran(place, f"{name}.py", text).finder == finder
 
 
 class Scripted:

@@ -16,7 +16,7 @@ def test_waits_are_those_of_erlang(servers: int, busy: float) -> None:
     demand = Demand("x", Cost(service), busy * servers / service)
     expected = service + waiting_seconds(demand.per_second, service, servers)
     machine = Machine(servers, 0.0)
-    turns = [simulated([demand], machine, 10.0 / servers, seed).mean("x") for seed in range(8)]
+    turns = [simulated([demand], machine, 10.0 / servers, seed).mean("x") for seed in range(4)]
     assert statistics.mean(turns) == pytest.approx(expected, rel=0.08)
 
 
@@ -80,11 +80,9 @@ def test_a_pooler_lets_in_as_many_as_it_has_places() -> None:
 
 def test_a_pooler_changes_nothing_while_its_places_are_as_many_as_the_cores_need() -> None:
     demands = [Demand("x", Cost(0.001), 1000.0)]
-    free, pooled = (
-        simulated(demands, Machine(2, 0.0, places), 20.0) for places in (math.inf, 20.0)
-    )
+    free, pooled = (simulated(demands, Machine(2, 0.0, places), 8.0) for places in (math.inf, 20.0))
     assert pooled.mean("x") == pytest.approx(free.mean("x"), rel=0.01)
-    few = simulated([Demand("x", Cost(0.001, flushes=True), 700.0)], Machine(2, 0.002, 2), 20.0)
+    few = simulated([Demand("x", Cost(0.001, flushes=True), 700.0)], Machine(2, 0.002, 2), 8.0)
     assert few.mean("x") > 1.5 * simulated(
-        [Demand("x", Cost(0.001, flushes=True), 700.0)], Machine(2, 0.002), 20.0
+        [Demand("x", Cost(0.001, flushes=True), 700.0)], Machine(2, 0.002), 8.0
     ).mean("x")
