@@ -161,10 +161,10 @@ def scrubbed(at: Bench, again: list[str] | None = None) -> set[str]:
 
 
 def test_a_scrub_finds_every_flipped_bit_and_nothing_else(at: Bench, url: str) -> None:
-    members = {f"suites/{n}": b"%d" % n * 20 for n in range(60)}
+    members = {f"suites/{n}": b"%d" % n * 20 for n in range(20)}
     at.stage(at.build("R17-1", suites_tgz=packed(members)), "suites")
     at.stage(at.build("R17-2"), "payload", "symbols")
-    chosen = [hashlib.sha256(b"%d" % n * 20).hexdigest() for n in (3, 17, 44)]
+    chosen = [hashlib.sha256(b"%d" % n * 20).hexdigest() for n in (3, 11, 17)]
     assert scrubbed(at) == set()
     for digest in chosen:
         damage.change(url, digest, damage.flipped)
@@ -182,7 +182,7 @@ def test_a_scrub_finds_every_flipped_bit_and_nothing_else(at: Bench, url: str) -
 def test_an_unreadable_content_stops_no_scrub_and_is_not_called_corrupt(
     at: Bench, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    members = {f"suites/{n}": b"%d" % n * 20 for n in range(40)}
+    members = {f"suites/{n}": b"%d" % n * 20 for n in range(20)}
     at.stage(at.build("R17-1", suites_tgz=packed(members)), "suites")
     unreadable, flipped = (hashlib.sha256(b"%d" % n * 20).hexdigest() for n in (3, 17))
     damage.change(url, flipped, damage.flipped)
