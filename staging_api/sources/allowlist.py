@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from staging_api.errors import Invalid, SourceNotAllowed
-from staging_api.sources.url import ArchiveUrl, parse_prefix
+from staging_api.sources.url import ArchiveUrl, most_specific_first, parse_prefix
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -46,7 +46,7 @@ class AllowList:
 
     def __init__(self, entries: tuple[AllowedPrefix, ...]) -> None:
         # The longest first: the most specific entry decides about networks and file roots.
-        self.entries = tuple(sorted(entries, key=lambda entry: -len(entry.url.segments)))
+        self.entries = tuple(sorted(entries, key=lambda entry: most_specific_first(entry.url)))
 
     @classmethod
     def parse(cls, setting: str) -> "AllowList":

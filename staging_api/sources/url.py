@@ -6,6 +6,7 @@ result that still looks like an escape is refused, so no later decoding can make
 """
 
 import ipaddress
+import math
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
@@ -150,6 +151,11 @@ def parse(text: str, secret_parameters: Collection[str] = (), *, root: bool = Fa
         return _with_query(url, query, secret_parameters)
     except ValueError as error:
         raise Invalid.field("archive_url", str(error)) from None
+
+
+def most_specific_first(prefix: ArchiveUrl | None) -> float:
+    """Sort prefixes by this: the longest first; what has none, and so is for all others, last."""
+    return math.inf if prefix is None else -len(prefix.segments)
 
 
 def parse_prefix(text: str, field: str) -> ArchiveUrl:

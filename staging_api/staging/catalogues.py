@@ -14,7 +14,7 @@ from pathlib import Path
 
 from staging_api.catalogue.catalogue import Catalogue, builtin_names
 from staging_api.errors import CatalogueInvalid, Invalid
-from staging_api.sources.url import ArchiveUrl, parse_prefix
+from staging_api.sources.url import ArchiveUrl, most_specific_first, parse_prefix
 
 _FIELD = "STAGING_CATALOGUE"
 
@@ -66,11 +66,7 @@ class Catalogues:
 
     @cached_property
     def _by_length(self) -> list[CatalogueOfPrefix]:
-        return sorted(self.prefixed, key=_depth)
-
-
-def _depth(entry: CatalogueOfPrefix) -> int:
-    return -len(entry.prefix.segments) if entry.prefix else 0
+        return sorted(self.prefixed, key=lambda entry: most_specific_first(entry.prefix))
 
 
 def _entry(text: str) -> CatalogueOfPrefix:

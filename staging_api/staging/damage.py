@@ -20,7 +20,6 @@ from staging_api.errors import NotFound, StagingApiError
 from staging_api.staging import repository
 from staging_api.staging.eviction import evict
 from staging_api.staging.model import StagedArtifact
-from staging_api.staging.repository import EvictableArtifact
 from staging_api.staging.upkeep import Upkeep
 from staging_api.vocabulary.staging import EvictReason
 
@@ -82,16 +81,9 @@ def evict_holders(upkeep: Upkeep, sha256: str, reason: EvictReason) -> list[Stag
         metrics.STORE_DAMAGED.labels(reason).inc()
         pools = ", and a pool" if noted else ""
         log.error("%s is %s, which %d artifacts have%s", sha256, reason, len(holders), pools)
-    evicted = [each for each in holders if evict(upkeep, _idle(each), reason)]
+    evicted = [each for each in holders if evict(upkeep, each, reason)]
     with upkeep.database.connect() as conn:
         repository.mark_unnamed_for_deletion(conn, [sha256])
         if len(evicted) < len(holders):
             repository.check_again(conn, sha256[:2], _AGAIN_SECONDS, upkeep.terms.check_seconds)
     return evicted
-
-
-def _idle(artifact: StagedArtifact) -> EvictableArtifact:
-    size = artifact.size_bytes or 0
-    return EvictableArtifact(
-        artifact.id, artifact.archive_url, artifact.lock_kind, artifact.name, size
-    )

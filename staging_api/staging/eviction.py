@@ -19,7 +19,7 @@ from staging_api.db.engine import Database
 from staging_api.errors import LockHeld, LockLost
 from staging_api.locks.hold import RequestOrigin, guarded, hold
 from staging_api.staging import repository
-from staging_api.staging.model import LOCK_BY_NAME
+from staging_api.staging.model import LOCK_BY_NAME, StagedArtifact
 from staging_api.staging.repository import EvictableArtifact, EvictionShare
 from staging_api.staging.upkeep import Upkeep
 from staging_api.vocabulary.staging import EvictReason
@@ -102,7 +102,7 @@ def prune(
 
 def evict(
     upkeep: Upkeep,
-    artifact: EvictableArtifact,
+    artifact: EvictableArtifact | StagedArtifact,
     reason: EvictReason,
     idle_seconds: float = 0.0,
     origin: RequestOrigin = _UPKEEP,

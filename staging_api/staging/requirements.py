@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from staging_api.catalogue.model import ArtifactKind, Verification
 from staging_api.errors import Invalid
 from staging_api.signatures import SignatureInvalid, check_key
-from staging_api.sources.url import ArchiveUrl, parse_prefix
+from staging_api.sources.url import ArchiveUrl, most_specific_first, parse_prefix
 
 _FIELD, _KEYS_FIELD = "STAGING_REQUIRE_VERIFIED", "STAGING_VERIFY_KEYS"
 _DIGEST, _SIGNATURE, _NOTHING = _NEEDS = ("digest", "signature", "nothing")
@@ -50,7 +50,7 @@ class Requirements:
         paths = _key_paths(keys)
         if not paths and any(need == _SIGNATURE for _, need in found):
             raise Invalid.field(_KEYS_FIELD, f"must name keys: {_FIELD} asks for signatures")
-        return cls(tuple(sorted(found, key=_depth)), paths)
+        return cls(tuple(sorted(found, key=lambda need: most_specific_first(need[0]))), paths)
 
     def of(self, url: ArchiveUrl) -> str:
         """Return what the objects of an archive need: ``digest``, ``signature`` or ``nothing``."""
@@ -94,9 +94,3 @@ def _key_paths(text: str) -> tuple[str, ...]:
         except SignatureInvalid as error:
             raise Invalid.field(_KEYS_FIELD, str(error)) from None
     return paths
-
-
-def _depth(need: tuple[ArchiveUrl | None, str]) -> int:
-    prefix = need[0]
-    # A prefix without a segment, such as a whole host, still goes before all other archives.
-    return -len(prefix.segments) - 1 if prefix else 0

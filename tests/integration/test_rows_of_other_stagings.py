@@ -488,6 +488,22 @@ def test_a_question_is_answered_of_the_stagings_and_artifacts_that_are_meant_alo
     assert call(conn) == expected
 
 
+def test_what_is_worked_on_is_counted_and_has_no_age(conn: Connection) -> None:
+    conn.execute(
+        text(
+            "INSERT INTO lock_scopes"
+            " (kind, scope, lock_id, fence, caller, holder, acquired_at, expires_at)"
+            " SELECT kind, 'gs://two', repeat('1', 26), 1, 'me', 'here', now(),"
+            " now() + interval '1 h' FROM unnest(ARRAY['archive', 'images']) AS kind"
+        )
+    )
+    conn.execute(text("UPDATE stagings SET created_at = now() - interval '9 h' WHERE id > 's3'"))
+    count, age = reading.queue(conn)["pending"]
+    assert count == 4
+    assert 3600 <= age < 2 * 3600
+    assert [each.staging_id for each in reading.due(conn, each=9)] == ["s1"]
+
+
 def test_counts_of_the_queue_are_by_state_with_the_age_of_what_is_due(conn: Connection) -> None:
     found = reading.queue(conn)
     assert {state: count for state, (count, _) in found.items()} == {"pending": 4, "staging": 1}
