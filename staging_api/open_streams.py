@@ -189,7 +189,7 @@ class OpenStreams:
         waited = stream.waits
         try:
             act(stream)
-            if stream.waits != waited and stream.descriptor in self._connected:
+            if stream.waits != waited:
                 writes = select.EPOLLOUT if stream.waits else 0
                 events = select.EPOLLIN | select.EPOLLRDHUP | writes
                 self._epoll.modify(stream.descriptor, events)

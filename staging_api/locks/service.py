@@ -88,6 +88,6 @@ class LockService:
 def _with_waiters(conn: Connection, grants: Sequence[Grant]) -> list[ListedGrant]:
     counts = repository.waiter_counts(conn, grants)
     return [
-        ListedGrant(grant, 0 if grant.outcome else counts.get((grant.kind, grant.scope), 0))
+        ListedGrant(grant, 0 if grant.outcome else counts[grant.kind, grant.scope])
         for grant in grants
     ]

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from staging_api.db.engine import Database
 from staging_api.http.app import create_app
 from staging_api.locks import store
 from staging_api.locks.hold import hold
-from staging_api.locks.model import ARCHIVE, IDEMPOTENCY, PUBLISHER, Lease
+from staging_api.locks.model import ARCHIVE, IDEMPOTENCY, IMAGES, PUBLISHER, Lease, LockKind
 from staging_api.shutdown import Shutdown
 from staging_api.staging.watch import Watch
 from tests.factories import ORIGIN, lock_request
@@ -43,9 +44,9 @@ def listed(client: testing.TestClient, **query: str) -> list[Any]:
     return items
 
 
-def waits(at: Bench, caller: str) -> str:
-    """Let a request take a place in the queue of the scope."""
-    asked = lock_request(SCOPE, caller=caller, holder=f"pod of {caller}")
+def waits(at: Bench, caller: str, scope: str = SCOPE, kind: LockKind = ARCHIVE) -> str:
+    """Let a request take a place in the queue of a lock."""
+    asked = lock_request(scope, kind, caller=caller, holder=f"pod of {caller}")
     with at.database.connect() as conn:
         store.wait(conn, asked, 60)
     return asked.id
@@ -69,6 +70,23 @@ def test_a_held_lock_shows_how_many_wait_and_each_of_them_in_order(
         ]
         assert (last["id"], last["holder"]) == (ids[2], "pod of third")
         assert lock["acquired_at"] <= last["waits_since"] < last["leaves_at"]
+
+
+def test_locks_that_share_a_kind_or_a_scope_each_have_their_own_who_wait(
+    at: Bench, client: testing.TestClient
+) -> None:
+    locks = at.service.locks
+    asked = [(SCOPE, ARCHIVE), (SCOPE, IMAGES), ("gs://bucket/board/R17-2", ARCHIVE)]
+    with ExitStack() as held:
+        ids = []
+        for number, (scope, kind) in enumerate(asked):
+            held.enter_context(hold(locks, kind, scope, ORIGIN))
+            ids.append([waits(at, f"{each}", scope, kind) for each in range(number + 1)])
+        found = listed(client)
+        assert [lock["waiters"] for lock in found] == [1, 2, 3]
+        for lock, expected in zip(found, ids, strict=True):
+            items = client.simulate_get(f"{LOCKS}/{lock['id']}/waiters").json["items"]
+            assert [each["id"] for each in items] == expected
 
 
 def test_who_is_dead_does_not_wait(at: Bench, client: testing.TestClient) -> None:

@@ -1,7 +1,6 @@
 """A table of names is the same in memory and in its file."""
 
 import random
-import sqlite3
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -63,17 +62,34 @@ def test_an_empty_one_has_nothing(table):
     assert (len(table), bool(table), list(table.items()), table.ends()) == (0, False, [], ("", ""))
 
 
-def test_a_full_disk_is_no_room(table, monkeypatch):
+def test_one_of_more_names_than_may_be_in_memory_keeps_few_of_them_there(tmp_path, monkeypatch):
+    monkeypatch.setattr(name_table, "MOST_IN_MEMORY", 7)
+    monkeypatch.setattr(name_table, "_GROUP", 5)
+    many, few = NameTable(tmp_path), NameTable(tmp_path)
+    for number in range(100):
+        many[str(number)] = b""
+        assert len(many._recent) < (5 if number >= 6 else 7)
+    for number in range(6):
+        few[str(number)] = b""
+    assert len(few._recent) == 6
+    assert (len(many), len(few)) == (100, 6)
+    assert (many._file is None, few._file is None) == (False, True)
+
+
+@pytest.mark.parametrize("table", [7], indirect=True, ids=["in a file"])
+def test_a_full_disk_is_no_room(table):
     for number in range(20):
         table[str(number)] = b""
-    if table._file is None:
-        return
-
-    class Full:
-        def execute(self, *_):
-            raise sqlite3.OperationalError("database or disk is full")
-
-    file, table._file = table._file, Full()
+    # SQLite refuses further pages as the disk would.
+    table._file.execute("PRAGMA max_page_count = 1")
     with pytest.raises(NoSpace, match="full"):
-        table.get("nobody")
-    table._file = file
+        for number in range(20, 10_000):
+            table[str(number)] = b""
+
+
+def test_a_folder_that_is_not_there_is_no_room(tmp_path, monkeypatch):
+    monkeypatch.setattr(name_table, "MOST_IN_MEMORY", 7)
+    table = NameTable(tmp_path / "none")
+    with pytest.raises(NoSpace, match="unable to open"):
+        for number in range(20):
+            table[str(number)] = b""
