@@ -163,7 +163,7 @@ def _stagings(
         store=StoreTerms(
             settings.quota_bytes, scrub_bytes_per_second=settings.scrub_bytes_per_second
         ),
-        slots=WorkSlots(settings.long_requests or max(1, settings.threads // 2)),
+        slots=WorkSlots(settings.long_requests or settings.threads // 2),
     )
 
 

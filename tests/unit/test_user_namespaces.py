@@ -1,4 +1,4 @@
-"""The ids of a process in a user namespace of its own."""
+"""What a process of root becomes for PostgreSQL: in a user namespace, or with other ids."""
 
 import os
 import subprocess
@@ -7,26 +7,54 @@ import sys
 import pytest
 
 #: An account that no system has: an id that is not mapped looks like that of nobody.
-#: In a new process: the kernel refuses one with a second thread, which a fork of this may have.
-ENTER = """
+ACCOUNT = """
 import os, pwd
+from pathlib import Path
 from staging_api.embedded_postgres import unprivileged
+account = pwd.struct_passwd(("somebody", "x", 4321, 4322, "", "/", "/bin/false"))
+"""
+ENTER = """
 try:
-    unprivileged._enter_user_namespace(
-        pwd.struct_passwd(("somebody", "x", 4321, 4322, "", "/", "/bin/false"))
-    )
+    unprivileged._enter_user_namespace(account)
     print(os.geteuid(), os.getegid())
 except OSError as error:
     print(error)
 """
+CHANGE = """
+os.setgroups([7, 8])
+unprivileged._change_user(account)
+print(*os.getresuid(), *os.getresgid(), os.getgroups())
+for line in Path("/proc/self/status").read_text().splitlines():
+    name, _, value = line.partition(":")
+    if name in ("CapInh", "CapPrm", "CapEff", "CapAmb"):
+        print(name, int(value, 16))
+"""
+
+
+def said_by(program: str) -> list[str]:
+    """The lines of a new process: the kernel refuses one that has, as a fork may, a thread."""
+    done = subprocess.run(
+        [sys.executable, "-c", ACCOUNT + program],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    return done.stdout.splitlines()
 
 
 def test_its_ids_are_those_of_the_account() -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", ENTER], capture_output=True, text=True, check=True, timeout=60
-    )
-    seen = done.stdout.strip()
+    [seen] = said_by(ENTER)
     if "not permitted" in seen or "No space" in seen:
         pytest.skip("the kernel allows no user namespace here")
     assert seen == "4321 4322"
     assert os.geteuid() != 4321
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can take the ids of another")
+def test_of_all_that_root_may_it_keeps_to_open_folders() -> None:
+    ids, *capabilities = said_by(CHANGE)
+    assert ids == "4321 4321 4321 4322 4322 4322 []"
+    opens_folders = 1 << 1  # CAP_DAC_OVERRIDE
+    names = ("CapInh", "CapPrm", "CapEff", "CapAmb")
+    assert capabilities == [f"{name} {opens_folders}" for name in names]

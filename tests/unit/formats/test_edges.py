@@ -4,21 +4,22 @@ import io
 import stat
 import tarfile
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from staging_api.errors import Invalid, LimitExceeded
-from staging_api.formats import tar
+from staging_api.formats import plain, tar
 from staging_api.formats import zip as unzip
 from staging_api.formats.forward import ForwardFile
 from staging_api.formats.minidump import modules
-from staging_api.formats.model import Extract
+from staging_api.formats.model import Extract, Member, UnpackLimits
 from staging_api.formats.names import shown
 from staging_api.formats.packing import PACKERS, PackedFile
 from tests.archives import InMemory, header, tar_of, unpack_noting, with_unix_mode, zip_of
+from tests.corpus.raw_tar import old_sparse
 from tests.minidumps import Loaded, elf, minidump
 
 CONTENT = b"content"
@@ -62,6 +63,33 @@ def test_a_link_of_4096_bytes_is_followed_and_no_longer_one(made: Made, extract:
     )
     assert files == {"file": CONTENT, "a": CONTENT}
     assert "'b'" in notes[0]
+
+
+@pytest.mark.parametrize(
+    ("of_size", "extract"),
+    [
+        (bytes, plain.extract),
+        (lambda size: tar_of(("object", bytes(size))), tar.extract),
+        (lambda size: old_sparse("object", [(0, b"x" * 512)], size) + bytes(1024), tar.extract),
+        (lambda size: zip_of(("object", bytes(size))), unzip.extract),
+    ],
+    ids=["as it is", "tar", "sparse", "zip"],
+)
+def test_what_declares_more_than_a_file_may_have_is_refused_before_anything_is_kept(
+    of_size: Callable[[int], bytes], extract: Extract
+) -> None:
+    kept: list[tuple[str, int]] = []
+
+    def keep(member: Member, chunks: Iterable[bytes]) -> None:
+        kept.append((member.path, 0))
+        kept[-1] = member.path, sum(map(len, chunks))
+
+    limits = UnpackLimits(member_bytes=4096)
+    with pytest.raises(LimitExceeded, match="STAGING_UNPACK_MEMBER_BYTES"):
+        extract(InMemory(of_size(4097)), str, keep, limits)
+    assert kept == []
+    extract(InMemory(of_size(4096)), str, keep, limits)
+    assert kept == [("object", 4096)]
 
 
 def test_the_headers_of_one_member_have_eight_mebibytes_together() -> None:

@@ -1,9 +1,12 @@
 """The terms of a service: what its settings say, and promises that no setting changes."""
 
+from contextlib import closing
+
 import pytest
 
 from staging_api.formats.model import UnpackLimits
-from staging_api.processes.bootstrap import _limits
+from staging_api.identity.authenticators import _calls
+from staging_api.processes.bootstrap import _limits, build
 from staging_api.settings import Settings
 from staging_api.staging.counts import KEPT, MINUTES_KEPT
 from staging_api.staging.download import DownloadSpread
@@ -44,3 +47,27 @@ def test_counts_are_kept_for_35_days_and_by_the_minute_for_two() -> None:
 
 def test_the_first_gibibyte_is_no_bomb() -> None:
     assert UnpackLimits().ratio_floor_bytes == 1 << 30
+
+
+@pytest.mark.parametrize(
+    ("threads", "may_wait"), [(2, 1), (7, 1), (8, 2), (64, 16), (68, 16), (400, 16)]
+)
+def test_a_quarter_of_the_threads_may_wait_for_an_identity_provider_and_sixteen_at_most(
+    threads: int, may_wait: int
+) -> None:
+    assert _calls(Settings.from_env(threads=threads)).waiters == may_wait
+
+
+@pytest.mark.parametrize(
+    ("threads", "long_requests", "may_stage"), [(2, 0, 1), (9, 0, 4), (9, 3, 3)]
+)
+def test_half_of_the_threads_may_stage_unless_another_number_is_set(
+    threads: int, long_requests: int, may_stage: int
+) -> None:
+    settings = Settings.from_env(
+        database_url="postgresql+psycopg2://nowhere/none",
+        threads=threads,
+        long_requests=long_requests,
+    )
+    with closing(build(settings)) as services:
+        assert services.stagings.slots._free == may_stage
