@@ -96,7 +96,7 @@ def _enter_user_namespace(account: pwd.struct_passwd) -> None:
 
 def _change_user(account: pwd.struct_passwd) -> None:
     """Take the ids of this account; keep, across exec, the capability to enter root's folders."""
-    _raise_on_failure(_LIBC.prctl(_PR_SET_KEEPCAPS, 1, 0, 0, 0))
+    _raise_on_failure(_LIBC.prctl(_PR_SET_KEEPCAPS, 1))
     os.setgroups([])
     os.setresgid(account.pw_gid, account.pw_gid, account.pw_gid)
     os.setresuid(account.pw_uid, account.pw_uid, account.pw_uid)

@@ -384,4 +384,14 @@ EQUIVALENT: dict[tuple[str, str, str], str] = {
         "_PIECE_BYTES = 1 << 20",
         "_PIECE_BYTES = 1 << 21",
     ): "how much is unpacked at once: the limit is looked at after each piece",
+    (
+        "staging_api/embedded_postgres/unprivileged.py",
+        "header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)",
+        "header = (ctypes.c_uint32 * 3)(_CAPABILITY_VERSION_3, 0)",
+    ): "the kernel reads the two numbers that a header of this version has",
+    (
+        "staging_api/embedded_postgres/unprivileged.py",
+        "low_and_high = (ctypes.c_uint32 * 6)(bit, bit, bit, 0, 0, 0)",
+        "low_and_high = (ctypes.c_uint32 * 7)(bit, bit, bit, 0, 0, 0)",
+    ): "the kernel reads the six numbers that this version has",
 }

@@ -7,6 +7,8 @@ import zipfile
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -18,7 +20,7 @@ from staging_api.formats.minidump import modules
 from staging_api.formats.model import Extract, Member, UnpackLimits
 from staging_api.formats.names import shown
 from staging_api.formats.packing import PACKERS, PackedFile
-from tests.archives import InMemory, header, tar_of, unpack_noting, with_unix_mode, zip_of
+from tests.archives import InMemory, header, tar_of, unpack, unpack_noting, with_unix_mode, zip_of
 from tests.corpus.raw_tar import old_sparse
 from tests.minidumps import Loaded, elf, minidump
 
@@ -90,6 +92,34 @@ def test_what_declares_more_than_a_file_may_have_is_refused_before_anything_is_k
     assert kept == []
     extract(InMemory(of_size(4096)), str, keep, limits)
     assert kept == [("object", 4096)]
+
+
+def without_size(data: InMemory) -> Any:
+    return SimpleNamespace(name=data.name, size_bytes=None, open=data.open)
+
+
+@pytest.mark.parametrize(
+    "limits",
+    [UnpackLimits(member_bytes=4096), UnpackLimits(total_bytes=4096)],
+    ids=["of a file", "of all"],
+)
+def test_an_object_that_declares_no_size_is_read_as_far_as_its_limit(limits: UnpackLimits) -> None:
+    longest, longer = (InMemory(bytes(size), chunk_bytes=1024) for size in (4096, 8192))
+    found, _ = unpack(plain.extract, without_size(longest), limits=limits)
+    assert found == {"object": longest.data}
+    with pytest.raises(LimitExceeded):
+        unpack(plain.extract, without_size(longer), limits=limits)
+    assert longer.read[-1] == (4096, 5120)
+
+
+def test_an_empty_object_that_declares_no_size_is_within_any_limit() -> None:
+    none = UnpackLimits(member_bytes=0, total_bytes=0)
+    assert unpack(plain.extract, without_size(InMemory(b"")), limits=none)[0] == {"object": b""}
+
+
+def test_an_object_that_is_kept_as_it_is_has_its_folded_name() -> None:
+    for name in ("a/b", "./a//b"):
+        assert unpack(plain.extract, InMemory(CONTENT, name=name))[0] == {"a/b": CONTENT}
 
 
 def test_the_headers_of_one_member_have_eight_mebibytes_together() -> None:
