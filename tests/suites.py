@@ -20,14 +20,15 @@ _FIRST = [
     for package, modules in {
         "system": ["cluster", "fuzzed_api", "image", "pages_in_a_browser", "first_install"],
         "acceptance": [
-            *("corpus", "pages_as_printed", "documents_builds", "publications", "death"),
-            *("store_chaos", "store_faults", "documents_contest", "silence", "journeys"),
+            *("packages", "corpus", "pages_as_printed", "documents_builds", "publications"),
+            *("death", "store_chaos", "store_faults", "documents_contest", "silence", "journeys"),
         ],
         "integration": [
             *("staging_model", "docs_site", "configurations", "scale_script"),
             *("lock_real_warnings", "contracts", "damaged_store", "migrate_among_others"),
             *("migrate_with_rows", "migrate"),
         ],
+        "integration/publishing": ["series"],
         "integration/documents": ["configdocs_conformance", "document_conditions"],
     }.items()
     for module in modules
