@@ -28,9 +28,9 @@ ALTER TABLE stagings
 ALTER TABLE staged_artifacts
     ADD CONSTRAINT staged_artifacts_attempt_check CHECK (attempt >= 0 AND bytes_total >= 0 AND (lock_id
         IS NULL OR fence IS NOT NULL)) NOT VALID,
-    ADD CONSTRAINT staged_artifacts_outcome_check CHECK ((staged_at IS NOT NULL) = (state IN ('staged',
-        'evicted')) AND (evict_reason IS NULL OR state = 'evicted') AND (state <> 'staged' OR error_code
-        IS NULL) AND (error_code IS NOT NULL OR num_nonnulls(error_message, error_retryable) = 0)) NOT
+    ADD CONSTRAINT staged_artifacts_outcome_check CHECK ((state <> 'staged' OR staged_at IS NOT NULL) AND
+        (staged_at IS NULL OR state IN ('staged', 'evicted')) AND (evict_reason IS NULL OR state =
+        'evicted') AND (state <> 'staged' OR error_code IS NULL) AND (error_code IS NOT NULL OR num_nonnulls(error_message, error_retryable) = 0)) NOT
         VALID;
 
 ALTER TABLE upload_polls

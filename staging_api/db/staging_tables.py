@@ -226,7 +226,9 @@ staged_artifacts = Table(
         name="attempt",
     ),
     CheckConstraint(
-        "(staged_at IS NOT NULL) = (state IN ('staged', 'evicted'))"
+        # What is missing can be evicted, to be looked for again: it was never staged.
+        "(state <> 'staged' OR staged_at IS NOT NULL)"
+        " AND (staged_at IS NULL OR state IN ('staged', 'evicted'))"
         " AND (evict_reason IS NULL OR state = 'evicted')"
         " AND (state <> 'staged' OR error_code IS NULL)"
         " AND (error_code IS NOT NULL OR num_nonnulls(error_message, error_retryable) = 0)",

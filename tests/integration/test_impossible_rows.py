@@ -158,6 +158,7 @@ TAKEN: dict[str, tuple[Row, ...]] = {
     "components": ({"position": 0},),
     "run_phases": ({"position": 0},),
     "staged_artifacts": (
+        {"state": "evicted", "evicted_at": NOW, "evict_reason": "asked"},
         _STAGED,
         {**_STAGED, "state": "evicted", "evicted_at": NOW, "evict_reason": "space"},
         {"state": "failed", "error_code": "x", "error_message": "x", "error_retryable": True},
@@ -392,7 +393,7 @@ REFUSED: dict[str, tuple[Row, ...]] = {
     "staged_artifacts_failed_says_why_check": ({"state": "failed"},),
     "staged_artifacts_outcome_check": (
         {"staged_at": NOW},
-        {"state": "evicted", "evicted_at": NOW},
+        {**_STAGED, "staged_at": None},
         {**_STAGED, "evict_reason": "space"},
         {**_STAGED, "error_code": "x"},
         {"error_message": "x"},

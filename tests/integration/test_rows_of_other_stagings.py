@@ -28,10 +28,12 @@ ROWS = """
     INSERT INTO archives (archive_url, static_prefix) VALUES ('gs://one', '1'), ('gs://two', '2');
     INSERT INTO stagings
         (id, archive_url, state, requested, caller, created_at, upload_wait_seconds, finished_at,
-         cancel_requested_at, error_code, waiting_for)
+         cancel_requested_at, error_code, upload_wait_began_at, waiting_for, foreground_staged_at)
     SELECT id, archive, state, string_to_array(names, ' '), caller, now() - interval '1 h',
         patience, CASE WHEN state IN ('staged', 'failed') THEN now() END, cancelled,
-        CASE state WHEN 'failed' THEN 'x' END, '{z}'
+        CASE state WHEN 'failed' THEN 'x' END, CASE WHEN id <> 's1' THEN now() END,
+        CASE WHEN id <> 's1' THEN ARRAY['z'] END,
+        CASE WHEN state IN ('staged', 'foreground_staged') THEN now() END
     FROM (VALUES
             ('s1', 'gs://one', 'running', 'a b', 'me', NULL, NULL),
             ('s2', 'gs://one', 'queued', 'b d', 'you', 60.0, NULL),
@@ -45,7 +47,8 @@ ROWS = """
          sha256, size_bytes, source_url, fence, staged_at, evicted_at, pinned_until, error_code)
     SELECT id, staging, archive, name, CASE id WHEN '2a' THEN 'images' ELSE 'archive' END, phase,
         state, id || '/' || name, attempt, due,
-        repeat('1', 64), 1, archive || '/' || name, 1, now() - interval '1 h',
+        repeat('1', 64), 1, archive || '/' || name, 1,
+        CASE WHEN state IN ('staged', 'evicted') THEN now() - interval '1 h' END,
         CASE state WHEN 'evicted' THEN now() END, pin, CASE state WHEN 'failed' THEN 'x' END
     FROM (VALUES
             ('1a', 's1', 'gs://one', 'a', 'foreground', 'pending', 1, NULL, NULL),
@@ -68,9 +71,9 @@ ROWS = """
     INSERT INTO artifact_accesses (artifact_id, day, caller, hits, bytes)
         SELECT id, CAST(now() AT TIME ZONE 'UTC' AS date), caller, 1, 10
         FROM (VALUES ('1c', 'me'), ('1c', 'you'), ('2c', 'me')) AS read (id, caller);
-    INSERT INTO upload_polls (archive_url, next_poll_at, names)
-        VALUES ('gs://one', now() - interval '2 h', NULL),
-            ('gs://two', now() + interval '1 h', '{x}');
+    INSERT INTO upload_polls (archive_url, next_poll_at, polled_at, names)
+        VALUES ('gs://one', now() - interval '2 h', NULL, NULL),
+            ('gs://two', now() + interval '1 h', now(), '{x}');
     INSERT INTO manifests (archive_url, version, sha256, names)
         VALUES ('gs://one', '1', repeat('1', 64), '{x}'), ('gs://two', '2', repeat('2', 64), '{y}');
     INSERT INTO held_objects (url, version, size_bytes, sha256)
@@ -130,9 +133,9 @@ CHANGES: dict[str, tuple[Call, Any, Rows]] = {
     "request to cancel": (lambda c: staging_rows.request_cancel(c, "s1"), None, staging("s1")),
     "too late": (lambda c: staging_rows.request_cancel(c, "s3"), None, set()),
     "cancel": (
-        lambda c: staging_rows.mark_cancelled(c, "gs://one", "s1"),
+        lambda c: staging_rows.mark_cancelled(c, "gs://two", "s5"),
         None,
-        staging("s1"),
+        staging("s5"),
     ),
     "cancel a final one": (
         lambda c: staging_rows.mark_cancelled(c, "gs://one", "s3"),
@@ -255,7 +258,7 @@ CHANGES: dict[str, tuple[Call, Any, Rows]] = {
         60,
         staging("s1"),
     ),
-    "wait no longer": (lambda c: upload_rows.end_upload_wait(c, "s1"), None, staging("s1")),
+    "wait no longer": (lambda c: upload_rows.end_upload_wait(c, "s2"), None, staging("s2")),
     "put off": (
         lambda c: upload_rows.put_off(c, "gs://one", "a", 60.0),
         None,

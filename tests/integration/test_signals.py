@@ -132,7 +132,7 @@ def test_the_access_line_of_a_refusal_names_its_error_code(pod: Pod):
     refusals = {
         f"{STAGINGS}/not-an-id": "not_found",
         "/is_staged?artifacts=stateful": "invalid_request",
-        "/doc?name=": "not_found",
+        "/nothing/here": "not_found",
     }
     for number, (path, code) in enumerate(refusals.items()):
         pod.client.get(path, X_Request_Id=f"refused-{number}")
