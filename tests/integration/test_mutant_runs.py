@@ -39,6 +39,10 @@ def test_a_run_that_is_over_its_limit_is_ended_and_finds_nothing(
 
 FOUND = {
     "fails": ("def test_b(): assert 1 == 2", "fails.py::test_b"),
+    "drawn": (
+        "import pytest\n@pytest.mark.parametrize('a', ['x - [y]'])\ndef test_b(a): assert not a",
+        "drawn.py::test_b[x - [y]]",
+    ),
     "unread": ("def test_b(: pass", "unread.py"),
     "passes": ("import os\ndef test_b(): assert os.environ['SEEN'] == '1'", None),
     "breaks": ("import os\ndef test_b(): os._exit(9)", "pytest ended with status 9"),
