@@ -23,7 +23,7 @@ def test_many_waits_at_once_need_no_thread_each() -> None:
 
     def answer(request: BaseHTTPRequestHandler) -> None:
         arrived.release()
-        over.wait(30)
+        over.wait(60)
         says(200, staging())(request)
 
     async def waits(url: str) -> int:
@@ -32,9 +32,13 @@ def test_many_waits_at_once_need_no_thread_each() -> None:
             before = threading.active_count()
             waiting = [asyncio.ensure_future(client.wait(STAGING_ID)) for _ in range(MANY)]
             # The service has a thread for each of them: those are not ours.
-            await loop.run_in_executor(None, lambda: [arrived.acquire() for _ in waiting])
+            # Not for ever: a thread outlives a test that is ended, and the run would stand still.
+            all_at_once = await loop.run_in_executor(
+                None, lambda: all(arrived.acquire(timeout=20) for _ in waiting)
+            )
             ours = threading.active_count() - before - MANY
             over.set()
+            assert all_at_once
             assert {each.state for each in await asyncio.gather(*waiting)} == {"staged"}
             return ours
 
