@@ -5,6 +5,7 @@ wrote. Without the lock both would go on, and only rarely would a test of two at
 """
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -20,6 +21,8 @@ from staging_api.staging.repository import (
     staging_rows,
     store_rows,
 )
+from tests.rows import select
+from tests.service import eventually
 
 ROWS = """
     INSERT INTO archives (archive_url, static_prefix) VALUES ('gs://one', '1'), ('gs://two', '2');
@@ -108,7 +111,7 @@ def conn(database: Database) -> Iterator[Connection]:
 
 
 def locked(conn: Connection) -> set[tuple[str, str]]:
-    """The rows that this transaction has locked and not changed since: its id is their xmax."""
+    """The rows that this transaction has locked, and may have changed: its id is their xmax."""
     return {
         (table, row.key)
         for table, key in KEYS.items()
@@ -157,6 +160,10 @@ LOCKS: dict[str, tuple[Call, set[tuple[str, str]]]] = {
             ("binary_releases", "3"),
             *(("source_releases", release) for release in "13"),
         },
+    ),
+    "what no package needs": (
+        lambda c: pool.remove_unused_files(c, 1, 0),
+        {("blobs", "1"), ("package_files", "1"), ("binary_releases", "1")},
     ),
     "binaries": (lambda c: uploads.add_binaries(c, 1, [RELEASE]), {("binary_releases", "1")}),
 }
@@ -211,3 +218,78 @@ def test_what_one_worker_has_just_claimed_another_passes_over_without_a_wait(
         second.exec_driver_sql("SET LOCAL lock_timeout = '1s'")
         assert claim(first) == first_got
         assert claim(second) == second_got
+
+
+def upload(conn: Connection, release: str, release_id: int) -> None:
+    conn.exec_driver_sql(
+        f"INSERT INTO uploads (id, suite_id, component, name, state, caller, {release}_id)"
+        f" VALUES ('new', 1, 'main', 'new', 'accepted', 'me', {release_id})"
+    )
+
+
+def take_binary(conn: Connection) -> None:
+    uploads.add_binaries(conn, 1, [RELEASE])
+    upload(conn, "binary_release", 1)
+
+
+def take_source(conn: Connection) -> None:
+    uploads.find_source(conn, 1, "b", "1")
+    upload(conn, "source_release", 1)
+
+
+def take_file(conn: Connection) -> None:
+    uploads.files_at(conn, 1, ["pool/a.deb"])
+    conn.exec_driver_sql("INSERT INTO source_release_files VALUES (2, 0, 1)")
+
+
+def take_content(conn: Connection) -> None:
+    store_rows.name_blobs(conn, {"5" * 64: 5})
+    conn.exec_driver_sql(
+        "INSERT INTO package_files (id, archive_id, path, sha256, size_bytes)"
+        " OVERRIDING SYSTEM VALUE VALUES (6, 2, 'pool/c.deb', repeat('5', 64), 5)"
+    )
+
+
+#: How an upload takes something, what is asked for afterwards, and which of it is left.
+TAKEN: dict[str, tuple[Callable[[Connection], None], str, list[Any]]] = {
+    "a binary": (take_binary, "SELECT id FROM binary_releases WHERE removed_at IS NULL", [1, 2]),
+    "a source": (take_source, "SELECT id FROM source_releases WHERE removed_at IS NULL", [1, 2]),
+    "a file": (take_file, "SELECT id FROM package_files WHERE removed_at IS NULL", [1, 3]),
+    "a content": (
+        take_content,
+        "SELECT left(sha256, 1) FROM blobs WHERE doomed_at IS NULL",
+        ["3", "4", "5"],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", TAKEN)
+def test_what_an_upload_takes_while_the_pool_is_tidied_stays_and_the_rest_leaves(
+    database: Database, name: str
+) -> None:
+    take, query, left = TAKEN[name]
+
+    def tidy() -> None:
+        with database.begin() as conn:
+            conn.exec_driver_sql("SET LOCAL session_replication_role = 'replica'")
+            pool.remove_unused_files(conn, 1, 0)
+
+    with database.begin() as made:
+        made.exec_driver_sql("SET LOCAL session_replication_role = 'replica'")
+        made.exec_driver_sql(ROWS)
+        made.exec_driver_sql("DELETE FROM uploads")
+    with ThreadPoolExecutor(1) as threads:
+        with database.begin() as conn:
+            conn.exec_driver_sql("SET LOCAL session_replication_role = 'replica'")
+            take(conn)
+            tidied = threads.submit(tidy)
+            eventually(
+                lambda: tidied.done() or bool(select(database, _WAITS)), "it neither waits nor ends"
+            )
+        tidied.result()
+    assert sorted(found for (found,) in select(database, query)) == left
+
+
+_WAITS = """
+    SELECT 1 FROM pg_stat_activity
+    WHERE wait_event_type = 'Lock' AND datname = current_database()"""

@@ -89,14 +89,25 @@ def test_without_a_thread_to_be_had_nothing_is_lost(monkeypatch: pytest.MonkeyPa
     assert ran.wait(30)
 
 
-def test_threads_that_were_needed_for_a_while_end():
-    before, released = threading.active_count(), threading.Event()
-    threads = started(2)
+def test_threads_that_were_needed_for_a_while_end_and_each_job_goes_on():
+    before, over = threading.active_count(), threading.Semaphore(0)
+    threads, released, goes_on = started(2), threading.Event(), threading.Event()
+
+    def job() -> None:
+        with threads.parked():
+            released.wait()
+        goes_on.wait()
+        over.release()
+
     for _ in range(60):
-        threads.submit(parking(threads, released))
+        threads.submit(job)
     eventually(lambda: threads._parked == 60, "they are not parked")
     assert threading.active_count() >= before + 60
     released.set()
+    # All at once: with more of them than threads without work.
+    eventually(lambda: threads._returning == 58, "they do not come back")
+    goes_on.set()
+    assert all(over.acquire(timeout=30) for _ in range(60)), "a job was forgotten"
     eventually(lambda: threading.active_count() <= before + 15, "they stay")
 
 
