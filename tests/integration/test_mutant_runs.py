@@ -37,12 +37,15 @@ def test_a_run_that_is_over_its_limit_is_ended_and_finds_nothing(
     assert (outcome.status, outcome.finder) == (None, None)
 
 
+_DRAWN = """
+import pytest
+@pytest.mark.parametrize("a", ["{given}"])
+def test_b(a): assert a == 1
+"""
 FOUND = {
     "fails": ("def test_b(): assert 1 == 2", "fails.py::test_b"),
-    "drawn": (
-        "import pytest\n@pytest.mark.parametrize('a', ['x - [y]'])\ndef test_b(a): assert not a",
-        "drawn.py::test_b[x - [y]]",
-    ),
+    "drawn": (_DRAWN.format(given="x - [y]"), "drawn.py::test_b[x - [y]]"),
+    "nothing": (_DRAWN.format(given=""), "nothing.py::test_b[]"),
     "unread": ("def test_b(: pass", "unread.py"),
     "passes": ("import os\ndef test_b(): assert os.environ['SEEN'] == '1'", None),
     "breaks": ("import os\ndef test_b(): os._exit(9)", "pytest ended with status 9"),

@@ -25,7 +25,7 @@ from tests.mutants.warm import IMPORTED
 
 _SECONDS = count(int(time.time()))
 # What pytest says follows " - ", which the parameters in the brackets of a name may have, too.
-_FAILED = re.compile(r"^(?:FAILED|ERROR) (\S+?\[.+?\]|\S+?)(?: - .*)?$", re.MULTILINE)
+_FAILED = re.compile(r"^(?:FAILED|ERROR) (\S+?\[.*?\]|\S+?)(?: - .*)?$", re.MULTILINE)
 _OPTIONS = (
     *("-q", "-x", "-rfE", "--tb=no", f"--timeout={TEST_SECONDS:.0f}"),
     *("-p", "no:cacheprovider", "-p", "no:xdist"),
