@@ -40,7 +40,7 @@ def test_a_run_that_is_over_its_limit_is_ended_and_finds_nothing(
 _DRAWN = """
 import pytest
 @pytest.mark.parametrize("a", ["{given}"])
-def test_b(a): assert a == 1
+def test_b(a): assert a == [1]
 """
 FOUND = {
     "fails": ("def test_b(): assert 1 == 2", "fails.py::test_b"),
