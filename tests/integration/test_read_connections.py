@@ -37,6 +37,19 @@ def test_a_connection_is_kept_for_the_next_read(pools: Database) -> None:
     assert taken(pools) == 1
 
 
+@pytest.mark.parametrize(("seconds", "kept"), [(1700, True), (1800, False)])
+def test_a_connection_of_a_pool_is_replaced_after_half_an_hour(
+    pools: Database, seconds: float, kept: bool
+) -> None:
+    for engine in pools.engines:
+        with engine.connect() as conn:
+            before = conn.scalar(text(PID))
+            made = conn.connection._connection_record  # type: ignore[attr-defined]
+            made.starttime -= seconds
+        with engine.connect() as conn:
+            assert (conn.scalar(text(PID)) == before) is kept
+
+
 def test_a_kept_connection_returns_to_its_pool_after_a_second(pools: Database) -> None:
     returned: list[object] = []
     event.listen(pools.statements, "checkin", lambda *_: returned.append(1))

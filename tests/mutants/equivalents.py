@@ -394,4 +394,9 @@ EQUIVALENT: dict[tuple[str, str, str], str] = {
         "low_and_high = (ctypes.c_uint32 * 6)(bit, bit, bit, 0, 0, 0)",
         "low_and_high = (ctypes.c_uint32 * 7)(bit, bit, bit, 0, 0, 0)",
     ): "the kernel reads the six numbers that this version has",
+    (
+        "staging_api/debian/forms.py",
+        "_XZ_MEMORY_BYTES = 80 << 20",
+        "_XZ_MEMORY_BYTES = 81 << 20",
+    ): "the format has dictionaries of 64 and of 96 MiB, and none between",
 }

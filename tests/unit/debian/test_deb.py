@@ -1,5 +1,6 @@
 """Binary packages: good ones are read word for word, hostile ones refused with a reason."""
 
+import zlib
 from collections.abc import Iterator
 from contextlib import suppress
 from io import BytesIO
@@ -269,16 +270,40 @@ def test_a_large_control_file_of_one_pattern_is_refused_without_delay(filler: st
         read(deb(filler * (limits.control_bytes // len(filler)), Form.GZ), limits)
 
 
-def test_an_xz_stream_that_needs_much_memory_is_refused() -> None:
-    version, (_, control), data = deb_members()
-    # The dictionary size of the block header: 4 GiB less a byte. lzma checks it by the header's
-    # own CRC first, so the whole header is made anew.
-    import zlib
+def xz_of_dictionary(code: int) -> bytes:
+    """A package whose xz stream names a dictionary by the code of the format.
 
-    header = bytes([2, 0, 0x21, 1, 40, 0, 0, 0])
+    lzma checks the header of a block by its own CRC first, so it is made anew.
+    """
+    version, (name, control), data = deb_members()
+    header = bytes([2, 0, 0x21, 1, code, 0, 0, 0])
     forged = control[:12] + header + zlib.crc32(header).to_bytes(4, "little") + control[24:]
+    return ar([version, (name, forged), data])
+
+
+def zstd_of_window(code: int) -> bytes:
+    """A package whose zstd frame names a window by the code of the format."""
+    version, _, data = deb_members()
+    tar = control_tar()
+    block = (len(tar) << 3 | 1).to_bytes(3, "little") + tar  # the last one, as it is
+    frame = b"\x28\xb5\x2f\xfd\0" + bytes([code]) + block
+    return ar([version, ("control.tar.zst", frame), data])
+
+
+@pytest.mark.parametrize(
+    ("most", "more"),
+    [
+        (xz_of_dictionary(28), xz_of_dictionary(29)),  # 64 and 96 MiB
+        (xz_of_dictionary(28), xz_of_dictionary(40)),  # 4 GiB
+        (zstd_of_window(0x88), zstd_of_window(0x89)),  # 128 and 144 MiB
+    ],
+)
+def test_a_stream_has_the_memory_that_its_strongest_ordinary_level_needs(
+    most: bytes, more: bytes
+) -> None:
+    assert read(most).control + "\n" == control_text()
     with pytest.raises(FormatError, match="damaged"):
-        read(ar([version, ("control.tar.xz", forged), data]))
+        read(more)
 
 
 @given(st.integers(0, 10_000), st.binary(min_size=1, max_size=4))
