@@ -37,6 +37,7 @@ def test_a_server_that_starts_is_looked_at_after_each_pause_until_it_is_ready(
     programs: cluster.Programs, tmp_path: Path, pauses: list[Callable[[], object]]
 ) -> None:
     state = tmp_path / "postmaster.pid"
+    state.write_text("1\nready   \n")  # of a server that was killed
     pauses += [
         lambda: state.write_text("1\nready   \n"),
         lambda: state.write_text("1\nstarting\n"),
