@@ -44,7 +44,7 @@ def test_a_connection_of_a_pool_is_replaced_after_half_an_hour(
     for engine in pools.engines:
         with engine.connect() as conn:
             before = conn.scalar(text(PID))
-            made = conn.connection._connection_record  # type: ignore[attr-defined]
+            made = conn.connection._connection_record
             made.starttime -= seconds
         with engine.connect() as conn:
             assert (conn.scalar(text(PID)) == before) is kept

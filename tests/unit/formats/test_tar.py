@@ -247,15 +247,13 @@ def test_a_window_over_the_limit_is_a_limit_and_no_damage():
 @pytest.mark.parametrize("window_bytes", [1 << 20, (2 << 20) - 1])
 def test_a_window_of_zstd_is_within_the_limit_by_its_power_of_two(window_bytes):
     limits = UnpackLimits(window_bytes=window_bytes)
-    tar = tar_of(*FILES)
-    block = (len(tar) << 3 | 1).to_bytes(3, "little") + tar  # the last one, as it is
+    raw = tar_of(*FILES)
+    block = (len(raw) << 3 | 1).to_bytes(3, "little") + raw  # the last one, as it is
 
-    def frame(window: int) -> bytes:
-        return b"\x28\xb5\x2f\xfd\0" + bytes([window]) + block
-
-    assert extract(frame(0x50), limits=limits) == extract(tar)  # 1 MiB
+    one_mib, an_eighth_more = (b"\x28\xb5\x2f\xfd\0%c" % code + block for code in (0x50, 0x51))
+    assert extract(one_mib, limits=limits) == extract(raw)
     with pytest.raises(LimitExceeded, match="STAGING_UNPACK_WINDOW_BYTES"):
-        extract(frame(0x51), limits=limits)  # an eighth more
+        extract(an_eighth_more, limits=limits)
 
 
 def test_a_damaged_header_after_the_first_member_is_damage_and_no_end():
