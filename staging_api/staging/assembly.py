@@ -37,7 +37,7 @@ class ArtifactAssembly:
         batch: Batch,
         tracker: WriteTracker,
         *,
-        pack_below: int = 0,
+        pack_below: int,
     ) -> None:
         """Begin without files; members of less than `pack_below` bytes go into a pack."""
         self._kind = kind

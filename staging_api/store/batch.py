@@ -90,8 +90,8 @@ class Batch:
         descriptor = new_file(name)
         try:
             # To reserve the space on the disk would fill the holes.
-            if not sparse and (expected_bytes or 0) >= _WORTH_RESERVING:
-                reserve(descriptor, expected_bytes or 0)
+            if not sparse and expected_bytes and expected_bytes >= _WORTH_RESERVING:
+                reserve(descriptor, expected_bytes)
             write = write_or_skip if sparse else write_all
             blob = _write(descriptor, chunks, expected_bytes, self._reserve, write)
         finally:

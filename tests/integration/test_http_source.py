@@ -232,6 +232,8 @@ def test_a_body_without_a_length_is_refused(server, reader):
     server.wrong.no_length = True
     with pytest.raises(SourceFailed, match="where the body ends"), source.open(found) as chunks:
         b"".join(chunks)
+    with pytest.raises(SourceFailed, match="where the body ends"), source.take("object.bin"):
+        pass
 
 
 def test_a_chunked_body_is_read_and_its_cut_noticed(server, reader):

@@ -199,7 +199,7 @@ def test_a_request_is_traced_with_its_statements_below_the_span_of_its_caller(
         assert answer.status_code == 200
         with pytest.raises(DBAPIError), made.locks.database.transactions.begin() as conn:
             conn.execute(text("SELECT CAST(:given AS integer)"), {"given": "hunter2"})
-        eventually(lambda: any(map(failure_of, received)), "no spans came")
+        # What was not sent yet is sent now, not some seconds later.
         made.close()
     traced = {(span.name.split()[0], span.trace_id.hex()) for span in received}
     assert ("GET", parent.split("-")[1]) in traced

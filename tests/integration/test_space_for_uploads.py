@@ -87,6 +87,21 @@ def test_an_upload_that_takes_long_keeps_its_space(
     assert (reserved(upkeep), at.rows(_SECONDS_LEFT)) == (0, [])
 
 
+def test_space_for_an_upload_is_renewed_each_time_a_third_of_its_time_is_over(
+    at: Bench, upkeep: Upkeep, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [1000.0]
+    monkeypatch.setattr(reservations, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    with UploadReservation(upkeep, 4 * KB) as reservation, UploadReservation(upkeep, 3 * KB):
+        runs_out_in(at, 10, 3 * KB)
+        for _ in range(2):
+            for seconds, renewed in ((UPLOAD_SECONDS / 3 - 1, False), (1, True)):
+                runs_out_in(at, 10, 4 * KB)
+                now[0] += seconds
+                reservation(1)
+                assert [left > 10 for (left,) in at.rows(_SECONDS_LEFT)] == [False, renewed]
+
+
 def test_an_upload_longer_than_announced_is_refused_and_leaves_the_reservations_of_others(
     at: Bench, upkeep: Upkeep
 ) -> None:

@@ -76,6 +76,26 @@ def test_a_stream_shorter_than_expected_keeps_its_own_length(store):
     assert store.path(blob.sha256).stat().st_size == blob.size_bytes == 5
 
 
+@pytest.mark.parametrize(
+    ("expected", "reserved"),
+    [(None, [0, 3, 2, 4]), (9, [9]), (100, [100]), (3, [3, 2, 4]), (4, [4, 1, 4])],
+)
+def test_what_a_stream_has_beyond_the_expected_bytes_is_reserved_before_it_is_written(
+    store, tmp_path, expected, reserved
+):
+    asked: list[int] = []
+    written: list[int] = []
+
+    def reserve(count: int) -> None:
+        asked.append(count)
+        written.append(sum((tmp_path / each).stat().st_size for each in files_below(tmp_path)))
+
+    with store.batch("worker-1", reserve) as batch:
+        batch.keep([b"one", b"no", b"more"], expected)
+    assert asked == reserved
+    assert all(sum(asked[: n + 1]) > have for n, have in enumerate(written) if asked[n])
+
+
 def test_a_removed_blob_is_gone_but_an_open_reader_goes_on(store):
     with store.batch("worker-1") as batch:
         blob = batch.keep([b"read me"])

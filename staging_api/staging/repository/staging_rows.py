@@ -156,7 +156,7 @@ _SETTLE = text("""
         CROSS JOIN LATERAL (
             SELECT coalesce(bool_or(to_do), false) AS some,
                 coalesce(bool_or(to_do AND a.phase = 'foreground'), false) AS foreground,
-                coalesce(bool_or(a.state <> 'pending' OR a.attempt > 0), false) AS begun
+                bool_or(a.state <> 'pending' OR a.attempt > 0) AS begun
             FROM staged_artifacts a
             CROSS JOIN LATERAL (SELECT a.state IN ('pending', 'staging')
                 AND NOT coalesce(u.failures ? a.id, false) AS to_do) mine

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 from collections.abc import Iterator
 from urllib.parse import urlencode
 
@@ -114,6 +115,18 @@ def test_every_operation_of_the_document_has_its_page(site: Site) -> None:
         assert page.status == 200
         assert operation["summary"] in page.text
     assert site.get("/ui/api?op=nothing").status == 404
+
+
+def test_an_example_is_spread_over_lines_where_it_is_read_and_one_line_where_it_is_copied(
+    site: Site,
+) -> None:
+    for operation, name, value in (
+        ("update_suite", "auto_accept", "true"),
+        ("prune_store", "idle_seconds", "604800"),
+    ):
+        page = site.get(f"/ui/api?op={operation}")
+        assert page.all("pre")[0].text == f'{{\n  "{name}": {value}\n}}'
+        assert json.dumps({name: json.loads(value)}) in page.copies()["curl"]
 
 
 def test_trying_a_get_makes_its_address_and_needs_what_is_in_the_path(
