@@ -47,7 +47,8 @@ def test_a_question_is_answered_as_a_table_and_as_a_file(
     path, _, rest = link.partition("?")
     answer = site.client.simulate_get(path, query_string=rest)
     assert answer.headers["Content-Type"].startswith("text/csv")
-    assert "attachment" in answer.headers["Content-Disposition"]
+    assert answer.headers["Content-Disposition"] == 'attachment; filename="staged-by.csv"'
+    assert answer.headers["Content-Security-Policy"] == "default-src 'none'"
     rows = list(csv.DictReader(io.StringIO(answer.text)))
     assert {row["name"] for row in rows} == {"payload", "suites", "notes"}
     assert {row["id"] for row in rows} == {staging.id}

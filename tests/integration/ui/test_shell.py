@@ -64,6 +64,8 @@ def test_assets_are_kept_for_ever_under_a_name_with_their_digest(site: Site):
     assert answer.status_code == 200
     assert answer.headers["Content-Type"].startswith("text/javascript")
     assert "immutable" in answer.headers["Cache-Control"]
+    assert answer.headers["Content-Security-Policy"] == "default-src 'none'"
+    assert answer.headers["Vary"] == "Accept-Encoding"
     squeezed = site.client.simulate_get(
         script.attributes["src"], headers={"Accept-Encoding": "gzip, br"}
     )

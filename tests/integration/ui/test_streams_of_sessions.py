@@ -77,6 +77,7 @@ def test_a_stream_ends_with_the_session_that_opened_it_and_the_other_goes_on(
             answer = opened(site.client, leaves, "work", Cookie=f"{LOOPBACK_COOKIE}={each}")
             assert answer.status_code == 200
             assert answer.headers["Content-Type"] == "text/event-stream"
+            assert answer.headers["X-Accel-Buffering"] == "no"
             assert answer.headers["Cache-Control"] == "no-store"
         file.write_text(file.read_text().replace(hash_token(token), "a" * 64))
         services.changes.streams.end_those_not_allowed()
