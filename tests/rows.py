@@ -41,11 +41,14 @@ def refused_by_database(words: str) -> Iterator[None]:
 
 
 def dump(database: Database, but: Collection[str] = ()) -> dict[str, list[str]]:
-    """Every row of every table, but of those; where a worker's checks have come to is no answer."""
+    """Every row of every table, but of those.
+
+    Where a worker's checks have come to is no answer, nor what processes say of themselves.
+    """
     return {
         table.name: sorted(row[0] for row in select(database, f"SELECT t::text FROM {table} t"))
         for table in metadata.sorted_tables
-        if table.name not in {*but, "store_checks"}
+        if table.name not in {*but, "store_checks", "service_processes"}
     }
 
 
