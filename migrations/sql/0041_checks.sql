@@ -15,10 +15,9 @@ ALTER TABLE stagings
         (lock_id IS NULL) = (fence IS NULL)) NOT VALID,
     ADD CONSTRAINT stagings_joined_check CHECK ((joined IS NULL) = (joined_by IS NULL)) NOT VALID,
     ADD CONSTRAINT stagings_outcome_check CHECK ((state NOT IN ('foreground_staged', 'staged') OR
-        foreground_staged_at IS NOT NULL) AND (state <> 'staged' OR error_code IS NULL) AND (state <>
-        'cancelled' OR cancel_requested_at IS NOT NULL) AND (finished_at IS NOT NULL OR artifact_ids IS
-        NULL) AND (error_code IS NOT NULL OR num_nonnulls(error_message, error_retryable) = 0)) NOT
-        VALID,
+        foreground_staged_at IS NOT NULL) AND (state <> 'staged' OR error_code IS NULL) AND (finished_at
+        IS NOT NULL OR artifact_ids IS NULL) AND (error_code IS NOT NULL OR num_nonnulls(error_message,
+        error_retryable) = 0)) NOT VALID,
     ADD CONSTRAINT stagings_upload_wait_check CHECK (upload_wait_seconds >= 0 AND CASE WHEN
         upload_wait_began_at IS NULL THEN num_nonnulls(upload_wait_ended_at, waiting_for) = 0 ELSE
         num_nonnulls(upload_wait_ended_at, waiting_for) = 1 END) NOT VALID,

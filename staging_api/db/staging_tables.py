@@ -102,7 +102,6 @@ stagings = Table(
     CheckConstraint(
         "(state NOT IN ('foreground_staged', 'staged') OR foreground_staged_at IS NOT NULL)"
         " AND (state <> 'staged' OR error_code IS NULL)"
-        " AND (state <> 'cancelled' OR cancel_requested_at IS NOT NULL)"
         " AND (finished_at IS NOT NULL OR artifact_ids IS NULL)"
         " AND (error_code IS NOT NULL OR num_nonnulls(error_message, error_retryable) = 0)",
         name="outcome",

@@ -167,6 +167,7 @@ TAKEN: dict[str, tuple[Row, ...]] = {
     "staging_events": ({"number": 2, "previous_digest": SHA256},),
     "stagings": (
         {**_ENDED, "state": "staged", "artifact_ids": []},
+        {**_ENDED, "state": "cancelled"},  # as only a client waited for it that is gone
         {**_ENDED, "state": "cancelled", "cancel_requested_at": NOW},
         {"upload_wait_began_at": NOW, "waiting_for": ["x"], "upload_wait_seconds": 0},
         {"upload_wait_began_at": NOW, "upload_wait_ended_at": NOW},
@@ -432,7 +433,6 @@ REFUSED: dict[str, tuple[Row, ...]] = {
         {"state": "foreground_staged"},
         {"state": "staged", "finished_at": NOW},
         {"state": "staged", **_ENDED, "error_code": "x"},
-        {"state": "cancelled", "finished_at": NOW},
         {"artifact_ids": ["x"]},
         {"error_message": "x"},
         {"error_retryable": True},
