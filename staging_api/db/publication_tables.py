@@ -220,7 +220,7 @@ publisher_runs = Table(
     required("holder", Text, comment="the process that ran it"),
     Column("reference_id", Text, comment="the caller's X-Context-Marker"),
     required("lock_id", Ulid, comment="the grant of the publisher lock"),
-    required("fence", BigInteger, comment="fence of that grant; guards its writes"),
+    required("fence", BigInteger, comment="fence of the grant in lock_id; guards its writes"),
     required("started_at", Time, server_default=now, comment="when it began"),
     Column("finished_at", Time, comment="when it ended, in any state"),
     required(

@@ -165,7 +165,7 @@ store_reservations = Table(
     required("kind", Text, comment="of the lock under which it was made"),
     required("scope", Text, comment="what that lock protects"),
     required("lock_id", Ulid, comment="it counts as long as this grant is held"),
-    required("fence", BigInteger, comment="fence of that grant"),
+    required("fence", BigInteger, comment="fence of the grant in lock_id: rises with each one"),
     required("made_at", Time, server_default=now, comment="when it was last raised"),
     CheckConstraint("bytes >= 0", name="bytes"),
     comment="Space reserved for artifacts that are being staged; ends with the lease.",
