@@ -2,13 +2,13 @@
 
 import hashlib
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
 from staging_api.db.engine import Database
@@ -50,6 +50,28 @@ def dump(database: Database, but: Collection[str] = ()) -> dict[str, list[str]]:
         for table in metadata.sorted_tables
         if table.name not in {*but, "store_checks", "service_processes"}
     }
+
+
+def keyed_rows(conn: Connection, keys: Mapping[str, str]) -> dict[tuple[str, str], str]:
+    """Every row of these tables by table and key, an expression of SQL for each table."""
+    return {
+        (table, row.key): row.shown
+        for table, key in keys.items()
+        for row in conn.execute(text(f"SELECT {key} AS key, t::text AS shown FROM {table} t"))
+    }
+
+
+@contextmanager
+def only_rows(database: Database, statements: str) -> Iterator[Connection]:
+    """A transaction with what these statements insert, undone at the end.
+
+    No foreign keys, and no triggers: what changes in it is what a statement itself changes.
+    """
+    with database.begin() as conn:
+        conn.exec_driver_sql("SET LOCAL session_replication_role = 'replica'")
+        conn.exec_driver_sql(statements)
+        yield conn
+        conn.rollback()
 
 
 def states(database: Database, archive_url: str) -> dict[str, str]:

@@ -23,6 +23,7 @@ from staging_api.staging.repository import (
     staging_rows,
     upload_rows,
 )
+from tests.rows import keyed_rows, only_rows
 
 ROWS = """
     INSERT INTO archives (archive_url, static_prefix) VALUES ('gs://one', '1'), ('gs://two', '2');
@@ -110,21 +111,13 @@ def staging(*ids: str) -> Rows:
 
 
 def all_rows(conn: Connection) -> dict[tuple[str, str], str]:
-    return {
-        (table, row.key): row.shown
-        for table, key in KEYS.items()
-        for row in conn.execute(text(f"SELECT {key} AS key, t::text AS shown FROM {table} t"))
-    }
+    return keyed_rows(conn, KEYS)
 
 
 @pytest.fixture
 def conn(database: Database) -> Iterator[Connection]:
-    with database.begin() as made:
-        # No foreign keys, and no triggers: what changes is what the statement itself changes.
-        made.exec_driver_sql("SET LOCAL session_replication_role = 'replica'")
-        made.exec_driver_sql(ROWS)
+    with only_rows(database, ROWS) as made:
         yield made
-        made.rollback()
 
 
 CHANGES: dict[str, tuple[Call, Any, Rows]] = {

@@ -18,6 +18,7 @@ from staging_api.staging.repository import (
     space_rows,
     store_rows,
 )
+from tests.rows import keyed_rows, only_rows
 
 BLOBS = """
     ('{1}', 10, now() - interval '2 days', NULL, NULL, 0),  -- not named
@@ -96,24 +97,16 @@ def of(*digits: str) -> list[str]:
 
 
 def all_rows(conn: Connection) -> dict[tuple[str, str], str]:
-    return {
-        (table, row.key): row.shown
-        for table, key in KEYS.items()
-        for row in conn.execute(text(f"SELECT {key} AS key, t::text AS shown FROM {table} t"))
-    }
+    return keyed_rows(conn, KEYS)
 
 
 @pytest.fixture
 def conn(database: Database):
-    with database.begin() as made:
-        # No foreign keys, and no triggers that count: each table has just these rows.
-        made.exec_driver_sql("SET LOCAL session_replication_role = 'replica'")
-        statements = OTHERS.replace("{blobs}", BLOBS)
-        for digit in "123456789abc":
-            statements = statements.replace(f"{{{digit}}}", digit * 64)
-        made.exec_driver_sql(statements)
+    statements = OTHERS.replace("{blobs}", BLOBS)
+    for digit in "123456789abc":
+        statements = statements.replace(f"{{{digit}}}", digit * 64)
+    with only_rows(database, statements) as made:
         yield made
-        made.rollback()
 
 
 Call = Callable[[Connection], Any]
