@@ -370,11 +370,11 @@ class StagingService:
 
     @cached_property
     def _standing_answers(self) -> SharedReads[Question, StandingAnswer]:
-        return SharedReads(partial(repository.stagings_asked, self.database))
+        return SharedReads(partial(repository.standing_answers, self.database))
 
     @cached_property
     def _answer_rows(self) -> SharedReads[str, AnswerRows | None]:
-        return SharedReads(partial(repository.stagings_seen, self.database))
+        return SharedReads(partial(repository.answer_rows, self.database))
 
     @cached_property
     def _outcomes(self) -> SharedReads[Question, list[repository.EntryState]]:

@@ -59,7 +59,7 @@ def named(headers: dict[str, str]) -> dict[str, str]:
 
 def rows_of(database: Database, *ids: str) -> list[AnswerRows | None]:
     """The rows of each of these stagings, asked for by themselves."""
-    return [repository.stagings_seen(database, [each])[each] for each in ids]
+    return [repository.answer_rows(database, [each])[each] for each in ids]
 
 
 def pod_of(at: Bench, authenticator: Authenticator | None = None) -> Pod:
@@ -482,8 +482,8 @@ def test_what_is_asked_together_is_answered_as_by_itself(pods: tuple[Pod, Pod]) 
     paths.insert(1, "nothing/there")
     assert len(paths) > 3
     with hold(other.at.service.locks, ARCHIVE, busy, ORIGIN):
-        together = repository.stagings_asked(database, questions)
-        alone = [repository.stagings_asked(database, [each])[each] for each in questions]
+        together = repository.standing_answers(database, questions)
+        alone = [repository.standing_answers(database, [each])[each] for each in questions]
     assert [together[each].seen for each in questions] == [each.seen for each in alone]
     refused = [
         (together[each].refusal, one.refusal) for each, one in zip(questions, alone, strict=True)
@@ -500,7 +500,7 @@ def test_what_is_asked_together_is_answered_as_by_itself(pods: tuple[Pod, Pod]) 
         [],
         [],
     ]
-    seen = repository.stagings_seen(database, ids)
+    seen = repository.answer_rows(database, ids)
     assert seen == dict(zip(ids, rows_of(database, *ids), strict=True))
     assert [each for each in ids if seen[each] is None] == [ids[1]]
     served = repository.files_served(database, paths)

@@ -134,4 +134,4 @@ def test_a_row_that_is_taken_away_or_comes_is_seen(at: Bench) -> None:
         assert seen(conn, mine.id)[0] != before
         assert seen(conn, other.id) == untouched
     at.tamper("DELETE FROM stagings WHERE id = :i", i=mine.id)
-    assert repository.stagings_seen(at.database, [mine.id])[mine.id] is None
+    assert repository.answer_rows(at.database, [mine.id])[mine.id] is None

@@ -210,7 +210,7 @@ class Stagings(RuleBasedStateMachine):
         self, stagings: list[Staging]
     ) -> None:
         ids = [each.id for each in stagings]
-        seen_of = repository.stagings_seen(self.at.database, ids) if ids else {}
+        seen_of = repository.answer_rows(self.at.database, ids) if ids else {}
         for staging in stagings:
             seen = seen_of[staging.id]
             assert seen is not None

@@ -99,7 +99,7 @@ from staging_api.staging.repository.reading import (
     unfinished_for,
     versions,
 )
-from staging_api.staging.repository.seen import stagings_asked, stagings_seen
+from staging_api.staging.repository.seen import answer_rows, standing_answers
 from staging_api.staging.repository.space_rows import (
     EvictableArtifact,
     EvictionShare,

@@ -16,7 +16,7 @@ _SEEN_MANY = "SELECT i, staging_seen(i) FROM unnest(%s) i"
 _ASKED = "SELECT %s, a.* FROM staging_asked(%s, %s, %s) a"
 
 
-def stagings_seen(database: Database, ids: Sequence[str]) -> Mapping[str, AnswerRows | None]:
+def answer_rows(database: Database, ids: Sequence[str]) -> Mapping[str, AnswerRows | None]:
     """Return the rows of each of these stagings; None: there is no such staging."""
     if len(ids) == 1:
         found = database.read(_SEEN, (ids[0], ids[0]))
@@ -25,7 +25,7 @@ def stagings_seen(database: Database, ids: Sequence[str]) -> Mapping[str, Answer
     return {staging_id: _seen(seen) for staging_id, seen in found}
 
 
-def stagings_asked(
+def standing_answers(
     database: Database, questions: Sequence[Question]
 ) -> Mapping[Question, StandingAnswer]:
     """Look what each of these requests meets; writes nothing."""
