@@ -83,6 +83,11 @@ def limited(seconds: float) -> Iterator[CallDeadline]:
 class LimitedHttpConnection(HTTPConnection):
     """A connection, new or reused, that registers with the deadline of its thread."""
 
+    def request(self, *arguments: Any, **options: Any) -> None:
+        """Send a request."""
+        _use(self.sock)
+        super().request(*arguments, **options)
+
     def _new_conn(self) -> socket.socket:
         deadline = _deadline()
         if deadline is not None:
@@ -91,14 +96,15 @@ class LimitedHttpConnection(HTTPConnection):
         _use(made)
         return made
 
-    def request(self, *arguments: Any, **options: Any) -> None:
-        """Send a request."""
-        _use(self.sock)
-        super().request(*arguments, **options)
-
 
 class LimitedHttpsConnection(LimitedHttpConnection, HTTPSConnection):
     """The same over TLS, whose handshake is part of the call."""
+
+
+def obey(manager: urllib3.PoolManager) -> urllib3.PoolManager:
+    """Make all connections of `manager` obey `limited`."""
+    manager.pool_classes_by_scheme = {"http": _HttpPool, "https": _HttpsPool}
+    return manager
 
 
 class _HttpPool(urllib3.HTTPConnectionPool):
@@ -107,12 +113,6 @@ class _HttpPool(urllib3.HTTPConnectionPool):
 
 class _HttpsPool(urllib3.HTTPSConnectionPool):
     ConnectionCls = LimitedHttpsConnection
-
-
-def obey(manager: urllib3.PoolManager) -> urllib3.PoolManager:
-    """Make all connections of `manager` obey `limited`."""
-    manager.pool_classes_by_scheme = {"http": _HttpPool, "https": _HttpsPool}
-    return manager
 
 
 def _deadline() -> CallDeadline | None:

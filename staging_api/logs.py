@@ -103,18 +103,6 @@ def say(log: logging.Logger, event: str) -> None:
         log.info("%s", event)
 
 
-def _leads_to_root_alone(log: logging.Logger) -> bool:
-    """Whether its lines go to the handlers of the root, and to no others.
-
-    There may be loggers between: gunicorn makes one for each name that another's begins with.
-    """
-    while log.parent is not None:
-        if log.handlers or not log.propagate:
-            return False
-        log = log.parent
-    return True
-
-
 class JsonLines(logging.Formatter):
     """One JSON object a line, for our loggers and the libraries'."""
 
@@ -125,20 +113,6 @@ class JsonLines(logging.Formatter):
             more["exception"] = _described(record.exc_info[1])
         level = record.levelname.lower()
         return _line(record.getMessage(), level, record.name, record.created, **more)
-
-
-def _line(event: str, level: str, logger: str, created: float, **more: object) -> str:
-    line: dict[str, Any] = {
-        **_NO_IDS,
-        **_context.get(),
-        "event": event,
-        "level": level,
-        "logger": logger,
-        "timestamp": _moment(created),
-        **more,
-    }
-    text = _to_json(line)
-    return _to_json(_without_secrets(line)) if _may_hold_secret(text) else text
 
 
 class Lines(logging.Formatter):
@@ -184,6 +158,32 @@ def redact(text: str) -> str:
     for pattern, instead in _SECRETS:
         text = pattern.sub(instead, text)
     return text
+
+
+def _leads_to_root_alone(log: logging.Logger) -> bool:
+    """Whether its lines go to the handlers of the root, and to no others.
+
+    There may be loggers between: gunicorn makes one for each name that another's begins with.
+    """
+    while log.parent is not None:
+        if log.handlers or not log.propagate:
+            return False
+        log = log.parent
+    return True
+
+
+def _line(event: str, level: str, logger: str, created: float, **more: object) -> str:
+    line: dict[str, Any] = {
+        **_NO_IDS,
+        **_context.get(),
+        "event": event,
+        "level": level,
+        "logger": logger,
+        "timestamp": _moment(created),
+        **more,
+    }
+    text = _to_json(line)
+    return _to_json(_without_secrets(line)) if _may_hold_secret(text) else text
 
 
 def _may_hold_secret(text: str) -> bool:

@@ -37,10 +37,6 @@ def prefetched(items: Generator[T, None, None]) -> Iterator[Iterator[T]]:
         thread.join()
 
 
-class _AbandonedError(Exception):
-    """The consumer of this thread's queue has stopped."""
-
-
 class BoundedQueue(Generic[T]):
     """Items between two threads, at most `_CAPACITY` at a time."""
 
@@ -114,6 +110,10 @@ class BoundedQueue(Generic[T]):
         with self._changed:
             self._ended, self._error = True, error
             self._changed.notify_all()
+
+
+class _AbandonedError(Exception):
+    """The consumer of this thread's queue has stopped."""
 
 
 #: The queue for which this thread produces.

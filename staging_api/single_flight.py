@@ -22,16 +22,6 @@ class WaitTimedOut(Unavailable):
     """A request waited as long as it may; others may wait longer."""
 
 
-@dataclass
-class _Follower:
-    """A request that waits for the work of another one."""
-
-    wake: threading.Event = field(default_factory=threading.Event)
-    leads: bool = False
-    is_over: bool = False
-    error: StagingApiError | None = None
-
-
 class SingleFlight:
     """The shared work of this process, by key."""
 
@@ -75,7 +65,7 @@ class SingleFlight:
             raise copy.copy(follower.error)
 
     def _follow(
-        self, followers: list[_Follower], follower: _Follower, client: Client, deadline: float
+        self, followers: list["_Follower"], follower: "_Follower", client: Client, deadline: float
     ) -> None:
         with client.waiting(follower.wake.set):
             follower.wake.wait(max(0.0, deadline - time.monotonic()))
@@ -121,3 +111,13 @@ class SingleFlight:
             following = self._followers[key].pop(0)
             following.leads = True
             following.wake.set()
+
+
+@dataclass
+class _Follower:
+    """A request that waits for the work of another one."""
+
+    wake: threading.Event = field(default_factory=threading.Event)
+    leads: bool = False
+    is_over: bool = False
+    error: StagingApiError | None = None

@@ -155,20 +155,6 @@ async def borrow(
         yield fetched.folder
 
 
-async def _unpin(
-    calls: Calls, artifact_id: str, ours: datetime | None, before: datetime | None
-) -> None:
-    """Put back the pin from before ours, unless another caller has set one since.
-
-    The API has no "unpin if it is still mine": one that is set between the look and the request
-    is lost.
-    """
-    with suppress(Conflict, NotFound):  # ours ends by itself
-        if (await artifact(calls, artifact_id)).pinned_until == ours:
-            lasts = before is not None and before > datetime.now(UTC)
-            await pin(calls, artifact_id, before if lasts else None)
-
-
 async def download(
     calls: Calls,
     /,
@@ -207,6 +193,20 @@ async def download(
         return downloading.fetch(transport, target, deadline, reported)
 
     return await calls.connections.on_disk(work, deadline)
+
+
+async def _unpin(
+    calls: Calls, artifact_id: str, ours: datetime | None, before: datetime | None
+) -> None:
+    """Put back the pin from before ours, unless another caller has set one since.
+
+    The API has no "unpin if it is still mine": one that is set between the look and the request
+    is lost.
+    """
+    with suppress(Conflict, NotFound):  # ours ends by itself
+        if (await artifact(calls, artifact_id)).pinned_until == ours:
+            lasts = before is not None and before > datetime.now(UTC)
+            await pin(calls, artifact_id, before if lasts else None)
 
 
 async def _brought(

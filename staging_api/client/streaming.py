@@ -72,18 +72,6 @@ def stream(
         return
 
 
-def _members(
-    source: IO[bytes], above: str, wanted: Mapping[str, StagedFile]
-) -> Iterator[tuple[StagedFile, IO[bytes]]]:
-    # ``r|`` reads on and never seeks, which an answer cannot.
-    with tarfile.open(fileobj=source, mode="r|", bufsize=_BUFFER_BYTES) as packed:
-        for member in packed:
-            file = wanted.get(above + member.name)
-            content = packed.extractfile(member) if file is not None else None
-            if file is not None and content is not None:
-                yield file, content
-
-
 def write(folder: LocalFolder, file: StagedFile, content: IO[bytes]) -> bool:
     """Write a file to the folder, if its bytes have its digest; return whether they have.
 
@@ -102,3 +90,15 @@ def write(folder: LocalFolder, file: StagedFile, content: IO[bytes]) -> bool:
             return False
         part.replace(place)
     return True
+
+
+def _members(
+    source: IO[bytes], above: str, wanted: Mapping[str, StagedFile]
+) -> Iterator[tuple[StagedFile, IO[bytes]]]:
+    # ``r|`` reads on and never seeks, which an answer cannot.
+    with tarfile.open(fileobj=source, mode="r|", bufsize=_BUFFER_BYTES) as packed:
+        for member in packed:
+            file = wanted.get(above + member.name)
+            content = packed.extractfile(member) if file is not None else None
+            if file is not None and content is not None:
+                yield file, content

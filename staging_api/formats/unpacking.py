@@ -99,20 +99,6 @@ def unpacked(chunks: Iterable[bytes], window_bytes: int) -> Iterator[bytes]:
     return whole if new is None else _streams(whole, lambda: new(window_bytes))
 
 
-def _chained(head: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
-    if head:
-        yield head
-    yield from rest
-
-
-def _streams(chunks: Iterator[bytes], new: Callable[[], Unpacker]) -> Iterator[bytes]:
-    data = next(chunks, b"")
-    while data:
-        unpacker = new()
-        yield from pieces(unpacker, data, chunks)
-        data = _after_padding(unpacker.unused_data, chunks)
-
-
 def pieces(unpacker: Unpacker, data: bytes, chunks: Iterator[bytes]) -> Iterator[bytes]:
     """Decompress one stream that begins with `data`; the rest stays in ``unused_data``.
 
@@ -139,6 +125,20 @@ def too_large_a_window() -> LimitExceeded:
     return LimitExceeded(
         "the compressed data needs a larger window than is allowed (STAGING_UNPACK_WINDOW_BYTES)"
     )
+
+
+def _chained(head: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
+    if head:
+        yield head
+    yield from rest
+
+
+def _streams(chunks: Iterator[bytes], new: Callable[[], Unpacker]) -> Iterator[bytes]:
+    data = next(chunks, b"")
+    while data:
+        unpacker = new()
+        yield from pieces(unpacker, data, chunks)
+        data = _after_padding(unpacker.unused_data, chunks)
 
 
 def _next_chunk(chunks: Iterator[bytes]) -> bytes:

@@ -78,25 +78,6 @@ class ZipEntry:
     replaced: bool = False
 
 
-@dataclass(frozen=True)
-class _Directory:
-    """Where the directory is.
-
-    Attributes:
-        offset: of its first entry, in the object.
-        size: in bytes.
-        count: of its entries.
-        shift: what is to be added to each offset: the length of the program of a self-extractor.
-        end: of the end record and its comment.
-    """
-
-    offset: int
-    size: int
-    count: int
-    shift: int
-    end: int
-
-
 def read_directory(readable: Readable, size: int, limits: UnpackLimits) -> list[ZipEntry]:
     """Read all entries, in the order of their data.
 
@@ -163,6 +144,25 @@ def check_local(entry: ZipEntry, header: bytes) -> int:
 def is_encrypted(entry: ZipEntry) -> bool:
     """Whether the member, or its header, is encrypted."""
     return bool(entry.flags & _ENCRYPTED)
+
+
+@dataclass(frozen=True)
+class _Directory:
+    """Where the directory is.
+
+    Attributes:
+        offset: of its first entry, in the object.
+        size: in bytes.
+        count: of its entries.
+        shift: what is to be added to each offset: the length of the program of a self-extractor.
+        end: of the end record and its comment.
+    """
+
+    offset: int
+    size: int
+    count: int
+    shift: int
+    end: int
 
 
 class _Tail:

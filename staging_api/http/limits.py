@@ -41,49 +41,6 @@ class RequestLimits:
     refused_per_second: float = 0.0
 
 
-@dataclass
-class _Caller:
-    """What one caller has used: tokens left of its bucket, requests that run."""
-
-    left: float
-    seen_at: float
-    running: int = 0
-
-
-@dataclass
-class _Callers:
-    """A bucket of tokens for each caller; the ones not seen for longest are forgotten."""
-
-    per_second: float
-    burst: float
-    now: Callable[[], float]
-    _known: "OrderedDict[str, _Caller]" = field(default_factory=OrderedDict)
-
-    def find(self, name: str) -> _Caller:
-        """The bucket of a caller, filled up to now."""
-        now = self.now()
-        caller = self._known.get(name)
-        if caller is None:
-            caller = self._known[name] = _Caller(self.burst, now)
-            self._forget_idle()
-        # The least recently seen is first: that is the one to forget.
-        self._known.move_to_end(name)
-        caller.left = min(self.burst, caller.left + (now - caller.seen_at) * self.per_second)
-        caller.seen_at = now
-        return caller
-
-    def seconds_until_next(self, caller: _Caller) -> float:
-        """How long until a token is there."""
-        return (1 - caller.left) / self.per_second
-
-    def _forget_idle(self) -> None:
-        if len(self._known) > _REMEMBERED_CALLERS:
-            # Not one with running requests: it would come back with a full bucket and a count of 0.
-            idle = next((name for name, each in self._known.items() if not each.running), None)
-            if idle is not None:
-                del self._known[idle]
-
-
 class CallerLimits:
     """Middleware that refuses requests over a limit; probes and public documents do not count."""
 
@@ -132,7 +89,7 @@ class CallerLimits:
             with self._counting:
                 caller.running -= 1
 
-    def _spend(self, caller: _Caller) -> None:
+    def _spend(self, caller: "_Caller") -> None:
         if not self.limits.per_second:
             return
         if caller.left < 1:
@@ -190,6 +147,49 @@ class Refusals:
                     retry_after_seconds=self._addresses.seconds_until_next(found),
                 )
             found.left -= 1
+
+
+@dataclass
+class _Caller:
+    """What one caller has used: tokens left of its bucket, requests that run."""
+
+    left: float
+    seen_at: float
+    running: int = 0
+
+
+@dataclass
+class _Callers:
+    """A bucket of tokens for each caller; the ones not seen for longest are forgotten."""
+
+    per_second: float
+    burst: float
+    now: Callable[[], float]
+    _known: "OrderedDict[str, _Caller]" = field(default_factory=OrderedDict)
+
+    def find(self, name: str) -> _Caller:
+        """The bucket of a caller, filled up to now."""
+        now = self.now()
+        caller = self._known.get(name)
+        if caller is None:
+            caller = self._known[name] = _Caller(self.burst, now)
+            self._forget_idle()
+        # The least recently seen is first: that is the one to forget.
+        self._known.move_to_end(name)
+        caller.left = min(self.burst, caller.left + (now - caller.seen_at) * self.per_second)
+        caller.seen_at = now
+        return caller
+
+    def seconds_until_next(self, caller: "_Caller") -> float:
+        """How long until a token is there."""
+        return (1 - caller.left) / self.per_second
+
+    def _forget_idle(self) -> None:
+        if len(self._known) > _REMEMBERED_CALLERS:
+            # Not one with running requests: it would come back with a full bucket and a count of 0.
+            idle = next((name for name, each in self._known.items() if not each.running), None)
+            if idle is not None:
+                del self._known[idle]
 
 
 def _counted_as(req: falcon.Request) -> str:

@@ -192,15 +192,6 @@ class StagingBody(Body):
         )
 
 
-def _progress(staging: Staging) -> ProgressBody:
-    totals = [a.bytes_total for a in staging.artifacts if a.state != "missing"]
-    done = sum(a.bytes_done for a in staging.artifacts)
-    total = None if None in totals else sum(filter(None, totals))
-    rate = sum(a.bytes_per_second or 0.0 for a in staging.artifacts) or None
-    eta = (total - done) / rate if total is not None and rate else None
-    return ProgressBody(bytes_done=done, bytes_total=total, bytes_per_second=rate, eta_seconds=eta)
-
-
 class StagingList(Body):
     """A page of stagings, newest first."""
 
@@ -277,3 +268,12 @@ class ArtifactQuery(PageQuery):
         None, description="its own, or that of one of its files: below /static, or as a URL"
     )
     pinned: bool = Field(False, description="only those that are pinned now")
+
+
+def _progress(staging: Staging) -> ProgressBody:
+    totals = [a.bytes_total for a in staging.artifacts if a.state != "missing"]
+    done = sum(a.bytes_done for a in staging.artifacts)
+    total = None if None in totals else sum(filter(None, totals))
+    rate = sum(a.bytes_per_second or 0.0 for a in staging.artifacts) or None
+    eta = (total - done) / rate if total is not None and rate else None
+    return ProgressBody(bytes_done=done, bytes_total=total, bytes_per_second=rate, eta_seconds=eta)

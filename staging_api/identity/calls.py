@@ -48,12 +48,6 @@ def provider_calls(allowed: Callable[[], bool]) -> Iterator[None]:
         _calls_allowed.reset(token)
 
 
-@dataclass(frozen=True)
-class _Call:
-    deadline: float
-    future: "Future[Any]"
-
-
 @dataclass
 class SharedCalls:
     """The running calls of one process, by key.
@@ -65,7 +59,7 @@ class SharedCalls:
 
     seconds: float = 5.0
     waiters: int = 16
-    _running: dict[str, _Call] = field(default_factory=dict)
+    _running: dict[str, "_Call"] = field(default_factory=dict)
     _waiting: int = 0
     _silent_until: float = float("-inf")
     _mutex: threading.Lock = field(default_factory=threading.Lock)
@@ -110,7 +104,7 @@ class SharedCalls:
         """Start no more calls."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    def _begun(self, key: str, call: Callable[[], Any]) -> _Call:
+    def _begun(self, key: str, call: Callable[[], Any]) -> "_Call":
         now = time.monotonic()
         running = self._running.get(key)
         if running is not None and now < running.deadline:
@@ -158,3 +152,9 @@ class SharedCalls:
             if running is not None and running.deadline == deadline:
                 del self._running[key]
             self._silent_until = time.monotonic() + _PAUSE_SECONDS if silent else float("-inf")
+
+
+@dataclass(frozen=True)
+class _Call:
+    deadline: float
+    future: "Future[Any]"

@@ -74,22 +74,7 @@ class Locks:
         self.queue.close()
 
 
-@dataclass(frozen=True)
-class _Entered:
-    """A hold and the thread that may enter it again; a copied context elsewhere may not."""
-
-    locks: Locks
-    thread: int
-    hold: Hold
-
-    def is_for(self, locks: Locks, kind: LockKind, scope: str) -> bool:
-        lease = self.hold.lease
-        mine = self.locks is locks and self.thread == threading.get_ident()
-        # A context copied inside the block may outlive the block.
-        return mine and not self.hold.ended and (lease.kind, lease.scope) == (kind, scope)
-
-
-_entered: ContextVar[tuple[_Entered, ...]] = ContextVar("held_here", default=())
+_entered: ContextVar[tuple["_Entered", ...]] = ContextVar("held_here", default=())
 
 
 @dataclass(frozen=True)
@@ -216,6 +201,21 @@ def lock_held(refusal: Refusal) -> LockHeld:
             }
         },
     )
+
+
+@dataclass(frozen=True)
+class _Entered:
+    """A hold and the thread that may enter it again; a copied context elsewhere may not."""
+
+    locks: Locks
+    thread: int
+    hold: Hold
+
+    def is_for(self, locks: Locks, kind: LockKind, scope: str) -> bool:
+        lease = self.hold.lease
+        mine = self.locks is locks and self.thread == threading.get_ident()
+        # A context copied inside the block may outlive the block.
+        return mine and not self.hold.ended and (lease.kind, lease.scope) == (kind, scope)
 
 
 def _renew(database: Database, held: Hold) -> None:

@@ -52,23 +52,6 @@ class BuiltIndices:
 
 
 @dataclass(frozen=True)
-class _Cut:
-    """An index file of a suite, cut into blocks of which some may be new."""
-
-    suite_id: int
-    place: IndexPlace
-    blocks: Sequence[BlockRef | PlainBlock]
-
-    @property
-    def new(self) -> list[PlainBlock]:
-        return [each for each in self.blocks if isinstance(each, PlainBlock)]
-
-    @property
-    def refs(self) -> list[BlockRef]:
-        return [each.ref if isinstance(each, PlainBlock) else each for each in self.blocks]
-
-
-@dataclass(frozen=True)
 class Indexer:
     """Makes the index files of suites."""
 
@@ -120,7 +103,7 @@ class Indexer:
         suite: Suite,
         base: Mapping[str, list[IndexFile]],
         changed: Sequence[tuple[Unlisted, IndexEntry]] | None,
-    ) -> Iterator[IndexFile | _Cut]:
+    ) -> "Iterator[IndexFile | _Cut]":
         """Yield the index files of a suite, and those that are cut again.
 
         Args:
@@ -142,7 +125,7 @@ class Indexer:
         self,
         run: RunLog,
         apt_archive: AptArchive,
-        cuts: Sequence[_Cut],
+        cuts: "Sequence[_Cut]",
         files: list[IndexFile],
         unlisted: Sequence[Unlisted],
     ) -> BuiltIndices:
@@ -186,7 +169,7 @@ class Indexer:
     def _load(self, ref: BlockRef) -> Sequence[IndexEntry]:
         return self.reader.entries(ref.sha256)
 
-    def _files(self, apt_archive: AptArchive, made: _Cut) -> Iterator[IndexFile]:
+    def _files(self, apt_archive: AptArchive, made: "_Cut") -> Iterator[IndexFile]:
         """Give an index in every form."""
         refs = made.refs
         blocks = [each.sha256 for each in refs]
@@ -205,6 +188,23 @@ class Indexer:
                 sha256=digest.sha256,
                 blocks=tuple(blocks),
             )
+
+
+@dataclass(frozen=True)
+class _Cut:
+    """An index file of a suite, cut into blocks of which some may be new."""
+
+    suite_id: int
+    place: IndexPlace
+    blocks: Sequence[BlockRef | PlainBlock]
+
+    @property
+    def new(self) -> list[PlainBlock]:
+        return [each for each in self.blocks if isinstance(each, PlainBlock)]
+
+    @property
+    def refs(self) -> list[BlockRef]:
+        return [each.ref if isinstance(each, PlainBlock) else each for each in self.blocks]
 
 
 def _by_path(files: Iterable[IndexFile]) -> Mapping[str, list[IndexFile]]:

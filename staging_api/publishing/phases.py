@@ -106,19 +106,6 @@ def dominate(
         run.note(note)
 
 
-def _dominated(suite: Suite, found: PackageCandidates) -> Iterator[Supersession]:
-    """Yield what newer versions take the place of in a suite."""
-    yield from dominate_sources(found.sources)
-    for each in dominate_binaries(found.binaries, suite.architectures):
-        if each.id in found.decided:
-            yield each
-
-
-def _has_ended(run: RunLog, apt_archive: AptArchive) -> bool:
-    with run.database.connect() as conn:
-        return rows.has_ended(conn, apt_archive.id)
-
-
 def tidy(run: RunLog, apt_archive: AptArchive) -> None:
     """Drop generations and files that clients can no longer get, if there are any."""
     with run.database.connect() as conn:
@@ -136,3 +123,16 @@ def tidy(run: RunLog, apt_archive: AptArchive) -> None:
         run.counts["removed_files"] += rows.remove_unused_files(
             conn, apt_archive.id, apt_archive.quarantine_seconds
         )
+
+
+def _dominated(suite: Suite, found: PackageCandidates) -> Iterator[Supersession]:
+    """Yield what newer versions take the place of in a suite."""
+    yield from dominate_sources(found.sources)
+    for each in dominate_binaries(found.binaries, suite.architectures):
+        if each.id in found.decided:
+            yield each
+
+
+def _has_ended(run: RunLog, apt_archive: AptArchive) -> bool:
+    with run.database.connect() as conn:
+        return rows.has_ended(conn, apt_archive.id)

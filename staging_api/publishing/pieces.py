@@ -133,25 +133,6 @@ class BlockReader:
         return found
 
 
-def _size(entries: Sequence[IndexEntry]) -> int:
-    return sum(len(entry.stanza) for entry in entries)
-
-
-@dataclass
-class _Trail:
-    """How the hash of a file stood after each of its blocks.
-
-    Attributes:
-        blocks: of the file, in order.
-        states: the hash and the size after so many blocks; one more than `blocks`.
-        records: of an xz file, what its index says of each block.
-    """
-
-    blocks: list[str] = field(default_factory=list)
-    states: list[tuple[Any, int]] = field(default_factory=list)
-    records: list[bytes] = field(default_factory=list)
-
-
 class FileHashes:
     """Sizes and hashes of index files; a changed one is hashed from its first changed block on."""
 
@@ -181,6 +162,25 @@ class FileHashes:
             if len(self._trails) > _REMEMBERED_FILES:
                 self._trails.popitem(last=False)
         return _ended(trail, form)
+
+
+def _size(entries: Sequence[IndexEntry]) -> int:
+    return sum(len(entry.stanza) for entry in entries)
+
+
+@dataclass
+class _Trail:
+    """How the hash of a file stood after each of its blocks.
+
+    Attributes:
+        blocks: of the file, in order.
+        states: the hash and the size after so many blocks; one more than `blocks`.
+        records: of an xz file, what its index says of each block.
+    """
+
+    blocks: list[str] = field(default_factory=list)
+    states: list[tuple[Any, int]] = field(default_factory=list)
+    records: list[bytes] = field(default_factory=list)
 
 
 def _begun(form: str) -> _Trail:

@@ -89,6 +89,11 @@ def sums_in(text: str, *, only: bool = False) -> dict[str, tuple[str, str]]:
     return found
 
 
+def is_folder(value: Mapping[str, Any]) -> bool:
+    """Whether an entry of a JSON listing is a folder, in the words of nginx and of Caddy."""
+    return value.get("type") == "directory" or value.get("is_dir") is True
+
+
 def _kind_of(match: re.Match[str]) -> str | None:
     """Return the algorithm that a line of BSD says it is of, as we call it."""
     kind = match.groupdict().get("kind")
@@ -151,8 +156,3 @@ def _name_of(value: Any) -> str | None:
     if not isinstance(value, Mapping) or is_folder(value):
         return None
     return next((value[key] for key in _NAME_KEYS if isinstance(value.get(key), str)), None)
-
-
-def is_folder(value: Mapping[str, Any]) -> bool:
-    """Whether an entry of a JSON listing is a folder, in the words of nginx and of Caddy."""
-    return value.get("type") == "directory" or value.get("is_dir") is True

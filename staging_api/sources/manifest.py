@@ -104,10 +104,6 @@ def read_small(source: Source, found: SourceObject) -> bytes:
     return unpacked
 
 
-def _too_long(found: SourceObject) -> LimitExceeded:
-    return LimitExceeded(f"{found.name} has more than {MAX_BYTES} bytes")
-
-
 def checked_names(names: Iterable[str], options: SourceOptions, *, keys: bool = False) -> Names:
     """Return the names that could stand in a URL, if they are not too many.
 
@@ -136,6 +132,10 @@ def checked_names(names: Iterable[str], options: SourceOptions, *, keys: bool = 
     for warning in warnings_of(found):
         log.warning("%s", warning)
     return found
+
+
+def _too_long(found: SourceObject) -> LimitExceeded:
+    return LimitExceeded(f"{found.name} has more than {MAX_BYTES} bytes")
 
 
 def _is_hostile(name: str) -> bool:

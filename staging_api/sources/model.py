@@ -145,12 +145,6 @@ class Names(list[str]):
         return cls(safe, left_out)
 
 
-def _kept(left_out: str) -> str:
-    """Return a name as a database takes it, and so that it is still not safe."""
-    kept = left_out.encode(errors="backslashreplace").decode()
-    return kept if kept == left_out else f"{kept}/"
-
-
 def warnings_of(names: Iterable[str]) -> tuple[str, ...]:
     """Say, in at most one sentence, which names were left out of a list."""
     left_out = names.left_out if isinstance(names, Names) else ()
@@ -226,3 +220,9 @@ def take(source: Source, name: str) -> Iterator[tuple[SourceObject, Iterator[byt
     found = source.stat(name)
     with source.open(found) as chunks:
         yield found, chunks
+
+
+def _kept(left_out: str) -> str:
+    """Return a name as a database takes it, and so that it is still not safe."""
+    kept = left_out.encode(errors="backslashreplace").decode()
+    return kept if kept == left_out else f"{kept}/"

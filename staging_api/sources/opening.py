@@ -24,6 +24,12 @@ def open_archive(url: ArchiveUrl, allowed: AllowList, options: SourceOptions = _
     return _BreakerSource(source, f"{url.scheme}://{url.authority}", options.breakers)
 
 
+def import_openers(allowed: AllowList) -> None:
+    """Import what reads the schemes that are allowed: before a fork, so that processes share it."""
+    for scheme in {entry.url.scheme for entry in allowed.entries}:
+        _opener(SCHEMES[scheme])
+
+
 class _BreakerSource:
     """A source behind the circuit breaker of its host."""
 
@@ -66,9 +72,3 @@ class _BreakerSource:
 def _opener(scheme: Scheme) -> Callable[[ArchiveUrl, AllowList, SourceOptions], Source]:
     opener: Callable[[ArchiveUrl, AllowList, SourceOptions], Source] = resolve_name(scheme.opener)
     return opener
-
-
-def import_openers(allowed: AllowList) -> None:
-    """Import what reads the schemes that are allowed: before a fork, so that processes share it."""
-    for scheme in {entry.url.scheme for entry in allowed.entries}:
-        _opener(SCHEMES[scheme])

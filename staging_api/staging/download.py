@@ -165,6 +165,21 @@ class Download:
         return pieces
 
 
+def key_of(found: SourceObject) -> str | None:
+    """The folder that the parts of an object version go to; None if it is not worth one.
+
+    A file of this machine, or of a shared volume, is there already; a short object is fetched again
+    sooner than it is synced; without a version it is unknown which parts belong together.
+    """
+    if found.url.startswith("file:") or found.version is None:
+        return None
+    if found.size_bytes is None or found.size_bytes <= 2 * PART_BYTES:
+        return None
+    # No URL has a line feed, so two objects never make one text.
+    text = f"{found.url}\n{found.version}\n{found.size_bytes}"
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
 class _Clock:
     """Times how long the source lets us wait; what we do with the bytes does not count."""
 
@@ -183,18 +198,3 @@ class _Clock:
     def is_slower_than(self, bytes_per_second: float) -> bool:
         """Whether it is; after too few bytes to say, it is not."""
         return self._bytes >= _JUDGED_BYTES and self._bytes < bytes_per_second * self._waited
-
-
-def key_of(found: SourceObject) -> str | None:
-    """The folder that the parts of an object version go to; None if it is not worth one.
-
-    A file of this machine, or of a shared volume, is there already; a short object is fetched again
-    sooner than it is synced; without a version it is unknown which parts belong together.
-    """
-    if found.url.startswith("file:") or found.version is None:
-        return None
-    if found.size_bytes is None or found.size_bytes <= 2 * PART_BYTES:
-        return None
-    # No URL has a line feed, so two objects never make one text.
-    text = f"{found.url}\n{found.version}\n{found.size_bytes}"
-    return hashlib.sha256(text.encode()).hexdigest()

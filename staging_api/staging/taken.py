@@ -89,18 +89,6 @@ def reserved_before(_count: int) -> None:
     """Reserve nothing more: the bytes of an object whose length is known are reserved at once."""
 
 
-def _watched(
-    chunks: Iterator[bytes],
-    monitor: TransferMonitor,
-    digests: Digests,
-    reserve: Callable[[int], None],
-) -> Iterator[bytes]:
-    for chunk in monitor.monitored(chunks):
-        digests.update(chunk)
-        reserve(len(chunk))
-        yield chunk
-
-
 @contextmanager
 def open_file(file: Path, size: int, start: int, end: int | None) -> Iterator[Iterator[bytes]]:
     """Stream the bytes of such a file from `start` up to, not including, `end`."""
@@ -115,3 +103,15 @@ def open_file(file: Path, size: int, start: int, end: int | None) -> Iterator[It
                 yield chunk
 
         yield chunks()
+
+
+def _watched(
+    chunks: Iterator[bytes],
+    monitor: TransferMonitor,
+    digests: Digests,
+    reserve: Callable[[int], None],
+) -> Iterator[bytes]:
+    for chunk in monitor.monitored(chunks):
+        digests.update(chunk)
+        reserve(len(chunk))
+        yield chunk

@@ -20,13 +20,6 @@ class Fragment:
     etag: str
 
 
-@dataclass(eq=False)
-class _Kept:
-    mutex: threading.Lock = field(default_factory=threading.Lock)
-    fragment: Fragment | None = None
-    made_at: float = float("-inf")
-
-
 class Fragments:
     """The fragments of this process, by what they depend on: address, and roles of the caller."""
 
@@ -55,3 +48,10 @@ class Fragments:
                 # once.
                 kept.made_at = self._now()
             return kept.fragment
+
+
+@dataclass(eq=False)
+class _Kept:
+    mutex: threading.Lock = field(default_factory=threading.Lock)
+    fragment: Fragment | None = None
+    made_at: float = float("-inf")

@@ -1,7 +1,7 @@
 """A reader meets what a module is for before its helpers, and can stop there."""
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -13,16 +13,25 @@ _FUNCTIONS = ast.FunctionDef | ast.AsyncFunctionDef
 
 
 def helpers_first(source: str) -> list[str]:
-    """Helpers above all that is public, though nothing needs them while the module is imported."""
-    body = ast.parse(source).body
+    """Helpers above something public, of a module or of a class, though no import needs them."""
+    module = ast.parse(source)
+    classes = [node.body for node in ast.walk(module) if isinstance(node, ast.ClassDef)]
+    return [name for body in (module.body, *classes) for name in _early(body)]
+
+
+def _early(body: Sequence[ast.stmt]) -> list[str]:
     definitions = [node for node in body if isinstance(node, _FUNCTIONS | ast.ClassDef)]
-    public = [node.lineno for node in definitions if not node.name.startswith("_")]
-    early = {n.name: n for n in definitions if public and n.lineno < public[0]}
+    last = max((n.lineno for n in definitions if not is_helper(n.name)), default=0)
+    early = {n.name: n for n in definitions if is_helper(n.name) and n.lineno < last}
     needed = {name for node in body if early for name in used_at_once(node)}
     for node in reversed(early.values()):
         if node.name in needed:
             needed |= names(node)
     return [name for name in early if name not in needed]
+
+
+def is_helper(name: str) -> bool:
+    return name.startswith("_") and not name.startswith("__")
 
 
 def used_at_once(node: ast.stmt) -> Iterator[str]:
@@ -64,8 +73,12 @@ def test_helpers_follow_what_is_public() -> None:
     [
         ("def _help(): pass\ndef use(): _help()", ["_help"]),
         ("def use(): _help()\ndef _help(): pass", []),
+        ("def use(): _help()\ndef _help(): pass\ndef other(): pass", ["_help"]),
+        ("class Kept:\n    def _help(self): pass\n    def use(self): self._help()", ["_help"]),
+        ("class Kept:\n    def __init__(self): pass\n    def use(self): pass", []),
         ("class _Part: pass\nclass Whole:\n    part: _Part", ["_Part"]),
         ("class _Base: pass\nclass Kind(_Base): pass", []),
+        ("class Kept:\n    def _mark(f): return f\n    @_mark\n    def use(self): pass", []),
         ("def _one(): pass\ndef _two(): _one()\nTABLE = {1: _two}\ndef use(): pass", []),
         ("def _mark(f): return f\n@_mark\ndef use(): pass", []),
     ],

@@ -72,26 +72,6 @@ def create(
     _print_result(result, as_json=as_json)
 
 
-def _post(
-    client: StagingClient,
-    collection: str,
-    posted: PostedText,
-    mode: BufferMode,
-    reason: str | None,
-) -> Mapping[str, Any]:
-    try:
-        result = client.documents.create(
-            collection, posted.text, mode=mode, reason=reason, on_retry=_say_why
-        )
-    except StagingApiError as error:
-        messages = error.extra.get("messages", ())
-        error.extra = {**error.extra, "messages": posted.located(messages, collection)}
-        raise
-    details = result["details"]
-    located = posted.located(details["messageList"], collection)
-    return {**result, "details": {**details, "messageList": located}}
-
-
 def commit(
     *,
     revision: Annotated[
@@ -232,6 +212,26 @@ def site_action(
             reason=reason,
         )
     _print(made, f"a site action on revision {made['number']}: {ended}", as_json=as_json)
+
+
+def _post(
+    client: StagingClient,
+    collection: str,
+    posted: PostedText,
+    mode: BufferMode,
+    reason: str | None,
+) -> Mapping[str, Any]:
+    try:
+        result = client.documents.create(
+            collection, posted.text, mode=mode, reason=reason, on_retry=_say_why
+        )
+    except StagingApiError as error:
+        messages = error.extra.get("messages", ())
+        error.extra = {**error.extra, "messages": posted.located(messages, collection)}
+        raise
+    details = result["details"]
+    located = posted.located(details["messageList"], collection)
+    return {**result, "details": {**details, "messageList": located}}
 
 
 def _parsed(data: str | None) -> object:

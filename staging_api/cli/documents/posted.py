@@ -70,6 +70,17 @@ def read_files(names: Sequence[str]) -> PostedText:
     return _joined(files, raws)
 
 
+def as_text(raw: bytes) -> str:
+    """The characters of a stream of YAML: UTF-8, or UTF-16 with its mark.
+
+    Raises:
+        UnicodeDecodeError: it is neither.
+    """
+    if raw.startswith((BOM_UTF16_LE, BOM_UTF16_BE)):
+        return raw.decode("utf-16")
+    return raw.removeprefix(BOM_UTF8).decode()
+
+
 def _joined(files: Sequence[str], raws: Sequence[bytes]) -> PostedText:
     text, parts, line = bytearray(), [], 1
     for file, raw in zip(files, raws, strict=True):
@@ -94,17 +105,6 @@ def _utf8(file: str, raw: bytes) -> bytes:
     except UnicodeDecodeError:
         message = "must be UTF-8, or UTF-16 with its mark"
         raise Invalid.field(file, message) from None
-
-
-def as_text(raw: bytes) -> str:
-    """The characters of a stream of YAML: UTF-8, or UTF-16 with its mark.
-
-    Raises:
-        UnicodeDecodeError: it is neither.
-    """
-    if raw.startswith((BOM_UTF16_LE, BOM_UTF16_BE)):
-        return raw.decode("utf-16")
-    return raw.removeprefix(BOM_UTF8).decode()
 
 
 def _files(name: str) -> Iterator[str]:

@@ -18,14 +18,14 @@ def made(cls: type[T], row: Row[Any] | Mapping[str, Any], **more: Any) -> T:
     return cls(**{name: _plain(value) for name, value in known.items()} | more)
 
 
-@cache
-def _names(cls: type) -> tuple[str, ...]:
-    return tuple(each.name for each in fields(cls))
-
-
 def moment(text: str | None) -> datetime | None:
     """Return the time in a row that came as JSON."""
     return None if text is None else datetime.fromisoformat(text)
+
+
+@cache
+def _names(cls: type) -> tuple[str, ...]:
+    return tuple(each.name for each in fields(cls))
 
 
 def _plain(value: Any) -> Any:

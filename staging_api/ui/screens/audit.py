@@ -25,6 +25,15 @@ def show(deps: UiDependencies, view: View) -> ScreenContent:
     return _question(deps.api.audit, view, name) if name else _all(deps.api.audit)
 
 
+def given_of(query: Mapping[str, str]) -> dict[str, str]:
+    """Return the parameters of a question that an address has, those that are empty left out."""
+    return {
+        key.removeprefix(_PARAMETER): value.strip()
+        for key, value in query.items()
+        if key.startswith(_PARAMETER) and value.strip()
+    }
+
+
 def _all(audit: AuditQuestions, verdict: Mapping[str, Any] | None = None) -> ScreenContent:
     return ScreenContent(
         "audit.html",
@@ -69,15 +78,6 @@ def _question(audit: AuditQuestions, view: View, name: str) -> ScreenContent:
             sql=sql_text(query.sql, values) + ";",
         ),
     )
-
-
-def given_of(query: Mapping[str, str]) -> dict[str, str]:
-    """Return the parameters of a question that an address has, those that are empty left out."""
-    return {
-        key.removeprefix(_PARAMETER): value.strip()
-        for key, value in query.items()
-        if key.startswith(_PARAMETER) and value.strip()
-    }
 
 
 def _text(value: object) -> str:

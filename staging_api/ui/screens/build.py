@@ -67,6 +67,22 @@ def show(deps: UiDependencies, view: View) -> ScreenContent:
     )
 
 
+@dataclass(frozen=True)
+class ArtifactOption:
+    """An entry of the catalogue in the form; `chosen`: it belongs to the default."""
+
+    kind: ArtifactKind
+    chosen: bool
+
+
+@dataclass(frozen=True)
+class Group:
+    """The entries of one group of the catalogue."""
+
+    name: str
+    choices: Sequence[ArtifactOption]
+
+
 def _copies(url: str) -> Copies:
     return Copies(
         api_path("/artifacts", archive_url=url),
@@ -108,22 +124,6 @@ def _state(artifacts: Sequence[StagedArtifact], history: Sequence[Staging]) -> s
     if "failed" in states:
         return "failed"
     return "staged" if "staged" in states else "evicted"
-
-
-@dataclass(frozen=True)
-class ArtifactOption:
-    """An entry of the catalogue in the form; `chosen`: it belongs to the default."""
-
-    kind: ArtifactKind
-    chosen: bool
-
-
-@dataclass(frozen=True)
-class Group:
-    """The entries of one group of the catalogue."""
-
-    name: str
-    choices: Sequence[ArtifactOption]
 
 
 def _groups(deps: UiDependencies, url: str) -> list[Group]:

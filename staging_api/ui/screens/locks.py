@@ -91,24 +91,6 @@ def show_all(deps: UiDependencies, view: View) -> ScreenContent:
     )
 
 
-def _outcome(view: View) -> str | None:
-    """Return how grants of the history ended; None: in any way, or not yet.
-
-    Raises:
-        Invalid: none ends so.
-    """
-    outcome = view.query.get("outcome") or None
-    if outcome is not None and outcome not in OUTCOMES:
-        raise Invalid.field("outcome", f"must be one of {', '.join(OUTCOMES)}")
-    return outcome
-
-
-def _history_sql(outcome: str | None) -> str:
-    # One of the words of the vocabulary: nothing to quote.
-    where = f" WHERE outcome = '{outcome}'" if outcome else ""
-    return _HISTORY_SQL.format(where=where, limit=_PAGE)
-
-
 def show_one(deps: UiDependencies, view: View) -> ScreenContent:
     """Show one grant: while it is held, who waits behind it and how to break it."""
     found = deps.api.lock_service.find(view.params["lock_id"])
@@ -136,6 +118,24 @@ def show_one(deps: UiDependencies, view: View) -> ScreenContent:
             sql=sql_text("SELECT * FROM api_locks WHERE id = :id;", {"id": grant.id}),
         ),
     )
+
+
+def _outcome(view: View) -> str | None:
+    """Return how grants of the history ended; None: in any way, or not yet.
+
+    Raises:
+        Invalid: none ends so.
+    """
+    outcome = view.query.get("outcome") or None
+    if outcome is not None and outcome not in OUTCOMES:
+        raise Invalid.field("outcome", f"must be one of {', '.join(OUTCOMES)}")
+    return outcome
+
+
+def _history_sql(outcome: str | None) -> str:
+    # One of the words of the vocabulary: nothing to quote.
+    where = f" WHERE outcome = '{outcome}'" if outcome else ""
+    return _HISTORY_SQL.format(where=where, limit=_PAGE)
 
 
 def _staging_under(deps: UiDependencies, found: ListedGrant) -> Staging | None:
