@@ -291,9 +291,24 @@ class ArtifactAmbiguous(StagingApiError):
 
 
 class SourceFailed(StagingApiError):
-    """The source did not deliver: refused, timed out, cut short or answered with an error."""
+    """The source did not deliver: refused, timed out, cut short or answered with an error.
+
+    Not retryable if it would be the same again, such as redirects in circles.
+    """
 
     code, title, retryable = "source_failed", "The source failed", True
+
+    def __init__(
+        self,
+        detail: str,
+        *,
+        retryable: bool | None = None,
+        retry_after_seconds: float | None = None,
+        extra: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__(detail, retry_after_seconds=retry_after_seconds, extra=extra)
+        if retryable is not None:
+            self.retryable = retryable
 
 
 class SourceRefused(SourceFailed):

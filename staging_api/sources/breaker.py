@@ -2,7 +2,8 @@
 
 After `limit` failures in a row, each after all attempts of one request, the circuit opens: requests
 for the host are refused at once, with the remaining time as Retry-After. After that time one
-request goes through; its success closes the circuit, its failure opens it again.
+request goes through; its success closes the circuit, its failure opens it again. If it ends for
+another reason, such as a full store or a cancel, the next request goes through.
 
 Our own 60 lines instead of a library: the ones we looked at count every exception as a failure,
 let several requests through when half open, and do not say when to come back.
@@ -45,24 +46,31 @@ class Breakers:
         Raises:
             SourceFailed: the circuit is open; says for how long.
         """
-        self._check(host)
+        is_trial = self._check(host)
         try:
             yield
         except SourceFailed as error:
             # An error that would repeat, or a change, is an answer: the host itself works.
             if error.retryable and not isinstance(error, SourceChanged):
                 self._failed(host)
+            elif is_trial:
+                self._try_another(host)
             raise
         except (NotFound, ArchiveUnsafe, LimitExceeded):
             self._answered(host)
             raise
+        except BaseException:
+            if is_trial:
+                self._try_another(host)
+            raise
         self._answered(host)
 
-    def _check(self, host: str) -> None:
+    def _check(self, host: str) -> bool:
+        """Return whether this is the one request that goes through an open circuit."""
         with self._lock:
             now, until = self._clock(), self._until.get(host)
             if until is None:
-                return
+                return False
             if now < until:
                 raise SourceFailed(
                     f"{host} failed {self._failures[host]} times in a row: not called for now",
@@ -70,12 +78,19 @@ class Breakers:
                 )
             # This request goes through; others are refused until it has ended.
             self._until[host] = now + self._open_seconds
+            return True
 
     def _answered(self, host: str) -> None:
         with self._lock:
             # Failures count in a row: one answer forgets them.
             self._failures.pop(host, None)
             self._until.pop(host, None)
+
+    def _try_another(self, host: str) -> None:
+        with self._lock:
+            # An answer to an earlier request may have closed the circuit meanwhile.
+            if host in self._until:
+                self._until[host] = self._clock()
 
     def _failed(self, host: str) -> None:
         with self._lock:

@@ -76,7 +76,8 @@ def open_archive(url: ArchiveUrl, allowed: AllowList, options: SourceOptions) ->
     except BaseError:
         raise SourceFailed(
             f"{url.scheme}://{url.authority} cannot be read as it is set up: check"
-            f" STAGING_SOURCES_{url.scheme.upper()}_* and the credential"
+            f" STAGING_SOURCES_{url.scheme.upper()}_* and the credential",
+            retryable=False,
         ) from None
 
 
@@ -213,7 +214,8 @@ def _unlisted(url: ArchiveUrl, error: BaseError) -> SourceFailed:
     key = shown(found[1]) if found else "one of its keys"
     return SourceFailed(
         f"{url.canonical} cannot be listed: {key} is no name that the library takes; put a"
-        " manifest there, or ask for objects by their names"
+        " manifest there, or ask for objects by their names",
+        retryable=False,
     )
 
 

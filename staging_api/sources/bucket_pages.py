@@ -98,7 +98,9 @@ class _Pages:
                 raise Interrupted(f"{where} answered with status {status}")
             listing = read_listing(raw) if status == _OK else None
             if listing is None:
-                raise SourceFailed(f"{where} did not deliver its listing ({status})")
+                raise SourceFailed(
+                    f"{where} did not deliver its listing ({status})", retryable=False
+                )
             return listing
 
         return retried(read, self._options)

@@ -5,6 +5,7 @@ nothing that is swapped during the walk can lead out. The folder that the allow-
 operator's choice and may be reached through links.
 """
 
+import errno
 import os
 import stat
 from collections.abc import Callable, Generator, Iterator
@@ -16,7 +17,11 @@ from staging_api.errors import (
     SourceChanged,
     SourceFailed,
     SourceNotAllowed,
+    SourceRefused,
+    StagingApiError,
+    Unavailable,
 )
+from staging_api.exhaustion import is_exhaustion
 from staging_api.sources.allowlist import AllowList
 from staging_api.sources.manifest import checked_names, read_manifest
 from staging_api.sources.model import CHUNK_BYTES, Names, Source, SourceObject, SourceOptions
@@ -26,6 +31,15 @@ _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _BENEATH = _FOLDER | os.O_NOFOLLOW
 # Without O_NONBLOCK opening a pipe would wait for a writer.
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+
+#: Nothing can have a name that is too long for its file system.
+_ABSENT = (errno.ENOENT, errno.ENAMETOOLONG)
+#: What may be left out of a listing: removed or replaced meanwhile, or not for this service.
+_LEFT_OUT = (errno.ENOENT, errno.ENOTDIR, errno.EACCES, errno.EPERM)
+#: O_NOFOLLOW answers ELOOP for a link, O_DIRECTORY ENOTDIR for a file or a link.
+_NO_FOLDER = (errno.ELOOP, errno.ENOTDIR)
+#: ENXIO is a socket, ENODEV a device without a driver.
+_NO_FILE = (errno.ELOOP, errno.ENXIO, errno.ENODEV)
 
 
 def open_archive(url: ArchiveUrl, allowed: AllowList, options: SourceOptions) -> Source:
@@ -86,7 +100,10 @@ class FileSource:
         self._check_version(descriptor, found)
         os.lseek(descriptor, start, os.SEEK_SET)
         while start < end:
-            chunk = os.read(descriptor, min(CHUNK_BYTES, end - start))
+            try:
+                chunk = os.read(descriptor, min(CHUNK_BYTES, end - start))
+            except OSError as error:
+                raise _unreadable(found.name, error) from error
             if not chunk:
                 raise SourceChanged(f"{found.name} became shorter while it was read")
             start += len(chunk)
@@ -105,8 +122,10 @@ class FileSource:
     def _folder(self) -> Iterator[int]:
         try:
             descriptor = os.open(self._root, _FOLDER)
-        except OSError:
+        except (FileNotFoundError, NotADirectoryError):
             raise ArchiveNotFound("the root of the archives is not there") from None
+        except OSError as error:
+            raise _unreadable("the root of the archives", error) from error
         try:
             descriptor = _walk(descriptor, self._below)
         except FileNotFoundError:
@@ -139,7 +158,11 @@ class FileSource:
         unreadable: list[str] = []
 
         def note(error: OSError) -> None:
-            unreadable.append(os.path.normpath(str(error.filename)))
+            name = os.path.normpath(str(error.filename))
+            if error.errno not in _LEFT_OUT:
+                # A list that is short for such a reason would pass for the whole archive.
+                raise _unreadable(name, error) from error
+            unreadable.append(name)
 
         with self._folder() as archive:
             # Relative to the open folder, so a swap of a folder above it leads nowhere.
@@ -166,8 +189,10 @@ def _is_folder(name: str, folder: int) -> bool:
 def _has_type(name: str, folder: int, is_type: Callable[[int], bool]) -> bool:
     try:
         return is_type(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode)
-    except OSError:
-        return False  # removed meanwhile
+    except OSError as error:
+        if error.errno not in _LEFT_OUT:
+            raise _unreadable(name, error) from error
+        return False
 
 
 def _walk(descriptor: int, segments: tuple[str, ...]) -> int:
@@ -176,11 +201,12 @@ def _walk(descriptor: int, segments: tuple[str, ...]) -> int:
         above = descriptor
         try:
             descriptor = os.open(segment, _BENEATH, dir_fd=above)
-        except FileNotFoundError:
-            raise
-        except OSError:
-            # O_NOFOLLOW answers ELOOP for a link, O_DIRECTORY ENOTDIR for a file.
-            raise SourceNotAllowed(f"{segment!a} is a link, or not a folder") from None
+        except OSError as error:
+            if error.errno in _ABSENT:
+                raise FileNotFoundError(segment) from None
+            if error.errno in _NO_FOLDER:
+                raise SourceNotAllowed(f"{segment!a} is a link, or not a folder") from None
+            raise _unreadable(ascii(segment), error) from error
         finally:
             os.close(above)
     return descriptor
@@ -189,13 +215,25 @@ def _walk(descriptor: int, segments: tuple[str, ...]) -> int:
 def _open_file(segment: str, folder: int, name: str) -> int:
     try:
         descriptor = os.open(segment, _FILE, dir_fd=folder)
-    except FileNotFoundError:
-        raise ArtifactNotFound(f"{name} is not in the archive") from None
-    except PermissionError:
-        raise SourceFailed(f"{name} may not be read by this service") from None
-    except OSError:
-        raise SourceNotAllowed(f"{name} is a link, or not a regular file") from None
+    except OSError as error:
+        if error.errno in _ABSENT:
+            raise ArtifactNotFound(f"{name} is not in the archive") from None
+        if error.errno in _NO_FILE:
+            raise SourceNotAllowed(f"{name} is a link, or not a regular file") from None
+        raise _unreadable(name, error) from error
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
         raise SourceNotAllowed(f"{name} is not a regular file")
     return descriptor
+
+
+def _unreadable(what: str, error: OSError) -> StagingApiError:
+    """Say why something cannot be read that is there: a failing disk, a mount that is away."""
+    if isinstance(error, PermissionError):
+        return SourceRefused(f"{what} may not be read by this service")
+    if is_exhaustion(error):
+        return Unavailable(
+            f"this process lacks what it takes to read {what} just now: {error.strerror}",
+            retry_after_seconds=2,
+        )
+    return SourceFailed(f"{what} cannot be read: {error.strerror}")

@@ -60,6 +60,8 @@ _SOON_BETTER = (408, 425, 429)
 _OVERLOADED = (*_SOON_BETTER, 503, 504)
 #: Answers to a GET of the first bytes that are about the range, not about the object.
 _NO_RANGE = (400, 416, 501)
+#: The other answers that blame the request: of what is not there, some servers say so.
+_NOT_SERVED = range(400, 500)
 _SERVER_FAILED = 500
 #: From a server without ranges a reader may want a part; the bytes before it are read in vain.
 _MOST_SKIPPED_BYTES = 8 << 20
@@ -298,7 +300,9 @@ class HttpSource:
                 f"{host} answered with status {status}",
                 retry_after_seconds=retry_after_seconds(answer.headers),
             )
-        raise SourceFailed(f"{host} answered with status {status}")
+        if status in _NOT_SERVED:
+            raise SourceRefused(f"{host} does not serve {name}: it answered with status {status}")
+        raise SourceFailed(f"{host} answered with status {status}", retryable=False)
 
     def _no_ranges(self, name: str) -> SourceChanged:
         """Note that an object has no ranges; return what makes its reader take it at once."""
@@ -308,7 +312,9 @@ class HttpSource:
     def _check_end(self, answer: SourceResponse) -> None:
         """A body that ends with the connection cannot be distinguished from a cut one."""
         if answer.status == OK and not answer.has_end:
-            raise SourceFailed(f"{self._url.authority} does not say where the body ends")
+            raise SourceFailed(
+                f"{self._url.authority} does not say where the body ends", retryable=False
+            )
 
     def _check_version(self, answer: SourceResponse, found: SourceObject) -> None:
         self._check_end(answer)

@@ -105,7 +105,7 @@ class HttpClient:
             # The body of a redirect may be endless: drop the connection instead.
             response.close()
             target = redirected(target, location)
-        raise SourceFailed(f"redirected more than {self._options.redirects} times")
+        raise SourceFailed(f"redirected more than {self._options.redirects} times", retryable=False)
 
     def _sent(self, method: str, target: RequestTarget, headers: Mapping[str, str]) -> Response:
         pool = self._origins.pool(target.url, self._allowed.check(target.url))

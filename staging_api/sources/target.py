@@ -65,7 +65,7 @@ def redirected(target: RequestTarget, location: str) -> RequestTarget:
         base = parse_prefix(f"{parts.scheme}://{parts.netloc}/", "location")
         url = ArchiveUrl(base.scheme, base.authority, _meaning(parts.path))
     except (Invalid, ValueError):
-        raise SourceFailed("redirected to an invalid URL") from None
+        raise SourceFailed("redirected to an invalid URL", retryable=False) from None
     if url.scheme not in ("http", "https"):
         raise SourceNotAllowed(f"redirected to the scheme {url.scheme}")
     path = parts.path or "/"

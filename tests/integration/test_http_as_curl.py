@@ -21,6 +21,7 @@ from staging_api.errors import (
 )
 from staging_api.sources import open_archive
 from staging_api.sources.allowlist import AllowList
+from staging_api.sources.breaker import Breakers
 from staging_api.sources.model import SourceOptions
 from staging_api.sources.retrying import Interrupted
 from staging_api.sources.url import parse
@@ -34,9 +35,9 @@ ETAG = {"ETag": '"one"'}
 OF_STATUS = {
     ArtifactNotFound: (404, 410),
     SourceChanged: (412, 416),
-    SourceRefused: (401, 403, 407),
+    SourceRefused: (400, 401, 402, 403, 405, 407, 409, 411, 413, 417, 426, 451),
     Interrupted: (408, 425, 429, 500, 502, 503, 504, 599),
-    SourceFailed: (201, 204, 207, 300, 304, 305, 400, 402, 405, 409, 411, 413, 417, 426, 451),
+    SourceFailed: (201, 204, 207, 300, 304, 305),
 }
 
 
@@ -98,6 +99,39 @@ def test_what_a_status_says_of_an_object(opened, status, kind):
     with pytest.raises(kind) as refused:
         take(source)
     assert type(refused.value) is kind
+    assert refused.value.retryable == (kind in {SourceChanged, Interrupted})
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        Reply(451),
+        Reply(204),
+        Reply(302),
+        Reply(302, headers={"Location": "odd.bin"}),
+        Reply(302, headers={"Location": "http://[bad/x"}),
+    ],
+)
+def test_odd_answers_about_one_object_keep_nobody_from_the_others_of_the_host(opened, reply):
+    def script(asked):
+        return reply if asked.path.endswith("odd.bin") else served(BODY, asked, **ETAG)
+
+    source, _ = opened(script, breakers=Breakers(limit=2))
+    for _ in range(3):
+        with pytest.raises(SourceFailed) as failed:
+            source.stat("odd.bin")
+        assert not failed.value.retryable
+    assert read(source) == BODY
+
+
+def test_a_server_that_blames_the_request_for_what_is_absent_has_no_manifest(opened):
+    def script(asked):
+        if asked.path == "/b/R17/SHA256SUMS":
+            return served(f"{hashlib.sha256(BODY).hexdigest()}  object.bin".encode(), asked)
+        return served(BODY, asked) if asked.path.endswith("object.bin") else Reply(400)
+
+    source, _ = opened(script)
+    assert source.names() == ["object.bin", "SHA256SUMS"]
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])

@@ -6,7 +6,9 @@ from staging_api.errors import (
     ArchiveCorrupt,
     ArchiveUnsafe,
     ArtifactNotFound,
+    Cancelled,
     LimitExceeded,
+    NoSpace,
     SourceChanged,
     SourceFailed,
     SourceRefused,
@@ -104,8 +106,33 @@ def test_a_failure_of_a_half_open_circuit_opens_it_again(breakers, now):
 
 @pytest.mark.parametrize(
     "error",
+    [SourceRefused("x"), SourceChanged("x"), NoSpace("x"), Cancelled("x"), KeyboardInterrupt()],
+)
+def test_a_half_open_circuit_lets_the_next_through_if_the_first_ended_for_another_reason(
+    breakers, now, error
+):
+    fail(breakers, 3)
+    now[0] = 31
+    with pytest.raises(type(error)):
+        ask(breakers, error)
+    fail(breakers, 1)
+    with pytest.raises(SourceFailed, match="not called for now"):
+        ask(breakers)
+
+
+def test_what_began_before_the_circuit_opened_does_not_let_others_through(breakers):
+    with pytest.raises(Cancelled), breakers.calling("h"):
+        fail(breakers, 3)
+        raise Cancelled("x")
+    with pytest.raises(SourceFailed, match="not called for now"):
+        ask(breakers)
+
+
+@pytest.mark.parametrize(
+    "error",
     [
         ArtifactNotFound("x"),
+        SourceFailed("x", retryable=False),
         SourceChanged("x"),
         SourceRefused("x"),
         ArchiveCorrupt("x"),

@@ -1,5 +1,6 @@
 """The file source reads below its root, and nothing else."""
 
+import errno
 import os
 import socket
 from pathlib import Path
@@ -10,7 +11,10 @@ from staging_api.errors import (
     ArchiveNotFound,
     ArtifactNotFound,
     SourceChanged,
+    SourceFailed,
     SourceNotAllowed,
+    SourceRefused,
+    Unavailable,
 )
 from staging_api.sources import open_archive
 from staging_api.sources.allowlist import AllowList
@@ -145,3 +149,68 @@ def test_no_descriptor_is_left_open(source):
         with pytest.raises((ArtifactNotFound, SourceNotAllowed)):
             source.stat(name)
     assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
+def failing(monkeypatch, call, number, name=None):
+    """Let a call of `os` fail, if `name` is given only for that name."""
+    real = getattr(os, call)
+
+    def fails(first, *rest, **options):
+        if name is None or first == name:
+            raise OSError(number, os.strerror(number), name)
+        return real(first, *rest, **options)
+
+    monkeypatch.setattr(os, call, fails)
+
+
+#: What passes, or what an operator mends; nothing is told of the kind of the file.
+TROUBLE = [
+    (errno.EMFILE, Unavailable, True),
+    (errno.EIO, SourceFailed, True),
+    (errno.ESTALE, SourceFailed, True),
+    (errno.EACCES, SourceRefused, False),
+]
+
+
+@pytest.mark.parametrize("trouble", TROUBLE)
+@pytest.mark.parametrize("name", ["object.bin", "sub", "R17", "root"])
+def test_what_cannot_be_opened_for_a_moment_is_not_called_absent_or_a_link(
+    source, tmp_path, monkeypatch, trouble, name
+):
+    number, kind, retryable = trouble
+    failing(monkeypatch, "open", number, str(tmp_path / "root") if name == "root" else name)
+    with pytest.raises(kind) as failed:
+        source.stat("sub/deep.bin" if name == "sub" else "object.bin")
+    assert (type(failed.value), failed.value.retryable) == (kind, retryable)
+
+
+def test_a_disk_that_fails_while_a_file_is_read_is_named(source, monkeypatch):
+    found = source.stat("object.bin")
+    with source.open(found) as chunks:
+        failing(monkeypatch, "read", errno.EIO)
+        with pytest.raises(SourceFailed, match=r"object.bin cannot be read: Input/output error"):
+            next(chunks)
+
+
+def test_a_name_that_is_too_long_for_a_file_is_of_nothing(source):
+    with pytest.raises(ArtifactNotFound):
+        source.stat("x" * 256)
+    with pytest.raises(ArtifactNotFound):
+        source.stat("x" * 256 + "/y")
+
+
+@pytest.mark.parametrize("call", ["open", "stat"])
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.EIO])
+def test_a_listing_that_breaks_off_is_no_list(source, monkeypatch, call, number):
+    failing(monkeypatch, call, number, "sub")
+    with pytest.raises((SourceFailed, Unavailable), match="sub"):
+        source.names()
+
+
+@pytest.mark.parametrize("call", ["open", "stat"])
+@pytest.mark.parametrize("number", [errno.EACCES, errno.ENOENT])
+def test_what_is_not_for_us_or_was_removed_is_left_out_of_a_listing(
+    source, monkeypatch, call, number
+):
+    failing(monkeypatch, call, number, "sub")
+    assert source.names() == ["object.bin"]
