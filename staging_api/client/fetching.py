@@ -12,7 +12,7 @@ from typing import IO, Any
 
 from staging_api.client import download
 from staging_api.client.blocking import BlockingCalls
-from staging_api.client.local_folder import LocalFolder, disk_errors
+from staging_api.client.local_folder import LocalFolder, disk_errors, is_of_one_file
 from staging_api.client.model import StagedArtifact, StagedFile
 from staging_api.client.pacing import Deadline
 from staging_api.client.streaming import stream, worth_streaming, write
@@ -97,9 +97,9 @@ def fetch(
         listed = [file for files in lists.values() for file in files]
         # Two artifacts may have the same file; one that differs was staged later, and is served.
         files = list({file.name: file for file in reversed(listed)}.values())
-        folder.check_twins(files)
-        absent = [file for file in files if not folder.has(file, hash_all=options.hash_all)]
+        absent, refused = _absent(files, folder, options)
         run = _Fetch(calls.transport, folder, deadline, options, absent)
+        run.errors += refused
         for artifact in artifacts:
             run.stream(artifact, lists[artifact.id])
         run.fetch_rest()
@@ -164,6 +164,26 @@ def _files(calls: BlockingCalls, artifact: StagedArtifact, folder: LocalFolder) 
     return files
 
 
+def _absent(
+    files: Sequence[StagedFile], folder: LocalFolder, options: FetchOptions
+) -> tuple[list[StagedFile], list[StagingApiError]]:
+    """Return the files that the folder lacks, and why it cannot have some of them."""
+    displaced = folder.displaced(files)
+    absent: list[StagedFile] = []
+    refused: list[StagingApiError] = []
+    for file in files:
+        try:
+            if file.name in displaced:
+                raise displaced[file.name]
+            if not folder.has(file, hash_all=options.hash_all):
+                absent.append(file)
+        except StagingApiError as error:
+            if not is_of_one_file(error):
+                raise
+            refused.append(error)
+    return absent, refused
+
+
 class _Stopped(Exception):
     """Ends a download because another one failed.
 
@@ -191,7 +211,7 @@ class _Fetch:
         self._left = {file.path: file for file in largest_first}
         self._total = sum(file.size_bytes for file in files)
         self._done = 0
-        self._errors: list[StagingApiError] = []
+        self.errors: list[StagingApiError] = []
         self._mutex = threading.Lock()
         self._stopped = threading.Event()
 
@@ -204,8 +224,16 @@ class _Fetch:
 
     def fetch_rest(self) -> None:
         """Fetch every file that is left; raise the first error when no thread works any more."""
-        if not self._left:
-            return
+        if self._left:
+            self._fetch_left()
+        if self.errors:
+            first = self.errors[0]
+            if others := len(self.errors) - 1:
+                files = "files" if others > 1 else "file"
+                first.add_note(f"{others} further {files} could not be fetched")
+            raise first
+
+    def _fetch_left(self) -> None:
         with ThreadPoolExecutor(self._options.connections) as pool:
             futures = [pool.submit(self._one, file) for file in self._left.values()]
             try:
@@ -218,11 +246,14 @@ class _Fetch:
             error = future.exception()
             if error is not None and not isinstance(error, _Stopped):
                 raise error
-        if self._errors:
-            raise self._errors[0]
 
     def _keep(self, file: StagedFile, content: IO[bytes]) -> None:
-        if not write(self._folder, file, content):
+        try:
+            if not write(self._folder, file, content):
+                return
+        except StagingApiError as error:
+            if not is_of_one_file(error):
+                raise
             return
         del self._left[file.path]
         self._folder.note(file)
@@ -236,8 +267,11 @@ class _Fetch:
         try:
             self._check()
             self._bring(file)
-        except _OF_ONE_FILE as error:
-            self._errors.append(error)
+        except StagingApiError as error:
+            if not (isinstance(error, _OF_ONE_FILE) or is_of_one_file(error)):
+                self._stopped.set()
+                raise
+            self.errors.append(error)
         except BaseException:
             self._stopped.set()
             raise

@@ -10,6 +10,7 @@ and finds it right. In the middle of a line: the line is passed over. While the 
 rewritten: the old one stays.
 """
 
+import errno
 import hashlib
 import json
 import os
@@ -22,13 +23,26 @@ from typing import Any
 
 from staging_api.client.file_lock import try_lock
 from staging_api.client.model import StagedArtifact, StagedFile
-from staging_api.errors import ArchiveUnsafe, Conflict, DiskFailed
+from staging_api.errors import ArchiveUnsafe, Conflict, DiskFailed, StagingApiError
 
 _OWN = ".staging-api"
 #: What is kept of each file of a list.
 _LISTED = ("name", "path", "size_bytes", "sha256", "executable")
 #: A backslash is an ordinary character elsewhere: systemd has it in names.
 _NOT_ON_WINDOWS = frozenset('<>:"|?*\\')
+#: Something else is there, or the disk takes no such name.
+_OF_A_NAME = frozenset(
+    {
+        errno.EISDIR,
+        errno.ENOTDIR,
+        errno.EEXIST,
+        errno.ENOTEMPTY,
+        errno.ENAMETOOLONG,
+        errno.EINVAL,
+        errno.EILSEQ,
+        errno.ELOOP,
+    }
+)
 _EXECUTABLE = stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH
 
 
@@ -64,23 +78,23 @@ class LocalFolder:
         self._lines.close()
         self._lock.close()
 
-    def check_twins(self, files: Iterable[StagedFile]) -> None:
-        """Make sure that no two files would be one here: some disks ignore case, or Unicode form.
+    def displaced(self, files: Iterable[StagedFile]) -> dict[str, Conflict]:
+        """Return which files have no place here beside the others, by name.
 
-        Raises:
-            Conflict: two of them would.
+        Some disks ignore case, or Unicode form; and a bucket may have both ``a`` and ``a/b``, of
+        which a disk has the second.
         """
-        if not self.ignores_case():
-            return
-        seen: dict[str, str] = {}
-        for file in files:
-            folded = unicodedata.normalize("NFC", file.name).casefold()
-            first = seen.setdefault(folded, file.name)
-            if first != file.name:
-                raise Conflict(
-                    f"{first!a} and {file.name!a} would be one file in {self.root}, whose disk"
-                    " ignores case"
-                )
+        names = [file.name for file in files]
+        folders = {above for name in names for above in _above(name)}
+        found = {
+            name: Conflict(
+                f"{name!a} is a file and a folder of other files, of which {self.root} can have"
+                " only one"
+            )
+            for name in names
+            if name in folders
+        }
+        return found | (self._twins(names) if self.ignores_case() else {})
 
     def ignores_case(self) -> bool:
         """Whether two names that differ in case are one file here."""
@@ -122,6 +136,9 @@ class LocalFolder:
                 return False
             known = self._verified.get(file.name)
             if hash_all or known != [file.sha256, found.st_size, found.st_mtime_ns]:
+                # What may not be read, but replaced, is replaced.
+                if not os.access(place, os.R_OK):
+                    return False
                 with Path(place).open("rb") as content:
                     if hashlib.file_digest(content, "sha256").hexdigest() != file.sha256:
                         return False
@@ -202,6 +219,18 @@ class LocalFolder:
                     )
                 self._safe.add(above)
 
+    def _twins(self, names: Iterable[str]) -> dict[str, Conflict]:
+        seen: dict[str, str] = {}
+        found = {}
+        for name in names:
+            first = seen.setdefault(unicodedata.normalize("NFC", name).casefold(), name)
+            if first != name:
+                found[name] = Conflict(
+                    f"{first!a} and {name!a} would be one file in {self.root}, whose disk"
+                    " ignores case"
+                )
+        return found
+
     @staticmethod
     def _make_executable(file: StagedFile, place: str, mode: int) -> None:
         if file.executable and not mode & stat.S_IXUSR:
@@ -230,6 +259,19 @@ def disk_errors() -> Iterator[None]:
         name = error.filename2 or error.filename
         where = f"{name}: " if name else ""
         raise DiskFailed(f"{where}{error.strerror or error}") from error
+
+
+def is_of_one_file(error: StagingApiError) -> bool:
+    """Whether an error of the folder is about the name of one file, and says nothing of others."""
+    if isinstance(error, DiskFailed):
+        return isinstance(error.__cause__, OSError) and error.__cause__.errno in _OF_A_NAME
+    return isinstance(error, (ArchiveUnsafe, Conflict))
+
+
+def _above(name: str) -> Iterator[str]:
+    """Yield the folders of a file, the nearest first."""
+    while name := name.rpartition("/")[0]:
+        yield name
 
 
 def _is_safe(segment: str) -> bool:

@@ -279,9 +279,41 @@ def test_what_cannot_be_written_is_one_error_that_names_the_file(
     (to / "payload.bin").mkdir(parents=True)
     with pytest.raises(errors.DiskFailed, match=r"payload\.bin"):
         client.get(url, to=to)
+    assert contents(to) == SUITES
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(errors.DiskFailed, match="file"):
         client.get(url, to=tmp_path / "file")
+
+
+def test_what_is_in_the_way_of_some_files_keeps_only_these_from_coming(
+    at: Bench, client: StagingClient, run: Run, tmp_path: Path
+) -> None:
+    url, to = staged(at), tmp_path / "to"
+    (tmp_path / "outside").mkdir()
+    (to / "suites").mkdir(parents=True)
+    (to / "suites/0").symlink_to(tmp_path / "outside")
+    (to / "suites/1").write_text("a file")
+    with pytest.raises((errors.ArchiveUnsafe, errors.DiskFailed)) as failed:
+        client.get(url, to=to)
+    assert failed.value.__notes__ == ["11 further files could not be fetched"]
+    kept = {name: data for name, data in SUITES.items() if name[7] not in "01"}
+    del (there := contents(to))["suites/1"]
+    assert there == {"payload.bin": b"x" * 100_000, **kept}
+    assert not list((tmp_path / "outside").iterdir())
+    code, told = run("get", url, "-o", str(to), "--json")
+    assert (code, json.loads(told)["code"]) in {(1, "archive_unsafe"), (1, "disk_failed")}
+
+
+def test_a_file_that_is_here_and_may_not_be_read_is_replaced(
+    at: Bench, client: StagingClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url, to = staged(at), tmp_path / "to"
+    to.mkdir()
+    (to / "payload.bin").write_bytes(b"y" * 100_000)
+    # Root may read whatever it wants.
+    monkeypatch.setattr(os, "access", lambda place, mode: mode != os.R_OK)
+    assert len(client.get(url, to=to).fetched) == 41
+    assert contents(to)["payload.bin"] == b"x" * 100_000
 
 
 def test_what_was_evicted_is_not_found_and_get_stages_it_again(

@@ -1,13 +1,14 @@
 """Names of files that the client brings to a folder."""
 
+import errno
 import os
 from contextlib import closing
 
 import pytest
 
-from staging_api.client.local_folder import LocalFolder
+from staging_api.client.local_folder import LocalFolder, disk_errors, is_of_one_file
 from staging_api.client.model import StagedFile
-from staging_api.errors import ArchiveUnsafe, Conflict
+from staging_api.errors import ArchiveUnsafe, Conflict, DiskFailed, NotFound
 
 
 @pytest.fixture
@@ -24,17 +25,52 @@ TWINS = [("xt_TCPMSS.ko", "xt_tcpmss.ko"), ("d/A", "D/a"), ("caf\u00e9", "cafe\u
 
 
 @pytest.mark.parametrize("twins", TWINS)
-def test_twins_are_refused_where_the_disk_makes_one_file_of_them(folder, twins, monkeypatch):
+def test_of_twins_the_first_has_a_place_where_the_disk_makes_one_file_of_them(
+    folder, twins, monkeypatch
+):
     monkeypatch.setattr(LocalFolder, "ignores_case", lambda _self: True)
-    with pytest.raises(Conflict, match="would be one file"):
-        folder.check_twins(files(*twins))
-    folder.check_twins(files("a", "b", "a"))
+    ((name, error),) = folder.displaced(files(*twins, "other")).items()
+    assert (name, "would be one file" in error.detail) == (twins[1], True)
+    assert folder.displaced(files("a", "b", "a")) == {}
 
 
 @pytest.mark.parametrize("twins", TWINS)
 def test_twins_are_two_files_elsewhere(folder, twins):
     assert not folder.ignores_case()
-    folder.check_twins(files(*twins))
+    assert folder.displaced(files(*twins)) == {}
+
+
+def test_a_file_that_is_a_folder_of_others_has_no_place_beside_them(folder):
+    found = folder.displaced(files("a", "a/b/c", "a.b", "d/e", "d/e/f", "d/g"))
+    assert list(found) == ["a", "d/e"]
+    assert "'d/e' is a file and a folder of other files" in found["d/e"].detail
+
+
+@pytest.mark.parametrize(
+    ("number", "is_it"),
+    [
+        (errno.EISDIR, True),
+        (errno.ENOTDIR, True),
+        (errno.EEXIST, True),
+        (errno.ENOTEMPTY, True),
+        (errno.ENAMETOOLONG, True),
+        (errno.EINVAL, True),
+        (errno.EILSEQ, True),
+        (errno.ELOOP, True),
+        (errno.ENOSPC, False),
+        (errno.EROFS, False),
+        (errno.EACCES, False),
+        (errno.EIO, False),
+    ],
+)
+def test_trouble_with_a_name_is_of_one_file_and_trouble_with_the_disk_of_all(number, is_it):
+    with pytest.raises(DiskFailed) as failed, disk_errors():
+        raise OSError(number, os.strerror(number))
+    assert is_of_one_file(failed.value) == is_it
+    assert not is_of_one_file(DiskFailed("x"))
+    assert is_of_one_file(ArchiveUnsafe("x"))
+    assert is_of_one_file(Conflict("x"))
+    assert not is_of_one_file(NotFound("x"))
 
 
 @pytest.mark.skipif(os.name == "nt", reason="a separator there")
