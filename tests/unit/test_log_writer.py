@@ -148,6 +148,18 @@ def test_a_stream_that_is_closed_fails_nobody(log: logging.Logger, stream: Strea
     log.error("one")
 
 
+def test_a_line_that_cannot_be_made_is_told_of_and_keeps_no_other_back(
+    log: logging.Logger, stream: Stream, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As the standard library does: a mistake in a call of a logger must not stay unseen."""
+    log.error("%d files", "no number")
+    log.error("two")
+    assert stream.lines() == ["two"]
+    told = capsys.readouterr().err
+    assert told.startswith("--- Logging error ---")
+    assert "Message: '%d files'" in told
+
+
 # The parent has a line in its queue when it forks; each line is written once, by its own process.
 _FORKS = """
 import logging, os, sys
