@@ -10,7 +10,7 @@ from pathlib import Path
 
 import yaml
 
-from staging_api.errors import Invalid, Unauthenticated
+from staging_api.errors import DiskFailed, Invalid, Unauthenticated
 from staging_api.identity.model import Role, valid_name
 from staging_api.identity.tokens import BEGIN, END, hash_token, read_list
 from staging_api.small_files import read_small_file
@@ -54,31 +54,41 @@ def add_to_file(path: Path, lines: str) -> None:
     An existing file keeps its owner, group and mode, and a symbolic link stays one: the service
     must be able to read it as before.
 
-    What if it dies? The file is replaced as a whole or not at all.
+    What if it dies? The file is replaced as a whole or not at all. When this returns, a power cut
+    does not take the entry away.
 
     Raises:
         Invalid: the file is not a tokens file, or its owner cannot be kept.
+        DiskFailed: it cannot be written.
     """
     path = path.resolve()
-    # Lock the folder: a lock file would be left behind, with an owner.
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        fcntl.flock(folder, fcntl.LOCK_EX)
-        before = _kept(path)
-        draft = path.with_name(path.name + ".new")
-        draft.unlink(missing_ok=True)
+        # Lock the folder: a lock file would be left behind, with an owner.
+        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            with os.fdopen(os.open(draft, _NEW, 0o600), "w") as file:
-                _keep_owner(path, file.fileno())
-                file.write(f"{before}{lines}{END}\n")
-                file.flush()
-                os.fsync(file.fileno())
-            _check_draft(draft, path)
-            draft.replace(path)
+            fcntl.flock(folder, fcntl.LOCK_EX)
+            _add(path, lines)
+            os.fsync(folder)
         finally:
-            draft.unlink(missing_ok=True)
+            os.close(folder)
+    except OSError as error:
+        raise DiskFailed(f"{path} cannot be written: {error.strerror}") from None
+
+
+def _add(path: Path, lines: str) -> None:
+    before = _kept(path)
+    draft = path.with_name(path.name + ".new")
+    draft.unlink(missing_ok=True)  # of a command that was killed
+    try:
+        with os.fdopen(os.open(draft, _NEW, 0o600), "w") as file:
+            _keep_owner(path, file.fileno())
+            file.write(f"{before}{lines}{END}\n")
+            file.flush()
+            os.fsync(file.fileno())
+        _check_draft(draft, path)
+        draft.replace(path)
     finally:
-        os.close(folder)
+        draft.unlink(missing_ok=True)
 
 
 def _kept(path: Path) -> str:

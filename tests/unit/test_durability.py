@@ -110,6 +110,8 @@ def test_a_file_of_tokens_is_durable_before_it_takes_the_place_of_the_one_before
         sizes.append(path.stat().st_size)
     assert sizes[0] < sizes[1]
     assert record.named == [Named(path.name, True, size) for size in sizes]
+    # Who got a token believes it to be known from then on.
+    assert record.synced_last == {str(tmp_path)}
 
 
 def test_a_file_that_a_client_fetched_is_written_whole_before_it_is_named(tmp_path, monkeypatch):

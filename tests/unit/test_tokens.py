@@ -2,7 +2,7 @@
 
 import errno
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from staging_api.cli import main
-from staging_api.errors import IdentityUnavailable, Invalid, Unauthenticated
+from staging_api.errors import DiskFailed, IdentityUnavailable, Invalid, Unauthenticated
 from staging_api.identity.issuing import add_to_file, make_token
 from staging_api.identity.model import Role
 from staging_api.identity.tokens import SETTLING_SECONDS, TokenFile
@@ -289,6 +289,52 @@ def test_an_entry_is_not_added_where_it_would_be_lost(path: Path):
         issue(path)
     assert path.read_text() == text
     assert list(path.parent.iterdir()) == [path]
+
+
+def test_what_a_command_that_was_killed_left_keeps_no_entry_from_being_added(path: Path):
+    issue(path)
+    left = path.with_name("tokens.yaml.new")
+    left.write_text("# begin of")
+    other = issue(path, "other")
+    assert TokenFile(path).check(other).name == "other"
+    assert list(path.parent.iterdir()) == [path]
+
+
+def no_folder(path: Path) -> Path:
+    return path / "none" / "tokens.yaml"
+
+
+def folder_beside(path: Path) -> Path:
+    path.with_name("tokens.yaml.new").mkdir()
+    return path
+
+
+@pytest.mark.parametrize(
+    ("made", "why"),
+    [(no_folder, "No such file or directory"), (folder_beside, "Is a directory")],
+)
+def test_a_disk_that_takes_no_entry_is_told_of(
+    path: Path, made: Callable[[Path], Path], why: str
+) -> None:
+    file = made(path)
+    with pytest.raises(DiskFailed, match=f"{file} cannot be written: {why}"):
+        issue(file)
+    assert not file.exists()
+
+
+def test_what_was_written_before_the_disk_was_full_is_removed(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    token = issue(path)
+
+    def fail(_descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(DiskFailed, match="No space left"):
+        issue(path, "other")
+    assert list(path.parent.iterdir()) == [path]
+    assert TokenFile(path).check(token).name == "ci"
 
 
 @pytest.mark.parametrize("instead", ["a folder", "a pipe", "a link to nothing", "bytes", "long"])
