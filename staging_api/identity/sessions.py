@@ -18,7 +18,6 @@ import secrets
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from http.cookies import CookieError, SimpleCookie
 from typing import Any
 
 from staging_api.db.engine import Database
@@ -149,12 +148,16 @@ def takes_cookies(environ: Environ) -> bool:
 
 
 def cookie_of(environ: Environ, name: str) -> str | None:
-    """Return the value of a cookie of a request."""
-    try:
-        found = SimpleCookie(environ.get("HTTP_COOKIE", "")).get(name)
-    except CookieError:
-        return None
-    return found.value if found is not None else None
+    """Return the value of a cookie of a request; of two with this name the first, as browsers mean.
+
+    What other programs keep at this address is passed over: the standard library drops all cookies
+    where one has a name or a value that it does not know, such as a JSON document.
+    """
+    for each in str(environ.get("HTTP_COOKIE", "")).split(";"):
+        found, _, value = each.strip().partition("=")
+        if found == name:
+            return value
+    return None
 
 
 def _text(data: bytes) -> str:

@@ -1,0 +1,70 @@
+"""What a provider is sent for a code, and what is made of its answer."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from staging_api.errors import Unauthenticated
+from staging_api.identity.authorization_code import AuthorizationCode
+from staging_api.identity.calls import SharedCalls
+from staging_api.identity.outage import IdentityOutage, OutageCause
+from staging_api.identity.provider import Provider
+
+WAY_BACK = "https://service.example/ui/sign-in/callback"
+
+
+@dataclass(frozen=True)
+class Noting(Provider):
+    """Keeps what it is sent, and answers as it is told to."""
+
+    sent: list[tuple[str, Mapping[str, str]]] = field(default_factory=list)
+    answer: tuple[int, Mapping[str, Any]] = (400, {})
+
+    def discovery(self) -> Mapping[str, Any]:
+        return {"token_endpoint": "https://issuer.example/token"}
+
+    def post(self, url: str, fields: Mapping[str, str]) -> tuple[int, Mapping[str, Any]]:
+        self.sent.append((url, dict(fields)))
+        return self.answer
+
+
+def finish(provider: Provider, secret_file: Path | None = None) -> None:
+    nothing: Any = None
+    way = AuthorizationCode(provider, "pages", secret_file, "openid", nothing, SharedCalls(60))
+    way.finish("the-code", WAY_BACK, nonce="n", verifier="v")
+
+
+@pytest.mark.parametrize("with_secret", [False, True])
+def test_a_code_is_sent_with_what_proves_that_we_asked_for_it(
+    tmp_path: Path, *, with_secret: bool
+) -> None:
+    file, provider = tmp_path / "secret", Noting("https://issuer.example")
+    file.write_text("hunter22\n")
+    with pytest.raises(Unauthenticated, match="begin anew"):
+        finish(provider, file if with_secret else None)
+    fields = {
+        "grant_type": "authorization_code",
+        "code": "the-code",
+        "redirect_uri": WAY_BACK,
+        "client_id": "pages",
+        "code_verifier": "v",
+    }
+    secret = {"client_secret": "hunter22"} if with_secret else {}
+    assert provider.sent == [("https://issuer.example/token", {**fields, **secret})]
+
+
+def test_a_secret_that_cannot_be_read_is_no_fault_of_who_signs_in(tmp_path: Path) -> None:
+    provider = Noting("https://issuer.example")
+    with pytest.raises(IdentityOutage, match="No such file or directory") as refused:
+        finish(provider, tmp_path / "none")
+    assert refused.value.cause is OutageCause.FILE
+    assert provider.sent == []
+
+
+@pytest.mark.parametrize("answer", [{}, {"id_token": None}, {"access_token": "t"}])
+def test_an_answer_without_an_id_token_signs_nobody_in(answer: Mapping[str, Any]) -> None:
+    with pytest.raises(Unauthenticated, match="gave no ID token"):
+        finish(Noting("https://issuer.example", answer=(200, answer)))
