@@ -233,6 +233,12 @@ publisher_runs = Table(
     Column("error_code", Text, comment="code of the failure in error_message"),
     Column("error_message", Text, comment="why it failed"),
     Column("purpose", Text, comment="go-back, renewal; null: the operation itself"),
+    required(
+        "steps",
+        Integer,
+        server_default="0",
+        comment="its commits that did not wait for the disk; by it the run sees if one was lost",
+    ),
     CheckConstraint(one_of("operation", OPERATIONS), name="operation"),
     CheckConstraint(one_of("purpose", PURPOSES), name="purpose"),
     CheckConstraint(one_of("state", RUN_STATES), name="state"),
@@ -243,6 +249,7 @@ publisher_runs = Table(
         name="without_error",
     ),
     CheckConstraint("items_done >= 0 AND items_total >= 0", name="items"),
+    CheckConstraint("steps >= 0", name="steps"),
     # One lock, so one run: a second row that says running is impossible.
     Index(
         "publisher_runs_running_key",

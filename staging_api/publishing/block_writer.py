@@ -40,7 +40,7 @@ class BlockWriter:
         for start in range(0, len(new), _KEPT_AT_ONCE):
             some = new[start : start + _KEPT_AT_ONCE]
             packed = self._packed(some, forms)
-            with run.writing() as conn:
+            with run.step() as conn:
                 rows.add_blocks(conn, packed)
             run.progress(start + len(some), len(new))
         run.counts["blocks"] += len(new)

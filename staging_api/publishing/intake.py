@@ -191,6 +191,8 @@ class Intake:
         No transaction waits for the store.
         """
         with self.database.begin() as conn:
+            # If a crash loses it, the transaction that writes the rows finds that, and refuses.
+            rows.commit_asynchronously(conn)
             unsure = name_blobs(conn, contents)
         lacking = self.blobs.lacks({sha256: contents[sha256] for sha256 in unsure})
         if lacking:

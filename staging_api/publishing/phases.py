@@ -1,8 +1,9 @@
 """Phases of a run: accept uploads, publish packages, supersede older ones, tidy.
 
 What if the process dies? Each phase commits in steps that are true by themselves, through
-`RunLog.writing`; what it has not come to is still accepted, pending, unlisted or overdue, and the
-next run finds it so. `suite_publishing` says in which order they come.
+`RunLog.step`, or `RunLog.writing` where nothing follows that makes them durable; what it has not
+come to is still accepted, pending, unlisted or overdue, and the next run finds it so.
+`suite_publishing` says in which order they come.
 """
 
 from collections.abc import Collection, Iterator, Sequence
@@ -29,7 +30,7 @@ def accept(run: RunLog, apt_archive: AptArchive) -> None:
     run.phase("accept", len(waiting))
     for start in range(0, len(waiting), _ACCEPTED_AT_ONCE):
         some = waiting[start : start + _ACCEPTED_AT_ONCE]
-        with run.writing() as conn:
+        with run.step() as conn:
             failed = rows.accept(conn, some)
         for upload_id, reason in failed.items():
             run.note(f"upload {upload_id} was left for later: {reason}")
@@ -57,13 +58,13 @@ def publish(
     for start in range(0, len(ready), step):
         if published >= at_once:
             break
-        with run.writing() as conn:
+        with run.step() as conn:
             published += rows.publish(conn, ready[start : start + step])
         run.progress(published, len(ready))
     run.counts["published"] += published
     for publication, path in missing.items():
         run.note(f"{path} is not in the store")
-        with run.writing() as conn:
+        with run.step() as conn:
             rows.hold_back(conn, [publication], f"{path} is not in the store")
     return published
 
@@ -94,7 +95,7 @@ def dominate(
     ]
     unseen: list[str] = []
     if superseded or _has_ended(run, apt_archive):
-        with run.writing() as conn:
+        with run.step() as conn:
             unseen = rows.supersede(
                 conn, apt_archive.id, superseded, apt_archive.quarantine_seconds
             )

@@ -1,20 +1,26 @@
 """What a run writes about itself, and the only way in which it writes anything.
 
-Every write of a run is a transaction of `RunLog.writing`, which commits only for the holder of the
-publisher's lock. A run that lost the lock can write nothing any more, and the next run finds it
-``running`` and notes that it was abandoned.
+Every write of a run is a transaction of `RunLog.writing` or `RunLog.step`, which commits only for
+the holder of the publisher's lock. A run that lost the lock can write nothing any more, and the
+next run finds it ``running`` and notes that it was abandoned.
 
 To write a phase takes as long as most phases do. So a run writes its phases when it ends, and
 before that only those that a caller may be waiting for: a phase that can last when it begins, and
 any that begins half a second after the last write. If the process dies, the phases of its last half
 second are not in its row.
+
+What if PostgreSQL dies? A `step` does not wait for the disk, and may be lost with it while this
+process goes on. So steps are counted in the run's row, in the same transaction, and each write
+after them compares: PostgreSQL loses the last commits, never one in the middle, so if the last step
+is there all are, and a commit that waits for the disk makes them durable too. If one is lost, the
+run fails, as if the process had died before that step.
 """
 
 import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 
 from sqlalchemy import Connection
@@ -57,6 +63,9 @@ class RunLog:
     _written: int = 0
     _written_at: float = field(default_factory=time.monotonic)
     ended: bool = False
+    _steps: int = 0
+    # The row itself is written without waiting for the disk.
+    _durable: bool = False
 
     @classmethod
     def begin(
@@ -73,7 +82,7 @@ class RunLog:
     ) -> "RunLog":
         """Write that a run began; mark an unfinished one, whose process died, as abandoned."""
         run = cls(new_id(), locks.database, held, origin.caller, reached)
-        with run.writing() as conn:
+        with guarded(run.database, held) as conn:
             dead = rows.begin_run(
                 conn,
                 run.id,
@@ -91,9 +100,35 @@ class RunLog:
         reached("begun")
         return run
 
-    def writing(self) -> AbstractContextManager[Connection]:
-        """Open a transaction that commits only while the lock is held."""
-        return guarded(self.database, self.held)
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """Open a transaction that commits only while the lock is held.
+
+        Its commit waits for the disk, and with it are durable all steps before it.
+
+        Raises:
+            LockLost: the run goes on without the lock.
+            Unavailable: PostgreSQL crashed and lost a step of the run.
+        """
+        with guarded(self.database, self.held) as conn:
+            if not self._durable:
+                rows.check_steps(conn, self.id, self._steps)
+            yield conn
+        self._durable = True
+
+    @contextmanager
+    def step(self) -> Iterator[Connection]:
+        """Open a transaction like `writing`, whose commit does not wait for the disk.
+
+        For what the run needs further on: nobody may be told of it before a later `writing`.
+
+        Raises:
+            LockLost, Unavailable: as with `writing`.
+        """
+        with guarded(self.database, self.held) as conn:
+            rows.count_step(conn, self.id, self._steps)
+            yield conn
+        self._steps, self._durable = self._steps + 1, False
 
     def phase(self, name: str, total: int | None = None, *, lasting: bool = False) -> None:
         """Begin a phase.
@@ -165,7 +200,7 @@ class RunLog:
 
     def _write(self, progress: tuple[int, int] | None = None) -> None:
         self._written_at = time.monotonic()
-        with self.writing() as conn:
+        with guarded(self.database, self.held) as conn:
             rows.commit_asynchronously(conn)
             if self._pending:
                 rows.enter_phases(conn, self.id, self._take_pending())

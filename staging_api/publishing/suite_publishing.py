@@ -155,7 +155,7 @@ class SuitePublishing:
         """Let a draft go live between the hooks; one that differs in nothing clears marks only."""
         if not draft.differs:
             if now is not None:
-                with run.writing() as conn:
+                with run.step() as conn:
                     self.builder.settle_same(conn, now.live, apt_archive, draft)
             return None
         with_hooks = hooks and self.hooks is not None

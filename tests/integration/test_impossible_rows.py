@@ -369,6 +369,7 @@ REFUSED: dict[str, tuple[Row, ...]] = {
     "publisher_runs_operation_check": ({"operation": NO_WORD},),
     "publisher_runs_purpose_check": ({"purpose": NO_WORD},),
     "publisher_runs_state_check": ({"state": NO_WORD, "finished_at": NOW},),
+    "publisher_runs_steps_check": ({"steps": -1},),
     "publisher_runs_without_error_check": (
         {"error_code": "x"},
         {"state": "succeeded", "finished_at": NOW, "error_message": "x"},

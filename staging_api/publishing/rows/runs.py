@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, insert, text
 
 from staging_api.db.publication_tables import hook_runs
-from staging_api.errors import NotFound
+from staging_api.errors import NotFound, Unavailable
 from staging_api.locks.model import Lease
 from staging_api.publishing.hooks import HookResult
 from staging_api.publishing.rows.mapping import made, moment
@@ -115,6 +115,12 @@ _TIMES = text("""
             ORDER BY f.id DESC LIMIT 10) d) AS usual
     FROM publisher_runs r WHERE r.id = :id
 """)
+_COUNT_STEP = text("""
+    UPDATE publisher_runs SET steps = steps + 1 WHERE id = :id AND steps = :steps
+    RETURNING set_config('synchronous_commit', 'off', true)
+""")
+_HAS_STEPS = text("SELECT FROM publisher_runs WHERE id = :id AND steps = :steps")
+_LOST_STEP = "PostgreSQL crashed and lost what the run had written; run it again"
 _ASYNCHRONOUS_COMMIT = text("SET LOCAL synchronous_commit = off")
 _AFTER_ALL = "~"  # sorts behind every ULID
 
@@ -160,9 +166,35 @@ def enter_phases(conn: Connection, run_id: str, new: NewPhases) -> None:
 def commit_asynchronously(conn: Connection) -> None:
     """Commit this transaction without waiting for the disk.
 
-    Only for the progress of a run: a crash of the server loses half a second of it.
+    Only for what a later transaction looks at again, and for the progress of a run: a crash of the
+    server loses half a second of it.
     """
     conn.execute(_ASYNCHRONOUS_COMMIT)
+
+
+def count_step(conn: Connection, run_id: str, steps: int) -> None:
+    """Count this transaction as a step, and commit it without waiting for the disk.
+
+    Args:
+        conn: the connection of the step.
+        run_id: the run.
+        steps: how many it has written before.
+
+    Raises:
+        Unavailable: one of them was lost.
+    """
+    if conn.execute(_COUNT_STEP, {"id": run_id, "steps": steps}).one_or_none() is None:
+        raise Unavailable(_LOST_STEP)
+
+
+def check_steps(conn: Connection, run_id: str, steps: int) -> None:
+    """Check that all steps of a run are there.
+
+    Raises:
+        Unavailable: one of them was lost, or the run's row.
+    """
+    if conn.execute(_HAS_STEPS, {"id": run_id, "steps": steps}).one_or_none() is None:
+        raise Unavailable(_LOST_STEP)
 
 
 def note_progress(conn: Connection, run_id: str, done: int, total: int) -> None:

@@ -1,0 +1,83 @@
+"""A crash of PostgreSQL loses steps of a run, which did not wait for the disk, while it goes on."""
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+
+from staging_api.db.embedded import running
+from staging_api.db.engine import Database, open_database
+from staging_api.db.migrate import migrate
+from staging_api.errors import Unavailable
+from tests.publisher import shop
+from tests.rows import select
+
+PATIENCE_SECONDS = 60
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("crashing")
+
+
+@pytest.fixture(scope="module")
+def crashing(folder: Path) -> Iterator[Database]:
+    """A database that writes only when a commit has to wait for it, and that a test may crash."""
+    with running(folder, durable=False) as server:
+        migrate(server.url)
+        database = open_database(server.url, pool_size=5)
+        with database.connect() as conn:
+            conn.execute(text("ALTER SYSTEM SET wal_writer_delay = '10s'"))
+            conn.execute(text("SELECT pg_reload_conf()"))
+        yield database
+        database.close()
+
+
+def crash(database: Database) -> None:
+    """Kill a backend: the server ends all, and starts anew from what was written to disk."""
+    with suppress(Unavailable), database.connect() as conn:
+        pid = conn.execute(text("SELECT pg_backend_pid()")).scalar_one()
+        os.kill(pid, signal.SIGKILL)
+        conn.execute(text("SELECT 1"))
+    # Else the first connection that is used again would end the run by itself.
+    for each in database.engines:
+        each.dispose()
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while time.monotonic() < deadline:
+        with suppress(Unavailable):
+            select(database, "SELECT 1")
+            return
+        time.sleep(0.05)
+    raise AssertionError("PostgreSQL did not come back")
+
+
+@pytest.mark.parametrize("phase", ["publish", "go_live"])
+def test_a_run_whose_step_a_crash_lost_shows_clients_nothing_of_it(
+    crashing: Database, folder: Path, phase: str
+) -> None:
+    def reached(step: str) -> None:
+        if step == phase:
+            crash(crashing)
+
+    url = crashing.transactions.url.render_as_string(hide_password=False)
+    with shop(crashing, url, folder) as here:
+        here.name = phase.replace("_", "-")
+        here.set_up()
+        here.add("other")
+        here.run()
+        before = here.served("dists/stable/Release")
+        here.add("hello")
+        publisher, here.publisher = here.publisher, replace(here.publisher, reached=reached)
+        with pytest.raises(Unavailable, match="lost what the run had written"):
+            here.run()
+        assert here.served("dists/stable/Release") == before
+        here.publisher = publisher
+        run = here.run()
+        assert run.counts["published"] == 1
+        assert here.served("dists/stable/Release") != before
