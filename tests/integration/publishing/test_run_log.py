@@ -21,7 +21,7 @@ from tests.rows import select
 
 #: Statements at most, with taking and releasing the lock: of a run with nothing to do, of one
 #: that publishes a package, and of the upload of it.
-NOTHING_NEW, ONE_PACKAGE, ONE_UPLOAD = 13, 33, 9
+NOTHING_NEW, ONE_PACKAGE, ONE_UPLOAD = 13, 33, 10
 ALL_PHASES = ["accept", "publish", "dominate", "index", "release", "go_live"]
 
 
