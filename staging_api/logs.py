@@ -112,7 +112,7 @@ class JsonLines(logging.Formatter):
         if record.exc_info and record.exc_info[1]:
             more["exception"] = _described(record.exc_info[1])
         level = record.levelname.lower()
-        return _line(record.getMessage(), level, record.name, record.created, **more)
+        return _line(_event_of(record), level, record.name, record.created, **more)
 
 
 class Lines(logging.Formatter):
@@ -131,7 +131,7 @@ class Lines(logging.Formatter):
             if value is not None
         )
         moment, level = _moment(record.created), f"{record.levelname.lower():<9}"
-        event = f"{record.getMessage():<30}"
+        event = f"{_event_of(record):<30}"
         if self._coloured:
             moment, event = f"\033[2m{moment}\033[0m", f"\033[1m{event}\033[0m"
             level = f"\033[{_LEVEL_COLOURS.get(record.levelname, 0)}m{level}\033[0m"
@@ -189,6 +189,17 @@ def _line(event: str, level: str, logger: str, created: float, **more: object) -
 def _may_hold_secret(text: str) -> bool:
     small = text.lower()
     return any(sign in small for sign in _SIGNS)
+
+
+def _event_of(record: logging.LogRecord) -> str:
+    """Return the message; where a call gives what its text does not take, both as they are.
+
+    The standard library would show them without the line, and a secret among them.
+    """
+    try:
+        return record.getMessage()
+    except Exception:  # noqa: BLE001 - as for any text: the line is written
+        return f"{_text_of(record.msg)} {record.args!r}"
 
 
 def _moment(created: float) -> str:

@@ -135,6 +135,41 @@ def test_secrets_in_the_message_and_in_ids_are_redacted(
     assert "hunter22" not in shown
 
 
+class Wordless(Exception):
+    """An error that cannot say what happened."""
+
+    def __str__(self) -> str:
+        raise ZeroDivisionError
+
+
+@FORMS
+def test_a_call_whose_values_do_not_fit_its_text_writes_a_line_with_both_and_no_secret(
+    form: Form, capsys: pytest.CaptureFixture[str]
+) -> None:
+    logs.configure(form)
+    log = logging.getLogger("a.library")
+    log.info("%d files of %s", "no number", "https://ci:hunter22@host/")
+    log.info("one of %s", "two", "three")  # noqa: PLE1205 - a mistake, which this is about
+    log.info(Wordless())
+    first, second, third = capsys.readouterr().err.splitlines()
+    assert "%d files of %s ('no number', 'https://***@host/')" in first
+    assert "one of %s ('two', 'three')" in second
+    assert "<str-error ZeroDivisionError> ()" in third
+    assert form == "console" or json.loads(first)["logger"] == "a.library"
+
+
+def test_an_error_that_cannot_say_what_happened_is_described_all_the_same(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    logs.configure("json")
+    logging.getLogger("x").error("it failed", exc_info=Wordless())
+    (described,) = only_line(capsys)["exception"]
+    assert (described["exc_type"], described["exc_value"]) == (
+        "Wordless",
+        "<str-error ZeroDivisionError>",
+    )
+
+
 def fail(text: str) -> None:
     raise ConnectionError(text)
 
