@@ -18,7 +18,7 @@ import stat
 import unicodedata
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from pathlib import Path, PureWindowsPath
+from pathlib import Path
 from typing import Any
 
 from staging_api.client.file_lock import try_lock
@@ -30,6 +30,11 @@ _OWN = ".staging-api"
 _LISTED = ("name", "path", "size_bytes", "sha256", "executable")
 #: A backslash is an ordinary character elsewhere: systemd has it in names.
 _NOT_ON_WINDOWS = frozenset('<>:"|?*\\')
+#: Names that no file has on Windows, whatever follows them after a dot.
+_DEVICES = frozenset(
+    {"CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$"}
+    | {f"{port}{digit}" for port in ("COM", "LPT") for digit in "123456789\xb9\xb2\xb3"}
+)
 #: Something else is there, or the disk takes no such name.
 _OF_A_NAME = frozenset(
     {
@@ -200,7 +205,7 @@ class LocalFolder:
     def _place(self, file: StagedFile) -> str:
         # Text, as a folder may have a hundred thousand files that did not change.
         folder, _, name = file.name.rpartition("/")
-        if not _is_safe(name) or (not folder and name == _OWN) or file.name[0] == "/":
+        if not _is_safe(name) or (not folder and _is_own(name)) or file.name[0] == "/":
             raise ArchiveUnsafe(f"{file.name!r} is no name of a file in {self.root}")
         if folder not in self._safe:
             self._check_folder(folder, file)
@@ -208,7 +213,7 @@ class LocalFolder:
 
     def _check_folder(self, folder: str, file: StagedFile) -> None:
         segments = folder.split("/")
-        if not all(map(_is_safe, segments)) or segments[0] == _OWN:
+        if not all(map(_is_safe, segments)) or _is_own(segments[0]):
             raise ArchiveUnsafe(f"{file.name!r} is no name of a file in {self.root}")
         for count in range(1, len(segments) + 1):
             above = "/".join(segments[:count])
@@ -279,8 +284,13 @@ def _is_safe(segment: str) -> bool:
         return False
     if os.name != "nt":
         return True
-    path = PureWindowsPath(segment)
-    return not (path.is_reserved() or _NOT_ON_WINDOWS & set(segment) or segment[-1] in ". ")
+    device = segment.partition(".")[0].rstrip(" ").upper()
+    return not (device in _DEVICES or _NOT_ON_WINDOWS & set(segment) or segment[-1] in ". ")
+
+
+def _is_own(segment: str) -> bool:
+    """Whether a name right in the folder is that of ours, on a disk that ignores case as well."""
+    return segment.casefold() == _OWN
 
 
 def _lines(journal: Path) -> Iterator[tuple[str, list[Any]]]:

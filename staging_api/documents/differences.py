@@ -83,7 +83,7 @@ def differences(
     old: Iterable[Document | RenderedDocument],
     new: Iterable[Document | RenderedDocument],
     *,
-    reveal: bool = False,
+    reveal: bool,
     after: Position | None = None,
 ) -> Iterator[DocumentChange]:
     """Compare as `compare` does, each document as the caller iterates.

@@ -2,12 +2,12 @@
 
 import errno
 import os
-from contextlib import closing
+from contextlib import closing, nullcontext
 
 import pytest
 
 from staging_api.client.local_folder import LocalFolder, disk_errors, is_of_one_file
-from staging_api.client.model import StagedFile
+from staging_api.client.model import StagedArtifact, StagedFile
 from staging_api.errors import ArchiveUnsafe, Conflict, DiskFailed, NotFound
 
 
@@ -79,8 +79,57 @@ def test_a_backslash_is_an_ordinary_character_of_a_name(folder):
     assert folder.place(file).name == r"system-systemd\x2dfsck.slice"
 
 
-@pytest.mark.parametrize("name", ["../a", "a/../b", "/a", "a//b", ".staging-api/lock", "a/\0"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("../a", "a/../b", "/a", "a//b", "a/\0"),
+        # A disk that ignores case would find the folder's own files by it.
+        *(
+            ".staging-api",
+            ".staging-api/lock",
+            ".Staging-API/verified.jsonl",
+            ".\u017ftaging-api/x",
+        ),
+    ],
+)
 def test_a_name_that_leads_out_is_refused(folder, name):
     (file,) = files(name)
     with pytest.raises(ArchiveUnsafe):
         folder.place(file)
+
+
+@pytest.mark.parametrize(
+    ("name", "is_safe"),
+    [
+        *(
+            (name, False)
+            for name in ("nul", "Con.txt", "aux .tar.gz", "LPT3", "com\xb9", "conin$.x")
+        ),
+        *((name, False) for name in ("a.", "a ", "a./b", "a:b", r"a\b", "a/what?", "prn/a")),
+        *(
+            (name, True)
+            for name in ("null", "com", "com10.txt", "a.nul", ".nul", "a b", ".a", "d.e/f")
+        ),
+    ],
+)
+def test_names_that_windows_reads_otherwise_are_refused_there(folder, monkeypatch, name, is_safe):
+    (file,) = files(name)
+    refused = nullcontext() if is_safe else pytest.raises(ArchiveUnsafe, match="is no name of")
+    with monkeypatch.context() as windows, refused:
+        windows.setattr(os, "name", "nt")
+        assert not folder.has(file, hash_all=False)
+    assert not folder.has(file, hash_all=False)
+
+
+def test_what_another_version_left_in_the_folder_is_found(folder):
+    """Its names are the same for ever: what is found by another one would be fetched again."""
+    own = folder.root / ".staging-api"
+    (file,) = files("d/x")
+    artifact = StagedArtifact(id="01JD", name="a", phase="foreground", state="staged", path="b/")
+    assert folder.part(file) == own / "parts" / f"2bb5fc00adb2607cb9664802.{'0' * 16}"
+    folder.keep_list(artifact, [file])
+    assert [path.name for path in (own / "lists").iterdir()] == ["bc7d2d23c2254bda14e871f2.json"]
+    (folder.root / "d").mkdir()
+    (folder.root / "d/x").write_bytes(b"x")
+    folder.note(file)
+    assert (own / "verified.jsonl").read_text().startswith(f'["d/x", "{"0" * 64}", 1, ')
