@@ -76,8 +76,9 @@ def fetch(
         )
         target = replace(target, sha256=declared)
     target.to.parent.mkdir(parents=True, exist_ok=True)
-    # Shortened: a file name may have 255 bytes, and the whole digest is verified anyway.
-    beside = target.to.with_name(f".{target.to.name[:60]}.{target.sha256[:16]}.part")
+    # Shortened: a file name may have 255 bytes, four for a character, and the whole digest is
+    # verified anyway.
+    beside = target.to.with_name(f".{target.to.name[:58]}.{target.sha256[:16]}.part")
     with closing(_ReceivedPart(target.part or beside)) as part:
         inherited = part.size
         _fill(transport, target, part, deadline, on_bytes)

@@ -462,6 +462,14 @@ def test_a_download_goes_on_behind_what_another_process_left(tmp_path: Path) -> 
     assert running.seen[0].headers["Range"] == "bytes=1000-"
 
 
+@pytest.mark.parametrize("name", ["n" * 255, "\U0001f600" * 63, "\U0001f600" * 59])
+def test_a_download_has_a_name_as_long_as_a_disk_takes(tmp_path: Path, name: str) -> None:
+    to = tmp_path / name
+    with talking(in_turn(cut_off(whole(), 70_000), rest(70_000))) as (client, _):
+        client.download(FILE, to, sha256=SHA256)
+    assert to.read_bytes() == CONTENT
+
+
 def test_a_download_that_only_had_to_be_renamed_is_renamed(tmp_path: Path) -> None:
     to = tmp_path / "update.gz"
     part_of(to).write_bytes(CONTENT)

@@ -12,6 +12,7 @@ from http.server import BaseHTTPRequestHandler
 from importlib.metadata import version
 from pathlib import Path
 from threading import Event
+from types import SimpleNamespace
 
 import pytest
 
@@ -414,13 +415,16 @@ def test_a_shell_completes_verbs_actions_and_options(shell: str, line: str, offe
 def test_locks_are_watched_and_printed_when_they_change(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(locks_verb, "_LOOK_SECONDS", 0.0)
+    pauses: list[float] = []
+    monkeypatch.setattr(locks_verb, "time", SimpleNamespace(sleep=pauses.append))
     lists = [[], [lock()], [lock()], [lock(), lock(id="01JD000000000000000000000M")]]
     answers = [says(200, {"items": items, "next": None}) for items in lists]
     code, out, err = run(in_turn(*answers), "locks", "--watch")
     assert code == 1  # the script has no more answers
     assert [line.split()[0][-1] for line in out.splitlines()] == ["L", "L", "M"]
     assert err.startswith("no locks\n")
+    # Before each look but the first one.
+    assert pauses == [2] * len(lists)
 
 
 def test_cancel_shows_the_state(run: Run) -> None:
