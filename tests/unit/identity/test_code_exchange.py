@@ -1,9 +1,12 @@
-"""What a provider is sent for a code, and what is made of its answer."""
+"""Where a sign-in leads, what a provider is sent for its code, and what is made of the answer."""
 
+import base64
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl, urlencode
 
 import pytest
 
@@ -22,19 +25,52 @@ class Noting(Provider):
 
     sent: list[tuple[str, Mapping[str, str]]] = field(default_factory=list)
     answer: tuple[int, Mapping[str, Any]] = (400, {})
+    authorization: str = "https://issuer.example/authorize"
 
     def discovery(self) -> Mapping[str, Any]:
-        return {"token_endpoint": "https://issuer.example/token"}
+        return {
+            "authorization_endpoint": self.authorization,
+            "token_endpoint": "https://issuer.example/token",
+        }
 
     def post(self, url: str, fields: Mapping[str, str]) -> tuple[int, Mapping[str, Any]]:
         self.sent.append((url, dict(fields)))
         return self.answer
 
 
-def finish(provider: Provider, secret_file: Path | None = None) -> None:
+def way_over(provider: Provider, secret_file: Path | None = None) -> AuthorizationCode:
     nothing: Any = None
-    way = AuthorizationCode(provider, "pages", secret_file, "openid", nothing, SharedCalls(60))
+    return AuthorizationCode(provider, "pages", secret_file, "openid", nothing, SharedCalls(60))
+
+
+def finish(provider: Provider, secret_file: Path | None = None) -> None:
+    way = way_over(provider, secret_file)
     way.finish("the-code", WAY_BACK, nonce="n", verifier="v")
+
+
+@pytest.mark.parametrize("known", [{}, {"tenant": "lab"}])
+def test_a_browser_is_led_to_the_provider_with_what_the_way_back_is_recognized_by(
+    known: Mapping[str, str],
+) -> None:
+    """The address of a provider may have a query of its own."""
+    own = f"?{urlencode(known)}" if known else ""
+    address = f"https://issuer.example/authorize{own}"
+    begun = way_over(Noting("https://issuer.example", authorization=address)).start(WAY_BACK)
+    where, _, query = begun.location.partition("?")
+    assert where == "https://issuer.example/authorize"
+    challenge = hashlib.sha256(begun.verifier.encode()).digest()
+    assert dict(parse_qsl(query, strict_parsing=True)) == {
+        **known,
+        "response_type": "code",
+        "client_id": "pages",
+        "redirect_uri": WAY_BACK,
+        "scope": "openid",
+        "state": begun.state,
+        "nonce": begun.nonce,
+        "code_challenge": base64.urlsafe_b64encode(challenge).decode().rstrip("="),
+        "code_challenge_method": "S256",
+    }
+    assert len({begun.state, begun.nonce, begun.verifier}) == 3
 
 
 @pytest.mark.parametrize("with_secret", [False, True])

@@ -55,6 +55,15 @@ def test_a_cookie_is_found_by_its_whole_name_and_the_first_of_one_name_counts() 
     assert cookie_of({}, "a") is None
 
 
+@pytest.mark.parametrize("more", ["!", " ", "\n", "*", "\xe9"])
+def test_a_session_has_one_spelling(more: str) -> None:
+    signer = Signer(KeyTable().find)
+    body, _, mac = signer.sign("session", {}, 60).partition(".")
+    assert signer.read("session", f"{body}.{mac}")
+    for changed in (f"{more}{body}.{mac}", f"{body}{more}.{mac}", f"{body}.{mac}{more}"):
+        assert signer.read("session", changed) is None
+
+
 def test_a_session_of_another_way_to_sign_in_is_none() -> None:
     signer = Signer(KeyTable().find)
     value = Sessions("oidc", signer, None).begin(ALICE)
