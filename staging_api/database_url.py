@@ -1,10 +1,11 @@
 """Normalise PostgreSQL URLs, in the forms that people and Kubernetes operators write them."""
 
 import re
+from typing import Any
 
 import psycopg2
 from psycopg2.extensions import make_dsn
-from sqlalchemy import make_url
+from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
 #: SQLAlchemy's dialect and driver; libpq's own two scheme names mean the same.
@@ -31,8 +32,9 @@ def normalized(text: str) -> str:
     (``h1:5432,h2:5432``) becomes a query, which SQLAlchemy passes on to libpq.
 
     Raises:
-        ValueError: another dialect or driver, no URL, or an option unknown to libpq. The message
-            says what would be right, without the URL, which holds a password.
+        ValueError: another dialect or driver, no URL, or an option that is unknown to libpq or
+            there twice. The message says what would be right, without the URL, which holds a
+            password.
     """
     text = text.strip()
     if not text:
@@ -44,14 +46,18 @@ def normalized(text: str) -> str:
         raise ValueError(f"{_RIGHT}; {scheme!r} is another dialect or driver")
     try:
         url = make_url(f"{_OURS}://{_with_hosts_in_query(rest)}")
-        make_dsn(**{name: str(value) for name, value in url.query.items()})
     except (ArgumentError, ValueError):
         # SQLAlchemy's message quotes the whole URL.
         raise ValueError(
             f"{_RIGHT}; in user and password, @ : / ? # and % are written as %40 and the like"
         ) from None
-    except psycopg2.ProgrammingError as error:
+    try:
+        options = _options(url)
+        make_dsn(**{name: str(value) for name, value in options.items()})
+    except (ArgumentError, psycopg2.ProgrammingError) as error:
         raise ValueError(f"{_RIGHT}?option=value: {str(error).strip()}") from None
+    if twice := [name for name, value in options.items() if isinstance(value, tuple)]:
+        raise ValueError(f"{_RIGHT}?option=value: {twice[0]} is there twice")
     return url.render_as_string(hide_password=False)
 
 
@@ -60,20 +66,16 @@ def libpq_environment(url: str) -> dict[str, str]:
 
     So that a password stands in no list of processes.
     """
-    parts = make_url(url)
-    given = {
-        "host": parts.host,
-        "port": parts.port,
-        "dbname": parts.database,
-        "user": parts.username,
-        "password": parts.password,
-        **parts.query,
-    }
     return {
         _VARIABLES.get(name, f"PG{name.upper()}"): str(value)
-        for name, value in given.items()
-        if value is not None
+        for name, value in _options(make_url(url)).items()
     }
+
+
+def _options(url: URL) -> dict[str, Any]:
+    """Return what SQLAlchemy gives to libpq, which is named as libpq's parameters are."""
+    options: dict[str, Any] = url.get_dialect()().create_connect_args(url)[1]
+    return options
 
 
 def _with_hosts_in_query(rest: str) -> str:

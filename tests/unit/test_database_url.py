@@ -58,6 +58,10 @@ def test_several_hosts_reach_sqlalchemy_and_libpq(hosts: str, host: str, port: s
         ("postgresql://u:secret@h:port/d", "are written as %40"),
         ("postgresql://u:secret@h1:port,h2/d", "are written as %40"),
         ("postgresql://u:secret@h/d?schema=public", 'invalid connection option "schema"'),
+        ("postgresql://u:secret@h/d?sslmode=require&sslmode=disable", "sslmode is there twice"),
+        ("postgresql://u:secret@h1,h2/d?host=h3", "'multihost' formats together"),
+        ("postgresql://u:secret@/d?host=h1,h2&port=1,2,3", "hosts and ports don't match"),
+        ("postgresql://u:secret@/d?port=five", "non-integer port"),
     ],
 )
 @pytest.mark.parametrize("variable", ["database_url", "database_direct_url"])
@@ -96,6 +100,10 @@ def test_another_url_is_refused_in_one_line_without_its_password(
                 "PGDATABASE": "d",
                 "PGTARGETSESSIONATTRS": "any",
             },
+        ),
+        (
+            "postgresql:///d?host=h1:1&host=h2:2",
+            {"PGHOST": "h1,h2", "PGPORT": "1,2", "PGDATABASE": "d"},
         ),
     ],
 )
