@@ -118,6 +118,27 @@ def test_the_next_request_leads_when_the_first_gives_up(error, count):
     assert second.begun == 1
 
 
+def test_one_that_is_gone_when_the_work_falls_to_it_leaves_it_to_the_next():
+    flight, first, second, left = SingleFlight(), Work(ClientGone("gone")), Work(), Work()
+    leaving = Leaving()
+    second.release.set()
+    left.release.set()
+    with ThreadPoolExecutor(3) as pool:
+        leader = pool.submit(flight.run, "a", first, ALWAYS_CONNECTED, in_seconds(30))
+        eventually(lambda: first.begun == 1, "it does not begin")
+        asked = []
+        for work, client in ((left, leaving), (second, ALWAYS_CONNECTED)):
+            asked.append(pool.submit(flight.run, "a", work, client, in_seconds(30)))
+            eventually(lambda: followers(flight, "a") == len(asked), "it does not wait")
+        # Nothing wakes it: it is still first in the queue when the leader gives up.
+        leaving.gone = True
+        first.release.set()
+        assert isinstance(leader.exception(), ClientGone)
+        assert isinstance(asked[0].exception(), ClientGone)
+        assert asked[1].result() is None
+    assert (left.begun, second.begun) == (0, 1)
+
+
 def test_a_client_that_goes_or_has_waited_long_enough_leaves_the_others():
     flight, work, leaving = SingleFlight(), Work(), Leaving()
     with ThreadPoolExecutor(3) as pool:
