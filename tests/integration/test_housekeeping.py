@@ -363,13 +363,16 @@ def test_partitions_are_created_although_other_steps_fail(at: Bench, monkeypatch
 
 def test_responses_to_idempotency_keys_are_deleted_after_a_day(at: Bench) -> None:
     response = KeptResponse("0" * 64, 201, {}, b"{}")
+    minutes = {"younger": 24 * 60 - 1, "older": 24 * 60 + 1}
     with at.database.begin() as conn:
-        for key in ("yesterday", "today"):
+        for key in minutes:
             idempotency_rows.keep(conn, "tester", key, response)
-    at.rows(
-        "UPDATE idempotency_keys SET created_at = clock_timestamp() - interval '25 hours'"
-        " WHERE key = 'yesterday' RETURNING key"
+    aged = (
+        "UPDATE idempotency_keys SET created_at = created_at - make_interval(mins => :age)"
+        " WHERE key = :key"
     )
+    for key, age in minutes.items():
+        at.tamper(aged, key=key, age=age)
     (step,) = (s for s in database_steps(at.service) if s.name == "responses to Idempotency-Keys")
     step.run()
-    assert at.rows("SELECT key FROM idempotency_keys") == [("today",)]
+    assert at.rows("SELECT key FROM idempotency_keys") == [("younger",)]

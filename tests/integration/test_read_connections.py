@@ -150,3 +150,8 @@ def test_a_read_waits_for_a_connection_no_longer_than_the_pool_says(
         assert pid_of(small)
     finally:
         small.close()
+
+
+def test_who_waits_for_a_connection_of_a_pool_waits_ten_seconds(pools: Database) -> None:
+    """As long as an answer 503 lets a client wait, and less than a gateway does."""
+    assert [engine.pool._timeout for engine in pools.engines] == [10, 10]  # type: ignore[attr-defined]
