@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from falcon.testing import Result, TestClient
 from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 
 from staging_api import metrics
 from staging_api.db.engine import Database, open_database
@@ -119,6 +120,15 @@ def test_a_commit_that_hangs_is_left(proxy: Proxy, impatient: Database):
         with impatient.begin() as conn:
             conn.execute(text("CREATE TEMPORARY TABLE t (n int)"))
             proxy.go_deaf()
+
+
+def test_a_statement_that_was_refused_is_not_waited_for(impatient: Database):
+    assert impatient.watchdog is not None
+    for connecting in (impatient.connect, impatient.begin):
+        with connecting() as conn:
+            with pytest.raises(DBAPIError, match="division by zero"):
+                conn.execute(text("SELECT 1 / 0"))
+            assert impatient.watchdog._asked == {}
 
 
 def test_a_statement_that_takes_too_long_is_ended_by_the_server(limited: Database):
