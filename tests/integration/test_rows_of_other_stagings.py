@@ -346,7 +346,12 @@ def test_an_artifact_that_was_evicted_is_not_changed_any_more(conn: Connection) 
 
 @pytest.mark.parametrize(
     ("requested", "state"),
-    [("{b}", "running"), ("{d}", "foreground_staged"), ("{c,e}", "staged")],
+    [
+        ("{b}", "running"),
+        ("{d}", "foreground_staged"),
+        ("{c,e}", "staged"),
+        ("{of which nothing is left}", "staged"),
+    ],
 )
 def test_a_staging_is_as_its_own_artifacts_are(
     conn: Connection, requested: str, state: str

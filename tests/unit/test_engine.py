@@ -295,6 +295,19 @@ def test_an_object_that_is_read_at_once_is_compared_with_its_digest(store, tmp_p
     assert temporary_files(tmp_path) == []
 
 
+def test_an_object_that_was_read_at_once_takes_no_space_while_the_next_is_read(store, tmp_path):
+    packed = {name: tar_of((name, name.encode())) for name in ("a", "b")}
+    left: list[list[bytes]] = []
+
+    def verified(point: str) -> None:
+        if point == "object verified":
+            left.append(sorted(path.read_bytes() for path in temporary_files(tmp_path)))
+
+    kind = kind_of("tar", pattern="*", every=True)
+    fetch(kind, Fickle(packed), BUILD, store, hooks=engine.FetchHooks(checkpoint=verified))
+    assert left == [[b"a"], [b"a", b"b"]]
+
+
 def test_what_is_read_at_once_reserves_its_bytes_and_no_more(store):
     for content in (b"content", b""):
         reserved: list[int] = []
