@@ -74,8 +74,7 @@ def libpq_environment(url: str) -> dict[str, str]:
 
 def _options(url: URL) -> dict[str, Any]:
     """Return what SQLAlchemy gives to libpq, which is named as libpq's parameters are."""
-    options: dict[str, Any] = url.get_dialect()().create_connect_args(url)[1]
-    return options
+    return dict(url.get_dialect()().create_connect_args(url)[1])
 
 
 def _with_hosts_in_query(rest: str) -> str:

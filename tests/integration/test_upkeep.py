@@ -311,6 +311,24 @@ def test_an_artifact_whose_blob_is_lost_is_evicted_and_can_be_staged_again(at):
     assert disagreements(at) == (set(), set())
 
 
+def test_what_is_lost_of_an_archive_in_work_is_looked_for_again_in_a_minute(at):
+    payload(at, "R17-1", b"1" * KB)
+    [digest] = files(at)
+    [(url,)] = at.rows("SELECT archive_url FROM archives")
+    at.service.blobs.path(digest).unlink()
+    with at.database.connect() as conn:
+        repository.claim_shard(conn, [digest[:2]], 0)
+    with ThreadPoolExecutor(1) as pool, hold(at.service.locks, ARCHIVE, url, ORIGIN):
+        found = pool.submit(reconcile.check, at.service.upkeep, digest[:2]).result()
+    assert found.lost == (digest,)
+    assert states(at) == [("staged", None)]
+    [(due,)] = at.rows(
+        "SELECT date_part('epoch', began_at - clock_timestamp()) + :every FROM store_checks",
+        every=at.service.upkeep.terms.check_seconds,
+    )
+    assert 30 < due <= 60
+
+
 def test_a_truncated_blob_is_treated_as_lost(at):
     payload(at, "R17-1", b"1" * KB)
     [digest] = files(at)

@@ -125,6 +125,17 @@ def test_a_worker_sweeps_nothing_while_the_clock_of_the_store_is_ahead(
         assert left.exists() is stays
 
 
+@pytest.mark.parametrize(("ahead", "agrees"), [(270, True), (330, False)])
+def test_a_clock_of_the_store_may_be_five_minutes_ahead(
+    at: Bench, monkeypatch: pytest.MonkeyPatch, ahead: float, *, agrees: bool
+) -> None:
+    jump_in_the_store(monkeypatch, ahead)
+    with nullcontext() if agrees else pytest.raises(StoreFailed) as refused:
+        at.service.upkeep.check_clocks()
+    if refused is not None:
+        assert refused.value.retry_after_seconds == 300
+
+
 @pytest.mark.parametrize("jump", [400 * DAY_SECONDS, -400 * DAY_SECONDS])
 def test_prune_drops_months_that_are_old_by_the_clock_of_the_database(
     at: Bench, database_url: str, monkeypatch: pytest.MonkeyPatch, jump: float
