@@ -3,21 +3,25 @@
 import os
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import nullcontext, suppress
 
 import pytest
 from hypothesis import HealthCheck, settings
 from sqlalchemy import make_url, text
 
 from staging_api.database_url import normalized
-from staging_api.db.embedded import running
 from staging_api.db.engine import Database, open_database
 from staging_api.db.migrate import migrate
 from staging_api.errors import ConnectionLost
-from tests.databases import Migrated, Schemas, earlier_schemas, new_database
+from tests.databases import Migrated, Schemas, earlier_schemas, new_database, run_alone
 from tests.emptying import Emptying
+from tests.server_in_memory import place, started
 
 pytest_plugins = ["tests.suites"]
+
+_TEMPLATE = "staging_template"
+#: Of the environment, where several processes run the tests.
+_SEVERAL = "PYTEST_XDIST_WORKER"
 
 # Begun in the background of a shell, this process ignores Ctrl-C, and so would all that it starts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -33,29 +37,36 @@ settings.load_profile("ours")
 
 
 @pytest.fixture(scope="session")
-def _databases(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
+def _databases(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[str, str]]:
     """The URL of the migrated database, and the name of one to copy, to which nobody connects."""
-    with _server(tmp_path_factory) as url:
-        migrate(url)
-        name = make_url(url).database
-        assert name
-        with new_database(url, name) as copy:
-            template = make_url(copy).database
-            assert template
-            yield url, template
-
-
-@contextmanager
-def _server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     given = os.environ.get("STAGING_TEST_DATABASE_URL")
     if given:
-        several = "PYTEST_XDIST_WORKER" in os.environ
+        several = _SEVERAL in os.environ
         given = normalized(given)
         with new_database(given) if several else nullcontext(given) as url:
-            yield url
+            migrate(url)
+            name = make_url(url).database
+            assert name
+            with new_database(url, name) as copy:
+                template = make_url(copy).database
+                assert template
+                yield url, template
         return
-    with running(tmp_path_factory.mktemp("postgres"), durable=False) as server:
-        yield server.url
+    # The folder of this process is in that of the run.
+    shared = tmp_path_factory.getbasetemp().parent if _SEVERAL in os.environ else None
+    # Databases of long proofs may grow.
+    long = any(each.get_closest_marker("prove") for each in request.session.items)
+    folder = nullcontext(tmp_path_factory.mktemp("postgres")) if long else place()
+    with folder as home, started(home, shared, _make) as url:
+        yield url, _TEMPLATE
+
+
+def _make(url: str) -> None:
+    """Migrate the database of a new server, and make the one to copy."""
+    migrate(url)
+    run_alone(url, f"CREATE DATABASE {_TEMPLATE} TEMPLATE {make_url(url).database}")
 
 
 @pytest.fixture(scope="session")

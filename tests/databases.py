@@ -22,11 +22,11 @@ def new_database(url: str, template: str = "template1") -> Iterator[str]:
     The role may create databases; no session may be connected to the template.
     """
     name = f"staging_test_{token_hex(4)}"
-    _run(url, f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy")
+    run_alone(url, f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy")
     try:
         yield make_url(url).set(database=name).render_as_string(hide_password=False)
     finally:
-        _run(url, f"DROP DATABASE {name} WITH (FORCE)")
+        run_alone(url, f"DROP DATABASE {name} WITH (FORCE)")
 
 
 @contextmanager
@@ -61,11 +61,11 @@ def migrate_to(url: str, revision: str) -> None:
     engine.dispose()
 
 
-def _run(url: str, statement: str) -> None:
+def run_alone(url: str, statement: str) -> None:
+    """Run a statement that may be in no transaction, in a session of its own."""
     dsn = make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
     conn = psycopg2.connect(dsn)
     try:
-        # Databases are not made in a transaction.
         conn.autocommit = True
         with conn.cursor() as cursor:
             cursor.execute(statement)

@@ -24,6 +24,7 @@ from tests.mutants.model import ROOT, Mutant, room
 from tests.mutants.record import FOLDER, recorded
 from tests.mutants.trial import Runner, Trial, copied_tree
 from tests.mutants.turns import Fate, fates
+from tests.server_in_memory import place
 
 #: Shares of the mutants that must be killed: of all, and of each room.
 _WANTED = 0.92
@@ -127,7 +128,7 @@ def main() -> None:
 
 @contextmanager
 def _trial(deadline: float) -> Iterator[Trial]:
-    with copied_tree() as tree, running(tree.parent / "home", durable=False) as server:
+    with copied_tree() as tree, place() as home, running(home, durable=False) as server:
         migrate(server.url)
         with closing(Runner(tree)) as runner:
             yield Trial(tree, runner, server.url, deadline)
