@@ -2,6 +2,8 @@
 
 import socket
 
+_MOST_BYTES = 1 << 16
+
 
 class StreamReader:
     """What comes from one connection.
@@ -16,9 +18,12 @@ class StreamReader:
         """Read until these bytes."""
         got = b""
         while not got.endswith(end):
-            part = self.sock.recv(1)
-            assert part, f"ended after {got!r}"
-            got += part
+            # What comes behind them is left there.
+            seen = got + self.sock.recv(_MOST_BYTES, socket.MSG_PEEK)
+            assert seen != got, f"ended after {got!r}"
+            at = seen.find(end, max(0, len(got) - len(end) + 1))
+            till = len(seen) if at < 0 else at + len(end)
+            got += self.sock.recv(till - len(got))
         return got
 
     def rest(self) -> bytes:
