@@ -84,4 +84,5 @@ def test_slow_modules_come_first_and_those_of_a_package_together() -> None:
 
 def test_garbage_of_tests_is_looked_for_but_not_in_what_was_collected() -> None:
     assert gc.isenabled()
+    assert 1_000 < gc.get_threshold()[0] < 100_000
     assert gc.get_freeze_count() > len(gc.get_objects())
