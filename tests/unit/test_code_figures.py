@@ -2,6 +2,7 @@
 
 import ast
 import re
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -33,6 +34,10 @@ def _lines(node: ast.expr | ast.stmt) -> range:
     return range(node.lineno, (node.end_lineno or 0) + 1)
 
 
+def _line(node: ast.AST) -> int:
+    return node.pattern.lineno if isinstance(node, ast.match_case) else node.lineno  # type: ignore[attr-defined]
+
+
 @cache
 def figures() -> tuple[dict[str, int], dict[str, int], list[int]]:
     """Code lines of files and of functions, and the branches of functions."""
@@ -42,10 +47,13 @@ def figures() -> tuple[dict[str, int], dict[str, int], list[int]]:
         nodes = list(ast.walk(ast.parse(source)))
         lines = code_lines(source, nodes)
         files[name] = len(lines)
+        forks = sorted(_line(node) for node in nodes if isinstance(node, _BRANCHES))
         for function in (node for node in nodes if isinstance(node, _FUNCTIONS)):
             own = lines.intersection(_lines(function))
             functions[f"{name}:{function.lineno} {function.name}"] = len(own)
-            branches.append(1 + sum(isinstance(node, _BRANCHES) for node in ast.walk(function)))
+            first = min(each.lineno for each in (function, *function.decorator_list))
+            last = function.end_lineno or 0
+            branches.append(1 + bisect_right(forks, last) - bisect_left(forks, first))
     return files, functions, branches
 
 
