@@ -52,10 +52,10 @@ class ControlFiles:
         """Return the control files of a build, or of one suite, with their texts.
 
         Raises:
-            LimitExceeded: one is longer than any control file.
+            LimitExceeded: one is longer than any control file, or they are longer than any answer
+                should be.
         """
-        controls = self._controls(build, suite)
-        return {p: self._read(file).decode(errors="replace") for p, file in controls.items()}
+        return self._texts(self._controls(build, suite))
 
     def below(self, folder: str, fits: Callable[[str], bool]) -> Mapping[str, str]:
         """Return the texts of the staged files of a folder whose paths below it fit.
@@ -66,9 +66,7 @@ class ControlFiles:
         with self.upkeep.database.connect() as conn:
             found = repository.served_below(conn, folder, _MOST_FILES)
         chosen = {path: f for f in found if fits(path := f.path.removeprefix(folder))}
-        if sum(file.size_bytes for file in chosen.values()) > _MAX_TEXTS_BYTES:
-            raise LimitExceeded(f"these members have more than {_MAX_TEXTS_BYTES} bytes")
-        return {p: self._read(file).decode(errors="replace") for p, file in chosen.items()}
+        return self._texts(chosen)
 
     def locate(self, build: str, name: str) -> str:
         """Return the path, below a build's folder, of the staged file of this name.
@@ -95,6 +93,12 @@ class ControlFiles:
             named = suite_paths(self._read(tests[_SUITES]), suite)
             return {path: tests[path] for path in named if path in tests}
         return {path: file for path, file in tests.items() if _CONTROL_FILE.fullmatch(path)}
+
+    def _texts(self, files: Mapping[str, FoundFile] | Mapping[str, ServedFile]) -> dict[str, str]:
+        # A build may have any number of them, and the answer is made in memory.
+        if sum(file.size_bytes for file in files.values()) > _MAX_TEXTS_BYTES:
+            raise LimitExceeded(f"these files have more than {_MAX_TEXTS_BYTES} bytes")
+        return {path: self._read(f).decode(errors="replace") for path, f in files.items()}
 
     def _read(self, file: FoundFile | ServedFile) -> bytes:
         place = file.place

@@ -1,5 +1,6 @@
 """How long the control files and texts of a build may be that an answer has."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,8 +13,11 @@ from tests.stagings import Bench, bench, packed
 
 BUILD = "board/R17-1"
 LONGEST = bytes(8 << 20)
+EIGHT = [f"{number}/control" for number in range(8)]
+SUITES = {"whole": EIGHT, "more": [*EIGHT, "short/control"], "same": ["short/control"] * 2}
 MEMBERS = {
-    **{f"autotest/{number}/control": LONGEST for number in range(8)},
+    **{f"autotest/{path}": LONGEST for path in EIGHT},
+    "autotest/test_suites/suite_to_control_file_map": json.dumps(SUITES).encode(),
     "autotest/longer/control": LONGEST + b"x",
     "autotest/short/control": b"short",
 }
@@ -46,3 +50,14 @@ def test_texts_of_64_mib_are_one_answer_and_more_are_refused(at: Bench) -> None:
     assert controls.below(folder, lambda path: path.startswith("short")) == {
         "short/control": "short"
     }
+
+
+def test_texts_of_a_suite_are_one_answer_up_to_64_mib_and_more_are_refused(at: Bench) -> None:
+    controls = ControlFiles(at.service.upkeep)
+    assert {path: len(text) for path, text in controls.texts(BUILD, "whole").items()} == {
+        path: len(LONGEST) for path in EIGHT
+    }
+    assert controls.texts(BUILD, "same") == {"short/control": "short"}
+    for suite in ("more", None):
+        with pytest.raises(LimitExceeded, match="more than 67108864 bytes"):
+            controls.texts(BUILD, suite)
