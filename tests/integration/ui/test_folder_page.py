@@ -1,7 +1,9 @@
 """A folder of staged files: a page of the dashboard for browsers, JSON for programs as before."""
 
+from staging_api.db.engine import Database
 from tests.integration.ui.conftest import Builds
 from tests.pages import Site
+from tests.rows import select
 from tests.stagings import packed
 
 HOSTILE = "<img src=x onerror=alert(1)>'&.bin"
@@ -58,3 +60,14 @@ def test_a_folder_in_which_nothing_is_staged_is_not_found(site: Site, builds: Bu
         site.client.simulate_get(f"{path}nothing/", headers={"Accept": "text/html"}).status_code
         == 404
     )
+
+
+def test_the_sql_of_a_folder_selects_its_files_and_those_of_no_other(
+    site: Site, builds: Builds, database: Database
+) -> None:
+    path = folder_of(builds, **{"control": b"12", "it's/one": b"1", "its/two": b"2"})
+    builds.staged("R17-50", suites_tgz=packed({"suites/other": b"3"}))
+    for below, names in (("", ["control", "it's/one", "its/two"]), ("it's/", ["it's/one"])):
+        statement = site.get(f"{path}{below}", Accept="text/html").copies()["SQL"]
+        found = [row[0] for row in select(database, statement.replace(":", r"\:"))]
+        assert sorted(found) == [f"{path.removeprefix('/static/')}{name}" for name in names]

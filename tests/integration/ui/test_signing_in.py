@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from http.cookies import Morsel, SimpleCookie
 from pathlib import Path
 from typing import Any
@@ -154,6 +155,16 @@ def test_a_wrong_token_is_refused_on_the_form(site: Site, token: str):
     assert page.form("sign_in")["token"] == ""
 
 
+def test_a_token_of_8192_characters_is_asked_for_and_a_longer_one_is_none(
+    database_url: str, tmp_path: Path, database: Database
+):
+    assert database
+    with tokens(database_url, tmp_path, Role.VIEWER) as (site, _):
+        for length, status in ((8192, 401), (8193, 400)):
+            form = {"action": "sign_in", "token": "t" * length}
+            assert site.post("/ui/sign-in", form).status == status
+
+
 def test_guessing_is_limited_as_for_the_api(database_url: str, tmp_path: Path, database: Database):
     assert database
     with tokens(database_url, tmp_path, Role.VIEWER, refused_per_address=0.1) as (site, _):
@@ -283,6 +294,11 @@ def test_signing_in_at_the_provider_brings_its_name_and_roles(oidc: TestClient, 
     assert 'content="0; url=/ui/locks"' in answer.text
     session = next(c for c in answer.cookies.values() if c.name == LOOPBACK_COOKIE)
     assert session.same_site == "Strict"
+    # What was kept for the way back is of no use any more.
+    (begun,) = (c for c in answer.cookies.values() if c.name == kept.partition("=")[0])
+    assert (begun.value, begun.path) == ("", "/")
+    assert begun.expires is not None
+    assert begun.expires < datetime.now(UTC)
     headers = {"Host": "localhost", "Cookie": f"{LOOPBACK_COOKIE}={session.value}"}
     page = oidc.simulate_get("/ui/locks", headers=headers)
     assert page.status_code == 200

@@ -85,8 +85,11 @@ def test_pages_of_an_empty_service_are_calm_and_those_that_cannot_change_at_rest
         *("/ui/catalogue", "/ui/audit", "/ui/audit?question=unverified", "/ui/api"),
         *("/ui/api?op=list_stagings", "/ui/search?q=R1", "/ui/store?prune=none", "/ui/sign-in"),
     )
-    expected = {path: ("ok", path in live) for path in (*live, *at_rest)}
-    assert {path: tab(site.get(path)) for path in expected} == expected
+    pages = {path: site.get(path) for path in (*live, *at_rest)}
+    assert {page.status for page in pages.values()} == {200}
+    assert {path: tab(page) for path, page in pages.items()} == {
+        path: ("ok", path in live) for path in pages
+    }
 
 
 def test_now_is_the_worst_of_what_it_has_to_say(

@@ -10,5 +10,11 @@ def test_bars_are_stacked_and_the_highest_minute_fills_the_height():
     assert chart.width == 15
 
 
-def test_an_hour_without_anything_has_no_bars():
-    assert chart_of("0", "ended", "by minute", [("staged", [0, 0])]).bars == []
+def test_an_hour_without_anything_has_no_bars_and_is_as_wide_as_another():
+    chart = chart_of("0", "ended", "by minute", [("staged", [0, 0])])
+    assert (chart.bars, chart.width) == ([], 10)
+
+
+def test_a_chart_of_nothing_has_no_width():
+    chart = chart_of("0", "ended", "by minute", [])
+    assert (chart.bars, chart.width) == ([], 0)

@@ -1,0 +1,60 @@
+"""The steps of a staging: those that it reached, then those that lie ahead."""
+
+from datetime import UTC, datetime, timedelta
+
+from staging_api.staging.model import Staging, StagingEvent
+from staging_api.ui.screens.stagings import _steps
+
+BEGAN = datetime(2026, 11, 29, 10, 0, tzinfo=UTC)
+
+
+def event(minute: int, kind: str, to_state: str | None) -> StagingEvent:
+    empty = dict.fromkeys(StagingEvent.__dataclass_fields__)
+    given = {"at": BEGAN + timedelta(minutes=minute), "kind": kind, "to_state": to_state}
+    return StagingEvent(**{**empty, **given})  # type: ignore[arg-type]
+
+
+def steps(state: str, *events: StagingEvent) -> list[tuple[str, int | None, int | None]]:
+    """Each step, with the minutes in which it and the one before it were reached."""
+    empty = dict.fromkeys(Staging.__dataclass_fields__)
+    staging = Staging(**{**empty, "state": state})  # type: ignore[arg-type]
+
+    def minute(at: datetime | None) -> int | None:
+        return None if at is None else (at - BEGAN) // timedelta(minutes=1)
+
+    return [(each.state, minute(each.at), minute(each.since)) for each in _steps(staging, events)]
+
+
+def test_a_staging_that_goes_on_has_steps_ahead_of_it() -> None:
+    assert steps("running", event(0, "staging", "queued"), event(2, "staging", "running")) == [
+        ("queued", 0, None),
+        ("running", 2, 0),
+        ("foreground_staged", None, 2),
+        ("staged", None, 2),
+    ]
+
+
+def test_one_that_ended_has_those_that_it_reached_and_its_end() -> None:
+    queued, failed = event(0, "staging", "queued"), event(3, "staging", "failed")
+    assert steps("failed", queued, failed) == [("queued", 0, None), ("failed", 3, 0)]
+
+
+def test_what_its_artifacts_reach_and_what_is_only_noted_is_no_step() -> None:
+    found = steps(
+        "staged",
+        event(0, "staging", "queued"),
+        event(1, "staging", None),
+        event(2, "artifact", "staged"),
+        event(5, "staging", "running"),
+        event(9, "staging", "staged"),
+    )
+    assert found == [("queued", 0, None), ("running", 5, 0), ("staged", 9, 5)]
+
+
+def test_a_step_that_is_reached_again_was_reached_the_first_time() -> None:
+    again = [event(n, "staging", state) for n, state in enumerate(["queued", "running"] * 2)]
+    assert steps("staged", *again, event(9, "staging", "staged")) == [
+        ("queued", 0, None),
+        ("running", 1, 0),
+        ("staged", 9, 1),
+    ]
