@@ -2,8 +2,9 @@
 
 import base64
 import hashlib
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
@@ -13,10 +14,12 @@ import pytest
 from staging_api.errors import Unauthenticated
 from staging_api.identity.authorization_code import AuthorizationCode
 from staging_api.identity.calls import SharedCalls
+from staging_api.identity.model import Principal, Role
 from staging_api.identity.outage import IdentityOutage, OutageCause
 from staging_api.identity.provider import Provider
 
 WAY_BACK = "https://service.example/ui/sign-in/callback"
+ALICE = Principal("alice", frozenset({Role.VIEWER}))
 
 
 @dataclass(frozen=True)
@@ -104,3 +107,22 @@ def test_a_secret_that_cannot_be_read_is_no_fault_of_who_signs_in(tmp_path: Path
 def test_an_answer_without_an_id_token_signs_nobody_in(answer: Mapping[str, Any]) -> None:
     with pytest.raises(Unauthenticated, match="gave no ID token"):
         finish(Noting("https://issuer.example", answer=(200, answer)))
+
+
+class Trusting:
+    """Takes each token for a valid one of alice's."""
+
+    def check(self, _token: str) -> Principal:
+        return ALICE
+
+
+def test_a_token_counts_for_the_sign_in_whose_nonce_it_has_however_long_it_is() -> None:
+    trusting: Any = Trusting()
+    for length in range(20):
+        claims = json.dumps({"nonce": "n", "name": "x" * length}).encode()
+        token = f"head.{base64.urlsafe_b64encode(claims).decode().rstrip('=')}.signature"
+        provider = Noting("https://issuer.example", answer=(200, {"id_token": token}))
+        way = replace(way_over(provider), check=trusting)
+        assert way.finish("the-code", WAY_BACK, nonce="n", verifier="v") == ALICE
+        with pytest.raises(Unauthenticated, match="another sign-in"):
+            way.finish("the-code", WAY_BACK, nonce="another", verifier="v")
