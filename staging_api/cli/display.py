@@ -151,14 +151,14 @@ class ProgressBars:
         for artifact in staging.artifacts:
             if artifact.id not in self._tasks:
                 self._tasks[artifact.id] = self._progress.add_task(
-                    artifact.name, state="", bytes="", total=None
+                    harmless(artifact.name), state="", bytes="", total=None
                 )
             settled = artifact.state in SETTLED_STATES
             self._progress.update(
                 self._tasks[artifact.id],
                 completed=artifact.bytes_done,
                 total=artifact.bytes_done if settled else artifact.bytes_total,
-                state=waits_for(staging, artifact) or artifact.state,
+                state=harmless(waits_for(staging, artifact) or artifact.state),
                 bytes=_bytes(artifact),
             )
 

@@ -14,6 +14,7 @@ from staging_api.cli.exits import EXIT_CODES
 from staging_api.cli.options import DEFAULT_SERVER, AsJson, Server, Token, quick, verb_group
 from staging_api.cli.output import (
     exit_on_error,
+    harmless,
     in_columns,
     print_json,
     print_lock,
@@ -130,7 +131,7 @@ def _screen(*, as_json: bool) -> Iterator[Callable[[Sequence[Lock]], None]]:
     with Live(console=console, auto_refresh=False) as live:
 
         def draw(found: Sequence[Lock]) -> None:
-            lines = "\n".join(in_columns(map(_row, found))) or _NONE
+            lines = "\n".join(map(harmless, in_columns(map(_row, found)))) or _NONE
             live.update(Text(lines, no_wrap=True, overflow="ellipsis"), refresh=True)
 
         yield draw

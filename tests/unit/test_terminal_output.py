@@ -1,12 +1,16 @@
 """The command line: no text of the service acts on the terminal; days beyond the calendar."""
 
 import pytest
+from rich.console import Console
+from rich.progress import Progress
 
-from staging_api.cli import main
-from staging_api.cli.display import ProgressLines
+from staging_api.cli import locks, main
+from staging_api.cli.display import ProgressBars, ProgressLines
 from staging_api.cli.documents.changes import print_changes
 from staging_api.cli.documents.messages import print_messages
 from staging_api.cli.publish.options import print_lines
+from staging_api.client import Lock, Staging
+from tests.scripted_service import artifact, lock, staging
 
 #: Sets the title of a window; reverses the text behind it.
 ACTING = "\x1b]0;title\x07\u202e"
@@ -21,11 +25,13 @@ def test_messages_about_documents(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_changes_of_documents(capsys: pytest.CaptureFixture[str]) -> None:
     change = {
-        "collection": "one",
+        "collection": f"one {ACTING}",
         "document": {"schema": "a/B/v1", "name": f"name {ACTING}", "layer": None},
         "change": "modified",
         "moved_from": None,
-        "paths": [{"path": ".data", "change": "created", "old": None, "new": "\u202e"}],
+        "paths": [
+            {"path": f".data['{ACTING}']", "change": "created", "old": None, "new": "\u202e"}
+        ],
         "text": f"+{ACTING}",
     }
     print_changes([change])
@@ -33,13 +39,46 @@ def test_changes_of_documents(capsys: pytest.CaptureFixture[str]) -> None:
     out = capsys.readouterr().out
     assert "\x1b" not in out
     assert "\u202e" not in out
-    assert out.count(SHOWN) == 3
+    assert out.count(SHOWN) == 6
 
 
 def test_lines_of_the_publisher_and_of_progress(capsys: pytest.CaptureFixture[str]) -> None:
     print_lines({}, [f"rejected {ACTING}"], as_json=False)
     ProgressLines().note(f"failed {ACTING}")
     assert capsys.readouterr() == (f"rejected {SHOWN}\n", f"failed {SHOWN}\n")
+
+
+def test_bars_of_artifacts(capsys: pytest.CaptureFixture[str]) -> None:
+    states = {"staging": 5, "staged": 12_300_000, ACTING: 7}
+    artifacts = [
+        artifact(id=str(number), name=f"name {ACTING}", state=state, size_bytes=12_300_000)
+        for number, state in enumerate(states)
+    ]
+    with Progress(console=Console(stderr=True)) as progress:
+        shown = ProgressBars(progress)
+        shown.show(Staging.of(staging("running", artifacts=artifacts)))
+        tasks = progress.tasks
+    assert {each.description for each in tasks} == {f"name {SHOWN}"}
+    assert [each.fields["state"] for each in tasks] == ["staging", "staged", SHOWN]
+    # What has come of what is to come, and how much came once all has.
+    assert [each.fields["bytes"] for each in tasks] == [
+        "10 bytes of 10 bytes",
+        "12.3 MB",
+        "10 bytes of 10 bytes",
+    ]
+    assert "\x1b]" not in capsys.readouterr().err
+
+
+def test_locks_on_the_screen(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "300")
+    with locks._screen(as_json=False) as show:
+        show([Lock.of(lock(holder=f"holder {ACTING}"))])
+    out = capsys.readouterr().out
+    assert f"holder {SHOWN}" in out
+    assert ACTING not in out
 
 
 @pytest.mark.parametrize("days", ["1e10", "inf", "nan"])

@@ -30,7 +30,7 @@ def print_changes(changes: Sequence[Mapping[str, Any]], *, unified: bool = False
     """Print changes by collection, document and path, in colours on a terminal."""
     # `groupby` needs them in order, and they come by collection.
     for collection, of_collection in groupby(changes, key=lambda each: each["collection"]):
-        typer.echo(typer.style(f"collection {collection}", bold=True))
+        typer.echo(typer.style(harmless(f"collection {collection}"), bold=True))
         for each in of_collection:
             moved = f", moved from {each['moved_from']}" if each["moved_from"] else ""
             line = harmless(f"  {each['change']} {_named(each['document'])}{moved}")
@@ -46,8 +46,8 @@ def _named(document: Mapping[str, Any]) -> str:
 
 def _path_lines(paths: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     for each in paths:
-        line = f"{_SIGNS.get(each['change'], '?')} {each['path']}: {harmless(_values(each))}"
-        yield typer.style(line, fg=_COLOURS.get(each["change"]))
+        line = f"{_SIGNS.get(each['change'], '?')} {each['path']}: {_values(each)}"
+        yield typer.style(harmless(line), fg=_COLOURS.get(each["change"]))
 
 
 def _values(change: Mapping[str, Any]) -> str:
