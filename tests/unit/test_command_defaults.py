@@ -22,6 +22,9 @@ def _below(name: str, command: Any) -> Iterator[tuple[str, Any]]:
     if inner is None:
         yield name, command
         return
+    # `store` by itself shows how full it is.
+    if command.invoke_without_command:
+        yield name, command
     for word, each in inner.items():
         yield from _below(f"{name} {word}", each)
 

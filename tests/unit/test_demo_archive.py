@@ -1,5 +1,6 @@
 """The archive of the demo answers as a real one does: what is read of it is counted right."""
 
+import re
 from collections.abc import Iterator
 from http.client import HTTPConnection, HTTPResponse
 from pathlib import Path
@@ -30,6 +31,24 @@ def asked(connection: HTTPConnection, path: str, method: str = "GET", **headers:
     content = answer.read().decode()
     assert len(content) == (length if method == "GET" else 0)
     return f"{answer.status} {length} {range_sent} {content}".rstrip()
+
+
+def test_an_object_has_an_etag_of_what_it_holds(
+    archive: tuple[HTTPConnection, list[str]], tmp_path: Path
+) -> None:
+    connection, _ = archive
+
+    def etag() -> str:
+        connection.request("HEAD", "/one")
+        answer = connection.getresponse()
+        answer.read()
+        return answer.headers["ETag"]
+
+    tags = [etag(), etag()]
+    (tmp_path / "one").write_text("content that is longer")
+    tags.append(etag())
+    assert tags[0] == tags[1] != tags[2]
+    assert all(re.fullmatch(r'"[^"]+"', each) for each in tags)
 
 
 def test_each_answer_leaves_the_connection_to_the_next(

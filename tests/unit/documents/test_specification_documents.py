@@ -191,7 +191,12 @@ def substitution_shapes() -> Iterator[tuple[str, Any, Refused | str]]:
     yield "2.1-policy-only-layerOrder", changed(policy(), "data", "x", to=1), Refused(".data.x")
     value = changed(policy(), "data", "layerOrder", to=[1])
     yield "2.1-policy-layers-are-texts", value, Refused(".data.layerOrder")
+    value = changed(TAKING, *SUBSTITUTION, "dest", "recurse", to={"depth": 1, "x": 1})
+    yield "2.1-recurse-unknown-key", value, Refused(f"{here}.dest.recurse.x")
     yield "2.1-validations", VALIDATIONS, TAKEN
+    yield "2.1-validations-only", changed(VALIDATIONS, "data", "x", to=1), Refused(".data.x")
+    value = changed(VALIDATIONS, "data", "validations", without=True)
+    yield "2.1-validations-required", value, Refused(".data.validations")
     for name, expected in (("a-verification", TAKEN), ("a", None)):
         value = changed(VALIDATIONS, "data", "validations", 0, "name", to=name)
         yield f"2.1-validations-{name}", value, expected or Refused(".data.validations[0].name")
