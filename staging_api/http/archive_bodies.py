@@ -7,9 +7,9 @@ from typing import Annotated, Any, Self
 from pydantic import AfterValidator, Field, field_validator
 
 from staging_api.errors import Invalid
-from staging_api.http.bodies import Body, NounBody, PageQuery, Text, Ulid
+from staging_api.http.bodies import Body, NounBody, PageBody, PageQuery, Text, Ulid
 from staging_api.publishing import rules
-from staging_api.publishing.model import AptArchive, Suite
+from staging_api.publishing.model import AptArchive
 from staging_api.vocabulary.publishing import IndexForm, PublicationState, UploadState
 
 
@@ -85,11 +85,6 @@ class SuiteBody(NounBody):
     but_automatic_upgrades: bool
     dirty_since: datetime | None = Field(description="null: clients see all that is published")
 
-    @classmethod
-    def of(cls, noun: Suite) -> Self:
-        """The answer's form of a suite."""
-        return cls(**{name: _list(getattr(noun, name)) for name in cls.model_fields})
-
 
 class ArchiveChange(Body):
     """The options of an archive; those that are left out stay unchanged."""
@@ -140,19 +135,11 @@ class ArchiveBody(NounBody):
     @classmethod
     def of(cls, noun: AptArchive) -> Self:
         """The answer's form of an archive."""
-        names = [name for name in cls.model_fields if name not in ("suites", "url")]
-        return cls(
-            **{name: _list(getattr(noun, name)) for name in names},
-            suites=[SuiteBody.of(suite) for suite in noun.suites],
-            url=f"/archive/{noun.name}",
-        )
+        return cls.filled(noun, url=f"/archive/{noun.name}")
 
 
-class ArchiveList(Body):
+class ArchiveList(PageBody[ArchiveBody]):
     """All archives, by name."""
-
-    items: list[ArchiveBody]
-    next: str | None
 
 
 class UploadBody(NounBody):
@@ -180,11 +167,8 @@ class UploadBody(NounBody):
     note: str | None = Field(description="what the sender should know although it was taken")
 
 
-class UploadList(Body):
+class UploadList(PageBody[UploadBody]):
     """Uploads."""
-
-    items: list[UploadBody]
-    next: str | None
 
 
 class UploadQuery(PageQuery):
@@ -237,11 +221,8 @@ class PackageBody(NounBody):
     error_message: str | None
 
 
-class PackageList(Body):
+class PackageList(PageBody[PackageBody]):
     """A page of packages, in the order in which they came."""
-
-    items: list[PackageBody]
-    next: str | None
 
 
 class PackageQuery(Body):
@@ -258,7 +239,3 @@ class DeletionRequest(Body):
     """Why a package is deleted from its suite."""
 
     reason: Text = Field(min_length=3, max_length=500)
-
-
-def _list(value: Any) -> Any:
-    return list(value) if isinstance(value, tuple) else value

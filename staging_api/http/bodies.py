@@ -1,9 +1,11 @@
 """The bodies of requests and answers: what OpenAPI shows and what validation holds them to."""
 
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Generic, Literal, Self, TypeVar, get_args
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
+
+from staging_api.paging import Page
 
 Ulid = Annotated[str, Field(pattern="^[0-7][0-9A-HJKMNP-TV-Z]{25}$")]
 
@@ -34,12 +36,37 @@ class Body(BaseModel):
 
 
 class NounBody(Body):
-    """An answer with the fields of one of our nouns."""
+    """An answer with the fields of one of our nouns, and of the nouns that these hold."""
+
+    # Not for what comes in: its errors would speak of objects and their attributes.
+    model_config = ConfigDict(from_attributes=True)
 
     @classmethod
     def of(cls, noun: Any) -> Self:
         """The answer's form of it."""
-        return cls(**{name: getattr(noun, name) for name in cls.model_fields})
+        return cls.filled(noun)
+
+    @classmethod
+    def filled(cls, noun: Any, **own: Any) -> Self:
+        """An answer with these values of its own; the other fields are as the noun's."""
+        names = (field.alias or name for name, field in cls.model_fields.items())
+        return cls(**{name: getattr(noun, name) for name in names if name not in own}, **own)
+
+
+Item = TypeVar("Item", bound=NounBody)
+
+
+class PageBody(Body, Generic[Item]):
+    """A page of a list."""
+
+    items: list[Item]
+    next: str | None
+
+    @classmethod
+    def of(cls, page: Page[Any]) -> Self:
+        """The answer's form of a page."""
+        (item,) = get_args(cls.model_fields["items"].annotation)
+        return cls(items=[item.of(each) for each in page.items], next=page.next)
 
 
 class FieldProblem(Body):

@@ -1,15 +1,17 @@
 """The bodies of ``/catalogue``."""
 
+from typing import Self
+
 from pydantic import Field
 
 from staging_api.catalogue.model import ArtifactKind, Choice
-from staging_api.http.bodies import Body, Text
+from staging_api.http.bodies import Body, NounBody, Text
 from staging_api.staging.catalogue_check import CatalogueResult, EntryResult
 from staging_api.staging.catalogues import CatalogueOfPrefix
 from staging_api.vocabulary.staging import Phase
 
 
-class ChoiceBody(Body):
+class ChoiceBody(NounBody):
     """One way to get an artifact: which objects, and what is taken out of them."""
 
     pattern: str
@@ -22,19 +24,13 @@ class ChoiceBody(Body):
     )
 
     @classmethod
-    def of(cls, choice: Choice) -> "ChoiceBody":
+    def of(cls, noun: Choice) -> Self:
         """The answer's form of a choice."""
-        return cls(
-            pattern=choice.pattern.glob,
-            excluding=choice.excluding.glob if choice.excluding else None,
-            extract=choice.extract,
-            only=list(choice.only),
-            without=list(choice.without),
-            several=choice.several,
-        )
+        excluding = noun.excluding.glob if noun.excluding else None
+        return cls.filled(noun, pattern=noun.pattern.glob, excluding=excluding)
 
 
-class EntryBody(Body):
+class EntryBody(NounBody):
     """One entry of a catalogue."""
 
     name: str
@@ -48,18 +44,12 @@ class EntryBody(Body):
     choices: list[ChoiceBody] = Field(description="the first whose object is there is taken")
 
     @classmethod
-    def of(cls, kind: ArtifactKind) -> "EntryBody":
+    def of(cls, noun: ArtifactKind) -> Self:
         """The answer's form of an entry."""
-        names = ("name", "group", "phase", "optional", "every", "lands")
-        return cls(
-            **{name: getattr(kind, name) for name in names},
-            aliases=list(kind.aliases),
-            brings=list(kind.brings),
-            choices=[ChoiceBody.of(choice) for choice in kind.choices],
-        )
+        return cls.filled(noun, choices=[ChoiceBody.of(choice) for choice in noun.choices])
 
 
-class CatalogueBody(Body):
+class CatalogueBody(NounBody):
     """A catalogue, and the archives that it is for."""
 
     name: str
@@ -68,13 +58,12 @@ class CatalogueBody(Body):
     artifacts: list[EntryBody]
 
     @classmethod
-    def of(cls, entry: CatalogueOfPrefix) -> "CatalogueBody":
+    def of(cls, noun: CatalogueOfPrefix) -> Self:
         """The answer's form of a catalogue."""
-        return cls(
-            name=entry.catalogue.name,
-            prefix=entry.prefix.canonical if entry.prefix else None,
-            default=list(entry.catalogue.default),
-            artifacts=[EntryBody.of(kind) for kind in entry.catalogue.kinds],
+        return cls.filled(
+            noun.catalogue,
+            prefix=noun.prefix.canonical if noun.prefix else None,
+            artifacts=[EntryBody.of(kind) for kind in noun.catalogue.kinds],
         )
 
 
@@ -103,7 +92,7 @@ class CatalogueCheckRequest(Body):
     )
 
 
-class EntryResultBody(Body):
+class EntryResultBody(NounBody):
     """What one entry of a catalogue finds."""
 
     name: str
@@ -117,20 +106,13 @@ class EntryResultBody(Body):
     reason: str | None = Field(description="why nothing was found")
 
     @classmethod
-    def of(cls, result: EntryResult) -> "EntryResultBody":
+    def of(cls, noun: EntryResult) -> Self:
         """The answer's form of a result."""
-        kind = {name: getattr(result.kind, name) for name in ("name", "group", "phase", "optional")}
-        return cls(
-            **kind,
-            in_default=result.in_default,
-            choice=ChoiceBody.of(result.choice),
-            objects=list(result.objects),
-            lands=list(result.lands),
-            reason=result.reason,
-        )
+        kind = {name: getattr(noun.kind, name) for name in ("name", "group", "phase", "optional")}
+        return cls.filled(noun, **kind, choice=ChoiceBody.of(noun.choice))
 
 
-class CatalogueCheckBody(Body):
+class CatalogueCheckBody(NounBody):
     """What a catalogue finds in an archive."""
 
     archive_url: str
@@ -144,14 +126,11 @@ class CatalogueCheckBody(Body):
     collisions: list[str] = Field(description="files that two entries of the default would bring")
 
     @classmethod
-    def of(cls, result: CatalogueResult) -> "CatalogueCheckBody":
+    def of(cls, noun: CatalogueResult) -> Self:
         """The answer's form of a result."""
-        return cls(
-            archive_url=result.archive_url,
-            catalogue=result.catalogue.name,
-            default=list(result.catalogue.default),
-            artifacts=[EntryResultBody.of(entry) for entry in result.entries],
-            left_over=list(result.left_over),
-            left_out=list(result.left_out),
-            collisions=list(result.collisions),
+        return cls.filled(
+            noun,
+            catalogue=noun.catalogue.name,
+            default=noun.catalogue.default,
+            artifacts=[EntryResultBody.of(entry) for entry in noun.entries],
         )

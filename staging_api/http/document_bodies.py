@@ -1,14 +1,13 @@
 """The answers of the document routes that are our own, beside those of configdocs."""
 
 from datetime import datetime
-from typing import Any
+from typing import Any, Self
 
 from pydantic import ConfigDict, Field
 
 from staging_api.documents.differences import DocumentChange
 from staging_api.documents.paths import path_text
 from staging_api.documents.reader import BufferState
-from staging_api.documents.stored import Revision
 from staging_api.http.bodies import Body, NounBody, Ulid
 from staging_api.vocabulary.documents import Change, RevisionKind
 
@@ -39,7 +38,7 @@ class TagBody(NounBody):
     created_at: datetime
 
 
-class RevisionBody(Body):
+class RevisionBody(NounBody):
     """One state of all documents, and who made it."""
 
     number: int
@@ -54,19 +53,6 @@ class RevisionBody(Body):
     created_at: datetime
     commit: CommitBody | None
     tags: list[TagBody]
-
-    @classmethod
-    def of(cls, revision: Revision) -> "RevisionBody":
-        """The answer's form of a revision."""
-        own = {name: getattr(revision, name) for name in cls.model_fields if name not in _PARTS}
-        return cls(
-            **own,
-            commit=revision.commit and CommitBody.of(revision.commit),
-            tags=[TagBody.of(tag) for tag in revision.tags],
-        )
-
-
-_PARTS = ("commit", "tags")
 
 
 class RevisionList(Body):
@@ -83,7 +69,7 @@ class UnconfirmedBody(NounBody):
     confirm_until: datetime
 
 
-class BufferBody(Body):
+class BufferBody(NounBody):
     """The newest revision, as it would be committed."""
 
     revision: int
@@ -95,16 +81,9 @@ class BufferBody(Body):
     )
 
     @classmethod
-    def of(cls, state: BufferState) -> "BufferBody":
+    def of(cls, noun: BufferState) -> Self:
         """The answer's form of the buffer."""
-        buffer, waiting = state.buffer, state.unconfirmed
-        return cls(
-            revision=buffer.revision,
-            committed=buffer.committed,
-            digest=buffer.digest,
-            collections=state.collections,
-            unconfirmed=waiting and UnconfirmedBody.of(waiting),
-        )
+        return cls.filled(noun.buffer, collections=noun.collections, unconfirmed=noun.unconfirmed)
 
 
 class IdentityBody(Body):
@@ -145,7 +124,7 @@ class DocumentBody(Body):
     provenance: list[OriginBody] | None
 
 
-class PathChangeBody(Body):
+class PathChangeBody(NounBody):
     """One place that differs."""
 
     path: str = Field(description="in the whole document: .data.a[0]")
@@ -154,7 +133,7 @@ class PathChangeBody(Body):
     new: Any
 
 
-class DocumentChangeBody(Body):
+class DocumentChangeBody(NounBody):
     """One document that differs."""
 
     collection: str
@@ -165,24 +144,17 @@ class DocumentChangeBody(Body):
     text: str = Field(description="a unified diff of the documents as YAML")
 
     @classmethod
-    def of(cls, change: DocumentChange) -> "DocumentChangeBody":
+    def of(cls, noun: DocumentChange) -> Self:
         """The answer's form of a change."""
-        named = change.document
-        return cls(
-            collection=change.collection,
+        named = noun.document
+        return cls.filled(
+            noun,
             document=IdentityBody(schema=named.schema, layer=named.layer or None, name=named.name),
-            change=change.change.value,
-            moved_from=change.moved_from,
+            change=noun.change.value,
             paths=[
-                PathChangeBody(
-                    path=path_text(each.path),
-                    change=each.change.value,
-                    old=each.old,
-                    new=each.new,
-                )
-                for each in change.paths
+                PathChangeBody.filled(each, path=path_text(each.path), change=each.change.value)
+                for each in noun.paths
             ],
-            text=change.text,
         )
 
 

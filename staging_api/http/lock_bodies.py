@@ -1,15 +1,16 @@
 """The bodies and queries of requests about locks, their holders and waiters."""
 
 from datetime import datetime
+from typing import Self
 
 from pydantic import Field
 
-from staging_api.http.bodies import Body, NounBody, PageQuery, Text, Ulid
+from staging_api.http.bodies import Body, NounBody, PageBody, PageQuery, Text, Ulid
 from staging_api.locks.model import ListedGrant
 from staging_api.vocabulary.locks import Listed, Outcome
 
 
-class LockBody(Body):
+class LockBody(NounBody):
     """One grant of a lock: held while `outcome` is null."""
 
     id: Ulid
@@ -29,19 +30,15 @@ class LockBody(Body):
     fence: int | None = Field(description="for operators only; else null")
 
     @classmethod
-    def of(cls, listed: ListedGrant, *, with_fence: bool) -> "LockBody":
+    def shown(cls, listed: ListedGrant, *, with_fence: bool) -> Self:
         """The answer's form of a grant; the fence proves something, so not for all callers."""
         grant = listed.grant
-        columns = {name: getattr(grant, name) for name in cls.model_fields if name != "waiters"}
         fence = grant.fence if with_fence else None
-        return cls(**{**columns, "fence": fence, "waiters": listed.waiters})
+        return cls.filled(grant, fence=fence, waiters=listed.waiters)
 
 
-class LockList(Body):
+class LockList(PageBody[LockBody]):
     """A page of grants, oldest first."""
-
-    items: list[LockBody]
-    next: str | None
 
 
 class WaiterBody(NounBody):
@@ -56,11 +53,8 @@ class WaiterBody(NounBody):
     leaves_at: datetime = Field(description="when it stops waiting")
 
 
-class WaiterList(Body):
+class WaiterList(PageBody[WaiterBody]):
     """A page of waiters, the first in the queue first."""
-
-    items: list[WaiterBody]
-    next: str | None
 
 
 class BreakRequest(Body):

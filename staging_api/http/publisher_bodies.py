@@ -6,9 +6,8 @@ from typing import Any, Literal, Self
 from pydantic import Field
 
 from staging_api.http.archive_bodies import ArchiveName, SuiteName
-from staging_api.http.bodies import Body, NounBody, PageQuery, Text, Ulid
+from staging_api.http.bodies import Body, NounBody, PageBody, PageQuery, Text, Ulid
 from staging_api.publishing.model import Distribution
-from staging_api.publishing.run_model import PublisherRun
 from staging_api.vocabulary.publishing import (
     GenerationState,
     HookStage,
@@ -88,21 +87,9 @@ class PublicationBody(NounBody):
     phases: list[PhaseBody]
     hooks: list[HookBody]
 
-    @classmethod
-    def of(cls, noun: PublisherRun) -> Self:
-        """The answer's form of a run."""
-        own = {name: getattr(noun, name) for name in cls.model_fields}
-        own["notes"] = list(noun.notes)
-        own["phases"] = [PhaseBody.of(each) for each in noun.phases]
-        own["hooks"] = [HookBody.of(each) for each in noun.hooks]
-        return cls(**own)
 
-
-class PublicationList(Body):
+class PublicationList(PageBody[PublicationBody]):
     """A page of runs, newest first."""
-
-    items: list[PublicationBody]
-    next: str | None
 
 
 class PublicationQuery(PageQuery):
@@ -129,11 +116,8 @@ class GenerationBody(NounBody):
     pinned_by: str | None
 
 
-class GenerationList(Body):
+class GenerationList(PageBody[GenerationBody]):
     """A page of generations, newest first."""
-
-    items: list[GenerationBody]
-    next: str | None
 
 
 class SuiteHoldBody(NounBody):
@@ -147,7 +131,7 @@ class SuiteHoldBody(NounBody):
     reason: str
 
 
-class DistributionBody(Body):
+class DistributionBody(NounBody):
     """What clients of an archive see."""
 
     archive: str
@@ -159,24 +143,13 @@ class DistributionBody(Body):
     changed_by: str
 
     @classmethod
-    def of(cls, noun: Distribution) -> "DistributionBody":
+    def of(cls, noun: Distribution) -> Self:
         """The answer's form of a distribution."""
-        return cls(
-            archive=noun.archive,
-            url=f"/archive/{noun.archive}",
-            live=GenerationBody.of(noun.live),
-            head=GenerationBody.of(noun.head),
-            held=[SuiteHoldBody.of(each) for each in noun.held],
-            changed_at=noun.changed_at,
-            changed_by=noun.changed_by,
-        )
+        return cls.filled(noun, url=f"/archive/{noun.archive}")
 
 
-class DistributionList(Body):
+class DistributionList(PageBody[DistributionBody]):
     """All archives that have been published, by name."""
-
-    items: list[DistributionBody]
-    next: str | None
 
 
 class DistributionChange(Body):
@@ -196,7 +169,7 @@ class HoldRequest(Body):
     reason: Text = Field("", max_length=500)
 
 
-class ArchiveFileBody(Body):
+class ArchiveFileBody(NounBody):
     """One file of an archive."""
 
     path: str = Field(description="below the archive's root")
@@ -204,7 +177,7 @@ class ArchiveFileBody(Body):
     size_bytes: int
 
 
-class ArchiveFileList(Body):
+class ArchiveFileList(NounBody):
     """Files in the order in which a copy is to write them."""
 
     generation_id: Ulid

@@ -1,11 +1,11 @@
 """The bodies of answers about the service as a whole: archives, who asks, what there is."""
 
 from datetime import datetime
+from typing import Self
 
 from pydantic import Field
 
-from staging_api.heartbeats.model import SeenProcess
-from staging_api.http.bodies import Body, Moment, NounBody, PageQuery, Text, Ulid
+from staging_api.http.bodies import Body, Moment, NounBody, PageBody, PageQuery, Text, Ulid
 from staging_api.http_url import static_url
 from staging_api.staging.counts import CountsPage
 from staging_api.staging.lists import ArchiveSummary
@@ -41,7 +41,7 @@ class NewestStagingBody(NounBody):
     created_at: datetime
 
 
-class RequestedArchiveBody(Body):
+class RequestedArchiveBody(NounBody):
     """An archive that was requested at least once."""
 
     archive_url: str
@@ -54,26 +54,13 @@ class RequestedArchiveBody(Body):
     staging: NewestStagingBody | None = Field(description="the newest: when it was last asked for")
 
     @classmethod
-    def of(cls, archive: ArchiveSummary) -> "RequestedArchiveBody":
+    def of(cls, noun: ArchiveSummary) -> Self:
         """The answer's form of an archive."""
-        newest = archive.staging
-        return cls(
-            archive_url=archive.archive_url,
-            url=static_url(f"{archive.static_prefix}/"),
-            created_at=archive.created_at,
-            artifacts=dict(archive.artifacts),
-            size_bytes=archive.size_bytes,
-            last_accessed_at=archive.last_accessed_at,
-            pinned_until=archive.pinned_until,
-            staging=newest and NewestStagingBody.of(newest),
-        )
+        return cls.filled(noun, url=static_url(f"{noun.static_prefix}/"))
 
 
-class RequestedArchiveList(Body):
+class RequestedArchiveList(PageBody[RequestedArchiveBody]):
     """A page of archives, ordered by archive_url."""
-
-    items: list[RequestedArchiveBody]
-    next: str | None
 
 
 class RequestedArchiveQuery(PageQuery):
@@ -83,7 +70,7 @@ class RequestedArchiveQuery(PageQuery):
     prefix: Text = Field("", description="with which the archive_url begins")
 
 
-class ProcessBody(Body):
+class ProcessBody(NounBody):
     """A process of the service."""
 
     name: str = Field(description="as the holder of its locks")
@@ -102,21 +89,15 @@ class ProcessBody(Body):
     started_at: datetime
     seen_at: datetime
 
-    @classmethod
-    def of(cls, process: SeenProcess) -> "ProcessBody":
-        """The answer's form of a process."""
-        names = [name for name in cls.model_fields if name != "schema_"]
-        return cls(**{name: getattr(process, name) for name in names}, schema=process.schema)
 
-
-class DatabaseBody(Body):
+class DatabaseBody(NounBody):
     """The database of the service."""
 
     version: str = Field(description="of PostgreSQL")
     schema_: str | None = Field(alias="schema", description="revision of its tables")
 
 
-class ProcessList(Body):
+class ProcessList(NounBody):
     """A page of processes, by name."""
 
     items: list[ProcessBody]
@@ -140,7 +121,7 @@ class IntervalBody(NounBody):
     staged_bytes: int = Field(description="size of these artifacts")
 
 
-class CountList(Body):
+class CountList(NounBody):
     """A page of intervals, the newest first."""
 
     items: list[IntervalBody]
@@ -152,15 +133,9 @@ class CountList(Body):
     to_do: dict[str, int] = Field(description="artifacts that are not settled now, by state")
 
     @classmethod
-    def of(cls, page: CountsPage) -> "CountList":
+    def of(cls, noun: CountsPage) -> Self:
         """The answer's form of a page."""
-        return cls(
-            items=[IntervalBody.of(counts) for counts in page.items],
-            next=page.following,
-            counted_until=page.counted_until,
-            unfinished=dict(page.unfinished),
-            to_do=dict(page.to_do),
-        )
+        return cls.filled(noun, next=noun.following)
 
 
 class CountQuery(Body):

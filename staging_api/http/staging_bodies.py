@@ -1,13 +1,13 @@
 """The bodies and queries of requests about stagings, their artifacts and files."""
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Self
 
 from pydantic import BaseModel, Field
 
-from staging_api.http.bodies import Body, Moment, PageQuery, Text, Ulid
+from staging_api.http.bodies import Body, Moment, NounBody, PageBody, PageQuery, Text, Ulid
 from staging_api.http_url import static_url
-from staging_api.staging.model import Failure, FileOfArtifact, StagedArtifact, Staging
+from staging_api.staging.model import FileOfArtifact, StagedArtifact, Staging
 from staging_api.vocabulary.staging import ArtifactState, Phase, StagingState
 
 
@@ -56,19 +56,12 @@ class StagingRequest(Body):
     )
 
 
-class FailureBody(Body):
+class FailureBody(NounBody):
     """Why something is not staged."""
 
     code: str
     retryable: bool
     message: str
-
-    @classmethod
-    def of(cls, failure: Failure | None) -> "FailureBody | None":
-        """The answer's form of a failure."""
-        if failure is None:
-            return None
-        return cls(code=failure.code, retryable=failure.retryable, message=failure.message)
 
 
 class ProgressBody(Body):
@@ -80,7 +73,7 @@ class ProgressBody(Body):
     eta_seconds: float | None
 
 
-class ArtifactBody(Body):
+class ArtifactBody(NounBody):
     """One staged artifact."""
 
     id: Ulid
@@ -101,23 +94,16 @@ class ArtifactBody(Body):
     error: FailureBody | None
 
     @classmethod
-    def of(cls, artifact: StagedArtifact) -> "ArtifactBody":
+    def of(cls, noun: StagedArtifact) -> Self:
         """The answer's form of a row."""
-        return cls(**cls.facts(artifact))
-
-    @staticmethod
-    def facts(artifact: StagedArtifact) -> dict[str, Any]:
-        """What both forms of an artifact say."""
-        staged = artifact.state == "staged"
-        names = ("id", "name", "phase", "state", "path", "bytes_done", "bytes_total")
-        return {
-            **{name: getattr(artifact, name) for name in names},
-            "url": static_url(artifact.path) if staged else None,
-            "size_bytes": artifact.size_bytes if staged else None,
-            "sha256": artifact.sha256 if staged else None,
-            "warnings": list(artifact.warnings),
-            "error": FailureBody.of(artifact.failure),
-        }
+        staged = noun.state == "staged"
+        return cls.filled(
+            noun,
+            url=static_url(noun.path) if staged else None,
+            size_bytes=noun.size_bytes if staged else None,
+            sha256=noun.sha256 if staged else None,
+            error=noun.failure,
+        )
 
 
 class FullArtifactBody(ArtifactBody):
@@ -138,12 +124,6 @@ class FullArtifactBody(ArtifactBody):
     pinned_until: datetime | None
     evicted_at: datetime | None
 
-    @classmethod
-    def of(cls, artifact: StagedArtifact) -> "FullArtifactBody":
-        """The answer's form of a row."""
-        own = [name for name in cls.model_fields if name not in ArtifactBody.model_fields]
-        return cls(**cls.facts(artifact), **{name: getattr(artifact, name) for name in own})
-
 
 class ArtifactOfStaging(ArtifactBody):
     """One artifact of a staging; of a finished one, as it was for that staging."""
@@ -152,13 +132,8 @@ class ArtifactOfStaging(ArtifactBody):
         description="the later staging that brought it after this one had ended; else null"
     )
 
-    @classmethod
-    def of(cls, artifact: StagedArtifact) -> "ArtifactOfStaging":
-        """The answer's form of a row."""
-        return cls(**cls.facts(artifact), brought_since_by=artifact.brought_since_by)
 
-
-class StagingBody(Body):
+class StagingBody(NounBody):
     """One staging."""
 
     id: Ulid
@@ -178,35 +153,25 @@ class StagingBody(Body):
     error: FailureBody | None
 
     @classmethod
-    def of(cls, staging: Staging) -> "StagingBody":
+    def of(cls, noun: Staging) -> Self:
         """The answer's form of a staging."""
-        names = ("id", "archive_url", "state", "caller", "reference_id", "created_at", "attempt")
-        times = ("foreground_staged_at", "finished_at", "lock_id")
-        return cls(
-            **{name: getattr(staging, name) for name in (*names, *times)},
-            requested=list(staging.requested),
-            waiting_for=list(staging.waiting_for),
-            progress=_progress(staging),
-            artifacts=[ArtifactOfStaging.of(artifact) for artifact in staging.artifacts],
-            error=FailureBody.of(staging.failure),
+        return cls.filled(
+            noun,
+            progress=_progress(noun),
+            artifacts=[ArtifactOfStaging.of(artifact) for artifact in noun.artifacts],
+            error=noun.failure,
         )
 
 
-class StagingList(Body):
+class StagingList(PageBody[StagingBody]):
     """A page of stagings, newest first."""
 
-    items: list[StagingBody]
-    next: str | None
 
-
-class ArtifactList(Body):
+class ArtifactList(PageBody[FullArtifactBody]):
     """A page of artifacts, newest first."""
 
-    items: list[FullArtifactBody]
-    next: str | None
 
-
-class FileBody(Body):
+class FileBody(NounBody):
     """One file of a staged artifact."""
 
     name: str = Field(description="its path below the folder of the archive")
@@ -217,17 +182,13 @@ class FileBody(Body):
     executable: bool
 
     @classmethod
-    def of(cls, file: FileOfArtifact) -> "FileBody":
+    def of(cls, noun: FileOfArtifact) -> Self:
         """The answer's form of a file."""
-        names = ("name", "path", "size_bytes", "sha256", "executable")
-        return cls(**{name: getattr(file, name) for name in names}, url=static_url(file.path))
+        return cls.filled(noun, url=static_url(noun.path))
 
 
-class FileList(Body):
+class FileList(PageBody[FileBody]):
     """A page of files, ordered by path."""
-
-    items: list[FileBody]
-    next: str | None
 
 
 class PinRequest(Body):

@@ -1,12 +1,11 @@
 """The bodies of ``/store``."""
 
 from datetime import datetime
-from typing import Any
+from typing import Any, Self
 
 from pydantic import Field, model_validator
 
-from staging_api.http.bodies import Body, NounBody, Text, Ulid
-from staging_api.staging.pruning import Prune
+from staging_api.http.bodies import Body, NounBody, PageBody, Text, Ulid
 from staging_api.staging.reports import PruneRecord
 from staging_api.staging.store_report import StoreReport
 from staging_api.vocabulary.reports import Use
@@ -53,7 +52,7 @@ class ChecksBody(NounBody):
     orphans: int = Field(description="contents of the store that no row names")
 
 
-class StoreBody(Body):
+class StoreBody(NounBody):
     """The store."""
 
     identity: Ulid | None = Field(description="of its marker; null: none was bound yet")
@@ -72,22 +71,14 @@ class StoreBody(Body):
     lost_contents: int = Field(description="contents of packages that must be uploaded again")
 
     @classmethod
-    def of(cls, report: StoreReport) -> "StoreBody":
+    def of(cls, noun: StoreReport) -> Self:
         """The answer's form of a report."""
-        space = report.space
-        return cls(
-            identity=report.identity,
-            used_bytes=space.used,
-            garbage_bytes=space.garbage,
-            reserved_bytes=space.reserved,
-            quota_bytes=report.quota_bytes,
-            free_bytes=report.free_bytes,
-            counted_at=min((used.counted_at for used in report.usage), default=None),
-            usage=[UseBody.of(used) for used in report.usage],
-            largest=[LargeArchiveBody.of(archive) for archive in report.largest],
-            idlest=[IdleArtifactBody.of(artifact) for artifact in report.idlest],
-            checks=ChecksBody.of(report.checks),
-            lost_contents=report.lost_contents,
+        return cls.filled(
+            noun,
+            used_bytes=noun.space.used,
+            garbage_bytes=noun.space.garbage,
+            reserved_bytes=noun.space.reserved,
+            counted_at=min((used.counted_at for used in noun.usage), default=None),
         )
 
 
@@ -126,7 +117,7 @@ class PrunedArtifactBody(NounBody):
     size_bytes: int
 
 
-class PruneRecordBody(Body):
+class PruneRecordBody(NounBody):
     """A prune: previewed, or done."""
 
     token: Ulid
@@ -145,11 +136,9 @@ class PruneRecordBody(Body):
     freed_bytes: int | None
 
     @classmethod
-    def facts(cls, record: PruneRecord) -> dict[str, Any]:
-        """What both forms of a prune say."""
-        own = {"token": record.id, "previewed": len(record.artifact_ids)}
-        names = PruneRecordBody.model_fields.keys() - own.keys()
-        return {**own, **{name: getattr(record, name) for name in names}}
+    def filled(cls, noun: PruneRecord, **own: Any) -> Self:
+        """The answer's form of a record, with these values of its own."""
+        return super().filled(noun, token=noun.id, previewed=len(noun.artifact_ids), **own)
 
 
 class PruneBody(PruneRecordBody):
@@ -160,15 +149,6 @@ class PruneBody(PruneRecordBody):
         " read, pinned or asked for since"
     )
 
-    @classmethod
-    def of(cls, prune: Prune) -> "PruneBody":
-        """The answer's form of a prune."""
-        artifacts = [PrunedArtifactBody.of(artifact) for artifact in prune.artifacts]
-        return cls(**cls.facts(prune.record), artifacts=artifacts)
 
-
-class PruneList(Body):
+class PruneList(PageBody[PruneRecordBody]):
     """A page of prunes that were begun, newest first."""
-
-    items: list[PruneRecordBody]
-    next: str | None

@@ -117,9 +117,7 @@ class Packages:
     def on_get(self, req: falcon.Request, resp: falcon.Response, archive: str) -> None:
         """List packages, published and past, in the order in which they came."""
         page = self._service.packages(archive, **req.context.query.model_dump())
-        resp.media = PackageList(
-            items=[PackageBody.of(each) for each in page.items], next=page.next
-        )
+        resp.media = PackageList.of(page)
 
 
 class OnePackage:

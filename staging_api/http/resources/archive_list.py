@@ -4,7 +4,6 @@ import falcon
 
 from staging_api.http.openapi import answers, spec
 from staging_api.http.report_bodies import (
-    RequestedArchiveBody,
     RequestedArchiveList,
     RequestedArchiveQuery,
 )
@@ -28,6 +27,4 @@ class RequestedArchives:
         """
         query: RequestedArchiveQuery = req.context.query
         page = self._stagings.archives(query.prefix, limit=query.limit, after=query.after or "")
-        resp.media = RequestedArchiveList(
-            items=[RequestedArchiveBody.of(archive) for archive in page.items], next=page.next
-        )
+        resp.media = RequestedArchiveList.of(page)

@@ -7,7 +7,6 @@ from staging_api.http.openapi import answers, spec
 from staging_api.http.staging_bodies import (
     ArtifactList,
     ArtifactQuery,
-    FileBody,
     FileList,
     FileQuery,
     FullArtifactBody,
@@ -31,9 +30,7 @@ class AllArtifacts:
         equal = query.model_dump(include=columns, exclude_none=True)
         only = ArtifactFilter(equal, query.prefix, query.sha256, query.path, query.pinned)
         page = self._artifacts.page(limit=query.limit, after=query.after, only=only)
-        resp.media = ArtifactList(
-            items=[FullArtifactBody.of(artifact) for artifact in page.items], next=page.next
-        )
+        resp.media = ArtifactList.of(page)
 
 
 class OneArtifact:
@@ -67,7 +64,7 @@ class FilesOfArtifact:
         """List the files of a staged artifact with their digests, ordered by path."""
         query: FileQuery = req.context.query
         page = self._artifacts.files(artifact_id, limit=query.limit, after=query.after or "")
-        resp.media = FileList(items=[FileBody.of(file) for file in page.items], next=page.next)
+        resp.media = FileList.of(page)
 
 
 class PinOfArtifact:

@@ -110,9 +110,7 @@ class Generations:
     def on_get(self, req: falcon.Request, resp: falcon.Response, archive: str) -> None:
         """List generations, newest first."""
         page = self._service.generations(archive, **req.context.query.model_dump())
-        resp.media = GenerationList(
-            items=[GenerationBody.of(each) for each in page.items], next=page.next
-        )
+        resp.media = GenerationList.of(page)
 
 
 class PinOfGeneration:

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from staging_api.errors import Invalid, StagingApiError
 from staging_api.http.auth import client_of
-from staging_api.http.bodies import Body, Moment, NounBody, PageQuery, Text, Ulid
+from staging_api.http.bodies import Moment, NounBody, PageBody, PageQuery, Text, Ulid
 from staging_api.http.openapi import answers, spec
 from staging_api.http.staging_bodies import StagingBody
 from staging_api.staging.event_log import EventLog
@@ -48,11 +48,8 @@ class FullEventBody(EventBody):
     lock_id: Ulid | None = Field(description="the grant under which it was done")
 
 
-class EventList(Body):
+class EventList(PageBody[FullEventBody]):
     """A page of events, oldest first."""
-
-    items: list[FullEventBody]
-    next: str | None
 
 
 class EventQuery(PageQuery):
@@ -90,9 +87,7 @@ class AllEvents:
             since=query.since,
             equal=query.model_dump(include=columns, exclude_none=True),
         )
-        resp.media = EventList(
-            items=[FullEventBody.of(event) for event in page.items], next=page.next
-        )
+        resp.media = EventList.of(page)
 
 
 class EventsOfStaging:

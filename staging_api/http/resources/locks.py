@@ -9,7 +9,6 @@ from staging_api.http.lock_bodies import (
     LockBody,
     LockList,
     LockQuery,
-    WaiterBody,
     WaiterList,
 )
 from staging_api.http.openapi import answers, spec
@@ -43,7 +42,7 @@ class AllLocks:
             ),
         )
         resp.media = LockList(
-            items=[LockBody.of(grant, with_fence=is_operator(req)) for grant in page.items],
+            items=[LockBody.shown(grant, with_fence=is_operator(req)) for grant in page.items],
             next=page.next,
         )
 
@@ -57,7 +56,7 @@ class OneLock:
     @spec.validate(resp=answers(404, HTTP_200=LockBody), tags=["locks"])
     def on_get(self, req: falcon.Request, resp: falcon.Response, lock_id: str) -> None:
         """Show a lock."""
-        resp.media = LockBody.of(self._locks.find(lock_id), with_fence=is_operator(req))
+        resp.media = LockBody.shown(self._locks.find(lock_id), with_fence=is_operator(req))
 
     @spec.validate(
         json=BreakRequest, resp=answers(404, 409, 415, HTTP_200=LockBody), tags=["locks"]
@@ -69,7 +68,7 @@ class OneLock:
         """
         body: BreakRequest = req.context.json
         broken = self._locks.break_lock(lock_id, req.context.caller, body.reason)
-        resp.media = LockBody.of(broken, with_fence=is_operator(req))
+        resp.media = LockBody.shown(broken, with_fence=is_operator(req))
 
 
 class WaitersOfLock:
@@ -83,6 +82,4 @@ class WaitersOfLock:
         """List who waits for a held lock, the first in the queue first."""
         query: PageQuery = req.context.query
         page = self._locks.waiters(lock_id, limit=query.limit, after=query.after)
-        resp.media = WaiterList(
-            items=[WaiterBody.of(waiter) for waiter in page.items], next=page.next
-        )
+        resp.media = WaiterList.of(page)

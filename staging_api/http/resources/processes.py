@@ -7,9 +7,7 @@ from staging_api.http.openapi import answers, spec
 from staging_api.http.report_bodies import (
     CountList,
     CountQuery,
-    DatabaseBody,
     NameQuery,
-    ProcessBody,
     ProcessList,
 )
 from staging_api.staging.counts import Counts
@@ -30,12 +28,8 @@ class Processes:
         """
         query: NameQuery = req.context.query
         page = self._processes.page(limit=query.limit, after=query.after or "")
-        facts = self._processes.database_facts()
-        resp.media = ProcessList(
-            items=[ProcessBody.of(process) for process in page.items],
-            next=page.next,
-            database=DatabaseBody(version=facts.version, schema=facts.schema),
-        ).model_dump(mode="json", by_alias=True)
+        found = ProcessList.filled(page, database=self._processes.database_facts())
+        resp.media = found.model_dump(mode="json", by_alias=True)
 
 
 class EventCounts:

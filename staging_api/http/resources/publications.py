@@ -66,9 +66,7 @@ class Publications:
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """List runs, newest first."""
         page = self.runs.page(**req.context.query.model_dump())
-        resp.media = PublicationList(
-            items=[PublicationBody.of(run) for run in page.items], next=page.next
-        )
+        resp.media = PublicationList.of(page)
 
 
 class OnePublication:

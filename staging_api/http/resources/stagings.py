@@ -109,9 +109,7 @@ class Stagings:
         equal = query.model_dump(include=columns, exclude_none=True)
         only = StagingFilter(equal, query.prefix, query.since, query.until)
         page = self.stagings.page(limit=query.limit, after=query.after, only=only)
-        resp.media = StagingList(
-            items=[StagingBody.of(staging) for staging in page.items], next=page.next
-        )
+        resp.media = StagingList.of(page)
 
 
 class OneStaging:

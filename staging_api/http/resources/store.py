@@ -9,7 +9,6 @@ from staging_api.http.openapi import answers, spec
 from staging_api.http.store_bodies import (
     PruneBody,
     PruneList,
-    PruneRecordBody,
     PruneRequest,
     StoreBody,
 )
@@ -60,7 +59,7 @@ class StorePrune:
             done = self._pruning.preview(
                 req.context.caller, idle_seconds=body.idle_seconds, keep_bytes=body.keep_bytes
             )
-        resp.media = PruneBody.of(done)
+        resp.media = PruneBody.filled(done.record, artifacts=done.artifacts)
 
 
 class StorePrunes:
@@ -74,7 +73,4 @@ class StorePrunes:
         """List the prunes that operators let be done by the API, newest first."""
         query: PageQuery = req.context.query
         page = self._pruning.page(limit=query.limit, after=query.after)
-        resp.media = PruneList(
-            items=[PruneRecordBody(**PruneRecordBody.facts(record)) for record in page.items],
-            next=page.next,
-        )
+        resp.media = PruneList.of(page)

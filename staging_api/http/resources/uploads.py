@@ -63,7 +63,7 @@ class Uploads:
     def on_get(self, req: falcon.Request, resp: falcon.Response, archive: str) -> None:
         """List uploads, newest first."""
         page = self._service.page(archive, **req.context.query.model_dump())
-        resp.media = UploadList(items=[UploadBody.of(each) for each in page.items], next=page.next)
+        resp.media = UploadList.of(page)
 
 
 class OneUpload:
