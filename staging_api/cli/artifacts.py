@@ -8,18 +8,16 @@ from typing import Annotated
 import typer
 
 from staging_api.cli.options import (
-    DEFAULT_SERVER,
-    AsJson,
     ErrorCode,
     InState,
     Limit,
     OfArchive,
     Prefix,
-    Server,
-    Token,
-    quick,
+    ServiceOptions,
+    connected,
+    of_service,
 )
-from staging_api.cli.output import exit_on_error, in_columns, print_json, print_table, say
+from staging_api.cli.output import in_columns, print_json, print_rows, say
 from staging_api.cli.pages import say_page
 from staging_api.client import StagedArtifact, StagingClient
 from staging_api.sizes import size
@@ -37,7 +35,9 @@ _WithFile = Annotated[
 _ArtifactId = Annotated[str, typer.Argument(metavar="ID", help="ULID of a staged artifact.")]
 
 
+@of_service()
 def artifacts(
+    service: ServiceOptions,
     artifact_id: Annotated[
         str | None, typer.Argument(metavar="[ID]", help="ULID of one, shown with its files.")
     ] = None,
@@ -51,15 +51,12 @@ def artifacts(
     path: _WithFile = None,
     pinned: Annotated[bool, typer.Option("--pinned", help="Only those pinned now.")] = False,
     limit: Limit = 20,
-    as_json: AsJson = False,
-    server: Server = DEFAULT_SERVER,
-    token: Token = None,
 ) -> None:
     """List artifacts, newest first; or show one of them with its files and their digests."""
-    with exit_on_error(as_json), quick(server, token) as client:
+    with connected(service) as client:
         if artifact_id is not None:
-            _show(client, artifact_id, as_json)
-            say_page(client, f"/artifacts/{artifact_id}", as_json=as_json)
+            _show(client, artifact_id, service.as_json)
+            say_page(client, f"/artifacts/{artifact_id}", as_json=service.as_json)
             return
         found = client.artifacts(
             archive_url=archive_url,
@@ -73,13 +70,17 @@ def artifacts(
             page_size=limit,
         )
         items = list(islice(found, limit))
-    if as_json:
-        print_json({"items": [each.document for each in items]})
-    else:
-        print_table(map(_row, items), "no artifacts")
+    print_rows(
+        {"items": [each.document for each in items]},
+        map(_row, items),
+        "no artifacts",
+        as_json=service.as_json,
+    )
 
 
+@of_service()
 def pin(
+    service: ServiceOptions,
     artifact_id: _ArtifactId,
     *,
     days: Annotated[
@@ -90,9 +91,6 @@ def pin(
         typer.Option(formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"], help="Keep it until then, in UTC."),
     ] = None,
     release: Annotated[bool, typer.Option("--release", help="Unpin it.")] = False,
-    as_json: AsJson = False,
-    server: Server = DEFAULT_SERVER,
-    token: Token = None,
 ) -> None:
     """Keep a staged artifact from being evicted, or no longer."""
     if sum((days is not None, until is not None, release)) != 1:
@@ -104,20 +102,15 @@ def pin(
         except (OverflowError, ValueError):
             # Behind the year 9999, or not a number, which the option takes for one.
             raise typer.BadParameter(f"--days {days:g} ends on no day of the calendar") from None
-    with exit_on_error(as_json), quick(server, token) as client:
-        _print(client.pin(artifact_id, moment), as_json)
+    with connected(service) as client:
+        _print(client.pin(artifact_id, moment), service.as_json)
 
 
-def evict(
-    artifact_id: _ArtifactId,
-    *,
-    as_json: AsJson = False,
-    server: Server = DEFAULT_SERVER,
-    token: Token = None,
-) -> None:
+@of_service()
+def evict(service: ServiceOptions, artifact_id: _ArtifactId) -> None:
     """Stop serving a staged artifact; a later request stages it again."""
-    with exit_on_error(as_json), quick(server, token) as client:
-        _print(client.evict(artifact_id), as_json)
+    with connected(service) as client:
+        _print(client.evict(artifact_id), service.as_json)
 
 
 def _show(client: StagingClient, artifact_id: str, as_json: bool) -> None:

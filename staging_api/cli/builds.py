@@ -5,28 +5,24 @@ from typing import Annotated, Any
 
 import typer
 
-from staging_api.cli.options import DEFAULT_SERVER, AsJson, Limit, Server, Token, quick
-from staging_api.cli.output import exit_on_error, print_json, print_table
+from staging_api.cli.options import Limit, ServiceOptions, connected, of_service
+from staging_api.cli.output import print_rows
 from staging_api.sizes import size
 
 
+@of_service()
 def builds(
+    service: ServiceOptions,
     prefix: Annotated[
         str, typer.Argument(metavar="[PREFIX]", help="With which the URL of the archive begins.")
     ] = "",
     *,
     limit: Limit = 50,
-    as_json: AsJson = False,
-    server: Server = DEFAULT_SERVER,
-    token: Token = None,
 ) -> None:
     """List the archives that were requested, by URL, with what is there of each."""
-    with exit_on_error(as_json), quick(server, token) as client:
+    with connected(service) as client:
         found = list(islice(client.builds(prefix, page_size=limit), limit))
-    if as_json:
-        print_json({"items": found})
-    else:
-        print_table(map(_row, found), "no builds")
+    print_rows({"items": found}, map(_row, found), "no builds", as_json=service.as_json)
 
 
 def _row(build: Any) -> tuple[str, ...]:

@@ -7,12 +7,14 @@ from typing import Annotated, Any
 import typer
 
 from staging_api.cli.exits import NOT_FOUND
-from staging_api.cli.options import DEFAULT_SERVER, AsJson, Server, Token, lasting
-from staging_api.cli.output import exit_on_error, in_columns, print_json, say
+from staging_api.cli.options import CALL_SECONDS, ServiceOptions, connected, of_service
+from staging_api.cli.output import in_columns, print_json, say
 from staging_api.errors import Invalid
 
 
+@of_service()
 def catalogue(
+    service: ServiceOptions,
     archive_url: Annotated[
         str | None, typer.Argument(metavar="[URL]", help="Only what this archive can have.")
     ] = None,
@@ -23,9 +25,6 @@ def catalogue(
             metavar="FILE", help="Try this catalogue against the archive; - is the service's."
         ),
     ] = None,
-    as_json: AsJson = False,
-    server: Server = DEFAULT_SERVER,
-    token: Token = None,
 ) -> None:
     """Show what archives can have; with --check what a catalogue finds in an archive.
 
@@ -33,7 +32,7 @@ def catalogue(
     """
     if check is not None and archive_url is None:
         raise typer.BadParameter("--check needs the URL of an archive")
-    with exit_on_error(as_json), lasting(server, token) as client:
+    with connected(service, CALL_SECONDS) as client:
         if check is None:
             items = client.catalogues(archive_url)
             found: Mapping[str, Any] = {"items": items}
@@ -41,7 +40,7 @@ def catalogue(
         else:
             found = client.check_catalogue(archive_url or "", _text(check))
             lines = list(_checked(found))
-    if as_json:
+    if service.as_json:
         print_json(found)
     else:
         say("\n".join(lines))

@@ -5,12 +5,16 @@ from typing import Annotated
 
 import typer
 
-from staging_api.cli.options import DEFAULT_SERVER, Server, Timeout, Token, lasting
-from staging_api.cli.output import exit_on_error, print_json, say
+from staging_api.cli.options import CALL_SECONDS, ServiceOptions, connected, of_service
+from staging_api.cli.output import print_json, say
 from staging_api.client import Event
 
+_JsonLines = Annotated[bool, typer.Option("--json", help="A line of JSON for each event.")]
 
+
+@of_service(timeout=3600, as_json=_JsonLines)
 def events(
+    service: ServiceOptions,
     staging_id: Annotated[
         str | None, typer.Argument(metavar="[ID]", help="ULID of a staging; without, of all.")
     ] = None,
@@ -28,29 +32,25 @@ def events(
     to_state: Annotated[
         str | None, typer.Option("--to", metavar="STATE", help="Without ID: changes to this state.")
     ] = None,
-    timeout: Timeout = 3600,
-    as_json: Annotated[bool, typer.Option("--json", help="A line of JSON for each event.")] = False,
-    server: Server = DEFAULT_SERVER,
-    token: Token = None,
 ) -> None:
     """Follow the events of a staging until it is final; or list those of all that there are.
 
     Each comes once and in order.
     """
-    with exit_on_error(as_json), lasting(server, token) as client:
+    with connected(service, CALL_SECONDS) as client:
         if staging_id is None:
             moment = since.replace(tzinfo=UTC) if since else None
             found = client.all_events(since=moment, to_state=to_state)
         else:
-            found = client.events(staging_id, after=after, timeout=timeout)
+            found = client.events(staging_id, after=after, timeout=service.timeout)
         is_empty = True
         for event in found:
             is_empty = False
-            if as_json:
+            if service.as_json:
                 print_json(event.document)
             else:
                 say(_line(event))
-        if is_empty and not as_json:
+        if is_empty and not service.as_json:
             say("no events", err=True)
 
 

@@ -14,8 +14,8 @@ from typing import Annotated
 import typer
 
 from staging_api.cli.display import Display, display
-from staging_api.cli.options import DEFAULT_SERVER, Archive, AsJson, Server, Timeout, Token, patient
-from staging_api.cli.output import exit_on_error, print_json, say
+from staging_api.cli.options import Archive, ServiceOptions, of_service, patient
+from staging_api.cli.output import print_json, say
 from staging_api.cli.watching import wait_until, watched, watcher_of
 from staging_api.client import Fetched, FetchOptions, Staging, StagingClient
 from staging_api.client.fetching import ATTEMPTS, EVICTED
@@ -27,7 +27,9 @@ _SECONDS_BETWEEN_NOTES = 5.0
 _STOPPED = "stopped; the same command goes on where it was"
 
 
+@of_service(timeout=3600)
 def get(
+    service: ServiceOptions,
     archive_url: Archive,
     artifacts: Annotated[
         list[str] | None,
@@ -43,28 +45,23 @@ def get(
     checksum: Annotated[
         bool, typer.Option("--checksum", help="Hash the files that are there already.")
     ] = False,
-    timeout: Timeout = 3600,
-    as_json: AsJson = False,
-    server: Server = DEFAULT_SERVER,
-    token: Token = None,
 ) -> None:
     """Stage artifacts of an archive, and bring all their files to a folder.
 
     Each file is verified by its digest. What the folder has already is not fetched again; a file
     is taken for unchanged if size and time are as they were when it was verified.
     """
-    deadline = Deadline(timeout)
+    deadline = Deadline(service.timeout)
     with (
-        exit_on_error(as_json, stopped=_STOPPED),
-        patient(server, token) as client,
-        display(as_json) as shown,
+        patient(service, stopped=_STOPPED) as client,
+        display(service.as_json) as shown,
     ):
         options = FetchOptions(connections, checksum, on_bytes=_Notes(shown))
-        names, watcher = artifacts or None, partial(watcher_of, client, server, token)
+        names, watcher = artifacts or None, partial(watcher_of, client, service)
         attempt = _Attempt(client, archive_url, names, deadline, shown, watcher)
         bring = partial(attempt.bring, folder=to, options=options)
         fetched = _unless_evicted(attempt.stage, bring, shown)
-    _print(fetched, as_json)
+    _print(fetched, service.as_json)
 
 
 @dataclass(frozen=True)

@@ -11,13 +11,13 @@ from typing import Annotated
 import typer
 
 from staging_api.cli.exits import EXIT_CODES
-from staging_api.cli.options import DEFAULT_SERVER, AsJson, Server, Token, quick, verb_group
+from staging_api.cli.options import ServiceOptions, connected, of_service, verb_group
 from staging_api.cli.output import (
-    exit_on_error,
     harmless,
     in_columns,
     print_json,
     print_lock,
+    print_rows,
     print_table,
 )
 from staging_api.cli.pages import say_page
@@ -33,7 +33,9 @@ locks = verb_group(
 
 
 @locks.callback(invoke_without_command=True, epilog=EXIT_CODES)
+@of_service()
 def list_locks(
+    service: ServiceOptions,
     context: typer.Context,
     *,
     everything: Annotated[
@@ -51,9 +53,6 @@ def list_locks(
     watch: Annotated[
         bool, typer.Option("--watch", help="Look every two seconds, until Ctrl-C.")
     ] = False,
-    as_json: AsJson = False,
-    server: Server = DEFAULT_SERVER,
-    token: Token = None,
 ) -> None:
     """List the locks that are held now: who, for what, since when; or break one.
 
@@ -64,45 +63,42 @@ def list_locks(
         return
     if watch and everything:
         raise typer.BadParameter("--watch shows the locks that are held, --all the history")
-    with exit_on_error(as_json, stopped=""), quick(server, token) as client:
+    with connected(service, stopped="") as client:
         look = partial(
             client.locks, scope=scope, kind=kind, except_kind="idempotency" if no_keys else None
         )
         if watch:
-            _watch(look, as_json=as_json)
+            _watch(look, as_json=service.as_json)
         found = list(look("all" if everything else "held"))
-    _print(found, as_json=as_json)
+    _print(found, as_json=service.as_json)
 
 
 @locks.command("break", epilog=EXIT_CODES)
+@of_service()
 def break_lock(
+    service: ServiceOptions,
     lock_id: Annotated[str, typer.Argument(metavar="ID", help="ULID of the lock.")],
     *,
     reason: Annotated[
         str, typer.Option(metavar="TEXT", help="Why it is broken; kept for the audit.")
     ],
-    as_json: AsJson = False,
-    server: Server = DEFAULT_SERVER,
-    token: Token = None,
 ) -> None:
     """Take a lock from its holder, whose later writes are refused; for operators."""
-    with exit_on_error(as_json), quick(server, token) as client:
-        print_lock(client.break_lock(lock_id, reason), as_json)
-        say_page(client, f"/locks/{lock_id}", as_json=as_json)
+    with connected(service) as client:
+        print_lock(client.break_lock(lock_id, reason), service.as_json)
+        say_page(client, f"/locks/{lock_id}", as_json=service.as_json)
 
 
 @locks.command(epilog=EXIT_CODES)
+@of_service()
 def waiters(
+    service: ServiceOptions,
     lock_id: Annotated[str, typer.Argument(metavar="ID", help="ULID of the lock.")],
-    *,
-    as_json: AsJson = False,
-    server: Server = DEFAULT_SERVER,
-    token: Token = None,
 ) -> None:
     """List who waits for a lock that is held, the first in the queue first."""
-    with exit_on_error(as_json), quick(server, token) as client:
+    with connected(service) as client:
         found = list(client.waiters(lock_id))
-    if as_json:
+    if service.as_json:
         print_json({"items": found})
         return
     rows = ((each["caller"], each["holder"], each["waits_since"] or "") for each in found)
@@ -152,10 +148,9 @@ class _Changes:
 
 
 def _print(found: Sequence[Lock], *, as_json: bool) -> None:
-    if as_json:
-        print_json({"items": [lock.document for lock in found]})
-    else:
-        print_table(map(_row, found), _NONE)
+    print_rows(
+        {"items": [lock.document for lock in found]}, map(_row, found), _NONE, as_json=as_json
+    )
 
 
 def _row(lock: Lock) -> tuple[str, ...]:

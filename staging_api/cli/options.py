@@ -1,13 +1,20 @@
 """Options shared by several verbs."""
 
-from contextlib import AbstractContextManager, suppress
-from typing import Annotated
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import wraps
+from inspect import Parameter, Signature, signature
+from typing import Annotated, Any, Concatenate, ParamSpec
 from urllib.parse import urlsplit
 
 import typer
 
+from staging_api.cli.output import STOPPED_WAITING, exit_on_error
 from staging_api.cli.pages import with_page
 from staging_api.client import Pacing, StagingClient
+
+P = ParamSpec("P")
 
 DEFAULT_SERVER = "http://127.0.0.1:8080"
 
@@ -58,10 +65,21 @@ Timeout = Annotated[float, typer.Option("--timeout", min=0, metavar="SECONDS", h
 StagingId = Annotated[str, typer.Argument(metavar="ID", help="ULID of the staging.")]
 
 _QUICK_SECONDS = 10.0
-_DEFAULT_SECONDS = 60.0
+#: Of a call, for verbs whose own time-out is for all that they wait for.
+CALL_SECONDS = 60.0
 #: A first `serve` makes its database before it listens: seconds on an idle machine.
 _STARTING_SECONDS = 60.0
 _THIS_MACHINE = frozenset({"localhost", "127.0.0.1", "::1"})
+
+
+@dataclass(frozen=True)
+class ServiceOptions:
+    """The options that all verbs share which call the service; seconds for `timeout`."""
+
+    as_json: bool
+    server: str
+    token: str | None
+    timeout: float = _QUICK_SECONDS
 
 
 def verb_group(text: str, *, no_args_is_help: bool = True) -> typer.Typer:
@@ -75,9 +93,67 @@ def verb_group(text: str, *, no_args_is_help: bool = True) -> typer.Typer:
     )
 
 
-def patient(server: str, token: str | None) -> AbstractContextManager[StagingClient]:
-    """Return a client that waits for a service of this machine to start."""
-    return with_page(StagingClient(server, token=token, pacing=pacing_for(server)))
+def of_service(
+    timeout: float | None = None, as_json: Any = AsJson
+) -> Callable[[Callable[Concatenate[ServiceOptions, P], None]], Callable[..., None]]:
+    """Give a verb the options of all that call the service; they come as its first argument.
+
+    Args:
+        timeout: the default of ``--timeout``; None: no such option, for verbs that answer at once.
+        as_json: the option ``--json``.
+    """
+    shared = {
+        "timeout": (Timeout, timeout),
+        "as_json": (as_json, False),
+        "server": (Server, DEFAULT_SERVER),
+        "token": (Token, None),
+    }
+    if timeout is None:
+        del shared["timeout"]
+
+    def with_options(verb: Callable[Concatenate[ServiceOptions, P], None]) -> Callable[..., None]:
+        @wraps(verb)
+        def called(**given: Any) -> None:
+            service = ServiceOptions(**{name: given.pop(name) for name in shared})
+            verb(service, **given)  # type: ignore[call-arg]
+
+        # Typer reads the options off the signature: they stand here once, not at each verb.
+        _, *own = signature(verb).parameters.values()
+        added = [
+            Parameter(name, Parameter.KEYWORD_ONLY, default=default, annotation=kind)
+            for name, (kind, default) in shared.items()
+        ]
+        called.__signature__ = Signature([*own, *added])  # type: ignore[attr-defined]
+        called.__annotations__ = {each.name: each.annotation for each in (*own, *added)}
+        return called
+
+    return with_options
+
+
+@contextmanager
+def connected(
+    service: ServiceOptions, seconds: float | None = None, stopped: str = STOPPED_WAITING
+) -> Iterator[StagingClient]:
+    """Yield a client; an error of the block is printed, and exits.
+
+    Args:
+        service: as the options of the verb say.
+        seconds: which a call may take; None: the verb's time-out.
+        stopped: what to say at Ctrl-C.
+    """
+    timeout = service.timeout if seconds is None else seconds
+    client = StagingClient(service.server, token=service.token, timeout=timeout)
+    with exit_on_error(service.as_json, stopped), with_page(client):
+        yield client
+
+
+@contextmanager
+def patient(service: ServiceOptions, stopped: str = STOPPED_WAITING) -> Iterator[StagingClient]:
+    """Yield a client that waits for a service of this machine to start; else as `connected`."""
+    pacing = pacing_for(service.server)
+    client = StagingClient(service.server, token=service.token, pacing=pacing)
+    with exit_on_error(service.as_json, stopped), with_page(client):
+        yield client
 
 
 def pacing_for(server: str) -> Pacing:
@@ -89,15 +165,3 @@ def pacing_for(server: str) -> Pacing:
         if urlsplit(server).hostname in _THIS_MACHINE:
             return Pacing(refused_seconds=_STARTING_SECONDS)
     return Pacing()
-
-
-def quick(server: str, token: str | None) -> AbstractContextManager[StagingClient]:
-    """Return a client with a short time-out, for verbs that answer at once."""
-    return lasting(server, token, _QUICK_SECONDS)
-
-
-def lasting(
-    server: str, token: str | None, seconds: float = _DEFAULT_SECONDS
-) -> AbstractContextManager[StagingClient]:
-    """Return a client whose calls may take so long."""
-    return with_page(StagingClient(server, token=token, timeout=seconds))

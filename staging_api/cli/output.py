@@ -16,6 +16,7 @@ from staging_api.sizes import size
 if TYPE_CHECKING:  # only the client's verbs import it
     from staging_api.client import Lock, StagedArtifact, Staging
 
+STOPPED_WAITING = "stopped waiting; `staging-api status` shows what the service does"
 #: What acts on a terminal, or reverses the text behind it (CVE-2021-42574); not ends of lines and
 #: tabulators.
 _ACTING = re.compile(
@@ -34,10 +35,7 @@ def harmless(text: str) -> str:
 
 
 @contextmanager
-def exit_on_error(
-    as_json: bool,
-    stopped: str = "stopped waiting; `staging-api status` shows what the service does",
-) -> Iterator[None]:
+def exit_on_error(as_json: bool, stopped: str = STOPPED_WAITING) -> Iterator[None]:
     """Print an error of the block, as text or JSON, and exit with its code.
 
     Args:
@@ -99,6 +97,29 @@ def print_table(rows: Iterable[tuple[str, ...]], nothing: str, heading: Sequence
         say(nothing, err=True)
         return
     for line in in_columns([tuple(heading), *table] if heading else table):
+        say(line)
+
+
+def print_rows(
+    document: Mapping[str, Any],
+    rows: Iterable[tuple[str, ...]],
+    nothing: str,
+    *,
+    as_json: bool,
+) -> None:
+    """Print the document as JSON, or else its rows; if there are none, the word for that."""
+    if as_json:
+        print_json(document)
+    else:
+        print_table(rows, nothing)
+
+
+def print_lines(document: Mapping[str, Any], lines: Iterable[str], *, as_json: bool) -> None:
+    """Print the document as JSON, or else the lines that show it."""
+    if as_json:
+        print_json(document)
+        return
+    for line in lines:
         say(line)
 
 

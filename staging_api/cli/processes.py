@@ -2,27 +2,24 @@
 
 from typing import Any
 
-from staging_api.cli.options import DEFAULT_SERVER, AsJson, Server, Token, quick
-from staging_api.cli.output import exit_on_error, print_json, print_table, say
+from staging_api.cli.options import ServiceOptions, connected, of_service
+from staging_api.cli.output import print_json, print_rows, say
 
 
-def processes(
-    *, as_json: AsJson = False, server: Server = DEFAULT_SERVER, token: Token = None
-) -> None:
+@of_service()
+def processes(service: ServiceOptions) -> None:
     """List the processes of the service that were seen within a day."""
-    with exit_on_error(as_json), quick(server, token) as client:
+    with connected(service) as client:
         found = list(client.processes())
-    if as_json:
-        print_json({"items": found})
-    else:
-        print_table(map(_row, found), "no processes")
+    print_rows({"items": found}, map(_row, found), "no processes", as_json=service.as_json)
 
 
-def me(*, as_json: AsJson = False, server: Server = DEFAULT_SERVER, token: Token = None) -> None:
+@of_service()
+def me(service: ServiceOptions) -> None:
     """Show the name and the roles that the service knows you by."""
-    with exit_on_error(as_json), quick(server, token) as client:
+    with connected(service) as client:
         found = client.me()
-    if as_json:
+    if service.as_json:
         print_json(found)
     else:
         say(f"{found['name']}: {', '.join(found['roles']) or 'no role'}")

@@ -10,8 +10,8 @@ from typing import Annotated
 import typer
 
 from staging_api.cli.display import display
-from staging_api.cli.options import DEFAULT_SERVER, Archive, AsJson, Server, Timeout, Token, patient
-from staging_api.cli.output import exit_on_error, print_staging
+from staging_api.cli.options import Archive, ServiceOptions, of_service, patient
+from staging_api.cli.output import print_staging
 from staging_api.cli.pages import say_page
 from staging_api.cli.watching import wait_until, watched, watcher_of
 from staging_api.client import Staging
@@ -26,7 +26,9 @@ _Artifacts = Annotated[
 ]
 
 
+@of_service(timeout=3600)
 def stage(
+    service: ServiceOptions,
     archive_url: Archive,
     *,
     artifact: _Artifacts = None,
@@ -37,10 +39,6 @@ def stage(
         bool,
         typer.Option("--background/--foreground", help="Wait for the background artifacts too."),
     ] = False,
-    timeout: Timeout = 3600,
-    as_json: AsJson = False,
-    server: Server = DEFAULT_SERVER,
-    token: Token = None,
 ) -> None:
     """Stage artifacts of an archive, and wait until the foreground ones are staged.
 
@@ -48,20 +46,20 @@ def stage(
     """
     if background and not wait_for_it:
         raise typer.BadParameter("--background waits, --no-wait does not")
-    deadline = Deadline(timeout)
-    with exit_on_error(as_json), patient(server, token) as client:
+    deadline = Deadline(service.timeout)
+    with patient(service) as client:
 
         def send(on_retry: Callable[[StagingApiError, float], None]) -> Staging:
             return client.stage(
-                archive_url, artifact, wait=wait_for_it, timeout=timeout, on_retry=on_retry
+                archive_url, artifact, wait=wait_for_it, timeout=service.timeout, on_retry=on_retry
             )
 
-        with display(as_json) as shown:
-            with watcher_of(client, server, token) as watcher:
+        with display(service.as_json) as shown:
+            with watcher_of(client, service) as watcher:
                 staging = watched(send, watcher, shown)
             shown.show(staging)
             if background:
                 left = deadline.remaining_seconds()
                 staging = wait_until(client, staging.id, "staged", left, shown)
-        print_staging(staging, as_json)
-        say_page(client, f"/stagings/{staging.id}", as_json=as_json)
+        print_staging(staging, service.as_json)
+        say_page(client, f"/stagings/{staging.id}", as_json=service.as_json)

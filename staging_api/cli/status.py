@@ -6,24 +6,24 @@ from typing import Annotated
 import typer
 
 from staging_api.cli.options import (
-    DEFAULT_SERVER,
-    AsJson,
     ErrorCode,
     InState,
     Limit,
     OfArchive,
     Prefix,
-    Server,
-    Token,
-    quick,
+    ServiceOptions,
+    connected,
+    of_service,
 )
-from staging_api.cli.output import exit_on_error, print_json, print_staging, print_table
+from staging_api.cli.output import print_rows, print_staging
 from staging_api.cli.pages import say_page
 from staging_api.client import Staging
 from staging_api.sizes import size
 
 
+@of_service()
 def status(
+    service: ServiceOptions,
     staging_id: Annotated[
         str | None, typer.Argument(metavar="ID", help="ULID of a staging; without, the newest.")
     ] = None,
@@ -33,15 +33,12 @@ def status(
     error_code: ErrorCode = None,
     state: InState = None,
     limit: Limit = 20,
-    as_json: AsJson = False,
-    server: Server = DEFAULT_SERVER,
-    token: Token = None,
 ) -> None:
     """Show a staging with its artifacts, or list the newest; exits 0 also if it failed."""
-    with exit_on_error(as_json), quick(server, token) as client:
+    with connected(service) as client:
         if staging_id is not None:
-            print_staging(client.staging(staging_id), as_json)
-            say_page(client, f"/stagings/{staging_id}", as_json=as_json)
+            print_staging(client.staging(staging_id), service.as_json)
+            say_page(client, f"/stagings/{staging_id}", as_json=service.as_json)
             return
         found = client.stagings(
             archive_url=archive_url,
@@ -51,10 +48,12 @@ def status(
             page_size=limit,
         )
         stagings = list(islice(found, limit))
-    if as_json:
-        print_json({"items": [staging.document for staging in stagings]})
-    else:
-        print_table(map(_row, stagings), "no stagings")
+    print_rows(
+        {"items": [staging.document for staging in stagings]},
+        map(_row, stagings),
+        "no stagings",
+        as_json=service.as_json,
+    )
 
 
 def _row(staging: Staging) -> tuple[str, ...]:

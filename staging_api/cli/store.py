@@ -6,16 +6,8 @@ from typing import Annotated, Any
 import typer
 
 from staging_api.cli.exits import EXIT_CODES
-from staging_api.cli.options import (
-    DEFAULT_SERVER,
-    AsJson,
-    Server,
-    Token,
-    lasting,
-    quick,
-    verb_group,
-)
-from staging_api.cli.output import exit_on_error, print_json, print_table, say
+from staging_api.cli.options import ServiceOptions, connected, of_service, verb_group
+from staging_api.cli.output import print_json, print_rows, say
 from staging_api.sizes import size
 
 _DAY_SECONDS = 86400.0
@@ -25,26 +17,20 @@ store = verb_group("Show how full the store is, or prune it.", no_args_is_help=F
 
 
 @store.callback(invoke_without_command=True, epilog=EXIT_CODES)
-def show(
-    context: typer.Context,
-    *,
-    as_json: AsJson = False,
-    server: Server = DEFAULT_SERVER,
-    token: Token = None,
-) -> None:
+@of_service()
+def show(service: ServiceOptions, context: typer.Context) -> None:
     """Show how full the store is, what it is used for, and what is idle."""
     if context.invoked_subcommand is not None:
         return
-    with exit_on_error(as_json), quick(server, token) as client:
+    with connected(service) as client:
         found = client.store()
-    if as_json:
-        print_json(found)
-    else:
-        print_table(_lines(found), "nothing")
+    print_rows(found, _lines(found), "nothing", as_json=service.as_json)
 
 
 @store.command(epilog=EXIT_CODES)
+@of_service()
 def prune(
+    service: ServiceOptions,
     *,
     idle_days: Annotated[
         float | None, typer.Option(min=0, help="Only artifacts that were not read for so long.")
@@ -55,23 +41,17 @@ def prune(
     reason: Annotated[
         str | None, typer.Option(metavar="TEXT", help="Why; without it, only a preview is shown.")
     ] = None,
-    as_json: AsJson = False,
-    server: Server = DEFAULT_SERVER,
-    token: Token = None,
 ) -> None:
     """Evict idle artifacts, the idlest first, at most 1,000 at once; for operators.
 
     Without --reason nothing is changed: what would be evicted is listed.
     """
     idle_seconds = None if idle_days is None else idle_days * _DAY_SECONDS
-    with (
-        exit_on_error(as_json),
-        lasting(server, token, _PRUNE_SECONDS) as client,
-    ):
+    with connected(service, _PRUNE_SECONDS) as client:
         found = client.preview_prune(idle_seconds=idle_seconds, keep_bytes=keep_bytes)
         # By the token, so that nothing is evicted that the preview did not list.
         done = None if reason is None else client.prune(found["token"], reason)
-    if as_json:
+    if service.as_json:
         print_json(done or found)
         return
     for each in found["artifacts"]:

@@ -12,6 +12,7 @@ from threading import Thread
 from typing import TypeVar
 
 from staging_api.cli.display import Display, WaitNotes, interruptible
+from staging_api.cli.options import ServiceOptions
 from staging_api.client import Staging, StagingClient
 from staging_api.errors import StagingApiError
 from staging_api.vocabulary.staging import Until
@@ -25,10 +26,13 @@ _LOOK_TIMEOUT_SECONDS = 2.0
 Send = Callable[[Callable[[StagingApiError, float], None]], Staging]
 
 
-def watcher_of(client: StagingClient, server: str, token: str | None) -> StagingClient:
+def watcher_of(client: StagingClient, service: ServiceOptions) -> StagingClient:
     """Return a client with the same context marker and a short time-out."""
     return StagingClient(
-        server, token=token, timeout=_LOOK_TIMEOUT_SECONDS, context_marker=client.context_marker
+        service.server,
+        token=service.token,
+        timeout=_LOOK_TIMEOUT_SECONDS,
+        context_marker=client.context_marker,
     )
 
 

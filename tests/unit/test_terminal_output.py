@@ -8,7 +8,7 @@ from staging_api.cli import locks, main
 from staging_api.cli.display import ProgressBars, ProgressLines
 from staging_api.cli.documents.changes import print_changes
 from staging_api.cli.documents.messages import print_messages
-from staging_api.cli.publish.options import print_lines
+from staging_api.cli.output import print_lines
 from staging_api.client import Lock, Staging
 from tests.scripted_service import artifact, lock, staging
 

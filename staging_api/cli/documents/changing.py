@@ -11,7 +11,7 @@ from staging_api.cli.documents.messages import print_messages, undone_unless_con
 from staging_api.cli.documents.options import Reason, connected
 from staging_api.cli.documents.posted import PostedText, read_files
 from staging_api.cli.exits import REFUSED
-from staging_api.cli.options import DEFAULT_SERVER, AsJson, Server, Timeout, Token
+from staging_api.cli.options import ServiceOptions, of_service
 from staging_api.cli.output import print_json, say
 from staging_api.client import StagingClient
 from staging_api.errors import Invalid, StagingApiError
@@ -37,7 +37,9 @@ Number = Annotated[int, typer.Argument(min=0, metavar="REVISION", help="Number o
 Data = Annotated[str | None, typer.Option(metavar="JSON", help="Kept with it.")]
 
 
+@of_service(timeout=60)
 def create(
+    service: ServiceOptions,
     collection: Annotated[str, typer.Argument(metavar="COLLECTION")],
     files: Annotated[
         list[str] | None,
@@ -52,16 +54,12 @@ def create(
     ] = Mode.REJECT,
     empty: Annotated[bool, typer.Option("--empty", help="Remove all its documents.")] = False,
     reason: Reason = None,
-    timeout: Timeout = 60,
-    as_json: AsJson = False,
-    server: Server = DEFAULT_SERVER,
-    token: Token = None,
 ) -> None:
     """Put a collection into the buffer."""
     if empty == bool(files):
         raise typer.BadParameter("either files or folders with the documents, or --empty")
     buffer_mode: BufferMode = mode.value
-    with connected(server, token, timeout, as_json=as_json) as client:
+    with connected(service) as client:
         if empty:
             result = client.documents.empty(
                 collection, mode=buffer_mode, reason=reason, on_retry=_say_why
@@ -69,10 +67,12 @@ def create(
         else:
             posted = read_files(files or ())
             result = _post(client, collection, posted, buffer_mode, reason)
-    _print_result(result, as_json=as_json)
+    _print_result(result, as_json=service.as_json)
 
 
+@of_service(timeout=60)
 def commit(
+    service: ServiceOptions,
     *,
     revision: Annotated[
         int | None,
@@ -90,13 +90,9 @@ def commit(
         bool, typer.Option("--stage", help="Stage the builds that documents name.")
     ] = False,
     reason: Reason = None,
-    timeout: Timeout = 60,
-    as_json: AsJson = False,
-    server: Server = DEFAULT_SERVER,
-    token: Token = None,
 ) -> None:
     """Validate and commit the buffer."""
-    with connected(server, token, timeout, as_json=as_json) as client:
+    with connected(service) as client:
         result = client.documents.commit(
             revision=revision,
             force=force,
@@ -106,86 +102,75 @@ def commit(
             reason=reason,
             on_retry=_say_why,
         )
-    _print_result(result, as_json=as_json)
+    _print_result(result, as_json=service.as_json)
     if dryrun and result["status"] == "Failure":
         raise typer.Exit(REFUSED)
 
 
-def confirm(
-    revision: Number,
-    *,
-    reason: Reason = None,
-    timeout: Timeout = 60,
-    as_json: AsJson = False,
-    server: Server = DEFAULT_SERVER,
-    token: Token = None,
-) -> None:
+@of_service(timeout=60)
+def confirm(service: ServiceOptions, revision: Number, *, reason: Reason = None) -> None:
     """Keep a commit made with --confirm-within."""
-    with connected(server, token, timeout, as_json=as_json) as client:
+    with connected(service) as client:
         made = client.documents.confirm(revision, reason=reason)
-    _print(made, f"revision {revision} is confirmed", as_json=as_json)
+    _print(made, f"revision {revision} is confirmed", as_json=service.as_json)
 
 
+@of_service(timeout=60)
 def discard(
+    service: ServiceOptions,
     collection: Annotated[
         str | None, typer.Argument(metavar="[COLLECTION]", help="Only its changes.")
     ] = None,
     *,
     reason: Reason = None,
-    timeout: Timeout = 60,
-    as_json: AsJson = False,
-    server: Server = DEFAULT_SERVER,
-    token: Token = None,
 ) -> None:
     """Drop what the buffer changes."""
-    with connected(server, token, timeout, as_json=as_json) as client:
+    with connected(service) as client:
         made = client.documents.discard(collection, reason=reason)
-    _print_buffer(made, as_json=as_json)
+    _print_buffer(made, as_json=service.as_json)
 
 
+@of_service(timeout=60)
 def rollback(
+    service: ServiceOptions,
     revision: Number,
     *,
     over_buffer: Annotated[
         bool, typer.Option("--over-buffer", help="Even if that drops the buffer.")
     ] = False,
     reason: Reason = None,
-    timeout: Timeout = 60,
-    as_json: AsJson = False,
-    server: Server = DEFAULT_SERVER,
-    token: Token = None,
 ) -> None:
     """Make the buffer equal to a revision; 0 has no documents."""
-    with connected(server, token, timeout, as_json=as_json) as client:
+    with connected(service) as client:
         made = client.documents.rollback(revision, over_buffer=over_buffer, reason=reason)
-    _print_buffer(made, as_json=as_json)
+    _print_buffer(made, as_json=service.as_json)
 
 
+@of_service(timeout=60)
 def tag(
+    service: ServiceOptions,
     revision: Number,
     name: Annotated[str, typer.Argument(metavar="TAG")],
     *,
     data: Data = None,
     remove: Annotated[bool, typer.Option("--remove", help="Take the tag away.")] = False,
     reason: Reason = None,
-    timeout: Timeout = 60,
-    as_json: AsJson = False,
-    server: Server = DEFAULT_SERVER,
-    token: Token = None,
 ) -> None:
     """Name a revision."""
     if remove and data is not None:
         raise typer.BadParameter("--data is for a tag that is set")
-    with connected(server, token, timeout, as_json=as_json) as client:
+    with connected(service) as client:
         if remove:
             made = client.documents.untag(revision, name, reason=reason)
         else:
             made = client.documents.tag(revision, name, _parsed(data), reason=reason)
     done = f"has no tag {name} any more" if remove else f"is tagged {name}"
-    _print(made, f"revision {revision} {done}", as_json=as_json)
+    _print(made, f"revision {revision} {done}", as_json=service.as_json)
 
 
+@of_service(timeout=60)
 def site_action(
+    service: ServiceOptions,
     outcome: Annotated[SiteActionEnd, typer.Argument()],
     *,
     revision: Annotated[
@@ -196,14 +181,10 @@ def site_action(
     ] = False,
     data: Data = None,
     reason: Reason = None,
-    timeout: Timeout = 60,
-    as_json: AsJson = False,
-    server: Server = DEFAULT_SERVER,
-    token: Token = None,
 ) -> None:
     """Record how a site action ended."""
     ended: Outcome = outcome.value
-    with connected(server, token, timeout, as_json=as_json) as client:
+    with connected(service) as client:
         made = client.documents.site_action(
             ended,
             revision=revision,
@@ -211,7 +192,7 @@ def site_action(
             data=_parsed(data),
             reason=reason,
         )
-    _print(made, f"a site action on revision {made['number']}: {ended}", as_json=as_json)
+    _print(made, f"a site action on revision {made['number']}: {ended}", as_json=service.as_json)
 
 
 def _post(

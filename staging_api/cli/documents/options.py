@@ -6,9 +6,9 @@ from typing import Annotated, TypeVar
 
 import typer
 
+from staging_api.cli import options
 from staging_api.cli.documents.messages import print_messages
-from staging_api.cli.options import lasting
-from staging_api.cli.output import exit_on_error
+from staging_api.cli.options import ServiceOptions
 from staging_api.client import StagingClient
 from staging_api.errors import NotFound, StagingApiError
 
@@ -28,15 +28,13 @@ VersionOrRevision = Annotated[
 
 
 @contextmanager
-def connected(
-    server: str, token: str | None, timeout: float, *, as_json: bool
-) -> Iterator[StagingClient]:
+def connected(service: ServiceOptions) -> Iterator[StagingClient]:
     """A client; an error of the block is printed with the service's messages, and exits."""
-    with exit_on_error(as_json), lasting(server, token, timeout) as client:
+    with options.connected(service) as client:
         try:
             yield client
         except StagingApiError as error:
-            if not as_json:
+            if not service.as_json:
                 # The error itself is one line; these say which document and place it is about.
                 print_messages(error.extra.get("messages", ()))
             raise

@@ -9,33 +9,23 @@ from typing import Annotated, Any
 import typer
 
 from staging_api.cli.documents.messages import undone_unless_confirmed
-from staging_api.cli.documents.options import (
-    Secrets,
-    Version,
-    connected,
-    of_version,
-)
+from staging_api.cli.documents.options import Secrets, Version, connected, of_version
 from staging_api.cli.documents.posted import as_text
-from staging_api.cli.options import DEFAULT_SERVER, AsJson, Server, Timeout, Token
+from staging_api.cli.options import ServiceOptions, of_service
 from staging_api.cli.output import in_columns, print_json, print_table, say
 
 _PAGE = 1000
 
 
-def status(
-    *,
-    timeout: Timeout = 60,
-    as_json: AsJson = False,
-    server: Server = DEFAULT_SERVER,
-    token: Token = None,
-) -> None:
+@of_service(timeout=60)
+def status(service: ServiceOptions) -> None:
     """Show the committed version and the buffer."""
-    with connected(server, token, timeout, as_json=as_json) as client:
+    with connected(service) as client:
         buffer, found = client.documents.buffer(), client.documents.status()
         committed = buffer["committed"]
-        named = as_json and committed
+        named = service.as_json and committed
         commit = client.documents.revision(committed)["commit"] if named else None
-    if as_json:
+    if service.as_json:
         print_json({"buffer": buffer, "collections": found, "commit": commit})
         return
     named = f"revision {committed}" if committed else "nothing"
@@ -48,7 +38,9 @@ def status(
         say(f"  {line}")
 
 
+@of_service(timeout=60)
 def get(
+    service: ServiceOptions,
     collection: Annotated[str | None, typer.Argument(metavar="[COLLECTION]")] = None,
     *,
     version: Version = None,
@@ -56,38 +48,32 @@ def get(
         bool, typer.Option("--rendered", help="As `render`: all documents, no collection.")
     ] = False,
     cleartext_secrets: Secrets = False,
-    timeout: Timeout = 60,
-    as_json: AsJson = False,
-    server: Server = DEFAULT_SERVER,
-    token: Token = None,
 ) -> None:
     """Print a collection as it was posted."""
     if rendered == (collection is not None):
         raise typer.BadParameter("either a collection, or --rendered")
-    with connected(server, token, timeout, as_json=as_json) as client:
+    with connected(service) as client:
         if collection is None:
             ask = partial(client.documents.rendered, secrets=cleartext_secrets)
         else:
             ask = partial(client.documents.get, collection, secrets=cleartext_secrets)
         text = of_version(version, ask)
-    print_text(text, as_json=as_json)
+    print_text(text, as_json=service.as_json)
 
 
+@of_service(timeout=60)
 def history(
+    service: ServiceOptions,
     *,
     limit: Annotated[
         int | None, typer.Option(min=1, metavar="N", help="Revisions at most. [default: all]")
     ] = None,
-    timeout: Timeout = 60,
-    as_json: AsJson = False,
-    server: Server = DEFAULT_SERVER,
-    token: Token = None,
 ) -> None:
     """List revisions, newest first."""
-    with connected(server, token, timeout, as_json=as_json) as client:
+    with connected(service) as client:
         revisions = client.documents.revisions(page_size=min(limit or _PAGE, _PAGE))
         found = list(islice(revisions, limit))
-    if as_json:
+    if service.as_json:
         print_json({"items": found})
         return
     print_table((tuple(_cells(revision)) for revision in found), "no revisions")

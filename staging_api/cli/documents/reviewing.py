@@ -22,7 +22,7 @@ from staging_api.cli.documents.options import (
 )
 from staging_api.cli.documents.reading import print_text
 from staging_api.cli.extras import needing
-from staging_api.cli.options import DEFAULT_SERVER, AsJson, Server, Timeout, Token
+from staging_api.cli.options import AsJson, ServiceOptions, of_service
 from staging_api.cli.output import exit_on_error, in_columns, print_json, say
 
 Folder = Annotated[
@@ -57,7 +57,9 @@ def lint(
         folders.lint(folder, as_json=as_json)
 
 
+@of_service(timeout=60)
 def render(
+    service: ServiceOptions,
     folder: Annotated[
         Path | None,
         typer.Argument(
@@ -68,24 +70,22 @@ def render(
     *,
     version: VersionOrRevision = None,
     cleartext_secrets: Secrets = False,
-    timeout: Timeout = 60,
-    as_json: AsJson = False,
-    server: Server = DEFAULT_SERVER,
-    token: Token = None,
 ) -> None:
     """Print all documents, rendered."""
     if folder is not None:
         _no_version(version)
-        with _engine("render", as_json=as_json) as folders:
-            folders.render_folder(folder, secrets=cleartext_secrets, as_json=as_json)
+        with _engine("render", as_json=service.as_json) as folders:
+            folders.render_folder(folder, secrets=cleartext_secrets, as_json=service.as_json)
         return
-    with connected(server, token, timeout, as_json=as_json) as client:
+    with connected(service) as client:
         ask = partial(client.documents.rendered, secrets=cleartext_secrets)
         text = of_version(version, ask)
-    print_text(text, as_json=as_json)
+    print_text(text, as_json=service.as_json)
 
 
+@of_service(timeout=60)
 def diff(
+    service: ServiceOptions,
     both: _Both = None,
     *,
     rendered: Annotated[
@@ -93,10 +93,6 @@ def diff(
     ] = False,
     unified: Annotated[bool, typer.Option("--unified", help="Show lines of YAML.")] = False,
     cleartext_secrets: Secrets = False,
-    timeout: Timeout = 60,
-    as_json: AsJson = False,
-    server: Server = DEFAULT_SERVER,
-    token: Token = None,
 ) -> None:
     """Compare two versions or folders.
 
@@ -107,19 +103,19 @@ def diff(
     except ValueError:
         raise typer.BadParameter("two folders, versions or revisions, or none") from None
     if not (_is_version(old) and _is_version(new)):
-        with _engine("diff", as_json=as_json) as folders:
+        with _engine("diff", as_json=service.as_json) as folders:
             folders.diff(
                 Path(old),
                 Path(new),
                 rendered=rendered,
                 unified=unified,
                 secrets=cleartext_secrets,
-                as_json=as_json,
+                as_json=service.as_json,
             )
         return
-    with connected(server, token, timeout, as_json=as_json) as client:
+    with connected(service) as client:
         found = client.documents.differences(old, new, rendered=rendered, secrets=cleartext_secrets)
-    if as_json:
+    if service.as_json:
         print_json(found)
     else:
         print_changes(found["changes"], unified=unified)
@@ -127,7 +123,9 @@ def diff(
         raise typer.Exit(DIFFERENT)
 
 
+@of_service(timeout=60)
 def why(
+    service: ServiceOptions,
     schema: Schema,
     name: Name,
     path: Annotated[
@@ -136,20 +134,16 @@ def why(
     *,
     version: VersionOrRevision = None,
     folder: Folder = None,
-    timeout: Timeout = 60,
-    as_json: AsJson = False,
-    server: Server = DEFAULT_SERVER,
-    token: Token = None,
 ) -> None:
     """Show where each value of a document came from."""
     if folder is not None:
         _no_version(version)
-        with _engine("why", as_json=as_json) as folders:
-            folders.explain(folder, schema, name, path, as_json=as_json)
+        with _engine("why", as_json=service.as_json) as folders:
+            folders.explain(folder, schema, name, path, as_json=service.as_json)
         return
-    with connected(server, token, timeout, as_json=as_json) as client:
+    with connected(service) as client:
         found = of_version(version, partial(client.documents.explain, schema, name, path=path))
-    if as_json:
+    if service.as_json:
         print_json(found)
         return
     for line in in_columns(
@@ -158,26 +152,24 @@ def why(
         say(line)
 
 
+@of_service(timeout=60)
 def uses(
+    service: ServiceOptions,
     schema: Schema,
     name: Name,
     *,
     version: VersionOrRevision = None,
     folder: Folder = None,
-    timeout: Timeout = 60,
-    as_json: AsJson = False,
-    server: Server = DEFAULT_SERVER,
-    token: Token = None,
 ) -> None:
     """List the documents that a change of one touches."""
     if folder is not None:
         _no_version(version)
-        with _engine("uses", as_json=as_json) as folders:
-            folders.show_users(folder, schema, name, as_json=as_json)
+        with _engine("uses", as_json=service.as_json) as folders:
+            folders.show_users(folder, schema, name, as_json=service.as_json)
         return
-    with connected(server, token, timeout, as_json=as_json) as client:
+    with connected(service) as client:
         found = of_version(version, partial(client.documents.explain, schema, name))
-    if as_json:
+    if service.as_json:
         print_json(found)
         return
     for each in found["used_by"]:

@@ -5,106 +5,83 @@ from typing import Annotated, Any
 
 import typer
 
-from staging_api.cli.options import DEFAULT_SERVER, AsJson, Server, Timeout, Token
-from staging_api.cli.output import say
+from staging_api.cli.options import ServiceOptions, connected, of_service
+from staging_api.cli.output import print_lines, print_rows, say
 from staging_api.cli.publish.options import (
     DEFAULT_SUITE,
     LONG_SECONDS,
     Archive,
     Suites,
     SuitesOrStable,
-    connected,
-    print_lines,
-    print_rows,
 )
 
 Reason = Annotated[str, typer.Option(metavar="TEXT", help="Why; kept in the record.")]
 
 
-def listing(
-    archive: Archive,
-    *,
-    timeout: Timeout = LONG_SECONDS,
-    as_json: AsJson = False,
-    server: Server = DEFAULT_SERVER,
-    token: Token = None,
-) -> None:
+@of_service(timeout=LONG_SECONDS)
+def listing(service: ServiceOptions, archive: Archive) -> None:
     """List the generations that clients have seen, newest first."""
-    with connected(server, token, timeout, as_json=as_json) as client:
+    with connected(service) as client:
         found = list(client.archives.generations(archive))
     rows = (
         (g["id"], str(g["number"]), g["state"], str(g["live_at"]), "pinned" * bool(g["pinned_at"]))
         for g in found
     )
-    print_rows({"items": found}, rows, "no generations", as_json=as_json)
+    print_rows({"items": found}, rows, "no generations", as_json=service.as_json)
 
 
+@of_service(timeout=LONG_SECONDS)
 def back(
+    service: ServiceOptions,
     archive: Archive,
     generation: Annotated[str, typer.Argument(metavar="ID", help="ULID of the generation.")],
     *,
     suite: Suites = None,
     reason: Reason = "",
-    timeout: Timeout = LONG_SECONDS,
-    as_json: AsJson = False,
-    server: Server = DEFAULT_SERVER,
-    token: Token = None,
 ) -> None:
     """Show an older generation again, and hold its suites there."""
-    with connected(server, token, timeout, as_json=as_json) as client:
+    with connected(service) as client:
         document = client.archives.go_back(archive, generation, suites=suite or (), reason=reason)
-    _print_live(archive, document, as_json=as_json)
+    _print_live(archive, document, as_json=service.as_json)
 
 
+@of_service(timeout=LONG_SECONDS)
 def hold(
+    service: ServiceOptions,
     archive: Archive,
     *,
     suite: SuitesOrStable = None,
     reason: Reason = "",
-    timeout: Timeout = LONG_SECONDS,
-    as_json: AsJson = False,
-    server: Server = DEFAULT_SERVER,
-    token: Token = None,
 ) -> None:
     """Keep suites as they are, whatever the next runs publish."""
-    with connected(server, token, timeout, as_json=as_json) as client:
+    with connected(service) as client:
         for each in suite or (DEFAULT_SUITE,):
             document = client.archives.hold(archive, each, reason)
-    _print_live(archive, document, as_json=as_json)
+    _print_live(archive, document, as_json=service.as_json)
 
 
-def lift(
-    archive: Archive,
-    *,
-    suite: SuitesOrStable = None,
-    timeout: Timeout = LONG_SECONDS,
-    as_json: AsJson = False,
-    server: Server = DEFAULT_SERVER,
-    token: Token = None,
-) -> None:
+@of_service(timeout=LONG_SECONDS)
+def lift(service: ServiceOptions, archive: Archive, *, suite: SuitesOrStable = None) -> None:
     """Lift the hold of suites: the next run shows all that is published."""
-    with connected(server, token, timeout, as_json=as_json) as client:
+    with connected(service) as client:
         for each in suite or (DEFAULT_SUITE,):
             document = client.archives.lift(archive, each)
-    _print_live(archive, document, as_json=as_json)
+    _print_live(archive, document, as_json=service.as_json)
     typer.echo("the next run shows what is published", err=True)
 
 
+@of_service(timeout=LONG_SECONDS)
 def export(
+    service: ServiceOptions,
     archive: Archive,
     to: Annotated[
         str, typer.Argument(metavar="FOLDER", help="A folder, or a bucket such as s3://...")
     ],
-    *,
-    timeout: Timeout = LONG_SECONDS,
-    as_json: AsJson = False,
-    server: Server = DEFAULT_SERVER,
-    token: Token = None,
 ) -> None:
     """Copy the live generation to a folder or bucket, for a web server."""
-    with connected(server, token, timeout, as_json=as_json) as client:
-        count = client.archives.export(archive, to, timeout=timeout)
-    print_lines({"written": count}, [f"{count} files written"], as_json=as_json)
+    with connected(service) as client:
+        count = client.archives.export(archive, to, timeout=service.timeout)
+    print_lines({"written": count}, [f"{count} files written"], as_json=service.as_json)
 
 
 def _print_live(archive: str, document: Mapping[str, Any], *, as_json: bool) -> None:

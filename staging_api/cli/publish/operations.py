@@ -7,16 +7,10 @@ from typing import Annotated
 
 import typer
 
-from staging_api.cli.options import DEFAULT_SERVER, AsJson, Server, Timeout, Token
-from staging_api.cli.output import print_json, say
+from staging_api.cli.options import ServiceOptions, connected, of_service
+from staging_api.cli.output import print_json, print_rows, say
 from staging_api.cli.pages import say_page
-from staging_api.cli.publish.options import (
-    LONG_SECONDS,
-    Archive,
-    Suites,
-    connected,
-    print_rows,
-)
+from staging_api.cli.publish.options import LONG_SECONDS, Archive, Suites
 from staging_api.cli.watching import beside, watcher_of
 from staging_api.client import PublisherRun, StagingClient
 from staging_api.errors import StagingApiError
@@ -33,32 +27,30 @@ Careful = Annotated[
 def _verb(operation: Operation, line: str) -> Callable[..., None]:
     """Return the function of one operation; they have the same options."""
 
+    @of_service(timeout=LONG_SECONDS)
     def run(
+        service: ServiceOptions,
         archive: Archive,
         *,
         suite: Suites = None,
         careful: Careful = False,
-        timeout: Timeout = LONG_SECONDS,
-        as_json: AsJson = False,
-        server: Server = DEFAULT_SERVER,
-        token: Token = None,
     ) -> None:
-        with connected(server, token, timeout, as_json=as_json) as client:
+        with connected(service) as client:
 
             def send() -> PublisherRun:
                 return client.archives.publish(
                     operation,
                     archive,
-                    timeout=timeout,
+                    timeout=service.timeout,
                     on_retry=_print_wait,
                     careful=careful,
                     suites=list(suite or ()),
                 )
 
-            with watcher_of(client, server, token) as watcher:
-                done = _watched(send, RunNotes(watcher, archive, as_json=as_json))
-            _print(done, as_json=as_json)
-            say_page(client, f"/apt/{archive}", as_json=as_json)
+            with watcher_of(client, service) as watcher:
+                done = _watched(send, RunNotes(watcher, archive, as_json=service.as_json))
+            _print(done, as_json=service.as_json)
+            say_page(client, f"/apt/{archive}", as_json=service.as_json)
 
     run.__doc__ = (
         f"{line}\n\nWhile another operation runs this one waits for it, and prints which it is."
@@ -71,19 +63,13 @@ publish_distro = _verb("publish-distro", "Publish pending packages, and go live.
 publish_ftpmaster = _verb("publish-ftpmaster", "Do both: process-accepted and publish-distro.")
 
 
-def runs(
-    archive: Archive,
-    *,
-    timeout: Timeout = LONG_SECONDS,
-    as_json: AsJson = False,
-    server: Server = DEFAULT_SERVER,
-    token: Token = None,
-) -> None:
+@of_service(timeout=LONG_SECONDS)
+def runs(service: ServiceOptions, archive: Archive) -> None:
     """List the publisher's runs for an archive, newest first."""
-    with connected(server, token, timeout, as_json=as_json) as client:
+    with connected(service) as client:
         found = list(client.archives.publications(archive))
     document = {"items": [run.document for run in found]}
-    print_rows(document, map(_row, found), "no runs", as_json=as_json)
+    print_rows(document, map(_row, found), "no runs", as_json=service.as_json)
 
 
 class RunNotes:

@@ -7,8 +7,8 @@ from typing import Annotated, Any
 import typer
 
 from staging_api.cli.exits import REFUSED
-from staging_api.cli.options import DEFAULT_SERVER, AsJson, Server, Timeout, Token
-from staging_api.cli.output import in_columns, say
+from staging_api.cli.options import ServiceOptions, connected, of_service
+from staging_api.cli.output import in_columns, print_lines, print_rows, say
 from staging_api.cli.publish.options import (
     DEFAULT_SUITE,
     LONG_SECONDS,
@@ -16,10 +16,7 @@ from staging_api.cli.publish.options import (
     Archive,
     Suites,
     SuitesOrStable,
-    connected,
     only,
-    print_lines,
-    print_rows,
 )
 from staging_api.errors import NotFound
 from staging_api.vocabulary.publishing import CURRENT_PUBLICATION_STATES
@@ -36,27 +33,27 @@ Architectures = Annotated[
 ]
 
 
+@of_service(timeout=LONG_SECONDS)
 def create(
+    service: ServiceOptions,
     archive: Archive,
     *,
     suite: SuitesOrStable = None,
     component: Components = None,
     architecture: Architectures = None,
-    timeout: Timeout = LONG_SECONDS,
-    as_json: AsJson = False,
-    server: Server = DEFAULT_SERVER,
-    token: Token = None,
 ) -> None:
     """Create an archive with its suites."""
     given = {"components": component, "architectures": architecture}
     parts = {name: values for name, values in given.items() if values}
     suites = [{"name": name, **parts} for name in suite or (DEFAULT_SUITE,)]
-    with connected(server, token, timeout, as_json=as_json) as client:
+    with connected(service) as client:
         made = client.archives.create(archive, suites)
-    print_lines(made, [f"{client.url}{made['url']}"], as_json=as_json)
+    print_lines(made, [f"{client.url}{made['url']}"], as_json=service.as_json)
 
 
+@of_service(timeout=LONG_SECONDS)
 def upload(
+    service: ServiceOptions,
     archive: Archive,
     files: Annotated[list[str], typer.Argument(metavar="FILE...", help="Packages to send.")],
     *,
@@ -68,10 +65,6 @@ def upload(
         list[str] | None,
         typer.Option(metavar="NAME", help="The component. [default: the server's]"),
     ] = None,
-    timeout: Timeout = LONG_SECONDS,
-    as_json: AsJson = False,
-    server: Server = DEFAULT_SERVER,
-    token: Token = None,
 ) -> None:
     """Upload packages to a suite; exits with 4 if one is rejected."""
     paths = [Path(file) for file in files]
@@ -79,10 +72,10 @@ def upload(
         raise typer.BadParameter(f"not a file: {', '.join(missing)}")
     to_suite = only(suite, "--suite") or DEFAULT_SUITE
     to_component = only(component, "--component")
-    with connected(server, token, timeout, as_json=as_json) as client:
+    with connected(service) as client:
         sent = client.archives.upload(archive, to_suite, paths, component=to_component)
     lines = in_columns((u.state, u.name, u.error_message or u.id) for u in sent)
-    print_lines({"items": [each.document for each in sent]}, lines, as_json=as_json)
+    print_lines({"items": [each.document for each in sent]}, lines, as_json=service.as_json)
     for each in sent:
         if each.note:
             say(f"{each.name}: {each.note}", err=True)
@@ -90,22 +83,17 @@ def upload(
         raise SystemExit(REFUSED)
 
 
-def listing(
-    archive: Archive,
-    *,
-    suite: Suites = None,
-    timeout: Timeout = LONG_SECONDS,
-    as_json: AsJson = False,
-    server: Server = DEFAULT_SERVER,
-    token: Token = None,
-) -> None:
+@of_service(timeout=LONG_SECONDS)
+def listing(service: ServiceOptions, archive: Archive, *, suite: Suites = None) -> None:
     """List the packages of an archive, published and past."""
-    with connected(server, token, timeout, as_json=as_json) as client:
+    with connected(service) as client:
         found = [each for each in client.archives.packages(archive) if _among(each, suite=suite)]
-    print_rows({"items": found}, _rows(found), "no packages", as_json=as_json)
+    print_rows({"items": found}, _rows(found), "no packages", as_json=service.as_json)
 
 
+@of_service(timeout=LONG_SECONDS)
 def remove(
+    service: ServiceOptions,
     archive: Archive,
     packages: Annotated[
         list[str], typer.Argument(metavar="PACKAGE[=VERSION]...", help="Packages to remove.")
@@ -119,10 +107,6 @@ def remove(
     architecture: Annotated[
         list[str] | None, typer.Option(metavar="NAME", help=f"Only for this one; {REPEATED}")
     ] = None,
-    timeout: Timeout = LONG_SECONDS,
-    as_json: AsJson = False,
-    server: Server = DEFAULT_SERVER,
-    token: Token = None,
 ) -> None:
     """Remove packages from their suites, from the next run on."""
     if not reason:
@@ -131,10 +115,10 @@ def remove(
     def chosen(package: _Package) -> bool:
         return _among(package, suite=suite, component=component, architecture=architecture)
 
-    with connected(server, token, timeout, as_json=as_json) as client:
+    with connected(service) as client:
         found = _current(client.archives.packages, archive, packages, chosen)
         gone = [client.archives.remove(archive, each["id"], reason) for each in found]
-    print_rows({"items": gone}, _rows(gone), "no packages", as_json=as_json)
+    print_rows({"items": gone}, _rows(gone), "no packages", as_json=service.as_json)
 
 
 def _current(
