@@ -200,6 +200,12 @@ class _Reader:
             self._begin_value(frame, _MERGE, event)
             return
         self._size += len(text) + 1
+        value = self._scalar_value(event, text, is_plain=is_plain)
+        if event.anchor is not None:
+            self._anchors[event.anchor] = (value, len(text) + 1)
+        self._add_value(value, event)
+
+    def _scalar_value(self, event: Any, text: str, *, is_plain: bool) -> Any:
         value: Any = text
         if event.tag is not None:
             value = self._read(event, tagged, event.tag, text)
@@ -207,9 +213,7 @@ class _Reader:
             value = self._plain_value(event, text)
         if not is_plain and "\0" in text:
             self._refuse(event, "holds a NUL character, which the database cannot store")
-        if event.anchor is not None:
-            self._anchors[event.anchor] = (value, len(text) + 1)
-        self._add_value(value, event)
+        return value
 
     def _plain_value(self, event: Any, text: str) -> Any:
         value = self._plain.get(text, _UNDEFINED)

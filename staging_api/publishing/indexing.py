@@ -81,17 +81,11 @@ class Indexer:
         with self.database.connect() as conn:
             unlisted = rows.unlisted(conn, [suite.id for suite in suites]) if suites else []
             changed = _with_entries(conn, [each for each in unlisted if each.suite_id not in whole])
-        made = [
-            each
-            for suite in suites
-            for each in self._of_suite(
-                run,
-                apt_archive,
-                suite,
-                _by_path(file for file in live if file.suite_id == suite.id),
-                None if suite.id in whole else [c for c in changed if c[0].suite_id == suite.id],
-            )
-        ]
+        made: list[IndexFile | _Cut] = []
+        for suite in suites:
+            base = _by_path(file for file in live if file.suite_id == suite.id)
+            known = None if suite.id in whole else _changes_of(suite, changed)
+            made += self._of_suite(run, apt_archive, suite, base, known)
         files = [each for each in made if isinstance(each, IndexFile)]
         cuts = [each for each in made if isinstance(each, _Cut)]
         return self._with_changed(run, apt_archive, cuts, files, unlisted)
@@ -205,6 +199,12 @@ class _Cut:
     @property
     def refs(self) -> list[BlockRef]:
         return [each.ref if isinstance(each, PlainBlock) else each for each in self.blocks]
+
+
+def _changes_of(
+    suite: Suite, changed: Iterable[tuple[Unlisted, IndexEntry]]
+) -> list[tuple[Unlisted, IndexEntry]]:
+    return [each for each in changed if each[0].suite_id == suite.id]
 
 
 def _by_path(files: Iterable[IndexFile]) -> Mapping[str, list[IndexFile]]:

@@ -6,7 +6,7 @@ come to is still accepted, pending, unlisted or overdue, and the next run finds 
 `suite_publishing` says in which order they come.
 """
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from staging_api.publishing import rows
 from staging_api.publishing.domination import Supersession, dominate_binaries, dominate_sources
@@ -82,11 +82,7 @@ def dominate(
     careful = options.wants("domination")
     run.phase("dominate", len(suites), lasting=careful)
     chosen = [suite for suite in apt_archive.suites if suite.id in suites]
-    whole = [suite.id for suite in chosen if careful or suite.rebuild_since is not None]
-    changed = [suite.id for suite in chosen if suite.id not in whole]
-    with run.database.connect() as conn:
-        candidates = rows.changed_to_dominate(conn, changed) if changed else {}
-        candidates |= {suite_id: rows.all_to_dominate(conn, suite_id) for suite_id in whole}
+    candidates = _candidates(run, chosen, careful=careful)
     superseded = [
         each
         for suite in chosen
@@ -124,6 +120,17 @@ def tidy(run: RunLog, apt_archive: AptArchive) -> None:
         run.counts["removed_files"] += rows.remove_unused_files(
             conn, apt_archive.id, apt_archive.quarantine_seconds
         )
+
+
+def _candidates(
+    run: RunLog, suites: Sequence[Suite], *, careful: bool
+) -> Mapping[int, PackageCandidates]:
+    """Return by suite the packages to compare: all of them, or only those beside changed ones."""
+    whole = [suite.id for suite in suites if careful or suite.rebuild_since is not None]
+    changed = [suite.id for suite in suites if suite.id not in whole]
+    with run.database.connect() as conn:
+        found = rows.changed_to_dominate(conn, changed) if changed else {}
+        return found | {suite_id: rows.all_to_dominate(conn, suite_id) for suite_id in whole}
 
 
 def _dominated(suite: Suite, found: PackageCandidates) -> Iterator[Supersession]:

@@ -43,19 +43,13 @@ def checked(home_key: SigningKey) -> SigningKey:
     key = SigningKey(home_key.home, fingerprint, home_key.program)
     if signer_of(key) is None:
         return key
-    try:
-        keys = list(_listed(list_key(key)))
-    except SigningFailed as error:
-        raise _refused(f"cannot be used: {error.detail}") from None
-    found = next((each for each in keys if each.fingerprint == fingerprint), None)
-    if found is None or not found.has_secret:
-        raise _refused(f"is not the fingerprint of a secret key in {key.home}")
+    owner, found = _owner_with(key)
     if "s" not in found.uses:
         raise _refused("is a key that may not sign")
-    owner = keys[0]
-    for each, named in ((found, ""), (owner, "belongs to a key that ")):
-        if reason := _weakness(each):
-            raise _refused(f"{named if each is not found else ''}{reason}")
+    if reason := _weakness(found):
+        raise _refused(reason)
+    if reason := _weakness(owner):
+        raise _refused(f"belongs to a key that {reason}")
     _check_own_signatures(key, owner, found)
     return key
 
@@ -70,6 +64,22 @@ class _Listed:
     uses: str
     has_secret: bool
     fingerprint: str
+
+
+def _owner_with(key: SigningKey) -> tuple[_Listed, _Listed]:
+    """The primary key to which a secret key belongs, and the secret key itself; often the same.
+
+    Raises:
+        Invalid: gpg does not list such a key.
+    """
+    try:
+        keys = list(_listed(list_key(key)))
+    except SigningFailed as error:
+        raise _refused(f"cannot be used: {error.detail}") from None
+    found = next((each for each in keys if each.fingerprint == key.fingerprint), None)
+    if found is None or not found.has_secret:
+        raise _refused(f"is not the fingerprint of a secret key in {key.home}")
+    return keys[0], found
 
 
 def _weakness(listed: _Listed) -> str | None:

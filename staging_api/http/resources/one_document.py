@@ -4,7 +4,7 @@ import hashlib
 
 import falcon
 
-from staging_api.documents.model import Identity, RenderingFailed
+from staging_api.documents.model import Identity, Path, RenderingFailed
 from staging_api.documents.paths import MISSING, PathInvalid, get, parse_path, path_text
 from staging_api.documents.provenance import users, why
 from staging_api.documents.redaction import redacted
@@ -70,7 +70,6 @@ def _shown(
     data = get(value["data"], path)
     if data is MISSING:
         raise NotFound(f"the document has nothing at {path_text(path)}")
-    origins = why(found, path) if query.provenance else None
     document = found.document
     return DocumentBody(
         schema=document.schema,
@@ -84,20 +83,22 @@ def _shown(
         parent=None if found.parent is None else _identity(found.parent),
         sources=[_identity(each) for each in found.sources],
         used_by=[_identity(each) for each in users(rendering, document.identity)],
-        provenance=None
-        if origins is None
-        else [
-            OriginBody(
-                path=path_text(place),
-                origin=f"{origin.document} {path_text(origin.path)}",
-                document=_identity(origin.document),
-                origin_path=path_text(origin.path),
-                secret=origin.secret,
-                steps=[f"{step.document} {step.instruction}" for step in origin.steps],
-            )
-            for place, origin in origins
-        ],
+        provenance=_origins(found, path) if query.provenance else None,
     )
+
+
+def _origins(found: RenderedDocument, path: Path) -> list[OriginBody]:
+    return [
+        OriginBody(
+            path=path_text(place),
+            origin=f"{origin.document} {path_text(origin.path)}",
+            document=_identity(origin.document),
+            origin_path=path_text(origin.path),
+            secret=origin.secret,
+            steps=[f"{step.document} {step.instruction}" for step in origin.steps],
+        )
+        for place, origin in why(found, path)
+    ]
 
 
 def _etag(number: int, query: DocumentQuery) -> str:
@@ -110,7 +111,7 @@ def _identity(identity: Identity) -> IdentityBody:
     return IdentityBody(schema=identity.schema, layer=identity.layer or None, name=identity.name)
 
 
-def _path(text: str) -> tuple[str | int, ...]:
+def _path(text: str) -> Path:
     try:
         return parse_path(text)
     except PathInvalid as error:

@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 
 from staging_api.documents.audit import verify_documents
 from staging_api.errors import Invalid
-from staging_api.staging.audit_questions import TIMES, AuditQuestions, cell, time_of
+from staging_api.staging.audit_questions import TIMES, AuditAnswer, AuditQuestions, cell, time_of
 from staging_api.ui.copies import Copies, api_path, sql_text
 from staging_api.ui.dependencies import UiDependencies
 from staging_api.ui.screen import Form, ScreenAction, ScreenContent, View
@@ -34,6 +34,16 @@ def given_of(query: Mapping[str, str]) -> dict[str, str]:
     }
 
 
+def _answer(
+    audit: AuditQuestions, name: str, given: Mapping[str, str]
+) -> tuple[AuditAnswer | None, Invalid | None]:
+    """Return the answer, or else what is wrong with the parameters."""
+    try:
+        return audit.ask(audit.find(name), given, _ROWS), None
+    except Invalid as error:
+        return None, error
+
+
 def _all(audit: AuditQuestions, verdict: Mapping[str, Any] | None = None) -> ScreenContent:
     return ScreenContent(
         "audit.html",
@@ -49,13 +59,8 @@ def _question(audit: AuditQuestions, view: View, name: str) -> ScreenContent:
     given = given_of(view.query)
     defaults = {key: _text(value) for key, value in audit.defaults().items()}
     values = {key: given.get(key) or defaults.get(key, "") for key in query.parameters}
-    asked = view.query.get("run") == "yes" or not query.parameters
-    answer, wrong = None, None
-    if asked:
-        try:
-            answer = audit.ask(query, given, _ROWS)
-        except Invalid as error:
-            wrong = error
+    is_asked = view.query.get("run") == "yes" or not query.parameters
+    answer, wrong = _answer(audit, name, given) if is_asked else (None, None)
     arguments = "".join(f" {shlex.quote(f'{key}={value}')}" for key, value in given.items())
     return ScreenContent(
         "audit_question.html",
@@ -67,7 +72,7 @@ def _question(audit: AuditQuestions, view: View, name: str) -> ScreenContent:
             "answer": answer,
             "text": _text,
             "wrong": wrong.detail if wrong else "",
-            "wrong_fields": {each.field: each.message for each in wrong.errors} if wrong else {},
+            "wrong_fields": _by_field(wrong),
             "csv": "/ui/audit/csv?" + urlencode({"question": name, **_named(given)}),
         },
         status=400 if wrong else 200,
@@ -85,6 +90,10 @@ def _text(value: object) -> str:
     if isinstance(value, datetime):
         return value.replace(microsecond=0, tzinfo=None).isoformat(" ")
     return ",".join(map(str, value)) if isinstance(value, list) else cell(value)
+
+
+def _by_field(wrong: Invalid | None) -> Mapping[str, str]:
+    return {each.field: each.message for each in wrong.errors} if wrong else {}
 
 
 def _named(given: Mapping[str, str]) -> Mapping[str, str]:

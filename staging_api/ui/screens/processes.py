@@ -1,8 +1,10 @@
 """Processes: the pods and workers that the database saw, and whether they run the same code."""
 
 from collections import Counter
+from collections.abc import Sequence
 
 from staging_api import about
+from staging_api.heartbeats.model import SeenProcess
 from staging_api.ui.copies import Copies, api_path
 from staging_api.ui.dependencies import UiDependencies
 from staging_api.ui.formats import counted
@@ -18,6 +20,7 @@ def show(deps: UiDependencies, view: View) -> ScreenContent:
     page = deps.api.processes.page(limit=_PAGE, after=view.query.get("after", ""))
     database = deps.api.processes.database_facts()
     alive = [each for each in page.items if each.alive]
+    api = [each for each in alive if each.kind == "api"]
     builds = Counter(each.build for each in alive)
     kinds = Counter(each.kind for each in alive)
     lost = len(page.items) - len(alive)
@@ -32,10 +35,10 @@ def show(deps: UiDependencies, view: View) -> ScreenContent:
             "builds": builds,
             "lost": lost,
             "own_build": about.build(),
-            "places": sum(each.places for each in alive if each.kind == "api"),
-            "busy": sum(each.busy for each in alive if each.kind == "api"),
-            "waiting": sum(each.waiting for each in alive),
-            "refused": sum(each.refused for each in alive),
+            "places": _sum(api, "places"),
+            "busy": _sum(api, "busy"),
+            "waiting": _sum(alive, "waiting"),
+            "refused": _sum(alive, "refused"),
         },
         mood=mood,
         copies=Copies(
@@ -45,3 +48,7 @@ def show(deps: UiDependencies, view: View) -> ScreenContent:
             sql=_SQL,
         ),
     )
+
+
+def _sum(processes: Sequence[SeenProcess], field: str) -> int:
+    return sum(getattr(each, field) for each in processes)

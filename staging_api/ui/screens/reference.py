@@ -63,7 +63,10 @@ def show(deps: UiDependencies, view: View) -> ScreenContent:
     found = _operations(document)
     name = view.query.get("op", "")
     if name:
-        return _one(document, next((each for each in found if each.id == name), None), view, deps)
+        named = next((each for each in found if each.id == name), None)
+        if named is None:
+            raise NotFound("the API has no such operation")
+        return _one(document, named, view, deps)
     groups: dict[str, list[Operation]] = defaultdict(list)
     for each in found:
         groups[each.tag].append(each)
@@ -81,10 +84,8 @@ def show(deps: UiDependencies, view: View) -> ScreenContent:
 
 
 def _one(
-    document: Mapping[str, Any], operation: Operation | None, view: View, deps: UiDependencies
+    document: Mapping[str, Any], operation: Operation, view: View, deps: UiDependencies
 ) -> ScreenContent:
-    if operation is None:
-        raise NotFound("the API has no such operation")
     parameters = [_parameter(document, each) for each in operation.shown.get("parameters", ())]
     given = {each.name: view.query.get(f"{_PARAMETER}{each.name}", "") for each in parameters}
     body = operation.shown.get("requestBody", {})
@@ -101,10 +102,7 @@ def _one(
             "given": given,
             "body": _form(content.get("schema")),
             "body_example": _example(content),
-            "answers": [
-                _answer(document, status, each)
-                for status, each in sorted(operation.shown["responses"].items())
-            ],
+            "answers": _answers(document, operation),
             "address": address if tried and not missing else "",
             "missing": missing if tried else [],
             "open_here": deps.auth == "none" or not operation.roles,
@@ -112,6 +110,11 @@ def _one(
         live=False,
         copies=Copies(address, method=operation.method, body=_example(content, indent=None)),
     )
+
+
+def _answers(document: Mapping[str, Any], operation: Operation) -> list[OperationResponse]:
+    found = sorted(operation.shown["responses"].items())
+    return [_answer(document, status, each) for status, each in found]
 
 
 def _operations(document: Mapping[str, Any]) -> list[Operation]:
