@@ -46,6 +46,7 @@ def verify(
     Exit code 0: the record is whole; 1: it is not. Reads the database of STAGING_DATABASE_URL.
     """
     with exit_on_error(as_json), known_database_of(Settings.from_env()) as settings:
+        # One connection: a verb asks one thing after the other.
         database = open_database(settings.database_url, 1)
         try:
             verdict = verify_events(database, _in_utc(since), _in_utc(until))

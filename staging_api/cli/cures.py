@@ -9,6 +9,7 @@ _SOURCE = "try again later: the service has tried several times"
 _READYZ = "its /readyz says what it lacks"
 
 #: By the stable code of an error.
+# Shorter than those of `error_help`, and in terms of verbs and options: each ends a line.
 _CURES: Mapping[str, str] = {
     "archive_not_found": f"check the spelling of the URL; {_LOOK}",
     "artifact_ambiguous": "make the pattern of the catalogue's entry narrower",

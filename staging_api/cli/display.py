@@ -164,6 +164,7 @@ class ProgressBars:
 
     def note(self, text: str) -> None:
         """Print a line above the bars."""
+        # Names are no markup: one with a word in brackets would lose it, or change colours.
         self._progress.console.print(harmless(text), markup=False, highlight=False)
 
 

@@ -43,6 +43,7 @@ def events(
             found = client.all_events(since=moment, to_state=to_state)
         else:
             found = client.events(staging_id, after=after, timeout=service.timeout)
+        # Printed as they come: a staging is followed for hours, and all events may be millions.
         is_empty = True
         for event in found:
             is_empty = False

@@ -59,10 +59,12 @@ def list_locks(
     With --watch on a terminal the list is drawn anew; elsewhere, and with --json, it is printed
     again whenever a lock was taken or has ended.
     """
+    # Typer calls this before an action, too.
     if context.invoked_subcommand is not None:
         return
     if watch and everything:
         raise typer.BadParameter("--watch shows the locks that are held, --all the history")
+    # Ctrl-C is how --watch is meant to end: there is nothing to add.
     with connected(service, stopped="") as client:
         look = partial(
             client.locks, scope=scope, kind=kind, except_kind="idempotency" if no_keys else None
@@ -116,6 +118,7 @@ def _watch(look: Callable[[], Iterator[Lock]], *, as_json: bool) -> None:
 
 @contextmanager
 def _screen(*, as_json: bool) -> Iterator[Callable[[Sequence[Lock]], None]]:
+    # Rich is imported for --watch alone: the other verbs start without it.
     from rich.console import Console
     from rich.live import Live
     from rich.text import Text

@@ -46,6 +46,7 @@ def stage(
     """
     if background and not wait_for_it:
         raise typer.BadParameter("--background waits, --no-wait does not")
+    # From here on: to wait for a service that starts counts, too.
     deadline = Deadline(service.timeout)
     with patient(service) as client:
 

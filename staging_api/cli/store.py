@@ -20,6 +20,7 @@ store = verb_group("Show how full the store is, or prune it.", no_args_is_help=F
 @of_service()
 def show(service: ServiceOptions, context: typer.Context) -> None:
     """Show how full the store is, what it is used for, and what is idle."""
+    # Typer calls this before `prune`, too.
     if context.invoked_subcommand is not None:
         return
     with connected(service) as client:

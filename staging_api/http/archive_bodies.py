@@ -31,6 +31,7 @@ Component = Annotated[str, Field(pattern=rules.WORD)]
 Architecture = Annotated[str, Field(pattern=rules.WORD), _checked_by(rules.architecture)]
 Line = Annotated[str, Field(max_length=rules.MAX_LINE_LENGTH), _checked_by(rules.line)]
 
+# Lists, not sets: components stand in a Release in the order in which they came.
 _EACH_ONCE: Any = {"uniqueItems": True}
 # No bound of ours, but far below that of the tables.
 _TEN_YEARS_SECONDS = 10 * 366 * 24 * 3600
@@ -225,6 +226,7 @@ class PackageList(PageBody[PackageBody]):
     """A page of packages, in the order in which they came."""
 
 
+# No `PageQuery`: packages have numbers, and no ULIDs.
 class PackageQuery(Body):
     """Which packages."""
 

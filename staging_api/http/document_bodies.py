@@ -89,6 +89,7 @@ class BufferBody(NounBody):
 class IdentityBody(Body):
     """What names a document before rendering."""
 
+    # `schema` by itself would hide a method of pydantic's models.
     model_config = ConfigDict(serialize_by_alias=True)
     schema_: str = Field(alias="schema")
     layer: str | None

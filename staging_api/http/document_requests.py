@@ -30,6 +30,7 @@ def _storable(value: Any) -> Any:
 Data = Annotated[Any, AfterValidator(_storable)]
 
 
+# No `Body`: a request has other headers, too.
 class KnownHeaders(BaseModel):
     """What a reader has already."""
 

@@ -78,6 +78,7 @@ class ProcessBody(NounBody):
     alive: bool = Field(description="it was seen within three intervals of its beats")
     version: str
     build: str = Field(description="digest of its code")
+    # `schema` by itself would hide a method of pydantic's models.
     schema_: str = Field(alias="schema", description="revision of the tables that its code needs")
     address: str | None = Field(description="where it listens")
     places: int = Field(description="requests that run at once; of a worker: stagings")

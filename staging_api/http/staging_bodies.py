@@ -11,6 +11,7 @@ from staging_api.staging.model import FileOfArtifact, StagedArtifact, Staging
 from staging_api.vocabulary.staging import ArtifactState, Phase, StagingState
 
 
+# No `Body`: a request has many other headers, and none is a mistake.
 class StagingHeaders(BaseModel):
     """How a request for artifacts wants to be answered."""
 
@@ -232,6 +233,7 @@ class ArtifactQuery(PageQuery):
 
 
 def _progress(staging: Staging) -> ProgressBody:
+    # One that the archive lacks never gets a length, by which the sum would stay unknown.
     totals = [a.bytes_total for a in staging.artifacts if a.state != "missing"]
     done = sum(a.bytes_done for a in staging.artifacts)
     total = None if None in totals else sum(filter(None, totals))

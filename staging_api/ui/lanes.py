@@ -64,6 +64,7 @@ def axis_of(staging: Staging, events: Iterable[StagingEvent], now: datetime) -> 
     for event in events:
         if event.kind == "artifact" and event.artifact_id is not None:
             of_artifact.setdefault(event.artifact_id, []).append(event)
+    # `now` is of this process, the other of the database, and may be ahead of it.
     drawn = _Drawing(begin, max(end, begin))
     lanes = [
         drawn.lane(artifact.name, artifact.state, of_artifact.get(artifact.id, []))
@@ -86,6 +87,7 @@ class _Drawing:
         for event in events:
             if event.to_state == "staging":
                 if before == "work":
+                    # An attempt without an end: its process died, or lost the lock.
                     crosses.append(self._x(event.at))
                     notes.append(_taken_over(holder, event, since))
                 blocks.append(self._block(before, since, event.at))

@@ -69,6 +69,7 @@ class HtmlPage:
     def on_get(self, req: falcon.Request, resp: falcon.Response, **params: Any) -> None:
         """Show the screen, or what is new on it."""
         if self._index is not None:
+            # One address, two answers: a cache must not give a program the page of a browser.
             resp.set_header("Vary", "Accept")
         if self.serves_program(req):
             self._index.on_get(req, resp, **params)
@@ -77,6 +78,7 @@ class HtmlPage:
         if req.get_header("X-Live") is not None:
             self._send_news(req, resp, view)
         else:
+            # News are shared by callers, so they have no key: it would be one for forms of several.
             self._send(req, resp, replace(view, once=new_id()))
 
     def on_post(self, req: falcon.Request, resp: falcon.Response, **params: Any) -> None:
@@ -93,6 +95,7 @@ class HtmlPage:
         if action is None:
             raise Invalid.field("action", "is none of this page")
         _check_role(req, action)
+        # A refused form keeps its key: nothing was kept under it, and it may be sent once more.
         view = replace(view_of(req, params), once=form.get("once") or new_id())
         try:
             done = self._done(action, view, form)
@@ -105,6 +108,7 @@ class HtmlPage:
         if isinstance(done, ScreenContent):
             self._send_shown(req, resp, view, done, form=form)
             return
+        # To load the page again must not send the form again: the result has an address of its own.
         mark = "&" if "?" in done.location else "?"
         go_to(resp, f"{done.location}{mark}{urlencode({'done': name})}")
 

@@ -36,6 +36,7 @@ def layout_of(
     now: datetime,
 ) -> Mapping[str, Any]:
     """Return the names that ``base.html`` needs beside those of the screen."""
+    # An error page has the same shell, also where the caller is not known yet.
     roles: frozenset[Role] = getattr(req.context, "roles", frozenset())
     server = deps.public_url or f"{req.forwarded_scheme}://{req.forwarded_host}"
     signed = deps.auth != "none"

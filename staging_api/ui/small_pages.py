@@ -11,6 +11,7 @@ from staging_api.ui.formats import last_segment
 from staging_api.ui.shell import THEME_COOKIE, THEMES, theme_of
 
 _YEAR_SECONDS = 31_536_000
+# Verdana at 11 px, on average: the server has no font to measure a name with.
 _CHARACTER_WIDTH, _PADDING = 6.6, 10
 _COLOURS = {"staged": "#17703f", "failed": "#b3261e", "cancelled": "#566273"}
 
@@ -70,7 +71,9 @@ class Badge:
             raise NotFound("no build of this URL was asked for")
         resp.content_type = "image/svg+xml"
         resp.text = _badge(last_segment(url), newest[0].state)
+        # An image can be opened as a page, too: whatever a name holds, nothing in it may run.
         resp.set_header("Content-Security-Policy", "default-src 'none'")
+        # Sites that fetch images for their readers would show an old state for hours.
         resp.set_header("Cache-Control", "no-cache")
 
 

@@ -65,6 +65,7 @@ def create(
                 collection, mode=buffer_mode, reason=reason, on_retry=_say_why
             )
         else:
+            # In the block, so that a file that cannot be read is reported as any other error.
             posted = read_files(files or ())
             result = _post(client, collection, posted, buffer_mode, reason)
     _print_result(result, as_json=service.as_json)
@@ -103,6 +104,7 @@ def commit(
             on_retry=_say_why,
         )
     _print_result(result, as_json=service.as_json)
+    # The answer to a dry run is 200 whatever it finds, and scripts look at the exit code.
     if dryrun and result["status"] == "Failure":
         raise typer.Exit(REFUSED)
 
@@ -208,6 +210,7 @@ def _post(
         )
     except StagingApiError as error:
         messages = error.extra.get("messages", ())
+        # The service counts lines of what it got; its reader has several files.
         error.extra = {**error.extra, "messages": posted.located(messages, collection)}
         raise
     details = result["details"]

@@ -67,6 +67,7 @@ def upload(
     ] = None,
 ) -> None:
     """Upload packages to a suite; exits with 4 if one is rejected."""
+    # Before anything is sent: the others would be in the archive already.
     paths = [Path(file) for file in files]
     if missing := [str(path) for path in paths if not path.is_file()]:
         raise typer.BadParameter(f"not a file: {', '.join(missing)}")
@@ -109,6 +110,7 @@ def remove(
     ] = None,
 ) -> None:
     """Remove packages from their suites, from the next run on."""
+    # An option that has to be given may still be given empty.
     if not reason:
         raise typer.BadParameter("--reason must say why")
 
@@ -116,6 +118,7 @@ def remove(
         return _among(package, suite=suite, component=component, architecture=architecture)
 
     with connected(service) as client:
+        # All are found before the first is removed: a name that is misspelt removes nothing.
         found = _current(client.archives.packages, archive, packages, chosen)
         gone = [client.archives.remove(archive, each["id"], reason) for each in found]
     print_rows({"items": gone}, _rows(gone), "no packages", as_json=service.as_json)

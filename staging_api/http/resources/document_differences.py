@@ -77,6 +77,7 @@ class DocumentDifferences:
         if query.cleartext_secrets:
             may_see_secrets(req)
         compared = self._compared(query)
+        # Before anything is compared: neither of the revisions ever changes.
         if not_modified(req, resp, _etag(asdict(compared))):
             return
         found = self._reader.differences(compared)

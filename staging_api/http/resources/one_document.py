@@ -50,6 +50,7 @@ class OneDocument:
         if query.cleartext_secrets:
             may_see_secrets(req)
         number = self._reader.number_of(query.version)
+        # Before anything is rendered, which costs most: a revision never changes.
         if not_modified(req, resp, _etag(number, query)):
             return
         made = self._reader.rendered(number)

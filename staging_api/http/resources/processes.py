@@ -29,6 +29,7 @@ class Processes:
         query: NameQuery = req.context.query
         page = self._processes.page(limit=query.limit, after=query.after or "")
         found = ProcessList.filled(page, database=self._processes.database_facts())
+        # By alias: `schema` is the field of the contract.
         resp.media = found.model_dump(mode="json", by_alias=True)
 
 

@@ -59,6 +59,7 @@ def show(deps: UiDependencies, view: View) -> ScreenContent:
 
 def show_content(deps: UiDependencies, view: View) -> ScreenContent:
     """Show which artifacts have a content, whatever it is named there."""
+    # Some programs print digests in capitals; ours are stored in small letters.
     sha256 = view.params["sha256"].lower()
     if not _SHA256.fullmatch(sha256):
         raise Invalid.field("sha256", "must be 64 hexadecimal digits")

@@ -39,6 +39,7 @@ def show(deps: UiDependencies, view: View) -> ScreenContent:
     try:
         url = stagings.check_url(given).canonical
     except (Invalid, SourceNotAllowed) as error:
+        # Shown all the same: a source may leave the allow-list after its builds were staged.
         url, refused = given, error
     only = {"archive_url": url}
     artifacts = _artifacts(deps, url)
@@ -149,6 +150,7 @@ def _folder(
             root + below, limit=_CHILDREN_SHOWN, after=view.query.get("from", "")
         )
     except NotFound:
+        # The address may be of a folder that was evicted since: the rest of the page still holds.
         return None
     steps = [part for part in below.split("/") if part]
     crumbs = [

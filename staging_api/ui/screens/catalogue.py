@@ -48,6 +48,8 @@ def _shown(
             url = stagings.check_url(archive_url)
             entries = [entry for entry in entries if entry.covers(url)][:1]
         except StagingApiError as error:
+            # Said beside the field, where the address can be corrected; the page itself is no
+            # failure.
             entries, refused = [], error.detail
     return ScreenContent(
         "catalogue.html",

@@ -80,6 +80,7 @@ def _author(view: View, form: Form) -> ChangeOrigin:
 
 def _commit(deps: UiDependencies, view: View, form: Form) -> ActionDone:
     reviewed = _number(form.get("revision", ""), "revision")
+    # By the number that the page showed: what was posted since, its reader has not seen.
     result = deps.api.documents.commit(CommitRequest(reviewed=reviewed), _author(view, form))
     if not result.committed:
         raise Conflict("the buffer has faults, so it was not committed: see its validation")
@@ -93,6 +94,7 @@ def _discard(deps: UiDependencies, view: View, form: Form) -> ActionDone:
 
 def _roll_back(deps: UiDependencies, view: View, form: Form) -> ActionDone:
     number = _number(view.params["number"], "number")
+    # The buffer may be work of others: only the command line can say that it may be lost.
     deps.api.documents.roll_back(number, _author(view, form), over_buffer=False)
     return ActionDone(_PATH)
 

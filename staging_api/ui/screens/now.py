@@ -114,6 +114,7 @@ def _times(newest: Sequence[Staging], now: datetime) -> list[Chart]:
     if not took:
         return []
     in_order = sorted(took)
+    # By nearest rank: a time that a staging really took, however few there are.
     half, most = (in_order[ceil(part * len(took)) - 1] for part in (0.5, 0.99))
     return [
         chart_of(
@@ -129,6 +130,7 @@ def _times(newest: Sequence[Staging], now: datetime) -> list[Chart]:
 
 def _charts(counts: CountsPage) -> list[Chart]:
     """Return what the last hour brought, by minute."""
+    # The newest come first; a chart runs from left to right.
     minutes = counts.items[::-1]
     fetched = [each.fetched_bytes for each in minutes]
     spared = [max(each.staged_bytes - each.fetched_bytes, 0) for each in minutes]
@@ -161,6 +163,7 @@ def _charts(counts: CountsPage) -> list[Chart]:
 
 
 def _work_locks(deps: UiDependencies) -> list[Grant]:
+    # Requests with an Idempotency-Key hold one each: they would hide those of archives.
     only = LockFilter(except_kind=IDEMPOTENCY.name)
     page = deps.api.lock_service.page("held", limit=_LOCKS_SHOWN, only=only)
     return [each.grant for each in page.items]

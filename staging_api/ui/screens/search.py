@@ -43,6 +43,7 @@ def show(deps: UiDependencies, view: View) -> ScreenContent:
 
 
 def _found(deps: UiDependencies, text: str) -> Sequence[Found]:
+    # Crockford's base 32 means the same in either case.
     if _ULID.fullmatch(text.upper()):
         return _by_id(deps, text.upper())
     if _SHA256.fullmatch(text.lower()):
@@ -55,6 +56,7 @@ def _found(deps: UiDependencies, text: str) -> Sequence[Found]:
 def _by_id(deps: UiDependencies, ulid: str) -> Sequence[Found]:
     """Look for an id among stagings, artifacts, locks and runs of the publisher."""
     api = deps.api
+    # A ULID does not say what it is of.
     looks = (
         ("staging", api.stagings.find, "/ui/stagings/{0.id}"),
         ("artifact", api.stagings.artifacts.find, "/ui/artifacts/{0.id}"),
@@ -76,6 +78,7 @@ def _by_url(deps: UiDependencies, text: str) -> Sequence[Found]:
     try:
         url = deps.api.stagings.check_url(text).canonical
     except (Invalid, SourceNotAllowed):
+        # What is not read any more may still have a build from before.
         url = text
     return [Found("build", last_segment(url), url, build_url(url))]
 
@@ -92,6 +95,7 @@ def _by_path(deps: UiDependencies, text: str) -> Sequence[Found]:
 
 
 def _by_name(deps: UiDependencies, text: str) -> Sequence[Found]:
+    # The index is of last segments, in which there is no slash.
     if "/" in text:
         return []
     urls = deps.api.stagings.named(text, limit=_SHOWN)

@@ -9,6 +9,7 @@ def stage(deps: UiDependencies, view: View, form: Form) -> ActionDone:
     stagings = deps.api.stagings
     chosen = [name for name in form.get("artifacts", "").split("\n") if name]
     request = stagings.check_request(form.get("archive_url", ""), chosen)
+    # As the API does: what is staged already needs no lock, and no worker.
     known = stagings.nothing_left(request)
     staging = known or stagings.queue(request, view.origin)
     return ActionDone(f"/ui/stagings/{staging.id}")

@@ -61,6 +61,7 @@ def show(deps: UiDependencies, view: View) -> ScreenContent:
             "most": MOST_ARTIFACTS,
         },
         mood="bad" if bad else "warn" if share > _FULL else "ok",
+        # The list that is about to be confirmed must not change under its reader.
         live=token is None,
         copies=Copies(
             api_path("/store"),

@@ -56,6 +56,7 @@ def show(deps: UiDependencies, view: View) -> ScreenContent:
 
 
 def _locks(deps: UiDependencies, view: View) -> Tile:
+    # As on Now: locks of Idempotency-Keys come with requests, and protect no archive.
     only = LockFilter(except_kind=IDEMPOTENCY.name)
     page = deps.api.lock_service.page("held", limit=_LOCKS, only=only)
     if not page.items:

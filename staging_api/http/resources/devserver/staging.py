@@ -70,6 +70,7 @@ class Stage:
         staging_request = self._joining.check_request(
             query.archive_url, _words(query), query.upload_wait_seconds
         )
+        # Behind the check: a request that is wrong evicts nothing.
         if query.flag("clean"):
             self._builds.evict(staging_request, origin(req))
         if query.flag("async"):
