@@ -17,7 +17,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY
 
-from staging_api.db.schema import Time, is_sha256, metadata, now, required
+from staging_api.db.schema import Time, index_where, is_sha256, key_where, metadata, now, required
 
 _SHA256 = is_sha256("sha256")
 _YES = text("true")
@@ -136,20 +136,9 @@ package_files = Table(
     CheckConstraint("size_bytes >= 0", name="size"),
     CheckConstraint(_SHA256, name="sha256"),
     # The key that refuses another content under the same name, when it is uploaded.
-    Index(
-        "package_files_path_key",
-        "archive_id",
-        "path",
-        unique=True,
-        postgresql_where=text("removed_at IS NULL"),
-    ),
+    key_where("removed_at IS NULL", "package_files_path_key", "archive_id", "path"),
     # Files that left the pool still decide what may be at their paths.
-    Index(
-        "package_files_past_idx",
-        "archive_id",
-        "path",
-        postgresql_where=text("removed_at IS NOT NULL"),
-    ),
+    index_where("removed_at IS NOT NULL", "package_files_past_idx", "archive_id", "path"),
     Index(None, "blob"),
     comment="The files of the pool, and those that left it.",
 )
@@ -165,13 +154,8 @@ source_releases = Table(
     required("control", Text, comment="the stanza of its .dsc, word for word"),
     required("created_at", Time, server_default=now, comment="when it was first uploaded"),
     Column("removed_at", Time, comment="when its files left the pool"),
-    Index(
-        "source_releases_version_key",
-        "archive_id",
-        "package",
-        "version_key",
-        unique=True,
-        postgresql_where=text("removed_at IS NULL"),
+    key_where(
+        "removed_at IS NULL", "source_releases_version_key", "archive_id", "package", "version_key"
     ),
     comment="One row per version of a source package in an archive.",
 )
@@ -212,19 +196,18 @@ binary_releases = Table(
     required("file_id", ForeignKey("package_files.id"), comment="the file of the pool"),
     required("created_at", Time, server_default=now, comment="when it was first uploaded"),
     Column("removed_at", Time, comment="when its file left the pool"),
-    Index(
+    key_where(
+        "removed_at IS NULL",
         "binary_releases_version_key",
         "archive_id",
         "package",
         "version_key",
         "architecture",
         "installer",
-        unique=True,
-        postgresql_where=text("removed_at IS NULL"),
     ),
     Index(None, "file_id"),
     Index(None, "archive_id", "source", "source_version_key"),
     # Few archives have any, and each run asks.
-    Index("binary_releases_installer_idx", "id", postgresql_where=text("installer")),
+    index_where("installer", "binary_releases_installer_idx", "id"),
     comment="One row per version of a binary package in an archive.",
 )

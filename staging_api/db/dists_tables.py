@@ -19,11 +19,20 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
-    text,
 )
 from sqlalchemy.dialects.postgresql import ARRAY
 
-from staging_api.db.schema import Time, Ulid, is_sha256, metadata, now, one_of, required
+from staging_api.db.schema import (
+    Time,
+    Ulid,
+    index_where,
+    is_sha256,
+    key_where,
+    metadata,
+    now,
+    one_of,
+    required,
+)
 from staging_api.vocabulary.publishing import (
     GENERATION_STATES,
     INDEX_FORMS,
@@ -70,18 +79,8 @@ dists_generations = Table(
     # For the keys of `distributions`: what clients of an archive see is a generation of its own.
     UniqueConstraint("archive_id", "id"),
     # At most one live generation of an archive.
-    Index(
-        "dists_generations_live_key",
-        "archive_id",
-        unique=True,
-        postgresql_where=text("state = 'live'"),
-    ),
-    Index(
-        "dists_generations_retired_idx",
-        "archive_id",
-        "retired_at",
-        postgresql_where=text("state = 'retired'"),
-    ),
+    key_where("state = 'live'", "dists_generations_live_key", "archive_id"),
+    index_where("state = 'retired'", "dists_generations_retired_idx", "archive_id", "retired_at"),
     comment="One row per state of an archive's dists that clients saw, or were to see.",
 )
 
@@ -191,14 +190,7 @@ index_files = Table(
     CheckConstraint(_SHA256, name="sha256"),
     CheckConstraint("gone_number > first_number", name="numbers"),
     CheckConstraint("first_number >= 1 AND size_bytes >= 0", name="sizes"),
-    Index(
-        "index_files_current_key",
-        "suite_id",
-        "path",
-        "form",
-        unique=True,
-        postgresql_where=text("gone_number IS NULL"),
-    ),
+    key_where("gone_number IS NULL", "index_files_current_key", "suite_id", "path", "form"),
     Index(None, "suite_id", "sha256"),
     Index(None, "suite_id", "path", "form", "first_number"),
     Index(None, "layout"),
@@ -225,13 +217,7 @@ release_files = Table(
     CheckConstraint(_SHA256, name="sha256"),
     CheckConstraint("gone_number > first_number", name="numbers"),
     CheckConstraint(f"first_number >= 1 AND ({_SIGNED})", name="signed"),
-    Index(
-        "release_files_current_key",
-        "suite_id",
-        "name",
-        unique=True,
-        postgresql_where=text("gone_number IS NULL"),
-    ),
+    key_where("gone_number IS NULL", "release_files_current_key", "suite_id", "name"),
     Index("release_files_number_idx", "suite_id", "name", "first_number"),
     comment="The Release files of the generations that are kept, signed if there was a key.",
 )

@@ -22,7 +22,17 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSON, JSONB
 
-from staging_api.db.schema import Time, Ulid, is_sha256, metadata, now, one_of, required
+from staging_api.db.schema import (
+    Time,
+    Ulid,
+    index_where,
+    is_sha256,
+    key_where,
+    metadata,
+    now,
+    one_of,
+    required,
+)
 from staging_api.vocabulary.documents import EVENT_KINDS, REVISION_KINDS, STORAGE_POLICIES
 
 _LAYERING_POLICY = r"schema ~ '^deckhand/LayeringPolicy/'"
@@ -146,12 +156,7 @@ document_collection_versions = Table(
     ),
     required("content_id", ForeignKey("document_contents.id"), comment="its content"),
     CheckConstraint("until_revision > first_revision", name="range"),
-    Index(
-        "document_collection_versions_current_key",
-        "collection_id",
-        unique=True,
-        postgresql_where=text(_IS_CURRENT),
-    ),
+    key_where(_IS_CURRENT, "document_collection_versions_current_key", "collection_id"),
     Index(None, "until_revision"),
     Index(None, "content_id"),
     comment="Which content a collection had, in which range of revisions.",
@@ -179,22 +184,14 @@ document_places = Table(
     ),
     CheckConstraint("until_revision > first_revision", name="range"),
     CheckConstraint("length(schema) <= 64 AND length(name) <= 64", name="widths"),
-    Index(
-        "document_places_current_key",
-        "schema",
-        "name",
-        "replacement",
-        unique=True,
-        postgresql_where=text(_IS_CURRENT),
-    ),
-    Index(
-        # All rows that fit the condition have the same key, so there is one of them at most.
+    key_where(_IS_CURRENT, "document_places_current_key", "schema", "name", "replacement"),
+    # All rows that fit the condition have the same key, so there is one of them at most.
+    key_where(
+        f"{_IS_CURRENT} AND {_LAYERING_POLICY}",
         "document_places_one_layering_policy_key",
         text("(true)"),
-        unique=True,
-        postgresql_where=text(f"{_IS_CURRENT} AND {_LAYERING_POLICY}"),
     ),
-    Index("document_places_collection_idx", "collection_id", postgresql_where=text(_IS_CURRENT)),
+    index_where(_IS_CURRENT, "document_places_collection_idx", "collection_id"),
     Index(None, "until_revision"),
     comment="The collection of each document, by ranges of revisions: never in two at once.",
 )
@@ -228,19 +225,10 @@ document_commits = Table(
     ),
     CheckConstraint("confirmed_at IS NULL OR undone_in IS NULL", name="confirmed_or_undone"),
     CheckConstraint("undone_in > revision", name="undone_later"),
-    Index(
-        # Workers look often for commits to undo, and there are next to none.
-        "document_commits_unconfirmed_idx",
-        "confirm_until",
-        postgresql_where=text(_WAITS),
-    ),
-    Index(
-        # All rows that fit the condition have the same key: one commit at most waits.
-        "document_commits_one_unconfirmed_key",
-        text("(true)"),
-        unique=True,
-        postgresql_where=text(_WAITS),
-    ),
+    # Workers look often for commits to undo, and there are next to none.
+    index_where(_WAITS, "document_commits_unconfirmed_idx", "confirm_until"),
+    # All rows that fit the condition have the same key: one commit at most waits.
+    key_where(_WAITS, "document_commits_one_unconfirmed_key", text("(true)")),
     comment="Commits of revisions, with their confirmation or undoing.",
 )
 

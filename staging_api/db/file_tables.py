@@ -17,7 +17,7 @@ from sqlalchemy import (
     text,
 )
 
-from staging_api.db.schema import Ulid, metadata, required
+from staging_api.db.schema import Ulid, index_where, metadata, required
 
 loose_files = Table(
     "loose_files",
@@ -61,11 +61,7 @@ packs = Table(
     CheckConstraint("size_bytes >= 0", name="size_bytes"),
     CheckConstraint('first_path COLLATE "C" <= last_path COLLATE "C"', name="paths"),
     Index(None, "sha256"),
-    Index(
-        "packs_dropped_idx",
-        "artifact_id",
-        postgresql_where=text("sha256 IS NULL"),
-    ),
+    index_where("sha256 IS NULL", "packs_dropped_idx", "artifact_id"),
     comment="Packs: blobs that have the small files of an artifact, one behind the other.",
 )
 

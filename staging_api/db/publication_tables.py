@@ -20,7 +20,16 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
-from staging_api.db.schema import Time, Ulid, metadata, now, one_of, required
+from staging_api.db.schema import (
+    Time,
+    Ulid,
+    index_where,
+    key_where,
+    metadata,
+    now,
+    one_of,
+    required,
+)
 from staging_api.vocabulary.publishing import (
     ENDED_PUBLICATION_STATES,
     HOOK_STAGES,
@@ -85,7 +94,7 @@ uploads = Table(
     Index(None, "suite_id", "id"),
     Index(None, "source_release_id"),
     Index(None, "binary_release_id"),
-    Index("uploads_accepted_idx", "id", postgresql_where=text("state = 'accepted'")),
+    index_where("state = 'accepted'", "uploads_accepted_idx", "id"),
     comment="One row per uploaded package, with its outcome.",
 )
 
@@ -157,48 +166,35 @@ package_publications = Table(
         " AND delisted_in >= coalesce(listed_in, 1))",
         name="listed",
     ),
-    Index(
-        # A package is in a component of a suite once, however often it is accepted.
+    # A package is in a component of a suite once, however often it is accepted.
+    key_where(
+        "ended_at IS NULL AND binary_release_id IS NOT NULL",
         "package_publications_binary_key",
         "suite_id",
         "component",
         "binary_release_id",
-        unique=True,
-        postgresql_where=text("ended_at IS NULL AND binary_release_id IS NOT NULL"),
     ),
-    Index(
+    key_where(
+        "ended_at IS NULL AND source_release_id IS NOT NULL",
         "package_publications_source_key",
         "suite_id",
         "component",
         "source_release_id",
-        unique=True,
-        postgresql_where=text("ended_at IS NULL AND source_release_id IS NOT NULL"),
     ),
-    Index(
-        "package_publications_active_idx",
-        "suite_id",
-        "package",
-        postgresql_where=text("state = 'published'"),
-    ),
-    Index(
-        "package_publications_pending_idx", "suite_id", postgresql_where=text("state = 'pending'")
-    ),
-    Index(
-        # Each run asks what its index files have to show anew.
-        "package_publications_unlisted_idx",
-        "suite_id",
-        postgresql_where=text("unlisted_since IS NOT NULL"),
-    ),
-    Index(
+    index_where("state = 'published'", "package_publications_active_idx", "suite_id", "package"),
+    index_where("state = 'pending'", "package_publications_pending_idx", "suite_id"),
+    # Each run asks what its index files have to show anew.
+    index_where("unlisted_since IS NOT NULL", "package_publications_unlisted_idx", "suite_id"),
+    index_where(
+        "ended_at IS NOT NULL AND scheduled_deletion_at IS NULL",
         "package_publications_ended_idx",
         "suite_id",
-        postgresql_where=text("ended_at IS NOT NULL AND scheduled_deletion_at IS NULL"),
     ),
-    Index(
-        # Tidying asks which files may leave the pool.
+    # Tidying asks which files may leave the pool.
+    index_where(
+        "scheduled_deletion_at IS NOT NULL AND removed_at IS NULL",
         "package_publications_condemned_idx",
         "scheduled_deletion_at",
-        postgresql_where=text("scheduled_deletion_at IS NOT NULL AND removed_at IS NULL"),
     ),
     Index(None, "binary_release_id"),
     Index(None, "source_release_id"),
@@ -251,12 +247,7 @@ publisher_runs = Table(
     CheckConstraint("items_done >= 0 AND items_total >= 0", name="items"),
     CheckConstraint("steps >= 0", name="steps"),
     # One lock, so one run: a second row that says running is impossible.
-    Index(
-        "publisher_runs_running_key",
-        "state",
-        unique=True,
-        postgresql_where=text("state = 'running'"),
-    ),
+    key_where("state = 'running'", "publisher_runs_running_key", "state"),
     Index(None, "archive_id", "id"),
     Index(None, "lock_id"),
     comment="One row per run of the publisher.",

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
-from sqlalchemy import Column, DateTime, MetaData, Text, text
+from sqlalchemy import Column, DateTime, Index, MetaData, Text, TextClause, text
 from sqlalchemy.types import UserDefinedType
 
 from staging_api.vocabulary.locks import OUTCOMES
@@ -25,6 +25,15 @@ Time = DateTime(timezone=True)
 #: A column that is never null.
 required = partial(Column[Any], nullable=False)
 now = text("clock_timestamp()")
+
+
+def index_where(condition: str, name: str | None, *columns: str | TextClause, **more: Any) -> Index:
+    """Return an index of the rows that meet a condition: small, and no cost to all others."""
+    return Index(name, *columns, postgresql_where=text(condition), **more)
+
+
+#: The same as a key: no two of these rows have the same columns.
+key_where = partial(index_where, unique=True)
 
 
 def one_of(column: str, words: Sequence[str]) -> str:

@@ -15,7 +15,17 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
-from staging_api.db.schema import Time, Ulid, is_sha256, metadata, now, one_of, required
+from staging_api.db.schema import (
+    Time,
+    Ulid,
+    index_where,
+    is_sha256,
+    key_where,
+    metadata,
+    now,
+    one_of,
+    required,
+)
 from staging_api.vocabulary.staging import (
     ARTIFACT_STATES,
     ENDED_EARLY_STATES,
@@ -120,32 +130,22 @@ stagings = Table(
     CheckConstraint("(joined IS NULL) = (joined_by IS NULL)", name="joined"),
     Index(None, "archive_url", "id"),
     # Most requests send no marker, and cost nothing here.
-    Index(None, "reference_id", postgresql_where=text("reference_id IS NOT NULL")),
+    index_where("reference_id IS NOT NULL", None, "reference_id"),
     Index(None, "caller", "id"),
     # Workers look here ten times a second each, however long the history is.
-    Index("stagings_unfinished_idx", "id", postgresql_where=text("finished_at IS NULL")),
-    Index(
-        # One probe for each caller whose turn may come (`repository.due`).
+    index_where("finished_at IS NULL", "stagings_unfinished_idx", "id"),
+    # One probe for each caller whose turn may come (`repository.due`).
+    index_where(
+        "finished_at IS NULL",
         "stagings_turn_of_idx",
         text("(state = 'foreground_staged')"),
         text("(coalesce(turn_of, caller))"),
         "id",
-        postgresql_where=text("finished_at IS NULL"),
     ),
-    Index(
-        # Lists of failures by code.
-        "stagings_error_code_idx",
-        "error_code",
-        "id",
-        postgresql_where=text("error_code IS NOT NULL"),
-    ),
-    Index(
-        # Lists of failed or cancelled stagings, which are few among the staged ones.
-        "stagings_ended_early_idx",
-        "state",
-        "id",
-        postgresql_where=text(one_of("state", ENDED_EARLY_STATES)),
-    ),
+    # Lists of failures by code.
+    index_where("error_code IS NOT NULL", "stagings_error_code_idx", "error_code", "id"),
+    # Lists of failed or cancelled stagings, which are few among the staged ones.
+    index_where(one_of("state", ENDED_EARLY_STATES), "stagings_ended_early_idx", "state", "id"),
     comment="One row per request that caused work.",
 )
 
@@ -233,83 +233,46 @@ staged_artifacts = Table(
         " AND (error_code IS NOT NULL OR num_nonnulls(error_message, error_retryable) = 0)",
         name="outcome",
     ),
-    Index(
-        # One live row for each entry and path; `plan_artifact` names it in ON CONFLICT.
-        "staged_artifacts_live_key",
-        "archive_url",
-        "name",
-        "path",
-        unique=True,
-        postgresql_where=text("state <> 'evicted'"),
-    ),
+    # One live row for each entry and path; `plan_artifact` names it in ON CONFLICT.
+    key_where("state <> 'evicted'", "staged_artifacts_live_key", "archive_url", "name", "path"),
     Index(None, "staging_id"),
-    Index(
-        # Of the view staging_queue: which artifacts are due.
-        "staged_artifacts_due_idx",
-        "next_attempt_at",
-        postgresql_where=text(one_of("state", TO_DO_STATES)),
-    ),
-    Index(
-        # Readers that follow a file ask by its path which staging brings it.
-        "staged_artifacts_coming_idx",
-        "path",
-        postgresql_where=text(one_of("state", TO_DO_STATES)),
-    ),
+    # Of the view staging_queue: which artifacts are due.
+    index_where(one_of("state", TO_DO_STATES), "staged_artifacts_due_idx", "next_attempt_at"),
+    # Readers that follow a file ask by its path which staging brings it.
+    index_where(one_of("state", TO_DO_STATES), "staged_artifacts_coming_idx", "path"),
     # The rows of the history as well, which staged_artifacts_live_key leaves out.
     Index(None, "archive_url", "name"),
     Index("staged_artifacts_name_idx", "name", "id"),
     Index(None, "sha256"),
-    Index(
-        # An auditor's question: what was downloaded twice (``db/audit/02``).
+    # An auditor's question: what was downloaded twice (``db/audit/02``).
+    index_where(
+        "staged_at IS NOT NULL AND held_by IS NULL",
         "staged_artifacts_fetched_idx",
         "source_url",
         "source_version",
         "name",
-        postgresql_where=text("staged_at IS NOT NULL AND held_by IS NULL"),
     ),
-    Index(
-        # An auditor's question: what is served unverified (``03``); read from the index alone.
+    # An auditor's question: what is served unverified (``03``); read from the index alone.
+    index_where(
+        "state = 'staged' AND verified_by IS NULL",
         "staged_artifacts_unverified_idx",
         "name",
         postgresql_include=["source_url", "size_bytes", "staged_at"],
-        postgresql_where=text("state = 'staged' AND verified_by IS NULL"),
     ),
-    Index(
-        # An auditor's question: how long stagings took (``06``).
-        "staged_artifacts_staged_idx",
-        "staged_at",
-        postgresql_where=text("staged_at IS NOT NULL"),
-    ),
-    Index(
-        # An auditor's question: what was evicted, and why (``07``).
-        "staged_artifacts_evicted_idx",
-        "evicted_at",
-        postgresql_where=text("evicted_at IS NOT NULL"),
-    ),
-    Index(
-        # Eviction looks for the idlest; the expression stands in each of its queries.
+    # An auditor's question: how long stagings took (``06``).
+    index_where("staged_at IS NOT NULL", "staged_artifacts_staged_idx", "staged_at"),
+    # An auditor's question: what was evicted, and why (``07``).
+    index_where("evicted_at IS NOT NULL", "staged_artifacts_evicted_idx", "evicted_at"),
+    # Eviction looks for the idlest; the expression stands in each of its queries.
+    index_where(
+        "state = 'staged'",
         "staged_artifacts_idle_idx",
         text("coalesce(last_accessed_at, staged_at)"),
-        postgresql_where=text("state = 'staged'"),
     ),
-    Index(
-        "staged_artifacts_error_code_idx",
-        "error_code",
-        "id",
-        postgresql_where=text("error_code IS NOT NULL"),
-    ),
-    Index(
-        # Lists by state: all other states together are few beside ``staged``.
-        "staged_artifacts_not_staged_idx",
-        "state",
-        "id",
-        postgresql_where=text("state <> 'staged'"),
-    ),
-    Index(
-        # Lists of pinned artifacts, which are few.
-        "staged_artifacts_pinned_idx",
-        "pinned_until",
-        postgresql_where=text("pinned_until IS NOT NULL"),
-    ),
+    index_where("error_code IS NOT NULL", "staged_artifacts_error_code_idx", "error_code", "id"),
+    # Lists by state: all other states together are few beside ``staged``.
+    index_where("state <> 'staged'", "staged_artifacts_not_staged_idx", "state", "id"),
+    # Lists of pinned artifacts, which are few.
+    index_where("pinned_until IS NOT NULL", "staged_artifacts_pinned_idx", "pinned_until"),
     comment="The artifacts of archives. An artifact is staged if its row says so, and only then.",
 )

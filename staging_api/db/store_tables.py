@@ -12,12 +12,20 @@ from sqlalchemy import (
     Integer,
     Table,
     Text,
-    text,
     true,
 )
 from sqlalchemy.dialects.postgresql import ARRAY
 
-from staging_api.db.schema import Time, Ulid, is_sha256, metadata, now, one_of, required
+from staging_api.db.schema import (
+    Time,
+    Ulid,
+    index_where,
+    is_sha256,
+    metadata,
+    now,
+    one_of,
+    required,
+)
 from staging_api.vocabulary.staging import DAMAGE_REASONS
 
 upload_polls = Table(
@@ -113,7 +121,7 @@ blobs = Table(
     ),
     Column("checked_at", Time, comment="when its whole content was last read and had the digest"),
     # The collector claims these, the longest marked first.
-    Index("blobs_doomed_idx", "doomed_at", postgresql_where=text("doomed_at IS NOT NULL")),
+    index_where("doomed_at IS NOT NULL", "blobs_doomed_idx", "doomed_at"),
     CheckConstraint(is_sha256("sha256"), name="sha256"),
     CheckConstraint(
         "size_bytes >= 0 AND removal_failures >= 0"
