@@ -83,21 +83,12 @@ def acquire(conn: Connection, request: LockRequest) -> Lease | Refusal:
         if isinstance(error.orig, UniqueViolation):
             raise LockLost(f"lock {r.id} was granted before and has ended") from None
         raise
-    result, lock_id, fence, caller, holder, reference_id, acquired_at, expires_at, remaining = row
+    result, lock_id, *grant = row
     if result == "granted":
-        return Lease(r.id, r.kind, r.scope, fence, acquired_at, expires_at, remaining)
-    return Refusal(
-        id=lock_id,
-        kind=r.kind,
-        scope=r.scope,
-        fence=fence,
-        caller=caller,
-        holder=holder,
-        reference_id=reference_id,
-        acquired_at=acquired_at,
-        expires_at=expires_at,
-        remaining_seconds=remaining,
-    )
+        fence, _, _, _, *times = grant
+        return Lease(r.id, r.kind, r.scope, fence, *times)
+    # The function's columns come in the order of the fields.
+    return Refusal(lock_id, r.kind, r.scope, *grant)
 
 
 def renew(conn: Connection, leases: Sequence[tuple[Lease, float]]) -> dict[str, float | None]:

@@ -42,20 +42,9 @@ def _asked(question: Question, seen: str | None, kind: str | None, *lock: Any) -
     if kind is None:
         return StandingAnswer(_seen(seen), None)
     held = next(each for each in question.kinds if each.name == kind)
-    lock_id, fence, caller, holder, reference_id, acquired_at, expires_at, remaining = lock
-    refusal = Refusal(
-        id=lock_id,
-        kind=held,
-        scope=question.archive_url,
-        fence=fence,
-        caller=caller,
-        holder=holder,
-        reference_id=reference_id,
-        acquired_at=acquired_at,
-        expires_at=expires_at,
-        remaining_seconds=remaining,
-    )
-    return StandingAnswer(_seen(seen), refusal)
+    # The function's columns come in the order of the fields, as those of `lock_acquire` do.
+    lock_id, *grant = lock
+    return StandingAnswer(_seen(seen), Refusal(lock_id, held, question.archive_url, *grant))
 
 
 def _seen(text: str | None) -> AnswerRows | None:
