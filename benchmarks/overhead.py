@@ -29,7 +29,8 @@ from staging_api import logs, metrics
 from staging_api.http.auth import Authentication
 from staging_api.http.limits import CallerLimits, Refusals, RequestLimits
 from staging_api.http.middleware import RequestContext
-from staging_api.http.routes import PERMISSIONS
+from staging_api.http.permissions import Permissions
+from staging_api.http.routes import ALLOWED
 from staging_api.identity.authenticators import anonymous, authenticator
 from staging_api.identity.issuing import add_to_file, make_token
 from staging_api.identity.model import Role
@@ -78,7 +79,9 @@ def contestants(folder: Path) -> dict[str, Callable[[], object]]:
 
     def of(settings: Settings) -> list[Any]:
         refusals = Refusals(none)
-        who = Authentication(PERMISSIONS, authenticator(settings), anonymous(settings), refusals)
+        who = Authentication(
+            Permissions(ALLOWED), authenticator(settings), anonymous(settings), refusals
+        )
         return [RequestContext(), who, limits]
 
     whole = served(of(known), **bearer)

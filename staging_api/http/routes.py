@@ -20,7 +20,6 @@ from staging_api.http.permissions import (
     READERS,
     STAGERS,
     STOPPERS,
-    Permissions,
     Roles,
 )
 from staging_api.http.probe_contract import PROBE_PATHS
@@ -295,4 +294,3 @@ ROUTES: tuple[Route, ...] = (
 
 #: Who may call what: roles by the template of a route and by method.
 ALLOWED: Mapping[str, Mapping[str, Roles]] = {route.path: route.roles for route in ROUTES}
-PERMISSIONS = Permissions(ALLOWED)

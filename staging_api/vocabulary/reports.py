@@ -12,7 +12,6 @@ COUNTED_KINDS: tuple[CountedKind, ...] = get_args(CountedKind)
 
 #: Length of the intervals of counts.
 Interval = Literal["minute", "hour", "day"]
-INTERVALS: tuple[Interval, ...] = get_args(Interval)
 
 #: What a content is in the store for; the first that applies.
 Use = Literal["packages", "pinned", "read_lately", "idle", "unnamed"]

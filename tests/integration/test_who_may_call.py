@@ -12,8 +12,8 @@ from falcon.testing import TestClient
 from sqlalchemy import text
 
 from staging_api.db.engine import Database
-from staging_api.http.permissions import ANYBODY
-from staging_api.http.routes import ALLOWED, PERMISSIONS
+from staging_api.http.permissions import ANYBODY, Permissions
+from staging_api.http.routes import ALLOWED
 from staging_api.identity.model import Role
 from staging_api.locks import store
 from staging_api.locks.hold import hold
@@ -25,6 +25,7 @@ from staging_api.settings import Settings
 from tests.factories import ORIGIN, lock_request
 from tests.issuer import AUDIENCE, Issuer, issuing, new_key
 
+PERMISSIONS = Permissions(ALLOWED)
 CALLS = [(route, method) for route, methods in ALLOWED.items() for method in methods]
 GUARDED = [call for call in CALLS if PERMISSIONS.roles_for(*call) != ANYBODY]
 RULES = ",".join(f"{role}:role={role}" for role in Role)

@@ -4,7 +4,6 @@ from staging_api.documents.rows.commits import (
     add_commit,
     committed_before,
     confirm,
-    find_commit,
     mark_undone,
     overdue,
     remove_tag,

@@ -6,9 +6,8 @@ from sqlalchemy import Connection, insert, select, text, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from staging_api.db import document_tables as t
-from staging_api.documents.stored import COMMIT_FIELDS, Commit, Stamp, Unconfirmed, stamped
+from staging_api.documents.stored import Stamp, Unconfirmed, stamped
 
-_COMMIT_COLUMNS = [t.document_commits.c[name] for name in COMMIT_FIELDS]
 #: The commit is neither final nor undone.
 _WAITS = (
     t.document_commits.c.confirm_until.is_not(None),
@@ -79,13 +78,6 @@ def committed_before(conn: Connection, revision: int) -> int:
     c = t.document_commits.c
     query = select(c.revision).where(c.revision < revision).order_by(c.revision.desc()).limit(1)
     return conn.execute(query).scalar_one_or_none() or 0
-
-
-def find_commit(conn: Connection, revision: int) -> Commit | None:
-    """The commit of a revision."""
-    query = select(*_COMMIT_COLUMNS).where(t.document_commits.c.revision == revision)
-    row = conn.execute(query).one_or_none()
-    return None if row is None else Commit(*row)
 
 
 def set_tag(conn: Connection, revision: int, tag: str, data: object, stamp: Stamp) -> None:

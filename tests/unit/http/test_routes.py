@@ -9,7 +9,7 @@ from staging_api.errors import StagingApiError
 from staging_api.http.permissions import ANYBODY, OPERATORS, STAGERS, Permissions
 from staging_api.http.resources.devserver.routes import DEVSERVER_ROUTES
 from staging_api.http.route import Route, error_forms
-from staging_api.http.routes import PERMISSIONS, ROUTES
+from staging_api.http.routes import ALLOWED, ROUTES
 
 
 def words(
@@ -69,7 +69,7 @@ def test_a_path_without_a_row_is_for_no_role_and_others_keep_theirs():
     ],
 )
 def test_a_get_that_stages_changes_something(path, method, changes):
-    assert PERMISSIONS.changes_something(path, method) == changes
+    assert Permissions(ALLOWED).changes_something(path, method) == changes
 
 
 def test_every_answer_of_the_devserver_s_paths_has_a_form_its_clients_parse():
