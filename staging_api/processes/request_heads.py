@@ -183,15 +183,19 @@ class RequestHeads:
         self._limit_connections()
 
     def _accept(self, listener: Any, for_probes: bool) -> bool:
-        """Take a connection, one at a time: another process may be less busy."""
+        """Take a connection, one at a time: another process may be less busy.
+
+        Returns False if none waits, or there is no room for it.
+        """
         try:
             sock, address = listener.accept()
         except (BlockingIOError, ConnectionAbortedError):
             return False
         except OSError:
             # No descriptor is left, though fewer than `most` are open.
-            if not self._close_oldest():
-                time.sleep(_NO_ROOM_SECONDS)
+            if self._close_oldest():
+                return True  # it has room now, and is taken next
+            time.sleep(_NO_ROOM_SECONDS)
             return False
         family, kind = sock.family, sock.type
         client = ClientSocket(family, kind, fileno=sock.detach())
@@ -257,13 +261,11 @@ class RequestHeads:
     def _take_back(self, connection: Connection, keep: bool) -> None:
         if not keep:
             self._linger(connection)
-        elif connection.head:
-            # It sent its next request together with the last.
-            rest, connection.head = bytes(connection.head), bytearray()
-            self._poll(connection, self.limits.head_seconds)
-            self._extend(connection, rest)
-        else:
-            self._poll(connection)
+            return
+        # It sent its next request together with the last.
+        rest, connection.head = bytes(connection.head), bytearray()
+        self._poll(connection, self.limits.head_seconds)
+        self._extend(connection, rest)
 
     def _linger(self, connection: Connection) -> None:
         connection.lingers = True

@@ -1,9 +1,12 @@
 """Heads of requests, read from real connections without a thread of their own."""
 
+import errno
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 
@@ -13,6 +16,7 @@ from staging_api.processes.request_heads import (
     ConnectionLimits,
     RequestHeads,
 )
+from tests.service import eventually
 
 HEAD = b"GET /a HTTP/1.1\r\nHost: x\r\n\r\n"
 PATIENCE_SECONDS = 30
@@ -66,6 +70,22 @@ def polling(terms: ConnectionLimits) -> Iterator[Poll]:
 def poll() -> Iterator[Poll]:
     with polling(ConnectionLimits(head_seconds=30, idle_seconds=30, most=1000)) as found:
         yield found
+
+
+class Scarce:
+    """A listener for which no descriptor is left, so many times."""
+
+    def __init__(self, listener: socket.socket, times: int) -> None:
+        self._listener, self.times = listener, times
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._listener, name)
+
+    def accept(self) -> Any:
+        if self.times:
+            self.times -= 1
+            raise OSError(errno.EMFILE, "Too many open files")
+        return self._listener.accept()
 
 
 def is_closed(client: socket.socket) -> bool:
@@ -154,3 +174,34 @@ def test_after_the_end_of_listening_only_earlier_connections_are_served(poll):
         half.sendall(b"TP/1.1\r\n\r\n")
         while len(poll.handed_on) < 2:
             poll.heads.turn(0.05)
+
+
+def ended(poll: Poll) -> None:
+    """From here on the calling thread polls; never two."""
+    poll.over.set()
+    poll.heads.wake()
+    poll.thread.join()
+
+
+def test_at_the_end_of_listening_the_oldest_makes_room_for_one_that_is_made_already(poll):
+    with poll.connect(b"GET /oldest") as oldest:
+        eventually(lambda: poll.heads.waited_for == 1, "it is not accepted")
+        ended(poll)
+        poll.heads._listeners[poll.listener.fileno()] = (Scarce(poll.listener, 1), False)
+        with poll.connect(HEAD):
+            poll.heads.stop_listening(idle_seconds=30)
+            assert is_closed(oldest)
+            while not poll.handed_on:
+                poll.heads.turn(0.05)
+
+
+def test_where_nothing_makes_room_the_end_of_listening_waits_for_none(poll, monkeypatch):
+    ended(poll)
+    scarce = Scarce(poll.listener, 100)
+    poll.heads._listeners[poll.listener.fileno()] = (scarce, False)
+    pauses: list[float] = []
+    monkeypatch.setattr(time, "sleep", pauses.append)
+    with poll.connect():
+        poll.heads.stop_listening(idle_seconds=30)
+    assert scarce.times == 99
+    assert len(pauses) == 1, "it would be tried without a rest"
