@@ -132,7 +132,6 @@ class RequestThreads:
             self._returning -= 1
             self._running += 1
             self._parked -= 1
-            self._fill_places()
             if self._idle and self._is_spare():
                 self._present -= 1
                 self._idle.pop(0).put(None)
