@@ -1,10 +1,16 @@
 """With which patience a bucket is asked, and at which address: for blobs, for upkeep, for links."""
 
+from collections.abc import Callable
+from contextlib import suppress
 from datetime import timedelta
+from pathlib import Path
+from typing import Any
 
 import pytest
 
+from staging_api.errors import NotFound, StoreFailed
 from staging_api.store.bucket import Bucket
+from staging_api.store.bucket_objects import BucketObjects
 
 S3 = "s3://bucket/prefix?endpoint=http://inside:9000&region=here"
 PUBLIC = f"{S3}&public_endpoint=https://outside"
@@ -40,3 +46,46 @@ def test_only_links_lead_to_where_clients_reach_the_bucket(
     client = Bucket.parse(url).connect(public=public) if public else Bucket.parse(url).connect()
     assert dict(client.config)["endpoint"] == endpoint
     assert str(client.prefix) == "prefix"
+
+
+class Asked:
+    """A client that notes that it is asked, and finds nothing."""
+
+    def __init__(self, patience: str, noted: list[str]) -> None:
+        self._patience, self._noted = patience, noted
+
+    def __getattr__(self, name: str) -> Callable[..., object]:
+        def ask(*_given: object, **_chosen: object) -> object:
+            self._noted.append(f"{name}, {self._patience}")
+            raise FileNotFoundError
+
+        return ask
+
+
+@pytest.mark.parametrize(
+    ("ask", "noted"),
+    [
+        (lambda objects: objects.head("key"), "head, patient"),
+        (lambda objects: objects.head("key", brief=True), "head, brief"),
+        (lambda objects: objects.read("key", 9, 0, 9), "get, patient"),
+        (lambda objects: objects.upload("key", Path("file")), "put, patient"),
+        (lambda objects: objects.copy("key", "aside"), "head, patient"),
+        (lambda objects: list(objects.listed("prefix")), "list, patient"),
+        (lambda objects: objects.put_marker(b"1", "create"), "put, patient"),
+        (lambda objects: objects.check(), "list, patient"),
+        (lambda objects: objects.delete_all(["key"]), "delete, brief"),
+    ],
+    ids=lambda given: given if isinstance(given, str) else "",
+)
+def test_only_upkeep_asks_briefly(
+    monkeypatch: pytest.MonkeyPatch, ask: Callable[[BucketObjects], object], noted: str
+) -> None:
+    asked: list[str] = []
+
+    def connect(_bucket: Bucket, *, public: bool = False, brief: bool = False) -> Any:
+        return Asked("public" if public else "brief" if brief else "patient", asked)
+
+    monkeypatch.setattr(Bucket, "connect", connect)
+    with suppress(NotFound, StoreFailed):
+        ask(BucketObjects(Bucket.parse(S3)))
+    assert asked == [noted]

@@ -8,6 +8,7 @@ import pytest
 
 from staging_api.errors import NoSpace, NotFound
 from staging_api.store.folder_store import FolderStore
+from staging_api.store.spool import SweepResult
 from tests.stores import blobs_of
 
 
@@ -29,6 +30,35 @@ def test_content_that_is_kept_again_counts_as_just_used(store):
         batch.keep([b"old"])
         batch.commit()
     assert [used > 1 for _, used in blobs_of(store)] == [True]
+
+
+@pytest.mark.parametrize("more", [-1, 0, 1], ids=["shorter", "a piece", "longer"])
+def test_of_content_that_is_kept_again_the_file_stays_unless_it_differs_anywhere(store, more):
+    # Files are compared piece by piece: the last byte is in the last of them.
+    content = bytes((1 << 20) + more)
+
+    def kept():
+        with store.batch("worker-1") as batch:
+            blob = batch.keep([content])
+            batch.commit()
+        return store.path(blob.sha256)
+
+    path = kept()
+    before = path.stat().st_ino
+    assert kept().stat().st_ino == before
+    with path.open("r+b") as file:
+        file.seek(-1, os.SEEK_END)
+        file.write(b"x")
+    assert kept().stat().st_ino != before
+    assert path.read_bytes() == content
+
+
+def test_a_file_that_is_adopted_ends_where_its_bytes_do(store):
+    with store.parts.open("version", 9) as parts, store.batch("worker-1") as batch:
+        parts.write(0, b"content..")
+        blob = batch.adopt(parts.path, [b"con", b"tent"])
+        batch.commit()
+    assert store.path(blob.sha256).read_bytes() == b"content"
 
 
 def test_data_is_synced_before_it_gets_its_name_and_folders_after(store, monkeypatch):
@@ -132,3 +162,22 @@ def test_a_sweep_removes_files_of_dead_processes_only(store, tmp_path):
         batch.commit()
     assert not dead.parent.exists()
     assert len(blobs_of(store)) == 1
+
+
+def test_a_sweep_removes_old_files_and_links_but_nothing_that_these_lead_to(store, tmp_path):
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "content").write_bytes(b"x")
+    for folder in (tmp_path / "tmp" / "worker-0", tmp_path / "parts"):
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "file").write_bytes(b"x")
+        os.mkfifo(folder / "pipe")
+        (folder / "link").symlink_to(other)
+        (folder / "nowhere").symlink_to(other / "nothing")
+    for path in (other / "content", *tmp_path.glob("tmp/*/*"), *tmp_path.glob("parts/*")):
+        os.utime(path, (1, 1), follow_symlinks=False)
+    os.utime(other, (1, 1))
+    assert store.sweep(older_than_seconds=3600) == SweepResult(removed=8)
+    assert files_below(tmp_path) == ["other/content"]
+    assert not (tmp_path / "tmp" / "worker-0").exists()
+    assert list((tmp_path / "parts").iterdir()) == []
