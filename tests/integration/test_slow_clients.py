@@ -4,11 +4,13 @@ import contextlib
 import socket
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from staging_api.db.engine import open_database
 from staging_api.locks.model import new_id
+from staging_api.processes.api_worker import _STACK_BYTES
 from tests.builds import FULL_PAYLOAD, build_path
 from tests.databases import Migrated
 from tests.rows import execute
@@ -156,3 +158,37 @@ def test_a_request_that_is_too_long_is_answered_as_a_problem(pod: Pod):
         (414, "invalid_request"),
         (431, "invalid_request"),
     ]
+
+
+@pytest.mark.parametrize("path", ["/livez", "/readyz", "/metrics", "/livez?again"])
+def test_the_answer_of_a_probe_is_the_last_of_its_connection(pod: Pod, path: str):
+    """Else its thread, of which there is one, could wait for a client that does not read."""
+    with asked(pod, path) as client:
+        assert b"connection: close" in answer_of(client).lower()
+        while client.recv(65536):
+            pass
+
+
+@pytest.mark.parametrize(("size", "ends"), [(0, False), (32 << 10, False), ((32 << 10) + 1, True)])
+def test_a_body_of_more_than_32_kib_is_the_last_of_its_connection(pod: Pod, size: int, ends: bool):
+    head = f"POST /nothing HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {size}\r\n\r\n"
+    with connected(pod, head + "x" * size) as client:
+        assert (b"connection: close" in answer_of(client).lower()) == ends
+
+
+def test_the_threads_of_requests_have_less_than_a_huge_page_each(pod: Pod):
+    parent = pod.process.pid
+    (child,) = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
+    spans = [line.split()[:2] for line in Path(f"/proc/{child}/maps").read_text().splitlines()]
+    written = [span.split("-") for span, may in spans if may == "rw-p"]
+    assert [int(end, 16) - int(at, 16) for at, end in written].count(_STACK_BYTES) >= THREADS
+
+
+def answer_of(client: socket.socket) -> bytes:
+    """The head of an answer, and what came with it."""
+    answer = b""
+    while b"\r\n\r\n" not in answer:
+        part = client.recv(65536)
+        assert part, answer
+        answer += part
+    return answer

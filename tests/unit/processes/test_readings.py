@@ -1,0 +1,78 @@
+"""What /metrics says of the queue, the store and the database, whatever of them is there."""
+
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from staging_api.errors import StoreFailed
+from staging_api.processes import health
+from staging_api.staging import repository
+
+
+class Known:
+    """A database and a store that know a little, or do not answer."""
+
+    def __init__(self) -> None:
+        self.queue: dict[str, tuple[int, float]] = {}
+        self.answers = True
+        self.free: int | None = 7
+
+    @contextmanager
+    def connect(self) -> Iterator[object]:
+        if not self.answers:
+            raise StoreFailed("it does not answer")
+        yield object()
+
+    def free_bytes(self) -> int:
+        if self.free is None:
+            raise OSError(errno.EIO, "broken")
+        return self.free
+
+    def read(self) -> dict[str, dict[str, Any]]:
+        """The figures by the name of their metric."""
+        read = health.readings(self, self)  # type: ignore[arg-type]
+        return {name: dict(figures) for name, _, figures in read()}
+
+
+@pytest.fixture
+def known(monkeypatch: pytest.MonkeyPatch) -> Known:
+    made = Known()
+    monkeypatch.setattr(repository, "queue", lambda _conn: made.queue)
+    monkeypatch.setattr(repository, "space", lambda _conn: repository.StoreSpace(1, 2, 3))
+    monkeypatch.setattr(repository, "lost_count", lambda _conn: 4)
+    monkeypatch.setattr(health, "validity_left", lambda _conn: {"main": 0.5})
+    return made
+
+
+@pytest.mark.parametrize("state", ["pending", "staging"])
+def test_a_state_of_no_artifact_is_said_to_have_none(known: Known, state: str) -> None:
+    none = {"pending": 0, "staging": 0}
+    empty = known.read()
+    assert empty["staging_queue_artifacts"] == empty["staging_queue_oldest_seconds"] == none
+    known.queue = {state: (3, 9.5)}
+    some = known.read()
+    assert some["staging_queue_artifacts"] == {**none, state: 3}
+    assert some["staging_queue_oldest_seconds"] == {**none, state: 9.5}
+
+
+def test_each_figure_is_of_what_it_is_named_after(known: Known) -> None:
+    found = known.read()
+    assert found["staging_database_up"] == {"database": 1}
+    assert found["staging_store_free_bytes"] == {"store": 7}
+    assert found["staging_store_bytes"] == {"used": 1, "doomed": 2, "reserved": 3}
+    assert found["staging_store_lost_contents"] == {"pool": 4}
+    assert found["staging_release_validity_left"] == {"main": 0.5}
+
+
+def test_what_does_not_answer_hides_nothing_of_the_other(known: Known) -> None:
+    known.free = None
+    assert "staging_store_free_bytes" not in known.read()
+    assert known.read()["staging_database_up"] == {"database": 1}
+    known.free, known.answers = 7, False
+    assert known.read() == {
+        "staging_store_free_bytes": {"store": 7},
+        "staging_database_up": {"database": 0},
+    }
