@@ -31,8 +31,8 @@ def leave(conn: Connection, name: str) -> None:
     conn.execute(_LEAVE, {"name": name})
 
 
-def seen(conn: Connection, *, limit: int, after: str = "") -> list[SeenProcess]:
-    """Return the processes behind the name `after`, by name."""
+def seen(conn: Connection, *, limit: int | None = None, after: str = "") -> list[SeenProcess]:
+    """Return the processes behind the name `after`, by name; all of them without a limit."""
     rows = conn.execute(_SEEN, {"limit": limit, "after": after})
     return [SeenProcess(**row._mapping) for row in rows]  # noqa: SLF001 - its public name
 

@@ -100,6 +100,11 @@ class ProcessService:
                 lambda process: process.name,
             )
 
+    def all(self) -> list[SeenProcess]:
+        """Return all processes that were seen within a day, by name: for numbers of them."""
+        with self.database.connect() as conn:
+            return rows.seen(conn)
+
     def database_facts(self) -> DatabaseFacts:
         """Return the version of the database, and the schema that it has."""
         with self.database.connect() as conn:

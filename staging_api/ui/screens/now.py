@@ -52,7 +52,7 @@ def show(deps: UiDependencies, view: View) -> ScreenContent:
     failures = _grouped(each for each in newest if _failed_recently(each, view.now))
     long_held = [lock for lock in locks if _is_long(lock, view.now, deps.api.locks.lease_seconds)]
     counts = deps.api.counts.page("minute", limit=_MINUTES)
-    seen = deps.api.processes.page(limit=_LOCKS_SHOWN).items
+    seen = deps.api.processes.all()
     trouble = [*_trouble(seen, counts), *_fullness(deps)]
     mood, sentence = _summary(running.items, failures, long_held, trouble, view.now)
     return ScreenContent(

@@ -18,12 +18,14 @@ FROM service_processes ORDER BY name;"""
 def show(deps: UiDependencies, view: View) -> ScreenContent:
     """List the processes that were seen within a day, and what they lack."""
     page = deps.api.processes.page(limit=_PAGE, after=view.query.get("after", ""))
+    # The numbers are of all processes, on each page of the list.
+    seen = deps.api.processes.all()
     database = deps.api.processes.database_facts()
-    alive = [each for each in page.items if each.alive]
+    alive = [each for each in seen if each.alive]
     api = [each for each in alive if each.kind == "api"]
     builds = Counter(each.build for each in alive)
     kinds = Counter(each.kind for each in alive)
-    lost = len(page.items) - len(alive)
+    lost = len(seen) - len(alive)
     mood = "warn" if lost or len(builds) > 1 or not kinds["worker"] else "ok"
     return ScreenContent(
         "processes.html",

@@ -76,7 +76,7 @@ def _space(deps: UiDependencies) -> Tile:
 
 
 def _processes(deps: UiDependencies) -> Tile:
-    seen = deps.api.processes.page(limit=_LOCKS).items
+    seen = deps.api.processes.all()
     alive = sum(each.alive for each in seen)
     lost = len(seen) - alive
     said = _number_of(alive, "processes", f"alive, {lost} not seen" if lost else "alive")

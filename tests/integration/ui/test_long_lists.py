@@ -86,14 +86,22 @@ def test_locks_that_are_held_and_what_hides_among_them(site: Site, database: Dat
     assert key.scope in with_keys.text
 
 
-def test_processes(site: Site, database: Database) -> None:
+def test_processes(site: Site, builds: Builds, services: Services, database: Database) -> None:
     for number in range(201):
         beat(database, f"pod-{number:03}")
+    beat(database, "worker-1", kind="worker")
     page = site.get("/ui/processes")
     assert rows(page, "Processes of the service") == 200
     rest = site.get(more(page))
-    assert rows(rest, "Processes of the service") == 1
+    assert rows(rest, "Processes of the service") == 2
     assert "pod-200" in rest.text
+    # The numbers are of all, wherever the only worker stands.
+    for each in (page, rest):
+        assert each.title.startswith("202 processes alive")
+        assert "201API processes 1worker 603 of 12864request places" in each.text
+    assert "202processes alive" in site.get("/ui/wall").text
+    services.stagings.queue(services.stagings.check_request(builds.add("R1"), ()), ORIGIN)
+    assert "worker" not in site.get("/").title
 
 
 def test_runs_of_an_archive(site: Site) -> None:
