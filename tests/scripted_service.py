@@ -50,11 +50,13 @@ def service(script: Script, port: int = 0) -> Iterator[ScriptedService]:
         def do_GET(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
             headers = dict(self.headers)
-            seen = Seen(self.command, self.path, headers, json.loads(body) if body else None)
+            is_json = "json" in headers.get("Content-Type", "")
+            given = json.loads(body) if body and is_json else body or None
+            seen = Seen(self.command, self.path, headers, given)
             running.seen.append(seen)
             script(seen)(self)
 
-        do_POST = do_DELETE = do_HEAD = do_GET
+        do_POST = do_PUT = do_DELETE = do_HEAD = do_GET
 
         def log_message(self, *_: object) -> None:
             pass

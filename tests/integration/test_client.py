@@ -444,6 +444,23 @@ def test_a_download_appears_whole_and_verified(tmp_path: Path) -> None:
     assert list(to.parent.iterdir()) == [to]
 
 
+def test_a_download_whose_length_is_not_told_has_as_much_as_came(tmp_path: Path) -> None:
+    def endless(request: BaseHTTPRequestHandler) -> None:
+        request.send_response(200)
+        request.send_header("ETag", ETAG)
+        request.send_header("Connection", "close")
+        request.end_headers()
+        request.wfile.write(CONTENT)
+
+    steps: list[tuple[int, int]] = []
+    with talking(in_turn(endless)) as (client, _):
+        client.download(
+            FILE, tmp_path / "a", sha256=SHA256, on_bytes=lambda *each: steps.append(each)
+        )
+    assert (tmp_path / "a").read_bytes() == CONTENT
+    assert steps[-1] == (len(CONTENT), 0)
+
+
 def test_a_download_that_is_cut_off_goes_on_where_it_was(tmp_path: Path) -> None:
     to = tmp_path / "update.gz"
     with talking(in_turn(cut_off(whole(), 70_000), rest(70_000))) as (client, running):

@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 
 from staging_api.cli import main
+from staging_api.cli.publish import operations
+from staging_api.errors import LockHeld
 
 NOWHERE = ("--server", "http://127.0.0.1:1")
 
@@ -34,6 +36,21 @@ def test_an_action_refuses_options_of_others_and_misses_its_own(
     arguments: list[str], reason: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert reason in refused(capsys, *arguments)
+
+
+@pytest.mark.parametrize(
+    ("running", "whose"),
+    [
+        ({"operation": "publish-distro", "archive": "tools"}, " (publish-distro of tools)"),
+        ({"operation": "publish-distro", "purpose": "undo", "archive": "a"}, " (undo of a)"),
+        (None, ""),
+    ],
+)
+def test_a_wait_for_another_run_says_what_it_is(
+    running: object, whose: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    operations._print_wait(LockHeld("it is held", extra={"publication": running}), 2.4)
+    assert capsys.readouterr() == ("", f"it is held{whose}; trying again in 2 s\n")
 
 
 @pytest.mark.parametrize("option", ["--suite", "--component"])
