@@ -96,4 +96,5 @@ audit = verb_group(
 audit.command("verify", epilog=EXIT_CODES)(verify)
 for _query in audit_queries():
     audit.command(_query.name, epilog=EXIT_CODES)(_verb(_query))
+    # By number as well, as the page of the questions counts them; listed once.
     audit.command(str(_query.number), epilog=EXIT_CODES, hidden=True)(_verb(_query))

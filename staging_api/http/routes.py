@@ -115,12 +115,7 @@ ROUTES: tuple[Route, ...] = (
     _root("/errors/{code}", lambda _: OneError(), GET=ANYBODY),
     _api("/me", lambda _: Caller(ALLOWED), GET=KNOWN),
     # Stagings.
-    _root(
-        "/static/{path:path}",
-        _static,
-        GET=FILES,
-        HEAD=FILES,
-    ),
+    _root("/static/{path:path}", _static, GET=FILES, HEAD=FILES),
     _root(
         "/static/archive/{path:path}",
         lambda d: StaticOfArchive(_static(d)),

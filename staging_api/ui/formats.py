@@ -86,6 +86,7 @@ def words(state: str | None) -> str:
 def counted(count: int | str, plural: str) -> str:
     """A number, or ``100+``, with a plural such as ``index_files``; with its singular for one."""
     name = words(plural)
+    # `processes` loses two letters, `stagings` one.
     one = name.removesuffix("es") if name.endswith("sses") else name.removesuffix("s")
     return f"{count} {one if str(count) == '1' else name}"
 

@@ -65,6 +65,7 @@ class View:
     def here(self, **changes: str | None) -> str:
         """Return the address of this page with other parameters; None removes one."""
         query = {k: v for k, v in {**self.query, **changes}.items() if v}
+        # What was done is said once, and not on each page from here.
         query.pop("done", None)
         return f"{self.path}?{urlencode(query)}" if query else self.path
 
@@ -146,6 +147,7 @@ class Screen:
         seen = roles_of(self.call) if self.call else frozenset[Role]()
         methods = {"GET": seen, "HEAD": seen}
         if self.actions:
+            # Who may do any of them may send a form; each action then asks for its own roles.
             calls = [roles_of(action.call) for action in self.actions.values()]
             methods["POST"] = frozenset().union(*calls)
         return methods

@@ -68,9 +68,7 @@ def upload(
 ) -> None:
     """Upload packages to a suite; exits with 4 if one is rejected."""
     # Before anything is sent: the others would be in the archive already.
-    paths = [Path(file) for file in files]
-    if missing := [str(path) for path in paths if not path.is_file()]:
-        raise typer.BadParameter(f"not a file: {', '.join(missing)}")
+    paths = _existing(files)
     to_suite = only(suite, "--suite") or DEFAULT_SUITE
     to_component = only(component, "--component")
     with connected(service) as client:
@@ -122,6 +120,18 @@ def remove(
         found = _current(client.archives.packages, archive, packages, chosen)
         gone = [client.archives.remove(archive, each["id"], reason) for each in found]
     print_rows({"items": gone}, _rows(gone), "no packages", as_json=service.as_json)
+
+
+def _existing(files: Sequence[str]) -> list[Path]:
+    """Return the paths of files.
+
+    Raises:
+        typer.BadParameter: one is no file.
+    """
+    paths = [Path(file) for file in files]
+    if missing := [str(path) for path in paths if not path.is_file()]:
+        raise typer.BadParameter(f"not a file: {', '.join(missing)}")
+    return paths
 
 
 def _current(

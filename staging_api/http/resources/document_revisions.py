@@ -84,6 +84,7 @@ class OneDocumentRevision:
 class RollbackToRevision(_OfDocuments):
     """Going back to a revision."""
 
+    # The answer kept for a key needs no lock, and a request that is wrong never gets to it.
     @answers_once
     @spec.validate(
         json=RollbackRequest,

@@ -38,7 +38,10 @@ class AllLocks:
             limit=query.limit,
             after=query.after,
             only=LockFilter(
-                query.scope and canonical_filter(query.scope), query.kind, query.except_kind
+                # An archive has one canonical URL as its scope, and many spellings.
+                query.scope and canonical_filter(query.scope),
+                query.kind,
+                query.except_kind,
             ),
         )
         resp.media = LockList(

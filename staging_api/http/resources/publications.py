@@ -44,6 +44,7 @@ class Publications:
         resp=answers(404, 409, 415, 422, 500, HTTP_201=PublicationBody),
         tags=["publications"],
     )
+    # Around the lock: its refusal is what this adds to.
     @says_what_runs
     @api_lock(PUBLISHER, scope=the_publisher)
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:

@@ -57,6 +57,7 @@ def show_one(deps: UiDependencies, view: View) -> ScreenContent:
         },
         mood="busy" if running else "ok",
         copies=Copies(
+            # Before the first run there is no distribution, and its address would be a 404.
             api_path(f"/{'distributions' if distribution else 'apt-archives'}/{name}"),
             cli=f"staging-api publish publish-ftpmaster {name}",
             sql=sql_text(
