@@ -15,10 +15,8 @@ from staging_api.cli.options import ServiceOptions, connected, of_service, verb_
 from staging_api.cli.output import (
     harmless,
     in_columns,
-    print_json,
     print_lock,
     print_rows,
-    print_table,
 )
 from staging_api.cli.pages import say_page
 from staging_api.client import Lock
@@ -100,11 +98,8 @@ def waiters(
     """List who waits for a lock that is held, the first in the queue first."""
     with connected(service) as client:
         found = list(client.waiters(lock_id))
-    if service.as_json:
-        print_json({"items": found})
-        return
     rows = ((each["caller"], each["holder"], each["waits_since"] or "") for each in found)
-    print_table(rows, "no waiters")
+    print_rows({"items": found}, rows, "no waiters", as_json=service.as_json)
 
 
 def _watch(look: Callable[[], Iterator[Lock]], *, as_json: bool) -> None:

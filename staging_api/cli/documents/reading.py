@@ -12,7 +12,7 @@ from staging_api.cli.documents.messages import undone_unless_confirmed
 from staging_api.cli.documents.options import Secrets, Version, connected, of_version
 from staging_api.cli.documents.posted import as_text
 from staging_api.cli.options import ServiceOptions, of_service
-from staging_api.cli.output import in_columns, print_json, print_table, say
+from staging_api.cli.output import in_columns, print_json, print_rows, say
 
 _PAGE = 1000
 
@@ -73,10 +73,8 @@ def history(
     with connected(service) as client:
         revisions = client.documents.revisions(page_size=min(limit or _PAGE, _PAGE))
         found = list(islice(revisions, limit))
-    if service.as_json:
-        print_json({"items": found})
-        return
-    print_table((tuple(_cells(revision)) for revision in found), "no revisions")
+    rows = (tuple(_cells(revision)) for revision in found)
+    print_rows({"items": found}, rows, "no revisions", as_json=service.as_json)
 
 
 def print_text(text: bytes, *, as_json: bool) -> None:

@@ -23,7 +23,7 @@ from staging_api.cli.documents.options import (
 from staging_api.cli.documents.reading import print_text
 from staging_api.cli.extras import needing
 from staging_api.cli.options import AsJson, ServiceOptions, of_service
-from staging_api.cli.output import exit_on_error, in_columns, print_json, say
+from staging_api.cli.output import exit_on_error, in_columns, print_json, print_lines
 
 Folder = Annotated[
     Path | None,
@@ -143,13 +143,10 @@ def why(
         return
     with connected(service) as client:
         found = of_version(version, partial(client.documents.explain, schema, name, path=path))
-    if service.as_json:
-        print_json(found)
-        return
-    for line in in_columns(
+    rows = (
         (each["path"], each["origin"], " <- ".join(each["steps"])) for each in found["provenance"]
-    ):
-        say(line)
+    )
+    print_lines(found, in_columns(rows), as_json=service.as_json)
 
 
 @of_service(timeout=60)
@@ -169,11 +166,8 @@ def uses(
         return
     with connected(service) as client:
         found = of_version(version, partial(client.documents.explain, schema, name))
-    if service.as_json:
-        print_json(found)
-        return
-    for each in found["used_by"]:
-        say(f"{each['schema']} {each['name']}")
+    users = (f"{each['schema']} {each['name']}" for each in found["used_by"])
+    print_lines(found, users, as_json=service.as_json)
 
 
 @contextmanager
