@@ -91,6 +91,22 @@ def test_a_signature_by_an_unknown_key_under_a_known_id_is_refused(issuer: Issue
         oidc.check(f"{body}.{flipped}")
 
 
+def test_a_refused_token_that_comes_again_costs_no_call(
+    issuer: Issuer, oidc: OidcCheck, clock: Clock
+):
+    """Else one token, sent again and again, would use up the look-ups of all."""
+    assert oidc.check(issuer.token())
+    body, signature = issuer.token().rsplit(".", 1)
+    flipped = ("A" if signature[0] != "A" else "B") + signature[1:]
+    asked = []
+    for _ in range(3):
+        clock.seconds += 1
+        with pytest.raises(Unauthenticated, match="the token's signature does not hold"):
+            oidc.check(f"{body}.{flipped}")
+        asked.append(issuer.asked.count("/keys"))
+    assert asked == [2, 2, 2]
+
+
 @pytest.mark.parametrize(
     "header",
     [{"alg": "none"}, {"alg": "HS256"}, {"alg": "RS256", "crit": ["unheard-of"], "unheard-of": 1}],
