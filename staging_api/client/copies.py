@@ -30,8 +30,15 @@ class CopiedFile:
 
     @classmethod
     def of(cls, item: Mapping[str, Any]) -> "CopiedFile":
-        """Read an item of the list."""
-        return cls(item["path"], item["sha256"], item["size_bytes"])
+        """Read an item of the list.
+
+        Raises:
+            ValueError: its path leads out of the copy, here or on Windows.
+        """
+        path: str = item["path"]
+        if "\\" in path or path[1:2] == ":" or {"", ".", ".."} & set(path.split("/")):
+            raise ValueError(f"{path!r} names no file of a copy")
+        return cls(path, item["sha256"], item["size_bytes"])
 
     @property
     def lasting(self) -> bool:
