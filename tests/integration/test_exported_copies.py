@@ -101,6 +101,7 @@ def test_caches_before_a_bucket_ask_anew_for_what_may_change(path: str, shown: s
     assert bucket.has(file) == file.lasting
     bucket._store.put(path, b"")
     assert not bucket.has(file)
-    bucket.drop(path)
+    bucket._store.put(path, raw)
     bucket.drop(path)
     assert not bucket.has(file)
+    bucket.drop(path)
