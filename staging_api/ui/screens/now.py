@@ -8,6 +8,7 @@ from math import ceil
 
 from staging_api.heartbeats.model import SeenProcess
 from staging_api.locks.model import IDEMPOTENCY, Grant, LockFilter
+from staging_api.paging import Page
 from staging_api.staging.counts import CountsPage
 from staging_api.staging.lists import StagingFilter
 from staging_api.staging.model import Staging
@@ -49,12 +50,12 @@ def show(deps: UiDependencies, view: View) -> ScreenContent:
     running = stagings.page(limit=_RUNNING_SHOWN, only=StagingFilter(unfinished=True))
     newest = stagings.page(limit=_LOOKED_AT).items
     locks = _work_locks(deps)
-    failures = _grouped(each for each in newest if _failed_recently(each, view.now))
+    failures = _failures(deps, view.now)
     long_held = [lock for lock in locks if _is_long(lock, view.now, deps.api.locks.lease_seconds)]
     counts = deps.api.counts.page("minute", limit=_MINUTES)
     seen = deps.api.processes.all()
     trouble = [*_trouble(seen, counts), *_fullness(deps)]
-    mood, sentence = _summary(running.items, failures, long_held, trouble, view.now)
+    mood, sentence = _summary(running, failures, long_held, trouble, view.now)
     return ScreenContent(
         "now.html",
         sentence,
@@ -108,7 +109,7 @@ def _times(newest: Sequence[Staging], now: datetime) -> list[Chart]:
     ended = [
         (each.finished_at, (each.finished_at - each.created_at).total_seconds())
         for each in newest
-        if each.state == "staged" and each.finished_at and now - each.finished_at < _RECENT
+        if each.state == "staged" and each.finished_at and _ended_recently(each, now)
     ]
     took = [seconds for _, seconds in sorted(ended)]
     if not took:
@@ -169,13 +170,19 @@ def _work_locks(deps: UiDependencies) -> list[Grant]:
     return [each.grant for each in page.items]
 
 
-def _failed_recently(staging: Staging, now: datetime) -> bool:
-    ended = staging.finished_at
-    return staging.state == "failed" and ended is not None and now - ended < _RECENT
+def _ended_recently(staging: Staging, now: datetime) -> bool:
+    return staging.finished_at is not None and now - staging.finished_at < _RECENT
 
 
 def _is_long(lock: Grant, now: datetime, lease_seconds: float) -> bool:
     return (now - lock.acquired_at).total_seconds() > MANY_LEASES * lease_seconds
+
+
+def _failures(deps: UiDependencies, now: datetime) -> list[FailureGroup]:
+    """Return what failed within the hour; where much is staged, it is not among the newest."""
+    only = StagingFilter(equal={"state": "failed"})
+    failed = deps.api.stagings.page(limit=_LOOKED_AT, only=only).items
+    return _grouped(each for each in failed if _ended_recently(each, now))
 
 
 def _grouped(failed: Iterable[Staging]) -> list[FailureGroup]:
@@ -200,7 +207,7 @@ def _grouped(failed: Iterable[Staging]) -> list[FailureGroup]:
 
 
 def _summary(
-    running: Sequence[Staging],
+    running: Page[Staging],
     failures: Sequence[FailureGroup],
     long_held: Sequence[Grant],
     trouble: Sequence[str],
@@ -209,13 +216,15 @@ def _summary(
     """Return the mood and the sentence of the page."""
     failed = sum(group.count for group in failures)
     if failed:
-        return "bad", f"{counted(failed, 'stagings')} failed in the last hour"
+        number = f"{failed}{'+' if failed == _LOOKED_AT else ''}"
+        return "bad", f"{counted(number, 'stagings')} failed in the last hour"
     if trouble:
         return "warn", trouble[0]
     if long_held:
         oldest = min(lock.acquired_at for lock in long_held)
         held = duration((now - oldest).total_seconds())
         return "warn", f"{counted(len(long_held), 'locks')} held for {held}"
-    if running:
-        return "busy", f"All is well: {counted(len(running), 'stagings')} running"
+    if running.items:
+        number = f"{len(running.items)}{'+' if running.next else ''}"
+        return "busy", f"All is well: {counted(number, 'stagings')} running"
     return "ok", "All is well: nothing runs"

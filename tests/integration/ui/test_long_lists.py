@@ -10,6 +10,7 @@ from tests.factories import ORIGIN, lock_request
 from tests.integration.ui.conftest import Builds
 from tests.integration.ui.test_service_screens import beat
 from tests.pages import Page, Site
+from tests.rows import execute
 from tests.service import API
 from tests.stagings import packed
 
@@ -39,6 +40,28 @@ def test_stagings_and_builds(site: Site, builds: Builds, services: Services) -> 
     assert rows(first, "Builds") == 50
     assert rows(site.get(more(first)), "Builds") == 1
     assert rows(site.get("/ui/search?q=R"), "What fits") == 20
+
+
+def test_what_failed_and_what_runs_on_now(
+    site: Site, builds: Builds, services: Services, database: Database
+) -> None:
+    failed = builds.staged("R", other_txt=b"")
+    beat(database, "worker-1", kind="worker")
+    for number in range(101):
+        url = builds.add(f"R{number:03}")
+        services.stagings.queue(services.stagings.check_request(url, ()), ORIGIN)
+    # However many are newer than it.
+    page = site.get("/")
+    assert page.title.startswith("1 staging failed in the last hour")
+    assert f"/ui/stagings/{failed.id}" in page.links()
+    execute(database, "UPDATE stagings SET finished_at = finished_at - interval '61 min'")
+    assert site.get("/").title.startswith("All is well: 50+ stagings running")
+    execute(
+        database,
+        "UPDATE stagings SET state = 'failed', finished_at = clock_timestamp(),"
+        " error_code = 'internal' WHERE finished_at IS NULL",
+    )
+    assert site.get("/").title.startswith("100+ stagings failed in the last hour")
 
 
 def test_stagings_of_one_build(site: Site, builds: Builds, services: Services) -> None:
