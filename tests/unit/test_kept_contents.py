@@ -107,3 +107,23 @@ def test_those_read_last_are_kept_and_no_more_than_may_be(store, monkeypatch):
     assert read(kept, places[1], SECOND) == SECOND
     with pytest.raises(NotFound):
         read(kept, places[0], FIRST)
+
+
+@pytest.mark.parametrize(("size", "is_kept"), [(16 << 10, True), ((16 << 10) + 1, False)])
+def test_files_of_up_to_sixteen_kibibytes_are_kept(store, kept, size, is_kept):
+    content = bytes(size)
+    place = whole(keep(store, content).sha256, size)
+    assert read(kept, place, content) == content
+    store.remove(place.sha256)
+    if is_kept:
+        assert read(kept, place, content) == content
+    else:
+        with pytest.raises(NotFound):
+            read(kept, place, content)
+
+
+def test_a_process_keeps_at_most_4096_contents_of_eight_mebibytes_together(store, monkeypatch):
+    limits = []
+    monkeypatch.setattr(kept_contents, "BoundedCache", lambda *given: limits.append(given))
+    KeptContents(store)
+    assert limits == [(4096, 8 << 20)]

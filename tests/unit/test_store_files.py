@@ -1,0 +1,127 @@
+"""The files of a store in a folder: who may read them, and that none stays open behind a step."""
+
+import hashlib
+import os
+import stat
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import BinaryIO
+
+import pytest
+
+from staging_api.errors import NotFound, StoreAbsent, StoreFailed
+from staging_api.store.folder_store import FolderStore
+from staging_api.store.pack_writer import LEAST_CONTENTS
+
+CONTENT = b"content"
+DIGEST = hashlib.sha256(CONTENT).hexdigest()
+MARKER = "01ARZ3NDEKTSV4RRFFQ69G5FAV"
+Step = Callable[[FolderStore, Path], object]
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> FolderStore:
+    """A store that has a marker, a blob, and what is none where one would be."""
+    made = FolderStore(tmp_path)
+    made.identify(MARKER)
+    keep(made, CONTENT)
+    return made
+
+
+@pytest.fixture
+def _every_mode() -> Iterator[None]:
+    """Files have the modes that they are made with."""
+    before = os.umask(0)
+    yield
+    os.umask(before)
+
+
+def keep(store: FolderStore, *contents: bytes) -> None:
+    with store.batch("worker-1") as batch:
+        for content in contents:
+            batch.keep([content])
+        batch.commit()
+
+
+def pack(store: FolderStore, *, fails: bool = False) -> None:
+    with store.batch("worker-1") as batch:
+        for number in range(LEAST_CONTENTS):
+            batch.keep_small(bytes([number]) * (1 << 20))
+        if fails:
+            raise StoreFailed("it fails in the midst of a pack")
+        batch.seal_pack()
+        batch.commit()
+
+
+def parts(store: FolderStore) -> None:
+    for _ in range(2):
+        with store.parts.open("version", 7) as made:
+            made.write(0, CONTENT)
+            made.note([(0, 7)])
+
+
+def replaced(path: Path, make: Callable[[Path], object]) -> None:
+    path.unlink()
+    make(path)
+
+
+def differs(stream: BinaryIO) -> bool:
+    return stream.read() != CONTENT
+
+
+STEPS: dict[str, Step] = {
+    "check": lambda store, _: store.check(),
+    "free": lambda store, _: store.free_bytes(),
+    "identity": lambda store, _: store.identity(),
+    "identify": lambda store, _: store.identify(MARKER, replace=True),
+    "no shards": lambda store, root: ((root / "sha256").rename(root / "x"), store.identity()),
+    "empty": lambda store, _: store.is_empty(),
+    "read": lambda store, _: store.read(DIGEST, 7, 1, 2),
+    "cut": lambda store, _: store.read(DIGEST, 7, 1, 20),
+    "open": lambda store, _: store.open(DIGEST).close(),
+    "another length": lambda store, _: store.open(DIGEST, 9),
+    "absent": lambda store, _: store.open("0" * 64),
+    "a pipe": lambda store, _: (replaced(store.path(DIGEST), os.mkfifo), store.open(DIGEST)),
+    "a folder": lambda store, _: (replaced(store.path(DIGEST), os.mkdir), store.open(DIGEST)),
+    "same": lambda store, _: keep(store, CONTENT),
+    "few": lambda store, _: keep(store, b"one", b"two"),
+    "many": lambda store, _: keep(store, *(b"%d" % number for number in range(20))),
+    "pack": lambda store, _: pack(store),
+    "half a pack": lambda store, _: pack(store, fails=True),
+    "parts": lambda store, _: parts(store),
+    "time": lambda store, _: store.time(),
+    "sweep": lambda store, _: (parts(store), store.sweep(-10)),
+    "good": lambda store, _: store.quarantine(DIGEST, differs),
+    "bad": lambda store, _: (
+        store.path(DIGEST).write_bytes(b"damaged"),
+        store.quarantine(DIGEST, differs),
+    ),
+    "remove": lambda store, _: store.remove_all([DIGEST, "0" * 64]),
+}
+
+
+def open_files() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+@pytest.mark.parametrize("name", STEPS)
+def test_no_step_of_a_store_leaves_a_file_open(
+    store: FolderStore, tmp_path: Path, name: str
+) -> None:
+    before = open_files()
+    with suppress(NotFound, StoreAbsent, StoreFailed):
+        STEPS[name](store, tmp_path)
+    assert open_files() == before
+
+
+@pytest.mark.usefixtures("_every_mode")
+def test_other_users_may_read_nothing_that_a_store_fetched(
+    store: FolderStore, tmp_path: Path
+) -> None:
+    keep(store, b"another")
+    pack(store)
+    parts(store)
+    fetched = [*tmp_path.glob("sha256/*/*"), *tmp_path.glob("parts/*/*")]
+    assert len(fetched) == 7
+    assert {stat.S_IMODE(each.stat().st_mode) for each in fetched[1:]} == {0o640}
