@@ -3,7 +3,11 @@
 import fcntl
 import json
 import os
+import shutil
+import stat
 import subprocess
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -81,3 +85,54 @@ def test_a_program_that_fails_is_named_with_its_status(tmp_path: Path, failing: 
         cluster.data_folder(Programs(tmp_path, lock, True, "kept"), tmp_path / "data")
     os.close(lock)
     assert not (tmp_path / "data" / "17").exists()
+
+
+@pytest.fixture
+def _every_mode() -> Iterator[None]:
+    """Files have the modes that they are made with."""
+    before = os.umask(0)
+    yield
+    os.umask(before)
+
+
+@pytest.mark.usefixtures("_every_mode")
+def test_only_its_owner_may_enter_the_folders_and_open_the_locks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "gettempdir", lambda: str(tmp_path))
+    files = server._prepare_folders(tmp_path / "home")
+    os.close(lock_file(files.users_lock, fcntl.LOCK_EX))
+    sockets = server._socket_dir(files, "kept")
+    found = (files.base, files.users_lock.parent, files.users_lock, sockets)
+    assert [oct(stat.S_IMODE(each.stat().st_mode)) for each in found] == [
+        *("0o700", "0o700", "0o600", "0o700"),
+    ]
+    sockets.chmod(0o777)
+    assert server._socket_dir(files, "kept") == sockets
+    assert stat.S_IMODE(sockets.stat().st_mode) == 0o700
+
+
+@pytest.mark.parametrize(("length", "fits"), [(107, True), (108, False)])
+def test_a_socket_is_where_its_path_has_at_most_107_bytes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, length: int, fits: bool
+) -> None:
+    files = ServerFiles(tmp_path / "postgresql")
+    monkeypatch.setattr(tempfile, "gettempdir", lambda: str(tmp_path))
+    name = Path("/") / server._socket_dir(files, "kept").name / server._SOCKET_NAME
+    short = Path(tempfile.mkdtemp(dir="/tmp"))  # a path of any length begins so
+    chosen = short / ("x" * (length - len(os.fsencode(short)) - 1 - len(os.fsencode(name))))
+    chosen.mkdir()
+    monkeypatch.setattr(tempfile, "gettempdir", lambda: str(chosen))
+    found = server._socket_dir(files, "kept")
+    assert found.parent == (chosen if fits else Path("/tmp"))
+    found.rmdir()
+    shutil.rmtree(short)
+
+
+@pytest.mark.parametrize(("lines", "shown"), [(3, [0, 1, 2]), (12, list(range(2, 12)))])
+def test_of_the_log_of_a_server_that_did_not_start_ten_lines_are_shown(
+    tmp_path: Path, lines: int, shown: list[int]
+) -> None:
+    log = tmp_path / "server.log"
+    log.write_text("".join(f"{number}\n" for number in range(lines)))
+    assert server._tail(log).splitlines() == list(map(str, shown))
