@@ -16,6 +16,7 @@ from staging_api.cli.exits import EXIT_CODES
 from staging_api.cli.extras import needing
 from staging_api.cli.importing import without_collection
 from staging_api.cli.output import exit_on_error
+from staging_api.cli.streams import standard_streams
 from staging_api.environment import words_to_complete
 
 
@@ -70,7 +71,7 @@ VERBS: Mapping[str, Verb] = {
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; ends by `SystemExit` with one of the documented codes."""
     given = sys.argv[1:] if arguments is None else list(arguments)
-    with exit_on_error(as_json=False):
+    with standard_streams(), exit_on_error(as_json=False):
         _application(given)(given, prog_name="staging-api")
 
 

@@ -1,5 +1,6 @@
 """The output of the verbs: results on standard output, everything else on standard error."""
 
+import errno
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -10,6 +11,7 @@ import typer
 
 from staging_api.cli.cures import cure_of
 from staging_api.cli.exits import INTERRUPTED, exit_code
+from staging_api.cli.streams import takes
 from staging_api.errors import Invalid, StagingApiError
 from staging_api.sizes import size
 
@@ -25,8 +27,15 @@ _ACTING = re.compile(
 
 
 def say(text: str, *, err: bool = False) -> None:
-    """Print a text that may have come from anywhere; what acts on a terminal is escaped."""
-    typer.echo(harmless(text), err=err)
+    """Print a text that may have come from anywhere; what acts on a terminal is escaped.
+
+    Nothing ends because standard error, which has no results, is on a full disk.
+    """
+    try:
+        typer.echo(harmless(text), err=err)
+    except OSError as error:
+        if not err or error.errno == errno.EPIPE:
+            raise
 
 
 def harmless(text: str) -> str:
@@ -59,6 +68,8 @@ def exit_on_error(as_json: bool, stopped: str = STOPPED_WAITING) -> Iterator[Non
 def print_json(document: Mapping[str, Any]) -> None:
     """Print one line of JSON."""
     text = json.dumps(document, ensure_ascii=False)
+    if not takes(text):
+        text = json.dumps(document)
     typer.echo(_ACTING.sub(lambda found: f"\\u{ord(found[0]):04x}", text))
 
 

@@ -290,7 +290,7 @@ class _Fetch:
                 if self._options.on_bytes is not None:
                     self._options.on_bytes(self._done, self._total)
 
-        with disk_errors():
+        with disk_errors(place):
             download.fetch(self._transport, target, self._deadline, count)
         with self._mutex:
             self._folder.note(file)

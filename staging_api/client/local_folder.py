@@ -68,7 +68,7 @@ class LocalFolder:
         self._journal = root / _OWN / "verified.jsonl"
         #: Folders below the root through which nothing leads out of it.
         self._safe = {""}
-        with disk_errors():
+        with disk_errors(root):
             self._parts.mkdir(parents=True, exist_ok=True)
             self._lists.mkdir(exist_ok=True)
             self._lock = (root / _OWN / "lock").open("a+b")
@@ -132,7 +132,7 @@ class LocalFolder:
             DiskFailed: it cannot be read.
         """
         place = self._place(file)
-        with disk_errors():
+        with disk_errors(place):
             try:
                 found = os.lstat(place)
             except (FileNotFoundError, NotADirectoryError):
@@ -141,12 +141,8 @@ class LocalFolder:
                 return False
             known = self._verified.get(file.name)
             if hash_all or known != [file.sha256, found.st_size, found.st_mtime_ns]:
-                # What may not be read, but replaced, is replaced.
-                if not os.access(place, os.R_OK):
+                if _digest_of(place) != file.sha256:
                     return False
-                with Path(place).open("rb") as content:
-                    if hashlib.file_digest(content, "sha256").hexdigest() != file.sha256:
-                        return False
                 self.note(file)
             self._make_executable(file, place, found.st_mode)
         return True
@@ -154,7 +150,7 @@ class LocalFolder:
     def note(self, file: StagedFile) -> None:
         """Write down that a file was verified."""
         place = self._place(file)
-        with disk_errors():
+        with disk_errors(place):
             found = os.lstat(place)
             self._make_executable(file, place, found.st_mode)
             known = [file.sha256, found.st_size, found.st_mtime_ns]
@@ -174,7 +170,7 @@ class LocalFolder:
     def keep_list(self, artifact: StagedArtifact, files: Iterable[StagedFile]) -> None:
         """Keep the list of an artifact's files."""
         items = [{name: getattr(file, name) for name in _LISTED} for file in files]
-        with disk_errors():
+        with disk_errors(self.root):
             target = self._list(artifact.id)
             fresh = target.with_suffix(".new")
             fresh.write_text(json.dumps(items), encoding="utf-8")
@@ -189,7 +185,7 @@ class LocalFolder:
             files: whose parts stay.
             artifact_ids: whose lists stay.
         """
-        with disk_errors():
+        with disk_errors(self.root):
             parts = list(self._parts.iterdir())
             wanted = {self.part(file) for file in files} if parts else set()
             wanted |= set(map(self._list, artifact_ids))
@@ -255,15 +251,14 @@ class LocalFolder:
 
 
 @contextmanager
-def disk_errors() -> Iterator[None]:
-    """Turn an error of the disk into `DiskFailed`."""
+def disk_errors(place: Path | str) -> Iterator[None]:
+    """Turn an error of the disk into `DiskFailed`; `place` is named where the system names none."""
     try:
         yield
     except OSError as error:
         # Of a rename the name that it should have got.
-        name = error.filename2 or error.filename
-        where = f"{name}: " if name else ""
-        raise DiskFailed(f"{where}{error.strerror or error}") from error
+        name = error.filename2 or error.filename or place
+        raise DiskFailed(f"{name}: {error.strerror or error}") from error
 
 
 def is_of_one_file(error: StagingApiError) -> bool:
@@ -271,6 +266,15 @@ def is_of_one_file(error: StagingApiError) -> bool:
     if isinstance(error, DiskFailed):
         return isinstance(error.__cause__, OSError) and error.__cause__.errno in _OF_A_NAME
     return isinstance(error, (ArchiveUnsafe, Conflict))
+
+
+def _digest_of(place: str) -> str | None:
+    """Hash a file; None if it may not be read: perhaps it may be replaced."""
+    try:
+        with Path(place).open("rb") as content:
+            return hashlib.file_digest(content, "sha256").hexdigest()
+    except PermissionError:
+        return None
 
 
 def _above(name: str) -> Iterator[str]:

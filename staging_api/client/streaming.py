@@ -79,7 +79,7 @@ def write(folder: LocalFolder, file: StagedFile, content: IO[bytes]) -> bool:
         ArchiveUnsafe, DiskFailed: as `LocalFolder` does.
     """
     place, part, digest = folder.place(file), folder.part(file), hashlib.sha256()
-    with disk_errors():
+    with disk_errors(place):
         place.parent.mkdir(parents=True, exist_ok=True)
         with part.open("wb") as written:
             while piece := content.read(_BUFFER_BYTES):

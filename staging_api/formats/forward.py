@@ -80,6 +80,13 @@ class ForwardFile:
             size -= len(piece)
             yield cast("bytes", piece)
 
+    def goes_on(self) -> bool:
+        """Read to the end; return whether any byte on the way was another than zero."""
+        found = bool(bytes(self._rest).strip(b"\0"))
+        for chunk in self._chunks:
+            found = found or bool(bytes(chunk).strip(b"\0"))
+        return found
+
     def drain(self) -> None:
         """Read to the end, so that counters and hashes upstream see all of it."""
         for _ in self._chunks:

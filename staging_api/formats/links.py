@@ -79,6 +79,9 @@ class Links:
         found = folded(target)
         found = self._hard.get(found, found)
         if found == name:
+            # A file that was packed twice is so; else there is nothing that it is a link to.
+            if not self._is_there(name) and self.checker.selects(name):
+                self.checker.notes.add(_DANGLING, name)
             return
         self._replaced(name)
         if found in self._symbolic:
@@ -140,6 +143,9 @@ class Links:
         if self._files.pop(name) is not None:
             self.keep(Member(self.checker.path_of(name), gone=True), ())
         self._passed.pop(name)
+
+    def _is_there(self, name: str) -> bool:
+        return name in self._symbolic or name in self._passed or self._file(name) is not None
 
     def _replaced(self, name: str) -> None:
         """Forget a link whose name another member has now."""

@@ -146,6 +146,11 @@ class _Tar:
             raise ArchiveCorrupt("the tar ends without its end mark")
         if stream.header.strip(b"\0"):
             raise ArchiveCorrupt("the tar is damaged: where a member must begin is none")
+        if not begun and stream.goes_on():
+            raise ArchiveCorrupt(
+                "this is not a tar: it begins with zeros, and goes on with something else, as the"
+                " image of a disk does"
+            )
 
     def member(
         self, info: tarfile.TarInfo, name: str, checker: MemberChecker

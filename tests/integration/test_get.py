@@ -1,5 +1,6 @@
 """Bringing a staging to the disk: whole, verified, resumed, and only what changed."""
 
+import errno
 import hashlib
 import io
 import json
@@ -310,9 +311,17 @@ def test_a_file_that_is_here_and_may_not_be_read_is_replaced(
     url, to = staged(at), tmp_path / "to"
     to.mkdir()
     (to / "payload.bin").write_bytes(b"y" * 100_000)
-    # Root may read whatever it wants.
-    monkeypatch.setattr(os, "access", lambda place, mode: mode != os.R_OK)
+    really_open = Path.open
+
+    def refuse(path: Path, mode: str = "r", **options: Any) -> IO[Any]:
+        # Root may read whatever it wants.
+        if path == to / "payload.bin":
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return really_open(path, mode, **options)
+
+    monkeypatch.setattr(Path, "open", refuse)
     assert len(client.get(url, to=to).fetched) == 41
+    monkeypatch.undo()
     assert contents(to)["payload.bin"] == b"x" * 100_000
 
 

@@ -64,9 +64,10 @@ def test_a_file_that_is_a_folder_of_others_has_no_place_beside_them(folder):
     ],
 )
 def test_trouble_with_a_name_is_of_one_file_and_trouble_with_the_disk_of_all(number, is_it):
-    with pytest.raises(DiskFailed) as failed, disk_errors():
+    with pytest.raises(DiskFailed) as failed, disk_errors("x"):
         raise OSError(number, os.strerror(number))
     assert is_of_one_file(failed.value) == is_it
+    assert failed.value.detail == f"x: {os.strerror(number)}"
     assert not is_of_one_file(DiskFailed("x"))
     assert is_of_one_file(ArchiveUnsafe("x"))
     assert is_of_one_file(Conflict("x"))

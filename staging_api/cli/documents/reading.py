@@ -13,6 +13,7 @@ from staging_api.cli.documents.options import Secrets, Version, connected, of_ve
 from staging_api.cli.documents.posted import as_text
 from staging_api.cli.options import ServiceOptions, of_service
 from staging_api.cli.output import in_columns, print_json, print_rows, say
+from staging_api.cli.streams import output_failures
 
 _PAGE = 1000
 
@@ -84,7 +85,8 @@ def print_text(text: bytes, *, as_json: bool) -> None:
         return
     # Bytes go past the buffer of the text layer: what is in it comes first.
     sys.stdout.flush()
-    sys.stdout.buffer.write(text)
+    with output_failures():
+        sys.stdout.buffer.write(text)
 
 
 def _cells(revision: Mapping[str, Any]) -> Iterator[str]:

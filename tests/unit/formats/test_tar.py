@@ -233,6 +233,27 @@ def test_other_files_than_tars_are_corrupt(data):
         extract(data)
 
 
+@pytest.mark.parametrize("zeros", [512, 1024, 32 << 10])
+@pytest.mark.parametrize("chunk_bytes", [512, 1 << 20])
+def test_the_image_of_a_disk_is_no_empty_tar(zeros, chunk_bytes):
+    image = bytes(zeros) + b"\x01CD001" + bytes(4096)
+    with pytest.raises(ArchiveCorrupt, match="it begins with zeros"):
+        unpack(tar.extract, InMemory(image, chunk_bytes))
+    assert unpack(tar.extract, InMemory(bytes(zeros), chunk_bytes))[0] == {}
+
+
+def test_what_stands_behind_the_end_of_a_tar_that_has_members_is_none_of_it():
+    assert extract(tar_of(("a", b"1")) + b"behind" * 200) == {"a": b"1"}
+
+
+def test_a_hard_link_to_itself_is_noted_unless_the_file_is_there():
+    link = header("a", tarfile.LNKTYPE, "./a")
+    there, _, notes = unpack_noting(tar.extract, InMemory(tar_of(("a", b"1"), link)))
+    assert (there, list(notes)) == ({"a": b"1"}, [])
+    there, _, (note,) = unpack_noting(tar.extract, InMemory(tar_of(("b", b"1"), link)))
+    assert (there, "'a'" in note, "links to nothing" in note) == ({"b": b"1"}, True, True)
+
+
 def test_garbage_after_the_last_stream_is_damage():
     with pytest.raises(ArchiveCorrupt):
         extract(gzip.compress(tar_of(*FILES)) + b"garbage")
