@@ -2,7 +2,7 @@
 
 import re
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler
@@ -36,6 +36,7 @@ class Reply:
         has_length: whether to send a Content-Length of the whole body.
         send_bytes: how many bytes of the body to send before the connection is closed; None: all.
         hang_up: close the connection without an answer.
+        interim: statuses of answers that come before this one.
     """
 
     status: int = 200
@@ -44,6 +45,7 @@ class Reply:
     has_length: bool = True
     send_bytes: int | None = None
     hang_up: bool = False
+    interim: Sequence[int] = ()
 
 
 Script = Callable[[Asked], Reply]
@@ -78,6 +80,7 @@ def scripted_http(script: Script) -> Iterator[Scripted]:
             if reply.hang_up:
                 self.close_connection = True
                 return
+            _send_interim(self, reply.interim)
             self.send_response_only(reply.status)
             for name, value in reply.headers.items():
                 self.send_header(name, value)
@@ -120,3 +123,10 @@ def served(body: bytes, asked: Asked, **headers: str) -> Reply:
     part = body[start:end]
     spoken = f"bytes {start}-{start + len(part) - 1}/{len(body)}"
     return Reply(206, part, {**headers, "Content-Range": spoken})
+
+
+def _send_interim(handler: BaseHTTPRequestHandler, statuses: Sequence[int]) -> None:
+    for status in statuses:
+        handler.send_response_only(status)
+        handler.send_header("Link", "</style.css>")
+        handler.end_headers()

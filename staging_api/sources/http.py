@@ -227,7 +227,7 @@ class HttpSource:
     def _body(
         self, found: SourceObject, start: int, end: int | None, *, needs_range: bool = False
     ) -> Generator[bytes, None, None]:
-        headers = range_headers(found, start, end)
+        headers = {} if found.name in self._rangeless else range_headers(found, start, end)
         with self._parallel.one(), self._request("GET", found.name, headers) as answer:
             self._check_status(answer, found.name)
             self._check_version(answer, found)
@@ -240,6 +240,10 @@ class HttpSource:
     ) -> Generator[bytes, None, None]:
         last = found.size_bytes if end is None else end
         skip = bytes_before(answer, start)
+        if skip is None:
+            # The next request asks for no range of it.
+            self._rangeless.add(found.name)
+            raise Interrupted(f"{self._url.authority} answered with another range than requested")
         yield from self._counted(answer, found.name, skip, None if last is None else last - start)
         # A chunked body has no length in its head: make sure that it ends here.
         if end is None and answer.is_chunked and answer.read1(1):

@@ -3,7 +3,6 @@
 Pure functions over an answer's status and headers; `staging_api.sources.headers` reads one header.
 """
 
-from staging_api.errors import SourceFailed
 from staging_api.sources.headers import content_length, content_range, media_type, strong_etag
 from staging_api.sources.http_client import SourceResponse
 from staging_api.sources.model import SourceObject
@@ -50,15 +49,14 @@ def range_headers(found: SourceObject, start: int, end: int | None) -> dict[str,
     return headers
 
 
-def bytes_before(answer: SourceResponse, start: int) -> int:
-    """Return how many bytes of the body come before the requested ones.
+def bytes_before(answer: SourceResponse, start: int) -> int | None:
+    """Return how many bytes of the body come before the requested ones; None: these are not in it.
 
-    Raises:
-        SourceFailed: the first of these is not in it.
+    So it is of a range that is another one, that is not named, or that comes in several parts.
     """
     if answer.status == OK:
         return start
     part = content_range(answer.headers)
-    if part is None or part.start is None or part.start > start:
-        raise SourceFailed("the source answered with another range than the requested one")
-    return start - part.start
+    if part is None or part.start is None or part.end is None:
+        return None
+    return start - part.start if part.start <= start < part.end else None

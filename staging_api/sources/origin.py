@@ -8,6 +8,7 @@ Through a proxy it is the proxy that resolves and connects, so its own rules dec
 a name that resolves here as well is vetted even so.
 """
 
+import http.client
 import logging
 import socket
 import ssl
@@ -35,6 +36,7 @@ Pool = urllib3.HTTPConnectionPool
 SENT_TARGET = ":target"
 #: Kept open for each origin; as many as one download is spread over.
 _CONNECTIONS = 8
+_SWITCHING, _LEAST_FINAL = 101, 200
 
 
 class OriginPools:
@@ -150,6 +152,8 @@ class _Sockets:
         sockets = self
 
         class TrackedConnection(kind):  # type: ignore[misc] # of either kind
+            response_class = _FinalResponse
+
             def connect(self) -> None:
                 super().connect()
                 sockets.add(self.sock)
@@ -177,6 +181,17 @@ class _Sockets:
                 with suppress(OSError):
                     # shutdown() of the socket below TLS: that of TLS is not thread-safe.
                     socket.socket.shutdown(sock, socket.SHUT_RDWR)
+
+
+class _FinalResponse(http.client.HTTPResponse):
+    """Passes over all interim answers (RFC 9110, 15.2); the standard library does those of 100."""
+
+    def _read_status(self) -> tuple[str, int, str]:
+        while True:
+            found: tuple[str, int, str] = super()._read_status()  # type: ignore[misc]
+            if not _SWITCHING < found[1] < _LEAST_FINAL:
+                return found
+            http.client.parse_headers(self.fp)
 
 
 def _port_of(url: ArchiveUrl) -> int:

@@ -7,6 +7,7 @@ import time
 from base64 import b64encode
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from itertools import cycle
 from pathlib import Path
 
@@ -132,6 +133,15 @@ def test_a_server_that_blames_the_request_for_what_is_absent_has_no_manifest(ope
 
     source, _ = opened(script)
     assert source.names() == ["object.bin", "SHA256SUMS"]
+
+
+def test_interim_answers_are_passed_over(opened):
+    def script(asked):
+        return replace(served(BODY, asked, **ETAG), interim=(100, 102, 103, 103, 199))
+
+    source, _ = opened(script)
+    assert read(source, start=10) == BODY[10:]
+    assert take(source)[1] == BODY
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
@@ -279,6 +289,37 @@ def test_a_length_that_is_said_twice_holds_no_reader_up(opened):
     )
     assert read(source) == BODY
     assert take(source)[1] == BODY
+
+
+OTHER_RANGES = {
+    "unnamed": {},
+    "unreadable": {"Content-Range": "bytes */*"},
+    "of several parts": {"Content-Type": "multipart/byteranges; boundary=x"},
+    "always the first": {"Content-Range": "bytes 0-19/{size}"},
+    "behind": {"Content-Range": "bytes {behind}-{last}/{size}"},
+}
+
+
+@pytest.mark.parametrize("size", [1 << 14, 9 << 20])
+@pytest.mark.parametrize("form", OTHER_RANGES)
+def test_another_range_than_the_requested_one_is_as_no_ranges(opened, form, size):
+    body = bytes(range(256)) * (size >> 8)
+
+    def script(asked):
+        if asked.part is None:
+            return served(body, asked, **ETAG)
+        numbers = {"size": size, "behind": asked.part[0] + 1, "last": size - 1}
+        headers = {name: text.format(**numbers) for name, text in OTHER_RANGES[form].items()}
+        return Reply(206, b"y" * 20, {**headers, **ETAG})
+
+    source, _ = opened(script)
+    found, start = source.stat("image.zip"), size - 100
+    if start <= 8 << 20:
+        assert read(source, "image.zip", start, start + 30) == body[start : start + 30]
+    else:
+        with pytest.raises(SourceChanged, match="no ranges"), source.open(found, start) as chunks:
+            next(chunks)
+    assert take(source, "image.zip")[1] == body
 
 
 def test_a_range_that_begins_earlier_than_asked_is_cut_to_measure(opened):
