@@ -148,6 +148,7 @@ def test_where_nothing_has_to_go_nothing_is_freed(ten: Bench) -> None:
     # One byte less, and it goes.
     done = prune(ten.service.upkeep, keep_bytes=3 * KB - 1)
     assert ([each.name for each in done.artifacts], done.freed_bytes) == (["payload"], 3 * KB)
+    assert ten.rows("SELECT size_bytes FROM blobs") == []
 
 
 def test_an_eviction_is_counted_by_its_reason(ten: Bench) -> None:

@@ -38,7 +38,10 @@ def at(database: Database, database_url: str, tmp_path: Path) -> Iterator[Bench]
 
 
 def failures(step: str) -> float:
-    return REGISTRY.get_sample_value("staging_housekeeping_failures_total", {"step": step}) or 0.0
+    name = "staging_housekeeping_failures_total"
+    found = REGISTRY.get_sample_value(name, {"step": step})
+    assert found is not None, "its series does not begin at 0"
+    return found
 
 
 def done_at(step: str) -> float | None:
@@ -71,10 +74,11 @@ def test_a_failing_step_is_counted_and_retried_while_other_steps_run() -> None:
         done.append("items")
         return StepResult(failed=3)
 
-    before = failures("bad"), failures("items")
     steps = [HousekeepingStep("bad", 1, fails), HousekeepingStep("items", 1, passes_over)]
+    housekeeping = Housekeeping("test", steps)
+    before = failures("bad"), failures("items")
     began = time.time()
-    Housekeeping("test", steps).turn()
+    housekeeping.turn()
     assert done == ["items"]
     assert (failures("bad") - before[0], failures("items") - before[1]) == (1, 3)
     assert (done_at("bad") or 0.0) == 0.0

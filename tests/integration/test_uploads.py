@@ -24,6 +24,7 @@ from staging_api.staging.model import Staging
 from staging_api.staging.resuming import resume
 from staging_api.staging.uploads import UploadTerms
 from tests.factories import ORIGIN
+from tests.service import eventually
 from tests.stagings import Bench, bench, packed
 
 SUITES = packed({"suites/control": b"control"})
@@ -253,6 +254,27 @@ def test_a_waiter_stages_what_another_waiter_polled(database, database_url, tmp_
         upload(one, "debug.tgz", packed({"debug/breakpad/lib.sym": b"symbols"}))
         upload(one, "payload.bin", b"payload")
         assert [answer.result().state for answer in answers] == ["staged", "staged"]
+
+
+@pytest.mark.parametrize("names", [["suites.tgz"], []], ids=["listed", "without a list"])
+def test_a_waiter_goes_by_what_another_polled_until_its_own_poll_is_due(at, pool, names):
+    url = at.build(payload_bin=b"payload")
+    asked = at.service.check_request(url, ())
+    # Another waiter has just found nothing; the next poll is due in two seconds.
+    at.tamper(
+        "INSERT INTO upload_polls (archive_url, next_poll_at, polled_at, names)"
+        " VALUES (:url, clock_timestamp() + interval '2 s', clock_timestamp(), '{}')",
+        url=asked.archive_url,
+    )
+    answer = pool.submit(at.service.stage, asked, ORIGIN)
+    waiting = "SELECT 1 FROM stagings WHERE upload_wait_began_at IS NOT NULL"
+    eventually(lambda: at.rows(waiting), "it does not wait")
+    upload(at, "suites.tgz", SUITES)
+    at.tamper(
+        "UPDATE upload_polls SET next_poll_at = next_poll_at + interval '1 h', names = :names",
+        names=names,
+    )
+    assert {each.name: each.state for each in answer.result().artifacts}["suites"] == "staged"
 
 
 def test_a_source_that_fails_during_the_wait_fails_the_artifact(at, looks, pool):
