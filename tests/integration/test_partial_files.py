@@ -141,6 +141,18 @@ def test_written_bytes_are_served_while_the_rest_is_fetched(at, gate, files):
         assert b"".join(body) == CONTENT[200_000 - HELD_BACK_BYTES :]
 
 
+def test_what_is_written_is_news_of_the_staging(at, gate):
+    """Who waits for a change learns of it then, and not by a look that is due some time."""
+    seen = "SELECT s.version, a.bytes_done FROM stagings s JOIN staged_artifacts a ON true"
+    versions = []
+    with staging(at, gate, 0):
+        for allowed in (200_000, 250_000):
+            gate.let(allowed)
+            eventually(lambda: at.rows(seen)[0][1] == allowed, "it is not written")  # noqa: B023
+            versions.append(at.rows(seen)[0][0])
+    assert versions[0] < versions[1]
+
+
 def test_the_end_is_held_back_until_the_file_is_staged(at, gate, files):
     with staging(at, gate, len(CONTENT)) as coming:
         body = iter(coming.follow(files))

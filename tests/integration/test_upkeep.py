@@ -15,6 +15,7 @@ from staging_api.locks.model import ARCHIVE
 from staging_api.staging import reconcile, repository
 from staging_api.staging.accesses import Accesses
 from staging_api.staging.audit import verify
+from staging_api.staging.damage import lose
 from staging_api.staging.eviction import prune
 from staging_api.staging.quota import Quota
 from staging_api.staging.reservations import QuotaReservation
@@ -350,6 +351,16 @@ def test_the_row_of_a_lost_and_unnamed_blob_is_deleted_at_once(at):
     assert at.service.upkeep.collect() == 1
     assert disagreements(at) == (set(), set())
     assert at.service.upkeep.space().used == KB
+
+
+def test_a_lost_content_that_nothing_names_leaves_the_rows_though_no_artifact_is_evicted(at):
+    payload(at, "R17-1", b"1" * KB)
+    [digest] = files(at)
+    at.tamper("DELETE FROM loose_files WHERE sha256 = :digest", digest=digest)
+    at.service.blobs.remove(digest)
+    assert lose(at.service.upkeep, digest, KB)
+    assert at.service.upkeep.collect() == 1
+    assert at.rows("SELECT 1 FROM blobs") == []
 
 
 def test_a_file_without_a_row_is_removed_after_the_grace_time(at):
