@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from staging_api.processes import request_heads
 from staging_api.processes.request_heads import (
     MOST_HEAD_BYTES,
     Connection,
@@ -130,6 +131,18 @@ def test_a_connection_that_is_not_kept_is_closed_when_its_client_has_read(poll):
         while part := client.recv(4096):
             received += part
         assert received == b"the answer"
+
+
+def test_what_a_client_sends_behind_the_last_answer_is_passed_over_up_to_64_kib(poll, monkeypatch):
+    monkeypatch.setattr(request_heads, "_LINGER_SECONDS", 1000.0)
+    with poll.connect(HEAD) as client:
+        (connection,) = poll.wait_for(1)
+        poll.heads.done(connection, keep=False)
+        client.sendall(bytes(64 << 10))
+        eventually(lambda: connection.lingered_bytes == 64 << 10, "it is not read")
+        assert connection in poll.heads._open
+        client.sendall(b"x")
+        eventually(lambda: connection not in poll.heads._open, "it is read on")
 
 
 def test_heads_and_silence_have_an_end_and_those_served_have_none():
