@@ -1,0 +1,112 @@
+"""When a child that ended is started again, and how long the pause before the next time is."""
+
+import os
+import signal
+import time
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from staging_api.processes import children as module
+from staging_api.processes.children import REFUSED_STATUS, TAKEN_STATUS, Children
+
+
+class Clock:
+    """The time of the test; it goes on when it is told to."""
+
+    now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    found = Clock()
+    monkeypatch.setattr(time, "monotonic", found)
+    return found
+
+
+class Kept(Children):
+    """Children of which each start is noted, and none is a process."""
+
+    def __init__(self) -> None:
+        super().__init__({"api": lambda: None})
+        self.starts: list[float] = []
+        self.status: int | None = None
+
+    def _start(self, name: str, unblocked: Any, pause_seconds: float) -> None:
+        process: Any = SimpleNamespace(exitcode=self.status, is_alive=lambda: self.status is None)
+        self.starts.append(pause_seconds)
+        self._runs[name] = module._ChildRun(process, time.monotonic(), pause_seconds)
+
+    def look(self) -> None:
+        self._keep("api", set())
+
+
+def test_a_child_that_ends_soon_waits_twice_as_long_each_time_and_thirty_seconds_at_most(
+    clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    children = Kept()
+    children.status = 1
+    children.look()
+    for number, pause in enumerate([1, 2, 4, 8, 16, 30, 30], start=1):
+        children.look()  # it has ended
+        clock.now += pause - 0.5
+        children.look()
+        assert len(children.starts) == number, "it is started before its pause is over"
+        clock.now += 0.5
+        children.look()
+        assert len(children.starts) == number + 1
+    assert caplog.messages[1] == "api ended with status 1; it is started again in 2 s"
+    assert not children._stopping.is_set()
+
+
+@pytest.mark.parametrize(("life", "next_pause"), [(29.5, 8.0), (30.0, 1.0)])
+def test_a_child_that_lived_for_half_a_minute_begins_with_the_shortest_pause(
+    clock: Clock, life: float, next_pause: float
+) -> None:
+    children = Kept()
+    children.status = 1
+    children._start("api", set(), 4.0)
+    clock.now += life
+    children.look()
+    run = children._runs["api"]
+    assert run.pause_seconds == next_pause
+    assert run.again_at == clock.now + (1.0 if next_pause == 1.0 else 4.0)
+
+
+@pytest.mark.parametrize("status", [REFUSED_STATUS, TAKEN_STATUS])
+def test_a_child_that_cannot_work_ends_all_with_its_status(clock: Clock, status: int) -> None:
+    children = Kept()
+    children.status = status
+    children.look()
+    children.look()
+    assert children._stopping.is_set()
+    assert children._runs["api"].again_at is None
+    with pytest.raises(SystemExit) as ended:
+        children._runs.clear()
+        children.run()
+    assert ended.value.code == status
+
+
+def test_a_child_that_lives_is_left_alone(clock: Clock) -> None:
+    children = Kept()
+    for _ in range(3):
+        children.look()
+        clock.now += 100
+    assert children.starts == [1.0]
+
+
+def test_a_signal_ends_all_and_leaves_signals_as_they_were() -> None:
+    def live() -> None:
+        os.kill(os.getppid(), signal.SIGTERM)
+        while True:
+            signal.pause()
+
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [])
+    children = Children({"one": live, "other": live})
+    children.run()
+    assert signal.pthread_sigmask(signal.SIG_BLOCK, []) == before
+    assert [run.process.exitcode for run in children._runs.values()] == [-signal.SIGTERM] * 2
