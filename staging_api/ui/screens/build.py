@@ -120,11 +120,14 @@ def _state(artifacts: Sequence[StagedArtifact], history: Sequence[Staging]) -> s
     if history and not history[0].final:
         return history[0].state
     states = {artifact.state for artifact in artifacts}
-    if not states:
-        return history[0].state if history else "not staged"
     if "failed" in states:
         return "failed"
-    return "staged" if "staged" in states else "evicted"
+    if "staged" in states:
+        return "staged"
+    # Not so if all of its artifacts are missing from the archive.
+    if "evicted" in states:
+        return "evicted"
+    return history[0].state if history else "not staged"
 
 
 def _groups(deps: UiDependencies, url: str) -> list[Group]:

@@ -2,6 +2,7 @@
 
 import re
 from datetime import UTC, datetime, timedelta
+from http.cookies import SimpleCookie
 from urllib.parse import quote
 
 import pytest
@@ -349,7 +350,13 @@ def test_what_is_not_there_is_a_page_that_says_so(site: Site, path: str):
 def test_colours_are_chosen_without_a_script(site: Site):
     answer = site.post("/ui/theme?back=/ui/locks", {})
     assert answer.headers["Location"] == "/ui/locks"
-    assert "staging-theme=light" in answer.headers["Set-Cookie"]
+    (chosen,) = SimpleCookie(answer.headers["Set-Cookie"]).values()
+    assert (chosen.key, chosen.value) == ("staging-theme", "light")
+    assert (chosen["max-age"], chosen["path"], chosen["samesite"]) == ("31536000", "/", "Strict")
+    # Our script writes it too, on pages without TLS as well.
+    assert (chosen["httponly"], chosen["secure"]) == ("", "")
+    # A program that does not say whose page sends it may call the API, and sets no cookie.
+    assert site.post("/ui/theme", {}, Accept_Language="en").status == 403
     page = site.get("/", Cookie="staging-theme=dark")
     assert page.all("html")[0].attributes["data-theme"] == "dark"
     assert site.post("/ui/theme?back=//evil.example/", {}).headers["Location"] == "/"

@@ -1,0 +1,91 @@
+"""The bar of the space in the store: its parts, and what is the whole of it."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from staging_api.errors import Invalid
+from staging_api.staging.reports import ContentUse
+from staging_api.staging.repository.space_rows import StoreSpace
+from staging_api.staging.store_report import StoreReport
+from staging_api.ui.screens.store import _number, _parts, _whole
+from staging_api.vocabulary.reports import Use
+
+COUNTED_AT = datetime(2026, 11, 29, 10, 0, tzinfo=UTC)
+
+
+def report(
+    *uses: tuple[Use, int],
+    used: int = 0,
+    reserved: int = 0,
+    quota: int | None = None,
+    free: int | None = None,
+) -> StoreReport:
+    empty = dict.fromkeys(StoreReport.__dataclass_fields__)
+    given = {
+        "space": StoreSpace(used, 0, reserved),
+        "quota_bytes": quota,
+        "free_bytes": free,
+        "usage": [ContentUse(use, 1, count, 1, count, COUNTED_AT) for use, count in uses],
+    }
+    return StoreReport(**{**empty, **given})  # type: ignore[arg-type]
+
+
+def test_the_whole_is_the_quota_or_what_is_used_and_free() -> None:
+    assert _whole(report(used=3, quota=0, free=9)) == 0
+    assert _whole(report(used=3, free=9)) == 12
+    assert _whole(report(used=3, free=0)) == 3
+    assert _whole(report(used=3)) == 0
+
+
+def shown(found: StoreReport, whole: int) -> list[tuple[str, int, float, float]]:
+    return [(each.name, each.bytes, each.left, each.width) for each in _parts(found, whole)]
+
+
+def test_parts_stand_beside_each_other_as_wide_as_their_share() -> None:
+    found = report(("read_lately", 500), ("pinned", 250), used=750, reserved=50)
+    assert shown(found, 1000) == [
+        ("read_lately", 500, 0, 500),
+        ("pinned", 250, 500, 250),
+        ("reserved", 50, 750, 50),
+    ]
+    assert [each.label for each in _parts(found, 1000)] == [
+        "used within a week",
+        "pinned",
+        "reserved",
+    ]
+
+
+def test_what_is_empty_has_no_part_and_what_is_small_can_be_seen() -> None:
+    found = report(("read_lately", 1), ("pinned", 0), used=1)
+    assert shown(found, 1_000_000) == [("read_lately", 1, 0, 1)]
+    assert shown(report(), 0) == []
+    assert shown(report(("idle", 1), used=1), 0) == [("idle", 1, 0, 1000)]
+
+
+def test_shares_have_two_digits_behind_the_point() -> None:
+    found = report(("read_lately", 1), ("pinned", 1), ("idle", 1), used=3)
+    assert [each[2:] for each in shown(found, 3)] == [
+        (0, 333.33),
+        (333.33, 333.33),
+        (666.67, 333.33),
+    ]
+
+
+def test_before_it_was_counted_it_is_used_and_more_than_the_whole_fills_the_bar() -> None:
+    assert shown(report(used=300, reserved=100), 200) == [
+        ("used", 300, 0, 750),
+        ("reserved", 100, 750, 250),
+    ]
+
+
+@pytest.mark.parametrize("text", ["999999999999", "-999999999999", "0.5"])
+def test_a_number_of_a_form_is_read(text: str) -> None:
+    assert _number("keep_gb", text) == float(text)
+
+
+@pytest.mark.parametrize("text", ["many", "inf", "nan", "1e12", "-1e12"])
+def test_what_is_no_such_number_is_refused_by_its_field(text: str) -> None:
+    with pytest.raises(Invalid, match="must be a number") as refused:
+        _number("keep_gb", text)
+    assert [each.field for each in refused.value.errors] == ["keep_gb"]
