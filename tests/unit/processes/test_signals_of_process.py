@@ -1,0 +1,90 @@
+"""How a process learns that it is to stop: by a signal, or at the end of its input."""
+
+import os
+import signal
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from staging_api.processes.signals import on_stop, stop_with_parent
+from tests.service import eventually
+
+
+@pytest.fixture
+def _handlers() -> Iterator[None]:
+    """The handlers of signals, and where their numbers go, are those of before."""
+    numbers = (signal.SIGTERM, signal.SIGINT)
+    before = [signal.getsignal(number) for number in numbers]
+    yield
+    written = signal.set_wakeup_fd(-1)
+    if written != -1:
+        os.close(written)  # which ends the thread
+    for number, handler in zip(numbers, before, strict=True):
+        signal.signal(number, handler)
+
+
+@pytest.mark.usefixtures("_handlers")
+def test_each_signal_to_stop_is_told_once_in_a_thread_and_others_are_none() -> None:
+    told: list[threading.Thread] = []
+    on_stop(lambda: told.append(threading.current_thread()))
+    other = signal.signal(signal.SIGUSR1, lambda *_: None)
+    signal.raise_signal(signal.SIGUSR1)
+    signal.raise_signal(signal.SIGTERM)
+    eventually(lambda: len(told) == 1, "it is not told")
+    signal.raise_signal(signal.SIGINT)
+    eventually(lambda: len(told) == 2, "it is not told")
+    signal.signal(signal.SIGUSR1, other)
+    assert {(thread.name, thread.daemon) for thread in told} == {("signals", True)}
+
+
+@pytest.mark.usefixtures("_handlers")
+def test_a_flood_of_signals_holds_up_and_prints_nothing(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    written: list[int] = []
+    set_wakeup_fd = signal.set_wakeup_fd
+
+    def noted(descriptor: int, **how: bool) -> int:
+        written.append(descriptor)
+        return set_wakeup_fd(descriptor, **how)
+
+    monkeypatch.setattr(signal, "set_wakeup_fd", noted)
+    goes_on = threading.Event()
+
+    def stop() -> None:
+        goes_on.wait()
+
+    on_stop(stop)
+    assert not os.get_blocking(written[0])
+    signal.raise_signal(signal.SIGTERM)
+    with pytest.raises(BlockingIOError):  # the pipe is full
+        while True:
+            os.write(written[0], bytes([signal.SIGUSR1]))
+    signal.raise_signal(signal.SIGTERM)
+    goes_on.set()
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize("sends", [b"", b"x" * 9000])
+def test_the_end_of_standard_input_and_nothing_that_comes_there_ends_a_process(
+    sends: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reading, writing = os.pipe()
+    read = os.read
+    monkeypatch.setattr(
+        os, "read", lambda descriptor, size: read(reading if descriptor == 0 else descriptor, size)
+    )
+    killed: list[tuple[int, int]] = []
+    monkeypatch.setattr(os, "kill", lambda *given: killed.append(given))
+    before = set(threading.enumerate())
+    stop_with_parent()
+    [thread] = set(threading.enumerate()) - before
+    assert (thread.name, thread.daemon) == ("parent-watch", True)
+    os.write(writing, sends)
+    thread.join(0.05)
+    assert killed == []
+    os.close(writing)
+    thread.join(30)
+    assert killed == [(os.getpid(), signal.SIGTERM)]
+    os.close(reading)
