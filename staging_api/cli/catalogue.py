@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from staging_api.cli.exits import NOT_FOUND
-from staging_api.cli.options import CALL_SECONDS, ServiceOptions, connected, of_service
+from staging_api.cli.options import CALL_SECONDS, ServiceOptions, connected, named_path, of_service
 from staging_api.cli.output import in_columns, print_json, say
 from staging_api.errors import Invalid
 
@@ -22,7 +22,9 @@ def catalogue(
     check: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE", help="Try this catalogue against the archive; - is the service's."
+            metavar="FILE",
+            parser=named_path,
+            help="Try this catalogue against the archive; - is the service's.",
         ),
     ] = None,
 ) -> None:

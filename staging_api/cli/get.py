@@ -14,7 +14,7 @@ from typing import Annotated
 import typer
 
 from staging_api.cli.display import Display, display
-from staging_api.cli.options import Archive, ServiceOptions, of_service, patient
+from staging_api.cli.options import Archive, ServiceOptions, named_path, of_service, patient
 from staging_api.cli.output import print_json, say
 from staging_api.cli.watching import wait_until, watched, watcher_of
 from staging_api.client import Fetched, FetchOptions, Staging, StagingClient
@@ -37,7 +37,14 @@ def get(
     ] = None,
     *,
     to: Annotated[
-        Path, typer.Option("--output", "-o", metavar="DIR", help="The folder; made if missing.")
+        Path,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="DIR",
+            parser=named_path,
+            help="The folder; made if missing.",
+        ),
     ] = Path(),
     connections: Annotated[
         int, typer.Option(min=1, max=64, metavar="N", help="Files at once.")

@@ -5,6 +5,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import wraps
 from inspect import Parameter, Signature, signature
+from pathlib import Path
 from typing import Annotated, Any, Concatenate, ParamSpec
 from urllib.parse import urlsplit
 
@@ -80,6 +81,23 @@ class ServiceOptions:
     server: str
     token: str | None
     timeout: float = _QUICK_SECONDS
+
+
+def named(text: str) -> str:
+    """Return the name of a file or folder as it was given.
+
+    Raises:
+        typer.BadParameter: it is empty, as of a variable that is not set; a path would take that for
+            the current folder.
+    """
+    if not text:
+        raise typer.BadParameter("it must not be empty; the current folder is .")
+    return text
+
+
+def named_path(text: str | Path) -> Path:
+    """Return a path that is not empty, or a default as it is; errors are those of `named`."""
+    return Path(named(text)) if isinstance(text, str) else text
 
 
 def verb_group(text: str, *, no_args_is_help: bool = True) -> typer.Typer:

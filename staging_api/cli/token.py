@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from staging_api.cli.options import named_path
 from staging_api.identity.issuing import add_to_file, make_token
 from staging_api.identity.model import Role
 
@@ -17,7 +18,10 @@ def token(
     days: Annotated[int | None, typer.Option(help="Days until it expires.", min=1)] = 90,
     never_expires: Annotated[bool, typer.Option("--never-expires")] = False,
     file: Annotated[
-        Path | None, typer.Option(help="Add its entry to this STAGING_TOKENS_FILE.")
+        Path | None,
+        typer.Option(
+            metavar="PATH", parser=named_path, help="Add its entry to this STAGING_TOKENS_FILE."
+        ),
     ] = None,
 ) -> None:
     """Make a token: shown once, on standard output; only its hash is kept.

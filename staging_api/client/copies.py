@@ -66,8 +66,11 @@ def copy_at(target: str | Path) -> Copy:
     own programs (``AWS_...``, ``GOOGLE_...``, ``AZURE_STORAGE_...``).
 
     Raises:
-        Invalid: the bucket's address, or its configuration in the environment, is wrong.
+        Invalid: it is empty; or the bucket's address, or its configuration in the environment, is
+            wrong.
     """
+    if not str(target):
+        raise Invalid.field("target", "must not be empty; the current folder is .")
     if str(target).startswith(_BUCKETS):
         return _Bucket(str(target))
     return _Folder(Path(target))

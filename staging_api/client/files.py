@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from os import PathLike
+from os import PathLike, fspath
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -18,7 +18,7 @@ from staging_api.client.fetching import ATTEMPTS, EVICTED, Fetched, FetchOptions
 from staging_api.client.model import Staging
 from staging_api.client.pacing import Deadline, OnRetry
 from staging_api.client.stagings import stage, wait
-from staging_api.errors import Conflict, NotFound
+from staging_api.errors import Conflict, Invalid, NotFound
 
 if TYPE_CHECKING:
     from staging_api.client.transport import Transport
@@ -54,15 +54,16 @@ async def fetch(
         Conflict: another process writes to the folder; or two files would be one on its disk,
             which ignores case.
         DiskFailed: a file cannot be written.
+        Invalid: `to` is empty.
         DeadlineOver: not done in time.
         StagingApiError: the staging failed; the class says why.
     """
-    deadline = Deadline(timeout)
+    deadline, folder = Deadline(timeout), _path(to)
     if not staging.final:
         staging = await wait(calls, staging.id, timeout=timeout)
     names = staging.requested if artifacts is None else artifacts
     wanted = FetchRequest(staging.archive_url, names)
-    return await _brought(calls, wanted, to, deadline, options)
+    return await _brought(calls, wanted, folder, deadline, options)
 
 
 async def get(
@@ -95,7 +96,7 @@ async def get(
     Raises:
         StagingApiError: as `stage`, `wait` and `fetch` do.
     """
-    deadline = Deadline(timeout)
+    deadline, folder = Deadline(timeout), _path(to)
     for attempts_left in reversed(range(ATTEMPTS)):
         staging = await stage(
             calls,
@@ -111,7 +112,7 @@ async def get(
         names = await artifact_names(calls, archive_url, artifacts)
         wanted = FetchRequest(staging.archive_url, names)
         try:
-            return await _brought(calls, wanted, to, deadline, options)
+            return await _brought(calls, wanted, folder, deadline, options)
         except EVICTED:
             if not attempts_left:
                 raise
@@ -184,8 +185,10 @@ async def download(
         NotFound: nothing is staged there.
         SourceChanged: the file staged there is not `sha256`.
         ArchiveCorrupt: the received bytes do not have the declared digest.
+        DiskFailed: the file cannot be written.
+        Invalid: `to` is empty.
     """
-    target = downloading.DownloadTarget(path, Path(to), sha256 or "")
+    target = downloading.DownloadTarget(path, _path(to), sha256 or "")
     deadline = Deadline(timeout)
     reported = _stopping(on_bytes, deadline)
 
@@ -212,7 +215,7 @@ async def _unpin(
 async def _brought(
     calls: Calls,
     wanted: FetchRequest,
-    to: str | PathLike[str],
+    to: Path,
     deadline: Deadline,
     options: FetchOptions,
 ) -> Fetched:
@@ -220,9 +223,16 @@ async def _brought(
 
     def work(transport: "Transport") -> Fetched:
         blocking = BlockingCalls(transport, calls.timeout)
-        return fetching.fetch(blocking, wanted, Path(to), deadline, stoppable)
+        return fetching.fetch(blocking, wanted, to, deadline, stoppable)
 
     return await calls.connections.on_disk(work, deadline)
+
+
+def _path(to: str | PathLike[str]) -> Path:
+    """Return where files go; an empty text, as of a variable that is not set, names no place."""
+    if not fspath(to):
+        raise Invalid.field("to", "must not be empty; the current folder is .")
+    return Path(to)
 
 
 def _stopping(on_bytes: downloading.OnBytes | None, deadline: Deadline) -> downloading.OnBytes:

@@ -11,7 +11,7 @@ from staging_api.cli.documents.messages import print_messages, undone_unless_con
 from staging_api.cli.documents.options import Reason, connected
 from staging_api.cli.documents.posted import PostedText, read_files
 from staging_api.cli.exits import REFUSED
-from staging_api.cli.options import ServiceOptions, of_service
+from staging_api.cli.options import ServiceOptions, named, of_service
 from staging_api.cli.output import print_json, say
 from staging_api.client import StagingClient
 from staging_api.errors import Invalid, StagingApiError
@@ -45,6 +45,7 @@ def create(
         list[str] | None,
         typer.Argument(
             metavar="[FILE|FOLDER|-]...",
+            parser=named,
             help="Files of YAML; folders, of which all .yaml and .yml files; - standard input.",
         ),
     ] = None,

@@ -22,12 +22,14 @@ from staging_api.cli.documents.options import (
 )
 from staging_api.cli.documents.reading import print_text
 from staging_api.cli.extras import needing
-from staging_api.cli.options import AsJson, ServiceOptions, of_service
+from staging_api.cli.options import AsJson, ServiceOptions, named, named_path, of_service
 from staging_api.cli.output import exit_on_error, in_columns, print_json, print_lines
 
 Folder = Annotated[
     Path | None,
-    typer.Option(metavar="DIR", help="A folder of documents, or one file; no server."),
+    typer.Option(
+        metavar="DIR", parser=named_path, help="A folder of documents, or one file; no server."
+    ),
 ]
 Schema = Annotated[str, typer.Argument(metavar="SCHEMA", help="As in site/Network/v1.")]
 Name = Annotated[str, typer.Argument(metavar="NAME", help="metadata.name of the document.")]
@@ -36,6 +38,7 @@ _Both = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="[OLD NEW]",
+        parser=named,
         help="Two folders or files (one named as a version is ./buffer), or two versions or"
         " revisions. [default: committed buffer]",
     ),
@@ -44,7 +47,12 @@ _Both = Annotated[
 
 def lint(
     folder: Annotated[
-        Path, typer.Argument(metavar="DIR|FILE", help="A folder, one file, or - standard input.")
+        Path,
+        typer.Argument(
+            metavar="DIR|FILE",
+            parser=named_path,
+            help="A folder, one file, or - standard input.",
+        ),
     ],
     *,
     as_json: AsJson = False,
@@ -64,6 +72,7 @@ def render(
         Path | None,
         typer.Argument(
             metavar="[DIR|FILE]",
+            parser=named_path,
             help="A folder, one file, or - standard input; no server. [default: the service's]",
         ),
     ] = None,

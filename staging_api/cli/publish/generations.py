@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from staging_api.cli.options import ServiceOptions, connected, of_service
+from staging_api.cli.options import ServiceOptions, connected, named, of_service
 from staging_api.cli.output import print_lines, print_rows, say
 from staging_api.cli.publish.options import (
     DEFAULT_SUITE,
@@ -76,7 +76,10 @@ def export(
     service: ServiceOptions,
     archive: Archive,
     to: Annotated[
-        str, typer.Argument(metavar="FOLDER", help="A folder, or a bucket such as s3://...")
+        str,
+        typer.Argument(
+            metavar="FOLDER", parser=named, help="A folder, or a bucket such as s3://..."
+        ),
     ],
 ) -> None:
     """Copy the live generation to a folder or bucket, for a web server."""

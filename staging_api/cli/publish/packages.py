@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from staging_api.cli.exits import REFUSED
-from staging_api.cli.options import ServiceOptions, connected, of_service
+from staging_api.cli.options import ServiceOptions, connected, named, of_service
 from staging_api.cli.output import in_columns, print_lines, print_rows, say
 from staging_api.cli.publish.options import (
     DEFAULT_SUITE,
@@ -55,7 +55,9 @@ def create(
 def upload(
     service: ServiceOptions,
     archive: Archive,
-    files: Annotated[list[str], typer.Argument(metavar="FILE...", help="Packages to send.")],
+    files: Annotated[
+        list[str], typer.Argument(metavar="FILE...", parser=named, help="Packages to send.")
+    ],
     *,
     suite: Annotated[
         list[str] | None,
