@@ -87,8 +87,8 @@ def named(text: str) -> str:
     """Return the name of a file or folder as it was given.
 
     Raises:
-        typer.BadParameter: it is empty, as of a variable that is not set; a path would take that for
-            the current folder.
+        typer.BadParameter: it is empty, as of a variable that is not set; a path would take that
+            for the current folder.
     """
     if not text:
         raise typer.BadParameter("it must not be empty; the current folder is .")

@@ -50,7 +50,7 @@ async def upload(
     Without `component` they go to ``main``.
 
     Raises:
-        OSError: a file cannot be read.
+        DiskFailed: a file cannot be read.
         Invalid: a file became shorter while it was sent.
         PackageInvalid: none of them is an acceptable package.
         Conflict: they exist with another content.

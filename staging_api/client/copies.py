@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from staging_api.buckets import SERVICES
+from staging_api.client.local_folder import disk_errors
 from staging_api.errors import Invalid, Unavailable
 
 _BUCKETS = tuple(f"{scheme}://" for scheme in SERVICES)
@@ -84,15 +85,17 @@ class _Folder:
 
     def has(self, file: CopiedFile) -> bool:
         path = self._root / file.path
-        if not path.is_file() or path.stat().st_size != file.size_bytes:
-            return False
-        return file.lasting or hashlib.sha256(path.read_bytes()).hexdigest() == file.sha256
+        with disk_errors(path):
+            if not path.is_file() or path.stat().st_size != file.size_bytes:
+                return False
+            return file.lasting or hashlib.sha256(path.read_bytes()).hexdigest() == file.sha256
 
     def bring(self, file: CopiedFile, fetch: Callable[[Path], object]) -> None:
         fetch(self._root / file.path)
 
     def drop(self, path: str) -> None:
-        (self._root / path).unlink(missing_ok=True)
+        with disk_errors(self._root / path):
+            (self._root / path).unlink(missing_ok=True)
 
 
 class _Bucket:
@@ -131,7 +134,10 @@ class _Bucket:
         # An index changes under its name: caches in front of the bucket must ask for it anew.
         caching = {"Cache-Control": _FOR_EVER if file.lasting else "no-cache"}
         # To this disk first: only bytes that `fetch` has verified reach the bucket.
-        with tempfile.TemporaryDirectory(prefix="export-") as folder:
+        with (
+            disk_errors(tempfile.gettempdir()),
+            tempfile.TemporaryDirectory(prefix="export-") as folder,
+        ):
             here = Path(folder) / "file"
             fetch(here)
             with self._translated_errors():

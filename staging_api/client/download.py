@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from staging_api.client.file_lock import RENAMES_OPEN_FILES, try_lock
+from staging_api.client.local_folder import disk_errors
 from staging_api.client.pacing import Deadline, retried
 from staging_api.client.problems import problem
 from staging_api.client.transport import Transport
@@ -75,11 +76,12 @@ def fetch(
             lambda: _declared_digest(transport, target, deadline), deadline, transport.pacing
         )
         target = replace(target, sha256=declared)
-    target.to.parent.mkdir(parents=True, exist_ok=True)
+    with disk_errors(target.to):
+        target.to.parent.mkdir(parents=True, exist_ok=True)
     # Shortened: a file name may have 255 bytes, four for a character, and the whole digest is
     # verified anyway.
     beside = target.to.with_name(f".{target.to.name[:58]}.{target.sha256[:16]}.part")
-    with closing(_ReceivedPart(target.part or beside)) as part:
+    with closing(_ReceivedPart(target.part or beside, target.to)) as part:
         inherited = part.size
         _fill(transport, target, part, deadline, on_bytes)
         if part.sha256 != target.sha256 and inherited:
@@ -89,23 +91,28 @@ def fetch(
             found = part.sha256
             part.clear()
             raise ArchiveCorrupt(f"{target.path} arrived as {found}, not as {target.sha256}")
-        part.appear_as(target.to)
+        part.appear()
     return target.to
 
 
 class _ReceivedPart:
-    """The bytes received so far, and their digest; for one process at a time."""
+    """The bytes received so far, and their digest; for one process at a time.
 
-    def __init__(self, path: Path) -> None:
+    The disk's errors are translated here, one by one: those of a callback are the caller's own.
+    """
+
+    def __init__(self, path: Path, to: Path) -> None:
         self._path = path
-        # Not truncated: it may have the bytes of an earlier attempt.
-        self._file = path.open("a+b")
-        if not try_lock(self._file):
-            self._file.close()
-            raise Conflict(f"another process is writing {path}")
-        self._file.seek(0)
-        # Leaves the position at the end, which `size` returns and `append` writes at.
-        self._digest = hashlib.file_digest(self._file, "sha256")
+        self._to = to
+        with disk_errors(to):
+            # Not truncated: it may have the bytes of an earlier attempt.
+            self._file = path.open("a+b")
+            if not try_lock(self._file):
+                self._file.close()
+                raise Conflict(f"another process is writing {path}")
+            self._file.seek(0)
+            # Leaves the position at the end, which `size` returns and `append` writes at.
+            self._digest = hashlib.file_digest(self._file, "sha256")
 
     @property
     def size(self) -> int:
@@ -116,27 +123,31 @@ class _ReceivedPart:
         return self._digest.hexdigest()
 
     def append(self, chunk: bytes) -> None:
-        self._file.write(chunk)
+        with disk_errors(self._to):
+            self._file.write(chunk)
         self._digest.update(chunk)
 
     def clear(self) -> None:
-        self._file.seek(0)
-        self._file.truncate()
+        with disk_errors(self._to):
+            self._file.seek(0)
+            self._file.truncate()
         self._digest = hashlib.sha256()
 
-    def appear_as(self, name: Path) -> None:
-        self._file.flush()
-        if not RENAMES_OPEN_FILES:
-            self._file.close()
-        self._path.replace(name)
+    def appear(self) -> None:
+        with disk_errors(self._to):
+            self._file.flush()
+            if not RENAMES_OPEN_FILES:
+                self._file.close()
+            self._path.replace(self._to)
 
     def close(self) -> None:
         if self._file.closed:
             return
-        empty = self.size == 0
-        self._file.close()
-        if empty:
-            self._path.unlink(missing_ok=True)
+        with disk_errors(self._to):
+            empty = self.size == 0
+            self._file.close()
+            if empty:
+                self._path.unlink(missing_ok=True)
 
 
 def _fill(

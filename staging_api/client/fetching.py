@@ -12,7 +12,7 @@ from typing import IO, Any
 
 from staging_api.client import download
 from staging_api.client.blocking import BlockingCalls
-from staging_api.client.local_folder import LocalFolder, disk_errors, is_of_one_file
+from staging_api.client.local_folder import LocalFolder, is_of_one_file
 from staging_api.client.model import StagedArtifact, StagedFile
 from staging_api.client.pacing import Deadline
 from staging_api.client.streaming import stream, worth_streaming, write
@@ -290,8 +290,7 @@ class _Fetch:
                 if self._options.on_bytes is not None:
                     self._options.on_bytes(self._done, self._total)
 
-        with disk_errors(place):
-            download.fetch(self._transport, target, self._deadline, count)
+        download.fetch(self._transport, target, self._deadline, count)
         with self._mutex:
             self._folder.note(file)
             if self._options.on_file is not None:

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from uuid import uuid4
 
+from staging_api.client.local_folder import disk_errors
 from staging_api.errors import Invalid
 
 _CHUNK_BYTES = 64 << 10
@@ -19,10 +20,10 @@ class FileForm:
             files: in this order; each keeps its own name, without its folder.
 
         Raises:
-            OSError: a file does not exist.
+            DiskFailed: a file does not exist.
         """
         self._boundary = uuid4().hex
-        self._files = [(path, path.stat().st_size, self._head(path)) for path in files]
+        self._files = [(path, _size(path), self._head(path)) for path in files]
         self._end = f"--{self._boundary}--\r\n".encode()
 
     @property
@@ -48,11 +49,22 @@ class FileForm:
         return f"--{self._boundary}\r\n{field.render_headers()}".encode()
 
 
+def _size(path: Path) -> int:
+    with disk_errors(path):
+        return path.stat().st_size
+
+
 def _read(path: Path, size: int) -> Iterator[bytes]:
-    """Yield the bytes of a file, exactly as many as the form declared."""
-    with path.open("rb") as file:
+    """Yield the bytes of a file, exactly as many as the form declared.
+
+    An OSError would look like one of the connection, and the form would be sent again.
+    """
+    with disk_errors(path):
+        file = path.open("rb")
+    with file:
         while size:
-            chunk = file.read(min(size, _CHUNK_BYTES))
+            with disk_errors(path):
+                chunk = file.read(min(size, _CHUNK_BYTES))
             if not chunk:
                 raise Invalid.field("files", f"{path} became shorter while it was sent")
             size -= len(chunk)

@@ -156,7 +156,7 @@ MOMENTS = [
     ("streaming.write", 20),
     ("download._ReceivedPart.append", 1),
     ("download._ReceivedPart.append", 3),
-    ("download._ReceivedPart.appear_as", 1),
+    ("download._ReceivedPart.appear", 1),
     ("local_folder.LocalFolder.note", 1),
     ("local_folder.LocalFolder.note", 25),
     ("local_folder.LocalFolder.tidy", 1),

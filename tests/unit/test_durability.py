@@ -115,10 +115,10 @@ def test_a_file_of_tokens_is_durable_before_it_takes_the_place_of_the_one_before
 
 
 def test_a_file_that_a_client_fetched_is_written_whole_before_it_is_named(tmp_path, monkeypatch):
-    with closing(_ReceivedPart(tmp_path / "part")) as part:
+    with closing(_ReceivedPart(tmp_path / "part", tmp_path / "name")) as part:
         part.append(b"less than a buffer")
         record = recorded(monkeypatch)
-        part.appear_as(tmp_path / "name")
+        part.appear()
     assert [(each.name, each.size_bytes) for each in record.named] == [("name", 18)]
 
 
