@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -93,7 +94,7 @@ def test_a_package_that_is_away_once_it_is_sent_is_not_sent_again(
     package.write_bytes(b"x")
     opened = Path.open
 
-    def away(path: Path, *given: str) -> object:
+    def away(path: Path, *given: Any) -> Any:
         if path == package:
             package.unlink()
         return opened(path, *given)
