@@ -189,8 +189,10 @@ class RequestHeads:
         """
         try:
             sock, address = listener.accept()
-        except (BlockingIOError, ConnectionAbortedError):
+        except BlockingIOError:
             return False
+        except ConnectionAbortedError:
+            return True  # others may wait behind it
         except OSError:
             # No descriptor is left, though fewer than `most` are open.
             if self._close_oldest():

@@ -1,6 +1,7 @@
 """Heads of requests, read from real connections without a thread of their own."""
 
 import errno
+import os
 import socket
 import threading
 import time
@@ -74,10 +75,10 @@ def poll() -> Iterator[Poll]:
 
 
 class Scarce:
-    """A listener for which no descriptor is left, so many times."""
+    """A listener that gives no connection, so many times: as if no descriptor were left."""
 
-    def __init__(self, listener: socket.socket, times: int) -> None:
-        self._listener, self.times = listener, times
+    def __init__(self, listener: socket.socket, times: int, number: int = errno.EMFILE) -> None:
+        self._listener, self.times, self._number = listener, times, number
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._listener, name)
@@ -85,7 +86,7 @@ class Scarce:
     def accept(self) -> Any:
         if self.times:
             self.times -= 1
-            raise OSError(errno.EMFILE, "Too many open files")
+            raise OSError(self._number, os.strerror(self._number))
         return self._listener.accept()
 
 
@@ -218,3 +219,12 @@ def test_where_nothing_makes_room_the_end_of_listening_waits_for_none(poll, monk
         poll.heads.stop_listening(idle_seconds=30)
     assert scarce.times == 99
     assert len(pauses) == 1, "it would be tried without a rest"
+
+
+def test_at_the_end_of_listening_one_that_went_hides_none_behind_it(poll):
+    ended(poll)
+    scarce = Scarce(poll.listener, 1, errno.ECONNABORTED)
+    poll.heads._listeners[poll.listener.fileno()] = (scarce, False)
+    with poll.connect(HEAD):
+        poll.heads.stop_listening(idle_seconds=30)
+        assert poll.heads.waited_for == 1
