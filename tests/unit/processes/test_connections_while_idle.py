@@ -316,7 +316,9 @@ def test_where_none_waits_to_be_accepted_no_other_is_closed(
         def accept(self) -> Any:
             raise error
 
-    assert not polled.heads._accept(Empty(), for_probes=False)
+    # One that went may hide others behind it, which are taken next.
+    others_may_wait = error is ConnectionAbortedError
+    assert polled.heads._accept(Empty(), for_probes=False) == others_may_wait
     assert polled.is_open(connection)
 
 
