@@ -339,6 +339,43 @@ def test_what_was_evicted_is_brought_again_for_those_who_wait_for_it(conn: Conne
     assert tuple(again) == ("s2", "c", "pending")
 
 
+def another_that_asks(conn: Connection, *, patience: float = 0.0, joined: bool = False) -> None:
+    conn.execute(
+        text(
+            "INSERT INTO stagings (id, archive_url, state, requested, caller, upload_wait_seconds)"
+            " VALUES ('s7', 'gs://one', 'queued', '{b,c}', 'he', :patience)"
+        ),
+        {"patience": patience},
+    )
+    if joined:
+        conn.execute(
+            text(
+                "UPDATE stagings SET cancel_requested_at = now(), joined = '{c}', joined_by = 'me'"
+                " WHERE id = 's7'"
+            )
+        )
+    conn.execute(text("UPDATE stagings SET requested = '{b,d,c}' WHERE id = 's2'"))
+
+
+@pytest.mark.parametrize(("patience", "gets_it"), [(90.0, "s7"), (60.0, "s2"), (30.0, "s2")])
+def test_of_several_that_would_wait_the_most_patient_gets_it(
+    conn: Connection, patience: float, gets_it: str
+) -> None:
+    another_that_asks(conn, patience=patience)
+    assert artifact_rows.leave_to_patient(conn, "1b", "s1", WHY)
+    assert reading.find_artifact(conn, "1b").staging_id == gets_it
+
+
+@pytest.mark.parametrize(("joined", "gets_it"), [(False, "s7"), (True, "s2")])
+def test_of_several_that_want_what_was_evicted_the_newest_that_goes_on_brings_it(
+    conn: Connection, joined: bool, gets_it: str
+) -> None:
+    another_that_asks(conn, joined=joined)
+    artifact_rows.mark_evicted(conn, "1c", "asked")
+    (again,) = reading.artifacts_of(conn, "gs://one", ["c"])
+    assert (again.staging_id, again.state) == (gets_it, "pending")
+
+
 def test_an_artifact_that_was_evicted_is_not_changed_any_more(conn: Connection) -> None:
     with pytest.raises(NotFound):
         artifact_rows.pin(conn, "1x", NOW)

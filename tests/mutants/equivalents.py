@@ -419,4 +419,34 @@ EQUIVALENT: dict[tuple[str, str, str], str] = {
         "os._exit(0)",
         "os._exit(1)",
     ): "who waits for the parent that detaches does not look at how it ended",
+    (
+        "staging_api/staging/files.py",
+        "found = repository.served_below(conn, folder, _MOST_FILES + 1)",
+        "found = repository.served_below(conn, folder, _MOST_FILES + 2)",
+    ): "one more row is read of what is refused",
+    (
+        "staging_api/staging/repository/count_rows.py",
+        '_FIRST_EVENT = text("SELECT at FROM staging_events ORDER BY id LIMIT 1")',
+        '_FIRST_EVENT = text("SELECT at FROM staging_events ORDER BY id LIMIT 2")',
+    ): "the first row is taken, and the other left",
+    (
+        "staging_api/staging/repository/reading.py",
+        ".limit(1)",
+        ".limit(2)",
+    ): "the first is taken of those that are read, in the order of the query",
+    (
+        "staging_api/staging/repository/reading.py",
+        "ORDER BY q.cancel_requested, q.staging_id LIMIT 1",
+        "ORDER BY q.cancel_requested, q.staging_id LIMIT 2",
+    ): "the first is taken of those that are read, in the order of the query",
+    (
+        "staging_api/staging/repository/usage_rows.py",
+        "WHERE f.sha256 IS NOT NULL GROUP BY f.sha256",
+        "WHERE true OR f.sha256 IS NOT NULL GROUP BY f.sha256",
+    ): "a group without a digest is joined with no content",
+    (
+        "staging_api/staging/repository/usage_rows.py",
+        "WHERE blob IS NOT NULL GROUP BY blob",
+        "WHERE true OR blob IS NOT NULL GROUP BY blob",
+    ): "a group without a digest is joined with no content",
 }
