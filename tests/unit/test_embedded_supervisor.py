@@ -1,0 +1,227 @@
+"""What the supervisor of an embedded PostgreSQL does, in which order, and for how long."""
+
+import fcntl
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from staging_api.embedded_postgres import cluster, supervisor
+from staging_api.embedded_postgres.errors import EmbeddedPostgresError
+from staging_api.embedded_postgres.files import ServerFiles, is_locked, lock_file, lock_file_within
+
+Done = list[Any]
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Iterator[ServerFiles]:
+    found = ServerFiles(tmp_path / "postgresql")
+    found.users_lock.parent.mkdir(parents=True)
+    yield found
+    for each in list(Path("/proc/self/fd").iterdir()):
+        # A supervisor has its locks as long as its process lives.
+        if each.exists() and tmp_path in each.readlink().parents:
+            os.close(int(each.name))
+
+
+@pytest.fixture
+def done(monkeypatch: pytest.MonkeyPatch) -> Done:
+    """What is done with a server that is no process, in order."""
+    found: Done = []
+    server = SimpleNamespace(pid=7, poll=lambda: None)
+
+    def started(_programs: Any, data: Path, sockets: Path) -> Any:
+        found.append(("start", data.name, sockets.name))
+        return server
+
+    monkeypatch.setattr(cluster, "data_folder", lambda _programs, parent: parent / "18")
+    monkeypatch.setattr(cluster, "start", started)
+    monkeypatch.setattr(cluster, "stop", lambda _server: found.append("stop"))
+    monkeypatch.setattr(
+        supervisor, "become_ordinary_user", lambda data, reach: found.append((data, list(reach)))
+    )
+    return found
+
+
+def supervised(files: ServerFiles, sockets: Path) -> None:
+    start = lock_file(files.start_lock, fcntl.LOCK_EX)
+    supervisor.supervise(
+        files, Path("/programs"), sockets, start=start, durable=True, database="kept"
+    )
+
+
+def test_a_server_that_ended_is_started_again_behind_the_locks_and_its_socket_goes_last(
+    files: ServerFiles, done: Done, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    sockets = tmp_path / "sockets"
+    sockets.mkdir()
+    answers = [True, False, False]
+
+    def wait(given: ServerFiles, _server: Any) -> bool:
+        assert given.server_info.exists()
+        locks = (files.supervisor_lock, files.server_lock, files.start_lock)
+        done.append([is_locked(each) for each in locks])
+        return answers.pop()
+
+    monkeypatch.setattr(supervisor, "_wait_for_last_user", wait)
+    stop = [lambda _server: done.append(("stop", files.server_info.exists()))]
+    monkeypatch.setattr(cluster, "stop", stop[0])
+    supervised(files, sockets)
+    once = [("start", "18", "sockets"), [True, True, False], ("stop", False)]
+    assert done == [(files.data, [files.base, Path("/programs/postgres")]), *once * 3]
+    assert not sockets.exists()
+
+
+@pytest.mark.usefixtures("done")
+@pytest.mark.parametrize("name", ["not empty", "gone"])
+def test_a_socket_folder_that_is_not_empty_or_gone_is_left(
+    files: ServerFiles, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str
+) -> None:
+    (tmp_path / "not empty" / "of another").mkdir(parents=True)
+    monkeypatch.setattr(supervisor, "_wait_for_last_user", lambda *_given: True)
+    supervised(files, tmp_path / name)
+    assert (tmp_path / "not empty" / "of another").exists()
+
+
+def test_a_server_that_cannot_be_started_leaves_nothing_that_says_where_it_is(
+    files: ServerFiles, done: Done, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    files.server_info.write_text("{}")
+
+    def refuse(*_given: Any) -> None:
+        raise EmbeddedPostgresError("it cannot")
+
+    monkeypatch.setattr(cluster, "start", refuse)
+    sockets = tmp_path / "sockets"
+    sockets.mkdir()
+    with pytest.raises(EmbeddedPostgresError, match="it cannot"):
+        supervised(files, sockets)
+    assert not files.server_info.exists()
+    assert not sockets.exists()
+
+
+def test_an_older_server_is_waited_for_a_minute_and_a_half(
+    files: ServerFiles, done: Done, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    asked: list[tuple[Path, float]] = []
+
+    def noted(path: Path, seconds: float) -> int:
+        asked.append((path, seconds))
+        return lock_file_within(path, seconds)
+
+    answers = [True, False]
+    monkeypatch.setattr(supervisor, "lock_file_within", noted)
+    monkeypatch.setattr(supervisor, "_wait_for_last_user", lambda *_given: answers.pop())
+    supervised(files, tmp_path)
+    assert asked == [(files.server_lock, 90.0)] * 2
+
+
+@pytest.fixture
+def _child_handler() -> Iterator[None]:
+    """The handlers and the mask of signals are those of before."""
+    numbers = (signal.SIGCHLD, signal.SIGTERM)
+    before = [signal.getsignal(number) for number in numbers]
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, [])
+    yield
+    signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+    for number, handler in zip(numbers, before, strict=True):
+        signal.signal(number, handler)
+
+
+@pytest.mark.usefixtures("_child_handler")
+def test_a_user_that_comes_within_a_second_finds_the_server_warm(
+    files: ServerFiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pauses: list[float] = []
+    users: list[int] = []
+
+    def pause(seconds: float) -> None:
+        pauses.append(seconds)
+        if len(pauses) == 1:
+            users.append(lock_file(files.users_lock, fcntl.LOCK_SH))
+            signal.setitimer(signal.ITIMER_REAL, 0.05)
+
+    def leaves(*_given: Any) -> None:
+        os.close(users.pop())
+
+    before = signal.signal(signal.SIGALRM, leaves)
+    monkeypatch.setattr(time, "sleep", pause)
+    server: Any = SimpleNamespace(poll=lambda: None)
+    assert supervisor._wait_for_last_user(files, server)
+    signal.signal(signal.SIGALRM, before)
+    assert pauses == [1.0, 1.0]
+    assert is_locked(files.users_lock), "none joins a server that stops"
+    assert signal.getsignal(signal.SIGCHLD) == signal.SIG_DFL
+
+
+@pytest.mark.usefixtures("_child_handler")
+@pytest.mark.parametrize("when", ["before", "meanwhile"])
+def test_a_server_that_ends_by_itself_is_noticed_at_once(files: ServerFiles, when: str) -> None:
+    user = lock_file(files.users_lock, fcntl.LOCK_SH)
+    ended = when == "before"
+    server: Any = SimpleNamespace(poll=lambda: 1 if ended else None)
+    before = signal.signal(signal.SIGALRM, lambda *_: signal.raise_signal(signal.SIGCHLD))
+    if not ended:
+        signal.setitimer(signal.ITIMER_REAL, 0.05)
+    assert not supervisor._wait_for_last_user(files, server)
+    signal.signal(signal.SIGALRM, before)
+    assert signal.getsignal(signal.SIGCHLD) == signal.SIG_DFL
+    os.close(user)
+
+
+@pytest.mark.usefixtures("_child_handler")
+def test_what_a_user_set_of_signals_is_undone_and_a_sigterm_leaves_in_good_order() -> None:
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM, signal.SIGINT])
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    supervisor._reset_signals()
+    assert signal.pthread_sigmask(signal.SIG_BLOCK, []) == set()
+    assert signal.getsignal(signal.SIGCHLD) == signal.SIG_DFL
+    with pytest.raises(SystemExit, match="stopped by SIGTERM"):
+        signal.raise_signal(signal.SIGTERM)
+
+
+@pytest.mark.parametrize(("durable", "expected"), [("1", True), ("0", False)])
+def test_its_arguments_are_those_that_it_was_given(
+    monkeypatch: pytest.MonkeyPatch, durable: str, expected: bool
+) -> None:
+    monkeypatch.setattr(os, "fork", lambda: 0)
+    found: Done = []
+    monkeypatch.setattr(supervisor, "_reset_signals", lambda: found.append("signals"))
+    monkeypatch.setattr(
+        supervisor, "supervise", lambda *given, **named: found.append((given, named))
+    )
+    supervisor.main(["/base", "/programs", "/sockets", "5", durable, "kept"])
+    given = (ServerFiles(Path("/base")), Path("/programs"), Path("/sockets"))
+    assert found == ["signals", (given, {"start": 5, "durable": expected, "database": "kept"})]
+
+
+@pytest.mark.parametrize("error", [EmbeddedPostgresError("it cannot"), TimeoutError("it cannot")])
+def test_what_is_wrong_ends_the_log(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    def fail(*_given: Any, **_named: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(os, "fork", lambda: 0)
+    monkeypatch.setattr(supervisor, "_reset_signals", lambda: None)
+    monkeypatch.setattr(supervisor, "supervise", fail)
+    with pytest.raises(SystemExit, match="it cannot"):
+        supervisor.main(["/base", "/programs", "/sockets", "5", "1", "kept"])
+
+
+def test_who_waits_for_it_waits_for_a_parent_that_does_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Left(Exception):
+        pass
+
+    def leave(_status: int) -> None:
+        raise Left
+
+    monkeypatch.setattr(os, "fork", lambda: 77)
+    monkeypatch.setattr(os, "_exit", leave)
+    with pytest.raises(Left):
+        supervisor.main(["/base", "/programs", "/sockets", "5", "1", "kept"])
