@@ -3,6 +3,7 @@
 import fcntl
 import os
 import signal
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -144,16 +145,11 @@ def test_a_user_that_comes_within_a_second_finds_the_server_warm(
         pauses.append(seconds)
         if len(pauses) == 1:
             users.append(lock_file(files.users_lock, fcntl.LOCK_SH))
-            signal.setitimer(signal.ITIMER_REAL, 0.05)
+            threading.Timer(0.05, lambda: os.close(users.pop())).start()
 
-    def leaves(*_given: Any) -> None:
-        os.close(users.pop())
-
-    before = signal.signal(signal.SIGALRM, leaves)
     monkeypatch.setattr(time, "sleep", pause)
     server: Any = SimpleNamespace(poll=lambda: None)
     assert supervisor._wait_for_last_user(files, server)
-    signal.signal(signal.SIGALRM, before)
     assert pauses == [1.0, 1.0]
     assert is_locked(files.users_lock), "none joins a server that stops"
     assert signal.getsignal(signal.SIGCHLD) == signal.SIG_DFL
@@ -163,13 +159,18 @@ def test_a_user_that_comes_within_a_second_finds_the_server_warm(
 @pytest.mark.parametrize("when", ["before", "meanwhile"])
 def test_a_server_that_ends_by_itself_is_noticed_at_once(files: ServerFiles, when: str) -> None:
     user = lock_file(files.users_lock, fcntl.LOCK_SH)
-    ended = when == "before"
-    server: Any = SimpleNamespace(poll=lambda: 1 if ended else None)
-    before = signal.signal(signal.SIGALRM, lambda *_: signal.raise_signal(signal.SIGCHLD))
-    if not ended:
-        signal.setitimer(signal.ITIMER_REAL, 0.05)
+    waiting = threading.get_ident()
+
+    def poll() -> int | None:
+        if when == "before":
+            return 1
+        # To the thread that waits: the process of these tests has others.
+        given = [waiting, signal.SIGCHLD]
+        threading.Timer(0.05, signal.pthread_kill, given).start()
+        return None
+
+    server: Any = SimpleNamespace(poll=poll)
     assert not supervisor._wait_for_last_user(files, server)
-    signal.signal(signal.SIGALRM, before)
     assert signal.getsignal(signal.SIGCHLD) == signal.SIG_DFL
     os.close(user)
 

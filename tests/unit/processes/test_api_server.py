@@ -55,7 +55,6 @@ def _handlers() -> Iterator[None]:
     numbers = (signal.SIGTERM, signal.SIGALRM)
     before = [signal.getsignal(number) for number in numbers]
     yield
-    signal.setitimer(signal.ITIMER_REAL, 0)
     for number, handler in zip(numbers, before, strict=True):
         signal.signal(number, handler)
 
