@@ -175,6 +175,16 @@ EQUIVALENT: dict[tuple[str, str, str], str] = {
         "_READ_BYTES = 17 << 10",
     ): "how much is read at once: what is read in all is the same",
     (
+        "staging_api/processes/request_heads.py",
+        "_READ_BYTES = 16 << 10",
+        "_READ_BYTES = 16 << 11",
+    ): "how much is read at once: what is read in all is the same",
+    (
+        "staging_api/processes/request_heads.py",
+        'words = bytes(self.head[:256]).split(b" ", 2)',
+        'words = bytes(self.head[:256]).split(b" ", 3)',
+    ): "only the second word is taken, which ends at the second space either way",
+    (
         "staging_api/formats/zip.py",
         "_WORTH_A_THREAD = 1 << 20",
         "_WORTH_A_THREAD = 2 << 20",

@@ -284,6 +284,7 @@ def test_at_the_end_of_listening_probes_are_served_and_idle_ones_have_less_time(
 def test_a_turn_returns_when_it_is_woken_and_says_that_all_are_handed_on(
     polled: Polled,
 ) -> None:
+    assert select.select([polled.heads._wake_up], [], [], 0)[0] == []
     polled.heads.wake()
     polled.heads.turn(60)
     assert polled.turns == 1
