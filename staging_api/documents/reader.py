@@ -32,6 +32,8 @@ from staging_api.errors import NotFound
 from staging_api.paging import Page, page_of
 
 _MAX_NUMBER = (1 << 63) - 1
+#: Of what a request names, in a refusal.
+_SHOWN_LENGTH = 80
 #: Of unified diffs, after which a page of differences ends.
 _PAGE_CHARACTERS = 2_000_000
 
@@ -210,9 +212,9 @@ class DocumentReader:
             VersionNotFound: there is no such version.
             NotFound: there is no such revision.
         """
-        if version.isascii() and version.isdigit() and len(version) < 19:  # noqa: PLR2004 - bigint
-            return self.find(int(version)).number
-        name = version_named(version)
+        if version.isascii() and version.isdigit():
+            return self.find(revision_number(version)).number
+        name = version_named(version, "or the number of a revision")
         with self.database.connect() as conn:
             number = rows.versions(conn).named(name)
         if not number:
@@ -273,8 +275,12 @@ class DocumentReader:
         return made.rendering.documents
 
 
-def version_named(text: str | None) -> str:
+def version_named(text: str | None, or_else: str = "") -> str:
     """The version that a request names, in any case; none is the buffer.
+
+    Args:
+        text: what the request has.
+        or_else: what it could be instead, for the refusal.
 
     Raises:
         RequestInvalid: there is no such version.
@@ -282,10 +288,28 @@ def version_named(text: str | None) -> str:
     name = (text or BUFFER).lower()
     if name not in VERSIONS:
         listed = ", ".join(VERSIONS[::-1])
+        more = f" {or_else}, not {name[:_SHOWN_LENGTH]!r}" if or_else else ""
         raise RequestInvalid(
-            "Invalid version query parameter specified", f"version must be {listed}"
+            "Invalid version query parameter specified", f"version must be {listed}{more}"
         )
     return name
+
+
+def revision_number(text: str) -> int:
+    """The number of a revision that a request names.
+
+    Raises:
+        RequestInvalid: it is no number.
+        NotFound: it has more digits than that of any revision.
+    """
+    shown = text[:_SHOWN_LENGTH]
+    if not (text.isascii() and text.isdigit()):
+        raise RequestInvalid(
+            "Invalid revision parameter", f"revision must be a revision's number, not {shown!r}"
+        )
+    if len(text) > _SHOWN_LENGTH:
+        raise NotFound(f"there is no revision {shown}...")
+    return int(text)
 
 
 def _no_documents(reason: str) -> VersionNotFound:

@@ -8,6 +8,7 @@ from typing import Any, Literal, TypeVar
 
 import falcon
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 from spectree import Response, SpecTree
 
 from staging_api.errors import FieldError, Invalid
@@ -20,6 +21,7 @@ from staging_api.http.described import (
     parameter,
 )
 from staging_api.http.operation_names import operation_id
+from staging_api.http.parameters import meant
 from staging_api.http.permissions import Permissions
 from staging_api.http.problems import MEDIA_PROBLEM
 from staging_api.http.published import (
@@ -168,14 +170,22 @@ def document(
 
 def _invalid(error: ValidationError) -> Invalid:
     """One problem document for all that is wrong; never the input itself, which may be secret."""
+    fields = {model.__name__: model.model_fields for model, _ in spec.declared}.get(error.title, {})
+    known = [field.alias or name for name, field in fields.items()]
     wrong = [
-        FieldError(
-            ".".join(str(part) for part in one["loc"]) or "body",
-            _PLAINER.get(one["type"], one["msg"].removeprefix("Value error, ")),
-        )
+        FieldError(".".join(str(part) for part in one["loc"]) or "body", _plain(one, known))
         for one in error.errors(include_url=False, include_input=False)
     ]
     return Invalid("; ".join(f"{w.field}: {w.message}" for w in wrong), wrong)
+
+
+def _plain(one: ErrorDetails, known: Sequence[str]) -> str:
+    """What is wrong with a field; of one that is not known, which of the known ones is meant."""
+    message = _PLAINER.get(one["type"], one["msg"].removeprefix("Value error, "))
+    if one["type"] == "extra_forbidden" and len(one["loc"]) == 1:
+        likely = meant(str(one["loc"][0]), known)
+        return f"{message}; did you mean {likely}?" if likely else message
+    return message
 
 
 def _finish(operation: dict[str, Any]) -> None:

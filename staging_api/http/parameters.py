@@ -1,5 +1,7 @@
 """Parameters of documents' routes: each has one value, so that none is silently dropped."""
 
+from collections.abc import Iterable
+from difflib import get_close_matches
 from typing import Any, cast
 
 import falcon
@@ -9,6 +11,18 @@ from staging_api.errors import Invalid
 _NAMES = ("configdocs", "commitconfigdocs", "renderedconfigdocs", "document")
 #: How the templates of these routes begin.
 _DOCUMENTS = tuple(f"/api/v1.0/{name}" for name in _NAMES)
+# Similarity from 0 to 1: `dryrum` and `forced` are above, other words are below.
+_LIKENESS = 0.8
+
+
+def meant(name: str, known: Iterable[str]) -> str | None:
+    """The known name of which an unknown one looks like a misspelling: ``dryrun`` of ``dry-run``.
+
+    Case, hyphens and underscores do not count.
+    """
+    by_letters = {_letters(each): each for each in known}
+    likely = get_close_matches(_letters(name), by_letters, 1, _LIKENESS)
+    return by_letters[likely[0]] if likely else None
 
 
 class OneValue:
@@ -37,3 +51,7 @@ class OneValue:
             if any(value != values[0] for value in values):
                 raise Invalid.field(name, "is sent twice, with two different values: send one")
             params[name] = values[0]
+
+
+def _letters(name: str) -> str:
+    return name.lower().replace("-", "").replace("_", "")

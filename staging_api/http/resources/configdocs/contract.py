@@ -97,6 +97,7 @@ _FLAG = {"type": "string", "pattern": "^([tT]rue|[fF]alse|t|f|yes|no)$"}
 _COLLECTION = parameter(
     "collection", "its name", "path", schema={"type": "string", "minLength": 1, "maxLength": 36}
 )
+_REVISION = {"type": "integer", "minimum": 1, "maximum": (1 << 63) - 1}
 _VERSION = parameter("version", "which version; default: buffer", schema={"enum": _VERSIONS})
 _SECRETS = parameter("cleartext-secrets", "show secrets; for operators", schema=_FLAG)
 _REASON = parameter("reason", "why, for the record", schema={"type": "string", "maxLength": 500})
@@ -255,7 +256,7 @@ CONFIGDOCS_PATHS: Mapping[str, Mapping[str, Described]] = {
                 parameter(
                     "revision",
                     "the revision that was reviewed: 409 if the buffer is another one",
-                    schema={"type": "integer", "minimum": 1, "maximum": 1000000},
+                    schema=_REVISION,
                 ),
                 parameter(
                     "confirm_within",
@@ -284,7 +285,7 @@ CONFIGDOCS_PATHS: Mapping[str, Mapping[str, Described]] = {
                 parameter(
                     "revision",
                     "or of a revision, then without a version",
-                    schema={"type": "integer", "minimum": 1, "maximum": 1000000},
+                    schema=_REVISION,
                 ),
                 _SECRETS,
                 _IF_NONE_MATCH,

@@ -4,7 +4,7 @@ import falcon
 
 from staging_api.documents.messages import of_finding
 from staging_api.documents.model import RenderingFailed
-from staging_api.documents.reader import version_named
+from staging_api.documents.reader import revision_number, version_named
 from staging_api.documents.refusals import BufferConflict, RequestInvalid
 from staging_api.documents.service import DocumentService
 from staging_api.documents.showing import rendered_text
@@ -46,7 +46,8 @@ def _asked(req: falcon.Request) -> str:
     """The version or the revision that is asked for.
 
     Raises:
-        RequestInvalid: both are, and they need not be the same.
+        RequestInvalid: both are, and they need not be the same; or the revision is no number.
+        NotFound: no revision can have that number.
     """
     revision, version = req.get_param("revision"), req.get_param("version")
     if revision and version:
@@ -54,7 +55,7 @@ def _asked(req: falcon.Request) -> str:
             "Invalid revision parameter",
             "a version or a revision can be asked for, not both at once: leave one of them out",
         )
-    return revision or version_named(version)
+    return str(revision_number(revision)) if revision else version_named(version)
 
 
 def _failed(error: RenderingFailed) -> StagingApiError:

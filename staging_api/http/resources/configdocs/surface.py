@@ -11,11 +11,14 @@ from staging_api.documents.model import DocumentsInvalid
 from staging_api.documents.refusals import RequestInvalid
 from staging_api.errors import (
     Forbidden,
+    Invalid,
     LockHeld,
     StagingApiError,
     Unauthenticated,
 )
+from staging_api.http.parameters import meant
 from staging_api.http.problems import ErrorForm, FalconRefusal, advise, retry_after
+from staging_api.http.resources.configdocs.contract import CONFIGDOCS_PATHS
 
 _PREFIX = "api/v1.0"
 #: Below the base path; the same clients also request those of actions, which are not here.
@@ -27,6 +30,14 @@ _PATHS = ("versions", *(f"{_PREFIX}/{name}" for name in _NAMES))
 _FOLDERS = tuple(f"{path}/" for path in _PATHS)
 #: What these clients may send; the answers do not differ.
 _VERBOSITIES = frozenset("012345")
+#: The parameters of a query by path and method.
+_PARAMETERS = {
+    (path, method.upper()): frozenset(
+        each["name"] for each in operation["parameters"] if each["in"] == "query"
+    )
+    for path, operations in CONFIGDOCS_PATHS.items()
+    for method, operation in operations.items()
+}
 #: `Retry-After` says when a client of this surface should send the same request again.
 _BLOCKED = "Blocked by another process"
 
@@ -47,15 +58,25 @@ class ConfigdocsSurface:
             resp.set_header("X-Shipyard-Req", req.context.request_id)
 
     def process_resource(
-        self, req: falcon.Request, _resp: falcon.Response, _resource: Any, _params: Any
+        self, req: falcon.Request, _resp: falcon.Response, resource: Any, _params: Any
     ) -> None:
-        """Refuse a ``verbosity`` that is none.
+        """Refuse a ``verbosity`` that is none, and a parameter that is misspelt.
 
         Raises:
-            RequestInvalid: it is no number from 0 to 5.
+            RequestInvalid: the verbosity is no number from 0 to 5.
+            Invalid: a parameter looks like one of this path, and is not: ``dry-run=true`` would
+                commit what was to be validated only. Others are ignored, as they always were.
         """
         if not is_surface(req.path):
             return
+        method = "GET" if req.method == "HEAD" else req.method
+        known = _PARAMETERS.get((req.uri_template or "", method), frozenset())
+        known |= getattr(resource, "list_parameters", frozenset())
+        for name in req.params:
+            if name not in known and (likely := meant(name, known)):
+                raise Invalid.field(
+                    name, f"is not a parameter of this path; did you mean {likely}?"
+                )
         for given in req.get_param_as_list("verbosity") or ():
             if given not in _VERBOSITIES:
                 raise RequestInvalid(
