@@ -430,10 +430,25 @@ EQUIVALENT: dict[tuple[str, str, str], str] = {
         "os._exit(1)",
     ): "who waits for the parent that detaches does not look at how it ended",
     (
+        "staging_api/staging/eviction.py",
+        "_FIRST_LOOK = 1000",
+        "_FIRST_LOOK = 1001",
+    ): "what is planned is the first that are enough, of however many were looked at",
+    (
+        "staging_api/staging/eviction.py",
+        "limit *= 4  # each look begins anew, so few large steps cost less than many small ones",
+        "limit *= 5  # each look begins anew, so few large steps cost less than many small ones",
+    ): "what is planned is the first that are enough, of however many were looked at",
+    (
         "staging_api/staging/files.py",
         "found = repository.served_below(conn, folder, _MOST_FILES + 1)",
         "found = repository.served_below(conn, folder, _MOST_FILES + 2)",
     ): "one more row is read of what is refused",
+    (
+        "staging_api/staging/taken.py",
+        "file.unlink(missing_ok=True)",
+        "file.unlink(missing_ok=False)",
+    ): "the file is made before the first byte is asked for, and nothing else removes it",
     (
         "staging_api/staging/repository/count_rows.py",
         '_FIRST_EVENT = text("SELECT at FROM staging_events ORDER BY id LIMIT 1")',

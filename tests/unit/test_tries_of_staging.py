@@ -203,3 +203,22 @@ def test_contents_that_come_and_go_are_looked_for_five_times(
     in_time, too_late = (recorded(monkeypatch, times, files) for times in (4, 5))
     assert (in_time.looks, in_time.is_done) == ([{ONE: 5}] * 4, True)
     assert (too_late.looks, too_late.is_done) == ([{ONE: 5}] * 5, False)
+
+
+def test_contents_that_the_store_lacks_are_forgotten_and_fetched_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    forgotten: list[list[str]] = []
+    marked = "mark_unnamed_for_deletion"
+    monkeypatch.setattr(repository, marked, lambda _conn, lacking: forgotten.append(lacking))
+    monkeypatch.setattr(repository, "prefix_of", lambda *_: "x")
+    monkeypatch.setattr(repository, "mark_staged", lambda *_, **_given: {ONE})
+    monkeypatch.setattr(attempt, "guarded", lambda *_: nullcontext())
+    artifact = SimpleNamespace(id="a", archive_url="gs://x", lock_kind="archive")
+    blobs = SimpleNamespace(lacks=list)
+    database = SimpleNamespace(connect=nullcontext)
+    made: Any = (database, blobs, "s", artifact, SimpleNamespace(lease=None), 1)
+    fetched = FetchedArtifact("u", None, ONE, 5, [StagedFile("f", ONE, 5)])
+    with pytest.raises(Unavailable, match="they are fetched again") as refused:
+        Attempt(*made).record(fetched, 5, [])
+    assert (forgotten, refused.value.retry_after_seconds) == ([[ONE]], 1)
