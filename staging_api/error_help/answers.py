@@ -59,8 +59,9 @@ OF_ANSWERS: Mapping[str, ErrorHelp] = {
     ),
     "source_not_allowed": ErrorHelp(
         "The archive_url begins with no prefix of STAGING_SOURCES, or leads to an address that the"
-        " service must not read.",
-        "Check the URL for typing errors; the operator can add its prefix to STAGING_SOURCES.",
+        " service must not read, or in a folder through a link, which is never followed.",
+        "Check the URL for typing errors; the operator can add its prefix to STAGING_SOURCES. In"
+        " the place of a link ask for what it leads to.",
     ),
     "not_found": ErrorHelp(
         "There is no such row, file or path here, or no longer.",

@@ -36,6 +36,7 @@ from staging_api.sources.allowlist import AllowList
 from staging_api.sources.bucket_pages import listed_keys
 from staging_api.sources.manifest import checked_names, read_manifest
 from staging_api.sources.model import CHUNK_BYTES, Names, Source, SourceObject, SourceOptions
+from staging_api.sources.one_object import perhaps_one_object
 from staging_api.sources.retrying import SlowestRate
 from staging_api.sources.url import ArchiveUrl
 
@@ -114,7 +115,8 @@ class BucketSource:
             with _translated_errors(self._url, "its listing"):
                 found = checked_names(self._listed(), self._options, keys=True)
         if not found:
-            raise ArchiveNotFound(f"{self._url.canonical} has no objects")
+            hint = perhaps_one_object(self._url)
+            raise ArchiveNotFound(f"{self._url.canonical} has no objects{hint}")
         return found
 
     def stat(self, name: str) -> SourceObject:

@@ -25,6 +25,7 @@ from staging_api.exhaustion import is_exhaustion
 from staging_api.sources.allowlist import AllowList
 from staging_api.sources.manifest import checked_names, read_manifest
 from staging_api.sources.model import CHUNK_BYTES, Names, Source, SourceObject, SourceOptions
+from staging_api.sources.one_object import folder_to_ask_for
 from staging_api.sources.url import ArchiveUrl
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
@@ -50,6 +51,14 @@ def open_archive(url: ArchiveUrl, allowed: AllowList, options: SourceOptions) ->
     """
     root = allowed.check(url).url.segments
     return FileSource(url, "/" + "/".join(root), url.segments[len(root) :], options)
+
+
+class _IsFile(Exception):
+    """A regular file stands where a folder should; it is the `count`-th of the segments."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__(count)
+        self.count = count
 
 
 class FileSource:
@@ -130,6 +139,12 @@ class FileSource:
             descriptor = _walk(descriptor, self._below)
         except FileNotFoundError:
             raise ArchiveNotFound(f"{self._url.canonical} is not there") from None
+        except _IsFile as found:
+            whole = len(self._url.segments) - len(self._below)
+            hint = folder_to_ask_for(self._url, whole + found.count)
+            raise ArchiveNotFound(
+                f"{self._url.canonical} is a file, or below one; {hint}"
+            ) from None
         try:
             yield descriptor
         finally:
@@ -142,7 +157,7 @@ class FileSource:
             try:
                 # A copy, as `_walk` closes what it is given.
                 folder = _walk(os.dup(archive), tuple(folders))
-            except FileNotFoundError:
+            except (FileNotFoundError, _IsFile):
                 raise ArtifactNotFound(f"{name} is not in the archive") from None
         try:
             descriptor = _open_file(last, folder, name)
@@ -196,8 +211,14 @@ def _has_type(name: str, folder: int, is_type: Callable[[int], bool]) -> bool:
 
 
 def _walk(descriptor: int, segments: tuple[str, ...]) -> int:
-    """Open a folder below an open one; closes the descriptor it was given."""
-    for segment in segments:
+    """Open a folder below an open one; closes the descriptor it was given.
+
+    Raises:
+        FileNotFoundError: it is not there.
+        _IsFile: a file is in its place, or above it.
+        SourceNotAllowed: it is a link or the like, or below one.
+    """
+    for count, segment in enumerate(segments, start=1):
         above = descriptor
         try:
             descriptor = os.open(segment, _BENEATH, dir_fd=above)
@@ -205,7 +226,12 @@ def _walk(descriptor: int, segments: tuple[str, ...]) -> int:
             if error.errno in _ABSENT:
                 raise FileNotFoundError(segment) from None
             if error.errno in _NO_FOLDER:
-                raise SourceNotAllowed(f"{segment!a} is a link, or not a folder") from None
+                if _is_file(segment, above):
+                    raise _IsFile(count) from None
+                raise SourceNotAllowed(
+                    f"{segment!a} is a link, or not a folder: the archive_url must lead to the"
+                    " folder itself, through no link"
+                ) from None
             raise _unreadable(ascii(segment), error) from error
         finally:
             os.close(above)

@@ -26,6 +26,7 @@ from staging_api.sources.index_page import read_index
 from staging_api.sources.lists import names_in
 from staging_api.sources.manifest import MAX_BYTES, checked_names
 from staging_api.sources.model import CHUNK_BYTES, Names, SourceOptions
+from staging_api.sources.one_object import perhaps_one_object
 from staging_api.sources.releases import release_names, release_target
 from staging_api.sources.retrying import Interrupted, SlowestRate, retried
 from staging_api.sources.target import RequestTarget, target_of
@@ -77,7 +78,8 @@ class HttpNames:
         raise ArchiveNotFound(
             f"{self._url.canonical} has no {manifests}, and no other list of its objects:"
             f" no index page, no listing of a bucket, no {' or '.join(LISTS)};"
-            f" an object can be asked for by its whole name (file:NAME){_cure(outside)}"
+            f" an object can be asked for by its whole name (file:NAME)"
+            f"{perhaps_one_object(self._url)}{_cure(outside)}"
         )
 
     def _of_release(self) -> list[str]:
