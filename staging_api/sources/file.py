@@ -53,14 +53,6 @@ def open_archive(url: ArchiveUrl, allowed: AllowList, options: SourceOptions) ->
     return FileSource(url, "/" + "/".join(root), url.segments[len(root) :], options)
 
 
-class _IsFile(Exception):
-    """A regular file stands where a folder should; it is the `count`-th of the segments."""
-
-    def __init__(self, count: int) -> None:
-        super().__init__(count)
-        self.count = count
-
-
 class FileSource:
     """The files of one folder, confined to a root."""
 
@@ -190,6 +182,14 @@ class FileSource:
                     if not _is_folder(each, descriptor):
                         yield os.path.normpath(f"{folder}/{each}") + "/"
         yield from (f"{name}/" for name in unreadable)
+
+
+class _IsFile(Exception):
+    """A regular file stands where a folder should; it is the `count`-th of the segments."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__(count)
+        self.count = count
 
 
 def _is_file(name: str, folder: int) -> bool:

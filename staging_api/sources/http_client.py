@@ -4,6 +4,7 @@ urllib3's own redirects, retries and decoding are off: they would decide for us.
 belongs to an origin and is sent to no other.
 """
 
+import http.client
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -17,11 +18,15 @@ from staging_api.sources.headers import content_length
 from staging_api.sources.model import SourceOptions
 from staging_api.sources.origin import SENT_TARGET, OriginPools
 from staging_api.sources.retrying import Interrupted
+from staging_api.sources.source_cookies import SourceCookies
 from staging_api.sources.target import RequestTarget, redirected
 
 Response = urllib3.BaseHTTPResponse
 
+_OK, _PASSED_ON = 200, 203
 _REDIRECTS = (301, 302, 303, 307, 308)
+#: The standard library has no class for it.
+_TOO_MANY = "got more than"
 #: A rest of a body up to this size is read, so that the connection can be reused.
 _WORTH_READING = 64 << 10
 
@@ -40,8 +45,9 @@ class SourceResponse:
 
     @property
     def status(self) -> int:
-        """The status code."""
-        return int(self.response.status)
+        """The status code; 203, of a proxy that passes on what it may have changed, is 200."""
+        status = int(self.response.status)
+        return _OK if status == _PASSED_ON else status
 
     @property
     def headers(self) -> Mapping[str, str]:
@@ -97,13 +103,15 @@ class HttpClient:
     def _followed(
         self, method: str, target: RequestTarget, headers: Mapping[str, str]
     ) -> SourceResponse:
+        cookies = SourceCookies()
         for _ in range(self._options.redirects + 1):
-            response = self._sent(method, target, headers)
+            response = self._sent(method, target, {**headers, **cookies.headers(target.origin)})
             location = response.headers.get("Location")
             if response.status not in _REDIRECTS or location is None:
                 return SourceResponse(response, target)
             # The body of a redirect may be endless: drop the connection instead.
             response.close()
+            cookies.take(target.origin, response.headers.getlist("Set-Cookie"))
             target = redirected(target, location)
         raise SourceFailed(f"redirected more than {self._options.redirects} times", retryable=False)
 
@@ -171,5 +179,20 @@ def _translated_errors(host: str) -> Iterator[None]:
         raise Interrupted(f"{host} could not be connected to") from None
     except urllib3.exceptions.ReadTimeoutError:
         raise Interrupted(f"{host} stopped sending") from None
-    except (urllib3.exceptions.HTTPError, OSError):
-        raise Interrupted(f"{host} cut the connection") from None
+    except (urllib3.exceptions.HTTPError, OSError) as error:
+        raise _broken_off(host, error) from None
+
+
+def _broken_off(host: str, error: Exception) -> SourceFailed:
+    """Tell a head that is never read, and what is no HTTP, from a connection that was cut."""
+    cause = error.args[1] if len(error.args) > 1 else None
+    if isinstance(cause, http.client.LineTooLong) or _TOO_MANY in str(cause):
+        return SourceFailed(
+            f"{host} answers with more than 100 headers, or with one of more than 64 KiB,"
+            " which is not read",
+            retryable=False,
+        )
+    # The standard library says also of an answer that never came that its first line is bad.
+    if isinstance(cause, http.client.BadStatusLine) and not isinstance(cause, OSError):
+        return Interrupted(f"{host} answered with something that is not HTTP")
+    return Interrupted(f"{host} cut the connection")

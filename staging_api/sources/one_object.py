@@ -1,4 +1,4 @@
-"""Say of a URL that is an object's own which archive to ask for: a folder, or a prefix of a bucket."""
+"""Say of a URL that is an object's own which archive to ask for: the folder of that object."""
 
 import re
 from dataclasses import replace

@@ -1,0 +1,104 @@
+"""Answers of http servers that are odd, and mean something: cookies, 203, heads without end."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+
+import pytest
+
+from staging_api.errors import SourceFailed
+from staging_api.sources import open_archive
+from staging_api.sources.allowlist import AllowList
+from staging_api.sources.model import Source, SourceOptions
+from staging_api.sources.source_cookies import SourceCookies
+from staging_api.sources.url import parse
+from tests.scripted_http import Asked, Reply, Script, Scripted, scripted_http, served
+
+BODY = bytes(range(256)) * 16
+ETAG = {"ETag": '"v1"'}
+Opened = Callable[[Script], tuple[Source, Scripted]]
+
+
+@pytest.fixture
+def opened() -> Iterator[Opened]:
+    with ExitStack() as stack:
+
+        def open_it(script: Script) -> tuple[Source, Scripted]:
+            server = stack.enter_context(scripted_http(script))
+            options = SourceOptions(sleep=lambda _seconds: None)
+            allowed = AllowList.parse(server.url)
+            source = open_archive(parse(f"{server.url}/b/R17"), allowed, options)
+            stack.callback(source.close)
+            return source, server
+
+        yield open_it
+
+
+def read(source: Source) -> bytes:
+    with source.open(source.stat("object.bin")) as chunks:
+        return b"".join(chunks)
+
+
+def test_an_answer_that_a_proxy_passes_on_is_one(opened: Opened) -> None:
+    def script(asked: Asked) -> Reply:
+        return Reply(203, BODY, ETAG)
+
+    assert read(opened(script)[0]) == BODY
+
+
+def test_a_cookie_of_a_redirect_to_the_same_place_is_sent_back(opened: Opened) -> None:
+    def script(asked: Asked) -> Reply:
+        if asked.headers.get("cookie") == "seen=yes":
+            return served(BODY, asked, **ETAG)
+        return Reply(302, headers={"Location": asked.path, "Set-Cookie": "seen=yes; Path=/"})
+
+    source, server = opened(script)
+    assert read(source) == BODY
+    # Each chain begins anew.
+    assert ["cookie" in asked.headers for asked in server.asked] == [False, True] * 2
+
+
+def test_a_cookie_goes_to_no_other_origin(opened: Opened) -> None:
+    def other(asked: Asked) -> Reply:
+        return served(BODY, asked, **ETAG)
+
+    _, elsewhere = opened(other)
+
+    def script(asked: Asked) -> Reply:
+        there = f"{elsewhere.url}{asked.path}"
+        return Reply(302, headers={"Location": there, "Set-Cookie": "secret=1; Domain=127.0.0.1"})
+
+    with scripted_http(script) as server:
+        allowed = AllowList.parse(f"{server.url}, {elsewhere.url}")
+        source = open_archive(parse(f"{server.url}/b/R17"), allowed, SourceOptions())
+        assert read(source) == BODY
+        source.close()
+    assert elsewhere.asked
+    assert not any("cookie" in asked.headers for asked in elsewhere.asked)
+
+
+def test_few_and_plain_cookies_are_kept_each_for_its_origin() -> None:
+    cookies = SourceCookies()
+    cookies.take("a", ["x=1; Path=/", "y=; HttpOnly", "bad", "=2", "z=a\r\n Evil: 1", "x=3"])
+    assert cookies.headers("a") == {"Cookie": "y=; z=a; x=3"}
+    assert cookies.headers("b") == {}
+    cookies.take("a", ["y=; Max-Age=0", "z=; max-age=-1;", "big=" + "b" * 4096])
+    assert cookies.headers("a") == {"Cookie": "x=3"}
+    cookies.take("a", ["x=" + "b" * 5000])
+    assert cookies.headers("a") == {"Cookie": "x=3"}
+    cookies.take("b", [f"n{number}=1" for number in range(100)])
+    assert cookies.headers("b")["Cookie"].count("=") == 20
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [{f"X-{number}": "1" for number in range(120)}, {"X-Long": "x" * 70_000}],
+    ids=["many", "long"],
+)
+def test_a_head_that_is_not_read_is_named_and_not_asked_for_again(
+    opened: Opened, headers: dict[str, str]
+) -> None:
+    source, server = opened(lambda asked: Reply(200, BODY, headers))
+    with pytest.raises(SourceFailed, match="more than 100 headers") as failed:
+        source.stat("object.bin")
+    assert not failed.value.retryable
+    assert len(server.asked) == 1
