@@ -3,7 +3,7 @@
 from staging_api.errors import NotFound
 from staging_api.http.archive_bodies import Decision
 from staging_api.http.openapi import validated
-from staging_api.publishing.model import AptArchive, Distribution
+from staging_api.publishing.model import AptArchive, Distribution, Upload
 from staging_api.publishing.run_model import Options
 from staging_api.ui.copies import Copies, api_path, sql_text
 from staging_api.ui.dependencies import UiDependencies
@@ -12,6 +12,8 @@ from staging_api.ui.screen import ActionDone, Form, ScreenAction, ScreenContent,
 from staging_api.vocabulary.publishing import OPEN_UPLOAD_STATES
 
 _SHOWN = 20
+#: Uploads that wait, of each state: whoever decides needs them, however many came after.
+_WAITING_SHOWN = 100
 _PUBLICATIONS_SHOWN = 100
 
 
@@ -34,9 +36,12 @@ def show_one(deps: UiDependencies, view: View) -> ScreenContent:
     """Show one archive."""
     publisher, name = deps.api.publisher, view.params["archive"]
     archive = deps.api.archives.find(name)
-    runs = publisher.runs.page(limit=_SHOWN, archive=name).items
-    running = next((run for run in runs if run.state == "running"), None)
-    uploads = deps.api.uploads.page(name, limit=_SHOWN, after=None, state=None).items
+    runs = publisher.runs.page(limit=_SHOWN, archive=name)
+    running = next((run for run in runs.items if run.state == "running"), None)
+    waiting, waiting_count = _waiting(deps, name)
+    newest = deps.api.uploads.page(name, limit=_SHOWN, after=None, state=None).items
+    # What is decided between the two looks is in both.
+    uploads = {each.id: each for each in (*waiting, *newest)}
     distribution = _distribution(deps, name)
     return ScreenContent(
         "apt_archive.html",
@@ -49,11 +54,9 @@ def show_one(deps: UiDependencies, view: View) -> ScreenContent:
             "held": {each.suite: each for each in distribution.held} if distribution else {},
             "running": running,
             "runs": runs,
-            "uploads": uploads,
-            "waiting": [each for each in uploads if each.state in OPEN_UPLOAD_STATES],
-            "generations": publisher.distributions.generations(
-                name, limit=_SHOWN, after=None
-            ).items,
+            "uploads": list(uploads.values()),
+            "waiting": waiting_count,
+            "generations": publisher.distributions.generations(name, limit=_SHOWN, after=None),
         },
         mood="busy" if running else "ok",
         copies=Copies(
@@ -68,6 +71,16 @@ def show_one(deps: UiDependencies, view: View) -> ScreenContent:
             ),
         ),
     )
+
+
+def _waiting(deps: UiDependencies, name: str) -> tuple[list[Upload], str]:
+    """Return the uploads that wait for a decision, newest first, and how many they are."""
+    pages = [
+        deps.api.uploads.page(name, limit=_WAITING_SHOWN, after=None, state=state)
+        for state in OPEN_UPLOAD_STATES
+    ]
+    found = sorted((u for page in pages for u in page.items), key=lambda u: u.id, reverse=True)
+    return found, f"{len(found)}{'+' if any(page.next for page in pages) else ''}"
 
 
 def _distribution(deps: UiDependencies, name: str) -> Distribution | None:

@@ -42,8 +42,9 @@ def show(deps: UiDependencies, view: View) -> ScreenContent:
         # Shown all the same: a source may leave the allow-list after its builds were staged.
         url, refused = given, error
     only = {"archive_url": url}
-    artifacts = _artifacts(deps, url)
-    history = stagings.page(limit=_STAGINGS_SHOWN, only=StagingFilter(equal=only)).items
+    artifacts, older = _artifacts(deps, url)
+    newest = stagings.page(limit=_STAGINGS_SHOWN, only=StagingFilter(equal=only))
+    history = newest.items
     name = last_segment(url)
     state = _state(artifacts, history)
     return ScreenContent(
@@ -56,7 +57,8 @@ def show(deps: UiDependencies, view: View) -> ScreenContent:
             "refused": refused and refused.detail,
             "artifacts": [_row(each) for each in artifacts],
             "newest": history[0] if history else None,
-            "stagings": history,
+            "stagings": newest,
+            "older": older,
             "groups": [] if refused else _groups(deps, url),
             "here": build_url(url),
             "folder": _folder(deps, view, artifacts),
@@ -97,15 +99,16 @@ def _copies(url: str) -> Copies:
     )
 
 
-def _artifacts(deps: UiDependencies, url: str) -> list[StagedArtifact]:
-    """Return the newest row of each artifact, by name."""
+def _artifacts(deps: UiDependencies, url: str) -> tuple[list[StagedArtifact], bool]:
+    """Return the newest row of each artifact, by name; and whether older rows were left out."""
     only = ArtifactFilter(equal={"archive_url": url})
-    found = deps.api.stagings.artifacts.page(limit=_ARTIFACTS_SHOWN, only=only).items
+    found = deps.api.stagings.artifacts.page(limit=_ARTIFACTS_SHOWN, only=only)
     newest: dict[tuple[str, str], StagedArtifact] = {}
-    for artifact in found:
+    for artifact in found.items:
         # The newest are first.
         newest.setdefault((artifact.name, artifact.path), artifact)
-    return sorted(newest.values(), key=lambda a: (a.phase != "foreground", a.name, a.path))
+    shown = sorted(newest.values(), key=lambda a: (a.phase != "foreground", a.name, a.path))
+    return shown, found.next is not None
 
 
 def _row(artifact: StagedArtifact) -> ArtifactRow:

@@ -1,6 +1,7 @@
 """One search field for everything: it leads to the page of what was pasted, or lists what fits."""
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from staging_api.ui.screen import ScreenContent, View
 
 _ULID = re.compile("[0-7][0-9A-HJKMNP-TV-Z]{25}")
 _SHA256 = re.compile("[0-9a-f]{64}")
+#: Of each kind.
 _SHOWN = 20
 
 
@@ -31,12 +33,12 @@ class Found:
 def show(deps: UiDependencies, view: View) -> ScreenContent:
     """Show what fits the parameter `q`; if that is one page, lead there."""
     text = view.query.get("q", "").strip()
-    found = _found(deps, text) if text else []
+    found, more = _cut(_found(deps, text) if text else [])
     exact = found[0].href if len(found) == 1 else None
     return ScreenContent(
         "search.html",
         f"Search: {text}" if text else "Search",
-        {"text": text, "found": found},
+        {"text": text, "found": found, "more": more, "most": _SHOWN},
         live=False,
         goes_to=exact,
     )
@@ -51,6 +53,17 @@ def _found(deps: UiDependencies, text: str) -> Sequence[Found]:
     if "://" in text:
         return _by_url(deps, text)
     return [*_by_path(deps, text), *_by_name(deps, text), *_by_caller(deps, text)]
+
+
+def _cut(found: Sequence[Found]) -> tuple[Sequence[Found], bool]:
+    """Leave out what is too much of a kind; the lists have one more, which shows that it is."""
+    seen: Counter[str] = Counter()
+    shown = []
+    for each in found:
+        seen[each.kind] += 1
+        if seen[each.kind] <= _SHOWN:
+            shown.append(each)
+    return shown, len(shown) < len(found)
 
 
 def _by_id(deps: UiDependencies, ulid: str) -> Sequence[Found]:
@@ -87,7 +100,7 @@ def _by_path(deps: UiDependencies, text: str) -> Sequence[Found]:
     path = static_path(text).strip("/")
     if "/" not in path:
         return []
-    page = deps.api.stagings.artifacts.page(limit=_SHOWN, only=ArtifactFilter(path=path))
+    page = deps.api.stagings.artifacts.page(limit=_SHOWN + 1, only=ArtifactFilter(path=path))
     return [
         Found("artifact", each.name, f"/static/{each.path}", f"/ui/artifacts/{each.id}")
         for each in page.items
@@ -98,7 +111,7 @@ def _by_name(deps: UiDependencies, text: str) -> Sequence[Found]:
     # The index is of last segments, in which there is no slash.
     if "/" in text:
         return []
-    urls = deps.api.stagings.named(text, limit=_SHOWN)
+    urls = deps.api.stagings.named(text, limit=_SHOWN + 1)
     return [Found("build", last_segment(url), url, build_url(url)) for url in urls]
 
 
@@ -106,7 +119,7 @@ def _by_caller(deps: UiDependencies, text: str) -> Sequence[Found]:
     found = []
     for column, kind in (("caller", "asked by"), ("reference_id", "marked by")):
         only = StagingFilter(equal={column: text})
-        page = deps.api.stagings.page(limit=_SHOWN, only=only)
+        page = deps.api.stagings.page(limit=_SHOWN + 1, only=only)
         found += [
             Found(
                 f"staging {kind} {text}",

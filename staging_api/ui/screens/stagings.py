@@ -77,6 +77,9 @@ def _steps(staging: Staging, events: Sequence[StagingEvent]) -> list[StagingStep
     for event in events:
         if event.kind == "staging" and event.to_state:
             reached.setdefault(event.to_state, event.at)
+    if staging.finished_at is not None:
+        # Its event may be behind the last one that is shown.
+        reached.setdefault(staging.state, staging.finished_at)
     way = [state for state in STAGING_STATES if state not in FINAL_STATES]
     if staging.final:
         way = [state for state in way if state in reached]

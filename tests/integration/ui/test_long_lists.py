@@ -1,18 +1,23 @@
 """Lists longer than a page: as many rows as a reader can take in, and the way to the rest."""
 
+from collections.abc import Sequence
+
 from staging_api.db.engine import Database
 from staging_api.locks import store
-from staging_api.locks.model import IDEMPOTENCY
+from staging_api.locks.model import IDEMPOTENCY, new_id
 from staging_api.processes.services import Services
 from staging_api.ui.formats import build_url
 from tests.documents import document, policy, stream
 from tests.factories import ORIGIN, lock_request
 from tests.integration.ui.conftest import Builds
+from tests.integration.ui.test_more_screens import call, upload
 from tests.integration.ui.test_service_screens import beat
 from tests.pages import Page, Site
 from tests.rows import execute
 from tests.service import API
 from tests.stagings import packed
+
+CUT = "the newest 20 are shown"
 
 
 def rows(page: Page, caption: str) -> int:
@@ -28,6 +33,20 @@ def more(page: Page) -> str:
     return link.attributes["href"]
 
 
+def copies(database: Database, artifact_id: str, names: Sequence[str]) -> None:
+    """Give the build of an artifact as many more."""
+    execute(
+        database,
+        "INSERT INTO staged_artifacts SELECT (jsonb_populate_record(a, jsonb_build_object("
+        "'id', given.id, 'name', given.name, 'path', a.path || given.name))).*"
+        " FROM staged_artifacts a, unnest(CAST(:ids AS text[]), CAST(:names AS text[]))"
+        " AS given (id, name) WHERE a.id = :of",
+        ids=[new_id() for _ in names],
+        names=list(names),
+        of=artifact_id,
+    )
+
+
 def test_stagings_and_builds(site: Site, builds: Builds, services: Services) -> None:
     stagings = services.stagings
     for number in range(51):
@@ -39,7 +58,13 @@ def test_stagings_and_builds(site: Site, builds: Builds, services: Services) -> 
     first = site.get("/ui/builds")
     assert rows(first, "Builds") == 50
     assert rows(site.get(more(first)), "Builds") == 1
-    assert rows(site.get("/ui/search?q=R"), "What fits") == 20
+    found = site.get("/ui/search?q=R")
+    assert (rows(found, "What fits"), "More fits than is shown" in found.text) == (20, True)
+    twenty = site.get("/ui/search?q=R0").text + site.get("/ui/search?q=R4").text
+    assert "More fits" not in twenty
+    # Twenty of each kind: of nothing else is left out what fits.
+    asked = site.get(f"/ui/search?q={ORIGIN.caller}")
+    assert (rows(asked, "What fits"), "More fits than is shown" in asked.text) == (20, True)
 
 
 def test_what_failed_and_what_runs_on_now(
@@ -70,7 +95,44 @@ def test_stagings_of_one_build(site: Site, builds: Builds, services: Services) -
     for _ in range(11):
         made = stagings.queue(stagings.check_request(url, ()), ORIGIN)
         stagings.cancel(made.id, ORIGIN)
-    assert rows(site.get(build_url(url)), "Stagings") == 10
+        shown = site.get(build_url(url))
+    assert rows(shown, "Stagings") == 10
+    assert "the newest 10 are shown" in shown.text
+    for _ in range(10):
+        other = stagings.queue(stagings.check_request(builds.add("R2"), ()), ORIGIN)
+        stagings.cancel(other.id, ORIGIN)
+    whole = site.get(build_url(other.archive_url))
+    assert rows(whole, "Stagings") == 10
+    assert "are shown" not in whole.text
+
+
+def test_artifacts_of_a_build_and_pins(site: Site, builds: Builds, database: Database) -> None:
+    names = [f"A{number:03}" for number in range(201)]
+    one, other = builds.staged("R1"), builds.staged("R2")
+    for staging, count in ((one, 201), (other, 200)):
+        artifact = next(each for each in staging.artifacts if each.name == "payload")
+        copies(database, artifact.id, names[: count - len(staging.artifacts)])
+    page = site.get(build_url(one.archive_url))
+    assert rows(page, "Artifacts of R1") == 200
+    assert "200; older ones are not shown" in page.text
+    whole = site.get(build_url(other.archive_url))
+    assert rows(whole, "Artifacts of R2") == 200
+    assert "older ones" not in whole.text
+    execute(
+        database,
+        "UPDATE staged_artifacts SET pinned_until = clock_timestamp() + interval '1 day'"
+        " WHERE name BETWEEN 'A000' AND 'A009'",
+    )
+    assert rows(site.get("/ui/store"), "Artifacts that are pinned now") == 20
+    assert CUT not in site.get("/ui/store").text
+    execute(
+        database,
+        "UPDATE staged_artifacts SET pinned_until = clock_timestamp() + interval '1 day'"
+        " WHERE name = 'A010'",
+    )
+    page = site.get("/ui/store")
+    assert rows(page, "Artifacts that are pinned now") == 20
+    assert CUT in page.text
 
 
 def test_files_of_an_artifact_and_of_a_folder(site: Site, builds: Builds) -> None:
@@ -131,10 +193,35 @@ def test_runs_of_an_archive(site: Site) -> None:
     for name in ("tools", "other"):
         archive = {"name": name, "suites": [{"name": "stable"}]}
         assert site.client.simulate_post(f"{API}/apt-archives", json=archive).status_code == 201
-    for _ in range(21):
+    for _ in range(20):
         site.post("/ui/apt/tools", {"action": "publish"})
-    assert rows(site.get("/ui/apt/tools"), "Runs of the publisher, newest first") == 20
+    assert CUT not in site.get("/ui/apt/tools").text
+    site.post("/ui/apt/tools", {"action": "publish"})
+    page = site.get("/ui/apt/tools")
+    assert rows(page, "Runs of the publisher, newest first") == 20
+    assert f"Runs{CUT}" in page.all("section", id="runs")[0].text
     assert "Nothing was published yet" in site.get("/ui/apt/other").text
+
+
+def test_uploads_that_wait_come_before_those_that_came_after_them(site: Site) -> None:
+    for name in ("tools", "other"):
+        suites = [
+            {"name": name, "architectures": ["amd64"], "auto_accept": name == "open"}
+            for name in ("stable", "open")
+        ]
+        call(site, "POST", "/apt-archives", {"name": name, "suites": suites})
+    first, second = upload(site, "first"), upload(site, "second")
+    for number in range(21):
+        upload(site, f"later{number}", suite="open")
+    page = site.get("/ui/apt/tools")
+    assert "2 to decide" in page.text
+    keys = [each.attributes["data-key"] for each in page.all("tr") if "data-key" in each.attributes]
+    # Beside the suites; of the decided the newest twenty.
+    assert keys[2:5] == [second, first, keys[4]]
+    assert rows(page, "Uploads, those to decide first") == 22
+    assert "later20" in page.text
+    assert "later0_" not in page.text
+    assert "0 to decide" in site.get("/ui/apt/other").text
 
 
 def test_revisions_of_documents(site: Site) -> None:

@@ -37,12 +37,12 @@ def follow(site: Site, page: Page) -> Page:
     return site.get(page.headers["Location"])
 
 
-def upload(site: Site, name: str, version: str = "1.0-1") -> str:
+def upload(site: Site, name: str, version: str = "1.0-1", suite: str = "stable") -> str:
     raw = deb(control_text(name, version, "amd64"), Form.GZ)
     sent = call(
         site,
         "POST",
-        f"/apt-archives/tools/uploads?suite=stable&name={name}_{version}_amd64.deb",
+        f"/apt-archives/tools/uploads?suite={suite}&name={name}_{version}_amd64.deb",
         raw,
         **{"Content-Type": "application/octet-stream"},
     )

@@ -14,10 +14,13 @@ def event(minute: int, kind: str, to_state: str | None) -> StagingEvent:
     return StagingEvent(**{**empty, **given})  # type: ignore[arg-type]
 
 
-def steps(state: str, *events: StagingEvent) -> list[tuple[str, int | None, int | None]]:
+def steps(
+    state: str, *events: StagingEvent, finished: int | None = None
+) -> list[tuple[str, int | None, int | None]]:
     """Each step, with the minutes in which it and the one before it were reached."""
     empty = dict.fromkeys(Staging.__dataclass_fields__)
-    staging = Staging(**{**empty, "state": state})  # type: ignore[arg-type]
+    finished_at = None if finished is None else BEGAN + timedelta(minutes=finished)
+    staging = Staging(**{**empty, "state": state, "finished_at": finished_at})  # type: ignore[arg-type]
 
     def minute(at: datetime | None) -> int | None:
         return None if at is None else (at - BEGAN) // timedelta(minutes=1)
@@ -58,3 +61,10 @@ def test_a_step_that_is_reached_again_was_reached_the_first_time() -> None:
         ("running", 1, 0),
         ("staged", 9, 1),
     ]
+
+
+def test_the_end_is_known_though_its_event_is_behind_the_last_that_is_shown() -> None:
+    queued = event(0, "staging", "queued")
+    assert steps("failed", queued, finished=7)[-1] == ("failed", 7, 0)
+    ended = event(6, "staging", "failed")
+    assert steps("failed", queued, ended, finished=7)[-1] == ("failed", 6, 0)
