@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+from sqlalchemy import text
+
 from staging_api.db.engine import Database
 from staging_api.locks import store
 from staging_api.locks.model import IDEMPOTENCY, new_id
@@ -238,3 +240,82 @@ def test_revisions_of_documents(site: Site) -> None:
     rest = site.get(more(page))
     assert rows(rest, "Revisions, newest first") == 1
     assert "/ui/documents/revisions/1" in rest.links()
+
+
+def test_locks_on_now_and_on_the_wall_and_who_waits_for_one(site: Site, database: Database) -> None:
+    with database.connect() as conn:
+        held = lock_request("gs://b/R0")
+        store.acquire(conn, held)
+        for number in range(1, 100):
+            store.acquire(conn, lock_request(f"gs://b/R{number}"))
+    assert "100locks held" in site.get("/ui/wall").text
+    with database.connect() as conn:
+        store.acquire(conn, lock_request("gs://b/R100"))
+        for _ in range(51):
+            store.wait(conn, lock_request("gs://b/R0"), 60)
+    assert "100+locks held" in site.get("/ui/wall").text
+    page = site.get(f"/ui/locks/{held.id}")
+    assert rows(page, "Requests that wait for this lock, in order") == 50
+    assert "51waiting behind it" in page.text
+
+
+def test_prunes_that_were_done(site: Site, builds: Builds, database: Database) -> None:
+    caption = "Prunes that were done"
+    for number in range(6):
+        builds.staged(f"R{number}")
+        execute(database, "UPDATE staged_artifacts SET staged_at = staged_at - interval '2 days'")
+        preview = site.post("/ui/store", {"action": "preview", "idle_days": "1"})
+        where = preview.headers["Location"]
+        form = site.get(where).form("prune")
+        done = site.post(where, {**form, "reason": f"reason {number}"})
+        assert done.status == 303, done.text
+        page = site.get("/ui/store")
+        assert rows(page, caption) == min(number + 1, 5)
+    assert "reason 5" in page.text
+    assert "reason 0" not in page.text
+
+
+def test_events_of_a_staging(site: Site, builds: Builds, database: Database) -> None:
+    for name, count in (("R1", 1000), ("R2", 1001)):
+        staging = builds.staged(name)
+        with database.begin() as conn:
+            conn.exec_driver_sql("SET LOCAL session_replication_role = 'replica'")
+            conn.execute(
+                text(
+                    "INSERT INTO staging_events SELECT (jsonb_populate_record(e,"
+                    " jsonb_build_object('number', given.number, 'id', given.id))).*"
+                    " FROM staging_events e, unnest(CAST(:ids AS text[]), CAST(:numbers AS int[]))"
+                    " AS given (id, number) WHERE e.staging_id = :of AND e.number = 2"
+                ),
+                {
+                    "of": staging.id,
+                    "ids": [new_id() for _ in range(staging.events_count, count)],
+                    "numbers": list(range(staging.events_count + 1, count + 1)),
+                },
+            )
+            conn.execute(
+                text("UPDATE stagings SET events_count = :count WHERE id = :id"),
+                {"count": count, "id": staging.id},
+            )
+        page = site.get(f"/ui/stagings/{staging.id}")
+        assert rows(page, "Events") == 1000
+        assert ("the first 1000 are shown" in page.text) is (count > 1000)
+
+
+def test_rows_of_an_answer_and_places_of_a_content(
+    site: Site, builds: Builds, database: Database
+) -> None:
+    one = builds.staged("R1", payload_bin=b"1")
+    payload = next(each for each in one.artifacts if each.name == "payload")
+    where = f"/ui/content/{payload.sha256}"
+    made = 1
+    for count in (100, 101, 199, 200):
+        copies(database, payload.id, [f"A{number:03}" for number in range(made, count)])
+        made = count
+        page = site.get(where)
+        assert f": {min(count, 100)}{'+' if count > 100 else ''} artifacts" in page.title
+        answer = site.get("/ui/audit?question=unverified").all("section", id="answer")[0].text
+        # What else is staged of the build has no signature either.
+        others = sum(each.state == "staged" for each in one.artifacts) - 1
+        found = count + others
+        assert answer.startswith(f"{min(found, 200)}{'+' if found > 200 else ''} rows")
