@@ -57,7 +57,11 @@ def supervised(files: ServerFiles, sockets: Path) -> None:
 
 
 def test_a_server_that_ended_is_started_again_behind_the_locks_and_its_socket_goes_last(
-    files: ServerFiles, done: Done, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    files: ServerFiles,
+    done: Done,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     sockets = tmp_path / "sockets"
     sockets.mkdir()
@@ -76,6 +80,7 @@ def test_a_server_that_ended_is_started_again_behind_the_locks_and_its_socket_go
     once = [("start", "18", "sockets"), [True, True, False], ("stop", False)]
     assert done == [(files.data, [files.base, Path("/programs/postgres")]), *once * 3]
     assert not sockets.exists()
+    assert capsys.readouterr().err == "PostgreSQL ended by itself; it is started again\n" * 2
 
 
 @pytest.mark.usefixtures("done")
@@ -191,6 +196,7 @@ def test_its_arguments_are_those_that_it_was_given(
     monkeypatch: pytest.MonkeyPatch, durable: str, expected: bool
 ) -> None:
     monkeypatch.setattr(os, "fork", lambda: 0)
+    monkeypatch.setattr(os, "_exit", None)
     found: Done = []
     monkeypatch.setattr(supervisor, "_reset_signals", lambda: found.append("signals"))
     monkeypatch.setattr(
@@ -207,6 +213,7 @@ def test_what_is_wrong_ends_the_log(monkeypatch: pytest.MonkeyPatch, error: Exce
         raise error
 
     monkeypatch.setattr(os, "fork", lambda: 0)
+    monkeypatch.setattr(os, "_exit", None)
     monkeypatch.setattr(supervisor, "_reset_signals", lambda: None)
     monkeypatch.setattr(supervisor, "supervise", fail)
     with pytest.raises(SystemExit, match="it cannot"):
