@@ -474,4 +474,24 @@ EQUIVALENT: dict[tuple[str, str, str], str] = {
         "WHERE blob IS NOT NULL GROUP BY blob",
         "WHERE true OR blob IS NOT NULL GROUP BY blob",
     ): "a group without a digest is joined with no content",
+    (
+        "staging_api/ui/freshness.py",
+        "@dataclass(eq=False)",
+        "@dataclass(eq=True)",
+    ): "what is kept is the value of a dictionary by its key: none is compared, and none is a key",
+    (
+        "staging_api/ui/rendering.py",
+        "lstrip_blocks=True,",
+        "lstrip_blocks=False,",
+    ): "in no template a line begins with blanks before a block",
+    (
+        "staging_api/ui/screens/locks.py",
+        "newest = deps.api.stagings.page(limit=1, only=only).items",
+        "newest = deps.api.stagings.page(limit=2, only=only).items",
+    ): "the newest comes first, and alone is shown",
+    (
+        "staging_api/ui/small_pages.py",
+        "newest = self._deps.api.stagings.page(limit=1, only=only).items",
+        "newest = self._deps.api.stagings.page(limit=2, only=only).items",
+    ): "the newest comes first, and its state alone is drawn",
 }

@@ -1,8 +1,12 @@
 """Where a form may send the browser back to."""
 
+from datetime import UTC, datetime
+
 import pytest
 
+from staging_api.errors import Invalid
 from staging_api.ui.answering import is_own_page
+from staging_api.ui.screens.artifact_actions import _back, _moment
 
 
 @pytest.mark.parametrize(
@@ -37,3 +41,17 @@ def test_pages_of_the_service_are_its_own(location: str) -> None:
 )
 def test_nothing_else_is(location: str) -> None:
     assert not is_own_page(location)
+
+
+def test_an_action_leads_back_to_the_page_that_it_was_done_on() -> None:
+    assert _back({"back": "/ui/store"}).location == "/ui/store"
+    assert _back({"back": "//other.test/"}).location == _back({}).location == "/ui/builds"
+
+
+def test_a_day_of_a_form_is_of_utc_unless_it_says_otherwise() -> None:
+    assert _moment("2027-01-31") == datetime(2027, 1, 31, tzinfo=UTC)
+    assert _moment("2027-01-31T10:00") == datetime(2027, 1, 31, 10, tzinfo=UTC)
+    assert _moment("2027-01-31T10:00+02:00") == datetime(2027, 1, 31, 8, tzinfo=UTC)
+    with pytest.raises(Invalid, match="must be a day") as refused:
+        _moment("soon")
+    assert [each.field for each in refused.value.errors] == ["until"]

@@ -1,6 +1,8 @@
 """The bar of the space in the store: its parts, and what is the whole of it."""
 
 from datetime import UTC, datetime
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -8,6 +10,7 @@ from staging_api.errors import Invalid
 from staging_api.staging.reports import ContentUse
 from staging_api.staging.repository.space_rows import StoreSpace
 from staging_api.staging.store_report import StoreReport
+from staging_api.ui.screens import store
 from staging_api.ui.screens.store import _number, _parts, _whole
 from staging_api.vocabulary.reports import Use
 
@@ -89,3 +92,29 @@ def test_what_is_no_such_number_is_refused_by_its_field(text: str) -> None:
     with pytest.raises(Invalid, match="must be a number") as refused:
         _number("keep_gb", text)
     assert [each.field for each in refused.value.errors] == ["keep_gb"]
+
+
+@pytest.mark.parametrize(
+    ("form", "wanted"),
+    [
+        ({}, (None, 0)),
+        ({"idle_days": "", "keep_gb": ""}, (None, 0)),
+        ({"idle_days": "2", "keep_gb": "1.5"}, (172_800, 1_500_000_000)),
+        ({"idle_days": "0.5", "keep_gb": "0"}, (43_200, 0)),
+    ],
+)
+def test_a_preview_is_of_days_and_gigabytes(
+    form: dict[str, str], wanted: tuple[float | None, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[str, float | None, int]] = []
+
+    def preview(caller: str, *, idle_seconds: float | None, keep_bytes: int) -> object:
+        asked.append((caller, idle_seconds, keep_bytes))
+        return SimpleNamespace(record=SimpleNamespace(id="one"))
+
+    monkeypatch.setattr(store, "Pruning", lambda _: SimpleNamespace(preview=preview))
+    stagings = SimpleNamespace(upkeep=None)
+    deps: Any = SimpleNamespace(api=SimpleNamespace(stagings=stagings))
+    view: Any = SimpleNamespace(origin=SimpleNamespace(caller="tester"))
+    assert store._preview(deps, view, form).location == "/ui/store?prune=one"
+    assert asked == [("tester", *wanted)]
