@@ -150,6 +150,11 @@ class Catalogue:
         except yaml.MarkedYAMLError as error:
             line = error.problem_mark.line + 1 if error.problem_mark else 1
             raise CatalogueInvalid(f"{called}, line {line}: {error.problem}") from None
+        except yaml.reader.ReaderError as error:
+            line = text.count("\n", 0, error.position) + 1
+            raise CatalogueInvalid(
+                f"{called}, line {line}: YAML may not have the character U+{error.character:04X}"
+            ) from None
         except yaml.YAMLError:
             raise CatalogueInvalid(f"{called}, line 1: is not YAML") from None
         except RecursionError:

@@ -25,8 +25,10 @@ class CatalogueMapping:
         self._values: dict[str, yaml.Node] = dict(inherited or {})
         own: set[str] = set()
         for key, value in node.value:
-            if not isinstance(key, yaml.ScalarNode) or key.value in own:
-                raise _wrong(key, "a key must be a word, and stand once in its mapping")
+            if not isinstance(key, yaml.ScalarNode):
+                raise _wrong(key, "a key must be a word")
+            if key.value in own:
+                raise _wrong(key, f"the key {key.value!r} must stand once in its mapping")
             own.add(key.value)
             self._values[key.value] = value
 

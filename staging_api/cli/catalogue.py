@@ -92,7 +92,7 @@ def _checked(result: Mapping[str, Any]) -> Iterator[str]:
             kind = "optional, " if entry["optional"] else ""
             yield f"{mark} {entry['name']}: {kind}{entry['reason']}"
     for place in result["collisions"]:
-        yield f"! two entries of the default bring {place}"
+        yield f"! the default brings {place} twice, or other files below it"
     if result["left_over"]:
         yield f"left over: {', '.join(result['left_over'])}"
     # A service of the version before does not say it.

@@ -123,7 +123,9 @@ class CatalogueCheckBody(NounBody):
     left_out: list[str] = Field(
         description="names in the archive's list that are not safe, escaped; the first 100"
     )
-    collisions: list[str] = Field(description="files that two entries of the default would bring")
+    collisions: list[str] = Field(
+        description="files that the default would bring twice, or that others of it lie below"
+    )
 
     @classmethod
     def of(cls, noun: CatalogueResult) -> Self:

@@ -1,6 +1,7 @@
 """Try a catalogue against a real archive: what each entry finds, and what no entry takes."""
 
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 
@@ -44,7 +45,7 @@ class CatalogueResult:
         left_over: the objects that no entry takes.
         left_out: names of the archive's list that nobody could ask for, as they may be shown; the
             first of them.
-        collisions: places where two entries of the default put files.
+        collisions: places where the default puts two files, or a file and others below it.
     """
 
     catalogue: Catalogue
@@ -104,12 +105,17 @@ def _tried(
 
 
 def _collisions(entries: Sequence[EntryResult]) -> list[str]:
-    """Return the files of which two entries of the default would each bring their own."""
-    places = [
+    """Return the files that the default would bring twice, or whose place is a folder as well."""
+    places = Counter(place for entry in entries if entry.in_default for place in entry.lands)
+    folders = {above for place in places for above in _folders_of(place)}
+    return sorted(
         place
-        for entry in entries
-        if entry.in_default
-        for place in entry.lands
-        if not place.endswith("/")
-    ]
-    return sorted({place for place in places if places.count(place) > 1})
+        for place, count in places.items()
+        if not place.endswith("/") and (count > 1 or place in folders)
+    )
+
+
+def _folders_of(place: str) -> Iterator[str]:
+    """Yield the folders in which a place lies, and itself if it is one."""
+    while place := place.rpartition("/")[0]:
+        yield place

@@ -98,6 +98,16 @@ def test_a_catalogue_is_tried_against_an_archive(at: Bench, client: testing.Test
     ]
 
 
+def test_a_file_that_is_a_folder_of_others_as_well_is_a_collision(
+    at: Bench, client: testing.TestClient
+) -> None:
+    entry = "  - {{name: {0}, group: g, phase: foreground, pattern: {0}.bin, lands: {1}}}\n"
+    places = {"a": "d/a.txt", "b": "d/a.txt/x", "c": "d/a.txtx", "e": "f/a", "h": "f/"}
+    text = "artifacts:\n" + "".join(entry.format(*each) for each in places.items())
+    url = at.build(a_bin=b"1", b_bin=b"2", c_bin=b"3", e_bin=b"4", h_bin=b"5")
+    assert checked(client, archive_url=url, catalogue=text).json["collisions"] == ["d/a.txt"]
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [
