@@ -4,6 +4,8 @@
 object is whole and of another kind: the page of a login, a zip under a name that ends in tar.
 """
 
+import re
+
 #: As long as a header of a tar; what identifies a kind stands within.
 HEAD_BYTES = 512
 _USTAR = slice(257, 262)
@@ -11,6 +13,10 @@ _UNPACKED_BY = "it is a {}, which `extract: {}` unpacks"
 _COMPRESSED = "it is compressed with {}, which is not read; gzip, bzip2, xz and zstd are"
 _CONTAINER = "it is {}, which is not unpacked; tar and zip are"
 _PAGE = "it is a web page: the archive may ask for a credential, or show an error with status 200"
+
+#: How a document of JSON begins. Only what cannot be read as a header is compared with it.
+_JSON = re.compile(rb"(?:\xef\xbb\xbf)?\s*(?:\{\s*[\"}]|\[\s*[\[\]{\"])")
+_BROTLI = ".br"
 
 #: Those that `unpacked` reads.
 _READ = {b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ\x00": "xz", b"\x28\xb5\x2f\xfd": "zstd"}
@@ -23,6 +29,12 @@ _KINDS: dict[bytes, str] = {
     b"\x04\x22\x4d\x18": _COMPRESSED.format("lz4"),
     b"\x5d\x00\x00": _COMPRESSED.format("lzma (without xz)"),
     b"\x89LZO\x00": _COMPRESSED.format("lzop"),
+    # Deflate with a window of 32 KiB, at each of its four levels.
+    **dict.fromkeys(
+        (b"\x78\x01", b"\x78\x5e", b"\x78\x9c", b"\x78\xda"),
+        _COMPRESSED.format("zlib (without gzip)"),
+    ),
+    b"MSCF\0\0\0\0": _CONTAINER.format("a cabinet (.cab)"),
     b"7z\xbc\xaf\x27\x1c": _CONTAINER.format("a 7z file"),
     b"Rar!\x1a\x07": _CONTAINER.format("a RAR file"),
     b"!<arch>\n": _CONTAINER.format("an ar file, as a .deb is"),
@@ -36,13 +48,20 @@ _KINDS: dict[bytes, str] = {
 }
 
 
-def instead_of_tar(head: bytes) -> str:
-    """Say why this is no tar, if its first header cannot be read; `head` is what was read of it."""
+def instead_of_tar(head: bytes, name: str = "") -> str:
+    """Say why this is no tar, if its first header cannot be read.
+
+    Args:
+        head: what was read of it.
+        name: of the object; brotli has no mark, and is known by nothing else.
+    """
     if not head:
         return "this is not a tar: it is empty"
     kind = _kind(head)
     if kind is None and (packing := _of_mark(_READ, head)):
         kind = f"it is compressed twice, the second time with {packing}"
+    if kind is None and name.endswith(_BROTLI):
+        kind = _COMPRESSED.format("brotli, as its name says")
     return f"this is not a tar: {kind}" if kind else "the tar is damaged"
 
 
@@ -64,6 +83,8 @@ def instead_of_zip(head: bytes) -> str:
 def _kind(head: bytes) -> str | None:
     if head.lstrip(b"\xef\xbb\xbf \t\r\n")[:14].lower().startswith((b"<!doctype html", b"<html")):
         return _PAGE
+    if _JSON.match(head):
+        return "it is a JSON document, as services answer errors"
     return _of_mark(_KINDS, head)
 
 

@@ -115,8 +115,9 @@ class _Header(tarfile.TarInfo):
 class _Tar:
     """The members of a tar, one after another; each is read before the next one."""
 
-    def __init__(self, stream: ForwardFile, packed: int | None) -> None:
+    def __init__(self, stream: ForwardFile, name: str, packed: int | None) -> None:
         self._stream = stream
+        self._name = name
         self._packed = packed
         self._end_of_data: int | None = None
 
@@ -139,7 +140,7 @@ class _Tar:
                     begun = True
                     yield info
         except _BROKEN:
-            said = "the tar is damaged" if begun else instead_of_tar(stream.header)
+            said = "the tar is damaged" if begun else instead_of_tar(stream.header, self._name)
             raise ArchiveCorrupt(said) from None
         # tarfile takes the end of the bytes, and a damaged header, for the end of the tar.
         if stream.ended:
@@ -179,7 +180,7 @@ def _read(readable: Readable, checker: MemberChecker, limits: UnpackLimits) -> I
         pieces = unpacked(packed, limits.window_bytes)
         with prefetched(_limited(pieces, packed, checker)) as ahead:
             stream = ForwardFile(ahead)
-            yield _Tar(stream, readable.size_bytes)
+            yield _Tar(stream, readable.name, readable.size_bytes)
             stream.drain()
 
 

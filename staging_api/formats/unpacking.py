@@ -96,7 +96,7 @@ def unpacked(chunks: Iterable[bytes], window_bytes: int) -> Iterator[bytes]:
         head += more
     new = next((form for magic, form in _FORMS.items() if head.startswith(magic)), None)
     whole = _chained(head, source)
-    return whole if new is None else _streams(whole, lambda: new(window_bytes))
+    return whole if new is None else _streams(whole, new, window_bytes)
 
 
 def pieces(unpacker: Unpacker, data: bytes, chunks: Iterator[bytes]) -> Iterator[bytes]:
@@ -133,12 +133,23 @@ def _chained(head: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
     yield from rest
 
 
-def _streams(chunks: Iterator[bytes], new: Callable[[], Unpacker]) -> Iterator[bytes]:
+def _streams(
+    chunks: Iterator[bytes], new: Callable[[int], Unpacker], window_bytes: int
+) -> Iterator[bytes]:
     data = next(chunks, b"")
+    marks = [mark for mark, form in _FORMS.items() if form is new]
     while data:
-        unpacker = new()
+        unpacker = new(window_bytes)
         yield from pieces(unpacker, data, chunks)
         data = _after_padding(unpacker.unused_data, chunks)
+        while 0 < len(data) < _LONGEST_MAGIC and (more := next(chunks, b"")):
+            data += more
+        # A start that is cut short is left to the decompressor, which says so.
+        if data and not any(data.startswith(mark) or mark.startswith(data) for mark in marks):
+            raise ArchiveCorrupt(
+                "behind the compressed data stands something else, neither zeros nor more of it"
+                f" (it begins with {data[:_LONGEST_MAGIC].hex(' ')})"
+            )
 
 
 def _next_chunk(chunks: Iterator[bytes]) -> bytes:

@@ -1,7 +1,10 @@
 """An object that is no container file at all: the error says what it is instead."""
 
+import bz2
 import gzip
+import lzma
 import zipfile
+import zlib
 
 import pytest
 
@@ -31,6 +34,10 @@ OF_BOTH = [
     (b"\xed\xab\xee\xdb" + bytes(4096), "it is an RPM package"),
     (b"070701" + b"0" * 4096, "it is a cpio file"),
     (b"hsqs" + bytes(4096), "it is a squashfs image"),
+    (b"MSCF" + bytes(4096), "it is a cabinet (.cab)"),
+    *((zlib.compress(bytes(4096), level), "compressed with zlib") for level in (0, 2, 6, 9)),
+    (b'{"error": {"code": 404}}' + b" " * 4096, "it is a JSON document"),
+    (b'\xef\xbb\xbf\n[ {"a": 1} ]', "it is a JSON document"),
 ]
 
 
@@ -87,3 +94,38 @@ def test_a_tar_that_breaks_later_is_damaged_whatever_its_first_bytes_are():
     data = bytearray(tar_of(("LZIP", b"1"), ("b", b"2")))
     data[1024 + 148 : 1024 + 156] = b"x" * 8
     assert "the tar is damaged" in refusal(untar.extract, bytes(data))
+
+
+def test_brotli_is_known_by_its_name_alone():
+    packed = b"\x8b\x0f\x80" + b"no header of a tar" * 64
+    with pytest.raises(ArchiveCorrupt, match="compressed with brotli, as its name says"):
+        unpack(untar.extract, InMemory(packed, name="a.tar.br"))
+    assert refusal(untar.extract, packed) == "the tar is damaged"
+
+
+JUNK = [
+    b"\n",
+    b"junk",
+    b"-----BEGIN PGP SIGNATURE-----",
+    b"\0\0junk",
+    gzip.compress(b"x", mtime=0)[1:],
+]
+
+
+@pytest.mark.parametrize("junk", JUNK, ids=range(len(JUNK)))
+@pytest.mark.parametrize("pack", [gzip.compress, bz2.compress, lzma.compress])
+@pytest.mark.parametrize("chunk_bytes", [1, 1 << 16])
+def test_what_stands_behind_compressed_data_is_named(pack, junk, chunk_bytes):
+    shown = junk.lstrip(b"\0")[:6].hex(" ")
+    with pytest.raises(ArchiveCorrupt, match=rf"stands something else.*begins with {shown}\)"):
+        unpack(untar.extract, InMemory(pack(TAR) + junk, chunk_bytes))
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, bz2.compress, lzma.compress])
+def test_padding_and_more_of_it_may_stand_behind_compressed_data(pack):
+    half = len(TAR) // 2
+    for whole in (pack(TAR) + bytes(1000), pack(TAR[:half]) + bytes(4) + pack(TAR[half:])):
+        for chunk_bytes in (1, 1 << 16):
+            unpack(untar.extract, InMemory(whole, chunk_bytes))
+    with pytest.raises(ArchiveCorrupt, match="ends too early"):
+        unpack(untar.extract, InMemory(pack(TAR) + pack(b"more")[:2]))
