@@ -101,21 +101,27 @@ class HeldLock:
 
     @classmethod
     def of(cls, document: Mapping[str, Any]) -> "HeldLock":
-        """Read the member ``lock`` of a problem; what is not there is None."""
+        """Read the member ``lock`` of a problem; what is not there, or is no time, is None."""
 
         def time(name: str) -> datetime | None:
             value = document.get(name)
-            return datetime.fromisoformat(value) if isinstance(value, str) else value
+            # In this process it is one; an answer has its text, perhaps through a proxy.
+            if isinstance(value, datetime):
+                return value
+            try:
+                return datetime.fromisoformat(str(value))
+            except ValueError:
+                return None
 
         return cls(
             kind=str(document.get("kind")),
             scope=str(document.get("scope")),
-            id=document.get("id"),
-            holder=document.get("holder"),
-            reference_id=document.get("reference_id"),
+            id=_text(document.get("id")),
+            holder=_text(document.get("holder")),
+            reference_id=_text(document.get("reference_id")),
             acquired_at=time("acquired_at"),
             expires_at=time("expires_at"),
-            expires_in_seconds=document.get("expires_in_seconds"),
+            expires_in_seconds=_number(document.get("expires_in_seconds")),
         )
 
 
@@ -162,8 +168,7 @@ class StagingApiError(Exception):
         return self._text("help")
 
     def _text(self, name: str) -> str | None:
-        value = self.extra.get(name)
-        return None if value is None else str(value)
+        return _text(self.extra.get(name))
 
 
 class Invalid(StagingApiError):
@@ -564,3 +569,11 @@ def class_of(code: str) -> type[StagingApiError]:
             yield from tree(child)
 
     return next((kind for kind in tree(StagingApiError) if kind.code == code), StagingApiError)
+
+
+def _text(value: object) -> str | None:
+    return None if value is None else str(value)
+
+
+def _number(value: object) -> float | None:
+    return value if isinstance(value, int | float) and not isinstance(value, bool) else None

@@ -31,6 +31,8 @@ class LineWriter(logging.Handler):
 
     _thread: BackgroundThread | None
     _will_be_written: bool
+    _is_writing: bool
+    _more: bool
 
     def __init__(self, stream: TextIO) -> None:
         """Start no thread yet: a process may fork first."""
@@ -79,23 +81,41 @@ class LineWriter(logging.Handler):
             self._queued.set()
 
     def flush(self) -> None:
-        """Write all lines that are queued."""
+        """Write all lines that are queued.
+
+        Called by a signal handler whose own thread is writing, it leaves them to that: neither the
+        queue nor the stream can be entered twice.
+        """
         with self._writing:
-            lines = self._lines
-            # Others may add lines meanwhile.
-            text = "".join(f"{lines.popleft()}\n" for _ in range(len(lines)))
-            if not text:
+            self._more = True
+            if self._is_writing:
                 return
-            try:
-                self._stream.write(text)
-                self._stream.flush()
-            except (OSError, ValueError):
-                return  # nobody reads the stream any more: there is nowhere to say so
+            while self._more:
+                self._more = False
+                self._is_writing = True
+                try:
+                    self._write()
+                finally:
+                    self._is_writing = False
+
+    def _write(self) -> None:
+        lines = self._lines
+        # Others may add lines meanwhile.
+        text = "".join(f"{lines.popleft()}\n" for _ in range(len(lines)))
+        if not text:
+            return
+        try:
+            self._stream.write(text)
+            self._stream.flush()
+        except (OSError, ValueError):
+            return  # nobody reads the stream any more: there is nowhere to say so
 
     def _begin(self) -> None:
         self._lines: deque[str] = deque()
         # A signal handler may log while its thread writes.
         self._writing = threading.RLock()
+        self._is_writing = False
+        self._more = False
         self._queued = threading.Event()
         self._will_be_written = False
         self._thread = None

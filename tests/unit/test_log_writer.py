@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -289,3 +290,44 @@ def test_a_process_of_the_api_writes_its_last_lines_when_it_ends(
     ending.services = None
     ending._close()
     assert stream.getvalue() == "one\ntwo\n"
+
+
+def test_a_signal_handler_may_log_while_its_thread_writes(stream: Stream) -> None:
+    writer = LineWriter(stream)
+
+    class Interrupted(deque[str]):
+        """Says a line from within the first step of a write, as a signal handler does."""
+
+        said = False
+
+        def popleft(self) -> str:
+            if not self.said:
+                self.said = True
+                writer.add("signal", urgent=True)
+            return super().popleft()
+
+    writer.start()
+    writer._lines = Interrupted(["one", "two"])
+    writer.flush()
+    assert stream.lines() == ["one", "two", "signal"]
+
+
+def test_a_signal_handler_may_log_while_the_stream_is_entered(stream: Stream) -> None:
+    class Single(Stream):
+        """Refuses to be entered twice, as a buffered stream does."""
+
+        inside = False
+
+        def write(self, text: str, /) -> int:
+            if self.inside:
+                raise RuntimeError("reentrant call")
+            self.inside = True
+            if "one" in text:
+                writer.add("signal", urgent=True)
+            self.inside = False
+            return super().write(text)
+
+    single = Single()
+    writer = LineWriter(single)
+    writer.add("one")
+    assert single.lines() == ["one", "signal"]
