@@ -218,6 +218,11 @@ CHANGES: dict[str, tuple[Call, Any, Rows]] = {
         False,
         set(),
     ),
+    "fail for the most patient": (
+        lambda c: artifact_rows.leave_to_patient(c, "1b", "s2", WHY),
+        False,
+        set(),
+    ),
     "give back": (
         lambda c: artifact_rows.mark_pending(c, "1b"),
         None,

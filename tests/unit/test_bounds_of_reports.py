@@ -1,0 +1,74 @@
+"""How much a report has that does not say how much: days, rows, and seconds of a wait."""
+
+from contextlib import nullcontext
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from staging_api.clients import ALWAYS_CONNECTED
+from staging_api.staging import partial_files, repository
+from staging_api.staging.audit_questions import defaults
+from staging_api.staging.partial_files import PartialFiles
+from staging_api.staging.repository import StoreSpace
+from staging_api.staging.store_report import store_report, used_share
+
+
+def test_a_question_between_two_dates_is_of_the_last_30_days() -> None:
+    before = datetime.now(UTC)
+    found = defaults(["gs://x"])
+    assert before <= found["until"] <= datetime.now(UTC)
+    assert found["until"] - found["since"] == timedelta(days=30)
+    assert (found["moment"], found["allowed"]) == (found["until"], ["gs://x"])
+
+
+def store(quota: int, free: int | OSError) -> Any:
+    def free_bytes() -> int:
+        if isinstance(free, OSError):
+            raise free
+        return free
+
+    return SimpleNamespace(
+        database=SimpleNamespace(connect=nullcontext),
+        terms=SimpleNamespace(quota_bytes=quota),
+        blobs=SimpleNamespace(free_bytes=free_bytes),
+    )
+
+
+def test_a_report_of_a_store_has_its_20_idlest_artifacts(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("store_id", "space", "usage", "largest_archives", "checks", "lost_count"):
+        monkeypatch.setattr(repository, name, lambda _conn: None)
+    monkeypatch.setattr(repository, "idlest", lambda _conn, limit: limit)
+    report: Any = store_report(store(0, 5))
+    assert (report.idlest, report.quota_bytes, report.free_bytes) == (20, None, 5)
+    report = store_report(store(9, OSError("away")))
+    assert (report.quota_bytes, report.free_bytes) == (9, None)
+
+
+@pytest.mark.parametrize(
+    ("quota", "free", "used", "share"),
+    [(40, 0, 10, 0.5), (0, 60, 10, 0.25), (0, OSError("away"), 10, 1.0), (0, 0, -10, 0.0)],
+    ids=str,
+)
+def test_a_store_is_as_full_as_its_used_and_reserved_bytes(
+    monkeypatch: pytest.MonkeyPatch, quota: int, free: int | OSError, used: int, share: float
+) -> None:
+    monkeypatch.setattr(repository, "space", lambda _conn: StoreSpace(used, 5, 10))
+    assert used_share(store(quota, free)) == share
+
+
+@pytest.mark.parametrize(
+    ("left", "closed", "waited"),
+    [(0.5, False, [0.5]), (9.0, False, [5.0]), (0.0, False, []), (-1.0, False, []), (9, True, [])],
+)
+def test_a_wait_for_a_file_ends_with_its_time_or_its_process(
+    monkeypatch: pytest.MonkeyPatch, left: float, closed: bool, waited: list[float]
+) -> None:
+    monkeypatch.setattr(partial_files, "time", SimpleNamespace(monotonic=lambda: 100.0))
+    asked: list[float] = []
+    watch = SimpleNamespace(closed=closed, changed=lambda *given: asked.append(given[2]))
+    made: Any = SimpleNamespace(watch=watch)
+    found: Any = SimpleNamespace(staging_id="s", version=1)
+    is_over = not PartialFiles.wait(made, found, 100.0 + left, ALWAYS_CONNECTED)
+    assert (asked, is_over) == (waited, not waited)
