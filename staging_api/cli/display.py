@@ -220,5 +220,5 @@ def _reason(error: StagingApiError, pause_seconds: float) -> str:
 def _clock(time: object) -> str:
     try:
         return datetime.fromisoformat(str(time)).astimezone().strftime("%H:%M:%S")
-    except ValueError:
+    except (ValueError, OverflowError):  # also of the year 1, in another zone
         return "an unknown time"

@@ -209,6 +209,7 @@ def read_list(path: Path) -> TokenList:
         Invalid: it cannot be read, is cut off, or an entry is wrong; says which and what would be
             right.
     """
+    text = ""
     try:
         text = read_small_file(path)
         read = yaml.load(text, _Loader)  # noqa: S506 - a safe one
@@ -216,9 +217,9 @@ def read_list(path: Path) -> TokenList:
         raise Invalid.field(_SETTING, f"{path} cannot be read: {error.strerror}") from None
     except _Twice as error:
         raise Invalid.field(_SETTING, f"{path}: line {error.line} repeats a key") from None
-    except (yaml.YAMLError, ValueError, RecursionError):
-        # The parser quotes the line, which may hold a token.
-        raise Invalid.field(_SETTING, f"{path} is not YAML") from None
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        # Only its number: the parser quotes the line, which may hold a token.
+        raise Invalid.field(_SETTING, f"{path}{_line_of(error, text)} is not YAML") from None
     lines = text.split("\n")
     is_marked = text.rstrip().rpartition("\n")[2] == END
     if BEGIN in lines and not is_marked:
@@ -230,6 +231,14 @@ def read_list(path: Path) -> TokenList:
         raise Invalid.field(_SETTING, f"{path} must be a mapping with a list named tokens")
     entries = tuple(_entry(number, entry) for number, entry in enumerate(listed, 1))
     return TokenList(entries, is_marked, text)
+
+
+def _line_of(error: Exception, text: str) -> str:
+    """Return `: line N` where the parser says what it stopped at."""
+    if isinstance(error, yaml.reader.ReaderError):
+        return f": line {text.count(chr(10), 0, error.position) + 1}"
+    mark = error.problem_mark if isinstance(error, yaml.MarkedYAMLError) else None
+    return f": line {mark.line + 1}" if mark else ""
 
 
 class _Twice(ValueError):

@@ -5,7 +5,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from staging_api.cli import locks, main
-from staging_api.cli.display import ProgressBars, ProgressLines
+from staging_api.cli.display import ProgressBars, ProgressLines, _clock
 from staging_api.cli.documents.changes import print_changes
 from staging_api.cli.documents.messages import print_messages
 from staging_api.cli.output import print_lines
@@ -89,3 +89,8 @@ def test_days_beyond_the_calendar_are_a_wrong_command_line(
         main(["pin", "01J0000000000000000000000A", "--days", days])
     assert ended.value.code == 2
     assert "ends on no day of the calendar" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("time", [None, "soon", 7, "0001-01-01T00:00:00+14:00"])
+def test_a_time_that_cannot_be_shown_is_said_to_be_unknown(time: object) -> None:
+    assert _clock(time) == "an unknown time"

@@ -15,7 +15,7 @@ from staging_api.cli import main
 from staging_api.errors import DiskFailed, IdentityUnavailable, Invalid, Unauthenticated
 from staging_api.identity.issuing import add_to_file, make_token
 from staging_api.identity.model import Role
-from staging_api.identity.tokens import SETTLING_SECONDS, TokenFile
+from staging_api.identity.tokens import SETTLING_SECONDS, TokenFile, read_list
 
 
 @pytest.fixture
@@ -472,3 +472,18 @@ def test_the_entry_of_a_token_goes_to_the_file_or_else_to_standard_error(
     else:
         path.write_text(f"tokens:\n{shown.err}")
     assert TokenFile(path).check(shown.out.strip()).name == "ci"
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [("tokens:\n  - {", 2), ("tokens:\n- a: b\n  c: \x07", 3), ("tokens: []\n'", 2)],
+    ids=["flow", "character", "quote"],
+)
+def test_a_file_that_is_not_yaml_is_refused_with_its_line_and_without_its_text(
+    tmp_path: Path, text: str, line: int
+) -> None:
+    file = tmp_path / "tokens.yaml"
+    file.write_text(text)
+    with pytest.raises(Invalid) as refused:
+        read_list(file)
+    assert refused.value.detail.endswith(f"tokens.yaml: line {line} is not YAML")
