@@ -57,7 +57,8 @@ ROWS = """
         VALUES ('4o', repeat('9', 64), 90, 'x/B/o/1', 'x/B/o/2'), ('6e', NULL, 1, 'a', 'b');
     INSERT INTO packed_files (pack_offset, size_bytes, artifact_id, path, sha256, executable)
     SELECT 0, 1, id, path, decode(repeat('7', 64), 'hex'), false
-    FROM (VALUES ('4o', 'x/B/o/1'), ('4o', 'x/B/o/2'), ('4o', 'x/B/o/3'), ('6e', 'x/a/i/1'))
+    FROM (VALUES ('4o', 'x/B/o/1'), ('4o', 'x/B/o/2'), ('4o', 'x/B/o/3'), ('6e', 'x/a/i/1'),
+                 ('6e', 'x/a/s/1'))
         AS made (id, path);
     INSERT INTO package_files (archive_id, path, sha256, size_bytes, removed_at)
     SELECT 1, 'pool/' || number, repeat(digit, 64), 10 * digit::int, removed
@@ -169,6 +170,16 @@ READS: dict[str, tuple[Call, Any]] = {
         ["gs://x/B", "gs://x/a", "gs://x/b"],
     ),
     "builds elsewhere": (lambda c: files.builds_below(c, "y", ["i"]), []),
+    "builds of which nothing is staged": (lambda c: files.builds_below(c, "y", []), []),
+    "newest images": (
+        lambda c: sorted(files.newest_of_each(c, "images", ["i", "i/1", "n", "p"], 9)),
+        ["i/1", "n"],
+    ),
+    "newest files": (
+        lambda c: sorted(files.newest_of_each(c, "archive", ["o/1", "i/1"], 9)),
+        ["o/1"],
+    ),
+    "folder": (lambda c: files.folder_of(c, "gs://x/B"), "x/B"),
     "children": (
         lambda c: [each.name for each in folders.children_of(c, "x/a/", "", 9)],
         ["p", "r/"],
@@ -201,7 +212,7 @@ def test_a_report_is_of_the_rows_that_are_meant_alone(conn: Connection, name: st
 
 
 def test_what_an_unfinished_staging_asked_for_is_not_idle(conn: Connection) -> None:
-    conn.execute(text("UPDATE stagings SET requested = '{r,o}' WHERE id IN ('s1', 's2')"))
+    conn.execute(text("UPDATE stagings SET requested = '{r,o}' WHERE id = 's2'"))
     assert ids(space_rows.idle_artifacts(conn, 60, None, 9)) == ["4o", "3i"]
 
 
