@@ -494,4 +494,15 @@ EQUIVALENT: dict[tuple[str, str, str], str] = {
         "newest = self._deps.api.stagings.page(limit=1, only=only).items",
         "newest = self._deps.api.stagings.page(limit=2, only=only).items",
     ): "the newest comes first, and its state alone is drawn",
+    (
+        "staging_api/ui/lanes.py",
+        (
+            "return Block(kind, x, round(min(width, _WIDTH - x + _LEAST_WIDTH), 1),"
+            ' f"{kind} {lasted}")'
+        ),
+        (
+            "return Block(kind, x, round(min(width, _WIDTH - x + _LEAST_WIDTH), 2),"
+            ' f"{kind} {lasted}")'
+        ),
+    ): "a difference of places with one digit has no second: both round to the same number",
 }

@@ -113,3 +113,8 @@ def test_the_axis_goes_to_the_end_or_to_now_and_bears_a_clock_that_is_behind():
 def test_blocks_say_how_long_they_are():
     lane, _ = drawn([event(0, "pending"), event(2, "staging"), event(10, "staged")])
     assert [block.title for block in lane.blocks] == ["wait 2 s", "done 8 s"]
+
+
+def test_places_have_one_digit_behind_the_point():
+    _, blocks = drawn([event(1, "staging"), event(9, "staged")], ended=9)
+    assert blocks == [("wait", 0, 111.1), ("done", 111.1, 888.9)]
