@@ -181,3 +181,5 @@ def test_charts_say_what_ended_what_was_staged_and_what_was_spared() -> None:
     assert drawn(fetched) == [("running", 0, 13.3), ("running", 5, 13.3), ("staged", 5, 26.7)]
     assert fetched.number.startswith("6")
     assert "; 6" in fetched.label
+    few = counts(IntervalCounts(NOW, {}, {}, 3, 9), IntervalCounts(NOW, {}, {}, 3, 1))
+    assert "; 6 bytes spared" in now._charts(few)[2].label
