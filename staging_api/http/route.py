@@ -55,7 +55,7 @@ def error_forms(routes: Iterable[Route]) -> Mapping[str, ErrorForm]:
     """Return the forms of errors by first segments, as `problems.add_error_handlers` takes them."""
     forms: dict[str, ErrorForm] = {}
     for route in routes:
-        if route.errors is not None:
+        if route.errors is not None and route.errors is not forms.get(route.prefix):
             # Below a path that is one itself, clients may parse another form.
             name = f"{route.prefix}/" if route.prefix in forms else route.prefix
             forms[name] = route.errors

@@ -174,6 +174,27 @@ def test_the_index_names_every_path_and_doc_explains_each(pods: list[Pod]) -> No
     assert get(pods[0], "latestbuild")[2] == get(pods[0], "doc/latestbuild")[2]
 
 
+def test_doc_alone_says_how_to_ask_and_knows_the_paths_of_help_and_files(pods: list[Pod]) -> None:
+    for path in ("doc", "doc/", "doc/doc", "doc/doc/"):
+        status, _, body = get(pods[0], path)
+        assert (status, body[:8]) == (200, b"doc/NAME")
+    assert get(pods[0], "doc/index")[0] == get(pods[0], "doc/static")[0] == 200
+
+
+def test_a_slash_at_the_end_of_a_path_is_nothing_as_the_devserver_took_it(pods: list[Pod]) -> None:
+    assert get(pods[0], "index/")[2] == get(pods[0], "index")[2]
+    assert get(pods[0], "latestbuild/")[2] == get(pods[0], "latestbuild")[2]
+    assert get(pods[0], "check_health/")[0] == 200
+    assert get(pods[0], "stage/?artifacts=x")[2] == get(pods[0], "stage?artifacts=x")[2]
+
+
+def test_an_object_of_a_bucket_has_a_name(pods: list[Pod]) -> None:
+    for verb in ("download", "decompress", "gscache/download"):
+        status, _, body = get(pods[0], f"{verb}/bucket/folder/")
+        assert status == 400
+        assert body.startswith(b"path: must name an object")
+
+
 def test_health_has_every_number_that_clients_read(pods: list[Pod]) -> None:
     load = DevServer2013(pods[0].url).load()
     assert set(load) == {

@@ -16,7 +16,7 @@ from staging_api.catalogue.model import DECOMPRESSED_WORD, FILE_WORD, MEMBER_WOR
 from staging_api.devserver.builds import Builds
 from staging_api.devserver.joining import Joining
 from staging_api.devserver.services import DevserverServices
-from staging_api.errors import NotFound
+from staging_api.errors import Invalid, NotFound
 from staging_api.http.auth import origin
 from staging_api.http.resources.devserver.answers import say
 from staging_api.http.resources.devserver.query import Query
@@ -123,8 +123,14 @@ class ListDir:
 
 
 def _split(bucket: str, path: str) -> tuple[str, str]:
-    """Return the URL of the folder of an object, and its name."""
+    """Return the URL of the folder of an object, and its name.
+
+    Raises:
+        Invalid: the path names none.
+    """
     folder, _, name = path.rpartition("/")
+    if not name:
+        raise Invalid.field("path", "must name an object, not a folder: list_dir lists one")
     return f"gs://{bucket}/{folder}", name
 
 

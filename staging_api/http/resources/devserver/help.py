@@ -56,6 +56,12 @@ class Index:
         say(resp, "\n".join(["staging_api, in the words of the dev server:", *lines]))
 
 
+class StaticHelp:
+    """A staged file, ranges included; a folder as JSON, for browsers as a page of links."""
+
+    usage = "static/PATH"
+
+
 class PathHelp:
     """What one of the paths is for."""
 
@@ -65,8 +71,9 @@ class PathHelp:
         """Describe these, by path."""
         self._resources = resources
 
-    def on_get(self, _req: falcon.Request, resp: falcon.Response, name: str) -> None:
-        """Describe one."""
+    def on_get(self, _req: falcon.Request, resp: falcon.Response, name: str = "") -> None:
+        """Describe one; without a name, say how to ask."""
+        name = name.strip("/") or "doc"
         if name in self._resources:
             say(resp, help_of(self._resources[name]))
         else:

@@ -1,6 +1,7 @@
 """The paths of the devserver, at the root as its clients have them; errors are lines of text."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 from staging_api.http.described import (
     operation,
@@ -24,6 +25,7 @@ from staging_api.http.resources.devserver.help import (
     Index,
     OutOfScope,
     PathHelp,
+    StaticHelp,
 )
 from staging_api.http.resources.devserver.images import ListImageDir, LocateFile, StageImages
 from staging_api.http.resources.devserver.rows import (
@@ -200,7 +202,7 @@ def _help(routes: Iterable[Route]) -> Mapping[str, type[DocumentedResource]]:
     return named
 
 
-_HELP = _help(_ROUTES)
+_HELP = {**_help(_ROUTES), "static": StaticHelp, "index": Index, "doc": PathHelp}
 _HELP_ROUTES = (
     row(
         "/index",
@@ -234,8 +236,16 @@ def _not_here(path: str, reason: str) -> tuple[Route, Route]:
     return route(f"/{path}"), route(f"/{path}/{{rest:path}}")
 
 
+def _also(path: str, route: Route) -> Route:
+    """The same at another path, which the OpenAPI document leaves out."""
+    return replace(route, path=path, contract={}, help=None)
+
+
 DEVSERVER_ROUTES: tuple[Route, ...] = (
     *_ROUTES,
     *_HELP_ROUTES,
+    # The devserver took a slash at the end of a path, and nothing for an argument of it.
+    *(_also(f"{each.path}/", each) for each in (*_ROUTES, *_HELP_ROUTES) if "{" not in each.path),
+    _also("/doc", _HELP_ROUTES[1]),
     *(route for path, reason in OUT_OF_SCOPE.items() for route in _not_here(path, reason)),
 )
