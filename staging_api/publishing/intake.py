@@ -48,6 +48,8 @@ from staging_api.store.places import read_at
 _REMOVED = "contents were removed from the store meanwhile: send them again"
 #: Files that one request may bring.
 MAX_FILES = 10_000
+# Of those, in the refusal of all.
+_NAMED_FILES = 20
 
 
 @dataclass(frozen=True)
@@ -181,8 +183,7 @@ class Intake:
             uploads = rows.add_uploads(conn, [row for row, _ in records])
         errors = [error for _, error in records if error is not None]
         if len(errors) == len(records):
-            errors[0].extra["uploads"] = [upload.id for upload in uploads]
-            raise errors[0]
+            raise _none_taken(errors[0], uploads)
         return uploads
 
     def _name(self, contents: Mapping[str, int]) -> None:
@@ -199,6 +200,16 @@ class Intake:
             with self.database.connect() as conn:
                 mark_unnamed_for_deletion(conn, lacking)
             raise Unavailable(_REMOVED, retry_after_seconds=1)
+
+
+def _none_taken(first: StagingApiError, uploads: Sequence[Upload]) -> StagingApiError:
+    """The refusal of a request of which nothing was taken: of several files, it names them."""
+    first.extra["uploads"] = [upload.id for upload in uploads]
+    if len(uploads) > 1:
+        names = [upload.name for upload in uploads]
+        others = ", ".join(names[1:_NAMED_FILES]) + ", ..." * (len(names) > _NAMED_FILES)
+        first.detail = f"{names[0]}: {first.detail}; refused with it: {others}"
+    return first
 
 
 def _bounded(chunks: Iterable[bytes]) -> Iterator[bytes]:

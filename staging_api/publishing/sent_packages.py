@@ -11,6 +11,7 @@ from staging_api.publishing.rules import package_refusals
 from staging_api.store.blob_store import BlobStore
 
 LIMITS = DebLimits()
+_NO_PACKAGE = "is no .deb, .udeb or .dsc, and no .dsc that came with it lists it: leave it out"
 
 #: A package, or why it is rejected.
 Content = BinaryPackage | SourcePackage | StagingApiError
@@ -44,7 +45,7 @@ def sent_packages(blobs: BlobStore, files: Mapping[str, SourceFile]) -> Iterator
         if name.endswith((".deb", ".udeb")):
             yield SentPackage(name, _read(blobs, file), {name: file})
         elif name not in listed and not name.endswith(".dsc"):
-            yield SentPackage(name, PackageInvalid(f"{name} belongs to no .dsc"), {})
+            yield SentPackage(name, PackageInvalid(f"{name} {_NO_PACKAGE}"), {})
 
 
 def _read(blobs: BlobStore, file: SourceFile) -> Content:

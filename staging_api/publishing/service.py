@@ -134,7 +134,7 @@ class Publisher:
             apt_archive = rows.find_apt_archive(conn, name)
         for suite in options.suites if options else ():
             if apt_archive.suite(suite) is None:
-                raise Invalid.field("options.suites", f"{name} has no suite {suite}")
+                raise Invalid.field("suites", f"{name} has no suite {suite}")
         return apt_archive
 
     def go_back(

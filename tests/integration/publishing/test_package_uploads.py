@@ -316,3 +316,30 @@ def test_a_valid_package_beside_an_invalid_one_is_taken(here: Shop) -> None:
         here.upload(b"not a package")
     uploads = here.upload(b"not a package", deb(control_text("hello")))
     assert [upload.state for upload in uploads] == ["rejected", "accepted"]
+
+
+def test_a_refusal_of_several_files_names_them_and_says_what_is_wrong_with_the_first(
+    here: Shop,
+) -> None:
+    with pytest.raises(Invalid) as refused:
+        here.send({"a.deb": deb(control_text("Upper")), "b.changes": b"Format: 1.8\n"})
+    assert refused.value.detail == (
+        "a.deb: 'Upper' is not a package name; refused with it: b.changes"
+    )
+    with pytest.raises(Invalid) as refused:
+        here.upload(deb(control_text("Upper")))
+    assert refused.value.detail == "'Upper' is not a package name"
+
+
+@pytest.mark.parametrize("ending", ["changes", "buildinfo", "ddeb", "orig.tar.gz.asc"])
+def test_a_file_that_is_no_package_is_told_so_and_stops_no_package(here: Shop, ending: str) -> None:
+    taken, other = here.send({"a.deb": deb(control_text("a1")), f"a1_1.{ending}": b"x"})
+    assert (taken.state, other.state) == ("accepted", "rejected")
+    assert str(other.error_message).startswith(f"a1_1.{ending} is no .deb, .udeb or .dsc, and no ")
+
+
+def test_a_hold_of_a_suite_that_is_not_there_names_the_field_that_was_sent(here: Shop) -> None:
+    here.add("hello")
+    here.run()
+    with pytest.raises(Invalid, match=rf"^suites: {here.name} has no suite nope$"):
+        here.publisher.go_back(here.name, None, ORIGIN, suites=("nope",))
