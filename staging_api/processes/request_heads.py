@@ -87,7 +87,7 @@ class ConnectionLimits:
     Attributes:
         head_seconds: for the whole head, from its first byte or the connection's beginning.
         idle_seconds: between two requests.
-        most: connections at once, those included for which a request runs.
+        most: connections at once, those included for which a request runs; for a moment one more.
     """
 
     head_seconds: float
@@ -295,19 +295,28 @@ class RequestHeads:
         for connection in late:
             self._close(connection)
 
-    def _close_oldest(self) -> bool:
-        """Close the connection that has waited here longest, if there is one."""
+    def _oldest(self) -> Connection | None:
+        """Return the connection of a client that has waited here longest, if there is one."""
         with self._mutex:
-            oldest = next(iter(self._polled.values()), None)
+            return next((each for each in self._polled.values() if not each.is_for_probes), None)
+
+    def _close_oldest(self) -> bool:
+        """Close the connection that has waited here longest; return whether there was one."""
+        oldest = self._oldest()
         if oldest is not None:
             self._close(oldest)
         return oldest is not None
 
     def _limit_connections(self) -> None:
-        """Make room for new connections, and accept none while there is none to be made."""
-        while len(self._open) >= self.limits.most and self._close_oldest():
+        """Make room for new connections, and accept none while there is none to be made.
+
+        A probe is never closed for it: where all is in use, a probe has to say so.
+        """
+        # Not as soon as there are as many as may be: it would be the newest, whose head is under
+        # way, if requests run for all others.
+        while len(self._open) > self.limits.most and self._close_oldest():
             pass
-        is_full = len(self._open) >= self.limits.most
+        is_full = len(self._open) >= self.limits.most and self._oldest() is None
         if is_full != self._is_full:
             self._is_full = is_full
             for descriptor, (_listener, for_probes) in self._listeners.items():

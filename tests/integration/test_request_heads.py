@@ -175,6 +175,42 @@ def test_the_oldest_that_waits_makes_room_and_those_served_do_not():
             client.close()
 
 
+def test_one_that_comes_while_requests_run_for_all_others_is_served_and_the_next_one_waits():
+    with polling(ConnectionLimits(head_seconds=30, idle_seconds=30, most=3)) as poll:
+        served = [poll.connect(HEAD) for _ in range(2)]
+        poll.wait_for(2)
+        last = poll.connect(HEAD[:5])
+        eventually(lambda: poll.heads.waited_for == 3, "it is not accepted")
+        last.sendall(HEAD[5:])
+        poll.wait_for(3)
+        # The kernel keeps it, until one of the three is answered.
+        waiting = poll.connect(HEAD)
+        eventually(lambda: poll.heads._is_full, "it accepts more")
+        for connection in poll.handed_on[:3]:
+            connection.sock.sendall(b"here")
+        assert [client.recv(4) for client in (*served, last)] == [b"here"] * 3
+        poll.handed_on[0].head.clear()
+        poll.heads.done(poll.handed_on[0], keep=True)
+        poll.wait_for(4)
+        for client in (*served, last, waiting):
+            client.close()
+
+
+def test_a_probe_is_answered_while_requests_run_for_all_connections():
+    with polling(ConnectionLimits(head_seconds=30, idle_seconds=30, most=2)) as poll:
+        served = [poll.connect(HEAD) for _ in range(2)]
+        poll.wait_for(2)
+        with socket.create_server(("127.0.0.1", 0)) as probes:
+            poll.heads.listen(probes, for_probes=True)
+            with socket.create_connection(probes.getsockname(), timeout=30) as probe:
+                eventually(lambda: len(poll.heads._open) == 3, "it is not accepted")
+                poll.heads.wake()
+                probe.sendall(HEAD)
+                poll.wait_for(3)
+        for client in served:
+            client.close()
+
+
 def test_after_the_end_of_listening_only_earlier_connections_are_served(poll):
     with poll.connect(b"GET /a HT") as half:
         with poll.connect(HEAD):
