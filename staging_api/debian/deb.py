@@ -130,6 +130,10 @@ class _Reader:
             raise FormatError("The package is cut short")
         return data
 
+    def begin(self, size: int) -> bytes:
+        """The first `size` bytes; of a shorter file, all of it."""
+        return self.read(min(size, self._left))
+
     def read_within(self, size: int, limit_bytes: int) -> bytes:
         """Exactly `size` bytes, if they are allowed.
 
@@ -191,7 +195,10 @@ def _next_of(members: Iterator[tuple[str, int]], names: Iterable[str]) -> tuple[
 
 def _members(reader: _Reader, limit: int) -> Iterator[tuple[str, int]]:
     """Name and size of each ar member; the caller reads its bytes before it goes on."""
-    if reader.read(len(_AR_MAGIC)) != _AR_MAGIC:
+    begun = reader.begin(len(_AR_MAGIC))
+    if begun and begun != _AR_MAGIC and _AR_MAGIC.startswith(begun):
+        raise FormatError("The package is cut short")
+    if begun != _AR_MAGIC:
         raise FormatError("The file is not an ar archive")
     for index in range(limit):
         header = reader.read(_AR_HEADER_BYTES)

@@ -321,3 +321,9 @@ def test_a_package_cut_anywhere_is_refused(data: st.DataObject) -> None:
     kept = data.draw(st.integers(0, len(raw) - 2))
     with pytest.raises(FormatError):
         read(raw[:kept])
+
+
+@pytest.mark.parametrize("raw", [b"", b"hello", b"not a package"])
+def test_a_file_that_is_no_ar_archive_is_called_that_however_short_it_is(raw: bytes) -> None:
+    with pytest.raises(FormatError, match="is not an ar archive"):
+        read_deb(BytesIO(raw))
