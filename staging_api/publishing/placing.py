@@ -8,7 +8,7 @@ What if the process dies? What was given up is gone by itself; all else is the t
 notes the uploads.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,7 +57,7 @@ def placed(
             places[sent.name] = _source(conn, to, sent, sent.content)
         elif isinstance(sent.content, StagingApiError):
             places[sent.name] = sent.content
-    return places
+    return places | _refused_beside_another(to, packages, places)
 
 
 def _wanted(to: UploadDestination, sent: SentPackage) -> Iterator[dict[str, Any]]:
@@ -73,6 +73,38 @@ def _wanted(to: UploadDestination, sent: SentPackage) -> Iterator[dict[str, Any]
         named = {"package": content.package, "version_key": content.version.sort_key}
         yield {**named, "path": paths[content.dsc.name], "sha256": content.dsc.sha256}
         yield from ({"path": paths[f.name], "sha256": f.sha256} for f in content.files)
+
+
+def _refused_beside_another(
+    to: UploadDestination, packages: Sequence[SentPackage], places: Mapping[str, Place]
+) -> dict[str, Place]:
+    """Return refusals that name the other package of the request which has the place.
+
+    That one may be what is "in the archive": then nobody finds it there who looks before sending.
+    """
+    keys = {sent.name: _place_keys(to, sent) for sent in packages}
+    taken: dict[Hashable, str] = {}
+    for name, place in places.items():
+        if not isinstance(place, StagingApiError):
+            taken.update(dict.fromkeys(keys[name], name))
+    return {
+        name: Conflict(
+            f"{name} and {others[0]} of this request are the same package and version with two"
+            f" contents, and {others[0]} was taken: give the package a new version"
+        )
+        for name, place in places.items()
+        if isinstance(place, Conflict)
+        and (others := [taken[key] for key in keys[name] if key in taken])
+    }
+
+
+def _place_keys(to: UploadDestination, sent: SentPackage) -> list[Hashable]:
+    """Return what no package of another content can share: the version, and the path."""
+    row = next(_wanted(to, sent), None)
+    if row is None:
+        return []
+    identity = ("package", "version_key", "architecture", "installer")
+    return [tuple(row.get(name) for name in identity), row["path"]]
 
 
 def _binaries(
@@ -113,6 +145,12 @@ def _binary_row(to: UploadDestination, file: SourceFile, package: BinaryPackage)
     if package.architecture not in ("all", *to.suite.architectures):
         raise PackageInvalid(f"{to.suite.name} has no architecture {package.architecture}")
     suffix = file.name.rpartition(".")[2]
+    kind = package.fields.get("package-type", suffix)
+    if kind in ("deb", "udeb") and kind != suffix:
+        # Which index lists it goes by the name: one for machines must not end up in the installer.
+        raise PackageInvalid(
+            f"Package-Type: it is a {kind}, so name the file .{kind}, not .{suffix}"
+        )
     file_name = binary_file_name(package.package, package.version, package.architecture, suffix)
     return {
         "package": package.package,

@@ -318,6 +318,24 @@ def test_a_valid_package_beside_an_invalid_one_is_taken(here: Shop) -> None:
     assert [upload.state for upload in uploads] == ["rejected", "accepted"]
 
 
+@pytest.mark.parametrize("second", ["1.0-1", "0:1.0-1", "1:1.0-1"])
+def test_two_contents_of_one_package_in_one_request_are_named(here: Shop, second: str) -> None:
+    raws = (deb(control_text("hello")), deb(control_text("hello", second, X="other")))
+    uploads = here.send(dict(zip(["a.deb", "b.deb"], raws, strict=True)))
+    taken, other = sorted(uploads, key=lambda upload: upload.state)
+    assert (taken.state, other.state) == ("accepted", "rejected")
+    begin = f"{other.name} and {taken.name} of this request are the same package"
+    assert str(other.error_message).startswith(begin)
+
+
+def test_two_contents_of_one_source_in_one_request_are_named(here: Shop) -> None:
+    files = dict(source())
+    text = files["hello_1.0-1.dsc"]
+    taken, other = here.send({**files, "other.dsc": text + b"X: other\n"})
+    assert (taken.state, other.state) == ("accepted", "rejected")
+    assert "other.dsc and hello_1.0-1.dsc of this request are" in str(other.error_message)
+
+
 def test_a_refusal_of_several_files_names_them_and_says_what_is_wrong_with_the_first(
     here: Shop,
 ) -> None:
@@ -336,6 +354,14 @@ def test_a_file_that_is_no_package_is_told_so_and_stops_no_package(here: Shop, e
     taken, other = here.send({"a.deb": deb(control_text("a1")), f"a1_1.{ending}": b"x"})
     assert (taken.state, other.state) == ("accepted", "rejected")
     assert str(other.error_message).startswith(f"a1_1.{ending} is no .deb, .udeb or .dsc, and no ")
+
+
+@pytest.mark.parametrize(("kind", "ending"), [("udeb", "deb"), ("deb", "udeb")])
+def test_a_package_is_named_after_its_package_type(here: Shop, kind: str, ending: str) -> None:
+    raw = deb(control_text("hello", Package_Type=kind))
+    with pytest.raises(Invalid, match=f"so name the file .{kind}, not .{ending}"):
+        here.upload(raw, ending=ending)
+    here.upload(raw, ending=kind)
 
 
 def test_a_hold_of_a_suite_that_is_not_there_names_the_field_that_was_sent(here: Shop) -> None:
