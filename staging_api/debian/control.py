@@ -14,6 +14,8 @@ from staging_api.debian.names import package_name
 Fields = Mapping[str, str]
 
 _CONTROL_CHARACTER = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
+# No letter has one of these bytes; other encodings of one byte, and UTF-8 cut short, mostly do.
+_NOT_LATIN_1 = re.compile(r"[\x80-\x9f]")
 
 # One field with the lines that continue it; or else, all the rest, from where it is not a field:
 # taking less would try every later place again. A name is what policy allows. A line of blanks
@@ -42,21 +44,27 @@ _SPELLING = {
 _SOURCE = re.compile(r"(\S+)(?: +\((\S+)\))?")
 
 
-def decode_stanza(raw: bytes, limit_bytes: int) -> str:
-    """The text of one stanza, newlines around it removed.
+def decode_stanza(raw: bytes, limit_bytes: int) -> tuple[str, bool]:
+    """The text of one stanza, newlines around it removed; and whether it was Latin-1.
+
+    Old packages have Latin-1 in names of people. Other archive tools copy the bytes, which makes an
+    index of several encodings; as each of them is a letter, ours can have the same text as UTF-8.
 
     Raises:
-        FormatError: it is too long, not UTF-8, or holds a control character.
+        FormatError: it is too long, neither of the two, or holds a control character.
     """
     if len(raw) > limit_bytes:
         raise FormatError(f"The control file has more than {limit_bytes} bytes")
+    latin_1 = False
     try:
         text = raw.decode("utf-8").strip("\n")
     except UnicodeDecodeError as error:
-        raise FormatError(f"The control file is not UTF-8: {error}") from error
+        latin_1, text = True, raw.decode("latin-1").strip("\n")
+        if _NOT_LATIN_1.search(text):
+            raise FormatError(f"The control file is neither UTF-8 nor Latin-1: {error}") from error
     if found := _CONTROL_CHARACTER.search(text):
         raise FormatError(f"The control file has the character {found[0]!r}")
-    return text
+    return text, latin_1
 
 
 def parse_stanza(text: str) -> dict[str, str]:

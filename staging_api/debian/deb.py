@@ -67,6 +67,7 @@ class BinaryPackage:
         architecture: one that it runs on, or ``all``.
         source: the name of the source it was built from.
         source_version: that source's version.
+        latin_1: whether its control file was Latin-1, and not UTF-8.
     """
 
     control: str
@@ -76,6 +77,7 @@ class BinaryPackage:
     architecture: str
     source: str
     source_version: Version
+    latin_1: bool
 
 
 def read_deb(file: BinaryIO, limits: DebLimits = DebLimits()) -> BinaryPackage:
@@ -89,7 +91,7 @@ def read_deb(file: BinaryIO, limits: DebLimits = DebLimits()) -> BinaryPackage:
         FormatError: it is malformed, unsafe or over a limit.
     """
     reader = _Reader(file, limits.file_bytes)
-    text = control.decode_stanza(_control_file(reader, limits), limits.control_bytes)
+    text, latin_1 = control.decode_stanza(_control_file(reader, limits), limits.control_bytes)
     fields = control.parse_stanza(text)
     if not _WRITTEN_BY_US.isdisjoint(fields):
         taken = sorted(_WRITTEN_BY_US.intersection(fields))
@@ -103,6 +105,7 @@ def read_deb(file: BinaryIO, limits: DebLimits = DebLimits()) -> BinaryPackage:
         architecture=binary_architecture(control.required(fields, "Architecture")),
         source=source,
         source_version=parse_version(source_version),
+        latin_1=latin_1,
     )
 
 

@@ -53,6 +53,7 @@ class SourcePackage:
         files: what it lists, without the .dsc itself.
         dsc: the .dsc, by the name that Debian gives it.
         clearsigned: whether a signature is round it; the signature is not verified.
+        latin_1: whether it was Latin-1, and not UTF-8.
     """
 
     control: str
@@ -62,6 +63,7 @@ class SourcePackage:
     files: tuple[SourceFile, ...]
     dsc: SourceFile
     clearsigned: bool
+    latin_1: bool
 
 
 def read_dsc(raw: bytes) -> SourcePackage:
@@ -70,7 +72,7 @@ def read_dsc(raw: bytes) -> SourcePackage:
     Raises:
         FormatError: it is malformed, unsafe or over a limit.
     """
-    whole = control.decode_stanza(raw, MAX_DSC_BYTES)
+    whole, latin_1 = control.decode_stanza(raw, MAX_DSC_BYTES)
     text = _signed_text(whole)
     fields = control.parse_stanza(text)
     if fields.get("format") not in _FORMATS:
@@ -86,6 +88,7 @@ def read_dsc(raw: bytes) -> SourcePackage:
         files=_files(control.required(fields, "Checksums-Sha256"), package, dsc_name),
         dsc=SourceFile(dsc_name, len(raw), hashlib.sha256(raw).hexdigest()),
         clearsigned=text != whole,
+        latin_1=latin_1,
     )
 
 

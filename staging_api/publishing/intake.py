@@ -252,6 +252,9 @@ def _decided(
         for (row, error), sent in zip(records, packages, strict=True)
         if error is None and not isinstance(sent.content, StagingApiError)
     ]
+    for (row, _), sent in zip(records, packages, strict=True):
+        if not isinstance(sent.content, StagingApiError) and sent.content.latin_1:
+            _add_note(row, "it is Latin-1, and the index has it as UTF-8")
     _note_what_follows(conn, to, taken)
     return records
 
@@ -268,12 +271,15 @@ def _note_what_follows(
     """
     if any(row["state"] == "accepted" for row, _ in taken) and rows.lift(conn, [to.suite.id]):
         for row, _ in taken:
-            row["note"] = lifted_note(to.suite.name)
+            _add_note(row, lifted_note(to.suite.name))
     newer = rows.newer_versions(conn, to.suite.id, [offer for _, offer in taken])
     for place, version in newer.items():
         row, _ = taken[place]
-        newer_note = f"{to.suite.name} has {version}, which is newer: clients are offered that"
-        row["note"] = "; ".join(filter(None, (row.get("note"), newer_note)))
+        _add_note(row, f"{to.suite.name} has {version}, which is newer: clients are offered that")
+
+
+def _add_note(row: dict[str, Any], note: str) -> None:
+    row["note"] = "; ".join(filter(None, (row.get("note"), note)))
 
 
 def _offer(name: str, content: BinaryPackage | SourcePackage) -> dict[str, Any]:

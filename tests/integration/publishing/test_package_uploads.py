@@ -356,6 +356,24 @@ def test_a_file_that_is_no_package_is_told_so_and_stops_no_package(here: Shop, e
     assert str(other.error_message).startswith(f"a1_1.{ending} is no .deb, .udeb or .dsc, and no ")
 
 
+def test_latin_1_is_listed_as_utf_8_with_a_note(here: Shop) -> None:
+    text = control_text("hello", X="Zoë")
+    here.add("hello", version="2")
+    here.run()
+    noted, same = here.upload(deb(text.encode("latin-1")), deb(control_text("hallo", X="Zoë")))
+    assert noted.note == (
+        "it is Latin-1, and the index has it as UTF-8; stable has 2, which is newer: clients are"
+        " offered that"
+    )
+    assert same.note is None
+    noted, *_ = here.send(
+        dict(source()) | {"hello_1.0-1.dsc": source()["hello_1.0-1.dsc"] + b"X: \xeb\n"}
+    )
+    here.run()
+    index = gzip.decompress(here.served("dists/stable/main/source/Sources.gz")).decode()
+    assert "\nX: ë\n" in index
+
+
 @pytest.mark.parametrize(("kind", "ending"), [("udeb", "deb"), ("deb", "udeb")])
 def test_a_package_is_named_after_its_package_type(here: Shop, kind: str, ending: str) -> None:
     raw = deb(control_text("hello", Package_Type=kind))

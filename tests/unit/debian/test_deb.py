@@ -182,7 +182,9 @@ def bombs() -> Iterator[tuple[str, bytes]]:
 def hostile_controls() -> Iterator[tuple[str, bytes]]:
     good = control_text()
     yield "more than 2048 bytes", deb(good + "X: " + "y" * 3000)
-    yield "not UTF-8", deb(good.encode() + b"X: \xff\n")
+    yield "neither UTF-8 nor Latin-1", deb(good.encode() + b"X: \x93\xff\x94\n")
+    yield "neither UTF-8 nor Latin-1", deb(good.encode() + "X: \N{EURO SIGN}".encode()[:-1])
+    yield "has the character '\\x00'", deb(good.encode() + b"X: \xff\0\n")
     yield "wrong or repeated line: ''", deb(good + "\nPackage: stowaway\nVersion: 1\n")
     yield "wrong or repeated line: ' '", deb(good + " \nPackage: stowaway\n")
     yield "wrong or repeated line", deb(good + "Package: other\n")
