@@ -5,8 +5,11 @@ its end periodically. One that differs is quarantined: kept aside for an operato
 Its artifacts are evicted as ``corrupt`` and staged again.
 
 The parts of the store take turns, the one that was read the longest ago first, and of several
-workers each is given another. What if the process dies? What it had read is read again. After a
-blob was quarantined, before its artifacts are evicted: it is lost, and `damage` finds it so.
+workers each is given another. A turn of a part begins where that worker's one before ended: what
+cannot be read stays the longest unchecked, and would be all that is ever tried.
+
+What if the process dies? What it had read is read again. After a blob was quarantined, before its
+artifacts are evicted: it is lost, and `damage` finds it so.
 """
 
 import hashlib
@@ -23,6 +26,7 @@ from staging_api.staging import repository
 from staging_api.staging.damage import evict_holders
 from staging_api.staging.model import StagedArtifact
 from staging_api.staging.reconcile import SHARDS
+from staging_api.staging.repository.check_rows import DueContent
 from staging_api.staging.upkeep import Upkeep
 
 log = logging.getLogger(__name__)
@@ -63,6 +67,8 @@ class Scrub:
         self._stop = stop or threading.Event()
         self._rate = upkeep.terms.scrub_bytes_per_second
         self._ahead_until = time.monotonic()
+        # By part, the last content of the turn before; none: begin with the longest unchecked.
+        self._behind: dict[str, DueContent] = {}
 
     def turn(self, shard: str | None = None) -> ScrubResult:
         """Read the blobs of one shard that were not checked for the longest time.
@@ -73,13 +79,8 @@ class Scrub:
         Raises:
             Unavailable: the database cannot be reached.
         """
-        pause, found = self._upkeep.terms.scrub_pause_seconds, list[tuple[str, int]]()
-        with self._upkeep.database.connect() as conn:
-            shard = shard or repository.claim_scrub(conn, SHARDS)
-            if shard is not None:
-                found = repository.longest_unchecked(conn, shard, pause, _AT_ONCE)
         good, corrupt, failed = list[str](), list[str](), 0
-        for sha256, _size in found:
+        for sha256, _since, _until in self._claimed(shard):
             if self._stop.is_set():
                 break
             try:
@@ -93,6 +94,18 @@ class Scrub:
         with self._upkeep.database.connect() as conn:
             repository.note_scrubbed(conn, good)
         return ScrubResult(len(good), tuple(corrupt), failed)
+
+    def _claimed(self, shard: str | None) -> list[DueContent]:
+        """Return what a turn is about: the contents behind those of the one before."""
+        with self._upkeep.database.connect() as conn:
+            shard = shard or repository.claim_scrub(conn, SHARDS)
+            if shard is None:
+                return []
+            pause, behind = self._upkeep.terms.scrub_pause_seconds, self._behind.pop(shard, None)
+            found = repository.longest_unchecked(conn, shard, pause, _AT_ONCE, behind)
+        if len(found) == _AT_ONCE:
+            self._behind[shard] = found[-1]
+        return found
 
     def _check(self, sha256: str) -> bool:
         """Read one content; says whether it was corrupt, and then puts it out of service."""

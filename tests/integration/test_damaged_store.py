@@ -39,6 +39,8 @@ TERMS = StoreTerms(
     scrub_pause_seconds=0,
 )
 
+ORDERED = "SELECT sha256 FROM blobs WHERE starts_with(sha256, 'ab') ORDER BY stored_at, sha256"
+
 
 @pytest.fixture(scope="module")
 def endpoint() -> Iterator[str]:
@@ -144,6 +146,10 @@ def test_no_content_is_marked_lost_while_the_store_is_away(at: Bench, url: str, 
     assert read(at, digest) == CONTENT
 
 
+def sha256_of(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
 def turns(at: Bench, scrub: Scrub) -> list[ScrubResult]:
     """Read every content again: a turn for each part of the store that has any."""
     shards = [shard for (shard,) in at.rows("SELECT DISTINCT left(sha256, 2) FROM blobs")]
@@ -204,6 +210,33 @@ def test_an_unreadable_content_stops_no_scrub_and_is_not_called_corrupt(
     assert at.rows(
         "SELECT sha256 FROM blobs WHERE checked_at IS NULL AND sha256 <> :f", f=flipped
     ) == [(unreadable,)]
+
+
+@pytest.mark.parametrize("error", [OSError(errno.EIO, "sector"), NotFound("gone")])
+def test_contents_that_cannot_be_read_keep_no_scrub_from_the_rest_of_their_part(
+    at: Bench, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    monkeypatch.setattr("staging_api.staging.scrub._AT_ONCE", 2)
+    of_part = (b"%d" % n for n in range(10**6) if sha256_of(b"%d" % n).startswith("ab"))
+    contents = dict(zip("abcde", of_part, strict=False))
+    at.stage(at.build("R17-1", suites_tgz=packed(contents)), "suites")
+    digests = [digest for (digest,) in at.rows(ORDERED)]
+    assert len(digests) == 5
+    unreadable, asked, real = digests[:3], list[str](), type(at.service.blobs).open
+
+    def opened(blobs: BlobStore, sha256: str, size_bytes: int | None = None) -> BinaryIO:
+        asked.append(sha256)
+        if sha256 in unreadable:
+            raise error
+        return real(blobs, sha256, size_bytes)
+
+    monkeypatch.setattr(type(at.service.blobs), "open", opened)
+    scrub = Scrub(at.service.upkeep, lambda _artifact: None)
+    assert sum(scrub.turn("ab").good for _ in range(3)) == 2
+    assert sorted(asked) == sorted(digests)
+    # The next turn begins anew: perhaps they can be read by now.
+    scrub.turn("ab")
+    assert asked[5:] == unreadable[:2]
 
 
 def test_a_single_wrong_read_calls_no_content_corrupt(

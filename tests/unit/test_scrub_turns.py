@@ -71,9 +71,9 @@ class Bed:
         content = self._contents[sha256]
         return bool(differs(io.BytesIO(content.replace(b"good", b"bad"))))
 
-    def _longest_unchecked(self, _conn: object, *asked: Any) -> list[tuple[str, int]]:
+    def _longest_unchecked(self, _conn: object, *asked: Any) -> list[tuple[str, int, int]]:
         self.asked.append(asked)
-        return [(digest, 1) for digest in self.digests.values()]
+        return [(digest, 1, 2) for digest in self.digests.values()]
 
     def _evict(self, _upkeep: object, sha256: str, reason: str) -> list[Any]:
         self.evicted.append(f"{sha256} {reason}")
@@ -101,7 +101,7 @@ def test_what_is_good_is_noted_and_what_is_corrupt_is_staged_again(
     assert found == ScrubResult(2, (corrupt,), 2)
     assert bed.noted == good
     assert (bed.evicted, bed.staged) == ([f"{corrupt} corrupt"], ["a", "b"])
-    assert bed.asked == [("ff", 9.0, 200)]
+    assert bed.asked == [("ff", 9.0, 200, None)]
 
 
 def test_a_content_waits_for_its_bytes_and_a_small_one_for_16_kibibytes(

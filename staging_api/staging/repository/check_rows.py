@@ -1,6 +1,8 @@
 """Which parts of the store were compared and read again, and when."""
 
 from collections.abc import Collection, Iterable, Sequence
+from datetime import datetime
+from typing import NamedTuple
 
 from sqlalchemy import Connection, delete, func, select, text, update
 
@@ -8,6 +10,19 @@ from staging_api.db.store_tables import lost_contents
 from staging_api.db.tables import blobs
 from staging_api.staging.repository.terms import now
 from staging_api.vocabulary.staging import EvictReason
+
+
+class DueContent(NamedTuple):
+    """A content that is to be read again.
+
+    Attributes:
+        since: when it was checked or else stored.
+        until: what was checked or stored later is left out.
+    """
+
+    sha256: str
+    since: datetime
+    until: datetime
 
 
 def claim_shard(conn: Connection, shards: Sequence[str], every_seconds: float) -> str | None:
@@ -38,16 +53,22 @@ def claim_scrub(conn: Connection, shards: Sequence[str]) -> str | None:
 
 
 def longest_unchecked(
-    conn: Connection, shard: str, pause_seconds: float, limit: int
-) -> list[tuple[str, int]]:
-    """Contents of a part, digest and length, the longest unchecked first.
+    conn: Connection,
+    shard: str,
+    pause_seconds: float,
+    limit: int,
+    behind: DueContent | None = None,
+) -> list[DueContent]:
+    """Contents of a part behind another (None: all), the longest unchecked first.
 
-    Contents stored or checked within `pause_seconds` are left out. Contents marked for deletion are
+    Contents stored or checked within `pause_seconds` are left out; those behind another have its
+    `until` instead, so that a round of turns comes to an end. Contents marked for deletion are
     not: they may be named again before they are removed.
     """
     # "g" sorts behind every hex digit, so this is the range of digests that begin with `shard`.
     given = {"low": shard, "high": shard + "g", "pause": pause_seconds, "limit": limit}
-    return [(row.sha256, row.size_bytes) for row in conn.execute(_LONGEST_UNCHECKED, given)]
+    place = _FIRST if behind is None else behind._asdict()
+    return [DueContent(*row) for row in conn.execute(_LONGEST_UNCHECKED, given | place)]
 
 
 def note_lost(conn: Connection, sha256: str, reason: EvictReason) -> bool:
@@ -117,11 +138,16 @@ _CLAIM_SCRUB = text("""
     RETURNING shard
 """)
 
+# Before everything that was ever stored.
+_FIRST = {"sha256": "", "since": "-infinity", "until": None}
 _LONGEST_UNCHECKED = text("""
-    SELECT sha256, size_bytes FROM blobs
-    WHERE sha256 >= :low AND sha256 < :high AND removing_until IS NULL
-      AND coalesce(checked_at, stored_at) <= clock_timestamp() - make_interval(secs => :pause)
-    ORDER BY coalesce(checked_at, stored_at) LIMIT :limit
+    SELECT sha256, since, until FROM (
+        SELECT sha256, coalesce(checked_at, stored_at) AS since, coalesce(
+            CAST(:until AS timestamptz),
+            clock_timestamp() - make_interval(secs => :pause)) AS until
+        FROM blobs WHERE sha256 >= :low AND sha256 < :high AND removing_until IS NULL) b
+    WHERE since <= until AND (since, sha256) > (CAST(:since AS timestamptz), :sha256)
+    ORDER BY since, sha256 LIMIT :limit
 """)
 
 # A content with more names than artifacts give it is named by a pool, too.
