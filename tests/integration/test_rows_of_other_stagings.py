@@ -531,6 +531,15 @@ def test_a_question_is_answered_of_the_stagings_and_artifacts_that_are_meant_alo
     assert call(conn) == expected
 
 
+def test_of_two_stagings_the_older_brings_a_file_in_whatever_order_rows_are_joined(
+    conn: Connection,
+) -> None:
+    # A hash join puts out the rows of one artifact in another order than a nested loop.
+    conn.exec_driver_sql("SET LOCAL join_collapse_limit = 1; SET LOCAL enable_nestloop = off")
+    call, expected = READS["a growing file"]
+    assert call(conn) == expected
+
+
 def test_what_is_worked_on_is_counted_and_has_no_age(conn: Connection) -> None:
     conn.execute(
         text(

@@ -465,6 +465,11 @@ EQUIVALENT: dict[tuple[str, str, str], str] = {
         "ORDER BY q.cancel_requested, q.staging_id LIMIT 2",
     ): "the first is taken of those that are read, in the order of the query",
     (
+        "staging_api/staging/repository/upload_rows.py",
+        "RETURNING true",
+        "RETURNING false",
+    ): "whether there is a row is what counts, not what it has",
+    (
         "staging_api/staging/repository/usage_rows.py",
         "WHERE f.sha256 IS NOT NULL GROUP BY f.sha256",
         "WHERE true OR f.sha256 IS NOT NULL GROUP BY f.sha256",

@@ -111,6 +111,15 @@ def test_members_are_unpacked_from_the_cached_object(store, extract):
     assert fetched.cached_by == "version"
 
 
+def test_a_member_behind_another_is_read_where_it_begins_in_the_cached_zip(store):
+    packed = zip_of(("a", b"1"), ("b", b"22"))
+    fetch(VersionedSource({"object": packed}), store)
+    again = VersionedSource({"object": packed})
+    fetched = fetch(again, store, kind_of("zip", only=("b",)), content_of=read_before(packed))
+    assert again.opened == []
+    assert fetched.files == (engine.StagedFile("b", sha(b"22"), 2),)
+
+
 def test_a_blob_of_another_length_is_a_cache_miss(store):
     fetch(VersionedSource({"object": b"payload"}), store)
     longer = VersionedSource({"object": b"payload, longer"})
