@@ -3,6 +3,7 @@
 import re
 from datetime import UTC, datetime, timedelta
 from http.cookies import SimpleCookie
+from pathlib import Path
 from urllib.parse import quote
 
 import pytest
@@ -18,7 +19,7 @@ from staging_api.staging.repository import begin_upload_wait
 from staging_api.ui.formats import build_url
 from tests.factories import ORIGIN, lock_request
 from tests.integration.ui.conftest import Builds
-from tests.pages import Page, Site
+from tests.pages import Page, Site, process, site_over
 from tests.rows import select
 
 
@@ -117,6 +118,8 @@ def test_what_was_evicted_later_and_what_is_not_there_are_shown_as_such(site: Si
 def test_a_build_that_nobody_asked_for_is_staged_by_its_page(site: Site, builds: Builds):
     url = builds.add("R1")
     page = site.get(build_url(url))
+    # Not 404: the page is where it is asked for.
+    assert page.status == 200
     assert "No build of this URL was asked for." in page.text
     form = page.form("stage")
     assert form["archive_url"] == url
@@ -141,6 +144,18 @@ def test_a_url_outside_of_the_sources_cannot_be_staged(site: Site):
     page = site.get(build_url("gs://elsewhere/R1"))
     assert page.status == 404
     assert "it lies outside of the allowed sources" in page.text
+    assert not [form for form in page.forms if form.fields.get("action") == "stage"]
+
+
+def test_a_build_whose_source_is_allowed_no_more_is_shown_and_cannot_be_staged(
+    builds: Builds, database_url: str, tmp_path: Path
+):
+    staging = builds.staged("R1")
+    with process(database_url, tmp_path, sources="gs://elsewhere/") as later:
+        page = site_over(later).get(build_url(staging.archive_url))
+    assert page.status == 200
+    assert "This build cannot be staged" in page.text
+    assert f"/ui/stagings/{staging.id}" in page.links()
     assert not [form for form in page.forms if form.fields.get("action") == "stage"]
 
 

@@ -1,13 +1,14 @@
 """Signing in: what a browser keeps of it, where that counts, and what ends it."""
 
 import re
+import shlex
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from http.cookies import Morsel, SimpleCookie
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import pytest
 from falcon.testing import TestClient
@@ -245,6 +246,20 @@ def test_a_button_that_a_caller_may_not_press_says_what_it_needs(site: Site, tok
     page = site.get("/ui/builds?u=gs://builds/R1", Authorization=f"Bearer {token}")
     assert page.all("button", disabled="")
     assert "needs stager" in page.text
+
+
+def test_curl_of_a_page_sends_the_token_of_its_reader(site: Site, token: str):
+    for path in ("/", "/ui/locks?state=all", "/ui/builds?u=gs://builds/R1"):
+        page = site.get(path, Authorization=f"Bearer {token}")
+        words = shlex.split(page.copies()["curl"])
+        assert words[2:4] == ["-H", "Authorization: Bearer $STAGING_TOKEN"], path
+        url = urlsplit(words[-1])
+        answers = [
+            site.client.simulate_get(url.path, query_string=url.query, headers=headers).status_code
+            for headers in ({}, {"Authorization": f"Bearer {token}"})
+        ]
+        assert answers == [401, 200], path
+        assert token not in page.html
 
 
 @pytest.fixture(scope="module")
