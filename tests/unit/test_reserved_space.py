@@ -1,10 +1,12 @@
 """When a batch takes the space of a file before its bytes, and tells the disk to write them."""
 
+import ctypes
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from staging_api.store import batch
+from staging_api.store import batch, disk
 from staging_api.store.folder_store import FolderStore
 
 MEBIBYTE = 1 << 20
@@ -45,6 +47,21 @@ def test_the_disk_begins_to_write_after_each_eight_mebibytes(
         assert told == []
         made.keep([bytes(MEBIBYTE)] * 17 + [b"end"])
     assert told == [(0, 8 * MEBIBYTE), (8 * MEBIBYTE, 16 * MEBIBYTE)]
+
+
+def test_the_kernel_is_asked_to_write_a_range_and_not_waited_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[tuple[int, int, int, int]] = []
+
+    def ask(descriptor: int, start: ctypes.c_int64, length: ctypes.c_int64, how: int) -> int:
+        asked.append((descriptor, start.value, length.value, how))
+        return 0
+
+    monkeypatch.setattr(disk, "_C", SimpleNamespace(sync_file_range=ask))
+    disk.write_back(3, 8 * MEBIBYTE, 24 * MEBIBYTE)
+    # Linux's header: 2 begins to write; 1 and 4 would wait, before that and after it.
+    assert asked == [(3, 8 * MEBIBYTE, 16 * MEBIBYTE, 2)]
 
 
 def test_content_without_holes_is_written_unless_it_may_have_some(tmp_path: Path) -> None:

@@ -53,6 +53,15 @@ def test_of_content_that_is_kept_again_the_file_stays_unless_it_differs_anywhere
     assert path.read_bytes() == content
 
 
+def test_of_content_that_comes_twice_in_a_batch_one_file_takes_space(store, tmp_path):
+    with store.batch("worker-1") as batch:
+        batch.keep([b"same"])
+        batch.keep([b"sa", b"me"])
+        batch.keep([b"other"])
+        contents = [(tmp_path / each).read_bytes() for each in files_below(tmp_path)]
+    assert sorted(contents) == [b"other", b"same"]
+
+
 def test_a_file_that_is_adopted_ends_where_its_bytes_do(store):
     with store.parts.open("version", 9) as parts, store.batch("worker-1") as batch:
         parts.write(0, b"content..")
