@@ -181,8 +181,7 @@ async def hold(calls: Calls, /, archive: str, suite: str, reason: str = "") -> M
     """Freeze a suite as clients see it now, whatever is published, until it is lifted.
 
     Raises:
-        NotFound: there is no such archive.
-        Invalid: there is no such suite.
+        NotFound: there is no such archive or suite.
         Conflict: it was never published.
     """
     path = f"{_distribution(archive)}/holds/{quote(suite, '')}"
@@ -193,8 +192,7 @@ async def lift(calls: Calls, /, archive: str, suite: str) -> Mapping[str, Any]:
     """Show clients what is published in a suite again, after the next run.
 
     Raises:
-        NotFound: there is no such archive.
-        Invalid: there is no such suite.
+        NotFound: there is no such archive or suite.
         Conflict: it is not held.
     """
     return await calls.document("DELETE", f"{_distribution(archive)}/holds/{quote(suite, '')}")

@@ -23,7 +23,7 @@ def layering_of(definition: Fields) -> dict[str, Any]:
         return {}
     definition.only("layer", "abstract", "parentSelector", "actions")
     layer = definition.text("layer")
-    if "layer" in definition and not layer:
+    if definition.value("layer") == "":
         definition.refuse("layer", "must not be empty")
     selector = definition.scalars("parentSelector")
     actions = tuple(_action(each) for each in definition.elements("actions"))

@@ -6,6 +6,7 @@ are counted as if written out, since every later JSON, digest or copy writes the
 not stop the reading: further faults of the stream are found too, each with document, field, line.
 """
 
+import re
 from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, NoReturn
@@ -25,6 +26,9 @@ from staging_api.documents.scalars import (
 # Wheels of PyYAML bring libyaml; in a build without it, the slow one reads the same.
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _UTF_16 = (BOM_UTF16_LE, BOM_UTF16_BE)
+#: A mark that opens a later document, as in streams that were joined: YAML allows it there, libyaml
+#: does not.
+_LATER_MARK = re.compile(r"^\ufeff(?=---(?:\s|\Z))|(?<=^---\n|^\.\.\.\n)\ufeff", re.MULTILINE)
 _UNDEFINED = object()
 _MERGE = object()
 _TAG_DIRECTIVES = 1_000
@@ -67,7 +71,9 @@ def read_stream(raw: bytes, limits: DocumentLimits) -> Stream:
     encoding = "utf-16" if raw.startswith(_UTF_16) else "utf-8-sig"
     try:
         text = raw.decode(encoding)
-        raw = text.encode() if encoding == "utf-16" else raw.removeprefix(BOM_UTF8)
+        unmarked = _LATER_MARK.sub("", text) if "\ufeff" in text else text
+        as_sent = encoding != "utf-16" and unmarked is text
+        raw, text = raw.removeprefix(BOM_UTF8) if as_sent else unmarked.encode(), unmarked
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
         message = f"the stream must be UTF-8, or UTF-16 with its mark: byte {error.start} is not"

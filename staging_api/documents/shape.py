@@ -65,7 +65,7 @@ def shaped(value: Any, faults: Faults, **posted: Any) -> Document | None:
 
 def _name_of(metadata: Fields) -> str:
     name = metadata.text("name") if metadata.sound else ""
-    if "name" in metadata and not name:
+    if metadata.value("name") == "":
         metadata.refuse("name", "must not be empty")
     if len(name) > _NAME_LENGTH:
         metadata.refuse("name", f"has {len(name)} characters, and may have {_NAME_LENGTH}")

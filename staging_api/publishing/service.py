@@ -20,7 +20,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from staging_api.db.engine import Database
-from staging_api.errors import Conflict, HookFailed, Invalid
+from staging_api.errors import Conflict, HookFailed, Invalid, NotFound
 from staging_api.locks.hold import Locks, RequestOrigin, holding
 from staging_api.locks.keeper import Hold
 from staging_api.locks.model import GLOBAL, PUBLISHER, new_id
@@ -175,6 +175,15 @@ class Publisher:
             run.finish()
         return self.distributions.find(name)
 
+    def check_suite(self, name: str, suite: str) -> None:
+        """Check a suite that a path names.
+
+        Raises:
+            NotFound: there is no such archive, or it has no such suite.
+        """
+        if self.apt_archive(name).suite(suite) is None:
+            raise NotFound(f"{name} has no suite {suite}")
+
     def lift(self, name: str, suites: tuple[str, ...] = ()) -> list[str]:
         """Let suites show the published packages again, from the next run on; none for all.
 
@@ -194,10 +203,11 @@ class Publisher:
         """Lift the hold of one suite; return what clients see.
 
         Raises:
-            NotFound: there is no such archive, or nothing of it has been published.
-            Invalid: the archive has no such suite.
+            NotFound: there is no such archive, it has no such suite, or nothing of it has been
+                published.
             Conflict: the suite is not held.
         """
+        self.check_suite(name, suite)
         if not self.lift(name, (suite,)):
             raise Conflict(f"the suite {suite} of {name} is not held")
         return self.distributions.find(name)

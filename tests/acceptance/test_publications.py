@@ -549,6 +549,9 @@ def test_an_unknown_archive_or_suite_is_refused_without_a_lock(
     assert archive.client.post(PUBLICATIONS, body).problem == (404, "not_found")
     assert archive.publish(suites=["nowhere"]).problem == (400, "invalid_request")
     assert archive.publish("rewrite-everything").problem == (400, "invalid_request")
+    hold = f"{API}/distributions/{archive.name}/holds/nowhere"
+    assert archive.client.send("PUT", hold, b"{}", JSON).problem == (404, "not_found")
+    assert archive.client.delete(hold).problem == (404, "not_found")
     assert dump(rows, but=OF_WORKERS) == before
 
 

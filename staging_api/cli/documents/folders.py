@@ -1,5 +1,6 @@
 """Documents in folders, without a server: lint, render, compare, and explain them."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NoReturn
 
@@ -76,6 +77,12 @@ def diff(
         raise typer.Exit(DIFFERENT)
 
 
+def check_there(folders: Iterable[Path]) -> None:
+    """Refuse what is no folder, before what could be something else is missed as one."""
+    for folder in folders:
+        _check_there(folder)
+
+
 def explain(folder: Path, schema: str, name: str, path: str, *, as_json: bool) -> None:
     """Print where the values of a rendered document, or of one place in it, came from."""
     rendering = _rendered(folder, as_json=as_json)
@@ -115,9 +122,13 @@ def show_users(folder: Path, schema: str, name: str, *, as_json: bool) -> None:
 
 
 def _opened(folder: Path) -> Folder:
+    _check_there(folder)
+    return read_folder(folder)
+
+
+def _check_there(folder: Path) -> None:
     if folder != STANDARD_INPUT and not folder.exists():
         raise NotFound(f"there is no folder or file {folder}")
-    return read_folder(folder)
 
 
 def _rendered(folder: Path, *, as_json: bool) -> Rendering:

@@ -85,6 +85,7 @@ class HoldOfSuite:
     def on_put(self, req: falcon.Request, resp: falcon.Response, archive: str, suite: str) -> None:
         """Hold a suite at the packages that clients see now, or at those of a generation."""
         body: HoldRequest = req.context.json
+        self._publisher.check_suite(archive, suite)
         shown = self._publisher.go_back(
             archive, body.generation_id, origin(req), suites=(suite,), reason=body.reason
         )

@@ -37,6 +37,16 @@ def help_of(capsys: pytest.CaptureFixture[str], *words: str) -> str:
     return capsys.readouterr().out
 
 
+def test_a_comparison_names_what_is_no_version_and_no_folder(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for both in (["0", "hippo"], ["hippo", "0"]):
+        with pytest.raises(SystemExit) as ended:
+            main(["documents", "diff", *both])
+        assert ended.value.code == 5
+        assert "there is no folder or file hippo" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("action", ACTIONS)
 def test_each_action_has_its_own_options(capsys: pytest.CaptureFixture[str], action: str) -> None:
     text = help_of(capsys, action)

@@ -123,6 +123,26 @@ def test_keys_become_their_json_text():
     ]
 
 
+@pytest.mark.parametrize(
+    "between", ["\ufeff---\n", "...\n\ufeff---\n", "---\n\ufeff", "...\n\ufeff# b\n---\n"]
+)
+def test_the_mark_of_a_later_document_counts_as_that_of_the_first(between: str) -> None:
+    stream = read_stream(f"\ufeffa: 1\n{between}b: x\ufeff---\n".encode(), LIMITS)
+    assert stream.findings == []
+    assert [node.value for node in stream.nodes] == [{"a": 1}, {"b": "x\ufeff---"}]
+    assert "".join(node.text.decode() for node in stream.nodes).count("\ufeff") == 1
+
+
+def test_a_name_or_layer_that_is_no_text_is_one_fault() -> None:
+    text = dump([doc("a", {})]).replace("name: a", "name: 123").replace("layer: global", "layer: 1")
+    with pytest.raises(DocumentsInvalid) as refused_for:
+        load_documents(text.encode())
+    assert [each.path for each in refused_for.value.findings] == [
+        ".metadata.layeringDefinition.layer",
+        ".metadata.name",
+    ]
+
+
 @pytest.mark.parametrize("text", ["? [a]\n: 1", "? {a: 1}\n: 1", "x: &x [1]\n*x : 2"])
 def test_a_container_as_key_is_refused(text):
     assert "cannot be a key" in refused(text)[-1][2]
