@@ -425,6 +425,11 @@ EQUIVALENT: dict[tuple[str, str, str], str] = {
         "pass",
     ): "initdb makes the folder above its own with the same mode and owner",
     (
+        "staging_api/embedded_postgres/cluster.py",
+        "_LIBC.prctl(_PR_SET_PDEATHSIG, int(request), 0, 0, 0)",
+        "_LIBC.prctl(_PR_SET_PDEATHSIG, int(request), 0, 0, 1)",
+    ): "the kernel reads only the signal of this request",
+    (
         "staging_api/embedded_postgres/supervisor.py",
         "os._exit(0)",
         "os._exit(1)",

@@ -76,15 +76,18 @@ def open_files() -> int:
 
 @pytest.mark.parametrize("failing", ["postgres", "initdb"])
 def test_a_program_that_fails_is_named_with_its_status(tmp_path: Path, failing: str) -> None:
-    for name, shown in (("postgres", "echo postgres version 17.1"), ("initdb", "true")):
-        program = tmp_path / name
-        program.write_text(f"#!/bin/sh\n{'exit 3' if name == failing else shown}\n")
-        program.chmod(0o755)
+    for name, does in (("postgres", "echo postgres version 17.1"), ("initdb", "true")):
+        write_program(tmp_path / name, "exit 3" if name == failing else does)
     lock = lock_file(tmp_path / "lock", fcntl.LOCK_EX)
     with pytest.raises(EmbeddedPostgresError, match=f"{failing} ended with status 3"):
         cluster.data_folder(Programs(tmp_path, lock, True, "kept"), tmp_path / "data")
     os.close(lock)
     assert not (tmp_path / "data" / "17").exists()
+
+
+def write_program(path: Path, does: str) -> None:
+    path.write_text(f"#!/bin/sh\n{does}\n")
+    path.chmod(0o755)
 
 
 @pytest.fixture
@@ -110,6 +113,26 @@ def test_only_its_owner_may_enter_the_folders_and_open_the_locks(
     sockets.chmod(0o777)
     assert server._socket_dir(files, "kept") == sockets
     assert stat.S_IMODE(sockets.stat().st_mode) == 0o700
+
+
+@pytest.mark.usefixtures("_every_mode")
+def test_only_its_owner_may_enter_the_folder_above_the_data(tmp_path: Path) -> None:
+    write_program(tmp_path / "postgres", "echo postgres version 17.1")
+    write_program(tmp_path / "initdb", 'mkdir "$2"')
+    lock = lock_file(tmp_path / "lock", fcntl.LOCK_EX)
+    data = cluster.data_folder(Programs(tmp_path, lock, False, "kept"), tmp_path / "data")
+    os.close(lock)
+    assert oct(stat.S_IMODE(data.parent.stat().st_mode)) == "0o700"
+
+
+@pytest.mark.usefixtures("_every_mode")
+def test_the_folder_of_the_socket_is_open_to_others_at_no_moment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "gettempdir", lambda: str(tmp_path))
+    monkeypatch.setattr(Path, "chmod", lambda *_given: None)  # what it had before is seen
+    sockets = server._socket_dir(ServerFiles(tmp_path / "postgresql"), "kept")
+    assert oct(stat.S_IMODE(sockets.stat().st_mode)) == "0o700"
 
 
 @pytest.mark.parametrize(("length", "fits"), [(107, True), (108, False)])

@@ -1,6 +1,7 @@
 """Which account a process of root takes for PostgreSQL, which way, and whose its data becomes."""
 
 import ctypes
+import errno
 import os
 import pwd
 from pathlib import Path
@@ -154,3 +155,10 @@ def test_what_the_kernel_refuses_is_an_error_with_its_reason(
     for result in (-1, 1):
         with pytest.raises(PermissionError):
             unprivileged._raise_on_failure(result)
+
+
+def test_the_reason_of_a_refusal_is_the_kernels() -> None:
+    neither_on_nor_off = 2
+    refused = unprivileged._LIBC.prctl(unprivileged._PR_SET_KEEPCAPS, neither_on_nor_off)
+    with pytest.raises(OSError, match=os.strerror(errno.EINVAL)):
+        unprivileged._raise_on_failure(refused)
