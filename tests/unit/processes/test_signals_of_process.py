@@ -39,6 +39,17 @@ def test_each_signal_to_stop_is_told_once_in_a_thread_and_others_are_none() -> N
 
 
 @pytest.mark.usefixtures("_handlers")
+def test_a_signal_that_comes_together_with_others_is_told() -> None:
+    told: list[None] = []
+    on_stop(lambda: told.append(None))
+    written = signal.set_wakeup_fd(-1)
+    signal.set_wakeup_fd(written, warn_on_full_buffer=False)
+    # Two signals are there before the thread looks: one write, which it cannot come between.
+    os.write(written, bytes([signal.SIGUSR1, signal.SIGTERM]))
+    eventually(lambda: len(told) == 1, "it is not told")
+
+
+@pytest.mark.usefixtures("_handlers")
 def test_a_flood_of_signals_holds_up_and_prints_nothing(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,0 +1,53 @@
+"""A folder that would have to be made is refused if it cannot be, and one that is there is not."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from staging_api.errors import Invalid
+from staging_api.processes.configuration import _check_bind, _check_folders
+from staging_api.settings import Settings
+
+
+@pytest.fixture(params=[os.W_OK, os.X_OK], ids=["written to", "entered"])
+def closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Path:
+    """A folder that may not be written to, or not be entered; root may do both with any folder."""
+    found = tmp_path / "closed"
+    found.mkdir()
+    access = os.access
+
+    def refused(path: Path, mode: int) -> bool:
+        return access(path, mode) and not (path == found and mode & request.param)
+
+    monkeypatch.setattr(os, "access", refused)
+    return found
+
+
+def test_a_home_and_a_store_that_cannot_be_made_are_refused(closed: Path) -> None:
+    folder = closed / "a" / "b"
+    reason = f"{folder} cannot be made: {closed} may not be written to"
+    for setting, settings in (
+        ("STAGING_HOME", Settings(home=folder)),
+        ("STAGING_STORE", Settings(home=closed.parent, store=f"file://{folder}")),
+    ):
+        with pytest.raises(Invalid) as refused:
+            _check_folders(settings)
+        assert refused.value.detail == f"{setting}: {reason}"
+
+
+def test_a_home_and_a_store_that_are_there_may_be_read_only_and_others_can_be_made(
+    closed: Path,
+) -> None:
+    _check_folders(Settings(home=closed, store=f"file://{closed}"))
+    _check_folders(Settings(home=closed.parent / "new", store=f"file://{closed.parent}/other"))
+
+
+def test_the_folder_of_metrics_and_that_of_a_socket_must_be_writable(closed: Path) -> None:
+    settings = Settings(home=closed.parent, metrics_dir=str(closed))
+    with pytest.raises(Invalid, match=r"STAGING_METRICS_DIR: .* may not be written to"):
+        _check_folders(settings)
+    with pytest.raises(Invalid, match=r"STAGING_BIND: .* nothing can be made in"):
+        _check_bind("STAGING_BIND", f"unix:{closed}/api")
+    _check_folders(Settings(home=closed.parent, metrics_dir=str(closed.parent)))
+    _check_bind("STAGING_BIND", f"unix:{closed.parent}/api")
