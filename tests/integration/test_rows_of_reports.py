@@ -99,6 +99,16 @@ def listed(conn: Connection, **which: Any) -> list[tuple[Any, ...]]:
     ]
 
 
+def beside(conn: Connection, path: str, read: Callable[[], list[Any]]) -> list[str]:
+    """The names that are read once there is one more file of the artifact 4o."""
+    conn.execute(_ADD_FILE, {"path": path})
+    return [each.name for each in read()]
+
+
+_ADD_FILE = text("""
+    INSERT INTO packed_files (pack_offset, size_bytes, artifact_id, path, sha256, executable)
+    VALUES (0, 1, '4o', :path, decode(repeat('7', 64), 'hex'), false)
+""")
 READS: dict[str, tuple[Call, Any]] = {
     "idlest": (lambda c: ids(usage_rows.idlest(c, 9)), ["4o", "3i", "2r"]),
     "the idlest of all": (lambda c: ids(usage_rows.idlest(c, 1)), ["4o"]),
@@ -187,6 +197,14 @@ READS: dict[str, tuple[Call, Any]] = {
     "children behind": (
         lambda c: [each.name for each in folders.children_of(c, "x/a/r/", "d/", 9)],
         ["e"],
+    ),
+    "children beside a name that they begin with": (
+        lambda c: beside(c, "x/B/o/1.sig", lambda: folders.children_of(c, "x/B/o/", "", 9)),
+        ["1", "1.sig", "2", "3"],
+    ),
+    "children behind a name that they begin with": (
+        lambda c: beside(c, "x/B/o/1.sig", lambda: folders.children_of(c, "x/B/o/", "1", 9)),
+        ["1.sig", "2", "3"],
     ),
     "a child": (
         lambda c: [each.name for each in folders.children_of(c, "x/b/i/", "", 1)],
