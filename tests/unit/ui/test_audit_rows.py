@@ -23,6 +23,7 @@ class Audit:
 
     rows: list[tuple[object, ...]] = field(default_factory=list)
     asked: list[int] = field(default_factory=list)
+    more: bool = False
     name: str = "evicted"
     question: str = "What was evicted?"
     sql: str = "SELECT :since"
@@ -42,7 +43,7 @@ class Audit:
 
     def ask(self, _query: object, _given: object, most: int) -> AuditAnswer:
         self.asked.append(most)
-        return AuditAnswer(["name", "bytes"], self.rows, more=False)
+        return AuditAnswer(["name", "bytes"], self.rows, more=self.more)
 
 
 @dataclass
@@ -82,11 +83,25 @@ def test_fields_are_filled_in_with_what_was_given_or_is_usual() -> None:
     assert not content.live
 
 
-def test_a_file_has_as_many_as_100_000_rows() -> None:
-    given = Audit([("payload", 5), ("=1", -1)])
+def sent(given: Audit) -> falcon.Response:
     resp = falcon.Response()
     request = falcon.Request(create_environ("/ui/audit/csv", query_string="question=evicted"))
     AuditCsv(cast(Any, given)).on_get(request, resp)
+    return resp
+
+
+def test_a_file_that_is_cut_off_says_so_in_a_header_and_its_last_line() -> None:
+    resp = sent(Audit([("payload", 5)], more=True))
+    assert resp.get_header("X-Truncated") == "true"
+    assert resp.data is not None
+    said = "cut off after 100000 rows: `staging-api audit evicted` has all"
+    assert resp.data.decode().splitlines() == ["name,bytes", "payload,5", said]
+
+
+def test_a_file_has_as_many_as_100_000_rows() -> None:
+    given = Audit([("payload", 5), ("=1", -1)])
+    resp = sent(given)
+    assert resp.get_header("X-Truncated") is None
     assert given.asked == [100_000]
     assert resp.data is not None
     assert list(csv.reader(io.StringIO(resp.data.decode()))) == [
