@@ -204,6 +204,7 @@ class FolderStore:
             try:
                 aside.hardlink_to(path)
             except (FileNotFoundError, NotADirectoryError):
+                aside.parent.rmdir()
                 return False
             with aside.open("rb") as stream:
                 bad = differs(stream)
@@ -212,6 +213,7 @@ class FolderStore:
                 path.unlink()
                 return True
             aside.unlink()
+            aside.parent.rmdir()
         return False
 
     def shard(self, shard: str) -> Iterator[tuple[Blob, float]]:

@@ -101,6 +101,17 @@ STEPS: dict[str, Step] = {
 }
 
 
+@pytest.mark.parametrize("content", [CONTENT, None], ids=["good", "gone"])
+def test_nothing_is_left_aside_of_a_blob_that_is_good_or_gone(
+    store: FolderStore, tmp_path: Path, content: bytes | None
+) -> None:
+    if content is None:
+        store.remove(DIGEST)
+    assert not store.quarantine(DIGEST, differs)
+    assert list((tmp_path / "quarantine").iterdir()) == []
+    assert store.has(DIGEST) == (content is not None)
+
+
 def open_files() -> int:
     return len(list(Path("/proc/self/fd").iterdir()))
 
