@@ -140,6 +140,10 @@ class AsyncConnections:
             # A body that cannot be read is no fault of the connection.
             if isinstance(error.__cause__, StagingApiError):
                 raise error.__cause__ from None
+            if "Got more than" in str(error):
+                raise AnswerUnusable(
+                    f"{self.base_url} answers with a header that is so long that it is not read"
+                ) from error
             raise Unavailable(f"{self.base_url} cannot be reached: {error}") from error
 
 

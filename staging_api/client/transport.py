@@ -71,7 +71,7 @@ class Transport:
             Unreachable: nothing listens at the address, or its name is unknown.
             Unavailable: reset, or cut off within the answer.
             DeadlineOver: no byte came in time.
-            AnswerUnusable: TLS failed.
+            AnswerUnusable: TLS failed, or the head of the answer is too long.
         """
         url, all_headers = self.base_url + path, {**self._headers, **headers}
         began = time.monotonic()
@@ -139,6 +139,12 @@ class Transport:
         except (exceptions.NewConnectionError, exceptions.ConnectTimeoutError) as error:
             raise Unreachable(f"{self.base_url} cannot be reached: {_reason(error)}") from error
         except exceptions.HTTPError as error:
+            # Of a head that the standard library reads no further, which has no class for it.
+            if "got more than" in _reason(error):
+                raise AnswerUnusable(
+                    f"{self.base_url} answers with more than 100 headers, or with one of more than"
+                    " 64 KiB, which is not read"
+                ) from error
             raise Unavailable(f"{self.base_url} cannot be reached: {_reason(error)}") from error
 
 

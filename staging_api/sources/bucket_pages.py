@@ -22,13 +22,15 @@ from obstore.exceptions import BaseError
 from staging_api.buckets import SERVICES
 from staging_api.errors import LimitExceeded, SourceFailed
 from staging_api.sources.bucket_listing import BucketListing, read_listing
+from staging_api.sources.http_client import broken_off
 from staging_api.sources.manifest import MAX_BYTES
 from staging_api.sources.model import SourceOptions
 from staging_api.sources.proxies import proxy_for, proxy_pools
 from staging_api.sources.retrying import Interrupted, SlowestRate, retried
 from staging_api.sources.url import ArchiveUrl
 
-_OK, _SERVER_FAILED = 200, 500
+#: The second is of a proxy that passes a page on.
+_OK, _SERVER_FAILED = (200, 203), 500
 _SOON_BETTER = (408, 429)
 _LINK_SECONDS = 300
 _MOST_PAGES = 10_000
@@ -92,11 +94,14 @@ class _Pages:
             where = f"{self._url.scheme}://{self._url.authority}"
             try:
                 status, raw = _got(http, self._link(query), self._options)
-            except urllib3.exceptions.HTTPError:
-                raise Interrupted(f"{where} did not send its listing") from None
+            except urllib3.exceptions.HTTPError as error:
+                failed = broken_off(where, error)
+                if failed.retryable:
+                    failed = Interrupted(f"{where} did not send its listing")
+                raise failed from None
             if status in _SOON_BETTER or status >= _SERVER_FAILED:
                 raise Interrupted(f"{where} answered with status {status}")
-            listing = read_listing(raw) if status == _OK else None
+            listing = read_listing(raw) if status in _OK else None
             if listing is None:
                 raise SourceFailed(
                     f"{where} did not deliver its listing ({status})", retryable=False

@@ -153,6 +153,21 @@ class HttpClient:
         return response
 
 
+def broken_off(host: str, error: Exception) -> SourceFailed:
+    """Return what an error of urllib3 means: a head that is never read, no HTTP, or a cut."""
+    cause = error.args[1] if len(error.args) > 1 else None
+    if isinstance(cause, http.client.LineTooLong) or _TOO_MANY in str(cause):
+        return SourceFailed(
+            f"{host} answers with more than 100 headers, or with one of more than 64 KiB,"
+            " which is not read",
+            retryable=False,
+        )
+    # The standard library says also of an answer that never came that its first line is bad.
+    if isinstance(cause, http.client.BadStatusLine) and not isinstance(cause, OSError):
+        return Interrupted(f"{host} answered with something that is not HTTP")
+    return Interrupted(f"{host} cut the connection")
+
+
 def _release(response: Response) -> None:
     """Return the connection to its pool if the body is nearly read, else close it."""
     left = response.length_remaining
@@ -180,19 +195,4 @@ def _translated_errors(host: str) -> Iterator[None]:
     except urllib3.exceptions.ReadTimeoutError:
         raise Interrupted(f"{host} stopped sending") from None
     except (urllib3.exceptions.HTTPError, OSError) as error:
-        raise _broken_off(host, error) from None
-
-
-def _broken_off(host: str, error: Exception) -> SourceFailed:
-    """Tell a head that is never read, and what is no HTTP, from a connection that was cut."""
-    cause = error.args[1] if len(error.args) > 1 else None
-    if isinstance(cause, http.client.LineTooLong) or _TOO_MANY in str(cause):
-        return SourceFailed(
-            f"{host} answers with more than 100 headers, or with one of more than 64 KiB,"
-            " which is not read",
-            retryable=False,
-        )
-    # The standard library says also of an answer that never came that its first line is bad.
-    if isinstance(cause, http.client.BadStatusLine) and not isinstance(cause, OSError):
-        return Interrupted(f"{host} answered with something that is not HTTP")
-    return Interrupted(f"{host} cut the connection")
+        raise broken_off(host, error) from None

@@ -257,6 +257,17 @@ def test_a_response_that_is_no_staging_is_refused(raw: bytes) -> None:
         client.staging(STAGING_ID)
 
 
+def test_a_head_that_is_not_read_is_named_and_not_asked_for_again(kind: str) -> None:
+    long, many = {"X_Long": "x" * 70_000}, {f"X_{number}": "1" for number in range(120)}
+    # Only the standard library has a limit for their number.
+    for headers in [long, many] if kind == "blocking" else [long]:
+        answer = says(200, staging(), None, **headers)
+        with talking(in_turn(answer, answer)) as (client, running):
+            with pytest.raises(errors.AnswerUnusable, match="not read"):
+                client.staging(STAGING_ID)
+        assert len(running.seen) == 1
+
+
 def test_a_redirect_is_reported_and_not_followed() -> None:
     with (
         talking(in_turn(says(301, Location="https://elsewhere.example/"))) as (client, _),

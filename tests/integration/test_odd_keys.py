@@ -151,6 +151,19 @@ def test_a_list_that_is_refused_is_not(refused):
         listed_after(refused)
 
 
+def test_a_list_that_a_proxy_passes_on_is_one():
+    assert listed_after(Reply(203, page(KEYS))) == ["0000", "0001", "0002", "0003", "0004", "z %"]
+
+
+@pytest.mark.parametrize(
+    "headers", [{f"X-{number}": "1" for number in range(120)}, {"X-Long": "x" * 70_000}]
+)
+def test_a_list_with_a_head_that_is_not_read_is_not_asked_for_again(headers):
+    with pytest.raises(SourceFailed, match="more than 100 headers") as failed:
+        listed_after(Reply(headers=headers))
+    assert not failed.value.retryable
+
+
 def signature_in(link):
     return dict(urllib.parse.parse_qsl(urllib.parse.urlsplit(link).query))["X-Amz-Signature"]
 
