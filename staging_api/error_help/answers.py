@@ -50,8 +50,8 @@ OF_ANSWERS: Mapping[str, ErrorHelp] = {
     "unauthenticated": ErrorHelp(
         "The request has no credential, or one that is unknown, expired or made for another"
         " service.",
-        "Send `Authorization: Bearer TOKEN` (with Keystone: `X-Auth-Token`); WWW-Authenticate says"
-        " which kind is wanted. Ask the operator for a token.",
+        "Send `Authorization: Bearer TOKEN` (with Keystone, `X-Auth-Token` does as well);"
+        " WWW-Authenticate says which kind is wanted. Ask the operator for a token.",
     ),
     "forbidden": ErrorHelp(
         "The caller is known and does not have the role that this needs.",

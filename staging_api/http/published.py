@@ -33,13 +33,17 @@ _SCHEMES: Mapping[str, Mapping[str, Any]] = {
     "none": {},
     "tokens": {"bearer": {**_BEARER, "description": _TOKENS}},
     "oidc": {"bearer": {**_BEARER, "bearerFormat": "JWT", "description": _OIDC}},
-    "keystone": {"keystone": _KEYSTONE},
+    "keystone": {
+        "keystone": _KEYSTONE,
+        "bearer": {**_BEARER, "description": _KEYSTONE["description"]},
+    },
 }
 #: Of a document that is for services of every kind.
 _EVERY: Mapping[str, Any] = {
     "bearer": {
         **_BEARER,
-        "description": f"STAGING_AUTH=tokens: {_TOKENS}; oidc: {_OIDC}."
+        "description": f"STAGING_AUTH=tokens: {_TOKENS}; oidc: {_OIDC};"
+        " keystone: a token of Keystone."
         " With STAGING_AUTH=none, on loopback only, no credential is needed.",
     },
     "keystone": {**_KEYSTONE, "description": "STAGING_AUTH=keystone: a token of Keystone"},

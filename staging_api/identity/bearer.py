@@ -24,20 +24,32 @@ def bearer(check: Callable[[str], Principal]) -> Identify:
     """Return an `Identify` that reads the token and has `check` identify the caller."""
 
     def identify(environ: Environ) -> Principal | None:
-        given = environ.get("HTTP_AUTHORIZATION")
-        if given is None:
+        token = authorization_token(environ)
+        if token is None:
             token = environ.get("HTTP_X_AUTH_TOKEN")
             if token is None:
                 return None
-            if not is_token(token.strip()):
+            token = token.strip()
+            if not is_token(token):
                 raise Unauthenticated("the X-Auth-Token header must be a token")
-            return check(token.strip())
-        found = _FORM.fullmatch(given.strip())
-        if found is None:
-            raise Unauthenticated("the Authorization header must be `Bearer <token>`")
-        return check(_password(found[2]) if found[1].lower() == "basic" else found[2])
+        return check(token)
 
     return identify
+
+
+def authorization_token(environ: Environ) -> str | None:
+    """Return the token in ``Authorization``; None: there is no such header.
+
+    Raises:
+        Unauthenticated: it has another form.
+    """
+    given = environ.get("HTTP_AUTHORIZATION")
+    if given is None:
+        return None
+    found = _FORM.fullmatch(given.strip())
+    if found is None:
+        raise Unauthenticated("the Authorization header must be `Bearer <token>`")
+    return _password(found[2]) if found[1].lower() == "basic" else found[2]
 
 
 def is_token(text: str) -> bool:

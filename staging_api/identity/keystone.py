@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from staging_api.errors import Invalid, Unauthenticated
+from staging_api.identity.bearer import authorization_token
 from staging_api.identity.calls import SharedCalls
 from staging_api.identity.model import Environ, Principal, valid_name
 from staging_api.identity.rules import RoleRule, RoleRules
@@ -61,12 +62,18 @@ class KeystoneCheck:
     def identify(self, environ: Environ) -> Principal | None:
         """Return the identity of the request's token; None without a token.
 
+        Clients of OpenStack send it as ``X-Auth-Token``. Our own client, curl and apt, which do not
+        know what a service checks tokens with, send ``Authorization``.
+
         Raises:
             Unauthenticated: Keystone does not know the token, or it has expired.
             IdentityUnavailable: that cannot be decided just now.
         """
         if not (environ.get("HTTP_X_AUTH_TOKEN") or environ.get("HTTP_X_STORAGE_TOKEN")):
-            return None
+            token = authorization_token(environ)
+            if token is None:
+                return None
+            environ = {**environ, "HTTP_X_AUTH_TOKEN": token}
         found: dict[str, Any] = {}
         # The middleware must not read the body, and its own answer is discarded.
         request = {**environ, "wsgi.input": io.BytesIO(), "staging_api.found": found}

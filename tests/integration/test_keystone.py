@@ -1,5 +1,6 @@
 """Keystone's own middleware in front of the application, against a Keystone on loopback."""
 
+import base64
 import socket
 import sys
 import threading
@@ -89,6 +90,24 @@ def call(client: TestClient, method: str, path: str, token: str | None, **header
     if token is not None:
         headers["X-Auth-Token"] = token
     return client.simulate_request(method, f"/api/v1.0{path}", headers=headers).status_code
+
+
+def sent(client: TestClient, **headers: str) -> int:
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return client.simulate_get("/api/v1.0/locks", headers=named).status_code
+
+
+def test_a_token_may_come_as_our_client_sends_it_or_as_the_password_that_apt_has(
+    client: TestClient,
+):
+    password = base64.b64encode(b"apt:of-alice").decode()
+    assert sent(client, Authorization="Bearer of-alice") == 200
+    assert sent(client, Authorization=f"Basic {password}") == 200
+    assert sent(client, Authorization="Bearer of-nobody") == 401
+    assert sent(client, Authorization="Negotiate of-alice") == 401
+    # What clients of OpenStack send counts, whatever a proxy adds.
+    assert sent(client, Authorization="Negotiate x", X_Auth_Token="of-alice") == 200
+    assert sent(client, Authorization="Bearer of-alice", X_Auth_Token="of-nobody") == 401
 
 
 def test_roles_of_keystone_are_turned_into_ours(client: TestClient):
