@@ -4,7 +4,6 @@ import errno
 import os
 import socket
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -18,6 +17,7 @@ from staging_api.processes.request_heads import (
     ConnectionLimits,
     RequestHeads,
 )
+from tests.pauses import patch_sleep
 from tests.service import eventually
 
 HEAD = b"GET /a HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -250,7 +250,7 @@ def test_where_nothing_makes_room_the_end_of_listening_waits_for_none(poll, monk
     scarce = Scarce(poll.listener, 100)
     poll.heads._listeners[poll.listener.fileno()] = (scarce, False)
     pauses: list[float] = []
-    monkeypatch.setattr(time, "sleep", pauses.append)
+    patch_sleep(monkeypatch, pauses.append)
     with poll.connect():
         poll.heads.stop_listening(idle_seconds=30)
     assert scarce.times == 99

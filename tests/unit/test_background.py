@@ -4,13 +4,13 @@ import os
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 
 import pytest
 
 from staging_api.background import BackgroundThread
 from staging_api.errors import Unavailable
+from tests.pauses import patch_sleep
 
 
 class Loop:
@@ -109,7 +109,7 @@ def test_a_function_that_fails_is_run_again_after_a_second(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     pauses: list[float] = []
-    monkeypatch.setattr(time, "sleep", pauses.append)
+    patch_sleep(monkeypatch, pauses.append)
     loop = Loop()
     loop.fails = 3
     thread = BackgroundThread("loop", loop)

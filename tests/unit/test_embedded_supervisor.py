@@ -4,7 +4,6 @@ import fcntl
 import os
 import signal
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,6 +14,7 @@ import pytest
 from staging_api.embedded_postgres import cluster, supervisor
 from staging_api.embedded_postgres.errors import EmbeddedPostgresError
 from staging_api.embedded_postgres.files import ServerFiles, is_locked, lock_file, lock_file_within
+from tests.pauses import patch_sleep
 
 Done = list[Any]
 
@@ -152,7 +152,7 @@ def test_a_user_that_comes_within_a_second_finds_the_server_warm(
             users.append(lock_file(files.users_lock, fcntl.LOCK_SH))
             threading.Timer(0.05, lambda: os.close(users.pop())).start()
 
-    monkeypatch.setattr(time, "sleep", pause)
+    patch_sleep(monkeypatch, pause)
     server: Any = SimpleNamespace(poll=lambda: None)
     assert supervisor._wait_for_last_user(files, server)
     assert pauses == [1.0, 1.0]

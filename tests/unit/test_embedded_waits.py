@@ -3,7 +3,6 @@
 import fcntl
 import json
 import os
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
@@ -14,13 +13,14 @@ import pytest
 from staging_api.embedded_postgres import cluster, server
 from staging_api.embedded_postgres.errors import EmbeddedPostgresError
 from staging_api.embedded_postgres.files import ServerFiles, is_locked, lock_file, lock_file_within
+from tests.pauses import patch_sleep
 
 
 @pytest.fixture
 def pauses(monkeypatch: pytest.MonkeyPatch) -> list[Callable[[], object]]:
     """What happens during each pause, the last first; one that is not foreseen fails."""
     then: list[Callable[[], object]] = []
-    monkeypatch.setattr(time, "sleep", lambda _seconds: then.pop()())
+    patch_sleep(monkeypatch, lambda _seconds: then.pop()())
     return then
 
 

@@ -89,7 +89,7 @@ def test_nothing_at_all_differs_from_nothing(site: DocumentApi) -> None:
         ({"old": "last_site_action"}, 404),
         ({"new": "hippo"}, 400),
         ({"old": "-1"}, 400),
-        ({"new": "9" * 29}, 400),
+        ({"new": "9" * 29}, 404),
         ({"more": "1"}, 400),
         ({"rendered": "perhaps"}, 400),
     ],

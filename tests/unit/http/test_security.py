@@ -17,7 +17,7 @@ NOBODY: frozenset[Role] = frozenset()
         ("none", set()),
         ("tokens", {"bearer"}),
         ("oidc", {"bearer"}),
-        ("keystone", {"keystone"}),
+        ("keystone", {"keystone", "bearer"}),
         (None, {"bearer", "keystone"}),
     ],
 )
@@ -31,8 +31,8 @@ def test_without_authentication_no_operation_needs_a_credential() -> None:
 
 def test_what_anonymous_callers_may_do_needs_no_credential_and_the_rest_does() -> None:
     security = Security.of("keystone", frozenset({Role.VIEWER}))
-    assert security.needed(READERS) == [{}, KEYSTONE]
-    assert security.needed(OPERATORS) == [KEYSTONE]
+    assert security.needed(READERS) == [{}, KEYSTONE, BEARER]
+    assert security.needed(OPERATORS) == [KEYSTONE, BEARER]
     assert security.needed(ANYBODY) == []
 
 

@@ -3,7 +3,6 @@
 import errno
 import logging
 import signal
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,6 +16,7 @@ from staging_api.processes import api_server
 from staging_api.processes.api_server import ApiServer, address_of_pages
 from staging_api.processes.api_worker import ApiWorker
 from staging_api.settings import Settings
+from tests.pauses import patch_sleep
 
 Sent = list[tuple[Any, ...]]
 
@@ -152,7 +152,7 @@ def test_a_process_that_the_system_refuses_is_tried_again_after_a_second(
 ) -> None:
     pauses: list[float] = []
     said: list[str] = []
-    monkeypatch.setattr(time, "sleep", pauses.append)
+    patch_sleep(monkeypatch, pauses.append)
     parent = api_server._Parent.__new__(api_server._Parent)
     parent.log = SimpleNamespace(error=lambda form, *given: said.append(form % given))
 

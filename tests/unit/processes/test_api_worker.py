@@ -20,6 +20,7 @@ from staging_api.processes.api_worker import PROBES, ApiWorker
 from staging_api.processes.request_heads import Connection
 from staging_api.settings import Settings
 from staging_api.shutdown import Shutdown
+from tests.pauses import patch_sleep
 
 Done = list[Any]
 
@@ -47,7 +48,7 @@ def test_a_process_that_cannot_start_says_so_and_lets_another_try_a_second_later
     worker: ApiWorker, said: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pauses: list[float] = []
-    monkeypatch.setattr(time, "sleep", pauses.append)
+    patch_sleep(monkeypatch, pauses.append)
 
     def refuse() -> None:
         raise RuntimeError("can't start new thread")

@@ -16,6 +16,7 @@ from staging_api.processes.request_heads import (
     ConnectionLimits,
     RequestHeads,
 )
+from tests.pauses import patch_sleep
 
 HEAD = b"GET /a HTTP/1.1\r\n\r\n"
 
@@ -297,7 +298,7 @@ def test_where_no_descriptor_is_left_a_hundredth_of_a_second_is_waited(
     polled: Polled, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pauses: list[float] = []
-    monkeypatch.setattr(time, "sleep", pauses.append)
+    patch_sleep(monkeypatch, pauses.append)
 
     class Scarce:
         def accept(self) -> Any:

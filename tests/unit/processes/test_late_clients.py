@@ -10,6 +10,7 @@ import pytest
 from staging_api.background import BackgroundThread
 from staging_api.errors import Unavailable
 from staging_api.processes.slow_clients import SlowClients, TimedAnswers, TimedBody
+from tests.pauses import patch_sleep
 
 
 class Over(Exception):
@@ -31,7 +32,7 @@ def look(clients: SlowClients, monkeypatch: pytest.MonkeyPatch, now: float) -> l
         if len(pauses) > 1:
             raise Over
 
-    monkeypatch.setattr(time, "sleep", sleep)
+    patch_sleep(monkeypatch, sleep)
     monkeypatch.setattr(time, "monotonic", lambda: now)
     with pytest.raises(Over):
         clients._run()

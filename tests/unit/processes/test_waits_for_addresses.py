@@ -12,6 +12,7 @@ from staging_api.errors import AddressTaken
 from staging_api.processes import listening
 from staging_api.processes.listening import listener, wait_until_free
 from staging_api.processes.metrics_folder import metrics_folder
+from tests.pauses import patch_sleep
 
 
 class Clock:
@@ -30,7 +31,7 @@ class Clock:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     found = Clock()
     monkeypatch.setattr(time, "monotonic", lambda: found.now)
-    monkeypatch.setattr(time, "sleep", found.sleep)
+    patch_sleep(monkeypatch, found.sleep)
     return found
 
 

@@ -1,0 +1,24 @@
+"""Stand-ins for `time.sleep`."""
+
+import threading
+import time
+from collections.abc import Callable
+
+import pytest
+
+
+def patch_sleep(monkeypatch: pytest.MonkeyPatch, pause: Callable[[float], object]) -> None:
+    """Have `pause` called in the place of `time.sleep`.
+
+    Threads that other tests of this process left behind go on to sleep: their pauses are not this
+    test's.
+    """
+    real, others = time.sleep, set(threading.enumerate()) - {threading.current_thread()}
+
+    def sleep(seconds: float) -> None:
+        if threading.current_thread() in others:
+            real(seconds)
+        else:
+            pause(seconds)
+
+    monkeypatch.setattr(time, "sleep", sleep)
