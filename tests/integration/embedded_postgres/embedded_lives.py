@@ -44,14 +44,18 @@ class User:
     """A process that uses the server of a home until it has to end."""
 
     def __init__(self, home: Path, binaries: Path, then: str, become: Callable[[], None] | None):
+        program = USER_PROGRAM.format(then=then)
+        if become:
+            # Within the program: between fork and exec of a process with threads, as this one is
+            # by now, a lock may be held for ever.
+            program = f"import {become.__module__} as lives; lives.{become.__name__}()\n{program}"
         self.process = subprocess.Popen(
-            [sys.executable, "-c", USER_PROGRAM.format(then=then), home, binaries],
+            [sys.executable, "-c", program, home, binaries],
             cwd=PROJECT,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            preexec_fn=become,  # noqa: PLW1509 - no threads here
         )
         pipes = (self.process.stdin, self.process.stdout, self.process.stderr)
         self.input, self.output, self.errors = (pipe for pipe in pipes if pipe)
