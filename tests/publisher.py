@@ -107,7 +107,7 @@ class Shop:
         """Run an operation."""
         chosen = Options(**options)
         return self.publisher.run(
-            operation, self.publisher.apt_archive(self.name, chosen), chosen, ORIGIN
+            operation, self.publisher.apt_archive(self.name, chosen.suites), chosen, ORIGIN
         )
 
     def hold(self, generation: str | None = None, *suites: str) -> Generation:

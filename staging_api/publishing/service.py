@@ -14,7 +14,7 @@ left to do. Nothing has to be done by hand, and clients see the old generation u
 commits, then the new one.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -123,18 +123,25 @@ class Publisher:
             run.finish()
         return self.runs.find(run.id) if draft.differs else None
 
-    def apt_archive(self, name: str, options: Options | None = None) -> AptArchive:
-        """Return the archive that an operation is to run on, with the options checked.
+    def apt_archive(
+        self, name: str, suites: Iterable[str] = (), *, field: str = "suites"
+    ) -> AptArchive:
+        """Return the archive that an operation is to run on, if it has all these suites.
+
+        Args:
+            name: of the archive.
+            suites: that the request names.
+            field: of the request, that names them.
 
         Raises:
             NotFound: there is no such archive.
-            Invalid: an option names a suite that it does not have.
+            Invalid: it does not have one of the suites.
         """
         with self.database.connect() as conn:
             apt_archive = rows.find_apt_archive(conn, name)
-        for suite in options.suites if options else ():
+        for suite in suites:
             if apt_archive.suite(suite) is None:
-                raise Invalid.field("suites", f"{name} has no suite {suite}")
+                raise Invalid.field(field, f"{name} has no suite {suite}")
         return apt_archive
 
     def go_back(
@@ -165,7 +172,7 @@ class Publisher:
             LockHeld: an operation of the publisher runs.
         """
         request, options = PublisherRollback(generation_id, suites, reason), Options(suites=suites)
-        apt_archive = self.apt_archive(name, options)
+        apt_archive = self.apt_archive(name, suites)
         # What cannot be done is refused without a run; the lock's holder looks again.
         plan_rollback(self.database, apt_archive, request)
         with self._running("publish-distro", apt_archive, options, origin, "go-back") as run:
@@ -194,7 +201,7 @@ class Publisher:
             NotFound: there is no such archive.
             Invalid: the archive has no such suite.
         """
-        apt_archive = self.apt_archive(name, Options(suites=suites))
+        apt_archive = self.apt_archive(name, suites)
         ids = [suite.id for suite in apt_archive.suites if not suites or suite.name in suites]
         with self.database.begin() as conn:
             return rows.lift(conn, ids)

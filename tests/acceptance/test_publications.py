@@ -547,7 +547,9 @@ def test_an_unknown_archive_or_suite_is_refused_without_a_lock(
     before = dump(rows, but=OF_WORKERS)
     body = {"operation": "publish-distro", "archive": "nowhere"}
     assert archive.client.post(PUBLICATIONS, body).problem == (404, "not_found")
-    assert archive.publish(suites=["nowhere"]).problem == (400, "invalid_request")
+    refused = archive.publish(suites=["stable", "nowhere"])
+    assert refused.problem == (400, "invalid_request")
+    assert [each["field"] for each in refused.json["errors"]] == ["options.suites"]
     assert archive.publish("rewrite-everything").problem == (400, "invalid_request")
     hold = f"{API}/distributions/{archive.name}/holds/nowhere"
     assert archive.client.send("PUT", hold, b"{}", JSON).problem == (404, "not_found")

@@ -25,7 +25,9 @@ PATH = "/api/v1.0/publications"
 def the_publisher(self: "Publications", req: falcon.Request, _kind: LockKind) -> str:
     """One scope for all, once the request is known to be right."""
     body: PublicationRequest = req.context.json
-    req.context.archive = self.publisher.apt_archive(body.archive, _options(body))
+    req.context.archive = self.publisher.apt_archive(
+        body.archive, body.options.suites, field="options.suites"
+    )
     return GLOBAL
 
 
