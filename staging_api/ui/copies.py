@@ -42,16 +42,18 @@ class Copies:
         return [(name, text) for name, text in made if text]
 
     def _curl(self, server: str, *, with_token: bool) -> str:
-        parts = ["curl -sS"]
-        if self.method != "GET":
-            parts.append(f"-X {self.method}")
-        if with_token:
-            # In double quotes, for the shell to fill in: no page shows a token.
-            parts.append('-H "Authorization: Bearer $STAGING_TOKEN"')
-        if self.body:
-            parts.append(f"-H 'Content-Type: application/json' -d {shlex.quote(self.body)}")
-        parts.append(shlex.quote(f"{server}{self.path}"))
-        return " ".join(parts)
+        options = "-sS" if self.method == "GET" else f"-sS -X {self.method}"
+        body = f"-H 'Content-Type: application/json' -d {shlex.quote(self.body)}"
+        return curl_line(
+            f"{server}{self.path}", options, body if self.body else "", with_token=with_token
+        )
+
+
+def curl_line(url: str, options: str, more: str = "", *, with_token: bool) -> str:
+    """Return the call of curl for an address, with a token from the shell if one is needed."""
+    # In double quotes, for the shell to fill in: no page shows a token.
+    token = '-H "Authorization: Bearer $STAGING_TOKEN"' if with_token else ""
+    return " ".join(filter(None, ("curl", options, token, more, shlex.quote(url))))
 
 
 def api_path(path: str, **query: str | int | None) -> str:

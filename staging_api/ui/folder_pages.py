@@ -16,7 +16,7 @@ from staging_api.http_url import static_url
 from staging_api.paging import Page
 from staging_api.staging.model import FolderChild
 from staging_api.ui.answering import send_page
-from staging_api.ui.copies import Copies
+from staging_api.ui.copies import Copies, curl_line
 from staging_api.ui.dependencies import UiDependencies
 from staging_api.ui.rendering import render
 from staging_api.ui.screen import Screen, ScreenContent
@@ -55,7 +55,9 @@ class FolderPages:
             "problem": None,
             "name": name,
             "crumbs": _crumbs(folder),
-            "entries": [_entry(child, address) for child in page.items],
+            "entries": [
+                _entry(child, address, with_token=self._deps.auth != "none") for child in page.items
+            ],
             "address": address,
             "next": page.next,
         }
@@ -77,12 +79,13 @@ def _crumbs(folder: str) -> list[tuple[str, str]]:
     return [(part, static_url("/".join(parts[: n + 1]) + "/")) for n, part in enumerate(parts)]
 
 
-def _entry(child: FolderChild, address: str) -> FolderRow:
+def _entry(child: FolderChild, address: str, *, with_token: bool) -> FolderRow:
     # Relative to the folder, and safe if a name has a colon.
     href, url = "./" + quote(child.name), address + quote(child.name)
     if child.sha256 is None:
         return FolderRow(child, href, "")
     name = shlex.quote(child.name)
     check = shlex.quote(f"{child.sha256}  {child.name}")
-    curl = f"curl -fsS -o {name} {shlex.quote(url)} && echo {check} | sha256sum -c"
-    return FolderRow(child, href, curl)
+    fetch = curl_line(url, f"-fsS -o {name}", with_token=with_token)
+    # Not `echo`, which takes a backslash of a name for its own in some shells.
+    return FolderRow(child, href, f"{fetch} && printf '%s\\n' {check} | sha256sum -c")
