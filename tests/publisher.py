@@ -10,7 +10,6 @@ from typing import Any
 from staging_api.db.engine import Database
 from staging_api.debian.forms import Form
 from staging_api.locks.hold import Locks
-from staging_api.publishing import rows
 from staging_api.publishing.building import Builder
 from staging_api.publishing.index_model import ServedArchiveFile
 from staging_api.publishing.indexing import Indexer
@@ -18,6 +17,7 @@ from staging_api.publishing.intake import Intake
 from staging_api.publishing.model import AptArchive, Generation, Upload
 from staging_api.publishing.pieces import BlockReader, FileHashes
 from staging_api.publishing.releasing import Releaser
+from staging_api.publishing.rows import apt_archives
 from staging_api.publishing.run_model import Options, PublisherRun
 from staging_api.publishing.service import Publisher
 from staging_api.publishing.signing import SigningKey
@@ -58,31 +58,31 @@ class Shop:
     @property
     def archive(self) -> AptArchive:
         with self.database.connect() as conn:
-            return rows.find_apt_archive(conn, self.name)
+            return apt_archives.find_apt_archive(conn, self.name)
 
     def set_up(self, suites: Mapping[str, Mapping[str, Any]] | None = None, **how: Any) -> None:
         """An archive; with one suite, stable, by default."""
         values: dict[str, Any] = {"name": self.name, "forms": ["gz", "xz"], "origin": "Example"}
         values |= {"retention_seconds": DAY, "quarantine_seconds": DAY, **how}
         with self.database.begin() as conn:
-            rows.add_apt_archive(conn, values)
+            apt_archives.add_apt_archive(conn, values)
             for name, given in (suites or {"stable": {}}).items():
                 suite: dict[str, Any] = {"codename": name, "components": ["main", "contrib"]}
                 suite |= {"architectures": ["amd64", "arm64"], **given}
-                rows.add_suite(
-                    conn, rows.find_apt_archive(conn, self.name), {"name": name, **suite}
+                apt_archives.add_suite(
+                    conn, apt_archives.find_apt_archive(conn, self.name), {"name": name, **suite}
                 )
 
     def change(self, suite: str | None = None, **values: Any) -> None:
         """Change the archive, or a suite of it."""
         with self.database.begin() as conn:
-            archive = rows.find_apt_archive(conn, self.name)
+            archive = apt_archives.find_apt_archive(conn, self.name)
             if suite is None:
-                rows.change_apt_archive(conn, archive, values)
+                apt_archives.change_apt_archive(conn, archive, values)
             else:
                 found = archive.suite(suite)
                 assert found is not None
-                rows.change_suite(conn, found, values)
+                apt_archives.change_suite(conn, found, values)
 
     def upload(
         self, *raws: bytes, suite: str = "stable", component: str = "main", ending: str = "deb"

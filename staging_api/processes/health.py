@@ -7,7 +7,7 @@ from staging_api.db.engine import Database
 from staging_api.db.migrate import check_schema
 from staging_api.errors import ShuttingDown, StagingApiError
 from staging_api.http.probes import Check, Reading
-from staging_api.publishing.rows import validity_left
+from staging_api.publishing.rows.apt_archives import validity_left
 from staging_api.shutdown import Drain
 from staging_api.staging import repository
 from staging_api.staging.store_identity import StoreIdentity

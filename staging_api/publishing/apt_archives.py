@@ -13,8 +13,8 @@ from typing import Any
 from staging_api.db.engine import Database
 from staging_api.errors import Conflict, Invalid, NotFound
 from staging_api.paging import Page, page_of
-from staging_api.publishing import rows
 from staging_api.publishing.model import AptArchive, PackagePublication
+from staging_api.publishing.rows import apt_archives, packages
 
 _DAY_SECONDS = 24 * 3600
 #: What an archive and a suite are where a request does not say; for clients of any kind.
@@ -47,17 +47,17 @@ class AptArchiveService:
         """
         name = values["name"]
         with self.database.begin() as conn:
-            rows.add_apt_archive(conn, {**_ARCHIVE_DEFAULTS, **values})
-            apt_archive = rows.find_apt_archive(conn, name)
+            apt_archives.add_apt_archive(conn, {**_ARCHIVE_DEFAULTS, **values})
+            apt_archive = apt_archives.find_apt_archive(conn, name)
             for suite in suites:
-                rows.add_suite(conn, apt_archive, _suite(suite))
-            return rows.find_apt_archive(conn, name)
+                apt_archives.add_suite(conn, apt_archive, _suite(suite))
+            return apt_archives.find_apt_archive(conn, name)
 
     def all(self) -> list[AptArchive]:
         """Return every archive, sorted by name."""
         with self.database.connect() as conn:
-            names = rows.apt_archive_names(conn)
-            return [rows.find_apt_archive(conn, name) for name in names]
+            names = apt_archives.apt_archive_names(conn)
+            return [apt_archives.find_apt_archive(conn, name) for name in names]
 
     def find(self, name: str) -> AptArchive:
         """Return one archive.
@@ -66,7 +66,7 @@ class AptArchiveService:
             NotFound: there is no such archive.
         """
         with self.database.connect() as conn:
-            return rows.find_apt_archive(conn, name)
+            return apt_archives.find_apt_archive(conn, name)
 
     def change(self, name: str, values: Values) -> AptArchive:
         """Change how an archive is published.
@@ -77,8 +77,8 @@ class AptArchiveService:
         """
         _refuse_null(values, allowed=("valid_for_seconds",))
         with self.database.begin() as conn:
-            rows.change_apt_archive(conn, rows.find_apt_archive(conn, name), values)
-            return rows.find_apt_archive(conn, name)
+            apt_archives.change_apt_archive(conn, apt_archives.find_apt_archive(conn, name), values)
+            return apt_archives.find_apt_archive(conn, name)
 
     def add_suite(self, name: str, values: Values) -> AptArchive:
         """Add a suite to an archive.
@@ -88,8 +88,8 @@ class AptArchiveService:
             Conflict: another suite has this name, or one of its aliases.
         """
         with self.database.begin() as conn:
-            rows.add_suite(conn, rows.find_apt_archive(conn, name), _suite(values))
-            return rows.find_apt_archive(conn, name)
+            apt_archives.add_suite(conn, apt_archives.find_apt_archive(conn, name), _suite(values))
+            return apt_archives.find_apt_archive(conn, name)
 
     def change_suite(self, name: str, suite_name: str, values: Values) -> AptArchive:
         """Change a suite.
@@ -101,11 +101,11 @@ class AptArchiveService:
         """
         _refuse_null(values)
         with self.database.begin() as conn:
-            suite = rows.find_apt_archive(conn, name).suite(suite_name)
+            suite = apt_archives.find_apt_archive(conn, name).suite(suite_name)
             if suite is None:
                 raise NotFound(f"{name} has no suite {suite_name}")
-            rows.change_suite(conn, suite, values)
-            return rows.find_apt_archive(conn, name)
+            apt_archives.change_suite(conn, suite, values)
+            return apt_archives.find_apt_archive(conn, name)
 
     def packages(self, name: str, *, limit: int, **filters: Any) -> Page[PackagePublication]:
         """List packages, published and past, in the order in which they came.
@@ -114,15 +114,15 @@ class AptArchiveService:
             name: of the archive.
             limit: packages on a page.
             filters: ``after``, ``suite``, ``state`` and ``package``, as
-                `rows.list_package_publications` has them.
+                `packages.list_package_publications` has them.
 
         Raises:
             NotFound: there is no such archive.
         """
         with self.database.connect() as conn:
-            archive_id = rows.find_apt_archive(conn, name).id
+            archive_id = apt_archives.find_apt_archive(conn, name).id
             return page_of(
-                lambda count: rows.list_package_publications(
+                lambda count: packages.list_package_publications(
                     conn, archive_id, limit=count, **filters
                 ),
                 limit,
@@ -138,12 +138,12 @@ class AptArchiveService:
             Conflict: the package has left its suite already, or the suite is immutable.
         """
         with self.database.begin() as conn:
-            archive_id = rows.find_apt_archive(conn, name).id
-            suite_id = rows.delete_package_publication(
+            archive_id = apt_archives.find_apt_archive(conn, name).id
+            suite_id = packages.delete_package_publication(
                 conn, archive_id, publication_id, caller, reason
             )
             # The deletion says only whether there was something to delete; this row says why not.
-            found = rows.list_package_publications(
+            found = packages.list_package_publications(
                 conn, archive_id, limit=1, publication_id=publication_id
             )
             if not found:
@@ -152,7 +152,7 @@ class AptArchiveService:
                 raise Conflict(
                     f"package {publication_id} is {found[0].state}, or its suite immutable"
                 )
-            rows.mark_dirty(conn, [suite_id])
+            apt_archives.mark_dirty(conn, [suite_id])
             return found[0]
 
 

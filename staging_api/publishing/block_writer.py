@@ -12,10 +12,10 @@ from typing import Any
 
 from staging_api.db.engine import Database
 from staging_api.debian.forms import pack
-from staging_api.publishing import rows
 from staging_api.publishing.blocks import PlainBlock
 from staging_api.publishing.index_model import FORM_OF
 from staging_api.publishing.pieces import BlockReader
+from staging_api.publishing.rows import indices
 from staging_api.publishing.runlog import RunLog
 
 #: Its threads begin with the first block of a process, after any fork, and stay for the next ones.
@@ -41,7 +41,7 @@ class BlockWriter:
             some = new[start : start + _KEPT_AT_ONCE]
             packed = self._packed(some, forms)
             with run.step() as conn:
-                rows.add_blocks(conn, packed)
+                indices.add_blocks(conn, packed)
             run.progress(start + len(some), len(new))
         run.counts["blocks"] += len(new)
 
@@ -66,7 +66,7 @@ class BlockWriter:
         if not wanted:
             return []
         with self.database.connect() as conn:
-            known = rows.known_blocks(conn, list(wanted), _own(forms))
+            known = indices.known_blocks(conn, list(wanted), _own(forms))
         return [block for digest, block in wanted.items() if digest not in known]
 
     def _packed(

@@ -20,12 +20,12 @@ from sqlalchemy import Connection
 
 from staging_api.db.engine import Database
 from staging_api.locks.model import new_id
-from staging_api.publishing import rows
 from staging_api.publishing.going_back import Rollback
 from staging_api.publishing.index_model import IndexFile, ReleaseText, Unlisted
 from staging_api.publishing.indexing import Indexer
 from staging_api.publishing.model import AptArchive, Distribution, Generation, Suite
 from staging_api.publishing.releasing import Releaser, expires
+from staging_api.publishing.rows import generations, holds, indices
 from staging_api.publishing.run_model import Options
 from staging_api.publishing.runlog import RunLog
 
@@ -135,32 +135,32 @@ class Builder:
             draft: the generation.
         """
         # A suite that was lifted has its old packages until its index files are made again.
-        holds = {**draft.older}
-        holds |= {s.id: s.held.content_number for s in apt_archive.suites if s.held is not None}
-        contents = set(holds.values())
-        all_of_one = len(contents) == 1 and len(holds) == len(apt_archive.suites)
-        new = rows.NewGeneration(
+        held = {**draft.older}
+        held |= {s.id: s.held.content_number for s in apt_archive.suites if s.held is not None}
+        contents = set(held.values())
+        all_of_one = len(contents) == 1 and len(held) == len(apt_archive.suites)
+        new = generations.NewGeneration(
             id=generation_id,
             archive_id=apt_archive.id,
             run_id=run.id,
             caller=run.caller,
-            holds=holds,
+            holds=held,
             content_number=contents.pop() if all_of_one else None,
             releases=[text for texts in draft.releases.values() for text in texts],
             shown=draft.shown,
             seen=_seen(draft),
         )
         if draft.blocks:
-            rows.add_blocks(conn, draft.blocks)
-        rows.go_live(conn, new, draft.closed, draft.opened)
+            indices.add_blocks(conn, draft.blocks)
+        generations.go_live(conn, new, draft.closed, draft.opened)
 
     def settle_same(
         self, conn: Connection, live: Generation, apt_archive: AptArchive, draft: GenerationDraft
     ) -> None:
         """Clear what was dirty, where a draft is what clients see."""
-        rows.settle(conn, live.number, draft.shown, _seen(draft))
+        generations.settle(conn, live.number, draft.shown, _seen(draft))
         held = {suite.id for suite in apt_archive.suites if suite.held is not None}
-        rows.settle_lifted(conn, live, [s.id for s in draft.suites if s.id not in held])
+        holds.settle_lifted(conn, live, [s.id for s in draft.suites if s.id not in held])
 
     def go_back(self, run: RunLog, apt_archive: AptArchive, back: Rollback, reason: str) -> None:
         """Let clients see the packages of an older generation, until its suites are lifted."""
@@ -178,7 +178,7 @@ class Builder:
         draft = replace(draft, suites=())
         run.phase("go_live")
         with run.writing() as conn:
-            rows.hold_suites(conn, back.contents, back.target.id, run.caller, reason)
+            holds.hold_suites(conn, back.contents, back.target.id, run.caller, reason)
             if draft.differs:
                 self.go_live(run, conn, apt_archive, new_id(), draft)
                 run.counts["generations"] += 1
@@ -223,18 +223,18 @@ class Builder:
         if now is None:
             return []
         with self.database.connect() as conn:
-            return rows.index_files_of(conn, [suite.id for suite in suites], now.live.number)
+            return indices.index_files_of(conn, [suite.id for suite in suites], now.live.number)
 
     def _releases(self, suites: Sequence[Suite], now: Distribution | None) -> list[ReleaseText]:
         if now is None:
             return []
         with self.database.connect() as conn:
-            return rows.releases_of(conn, [suite.id for suite in suites], now.live.number)
+            return indices.releases_of(conn, [suite.id for suite in suites], now.live.number)
 
     def _signed_here(self, apt_archive: AptArchive, now: Distribution | None) -> list[ReleaseText]:
         texts = self._releases(apt_archive.suites, now)
         return [text for text in texts if text.signed_by == self.releaser.signer]
 
 
-def _seen(draft: GenerationDraft) -> rows.SeenMarks:
+def _seen(draft: GenerationDraft) -> generations.SeenMarks:
     return {suite.id: (suite.dirty_since, suite.rebuild_since) for suite in draft.suites}

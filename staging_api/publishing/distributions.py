@@ -10,9 +10,9 @@ from typing import Literal
 from staging_api.db.engine import Database
 from staging_api.errors import Conflict, NotFound
 from staging_api.paging import Page, page_of
-from staging_api.publishing import rows
 from staging_api.publishing.index_model import ArchiveFile
 from staging_api.publishing.model import Distribution, Generation
+from staging_api.publishing.rows import apt_archives, generations, indices, serving
 from staging_api.vocabulary.publishing import KEPT_GENERATION_STATES
 
 
@@ -39,8 +39,8 @@ class DistributionService:
     def all(self) -> list[Distribution]:
         """Return what clients see of each archive that has been published, by its name."""
         with self.database.connect() as conn:
-            names = rows.apt_archive_names(conn)
-            found = [rows.find_distribution(conn, name) for name in names]
+            names = apt_archives.apt_archive_names(conn)
+            found = [generations.find_distribution(conn, name) for name in names]
         return [distribution for distribution in found if distribution is not None]
 
     def find(self, name: str) -> Distribution:
@@ -50,7 +50,7 @@ class DistributionService:
             NotFound: there is no such archive, or it has not been published.
         """
         with self.database.connect() as conn:
-            found = rows.find_distribution(conn, name)
+            found = generations.find_distribution(conn, name)
         if found is None:
             raise NotFound(f"no archive {name} has been published")
         return found
@@ -62,9 +62,11 @@ class DistributionService:
             NotFound: there is no such archive.
         """
         with self.database.connect() as conn:
-            archive_id = rows.find_apt_archive(conn, name).id
+            archive_id = apt_archives.find_apt_archive(conn, name).id
             return page_of(
-                lambda count: rows.list_generations(conn, archive_id, limit=count, after=after),
+                lambda count: generations.list_generations(
+                    conn, archive_id, limit=count, after=after
+                ),
                 limit,
             )
 
@@ -77,11 +79,12 @@ class DistributionService:
             NotFound: there is no such archive.
         """
         with self.database.connect() as conn:
-            archive, seen = rows.find_apt_archive(conn, name), rows.find_distribution(conn, name)
+            archive = apt_archives.find_apt_archive(conn, name)
+            seen = generations.find_distribution(conn, name)
             if seen is None:
                 return {}
             names = {suite.id: suite.name for suite in archive.suites}
-            texts = rows.releases_of(conn, list(names), seen.live.number)
+            texts = indices.releases_of(conn, list(names), seen.live.number)
         return {names[each.suite_id]: each.signed_by for each in texts if each.name == "InRelease"}
 
     def set_pin(self, generation_id: str, caller: str, *, pinned: bool) -> Generation:
@@ -92,8 +95,8 @@ class DistributionService:
             Conflict: its files are gone, or it never went live.
         """
         with self.database.begin() as conn:
-            done = rows.set_pin(conn, generation_id, caller, pinned=pinned)
-            generation = rows.find_generation(conn, generation_id)
+            done = generations.set_pin(conn, generation_id, caller, pinned=pinned)
+            generation = generations.find_generation(conn, generation_id)
         if not done:
             raise Conflict(f"generation {generation_id} is {generation.state}: nothing to keep")
         return generation
@@ -124,12 +127,12 @@ class DistributionService:
         with self.database.connect() as conn:
             if generation_id is None:
                 generation_id = live.id
-            elif not _is_kept(rows.find_generation(conn, generation_id), name):
+            elif not _is_kept(generations.find_generation(conn, generation_id), name):
                 raise NotFound(f"{name} keeps no generation {generation_id}")
             if part == "dists":
-                files = list(rows.dists_list(conn, name, generation_id))
+                files = list(serving.dists_list(conn, name, generation_id))
                 return FilePage(generation_id, files, None)
-            files = rows.pool_list(conn, name, after=after, limit=limit)
+            files = serving.pool_list(conn, name, after=after, limit=limit)
         # A full page may be the last one: the page after it is empty then, which costs one request.
         return FilePage(generation_id, files, files[-1].path if len(files) == limit else None)
 

@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 
 from staging_api.db.engine import Database
 from staging_api.errors import Conflict
-from staging_api.publishing import rows
 from staging_api.publishing.index_model import IndexFile
 from staging_api.publishing.model import (
     AptArchive,
@@ -14,6 +13,7 @@ from staging_api.publishing.model import (
     Suite,
     SuiteHold,
 )
+from staging_api.publishing.rows import generations, holds, indices
 from staging_api.vocabulary.publishing import KEPT_GENERATION_STATES
 
 
@@ -72,13 +72,13 @@ def plan_rollback(
             archive, or is not kept any more, or does not have one of the suites.
     """
     with database.connect() as conn:
-        now = rows.find_distribution(conn, apt_archive.name)
+        now = generations.find_distribution(conn, apt_archive.name)
         if now is None:
             raise Conflict(f"nothing of {apt_archive.name} has been published")
-        target = rows.find_generation(conn, request.generation_id or now.live.id)
-        contents = rows.contents_of(conn, target.id)
+        target = generations.find_generation(conn, request.generation_id or now.live.id)
+        contents = holds.contents_of(conn, target.id)
         ids = [suite.id for suite in apt_archive.suites]
-        files = rows.index_files_of(conn, ids, target.number)
+        files = indices.index_files_of(conn, ids, target.number)
     if target.archive != apt_archive.name or target.state not in KEPT_GENERATION_STATES:
         raise Conflict(f"generation {target.id} of {target.archive} is {target.state}")
     chosen = _chosen(apt_archive, files, request.suites, target)

@@ -17,7 +17,6 @@ from sqlalchemy import Connection, Row
 
 from staging_api.db.engine import Database
 from staging_api.debian.dsc import SourceFile
-from staging_api.publishing import rows
 from staging_api.publishing.block_writer import BlockWriter
 from staging_api.publishing.blocks import BlockRef, PlainBlock, cut, recut
 from staging_api.publishing.index_model import IndexFile, Package, Unlisted
@@ -31,6 +30,7 @@ from staging_api.publishing.places import (
     is_for_installer,
     places_of,
 )
+from staging_api.publishing.rows import indices, packages
 from staging_api.publishing.runlog import RunLog
 
 SourceFiles = Mapping[int, Sequence[Row[Any]]]
@@ -79,7 +79,7 @@ class Indexer:
         """
         whole = {suite.id for suite in suites if full or suite.rebuild_since is not None}
         with self.database.connect() as conn:
-            unlisted = rows.unlisted(conn, [suite.id for suite in suites]) if suites else []
+            unlisted = packages.unlisted(conn, [suite.id for suite in suites]) if suites else []
             changed = _with_entries(conn, [each for each in unlisted if each.suite_id not in whole])
         made: list[IndexFile | _Cut] = []
         for suite in suites:
@@ -144,7 +144,7 @@ class Indexer:
         if base and changed is not None and not any(package.installer for package, _ in changed):
             return any(map(is_for_installer, base))
         with self.database.connect() as conn:
-            return rows.has_installer(conn, suite.id)
+            return packages.has_installer(conn, suite.id)
 
     def _rebuilt(
         self, run: RunLog, apt_archive: AptArchive, suite: Suite, place: IndexPlace
@@ -167,7 +167,7 @@ class Indexer:
         """Give an index in every form."""
         refs = made.refs
         blocks = [each.sha256 for each in refs]
-        layout = rows.layout_name(blocks)
+        layout = indices.layout_name(blocks)
         self.reader.remember_layout(layout, refs)
         # The plain name is listed even where clients cannot get it: apt wants to know its hash.
         for form in dict.fromkeys(("plain", *apt_archive.forms)):
@@ -229,18 +229,18 @@ def _with_entries(
 def _all_entries(conn: Connection, suite: Suite, place: IndexPlace) -> Iterator[IndexEntry]:
     """Return the entries of all packages of an index."""
     if place.architecture:
-        packages = rows.listed_binaries(
+        listed = packages.listed_binaries(
             conn, suite.id, place.component, place.architecture, installer=place.installer
         )
     else:
-        packages = rows.listed_sources(conn, suite.id, place.component)
-    files = _source_files(conn, packages)
-    return (_entry(package, files) for package in packages)
+        listed = packages.listed_sources(conn, suite.id, place.component)
+    files = _source_files(conn, listed)
+    return (_entry(package, files) for package in listed)
 
 
-def _source_files(conn: Connection, packages: Iterable[Package]) -> SourceFiles:
-    return rows.source_files_of(
-        conn, [each.source_release_id for each in packages if each.source_release_id is not None]
+def _source_files(conn: Connection, listed: Iterable[Package]) -> SourceFiles:
+    return packages.source_files_of(
+        conn, [each.source_release_id for each in listed if each.source_release_id is not None]
     )
 
 

@@ -28,9 +28,9 @@ from staging_api.errors import (
 from staging_api.http_url import static_path
 from staging_api.locks.hold import RequestOrigin
 from staging_api.locks.model import new_id
-from staging_api.publishing import rows
 from staging_api.publishing.model import Suite, Upload
 from staging_api.publishing.placing import UploadDestination, make_way, placed
+from staging_api.publishing.rows import apt_archives, runs, uploads
 from staging_api.publishing.sent_packages import LIMITS, SentPackage, sent_packages
 from staging_api.publishing.uploads import lifted_note
 from staging_api.staging.repository import (
@@ -73,7 +73,7 @@ class Intake:
             Conflict: the suite takes no packages any more.
         """
         with self.database.connect() as conn:
-            found = rows.find_apt_archive(conn, apt_archive)
+            found = apt_archives.find_apt_archive(conn, apt_archive)
         to = found.suite(suite)
         if to is None:
             raise Invalid.field("suite", f"{apt_archive} has no suite {suite}")
@@ -180,11 +180,11 @@ class Intake:
             # Contents that the store had lost are there again.
             note_there(conn, contents)
             records = _decided(conn, to, sent, origin)
-            uploads = rows.add_uploads(conn, [row for row, _ in records])
+            noted = uploads.add_uploads(conn, [row for row, _ in records])
         errors = [error for _, error in records if error is not None]
         if len(errors) == len(records):
-            raise _none_taken(errors[0], uploads)
-        return uploads
+            raise _none_taken(errors[0], noted)
+        return noted
 
     def _name(self, contents: Mapping[str, int]) -> None:
         """Keep contents from garbage collection, and check that the store has them.
@@ -193,7 +193,7 @@ class Intake:
         """
         with self.database.begin() as conn:
             # If a crash loses it, the transaction that writes the rows finds that, and refuses.
-            rows.commit_asynchronously(conn)
+            runs.commit_asynchronously(conn)
             unsure = name_blobs(conn, contents)
         lacking = self.blobs.lacks({sha256: contents[sha256] for sha256 in unsure})
         if lacking:
@@ -202,11 +202,11 @@ class Intake:
             raise Unavailable(_REMOVED, retry_after_seconds=1)
 
 
-def _none_taken(first: StagingApiError, uploads: Sequence[Upload]) -> StagingApiError:
+def _none_taken(first: StagingApiError, noted: Sequence[Upload]) -> StagingApiError:
     """The refusal of a request of which nothing was taken: of several files, it names them."""
-    first.extra["uploads"] = [upload.id for upload in uploads]
-    if len(uploads) > 1:
-        names = [upload.name for upload in uploads]
+    first.extra["uploads"] = [upload.id for upload in noted]
+    if len(noted) > 1:
+        names = [upload.name for upload in noted]
         others = ", ".join(names[1:_NAMED_FILES]) + ", ..." * (len(names) > _NAMED_FILES)
         first.detail = f"{names[0]}: {first.detail}; refused with it: {others}"
     return first
@@ -269,10 +269,11 @@ def _note_what_follows(
         to: where they go.
         taken: each row, with what domination compares of it.
     """
-    if any(row["state"] == "accepted" for row, _ in taken) and rows.lift(conn, [to.suite.id]):
+    accepted = any(row["state"] == "accepted" for row, _ in taken)
+    if accepted and apt_archives.lift(conn, [to.suite.id]):
         for row, _ in taken:
             _add_note(row, lifted_note(to.suite.name))
-    newer = rows.newer_versions(conn, to.suite.id, [offer for _, offer in taken])
+    newer = uploads.newer_versions(conn, to.suite.id, [offer for _, offer in taken])
     for place, version in newer.items():
         row, _ = taken[place]
         _add_note(row, f"{to.suite.name} has {version}, which is newer: clients are offered that")
@@ -296,7 +297,7 @@ def _known(conn: Connection, to: UploadDestination, packages: Sequence[SentPacka
     if to.suite.auto_accept:
         return set()
     names = [p.content.package for p in packages if not isinstance(p.content, StagingApiError)]
-    return rows.known_packages(conn, to.apt_archive.id, names)
+    return uploads.known_packages(conn, to.apt_archive.id, names)
 
 
 def _state(suite: Suite, sent: SentPackage, known: set[str]) -> str:

@@ -8,9 +8,9 @@ come to is still accepted, pending, unlisted or overdue, and the next run finds 
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
-from staging_api.publishing import rows
 from staging_api.publishing.domination import Supersession, dominate_binaries, dominate_sources
 from staging_api.publishing.model import AptArchive, Suite
+from staging_api.publishing.rows import domination, generations, indices, packages, pool, uploads
 from staging_api.publishing.rows.domination import PackageCandidates
 from staging_api.publishing.run_model import Options
 from staging_api.publishing.runlog import RunLog
@@ -26,12 +26,12 @@ _NOTES_AT_MOST = 20
 def accept(run: RunLog, apt_archive: AptArchive) -> None:
     """Turn accepted uploads into pending package publications, each by itself."""
     with run.database.connect() as conn:
-        waiting = rows.accepted_uploads(conn, apt_archive.id)
+        waiting = uploads.accepted_uploads(conn, apt_archive.id)
     run.phase("accept", len(waiting))
     for start in range(0, len(waiting), _ACCEPTED_AT_ONCE):
         some = waiting[start : start + _ACCEPTED_AT_ONCE]
         with run.step() as conn:
-            failed = rows.accept(conn, some)
+            failed = uploads.accept(conn, some)
         for upload_id, reason in failed.items():
             run.note(f"upload {upload_id} was left for later: {reason}")
         run.counts["accepted"] += len(some) - len(failed)
@@ -47,7 +47,7 @@ def publish(
     If as many as `at_once` were published, more may be left for the next generation.
     """
     with run.database.connect() as conn:
-        files = rows.files_to_publish(conn, suites, published_too=options.wants("publishing"))
+        files = packages.files_to_publish(conn, suites, published_too=options.wants("publishing"))
     run.phase("publish", len(files), lasting=len(files) > _PUBLISHED_AT_ONCE)
     # In another store all files would seem to be missing.
     StoreIdentity(run.database, blobs).check()
@@ -59,20 +59,20 @@ def publish(
         if published >= at_once:
             break
         with run.step() as conn:
-            published += rows.publish(conn, ready[start : start + step])
+            published += packages.publish(conn, ready[start : start + step])
         run.progress(published, len(ready))
     run.counts["published"] += published
     for publication, path in missing.items():
         run.note(f"{path} is not in the store")
         with run.step() as conn:
-            rows.hold_back(conn, [publication], f"{path} is not in the store")
+            packages.hold_back(conn, [publication], f"{path} is not in the store")
     return published
 
 
 def renew_statistics(run: RunLog) -> None:
     """Renew the statistics of PostgreSQL's planner after many changes."""
     with run.writing() as conn:
-        rows.renew_statistics(conn)
+        packages.renew_statistics(conn)
 
 
 def dominate(
@@ -92,7 +92,7 @@ def dominate(
     unseen: list[str] = []
     if superseded or _has_ended(run, apt_archive):
         with run.step() as conn:
-            unseen = rows.supersede(
+            unseen = domination.supersede(
                 conn, apt_archive.id, superseded, apt_archive.quarantine_seconds
             )
     run.counts["superseded"] += len(superseded) - len(unseen)
@@ -105,19 +105,19 @@ def dominate(
 
 def tidy(run: RunLog, apt_archive: AptArchive) -> None:
     """Drop generations and files that clients can no longer get, if there are any."""
+    retention = apt_archive.retention_seconds
     with run.database.connect() as conn:
-        generations, packages = rows.overdue(conn, apt_archive.id, apt_archive.retention_seconds)
-    if not (generations or packages):
+        reapable, removable = generations.overdue(conn, apt_archive.id, retention)
+    if not (reapable or removable):
         return
     run.phase("tidy")
-    retention = apt_archive.retention_seconds
     with run.writing() as conn:
-        if generations:
-            run.counts["reaped"] += rows.reap_generations(conn, apt_archive.id, retention)
-            rows.drop_unkept(conn, apt_archive.id)
-            rows.drop_unnamed(conn)
-        rows.remove_condemned(conn, apt_archive.id)
-        run.counts["removed_files"] += rows.remove_unused_files(
+        if reapable:
+            run.counts["reaped"] += generations.reap_generations(conn, apt_archive.id, retention)
+            indices.drop_unkept(conn, apt_archive.id)
+            indices.drop_unnamed(conn)
+        pool.remove_condemned(conn, apt_archive.id)
+        run.counts["removed_files"] += pool.remove_unused_files(
             conn, apt_archive.id, apt_archive.quarantine_seconds
         )
 
@@ -129,8 +129,8 @@ def _candidates(
     whole = [suite.id for suite in suites if careful or suite.rebuild_since is not None]
     changed = [suite.id for suite in suites if suite.id not in whole]
     with run.database.connect() as conn:
-        found = rows.changed_to_dominate(conn, changed) if changed else {}
-        return found | {suite_id: rows.all_to_dominate(conn, suite_id) for suite_id in whole}
+        found = domination.changed_to_dominate(conn, changed) if changed else {}
+        return found | {suite_id: domination.all_to_dominate(conn, suite_id) for suite_id in whole}
 
 
 def _dominated(suite: Suite, found: PackageCandidates) -> Iterator[Supersession]:
@@ -143,4 +143,4 @@ def _dominated(suite: Suite, found: PackageCandidates) -> Iterator[Supersession]
 
 def _has_ended(run: RunLog, apt_archive: AptArchive) -> bool:
     with run.database.connect() as conn:
-        return rows.has_ended(conn, apt_archive.id)
+        return domination.has_ended(conn, apt_archive.id)

@@ -15,10 +15,10 @@ from typing import Any
 from staging_api.db.engine import Database
 from staging_api.debian import xz
 from staging_api.debian.forms import Form, unpack
-from staging_api.publishing import rows
 from staging_api.publishing.blocks import BlockRef, Digest, assemble
 from staging_api.publishing.index_model import FORM_OF
 from staging_api.publishing.indices import IndexEntry, entries_of
+from staging_api.publishing.rows import indices
 
 #: Enough for both architectures of an archive of 50,000 packages.
 REMEMBERED_BYTES = 128 << 20
@@ -49,7 +49,7 @@ class BlockReader:
             found = self._layouts.get(name)
         if found is None:
             with self._database.connect() as conn:
-                found = rows.layout(conn, name)
+                found = indices.layout(conn, name)
             self.remember_layout(name, found)
         return found
 
@@ -125,7 +125,7 @@ class BlockReader:
     def _load(self, digests: list[str], form: str) -> dict[str, bytes]:
         plain = form == "plain"
         with self._database.connect() as conn:
-            found = rows.pieces(conn, digests, "zst" if plain else form)
+            found = indices.pieces(conn, digests, "zst" if plain else form)
         if plain:
             found = {k: unpack(Form.ZST, frame, _MAX_BLOCK_BYTES) for k, frame in found.items()}
         for digest, piece in found.items():

@@ -18,9 +18,9 @@ from staging_api.db.engine import Database
 from staging_api.debian.deb import BinaryPackage
 from staging_api.debian.dsc import SourceFile, SourcePackage, check_files
 from staging_api.errors import Conflict, PackageInvalid, StagingApiError
-from staging_api.publishing import rows
 from staging_api.publishing.model import AptArchive, Suite
 from staging_api.publishing.pool import binary_file_name, pool_path
+from staging_api.publishing.rows import pool, uploads
 from staging_api.publishing.rules import package_refusals
 from staging_api.publishing.sent_packages import SentPackage
 
@@ -41,10 +41,10 @@ def make_way(database: Database, to: UploadDestination, packages: Sequence[SentP
     """Remove files from the pool that were given up and whose paths these packages need."""
     wanted = [row for sent in packages for row in _wanted(to, sent)]
     with database.connect() as conn:
-        in_the_way = rows.files_in_the_way(conn, to.apt_archive.id, wanted)
+        in_the_way = pool.files_in_the_way(conn, to.apt_archive.id, wanted)
     if in_the_way:
         with database.begin() as conn:
-            rows.remove_given_up(conn, in_the_way)
+            pool.remove_given_up(conn, in_the_way)
 
 
 def placed(
@@ -119,7 +119,7 @@ def _binaries(
                 records[sent.name] = _binary_row(to, sent.files[sent.name], sent.content)
             except StagingApiError as error:
                 found[sent.name] = error
-    there = rows.add_binaries(conn, to.apt_archive.id, list(records.values())) if records else {}
+    there = uploads.add_binaries(conn, to.apt_archive.id, list(records.values())) if records else {}
     for place, (name, row) in enumerate(records.items()):
         release = there.get(place)
         if release is None:
@@ -174,7 +174,7 @@ def _source(
     archive_id = to.apt_archive.id
     wanted, paths = (source.dsc, *source.files), _paths(to, source)
     try:
-        there = rows.files_at(conn, archive_id, list(paths.values()))
+        there = uploads.files_at(conn, archive_id, list(paths.values()))
         in_pool = {
             name: SourceFile(name, there[path].size_bytes, there[path].sha256)
             for name, path in paths.items()
@@ -185,8 +185,8 @@ def _source(
         if (known := _known_source(conn, to, source)) is not None:
             return known
         records = [{**vars(file), "path": paths[file.name]} for file in wanted]
-        rows.add_files(conn, archive_id, records)
-        there = rows.files_at(conn, archive_id, list(paths.values()))
+        uploads.add_files(conn, archive_id, records)
+        there = uploads.files_at(conn, archive_id, list(paths.values()))
         for file in wanted:
             path = paths[file.name]
             if path not in there or there[path].sha256 != file.sha256:
@@ -194,7 +194,7 @@ def _source(
         values = {"package": source.package, "version": source.version.text}
         values |= {"version_key": source.version.sort_key, "control": source.control}
         ids = [there[paths[file.name]].id for file in wanted]
-        added = rows.add_source(conn, archive_id, values, ids)
+        added = uploads.add_source(conn, archive_id, values, ids)
         # Another request may have added it since we looked.
         return {"source_release_id": added} if added else _known_source(conn, to, source) or {}
     except StagingApiError as error:
@@ -216,7 +216,7 @@ def _known_source(
         Conflict: it has other files.
     """
     package, version = source.package, source.version
-    release = rows.find_source(conn, to.apt_archive.id, package, version.sort_key)
+    release = uploads.find_source(conn, to.apt_archive.id, package, version.sort_key)
     if release is None:
         return None
     if list(release.files) != [f"{f.name} {f.sha256}" for f in (source.dsc, *source.files)]:

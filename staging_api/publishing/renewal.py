@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 
 from staging_api.errors import LockHeld, StagingApiError
 from staging_api.locks.hold import RequestOrigin
-from staging_api.publishing import rows
+from staging_api.publishing.rows import apt_archives
 from staging_api.publishing.service import Publisher
 
 log = logging.getLogger(__name__)
@@ -56,7 +56,7 @@ class Renewal:
             Unavailable: the database cannot be reached.
         """
         with self.publisher.database.connect() as conn:
-            expiring = rows.expiring_apt_archives(conn)
+            expiring = apt_archives.expiring_apt_archives(conn)
         signer, now = self.publisher.builder.releaser.signer, time.monotonic()
         self._warn_of_foreign({name for name, signers in expiring.items() if signers - {signer}})
         return [

@@ -30,9 +30,9 @@ from staging_api.errors import LockLost, StagingApiError, Unavailable
 from staging_api.locks.hold import Locks, RequestOrigin, guarded
 from staging_api.locks.keeper import Hold
 from staging_api.locks.model import new_id
-from staging_api.publishing import rows
 from staging_api.publishing.hooks import HookResult
 from staging_api.publishing.model import AptArchive
+from staging_api.publishing.rows import runs
 from staging_api.publishing.run_model import BegunPhase, NewPhases, Options
 from staging_api.vocabulary.publishing import Operation, Purpose, RunState
 
@@ -83,7 +83,7 @@ class RunLog:
         """Write that a run began; mark an unfinished one, whose process died, as abandoned."""
         run = cls(new_id(), locks.database, held, origin.caller, reached)
         with guarded(run.database, held) as conn:
-            dead = rows.begin_run(
+            dead = runs.begin_run(
                 conn,
                 run.id,
                 held.lease,
@@ -112,7 +112,7 @@ class RunLog:
         """
         with guarded(self.database, self.held) as conn:
             if not self._durable:
-                rows.check_steps(conn, self.id, self._steps)
+                runs.check_steps(conn, self.id, self._steps)
             yield conn
         self._durable = True
 
@@ -126,7 +126,7 @@ class RunLog:
             LockLost, Unavailable: as with `writing`.
         """
         with guarded(self.database, self.held) as conn:
-            rows.count_step(conn, self.id, self._steps)
+            runs.count_step(conn, self.id, self._steps)
             yield conn
         self._steps, self._durable = self._steps + 1, False
 
@@ -162,7 +162,7 @@ class RunLog:
     def hook(self, stage: str, result: HookResult) -> None:
         """Keep the result of a hook."""
         with self.writing() as conn:
-            rows.add_hook_run(conn, self.id, stage, result)
+            runs.add_hook_run(conn, self.id, stage, result)
 
     @contextmanager
     def ending(
@@ -201,11 +201,11 @@ class RunLog:
     def _write(self, progress: tuple[int, int] | None = None) -> None:
         self._written_at = time.monotonic()
         with guarded(self.database, self.held) as conn:
-            rows.commit_asynchronously(conn)
+            runs.commit_asynchronously(conn)
             if self._pending:
-                rows.enter_phases(conn, self.id, self._take_pending())
+                runs.enter_phases(conn, self.id, self._take_pending())
             if progress:
-                rows.note_progress(conn, self.id, *progress)
+                runs.note_progress(conn, self.id, *progress)
 
     def _take_pending(self) -> NewPhases:
         """Return the phases that are not written yet; they count as written from now on."""
@@ -216,7 +216,7 @@ class RunLog:
     def _end(self, state: RunState, error: BaseException | None) -> None:
         with self.writing() as conn:
             if error:
-                rows.abandon_generations(conn)
+                runs.abandon_generations(conn)
             self._write_end(conn, state, self.counts, error)
 
     def _write_end(
@@ -228,7 +228,7 @@ class RunLog:
     ) -> None:
         code = error.code if isinstance(error, StagingApiError) else StagingApiError.code
         message = str(error) if isinstance(error, StagingApiError) else type(error).__name__
-        rows.finish_run(
+        runs.finish_run(
             conn,
             self.id,
             state,

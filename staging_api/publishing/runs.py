@@ -7,7 +7,7 @@ from typing import Any
 
 from staging_api.db.engine import Database
 from staging_api.paging import Page, page_of
-from staging_api.publishing import rows
+from staging_api.publishing.rows import runs
 from staging_api.publishing.run_model import PublisherRun
 
 # A run writes its row just after it got the lock; by then no caller waits longer for the row.
@@ -41,7 +41,7 @@ class PublisherRuns:
             NotFound: there is no such run.
         """
         with self.database.connect() as conn:
-            return rows.find_run(conn, run_id)
+            return runs.find_run(conn, run_id)
 
     def page(
         self,
@@ -55,7 +55,7 @@ class PublisherRuns:
         """List runs below `after`, newest first; of one APT archive, state or operation."""
 
         def select(count: int) -> Sequence[PublisherRun]:
-            return rows.list_runs(
+            return runs.list_runs(
                 conn,
                 limit=count,
                 after=after,
@@ -75,9 +75,9 @@ class PublisherRuns:
         deadline = time.monotonic() + _PATIENCE_SECONDS
         while True:
             with self.database.connect() as conn:
-                run = rows.run_of_lock(conn, lock_id)
+                run = runs.run_of_lock(conn, lock_id)
                 if run is not None:
-                    return RunningOperation(run, rows.seconds_left(conn, run["id"]))
+                    return RunningOperation(run, runs.seconds_left(conn, run["id"]))
             if time.monotonic() > deadline:
                 return None
             # Outside of the connection, which other requests need meanwhile.

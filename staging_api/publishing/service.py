@@ -24,11 +24,12 @@ from staging_api.errors import Conflict, HookFailed, Invalid, NotFound
 from staging_api.locks.hold import Locks, RequestOrigin, holding
 from staging_api.locks.keeper import Hold
 from staging_api.locks.model import GLOBAL, PUBLISHER, new_id
-from staging_api.publishing import phases, rows
+from staging_api.publishing import phases
 from staging_api.publishing.building import Builder
 from staging_api.publishing.distributions import DistributionService
 from staging_api.publishing.going_back import PublisherRollback, plan_rollback
 from staging_api.publishing.model import AptArchive, Distribution
+from staging_api.publishing.rows import apt_archives
 from staging_api.publishing.run_model import Options, PublisherRun
 from staging_api.publishing.runlog import RunLog
 from staging_api.publishing.runs import PublisherRuns
@@ -138,7 +139,7 @@ class Publisher:
             Invalid: it does not have one of the suites.
         """
         with self.database.connect() as conn:
-            apt_archive = rows.find_apt_archive(conn, name)
+            apt_archive = apt_archives.find_apt_archive(conn, name)
         for suite in suites:
             if apt_archive.suite(suite) is None:
                 raise Invalid.field(field, f"{name} has no suite {suite}")
@@ -204,7 +205,7 @@ class Publisher:
         apt_archive = self.apt_archive(name, suites)
         ids = [suite.id for suite in apt_archive.suites if not suites or suite.name in suites]
         with self.database.begin() as conn:
-            return rows.lift(conn, ids)
+            return apt_archives.lift(conn, ids)
 
     def lift_suite(self, name: str, suite: str) -> Distribution:
         """Lift the hold of one suite; return what clients see.

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from sqlalchemy import Connection
 
 from staging_api.db.engine import Database
-from staging_api.publishing import rows
 from staging_api.publishing.index_model import ServedArchiveFile
 from staging_api.publishing.release import without_expiry
 from staging_api.publishing.releasing import Releaser
+from staging_api.publishing.rows import serving
 from staging_api.publishing.signing import SignedRelease
 
 _RELEASE_NAMES = ("Release", "InRelease", "Release.gpg")
@@ -43,26 +43,26 @@ class Snapshots:
         with self.database.connect() as conn:
             if generation is not None and place is not None and signer is not None:
                 suite, name = place
-                release = rows.stale_release(conn, apt_archive, generation, suite, signer)
+                release = serving.stale_release(conn, apt_archive, generation, suite, signer)
                 if release is not None:
                     return self._lasting(release, name, signer)
             return served_at(conn, apt_archive, generation, path)
 
     def _lasting(
-        self, release: rows.StaleRelease, name: str, signer: str
+        self, release: serving.StaleRelease, name: str, signer: str
     ) -> ServedArchiveFile | None:
         with self.database.connect() as conn:
-            kept = rows.lasting_releases(conn, release.id, signer)
+            kept = serving.lasting_releases(conn, release.id, signer)
         if not kept:
             content = without_expiry(release.content)
             texts, signed = {"Release": content}, self.releaser.sign(content, self.releaser.key)
             if isinstance(signed, SignedRelease):
                 texts |= {"InRelease": signed.in_release, "Release.gpg": signed.release_gpg}
             with self.database.begin() as conn:
-                rows.keep_lasting(conn, release.id, signer, texts)
+                serving.keep_lasting(conn, release.id, signer, texts)
                 # Read back: another process may have kept its own first, and then all send that
                 # one.
-                kept = rows.lasting_releases(conn, release.id, signer)
+                kept = serving.lasting_releases(conn, release.id, signer)
         return kept.get(name)
 
 
@@ -78,17 +78,17 @@ def served_at(
         path: below the archive's root: ``dists/<suite>/...`` or ``pool/...``.
     """
     if place := _release_at(path):
-        return rows.release_at(conn, apt_archive, generation, *place)
+        return serving.release_at(conn, apt_archive, generation, *place)
     top, _, rest = path.partition("/")
     if top == "pool":
-        return rows.pool_file_at(conn, apt_archive, path)
+        return serving.pool_file_at(conn, apt_archive, path)
     suite, _, name = rest.partition("/")
     if top != "dists" or not name:
         return None
     if _BY_HASH in name:
         folder, _, sha256 = name.rpartition(_BY_HASH)
-        return rows.by_hash(conn, apt_archive, suite, folder, sha256)
-    return rows.index_at(conn, apt_archive, generation, suite, name)
+        return serving.by_hash(conn, apt_archive, suite, folder, sha256)
+    return serving.index_at(conn, apt_archive, generation, suite, name)
 
 
 def _release_at(path: str) -> tuple[str, str] | None:

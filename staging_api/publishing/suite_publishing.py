@@ -20,10 +20,11 @@ from pathlib import Path
 from staging_api.db.engine import Database
 from staging_api.errors import HookFailed
 from staging_api.locks.model import new_id
-from staging_api.publishing import phases, rows
+from staging_api.publishing import phases
 from staging_api.publishing.building import Builder, GenerationDraft
 from staging_api.publishing.hooks import run_hooks
 from staging_api.publishing.model import AptArchive, Distribution
+from staging_api.publishing.rows import apt_archives, generations
 from staging_api.publishing.run_model import Options
 from staging_api.publishing.runlog import RunLog
 from staging_api.store.blob_store import BlobStore
@@ -44,7 +45,7 @@ class SuitePublishing:
     def with_work(self, apt_archive: AptArchive) -> set[int]:
         """Return the suites of which clients do not see all that they should."""
         with self.database.connect() as conn:
-            return rows.suites_with_work(conn, apt_archive.id, self.builder.releaser.signer)
+            return apt_archives.suites_with_work(conn, apt_archive.id, self.builder.releaser.signer)
 
     def publish(
         self,
@@ -87,7 +88,7 @@ class SuitePublishing:
     def distribution(self, name: str) -> Distribution | None:
         """Return what clients see of an archive; None before its first generation."""
         with self.database.connect() as conn:
-            return rows.find_distribution(conn, name)
+            return generations.find_distribution(conn, name)
 
     def go_live(
         self,
@@ -106,7 +107,7 @@ class SuitePublishing:
         archive_id, retention = apt_archive.id, apt_archive.retention_seconds
         with run.ending(
             {"generations": 1},
-            ends=lambda conn: last and not any(rows.overdue(conn, archive_id, retention)),
+            ends=lambda conn: last and not any(generations.overdue(conn, archive_id, retention)),
         ) as conn:
             self.builder.go_live(run, conn, apt_archive, generation_id, draft)
 
@@ -140,7 +141,7 @@ class SuitePublishing:
 
     def _reread(self, apt_archive: AptArchive) -> AptArchive:
         with self.database.connect() as conn:
-            return rows.find_apt_archive(conn, apt_archive.name)
+            return apt_archives.find_apt_archive(conn, apt_archive.name)
 
     def _finish(
         self,
@@ -163,7 +164,7 @@ class SuitePublishing:
         environment = _environment(run, apt_archive, generation_id, draft)
         if with_hooks:
             with run.writing() as conn:
-                rows.begin_generation(conn, generation_id, apt_archive.id, run.id)
+                generations.begin_generation(conn, generation_id, apt_archive.id, run.id)
             if refused := self._run_hooks(run, "before", environment):
                 raise refused
         self.go_live(run, apt_archive, draft, generation_id, last=last and not with_hooks)

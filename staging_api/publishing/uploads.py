@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from staging_api.db.engine import Database
 from staging_api.errors import Conflict, Invalid
 from staging_api.paging import Page, page_of
-from staging_api.publishing import rows
 from staging_api.publishing.model import Upload
+from staging_api.publishing.rows import apt_archives, uploads
 from staging_api.vocabulary.publishing import OPEN_UPLOAD_STATES
 
 
@@ -26,7 +26,7 @@ class UploadService:
             NotFound: there is no such upload.
         """
         with self.database.connect() as conn:
-            return rows.find_upload(conn, upload_id)
+            return uploads.find_upload(conn, upload_id)
 
     def page(self, name: str, *, limit: int, after: str | None, state: str | None) -> Page[Upload]:
         """List the uploads of an archive, newest first.
@@ -35,9 +35,9 @@ class UploadService:
             NotFound: there is no such archive.
         """
         with self.database.connect() as conn:
-            archive_id = rows.find_apt_archive(conn, name).id
+            archive_id = apt_archives.find_apt_archive(conn, name).id
             return page_of(
-                lambda count: rows.list_uploads(
+                lambda count: uploads.list_uploads(
                     conn, archive_id, limit=count, after=after, state=state
                 ),
                 limit,
@@ -51,7 +51,7 @@ class UploadService:
             Conflict: it has been accepted or rejected already.
         """
         with self.database.begin() as conn:
-            done = rows.decide(
+            done = uploads.decide(
                 conn,
                 upload_id,
                 state="accepted",
@@ -59,10 +59,10 @@ class UploadService:
                 caller=caller,
                 reason="",
             )
-            upload = rows.find_upload(conn, upload_id)
-            if done and rows.lift_for(conn, upload_id):
-                rows.note_upload(conn, upload_id, lifted_note(upload.suite))
-                upload = rows.find_upload(conn, upload_id)
+            upload = uploads.find_upload(conn, upload_id)
+            if done and apt_archives.lift_for(conn, upload_id):
+                uploads.note_upload(conn, upload_id, lifted_note(upload.suite))
+                upload = uploads.find_upload(conn, upload_id)
         return _decided(upload, "accepted", done=done)
 
     def reject(self, upload_id: str, caller: str, reason: str) -> Upload:
@@ -76,7 +76,7 @@ class UploadService:
         if not reason:
             raise Invalid.field("reason", "an upload is rejected for a reason")
         with self.database.begin() as conn:
-            done = rows.decide(
+            done = uploads.decide(
                 conn,
                 upload_id,
                 state="rejected",
@@ -84,7 +84,7 @@ class UploadService:
                 caller=caller,
                 reason=reason,
             )
-            upload = rows.find_upload(conn, upload_id)
+            upload = uploads.find_upload(conn, upload_id)
         return _decided(upload, "rejected", done=done)
 
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
 
-from staging_api.publishing import rows
 from staging_api.publishing.model import Generation
+from staging_api.publishing.rows import apt_archives, generations
 from staging_api.publishing.signing import SignedRelease, SigningKey, UnsignedRelease
 from tests.apt_archive_series.promises import listed_in
 from tests.publisher import Shop, find
@@ -73,8 +73,8 @@ class Life:
 
     def generations(self) -> list[Generation]:
         with self.shop.database.connect() as conn:
-            archive = rows.find_apt_archive(conn, self.shop.name)
-            found = rows.list_generations(conn, archive.id, limit=1000, after=None)
+            archive = apt_archives.find_apt_archive(conn, self.shop.name)
+            found = generations.list_generations(conn, archive.id, limit=1000, after=None)
         return [each for each in found if each.state in ("live", "retired")]
 
     def release(self, suite: str, generation: str | None = None) -> str:

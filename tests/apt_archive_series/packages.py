@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from staging_api.debian.forms import Form
 from staging_api.errors import StagingApiError
-from staging_api.publishing import rows
+from staging_api.publishing.rows import apt_archives, generations, packages
 from tests.apt_archive_series.life import ARCHITECTURES, COMPONENTS, SUITES, Life, Sent
 from tests.apt_archive_series.promises import check_path, check_superseded
 from tests.apt_archive_series.runs import let_time_pass
@@ -41,8 +41,8 @@ def send_again(life: Life) -> None:
 
 def delete(life: Life) -> None:
     with life.shop.database.begin() as conn:
-        archive = rows.find_apt_archive(conn, life.shop.name)
-        found = rows.list_package_publications(conn, archive.id, limit=1000)
+        archive = apt_archives.find_apt_archive(conn, life.shop.name)
+        found = packages.list_package_publications(conn, archive.id, limit=1000)
         active = [each for each in found if each.state in ("pending", "published")]
     if active:
         _delete(life, [life.rng.choice(active).id])
@@ -96,7 +96,7 @@ def outlast(life: Life) -> None:
     life.shop.run()
     (live,) = (each.id for each in life.generations() if each.state == "live")
     with life.shop.database.begin() as conn:
-        rows.set_pin(conn, live, "ada", pinned=True)
+        generations.set_pin(conn, live, "ada", pinned=True)
     life.pinned.add(live)
     delete(life)
     send_binary(life)
@@ -120,8 +120,8 @@ def _send(life: Life, files: Sent, suite: str | None = None, component: str | No
 def _see(life: Life, name: str) -> list[int]:
     """Look at the files of a package that is published; gives its publications."""
     with life.shop.database.connect() as conn:
-        archive = rows.find_apt_archive(conn, life.shop.name)
-        found = rows.list_package_publications(
+        archive = apt_archives.find_apt_archive(conn, life.shop.name)
+        found = packages.list_package_publications(
             conn, archive.id, limit=1000, state="published", package=name
         )
     for each in found:
@@ -131,6 +131,6 @@ def _see(life: Life, name: str) -> list[int]:
 
 def _delete(life: Life, publications: Sequence[int]) -> None:
     with life.shop.database.begin() as conn:
-        archive = rows.find_apt_archive(conn, life.shop.name)
+        archive = apt_archives.find_apt_archive(conn, life.shop.name)
         for one in publications:
-            rows.delete_package_publication(conn, archive.id, one, "ada", "a mistake")
+            packages.delete_package_publication(conn, archive.id, one, "ada", "a mistake")

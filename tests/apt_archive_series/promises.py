@@ -5,8 +5,8 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from staging_api.publishing import rows
 from staging_api.publishing.model import Suite
+from staging_api.publishing.rows import serving
 from tests.publisher import find
 from tests.rows import select
 
@@ -159,7 +159,7 @@ def check_nothing_is_left(life: "Life") -> None:
         name=life.shop.name,
     )
     with life.shop.database.connect() as conn:
-        there = rows.pool_list(conn, life.shop.name, after="", limit=1000)
+        there = serving.pool_list(conn, life.shop.name, after="", limit=1000)
     assert {file.path for file in there} == {path for (path,) in needed}
 
 

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from staging_api.publishing import rows
+from staging_api.publishing.rows import generations
 from tests.apt_archive_series.life import SUITES, Life
 from tests.apt_archive_series.promises import check_full_rebuild, check_kept, check_nothing_is_left
 from tests.factories import ORIGIN
@@ -90,7 +90,7 @@ def settle(life: Life) -> None:
     life.held.clear()
     with life.shop.database.begin() as conn:
         for generation in life.pinned:
-            rows.set_pin(conn, generation, "ada", pinned=False)
+            generations.set_pin(conn, generation, "ada", pinned=False)
     life.pinned.clear()
     for _ in range(2):
         life.shop.run()

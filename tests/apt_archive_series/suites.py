@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from staging_api.errors import Conflict
-from staging_api.publishing import rows
+from staging_api.publishing.rows import generations
 from tests.apt_archive_series.life import ARCHITECTURES, SUITES, Life
 from tests.apt_archive_series.promises import plain_names
 
@@ -43,7 +43,7 @@ def pin(life: Life) -> None:
     if kept:
         one, pinned = life.rng.choice(kept).id, life.rng.random() < 0.6
         with life.shop.database.begin() as conn:
-            rows.set_pin(conn, one, "ada", pinned=pinned)
+            generations.set_pin(conn, one, "ada", pinned=pinned)
         (life.pinned.add if pinned else life.pinned.discard)(one)
 
 

@@ -7,11 +7,12 @@ import pytest
 
 from staging_api.db.engine import Database
 from staging_api.debian.forms import Form, pack
-from staging_api.publishing import pieces, rows
+from staging_api.publishing import pieces
 from staging_api.publishing.blocks import BlockRef, assemble, measure
 from staging_api.publishing.index_model import FORM_OF
 from staging_api.publishing.indices import IndexEntry
 from staging_api.publishing.pieces import BlockReader, FileHashes
+from staging_api.publishing.rows import indices
 from tests.rows import execute
 
 FORMS = ("plain", "gz", "xz", "zst")
@@ -40,7 +41,7 @@ def blocks(database: Database) -> list[str]:
         for name in names
     ]
     with database.begin() as conn:
-        rows.add_blocks(conn, kept)
+        indices.add_blocks(conn, kept)
     return [row["sha256"] for row in kept]
 
 
@@ -122,7 +123,7 @@ def test_layouts_are_read_once_and_the_oldest_are_dropped(
     monkeypatch.setattr(pieces, "_REMEMBERED_LAYOUTS", 2)
     names = {}
     for count in (1, 2, 3):
-        name = names[count] = rows.layout_name(blocks[:count])
+        name = names[count] = indices.layout_name(blocks[:count])
         execute(
             database,
             "INSERT INTO index_layouts (sha256, blocks) VALUES (:name, :blocks)",

@@ -9,8 +9,8 @@ import pytest
 from staging_api.db.engine import Database
 from staging_api.debian.forms import Form
 from staging_api.errors import Conflict
-from staging_api.publishing import rows
 from staging_api.publishing.model import Upload
+from staging_api.publishing.rows import apt_archives, packages, uploads
 from tests.packages import control_text, deb, dsc, source_file
 from tests.publisher import Shop, find, shop
 from tests.rows import select
@@ -41,7 +41,7 @@ def reject(shop: Shop, upload: Upload) -> None:
     before = ("new", "unapproved", "accepted")
     given = {"state": "rejected", "before": before, "caller": "ada", "reason": "wrong"}
     with shop.database.begin() as conn:
-        assert rows.decide(conn, upload.id, **given)  # type: ignore[arg-type]
+        assert uploads.decide(conn, upload.id, **given)  # type: ignore[arg-type]
 
 
 def send_and_reject(shop: Shop, files: Files) -> None:
@@ -58,9 +58,9 @@ def delete_while_pending(shop: Shop, files: Files) -> None:
     shop.send(files, suite="testing")
     shop.run("process-accepted")
     with shop.database.begin() as conn:
-        archive = rows.find_apt_archive(conn, shop.name)
-        (one,) = rows.list_package_publications(conn, archive.id, limit=9)
-        rows.delete_package_publication(conn, archive.id, one.id, "ada", "wrong")
+        archive = apt_archives.find_apt_archive(conn, shop.name)
+        (one,) = packages.list_package_publications(conn, archive.id, limit=9)
+        packages.delete_package_publication(conn, archive.id, one.id, "ada", "wrong")
 
 
 GIVE_UP = [send_and_reject, accept_and_reject, delete_while_pending]
@@ -87,7 +87,9 @@ def test_corrected_bytes_of_a_withdrawn_upload_are_taken_at_once(
     assert upload.state == "accepted"
     assert here.run().counts["published"] == 1
     with here.database.connect() as conn:
-        (found,) = rows.list_package_publications(conn, here.archive.id, limit=9, state="published")
+        (found,) = packages.list_package_publications(
+            conn, here.archive.id, limit=9, state="published"
+        )
     served = find(here.database, found.path)
     assert served is not None
     assert here.bytes_of(served) in right.values()
@@ -136,9 +138,9 @@ def publish(shop: Shop, files: Files) -> None:
 def publish_and_delete(shop: Shop, files: Files) -> None:
     publish(shop, files)
     with shop.database.begin() as conn:
-        archive = rows.find_apt_archive(conn, shop.name)
-        (one,) = rows.list_package_publications(conn, archive.id, limit=9)
-        rows.delete_package_publication(conn, archive.id, one.id, "ada", "wrong")
+        archive = apt_archives.find_apt_archive(conn, shop.name)
+        (one,) = packages.list_package_publications(conn, archive.id, limit=9)
+        packages.delete_package_publication(conn, archive.id, one.id, "ada", "wrong")
     shop.run()
 
 
@@ -195,5 +197,5 @@ def test_of_many_corrections_at_once_one_is_taken(here: Shop) -> None:
     assert len(taken) == 1
     here.run()
     with here.database.connect() as conn:
-        (found,) = rows.list_package_publications(conn, here.archive.id, limit=9)
+        (found,) = packages.list_package_publications(conn, here.archive.id, limit=9)
     assert found.sha256 == taken[0]

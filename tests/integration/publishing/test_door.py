@@ -25,9 +25,9 @@ from staging_api.http.archive_bodies import (
 )
 from staging_api.http.bodies import Body
 from staging_api.http.publisher_bodies import HoldRequest
-from staging_api.publishing import rows
 from staging_api.publishing.apt_archives import AptArchiveService
 from staging_api.publishing.index_model import WORD_OF
+from staging_api.publishing.rows import apt_archives
 from tests.apt_archive_series.life import fake_signature, keys_in
 from tests.apt_archive_series.promises import listed_in
 from tests.databases import Migrated
@@ -236,5 +236,5 @@ def check_published(own: Shop) -> None:
 
 def test_a_request_can_name_only_what_exists(here: Shop) -> None:
     with here.database.connect() as conn:
-        for name in rows.apt_archive_names(conn):
+        for name in apt_archives.apt_archive_names(conn):
             ArchiveRequest.model_validate({"name": name})

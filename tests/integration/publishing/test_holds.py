@@ -7,7 +7,7 @@ import pytest
 
 from staging_api.db.engine import Database
 from staging_api.errors import Conflict, Invalid, NotFound
-from staging_api.publishing import rows
+from staging_api.publishing.rows import apt_archives, generations, packages
 from tests.factories import ORIGIN
 from tests.packages import control_text, deb
 from tests.publisher import Shop, find, shop, time_passes
@@ -108,10 +108,10 @@ def test_uploads_and_deletions_wait_until_the_hold_is_lifted(here: Shop) -> None
     send(here, "1.0", "stable", name="world")
     here.hold(None, "stable")
     with here.database.begin() as conn:
-        (old,) = rows.list_package_publications(
+        (old,) = packages.list_package_publications(
             conn, here.archive.id, limit=9, suite="stable", state="published"
         )
-        rows.delete_package_publication(conn, here.archive.id, old.id, "ada", "a mistake")
+        packages.delete_package_publication(conn, here.archive.id, old.id, "ada", "a mistake")
     here.run()
     here.run()
     assert here.names() == ["hello 2.0"]
@@ -177,9 +177,11 @@ def test_a_kept_generation_keeps_the_files_of_a_suite_beside_a_held_one(here: Sh
     generation = here.run().generation_id
     assert generation
     with here.database.begin() as conn:
-        rows.set_pin(conn, generation, "ada", pinned=True)
-        (world,) = rows.list_package_publications(conn, here.archive.id, limit=9, package="world")
-        rows.delete_package_publication(conn, here.archive.id, world.id, "ada", "a mistake")
+        generations.set_pin(conn, generation, "ada", pinned=True)
+        (world,) = packages.list_package_publications(
+            conn, here.archive.id, limit=9, package="world"
+        )
+        packages.delete_package_publication(conn, here.archive.id, world.id, "ada", "a mistake")
     for _ in range(2):
         here.run()
         time_passes(here.database)
@@ -187,7 +189,7 @@ def test_a_kept_generation_keeps_the_files_of_a_suite_beside_a_held_one(here: Sh
     assert "world 1.0" in here.names("testing", generation)
     assert here.served("pool/main/w/world/world_1.0_amd64.deb")
     with here.database.begin() as conn:
-        rows.set_pin(conn, generation, "ada", pinned=False)
+        generations.set_pin(conn, generation, "ada", pinned=False)
     time_passes(here.database)
     here.run()
     assert find(here.database, "pool/main/w/world/world_1.0_amd64.deb") is None
@@ -209,7 +211,7 @@ def test_a_lifted_suite_that_was_not_published_since_keeps_the_files_that_it_lis
     assert here.names() == here.names(generation=generation) == ["hello 1.0-1"]
     assert here.served("pool/main/h/hello/hello_1.0-1_amd64.deb")
     with here.database.connect() as conn:
-        seen = rows.find_distribution(conn, here.name)
+        seen = generations.find_distribution(conn, here.name)
     assert seen
     assert seen.head.number == 2
     here.run()
@@ -267,7 +269,7 @@ def test_an_impossible_rollback_is_refused_by_name(here: Shop) -> None:
         here.hold("0" * 26)
     with here.database.begin() as conn:
         values = {"name": "new", "codename": "new", "components": ["main"]}
-        rows.add_suite(conn, here.archive, {**values, "architectures": ["amd64"]})
+        apt_archives.add_suite(conn, here.archive, {**values, "architectures": ["amd64"]})
     with pytest.raises(Conflict, match="has no suite new"):
         here.hold(first(here), "new")
     here.run()
@@ -282,7 +284,7 @@ def test_a_lift_during_a_run_takes_effect_in_the_next(
     def meanwhile(step: str) -> None:
         if step == "dominate":
             with database.begin() as conn:
-                rows.lift(conn, [suite.id for suite in made.archive.suites])
+                apt_archives.lift(conn, [suite.id for suite in made.archive.suites])
 
     with shop(database, database_url, tmp_path, reached=meanwhile) as made:
         made.set_up({"stable": {}, "testing": {}})

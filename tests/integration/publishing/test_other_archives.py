@@ -8,7 +8,6 @@ import pytest
 
 from staging_api.db.engine import Database
 from staging_api.debian.forms import Form
-from staging_api.publishing import rows
 from staging_api.publishing.rows import packages, serving
 from tests.packages import control_text, deb, dsc, source_file
 from tests.publisher import Shop, find, shop
@@ -128,10 +127,10 @@ def test_packages_that_an_index_does_not_show_as_they_are_are_of_the_suites_that
                 to.upload(binary(f"{name}-{suite}"), suite=suite)
         to.run()
         with to.database.begin() as conn:
-            found = rows.list_package_publications(conn, to.archive.id, limit=10)
+            found = packages.list_package_publications(conn, to.archive.id, limit=10)
             for each in found:
                 if each.package.startswith("leaves"):
-                    rows.delete_package_publication(conn, to.archive.id, each.id, "ada", "gone")
+                    packages.delete_package_publication(conn, to.archive.id, each.id, "ada", "gone")
     with here.database.connect() as conn:
         for each_suite in (*here.archive.suites, *there.archive.suites):
             [changed] = packages.unlisted(conn, [each_suite.id])

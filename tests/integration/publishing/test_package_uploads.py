@@ -13,8 +13,8 @@ import pytest
 
 from staging_api.db.engine import Database
 from staging_api.errors import Conflict, Invalid
-from staging_api.publishing import rows
 from staging_api.publishing.model import PackagePublication, Upload
+from staging_api.publishing.rows import apt_archives, packages, uploads
 from staging_api.publishing.run_model import PublisherRun
 from staging_api.store.blob_store import BlobStore
 from tests.factories import ORIGIN
@@ -59,19 +59,19 @@ def careful(shop: Shop) -> PublisherRun:
 
 def note_of(shop: Shop, upload: Upload) -> str | None:
     with shop.database.connect() as conn:
-        return rows.find_upload(conn, upload.id).note
+        return uploads.find_upload(conn, upload.id).note
 
 
-def packages(shop: Shop, **wanted: Any) -> list[PackagePublication]:
+def packages_of(shop: Shop, **wanted: Any) -> list[PackagePublication]:
     with shop.database.connect() as conn:
-        return rows.list_package_publications(conn, shop.archive.id, limit=99, **wanted)
+        return packages.list_package_publications(conn, shop.archive.id, limit=99, **wanted)
 
 
 def gone_for_good(shop: Shop) -> None:
     """Delete all that there is, and let its time be over."""
     with shop.database.begin() as conn:
-        for each in rows.list_package_publications(conn, shop.archive.id, limit=99):
-            rows.delete_package_publication(conn, shop.archive.id, each.id, "ada", "a mistake")
+        for each in packages.list_package_publications(conn, shop.archive.id, limit=99):
+            packages.delete_package_publication(conn, shop.archive.id, each.id, "ada", "a mistake")
     for _ in range(2):
         shop.run()
         for table, column in (
@@ -145,9 +145,9 @@ def test_a_superseded_or_deleted_source_leaves_sources_before_its_files_leave_th
     here.send(source("1.0-2"))
     here.run()
     assert stanzas(here, "main/source/Sources") == [("1.0-2", "pool/main/h/hello")]
-    (one,) = packages(here, state="published")
+    (one,) = packages_of(here, state="published")
     with here.database.begin() as conn:
-        rows.delete_package_publication(conn, here.archive.id, one.id, "ada", "a mistake")
+        packages.delete_package_publication(conn, here.archive.id, one.id, "ada", "a mistake")
     here.run()
     assert stanzas(here, "main/source/Sources") == []
     assert changes(careful(here)) == set()
@@ -165,7 +165,7 @@ def test_the_same_file_is_in_two_components_and_lies_once_in_the_pool(here: Shop
         ]
         assert stanzas(here, f"{component}/source/Sources") == [("1.0-1", "pool/main/h/hello")]
     assert here.served("pool/main/h/hello/hello_1.0-1_amd64.deb") == raw
-    assert {each.state for each in packages(here)} == {"published"}
+    assert {each.state for each in packages_of(here)} == {"published"}
     assert changes(careful(here)) == set()
     here.upload(deb(control_text("hello", "2.0")), component="contrib")
     here.run()
@@ -222,7 +222,7 @@ def test_bytes_that_clients_never_saw_can_be_replaced(here: Shop) -> None:
     path = "pool/main/h/hello/hello_1.0-1_amd64.deb"
     assert find(here.database, path) is None
     with here.database.begin() as conn:
-        rows.decide(conn, upload.id, state="rejected", before=["new"], caller="ada", reason="no")
+        uploads.decide(conn, upload.id, state="rejected", before=["new"], caller="ada", reason="no")
     gone_for_good(here)
     here.change("stable", auto_accept=True)
     better = deb(control_text("hello"), holds="other")
@@ -295,9 +295,9 @@ def test_a_new_suite_has_no_name_that_is_an_alias(here: Shop) -> None:
             pytest.raises(Conflict, match=f"is called .*{taken}"),
             here.database.begin() as conn,
         ):
-            rows.add_suite(conn, here.archive, {"name": taken, **values})
+            apt_archives.add_suite(conn, here.archive, {"name": taken, **values})
     with here.database.begin() as conn:
-        rows.add_suite(conn, here.archive, {"name": "x", "aliases": ["later"], **values})
+        apt_archives.add_suite(conn, here.archive, {"name": "x", "aliases": ["later"], **values})
     assert [suite.name for suite in here.archive.suites] == ["stable", "testing", "x"]
 
 
@@ -314,15 +314,15 @@ def test_a_field_is_spelt_as_usual_and_the_name_of_the_package_comes_first(here:
 def test_a_valid_package_beside_an_invalid_one_is_taken(here: Shop) -> None:
     with pytest.raises(Invalid):
         here.upload(b"not a package")
-    uploads = here.upload(b"not a package", deb(control_text("hello")))
-    assert [upload.state for upload in uploads] == ["rejected", "accepted"]
+    sent = here.upload(b"not a package", deb(control_text("hello")))
+    assert [upload.state for upload in sent] == ["rejected", "accepted"]
 
 
 @pytest.mark.parametrize("second", ["1.0-1", "0:1.0-1", "1:1.0-1"])
 def test_two_contents_of_one_package_in_one_request_are_named(here: Shop, second: str) -> None:
     raws = (deb(control_text("hello")), deb(control_text("hello", second, X="other")))
-    uploads = here.send(dict(zip(["a.deb", "b.deb"], raws, strict=True)))
-    taken, other = sorted(uploads, key=lambda upload: upload.state)
+    sent = here.send(dict(zip(["a.deb", "b.deb"], raws, strict=True)))
+    taken, other = sorted(sent, key=lambda upload: upload.state)
     assert (taken.state, other.state) == ("accepted", "rejected")
     begin = f"{other.name} and {taken.name} of this request are the same package"
     assert str(other.error_message).startswith(begin)

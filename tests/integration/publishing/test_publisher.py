@@ -11,7 +11,7 @@ import pytest
 
 from staging_api.db.engine import Database
 from staging_api.errors import Conflict, HookFailed, NotFound, PackageInvalid
-from staging_api.publishing import rows
+from staging_api.publishing.rows import apt_archives, generations, packages, uploads
 from tests.factories import ORIGIN
 from tests.packages import control_text, deb, dsc, source_file
 from tests.publisher import ARCHIVE, Shop, find, shop, time_passes
@@ -176,7 +176,7 @@ def test_a_file_that_a_pinned_generation_lists_stays(here: Shop) -> None:
     generation = here.run().generation_id
     assert generation
     with here.database.begin() as conn:
-        assert rows.set_pin(conn, generation, "tester", pinned=True)
+        assert generations.set_pin(conn, generation, "tester", pinned=True)
     here.add("hello", version="2.0")
     here.run()
     time_passes(here.database)
@@ -184,7 +184,7 @@ def test_a_file_that_a_pinned_generation_lists_stays(here: Shop) -> None:
     assert find(here.database, "pool/main/h/hello/hello_1.0-1_amd64.deb")
     assert here.names(generation=generation) == ["hello 1.0-1"]
     with here.database.begin() as conn:
-        rows.set_pin(conn, generation, "tester", pinned=False)
+        generations.set_pin(conn, generation, "tester", pinned=False)
     here.run()
     time_passes(here.database)
     here.run()
@@ -337,10 +337,10 @@ def test_a_hostile_package_is_rejected_with_its_reason(here: Shop) -> None:
     here.set_up()
     with pytest.raises(PackageInvalid, match="not an ar archive"):
         here.upload(b"not a package")
-    uploads = here.upload(deb(control_text("hello")), deb("Package: ../../etc\nVersion: 1\n"))
-    assert [u.state for u in uploads] == ["accepted", "rejected"]
-    assert "Architecture" in (uploads[1].error_message or "") or "package name" in (
-        uploads[1].error_message or ""
+    sent = here.upload(deb(control_text("hello")), deb("Package: ../../etc\nVersion: 1\n"))
+    assert [u.state for u in sent] == ["accepted", "rejected"]
+    assert "Architecture" in (sent[1].error_message or "") or "package name" in (
+        sent[1].error_message or ""
     )
 
 
@@ -351,7 +351,7 @@ def test_uploads_wait_for_a_decision_where_the_suite_says_so(here: Shop) -> None
     here.run()
     assert here.names() == []
     with here.database.begin() as conn:
-        rows.decide(conn, first.id, state="accepted", before=["new"], caller="ada", reason="")
+        uploads.decide(conn, first.id, state="accepted", before=["new"], caller="ada", reason="")
     here.run()
     assert here.names() == ["hello 1.0-1"]
     (second,) = here.upload(deb(control_text("hello", "2.0")))
@@ -477,9 +477,9 @@ def test_a_package_deleted_while_it_was_published_is_gone_after_the_next_run(
     def meanwhile(step: str) -> None:
         if step == "release":
             with database.begin() as conn:
-                archive = rows.find_apt_archive(conn, ARCHIVE)
-                (one,) = rows.list_package_publications(conn, archive.id, limit=5)
-                rows.delete_package_publication(conn, archive.id, one.id, "ada", "a mistake")
+                archive = apt_archives.find_apt_archive(conn, ARCHIVE)
+                (one,) = packages.list_package_publications(conn, archive.id, limit=5)
+                packages.delete_package_publication(conn, archive.id, one.id, "ada", "a mistake")
 
     with shop(database, database_url, tmp_path, reached=meanwhile) as here:
         here.set_up()

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from staging_api.db.engine import Database
-from staging_api.publishing import rows
 from staging_api.publishing.renewal import Renewal
+from staging_api.publishing.rows import apt_archives, generations, runs, serving
 from staging_api.publishing.run_model import PublisherRun
 from staging_api.publishing.signing import SigningKey
 from staging_api.publishing.snapshots import Snapshots
@@ -115,7 +115,7 @@ def test_a_worker_renews_releases_and_changes_no_packages(
     assert signers(here) == [b"signed by AAAA"] * 2
     assert here.names() == ["hello 1.0-1"]
     assert renewal.once() == []
-    (run,) = (run for run in runs(here) if run.notes)
+    (run,) = (run for run in runs_of_worker(here) if run.notes)
     assert (run.state, run.caller) == ("succeeded", "worker")
     here.run()
     assert here.names() == ["hello 1.0-1", "world 1.0-1"]
@@ -149,7 +149,7 @@ def test_a_worker_renews_a_held_suite_within_its_hold(here: Shop, keys: list[Sig
     here.run(careful=True)
     assert here.names() == ["hello 1.0-1"]
     with here.database.connect() as conn:
-        made = rows.find_run(conn, back.run_id or "")
+        made = runs.find_run(conn, back.run_id or "")
     assert (made.operation, made.purpose, made.state) == ("publish-distro", "go-back", "succeeded")
     # One that was pinned while it was held is believed after its time, too.
     execute(here.database, "UPDATE release_files SET valid_until = clock_timestamp()")
@@ -158,9 +158,9 @@ def test_a_worker_renews_a_held_suite_within_its_hold(here: Shop, keys: list[Sig
     assert here.names(generation=back.id) == ["hello 1.0-1"]
 
 
-def runs(shop: Shop) -> list[PublisherRun]:
+def runs_of_worker(shop: Shop) -> list[PublisherRun]:
     with shop.database.connect() as conn:
-        return [run for run in rows.list_runs(conn, limit=99, after=None) if run.caller == "worker"]
+        return [run for run in runs.list_runs(conn, limit=99, after=None) if run.caller == "worker"]
 
 
 def test_a_worker_with_another_key_changes_nothing_and_warns_once(
@@ -204,12 +204,12 @@ def test_the_validity_left_is_reported_by_archive(here: Shop) -> None:
     replace(here, name="without").set_up()
     replace(here, name="without").run()
     with here.database.connect() as conn:
-        (left,) = rows.validity_left(conn).items()
+        (left,) = apt_archives.validity_left(conn).items()
     assert left[0] == "example"
     assert 0.9 < left[1] <= 1
     nearly_over(here, "-1 second")
     with here.database.connect() as conn:
-        assert rows.validity_left(conn)["example"] < 0
+        assert apt_archives.validity_left(conn)["example"] < 0
 
 
 def test_releases_within_one_second_have_different_last_modified(here: Shop) -> None:
@@ -262,10 +262,10 @@ def test_a_suite_is_served_under_name_codename_and_alias_and_names_win(
     with here.database.connect() as conn:
         (live,) = (
             each.id
-            for each in rows.list_generations(conn, here.archive.id, limit=9, after=None)
+            for each in generations.list_generations(conn, here.archive.id, limit=9, after=None)
             if each.state == "live"
         )
-        listed = [file.path for file in rows.dists_list(conn, here.name, live)]
+        listed = [file.path for file in serving.dists_list(conn, here.name, live)]
     assert len(listed) == len(set(listed))
     named = {re.match(r"dists/([^/]+)/", path)[1] for path in listed}  # type: ignore[index]
     assert named == {"stable", "noble", "lts", "testing", "next"}

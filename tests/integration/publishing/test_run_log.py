@@ -13,7 +13,8 @@ from sqlalchemy import Connection, event
 from staging_api.db import engine
 from staging_api.db.engine import Database
 from staging_api.debian.forms import Form
-from staging_api.publishing import rows, runlog
+from staging_api.publishing import runlog
+from staging_api.publishing.rows import apt_archives, runs
 from staging_api.vocabulary.publishing import Operation
 from tests.packages import control_text, deb
 from tests.publisher import Shop, shop
@@ -187,7 +188,7 @@ def test_the_statements_of_a_run_do_not_count_its_packages_or_suites(
     with here.database.begin() as conn:
         for name in ("testing", "unstable"):
             parts = {"components": ["main"], "architectures": ["amd64", "arm64"]}
-            rows.add_suite(conn, here.archive, {"name": name, "codename": name, **parts})
+            apt_archives.add_suite(conn, here.archive, {"name": name, "codename": name, **parts})
     here.run()
     for suite in ("stable", "testing", "unstable"):
         raws = (deb(control_text(f"p{n}", "1.0", "all"), Form.GZ) for n in range(20))
@@ -204,6 +205,6 @@ def test_progress_is_written_to_its_run_alone(here: Shop) -> None:
     one, *others = (row[0] for row in found)
     assert others
     with here.database.begin() as conn:
-        rows.note_progress(conn, one, 3, 7)
+        runs.note_progress(conn, one, 3, 7)
     shown = select(here.database, "SELECT id, items_done, items_total FROM publisher_runs")
     assert sorted(shown) == [(one, 3, 7), *((each, 0, None) for each in others)]

@@ -9,7 +9,7 @@ import pytest
 
 from staging_api.db.engine import Database
 from staging_api.debian.forms import Form
-from staging_api.publishing import rows
+from staging_api.publishing.rows import apt_archives, packages
 from tests.factories import ORIGIN
 from tests.packages import control_text, deb
 from tests.publisher import DAY, Shop, find, shop
@@ -32,17 +32,17 @@ def part(name: str, version: str, architecture: str, source: str = "suite") -> b
 def states(here: Shop, suite: str = "stable") -> dict[str, str]:
     """The state of each package of a suite, by name and version."""
     with here.database.connect() as conn:
-        found = rows.list_package_publications(conn, here.archive.id, limit=1000, suite=suite)
+        found = packages.list_package_publications(conn, here.archive.id, limit=1000, suite=suite)
     return {f"{each.package} {each.version}": each.state for each in found}
 
 
 def delete(here: Shop, package: str) -> None:
     with here.database.begin() as conn:
-        archive = rows.find_apt_archive(conn, here.name)
-        (found,) = rows.list_package_publications(
+        archive = apt_archives.find_apt_archive(conn, here.name)
+        (found,) = packages.list_package_publications(
             conn, archive.id, limit=2, package=package, state="published"
         )
-        rows.delete_package_publication(conn, archive.id, found.id, "ada", "a mistake")
+        packages.delete_package_publication(conn, archive.id, found.id, "ada", "a mistake")
 
 
 def test_a_package_for_all_leaves_with_the_last_one_for_whose_sake_it_stayed(here: Shop) -> None:
@@ -71,7 +71,9 @@ def test_a_package_for_all_leaves_with_a_deleted_one_for_whose_sake_it_stayed(he
 def test_what_changes_in_one_suite_supersedes_nothing_in_another(here: Shop) -> None:
     with here.database.begin() as conn:
         parts = {"components": ["main"], "architectures": ["amd64"]}
-        rows.add_suite(conn, here.archive, {"name": "testing", "codename": "testing", **parts})
+        apt_archives.add_suite(
+            conn, here.archive, {"name": "testing", "codename": "testing", **parts}
+        )
     here.upload(part("tool", "1.0", "amd64"), part("doc", "1.0", "all"))
     here.upload(part("tool", "1.0", "amd64"), part("doc", "1.0", "all"), suite="testing")
     here.run()
@@ -120,7 +122,9 @@ def test_the_run_of_an_archive_decides_on_no_file_of_another(here: Shop) -> None
 def test_the_head_is_the_newest_generation_in_which_no_suite_was_held(here: Shop) -> None:
     with here.database.begin() as conn:
         parts = {"components": ["main"], "architectures": ["amd64"]}
-        rows.add_suite(conn, here.archive, {"name": "testing", "codename": "testing", **parts})
+        apt_archives.add_suite(
+            conn, here.archive, {"name": "testing", "codename": "testing", **parts}
+        )
     here.add("hello")
     here.run()
     head = here.publisher.distributions.find(here.name).head.id
