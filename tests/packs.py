@@ -2,8 +2,8 @@
 
 from sqlalchemy import text
 
-from staging_api.staging import repository
 from staging_api.staging.fetched import PackedRow
+from staging_api.staging.repository import pack_rows, store_rows
 from staging_api.store.blobs import Blob
 from tests.stagings import Bench
 
@@ -24,9 +24,9 @@ def packed_up(at: Bench, artifact_id: str) -> Blob:
         pack = batch.keep([content])
         batch.commit()
     with at.database.begin() as conn:
-        repository.name_blobs(conn, {pack.sha256: pack.size_bytes})
+        store_rows.name_blobs(conn, {pack.sha256: pack.size_bytes})
         conn.execute(text("DELETE FROM loose_files WHERE artifact_id = :id"), {"id": artifact_id})
-        repository.mark_unnamed_for_deletion(conn, [sha256 for _, sha256, _, _ in files])
-        repository.insert_pack(conn, artifact_id, pack, files[0][0], files[-1][0])
-        repository.add_packed_files(conn, artifact_id, rows)
+        store_rows.mark_unnamed_for_deletion(conn, [sha256 for _, sha256, _, _ in files])
+        pack_rows.insert_pack(conn, artifact_id, pack, files[0][0], files[-1][0])
+        pack_rows.add_packed_files(conn, artifact_id, rows)
     return pack

@@ -22,7 +22,7 @@ from staging_api.heartbeats import rows
 from staging_api.heartbeats.model import ProcessDescription, ProcessLoad
 from staging_api.locks import store
 from staging_api.locks.model import ARCHIVE, Lease, LockRequest, new_id
-from staging_api.staging import repository
+from staging_api.staging.repository import reading
 
 _LEASE_SECONDS = 60.0
 _JOBS = 4
@@ -78,15 +78,15 @@ def statements(
         return ask
 
     with database.connect() as conn:
-        names = [artifact.name for artifact in repository.find(conn, staging_id).artifacts]
+        names = [artifact.name for artifact in reading.find(conn, staging_id).artifacts]
     return {
         "lock pair": lambda: lock.released(lock.taken("free")),
         "refusal": lambda: lock.taken("held", refused=True),
         "renewal": read(store.renew, [(held, _LEASE_SECONDS)]),
-        "staged already": read(repository.newest_for, archive_url, names),
-        "poll of a staging": read(repository.find, staging_id),
-        "look of waiters": read(repository.versions, [staging_id]),
-        "look of a worker": read(repository.due, _JOBS),
+        "staged already": read(reading.newest_for, archive_url, names),
+        "poll of a staging": read(reading.find, staging_id),
+        "look of waiters": read(reading.versions, [staging_id]),
+        "look of a worker": read(reading.due, _JOBS),
         "heartbeat": beat,
         "readiness": lambda: check_schema(database),
     }

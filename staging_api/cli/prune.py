@@ -16,8 +16,9 @@ from staging_api.locks.factory import process_name
 from staging_api.processes.bootstrap import build
 from staging_api.processes.run import known_database_of
 from staging_api.settings import Settings
-from staging_api.staging import repository
 from staging_api.staging.eviction import prune as prune_store
+from staging_api.staging.repository import event_rows
+from staging_api.staging.repository.terms import database_time
 from staging_api.staging.upkeep import Upkeep
 
 _KEEP_DAYS = 400  # a year, and a month to look back on it
@@ -95,7 +96,7 @@ def _drop_history(database: Database, keep_days: int, report: dict[str, Any]) ->
         store.record_expired(conn, process_name())
         store.extend_history(conn)
         # The database dated these months, and this machine's clock may err.
-        before = repository.database_time(conn) - timedelta(days=keep_days)
+        before = database_time(conn) - timedelta(days=keep_days)
         dropped = store.drop_history(conn, before)
         forgotten = store.delete_unused_scopes(conn)
     report |= {"dropped_months": dropped, "forgotten_scopes": forgotten}
@@ -106,8 +107,8 @@ def _drop_events(
     database: Database, events_days: int, reason: str, report: dict[str, Any]
 ) -> list[str]:
     with database.connect() as conn:
-        before = repository.database_time(conn) - timedelta(days=events_days)
-        count = repository.drop_events(conn, before, reason)
+        before = database_time(conn) - timedelta(days=events_days)
+        count = event_rows.drop_events(conn, before, reason)
     report["dropped_events"] = count
     return [f"dropped {count} events"]
 

@@ -134,7 +134,7 @@ stagings = Table(
     Index(None, "caller", "id"),
     # Workers look here ten times a second each, however long the history is.
     index_where("finished_at IS NULL", "stagings_unfinished_idx", "id"),
-    # One probe for each caller whose turn may come (`repository.due`).
+    # One probe for each caller whose turn may come (`reading.due`).
     index_where(
         "finished_at IS NULL",
         "stagings_turn_of_idx",

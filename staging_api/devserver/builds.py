@@ -8,9 +8,9 @@ from datetime import datetime
 from staging_api.errors import Conflict, LockHeld, NotFound
 from staging_api.locks.hold import RequestOrigin
 from staging_api.sources.url import parse
-from staging_api.staging import repository
 from staging_api.staging.model import StagingRequest
-from staging_api.staging.repository import BuildFolder, FoundFile
+from staging_api.staging.repository import found_files, reading
+from staging_api.staging.repository.found_files import BuildFolder, FoundFile
 from staging_api.staging.service import StagingService
 
 _PARTS = re.compile(r"(\d+|[a-z]+|\.)")
@@ -54,7 +54,7 @@ class Builds:
             folders = [
                 folder
                 for entry in self.stagings.catalogues
-                for folder in repository.builds_below(conn, target, entry.catalogue.needed)
+                for folder in found_files.builds_below(conn, target, entry.catalogue.needed)
                 if self.stagings.catalogues.of(parse(folder.archive_url)) is entry.catalogue
             ]
         names = [name for name in _names(folders, target) if milestone.upper() in name]
@@ -65,7 +65,7 @@ class Builds:
     def evict(self, request: StagingRequest, origin: RequestOrigin) -> None:
         """Evict staged artifacts; those that are pinned or in work stay."""
         with self.stagings.database.connect() as conn:
-            rows = repository.artifacts_of(conn, request.archive_url, request.names)
+            rows = reading.artifacts_of(conn, request.archive_url, request.names)
         for row in rows:
             if row.settled:
                 try:
@@ -83,7 +83,7 @@ class Builds:
             NotFound: no request ever named it.
         """
         with self.stagings.database.connect() as conn:
-            return repository.folder_of(conn, request.archive_url)
+            return found_files.folder_of(conn, request.archive_url)
 
     def entries(self, request: StagingRequest) -> tuple[str, list[FolderEntry]]:
         """Return the folder of a build and its direct entries.
@@ -92,8 +92,8 @@ class Builds:
             NotFound: nothing of the build is staged.
         """
         with self.stagings.database.connect() as conn:
-            folder = repository.folder_of(conn, request.archive_url)
-            files = repository.files_below(conn, folder)
+            folder = found_files.folder_of(conn, request.archive_url)
+            files = found_files.files_below(conn, folder)
         if not files:
             raise NotFound(f"nothing of {request.archive_url} is staged")
         return folder, list(_entries(folder, files))

@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from staging_api.errors import ArchiveCorrupt, LimitExceeded, NotFound
-from staging_api.staging import repository
 from staging_api.staging.damage import losses_noticed
 from staging_api.staging.model import ServedFile
-from staging_api.staging.repository import FoundFile
+from staging_api.staging.repository import folder_rows, found_files, reading
+from staging_api.staging.repository.found_files import FoundFile
 from staging_api.staging.upkeep import Upkeep
 from staging_api.store.places import open_at
 
@@ -43,7 +43,7 @@ class ControlFiles:
             LimitExceeded: it is longer than any control file.
         """
         with self.upkeep.database.connect() as conn:
-            found = repository.served_file(conn, f"{build}/{_FOLDER}{path}")
+            found = reading.served_file(conn, f"{build}/{_FOLDER}{path}")
         if found is None:
             raise NotFound(f"{build} has no control file {path}")
         return self._read(found)
@@ -64,7 +64,7 @@ class ControlFiles:
             LimitExceeded: they are longer than any answer should be.
         """
         with self.upkeep.database.connect() as conn:
-            found = repository.served_below(conn, folder, _MOST_FILES)
+            found = folder_rows.served_below(conn, folder, _MOST_FILES)
         chosen = {path: f for f in found if fits(path := f.path.removeprefix(folder))}
         return self._texts(chosen)
 
@@ -77,7 +77,7 @@ class ControlFiles:
             NotFound: no staged file of the build has it.
         """
         with self.upkeep.database.connect() as conn:
-            found = repository.served_below(conn, f"{build}/", _MOST_FILES)
+            found = folder_rows.served_below(conn, f"{build}/", _MOST_FILES)
         fitting = [file.path for file in found if file.path.rpartition("/")[2] == name]
         if not fitting:
             raise NotFound(f"no staged file of {build} is named {name}")
@@ -85,7 +85,7 @@ class ControlFiles:
 
     def _controls(self, build: str, suite: str | None) -> Mapping[str, FoundFile]:
         with self.upkeep.database.connect() as conn:
-            found = repository.files_below(conn, build, _FOLDER)
+            found = found_files.files_below(conn, build, _FOLDER)
         tests = {file.path.removeprefix(f"{build}/{_FOLDER}"): file for file in found}
         if not tests:
             raise NotFound(f"no tests of {build} are staged")

@@ -34,8 +34,8 @@ from staging_api.errors import (
 )
 from staging_api.locks.hold import RequestOrigin
 from staging_api.single_flight import SingleFlight, WaitTimedOut
-from staging_api.staging import repository
 from staging_api.staging.model import StagingRequest
+from staging_api.staging.repository import reading
 from staging_api.staging.service import StagingService
 from staging_api.staging.watch import Watch
 from staging_api.vocabulary.staging import PHASES, Phase
@@ -239,7 +239,7 @@ class Joining:
         """Return once it is staged; request anew, by `origin`, what no staging brings any more."""
         while left := self._left(request, phases):
             with self.stagings.database.connect() as conn:
-                bringer = repository.bringer(conn, request.archive_url, sorted(left))
+                bringer = reading.bringer(conn, request.archive_url, sorted(left))
             if bringer is None and (left := self._left(request, phases)):
                 # Evicted since: all that was to do when we looked first is settled or gone.
                 if origin is None:
@@ -285,7 +285,7 @@ class Joining:
     def _failure(self, request: StagingRequest, name: str) -> StagingApiError:
         """Return the error that an artifact failed with, of the class that its code has."""
         with self.stagings.database.connect() as conn:
-            (row,) = repository.artifacts_of(conn, request.archive_url, [name])
+            (row,) = reading.artifacts_of(conn, request.archive_url, [name])
         message = row.failure.message if row.failure else "failed"
         kind = class_of(row.failure.code) if row.failure else StagingApiError
         return kind(f"{name}: {message}")

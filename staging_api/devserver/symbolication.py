@@ -22,7 +22,7 @@ from staging_api.db.engine import Database
 from staging_api.errors import Invalid, LimitExceeded, StagingApiError
 from staging_api.formats.minidump import modules
 from staging_api.locks.model import SYMBOLS
-from staging_api.staging import repository
+from staging_api.staging.repository import found_files
 from staging_api.store.blob_store import BlobStore
 from staging_api.store.places import Place, put_at
 
@@ -59,8 +59,8 @@ class Symbolication:
             StagingApiError: the program failed, or took too long.
         """
         with self.database.connect() as conn:
-            prefix = repository.folder_of(conn, archive_url)
-            found = repository.files_below(conn, prefix, _FOLDER)
+            prefix = found_files.folder_of(conn, archive_url)
+            found = found_files.files_below(conn, prefix, _FOLDER)
         below = f"{prefix}/{_FOLDER}"
         symbols = {f.path.removeprefix(below): f.place for f in found}
         needed: set[str] = set()
@@ -79,7 +79,7 @@ class Symbolication:
         """
         paths = {_FOLDER + path for path in _named_by(dump)}
         with self.database.connect() as conn:
-            found = repository.newest_of_each(conn, SYMBOLS.name, paths, _MOST_BUILDS)
+            found = found_files.newest_of_each(conn, SYMBOLS.name, paths, _MOST_BUILDS)
         return self._walk(dump, {p.removeprefix(_FOLDER): place for p, place in found.items()})
 
     def _walk(self, dump: Path, symbols: _Symbols) -> bytes:

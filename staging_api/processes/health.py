@@ -9,7 +9,7 @@ from staging_api.errors import ShuttingDown, StagingApiError
 from staging_api.http.probes import Check, Reading
 from staging_api.publishing.rows.apt_archives import validity_left
 from staging_api.shutdown import Drain
-from staging_api.staging import repository
+from staging_api.staging.repository import check_rows, reading, space_rows
 from staging_api.staging.store_identity import StoreIdentity
 from staging_api.store.blob_store import BlobStore
 
@@ -46,10 +46,10 @@ def readings(database: Database, blobs: BlobStore) -> Callable[[], Iterator[Read
             log.warning("the room in the store is not known: %s", error.strerror)
         try:
             with database.connect() as conn:
-                queue = repository.queue(conn)
-                space = repository.space(conn)
+                queue = reading.queue(conn)
+                space = space_rows.space(conn)
                 validity = validity_left(conn)
-                lost = repository.lost_count(conn)
+                lost = check_rows.lost_count(conn)
         except StagingApiError:
             yield "staging_database_up", "Whether the database answers", {"database": 0}
             return

@@ -33,12 +33,9 @@ from staging_api.publishing.placing import UploadDestination, make_way, placed
 from staging_api.publishing.rows import apt_archives, runs, uploads
 from staging_api.publishing.sent_packages import LIMITS, SentPackage, sent_packages
 from staging_api.publishing.uploads import lifted_note
-from staging_api.staging.repository import (
-    mark_unnamed_for_deletion,
-    name_blobs,
-    note_there,
-    served_file,
-)
+from staging_api.staging.repository.check_rows import note_there
+from staging_api.staging.repository.reading import served_file
+from staging_api.staging.repository.store_rows import mark_unnamed_for_deletion, name_blobs
 from staging_api.staging.reservations import UploadReservation
 from staging_api.staging.upkeep import Upkeep
 from staging_api.store.blob_store import BlobStore

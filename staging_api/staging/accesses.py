@@ -15,7 +15,7 @@ from contextlib import suppress
 from staging_api.background import BackgroundThread
 from staging_api.db.engine import Database
 from staging_api.errors import StagingApiError, Unavailable
-from staging_api.staging import repository
+from staging_api.staging.repository import access_rows
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +49,7 @@ class Accesses:
             whether it was still staged: an eviction may have come first.
         """
         with self._database.connect() as conn:
-            return repository.note_hand_out(conn, artifact_id)
+            return access_rows.note_hand_out(conn, artifact_id)
 
     def flush(self) -> None:
         """Write the counts; those that cannot be written now are kept."""
@@ -60,7 +60,7 @@ class Accesses:
             return
         try:
             with self._database.begin() as conn:
-                repository.note_accesses(conn, counted)
+                access_rows.note_accesses(conn, counted)
         except StagingApiError as error:
             log.warning("%d reads are not recorded yet: %s", len(counted), error.detail)
             self._put_back(counted)

@@ -12,9 +12,9 @@ from staging_api.db.engine import Database
 from staging_api.errors import ArchiveNotFound, NotFound
 from staging_api.sources.manifest import Manifest, find_manifest, read_manifest
 from staging_api.sources.model import Names, Source, SourceOptions
-from staging_api.staging import repository
 from staging_api.staging.model import StagingRequest
 from staging_api.staging.presence import Presence
+from staging_api.staging.repository import reading, upload_rows
 
 
 class ArchiveNames:
@@ -129,7 +129,7 @@ class ArchiveNames:
             return True
         names = self._request.names
         with self._database.connect() as conn:
-            rows = repository.artifacts_of(conn, self._request.archive_url, names)
+            rows = reading.artifacts_of(conn, self._request.archive_url, names)
         return any(row.state == "staged" for row in rows)
 
     def _look(self) -> Names:
@@ -167,9 +167,9 @@ class ArchiveNames:
         """The manifest, if there is one; of its versions each is read once, for all stagings."""
         archive_url = self._request.archive_url
         with self._database.connect() as conn:
-            kept = repository.kept_manifest(conn, archive_url)
+            kept = upload_rows.kept_manifest(conn, archive_url)
         manifest = read_manifest(self._source, self._options, kept)
         if manifest is not None and manifest.version is not None and manifest is not kept:
             with self._database.connect() as conn:
-                repository.keep_manifest(conn, archive_url, manifest)
+                upload_rows.keep_manifest(conn, archive_url, manifest)
         return manifest

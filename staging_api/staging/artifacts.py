@@ -13,9 +13,9 @@ from staging_api.http_url import static_path
 from staging_api.locks.hold import Locks, RequestOrigin, guarded, hold
 from staging_api.paging import Page, page_of
 from staging_api.sources.url import canonical_filter, canonical_prefix
-from staging_api.staging import repository
 from staging_api.staging.lists import ArtifactFilter
 from staging_api.staging.model import LOCK_BY_NAME, FileOfArtifact, StagedArtifact
+from staging_api.staging.repository import artifact_rows, found_files, lists, reading
 
 
 def canonical_equal(
@@ -55,7 +55,7 @@ class Artifacts:
         )
         with self.database.connect() as conn:
             return page_of(
-                lambda rows: repository.list_artifacts(conn, limit=rows, after=after, only=only),
+                lambda rows: lists.list_artifacts(conn, limit=rows, after=after, only=only),
                 limit,
             )
 
@@ -66,7 +66,7 @@ class Artifacts:
             NotFound: there is no such artifact.
         """
         with self.database.connect() as conn:
-            return repository.find_artifact(conn, artifact_id)
+            return reading.find_artifact(conn, artifact_id)
 
     def files(self, artifact_id: str, *, limit: int, after: str = "") -> Page[FileOfArtifact]:
         """List the files of a staged artifact behind the path `after`, ordered by path.
@@ -79,7 +79,7 @@ class Artifacts:
             raise NotFound(f"artifact {artifact_id} is {artifact.state}: it has no files")
         with self.database.connect() as conn:
             return page_of(
-                lambda rows: repository.files_of(conn, artifact_id, after, rows),
+                lambda rows: found_files.files_of(conn, artifact_id, after, rows),
                 limit,
                 lambda file: file.path,
             )
@@ -93,13 +93,13 @@ class Artifacts:
             LockHeld: a request works on its archive.
         """
         with self._holding_artifact(artifact_id, origin) as conn:
-            artifact = repository.find_artifact(conn, artifact_id)
+            artifact = reading.find_artifact(conn, artifact_id)
             if not artifact.settled:
                 raise NotFound(f"artifact {artifact_id} is not staged: nothing to evict")
-            if repository.is_pinned(conn, artifact_id):
+            if artifact_rows.is_pinned(conn, artifact_id):
                 raise Conflict(f"artifact {artifact_id} is pinned until {artifact.pinned_until}")
-            repository.mark_evicted(conn, artifact_id, "asked")
-            return repository.find_artifact(conn, artifact_id)
+            artifact_rows.mark_evicted(conn, artifact_id, "asked")
+            return reading.find_artifact(conn, artifact_id)
 
     def pin(
         self, artifact_id: str, until: datetime | None, origin: RequestOrigin
@@ -111,8 +111,8 @@ class Artifacts:
             LockHeld: a request works on its archive.
         """
         with self._holding_artifact(artifact_id, origin) as conn:
-            repository.pin(conn, artifact_id, until)
-            return repository.find_artifact(conn, artifact_id)
+            artifact_rows.pin(conn, artifact_id, until)
+            return reading.find_artifact(conn, artifact_id)
 
     @contextmanager
     def _holding_artifact(self, artifact_id: str, origin: RequestOrigin) -> Iterator[Connection]:

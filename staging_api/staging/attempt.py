@@ -32,10 +32,20 @@ from staging_api.locks.hold import guarded
 from staging_api.locks.keeper import Hold
 from staging_api.locks.model import IMAGES
 from staging_api.sources.model import SourceObject, warnings_of
-from staging_api.staging import engine, repository
+from staging_api.staging import engine
 from staging_api.staging.engine import FetchedArtifact
 from staging_api.staging.fetched import FileRow, RowsOfFiles, batched
 from staging_api.staging.model import Failure, StagedArtifact
+from staging_api.staging.repository import (
+    artifact_rows,
+    file_rows,
+    growth_rows,
+    object_rows,
+    pack_rows,
+    reading,
+    staging_rows,
+    store_rows,
+)
 from staging_api.staging.write_tracker import WriteTracker
 from staging_api.store.blob_store import BlobStore
 
@@ -95,8 +105,8 @@ class Attempt:
             LockLost: another process may work on it now; nothing was written.
         """
         with guarded(self.database, self.held) as conn:
-            repository.begin_artifact(conn, self.artifact.id, self.held.lease)
-            repository.settle(conn, self.artifact.archive_url, self.held.lease)
+            artifact_rows.begin_artifact(conn, self.artifact.id, self.held.lease)
+            staging_rows.settle(conn, self.artifact.archive_url, self.held.lease)
 
     @contextmanager
     def failure_recorded(self) -> Iterator[None]:
@@ -136,13 +146,13 @@ class Attempt:
         def write(done: int, total: int | None, per_second: float) -> None:
             written = tracker.synced()
             with guarded(self.database, self.held) as conn:
-                repository.note_progress(conn, self.artifact.id, done, total, per_second)
+                artifact_rows.note_progress(conn, self.artifact.id, done, total, per_second)
                 if written is not None:
                     file = self.blobs.name_of(written.file)
-                    repository.note_growth(
+                    growth_rows.note_growth(
                         conn, self.artifact.id, file, written.bytes_done, written.size_bytes
                     )
-                repository.touch(conn, self.artifact.archive_url)
+                staging_rows.touch(conn, self.artifact.archive_url)
 
         return write
 
@@ -168,8 +178,10 @@ class Attempt:
         if fetched is None:
             with guarded(self.database, self.held) as conn:
                 warnings = warnings_of(names)
-                repository.mark_missing(conn, self.artifact.id, self.held.lease, warnings, without)
-                repository.settle(conn, self.artifact.archive_url, self.held.lease)
+                artifact_rows.mark_missing(
+                    conn, self.artifact.id, self.held.lease, warnings, without
+                )
+                staging_rows.settle(conn, self.artifact.archive_url, self.held.lease)
             return
         rows = RowsOfFiles(fetched.files, fetched.pack, self._folders())
         if fetched.pack is not None or len(fetched.files) > _FILES_AT_ONCE:
@@ -182,7 +194,7 @@ class Attempt:
     def _folders(self) -> list[str]:
         """Return where the files are served; images are where their clients look for them, too."""
         with self.database.connect() as conn:
-            prefix = repository.prefix_of(conn, self.artifact.archive_url)
+            prefix = reading.prefix_of(conn, self.artifact.archive_url)
         images = [f"images/{prefix}"] if self.artifact.lock_kind == IMAGES.name else []
         return [prefix, *images]
 
@@ -191,27 +203,27 @@ class Attempt:
         left = True
         while left:
             with guarded(self.database, self.held) as conn:
-                left = repository.forget_some_files(conn, self.artifact.id, _FILES_AT_ONCE)
+                left = file_rows.forget_some_files(conn, self.artifact.id, _FILES_AT_ONCE)
         self._forget_packed()
         for loose in batched(rows.loose(), _FILES_AT_ONCE):
-            add = partial(repository.add_files, artifact_id=self.artifact.id, files=loose)
+            add = partial(file_rows.add_files, artifact_id=self.artifact.id, files=loose)
             self._until_sure(add, {file["sha256"]: file["size_bytes"] for file in loose})
         if rows.pack is None:
             return
         bounds = rows.bounds(fetched.paths)
         add = partial(
-            repository.add_pack, artifact_id=self.artifact.id, pack=rows.pack, paths=bounds
+            file_rows.add_pack, artifact_id=self.artifact.id, pack=rows.pack, paths=bounds
         )
         self._until_sure(add, {rows.pack.sha256: rows.pack.size_bytes})
         for packed in batched(rows.packed(), _PACKED_AT_ONCE):
             with guarded(self.database, self.held) as conn:
-                repository.add_packed_files(conn, self.artifact.id, packed)
+                pack_rows.add_packed_files(conn, self.artifact.id, packed)
 
     def _forget_packed(self) -> None:
         left: str | None = ""
         while left is not None:
             with guarded(self.database, self.held) as conn:
-                _, left = repository.forget_packed(conn, self.artifact.id, _PACKED_AT_ONCE, left)
+                _, left = pack_rows.forget_packed(conn, self.artifact.id, _PACKED_AT_ONCE, left)
 
     def _until_sure(self, add: Callable[..., set[str]], contents: Mapping[str, int]) -> None:
         """Add rows in a transaction, again after contents that are not known were looked for.
@@ -234,7 +246,7 @@ class Attempt:
         """Say ``staged``; `files` are those that have no rows yet, None if all have."""
         for _ in range(_MAX_TRIES):
             with guarded(self.database, self.held) as conn:
-                unsure = repository.mark_staged(
+                unsure = artifact_rows.mark_staged(
                     conn,
                     self.artifact.id,
                     self.held.lease,
@@ -243,8 +255,8 @@ class Attempt:
                     bytes_done=bytes_done,
                 )
                 if not unsure:
-                    repository.remember_objects(conn, fetched.cached_objects)
-                    repository.settle(conn, self.artifact.archive_url, self.held.lease)
+                    object_rows.remember_objects(conn, fetched.cached_objects)
+                    staging_rows.settle(conn, self.artifact.archive_url, self.held.lease)
                     return
             sizes = {file["sha256"]: file["size_bytes"] for file in files or ()}
             self._look_for({digest: sizes[digest] for digest in unsure})
@@ -259,7 +271,7 @@ class Attempt:
         lacking = self.blobs.lacks(contents)
         if lacking:
             with self.database.connect() as conn:
-                repository.mark_unnamed_for_deletion(conn, lacking)
+                store_rows.mark_unnamed_for_deletion(conn, lacking)
             raise Unavailable(
                 "contents were removed from the store while they were staged;"
                 " they are fetched again",
@@ -280,21 +292,21 @@ class Attempt:
         # "Not uploaded yet" is final only for requests that would not wait any longer.
         may_come = again is None and isinstance(error, (ArchiveNotFound, UploadWaitOver))
         with guarded(self.database, self.held) as conn:
-            if not may_come or not repository.leave_to_patient(
+            if not may_come or not artifact_rows.leave_to_patient(
                 conn, self.artifact.id, self.staging_id, failure
             ):
-                repository.mark_failed(conn, self.artifact.id, self.held.lease, failure, again)
-            repository.settle(conn, self.artifact.archive_url, self.held.lease)
+                artifact_rows.mark_failed(conn, self.artifact.id, self.held.lease, failure, again)
+            staging_rows.settle(conn, self.artifact.archive_url, self.held.lease)
 
     def _give_back(self) -> None:
         with guarded(self.database, self.held) as conn:
-            repository.mark_pending(conn, self.artifact.id)
-            repository.settle(conn, self.artifact.archive_url, self.held.lease)
+            artifact_rows.mark_pending(conn, self.artifact.id)
+            staging_rows.settle(conn, self.artifact.archive_url, self.held.lease)
 
     def _cancel(self) -> None:
         with guarded(self.database, self.held) as conn:
-            repository.mark_pending(conn, self.artifact.id)
-            repository.mark_cancelled(conn, self.artifact.archive_url, self.staging_id)
+            artifact_rows.mark_pending(conn, self.artifact.id)
+            staging_rows.mark_cancelled(conn, self.artifact.archive_url, self.staging_id)
 
 
 def _contents_unstable() -> Unavailable:

@@ -18,7 +18,7 @@ from typing import Any
 from sqlalchemy import Row
 
 from staging_api.db.engine import Database
-from staging_api.staging import repository
+from staging_api.staging.repository import event_rows
 
 #: What the digest of an event is of, in order.
 DIGESTED = (
@@ -62,13 +62,13 @@ def verify(
     head = hashlib.sha256()
     breaks: list[Break] = []
     with database.begin() as conn:
-        for _, rows in groupby(repository.chains(conn, since, until), key=lambda row: row.chain):
+        for _, rows in groupby(event_rows.chains(conn, since, until), key=lambda row: row.chain):
             chain = list(rows)
             counted += 1
             events += sum(row.id is not None for row in chain)
             head.update(_seal(chain).encode())
             breaks += _breaks(chain)
-        for staging_id, artifact_id in repository.contradictions(conn, since, until):
+        for staging_id, artifact_id in event_rows.contradictions(conn, since, until):
             what = f"artifact {artifact_id} is not as its newest event says"
             breaks.append(Break(staging_id, None, what))
     return AuditVerdict(counted, events, head.hexdigest(), tuple(breaks))

@@ -2,7 +2,7 @@
 
 The counts are made from the record of events, each event once: a step of the workers adds whole
 minutes to ``staging_minutes``. A reader adds the newest events itself, which are at most those of
-`repository.LIVE_MINUTES`. So the counts follow from the record and cannot contradict it, no
+`count_rows.LIVE_MINUTES`. So the counts follow from the record and cannot contradict it, no
 transaction of a staging waits for a counter, and a list never reads more than a few rows a minute.
 
 What if the process dies? A step is one transaction: the minutes are there and counted, or not yet.
@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from staging_api.db.engine import Database
-from staging_api.staging import repository
+from staging_api.staging.repository import count_rows, reading
+from staging_api.staging.repository.terms import database_time
 from staging_api.vocabulary.reports import Interval
 
 LENGTHS: Mapping[Interval, timedelta] = {
@@ -71,7 +72,7 @@ class Counts:
         """Return the counts of at most `limit` intervals that end at `before`; None: now."""
         length = LENGTHS[by]
         with self.database.connect() as conn:
-            now = repository.database_time(conn)
+            now = database_time(conn)
             end = _floor(min(before or now, now), length)
             # The interval that contains `before`, or now, is shown as well, though it is not
             # complete.
@@ -81,9 +82,9 @@ class Counts:
             # Older intervals have no counts any more, so the page ends at the oldest kept one.
             end = max(end, oldest)
             begin = max(end - limit * length, oldest)
-            counted = repository.counts_between(conn, begin, end, length)
-            unfinished = repository.unfinished(conn)
-            to_do = {state: count for state, (count, _) in repository.queue(conn).items()}
+            counted = count_rows.counts_between(conn, begin, end, length)
+            unfinished = count_rows.unfinished(conn)
+            to_do = {state: count for state, (count, _) in reading.queue(conn).items()}
         found: dict[datetime, IntervalCounts] = {}
         while end > begin:
             end -= length
@@ -96,10 +97,10 @@ class Counts:
     def count(self) -> bool:
         """Add whole minutes to the table; return whether there are more to add at once."""
         with self.database.begin() as conn:
-            return repository.count_minutes(conn, KEPT, MINUTES_KEPT)
+            return count_rows.count_minutes(conn, KEPT, MINUTES_KEPT)
 
 
-def _add(counts: IntervalCounts, row: repository.CountedState) -> None:
+def _add(counts: IntervalCounts, row: count_rows.CountedState) -> None:
     if row.kind == "staging":
         counts.stagings[row.state] = row.count
         return

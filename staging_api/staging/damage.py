@@ -17,9 +17,9 @@ from contextlib import contextmanager
 
 from staging_api import metrics
 from staging_api.errors import NotFound, StagingApiError
-from staging_api.staging import repository
 from staging_api.staging.eviction import evict
 from staging_api.staging.model import StagedArtifact
+from staging_api.staging.repository import check_rows, reading, store_rows
 from staging_api.staging.upkeep import Upkeep
 from staging_api.vocabulary.staging import EvictReason
 
@@ -58,7 +58,7 @@ def lose(upkeep: Upkeep, sha256: str, size_bytes: int) -> bool:
         StoreFailed: the store cannot say.
     """
     with upkeep.database.connect() as conn:
-        recorded = repository.blobs_of(conn, sha256)
+        recorded = store_rows.blobs_of(conn, sha256)
     if not recorded or upkeep.blobs.has(sha256, size_bytes):
         return False  # it was removed, or came back, since it was looked for
     evict_holders(upkeep, sha256, "lost")
@@ -73,9 +73,9 @@ def evict_holders(upkeep: Upkeep, sha256: str, reason: EvictReason) -> list[Stag
     """
     with upkeep.database.connect() as conn:
         holders = [
-            repository.find_artifact(conn, each) for each in repository.artifacts_with(conn, sha256)
+            reading.find_artifact(conn, each) for each in store_rows.artifacts_with(conn, sha256)
         ]
-        noted = repository.note_lost(conn, sha256, reason)
+        noted = check_rows.note_lost(conn, sha256, reason)
     # A lost content of a pool is met by each reader until it is uploaded again: log only the first.
     if holders or noted or reason == "corrupt":
         metrics.STORE_DAMAGED.labels(reason).inc()
@@ -83,7 +83,7 @@ def evict_holders(upkeep: Upkeep, sha256: str, reason: EvictReason) -> list[Stag
         log.error("%s is %s, which %d artifacts have%s", sha256, reason, len(holders), pools)
     evicted = [each for each in holders if evict(upkeep, each, reason)]
     with upkeep.database.connect() as conn:
-        repository.mark_unnamed_for_deletion(conn, [sha256])
+        store_rows.mark_unnamed_for_deletion(conn, [sha256])
         if len(evicted) < len(holders):
-            repository.check_again(conn, sha256[:2], _AGAIN_SECONDS, upkeep.terms.check_seconds)
+            check_rows.check_again(conn, sha256[:2], _AGAIN_SECONDS, upkeep.terms.check_seconds)
     return evicted

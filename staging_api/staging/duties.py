@@ -7,12 +7,12 @@ from staging_api.db import idempotency_rows
 from staging_api.db.engine import Database
 from staging_api.locks import store as locks
 from staging_api.locks.hold import RequestOrigin
-from staging_api.staging import repository
 from staging_api.staging.counts import Counts
 from staging_api.staging.housekeeping import HousekeepingStep, StepResult
 from staging_api.staging.model import StagedArtifact
 from staging_api.staging.quota import Quota
 from staging_api.staging.reconcile import check_next
+from staging_api.staging.repository import event_rows, space_rows, upload_rows
 from staging_api.staging.scrub import Scrub
 from staging_api.staging.service import StagingService
 from staging_api.staging.store_report import count_usage
@@ -33,16 +33,16 @@ def database_steps(stagings: StagingService) -> list[HousekeepingStep]:
     writes: list[tuple[str, float, Callable[..., object]]] = [
         ("expired locks", _OFTEN_SECONDS, lambda conn: locks.record_expired(conn, holder)),
         ("months of locks", _SELDOM_SECONDS, locks.extend_history),
-        ("months of events", _SELDOM_SECONDS, repository.extend_events),
+        ("months of events", _SELDOM_SECONDS, event_rows.extend_events),
         ("unused lock scopes", _SELDOM_SECONDS, locks.delete_unused_scopes),
         (
             "responses to Idempotency-Keys",
             _SELDOM_SECONDS,
             lambda conn: idempotency_rows.delete_old(conn, _RESPONSE_SECONDS),
         ),
-        ("dead reservations", _OFTEN_SECONDS, repository.forget_dead_reservations),
-        ("ledger", _OFTEN_SECONDS, repository.compact_ledger),
-        ("upload polls", _SELDOM_SECONDS, lambda conn: repository.forget_polls(conn, grace)),
+        ("dead reservations", _OFTEN_SECONDS, space_rows.forget_dead_reservations),
+        ("ledger", _OFTEN_SECONDS, space_rows.compact_ledger),
+        ("upload polls", _SELDOM_SECONDS, lambda conn: upload_rows.forget_polls(conn, grace)),
     ]
     steps = [
         HousekeepingStep(name, every_seconds, _with_connection(stagings.database, write))

@@ -6,8 +6,8 @@ from datetime import datetime
 
 from staging_api.db.engine import Database
 from staging_api.paging import Page
-from staging_api.staging import repository
 from staging_api.staging.model import StagingEvent
+from staging_api.staging.repository import event_rows
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class EventLog:
             equal: only those whose columns have these values.
         """
         with self.database.connect() as conn:
-            events, following = repository.events_after(
+            events, following = event_rows.events_after(
                 conn, limit=limit, after=after, since=since, equal=equal
             )
         return Page(events, following)

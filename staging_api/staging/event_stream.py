@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 from staging_api.clients import ALWAYS_CONNECTED, Client
 from staging_api.db.engine import Database
-from staging_api.staging import repository
 from staging_api.staging.model import Staging, StagingEvent
+from staging_api.staging.repository import event_rows, reading
 from staging_api.staging.watch import Watch
 
 #: Between two signs of life. There is one, too, when the reader has closed its half: if all of its
@@ -48,8 +48,8 @@ class EventStream:
             while True:
                 # First the staging, then its events: one that is final has all of them by then.
                 with self.database.connect() as conn:
-                    staging = repository.find(conn, staging_id)
-                    events = repository.events_of(conn, staging_id, after, _EVENTS_AT_ONCE)
+                    staging = reading.find(conn, staging_id)
+                    events = event_rows.events_of(conn, staging_id, after, _EVENTS_AT_ONCE)
                 for event in events:
                     after = event.number
                     yield event

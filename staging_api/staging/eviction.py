@@ -18,9 +18,9 @@ from staging_api import metrics
 from staging_api.db.engine import Database
 from staging_api.errors import LockHeld, LockLost
 from staging_api.locks.hold import RequestOrigin, guarded, hold
-from staging_api.staging import repository
 from staging_api.staging.model import LOCK_BY_NAME, StagedArtifact
-from staging_api.staging.repository import EvictableArtifact, EvictionShare
+from staging_api.staging.repository import artifact_rows, space_rows
+from staging_api.staging.repository.space_rows import EvictableArtifact, EvictionShare
 from staging_api.staging.upkeep import Upkeep
 from staging_api.vocabulary.staging import EvictReason
 
@@ -126,9 +126,9 @@ def evict(
             guarded(upkeep.database, held) as conn,
         ):
             # Asked again under the lock: it may have been read or pinned since it was listed.
-            if not repository.is_evictable(conn, artifact.id, reason, idle_seconds, idle_before):
+            if not artifact_rows.is_evictable(conn, artifact.id, reason, idle_seconds, idle_before):
                 return False
-            repository.mark_evicted(conn, artifact.id, reason)
+            artifact_rows.mark_evicted(conn, artifact.id, reason)
     # An eviction never waits for work on an archive: the caller plans with another artifact.
     except (LockHeld, LockLost):
         return False
@@ -161,9 +161,9 @@ def plan(
     limit = most or _FIRST_LOOK
     while True:
         with database.connect() as conn:
-            found = repository.idle_artifacts(conn, idle_seconds, sparing, limit)
+            found = space_rows.idle_artifacts(conn, idle_seconds, sparing, limit)
             idle = [each for each in found if each.id not in skipped]
-            shares = repository.shares(conn, [each.id for each in idle])
+            shares = space_rows.shares(conn, [each.id for each in idle])
         count = _enough(shares, need_bytes)
         if count is not None or len(found) < limit or limit == most:
             return _trimmed(database, idle[:count], need_bytes)
@@ -183,7 +183,7 @@ def _enough(shares: list[EvictionShare], need_bytes: int) -> int | None:
 def _trimmed(database: Database, idle: list[EvictableArtifact], need_bytes: int) -> Eviction:
     """Drop artifacts that are not needed, the most recently read first."""
     with database.connect() as conn:
-        shares = repository.shares(conn, [each.id for each in idle])
+        shares = space_rows.shares(conn, [each.id for each in idle])
         freed = sum(share.frees for share in shares)
         need = min(need_bytes, freed)
         kept: list[EvictableArtifact] = []
@@ -195,5 +195,5 @@ def _trimmed(database: Database, idle: list[EvictableArtifact], need_bytes: int)
             else:
                 kept.append(artifact)
         kept.reverse()
-        freed = sum(s.frees for s in repository.shares(conn, [each.id for each in kept]))
+        freed = sum(s.frees for s in space_rows.shares(conn, [each.id for each in kept]))
     return Eviction(tuple(kept), freed)

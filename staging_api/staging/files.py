@@ -8,10 +8,10 @@ from staging_api.db.engine import Database
 from staging_api.db.shared_reads import SharedReads
 from staging_api.errors import LimitExceeded, NotFound
 from staging_api.paging import Page, page_of
-from staging_api.staging import repository
 from staging_api.staging.accesses import Accesses
 from staging_api.staging.model import FolderChild, ServedFile
 from staging_api.staging.partial_files import FollowedFile, PartialFiles
+from staging_api.staging.repository import folder_rows, reading
 
 #: Their rows are all in memory until the last file is sent.
 _MOST_FILES = 200_000
@@ -45,7 +45,7 @@ class StagedFiles:
         """Whether a file is staged at a path; or, of one that ends in ``/``, files below it."""
         if path.endswith("/"):
             with self.database.connect() as conn:
-                return bool(repository.served_below(conn, path, 1))
+                return bool(folder_rows.served_below(conn, path, 1))
         return self._served.find(path) is not None
 
     def hand_out(self, file: ServedFile) -> None:
@@ -82,7 +82,7 @@ class StagedFiles:
             LimitExceeded: there are too many.
         """
         with self.database.connect() as conn:
-            found = repository.served_below(conn, folder, _MOST_FILES + 1)
+            found = folder_rows.served_below(conn, folder, _MOST_FILES + 1)
         if not found:
             raise NotFound(f"nothing is staged in {folder}")
         if len(found) > _MOST_FILES:
@@ -97,7 +97,7 @@ class StagedFiles:
         """
         with self.database.connect() as conn:
             page = page_of(
-                lambda rows: repository.children_of(conn, folder, after, rows),
+                lambda rows: folder_rows.children_of(conn, folder, after, rows),
                 limit,
                 lambda child: child.name,
             )
@@ -107,4 +107,4 @@ class StagedFiles:
 
     @cached_property
     def _served(self) -> SharedReads[str, ServedFile | None]:
-        return SharedReads(partial(repository.files_served, self.database))
+        return SharedReads(partial(reading.files_served, self.database))

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from staging_api.db.engine import Database
-from staging_api.staging import repository
+from staging_api.staging.repository import store_rows
 
 #: When packs are written; ``auto``: as the database says.
 Written = Literal["auto", "yes", "no"]
@@ -33,5 +33,5 @@ class Packs:
         """Return below how many bytes a member goes into a pack; 0: none does."""
         if self.written == "auto":
             with database.connect() as conn:
-                return self.file_bytes if repository.packs_are_written(conn) else 0
+                return self.file_bytes if store_rows.packs_are_written(conn) else 0
         return self.file_bytes if self.written == "yes" else 0

@@ -1,6 +1,6 @@
 """Read a file while another process, on any pod that shares the store, still writes it.
 
-The rows say how far it is written (`repository.incoming_file`) and, in the end, its sha256. A
+The rows say how far it is written (`growth_rows.incoming_file`) and, in the end, its sha256. A
 reader gets the bytes as they come, less the last `HELD_BACK_BYTES`: those only when the file is
 staged and the bytes that were sent, hashed here, are the ones that were verified there. So whatever
 the writer does (it may die and be replaced), and whatever a network file system shows, a reader
@@ -25,9 +25,9 @@ from typing import BinaryIO
 from staging_api.clients import ALWAYS_CONNECTED, Client
 from staging_api.db.engine import Database
 from staging_api.errors import StagingApiError, Unavailable
-from staging_api.staging import repository
 from staging_api.staging.model import ServedFile
-from staging_api.staging.repository import IncomingFile
+from staging_api.staging.repository import growth_rows, reading
+from staging_api.staging.repository.growth_rows import IncomingFile
 from staging_api.staging.watch import Watch
 from staging_api.store.blob_store import BlobStore
 from staging_api.store.places import open_at
@@ -91,12 +91,12 @@ class PartialFiles:
     def look(self, path: str) -> IncomingFile | None:
         """Return the file that is being staged at the path, if one still is."""
         with self.database.connect() as conn:
-            return repository.incoming_file(conn, path)
+            return growth_rows.incoming_file(conn, path)
 
     def staged(self, path: str) -> ServedFile | None:
         """Return the file that is staged at the path, if one is."""
         with self.database.connect() as conn:
-            return repository.served_file(conn, path)
+            return reading.served_file(conn, path)
 
     def file_of(self, found: IncomingFile) -> Path | None:
         """Return the file that is written; None if only another pod can read it, or none is yet."""

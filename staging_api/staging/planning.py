@@ -8,13 +8,13 @@ from sqlalchemy import Connection
 from staging_api.db.engine import Database
 from staging_api.locks.hold import RequestOrigin
 from staging_api.sources.url import ArchiveUrl
-from staging_api.staging import repository
 from staging_api.staging.model import StagedArtifact, Staging, StagingRequest, lock_kind_of
+from staging_api.staging.repository import artifact_rows, event_rows, reading, staging_rows
 
 
 def nothing_left(conn: Connection, request: StagingRequest) -> Staging | None:
     """The staging to point to if a request makes no work: staged, or on its way already."""
-    newest = repository.newest_for(conn, request.archive_url, request.names)
+    newest = reading.newest_for(conn, request.archive_url, request.names)
     if newest is None:
         return None
     rows = _requested_rows(conn, newest, request)
@@ -26,7 +26,7 @@ def nothing_left(conn: Connection, request: StagingRequest) -> Staging | None:
 
 def missing(conn: Connection, request: StagingRequest) -> list[StagedArtifact]:
     """The artifacts of a request that are optional, and were not in the archive."""
-    rows = repository.artifacts_of(conn, request.archive_url, request.names)
+    rows = reading.artifacts_of(conn, request.archive_url, request.names)
     return [row for row in rows if row.state == "missing"]
 
 
@@ -44,23 +44,23 @@ def queue_behind(
         return
     # Most repeated requests end above, by one read; only the rest write.
     with database.begin() as conn:
-        repository.act_as(conn, origin.caller, holder)
+        event_rows.act_as(conn, origin.caller, holder)
         prefix = reserve_folder(conn, request)
         # The folder comes first: it makes the row that `lock_archive` locks.
         # Serialized: of concurrent requests, all but the first find the staging of the first.
-        repository.lock_archive(conn, request.archive_url)
+        artifact_rows.lock_archive(conn, request.archive_url)
         coming = _coming(conn, request, came)
-        if coming is not None and repository.note_joined(
+        if coming is not None and staging_rows.note_joined(
             conn, coming.id, request.names, origin.caller
         ):
             return
         plan(conn, request, origin, prefix, over=("failed",), came=came)
-        repository.settle(conn, request.archive_url)
+        staging_rows.settle(conn, request.archive_url)
 
 
 def reserve_folder(conn: Connection, request: StagingRequest) -> str:
     """Return the archive's folder below ``/static``, which is chosen at the first request."""
-    return repository.static_prefix(conn, request.archive_url, *_prefixes(request.url))
+    return artifact_rows.static_prefix(conn, request.archive_url, *_prefixes(request.url))
 
 
 def plan(
@@ -81,7 +81,7 @@ def plan(
         over: artifacts in one of these states are due again.
         came: artifacts that were missing and are in the archive now: they are due again as well.
     """
-    staging_id = repository.add_staging(
+    staging_id = staging_rows.add_staging(
         conn,
         request.archive_url,
         request.names,
@@ -90,10 +90,10 @@ def plan(
         upload_wait_seconds=request.upload_wait_seconds,
         turn_of=origin.turn_of,
     )
-    repository.lock_stagings(conn, request.archive_url)
+    staging_rows.lock_stagings(conn, request.archive_url)
     # In the catalogue's order: two concurrent plans, one of them without the lock, never deadlock.
     for kind in request.kinds:
-        repository.plan_artifact(
+        artifact_rows.plan_artifact(
             conn,
             staging_id,
             request.archive_url,
@@ -114,7 +114,7 @@ def _bringer(
     if any(row.phase == "foreground" or row.state == "failed" for row in on_their_way):
         return None
     names = [row.name for row in on_their_way]
-    bringer = repository.bringer(conn, newest.archive_url, names)
+    bringer = reading.bringer(conn, newest.archive_url, names)
     if bringer is None or bringer.cancel_requested_at is not None:
         return None
     return bringer if newest.final else newest
@@ -129,7 +129,7 @@ def _requested_rows(
     if names <= set(newest.requested) and all(row.settled for row in rows):
         return rows
     # The newest staging shows its own artifacts; others may have staged or evicted some since.
-    return repository.artifacts_of(conn, request.archive_url, request.names)
+    return reading.artifacts_of(conn, request.archive_url, request.names)
 
 
 def _coming(conn: Connection, request: StagingRequest, came: Collection[str]) -> Staging | None:
@@ -137,7 +137,7 @@ def _coming(conn: Connection, request: StagingRequest, came: Collection[str]) ->
 
     Nothing of that failed for it, and it waits for an upload at least as long as the request.
     """
-    found = repository.unfinished_for(conn, request.archive_url, request.names)
+    found = reading.unfinished_for(conn, request.archive_url, request.names)
     if found is None or not set(request.names) <= set(found.requested):
         return None
     if (found.upload_wait_seconds or 0) < (request.upload_wait_seconds or 0):

@@ -14,9 +14,10 @@ from dataclasses import dataclass
 from staging_api.errors import Conflict
 from staging_api.locks.hold import RequestOrigin
 from staging_api.paging import Page, page_of
-from staging_api.staging import eviction, repository
+from staging_api.staging import eviction
 from staging_api.staging.reports import PruneRecord
-from staging_api.staging.repository import EvictableArtifact
+from staging_api.staging.repository import prune_rows, usage_rows
+from staging_api.staging.repository.space_rows import EvictableArtifact
 from staging_api.staging.upkeep import Upkeep
 
 #: Artifacts of one prune: more take another one, so that each answer comes in time.
@@ -50,7 +51,7 @@ class Pruning:
         need = self.upkeep.space().staying - keep_bytes
         planned = eviction.plan(self.upkeep.database, need, idle_seconds, most=MOST_ARTIFACTS)
         with self.upkeep.database.begin() as conn:
-            prune_id = repository.add_prune(
+            prune_id = prune_rows.add_prune(
                 conn,
                 caller=caller,
                 idle_seconds=idle_seconds,
@@ -58,7 +59,7 @@ class Pruning:
                 artifact_ids=[artifact.id for artifact in planned.artifacts],
                 frees_bytes=planned.frees_bytes,
             )
-            return Prune(repository.find_prune(conn, prune_id), planned.artifacts)
+            return Prune(prune_rows.find_prune(conn, prune_id), planned.artifacts)
 
     def find(self, token: str) -> Prune:
         """Return a prune with those of its artifacts that are still staged.
@@ -67,8 +68,8 @@ class Pruning:
             NotFound: there is none, or its preview was deleted.
         """
         with self.upkeep.database.connect() as conn:
-            record = repository.find_prune(conn, token)
-            return Prune(record, repository.idle_of(conn, list(record.artifact_ids)))
+            record = prune_rows.find_prune(conn, token)
+            return Prune(record, usage_rows.idle_of(conn, list(record.artifact_ids)))
 
     def run(self, token: str, reason: str, origin: RequestOrigin) -> Prune:
         """Evict what a preview listed, and remove what nothing names any more.
@@ -81,11 +82,11 @@ class Pruning:
         self.upkeep.identity.check()
         database = self.upkeep.database
         with database.begin() as conn:
-            found = repository.find_prune(conn, token)
-            if not repository.begin_prune(conn, token, origin.caller, reason):
+            found = prune_rows.find_prune(conn, token)
+            if not prune_rows.begin_prune(conn, token, origin.caller, reason):
                 raise Conflict(_why_not(found))
         with database.connect() as conn:
-            artifacts = repository.idle_of(conn, list(found.artifact_ids))
+            artifacts = usage_rows.idle_of(conn, list(found.artifact_ids))
         before = self.upkeep.space().staying
         evicted = [
             artifact
@@ -97,8 +98,8 @@ class Pruning:
         ]
         freed = max(before - self.upkeep.space().staying, 0)
         with database.begin() as conn:
-            repository.end_prune(conn, token, len(evicted), freed)
-            done = repository.find_prune(conn, token)
+            prune_rows.end_prune(conn, token, len(evicted), freed)
+            done = prune_rows.find_prune(conn, token)
         self.upkeep.collect()
         gone = {artifact.id for artifact in evicted}
         return Prune(done, [artifact for artifact in artifacts if artifact.id not in gone])
@@ -107,7 +108,7 @@ class Pruning:
         """List the prunes that were begun below `after`, the newest first."""
         with self.upkeep.database.connect() as conn:
             return page_of(
-                lambda rows: repository.list_prunes(conn, limit=rows, after=after), limit
+                lambda rows: prune_rows.list_prunes(conn, limit=rows, after=after), limit
             )
 
 

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from staging_api.errors import NoSpace
 from staging_api.locks.hold import guarded
 from staging_api.locks.keeper import Hold
-from staging_api.staging import eviction, repository
+from staging_api.staging import eviction
+from staging_api.staging.repository import space_rows
 from staging_api.staging.upkeep import Upkeep
 
 #: The reservation of an upload expires after so long, unless it is renewed.
@@ -69,7 +70,7 @@ class Quota:
         """Release the reservation of an upload: written bytes are counted as used."""
         if self.upkeep.terms.quota_bytes:
             with self.upkeep.database.connect() as conn:
-                repository.release_upload(conn, upload_id)
+                space_rows.release_upload(conn, upload_id)
 
     def reserve_more(self, artifact_id: str, held: Hold, count: int) -> bool:
         """Reserve like `reserve`, without freeing space; return whether it did.
@@ -146,11 +147,11 @@ class Quota:
 
     def _reserve(self, artifact_id: str, held: Hold, count: int) -> int:
         with guarded(self.upkeep.database, held) as conn:
-            return repository.reserve(
+            return space_rows.reserve(
                 conn, artifact_id, held.lease, count, self.upkeep.terms.quota_bytes
             )
 
     def _reserve_upload(self, upload_id: str, count: int) -> int:
         quota = self.upkeep.terms.quota_bytes
         with self.upkeep.database.begin() as conn:
-            return repository.reserve_upload(conn, upload_id, count, quota, UPLOAD_SECONDS)
+            return space_rows.reserve_upload(conn, upload_id, count, quota, UPLOAD_SECONDS)

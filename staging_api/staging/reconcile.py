@@ -14,8 +14,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from staging_api.errors import StagingApiError
-from staging_api.staging import repository
 from staging_api.staging.damage import lose
+from staging_api.staging.repository import check_rows, reading, store_rows
 from staging_api.staging.upkeep import Upkeep
 
 log = logging.getLogger(__name__)
@@ -45,7 +45,7 @@ class CheckResult:
 def check_next(upkeep: Upkeep) -> CheckResult | None:
     """Check the part of the store whose turn it is; None: each was checked lately."""
     with upkeep.database.connect() as conn:
-        shard = repository.claim_shard(conn, SHARDS, upkeep.terms.check_seconds)
+        shard = check_rows.claim_shard(conn, SHARDS, upkeep.terms.check_seconds)
     return None if shard is None else check(upkeep, shard)
 
 
@@ -58,24 +58,24 @@ def check(upkeep: Upkeep, shard: str) -> CheckResult:
     upkeep.identity.check()
     with upkeep.database.connect() as conn:
         # Before the files: a content that comes in between has a file that is young.
-        rows = repository.blobs_of(conn, shard)
+        rows = store_rows.blobs_of(conn, shard)
     files = {blob.sha256: (blob.size_bytes, used) for blob, used in upkeep.blobs.shard(shard)}
     missing = {d: size for d, size in rows.items() if _size(files.get(d)) != size}
     lost, failed = _lose_all(upkeep, missing)
     orphans = _orphans(upkeep, files)
     with upkeep.database.begin() as conn:
         # An upload may have brought some of them back since.
-        noted = repository.lost_of(conn, shard)
-        repository.note_there(conn, noted & rows.keys() - missing.keys())
-        repository.adopt_orphans(conn, orphans)
-        repository.mark_unnamed_for_deletion(
-            conn, repository.unnamed_of(conn, shard, upkeep.terms.grace_seconds)
+        noted = check_rows.lost_of(conn, shard)
+        check_rows.note_there(conn, noted & rows.keys() - missing.keys())
+        store_rows.adopt_orphans(conn, orphans)
+        store_rows.mark_unnamed_for_deletion(
+            conn, store_rows.unnamed_of(conn, shard, upkeep.terms.grace_seconds)
         )
     found = CheckResult(
         shard, len(files), sum(size for size, _ in files.values()), lost, tuple(orphans), failed
     )
     with upkeep.database.connect() as conn:
-        repository.note_check(
+        check_rows.note_check(
             conn,
             shard,
             files=found.files,
@@ -108,5 +108,5 @@ def _orphans(upkeep: Upkeep, files: Mapping[str, tuple[int, float]]) -> dict[str
     horizon = upkeep.known_time() - upkeep.terms.grace_seconds
     old = {digest: size for digest, (size, used) in files.items() if used < horizon}
     with upkeep.database.connect() as conn:
-        known = repository.known_blobs(conn, list(old))
+        known = reading.known_blobs(conn, list(old))
     return {digest: size for digest, size in old.items() if digest not in known}

@@ -7,9 +7,9 @@ from datetime import timedelta
 from ulid import ULID
 
 from staging_api.db.engine import Database
-from staging_api.staging import repository
 from staging_api.staging.audit import Break, verify
 from staging_api.staging.model import StagingEvent
+from staging_api.staging.repository import event_rows
 
 #: ULIDs count milliseconds.
 _TICK = timedelta(milliseconds=1)
@@ -24,7 +24,7 @@ class StagingRecords:
     def events(self, staging_id: str, *, limit: int) -> Sequence[StagingEvent]:
         """Return the first events, in order, at most `limit`."""
         with self.database.connect() as conn:
-            return repository.events_of(conn, staging_id, 0, limit)
+            return event_rows.events_of(conn, staging_id, 0, limit)
 
     def breaks(self, staging_id: str) -> Sequence[Break]:
         """Check the chain of one staging; nothing is returned if it is whole.

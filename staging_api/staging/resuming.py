@@ -18,8 +18,8 @@ from staging_api.errors import (
 )
 from staging_api.locks.hold import RequestOrigin, guarded
 from staging_api.logs import bind_log_context
-from staging_api.staging import repository
 from staging_api.staging.model import Failure, Staging, StagingRequest
+from staging_api.staging.repository import artifact_rows, staging_rows
 from staging_api.staging.service import StagingService
 from staging_api.staging.work import FOR_WORKER, Holds
 
@@ -101,5 +101,5 @@ def _fail(
         if artifact.name in names and artifact.to_do:
             held = holds[artifact.lock_kind]
             with guarded(stagings.database, held) as conn:
-                repository.mark_failed(conn, artifact.id, held.lease, failure, None)
-                repository.settle(conn, artifact.archive_url, held.lease)
+                artifact_rows.mark_failed(conn, artifact.id, held.lease, failure, None)
+                staging_rows.settle(conn, artifact.archive_url, held.lease)

@@ -22,10 +22,10 @@ from typing import BinaryIO
 
 from staging_api import metrics
 from staging_api.errors import NotFound, StagingApiError
-from staging_api.staging import repository
 from staging_api.staging.damage import evict_holders
 from staging_api.staging.model import StagedArtifact
 from staging_api.staging.reconcile import SHARDS
+from staging_api.staging.repository import check_rows
 from staging_api.staging.repository.check_rows import DueContent
 from staging_api.staging.upkeep import Upkeep
 
@@ -92,17 +92,17 @@ class Scrub:
                 log.warning("%s could not be read again: %s", sha256, error)
                 failed += 1
         with self._upkeep.database.connect() as conn:
-            repository.note_scrubbed(conn, good)
+            check_rows.note_scrubbed(conn, good)
         return ScrubResult(len(good), tuple(corrupt), failed)
 
     def _claimed(self, shard: str | None) -> list[DueContent]:
         """Return what a turn is about: the contents behind those of the one before."""
         with self._upkeep.database.connect() as conn:
-            shard = shard or repository.claim_scrub(conn, SHARDS)
+            shard = shard or check_rows.claim_scrub(conn, SHARDS)
             if shard is None:
                 return []
             pause, behind = self._upkeep.terms.scrub_pause_seconds, self._behind.pop(shard, None)
-            found = repository.longest_unchecked(conn, shard, pause, _AT_ONCE, behind)
+            found = check_rows.longest_unchecked(conn, shard, pause, _AT_ONCE, behind)
         if len(found) == _AT_ONCE:
             self._behind[shard] = found[-1]
         return found

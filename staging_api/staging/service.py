@@ -8,7 +8,7 @@ What if the process dies?
 
 - Before the plan commits: nothing was stored; the lock expires.
 - After the plan, or in the middle of an artifact: its row says ``pending`` or ``staging``, which
-  is never served; the lock expires; a worker (`repository.due`) or the caller's next request takes
+  is never served; the lock expires; a worker (`reading.due`) or the caller's next request takes
   it up. Temporary files are swept by age.
 - After the bytes are in the store, before the row says ``staged``: the same; the next attempt
   finds the content under its digest.
@@ -41,7 +41,7 @@ from staging_api.sources.allowlist import AllowList
 from staging_api.sources.interruptible import Interruptible
 from staging_api.sources.model import Source
 from staging_api.sources.url import ArchiveUrl, canonical_prefix, is_safe_name, parse
-from staging_api.staging import planning, repository
+from staging_api.staging import planning
 from staging_api.staging.artifacts import Artifacts, canonical_equal
 from staging_api.staging.catalogue_check import CatalogueCheck
 from staging_api.staging.catalogues import Catalogues
@@ -51,6 +51,15 @@ from staging_api.staging.lists import ArchiveSummary, StagingFilter
 from staging_api.staging.model import AnswerRows, Question, Staging, StagingRequest, StandingAnswer
 from staging_api.staging.packs import Packs
 from staging_api.staging.record import StagingRecords
+from staging_api.staging.repository import (
+    archive_rows,
+    event_rows,
+    found_files,
+    lists,
+    reading,
+    seen_rows,
+    staging_rows,
+)
 from staging_api.staging.request_checks import RequestChecks
 from staging_api.staging.requirements import Requirements
 from staging_api.staging.stop_signals import StopSignals
@@ -164,7 +173,7 @@ class StagingService:
         """Look what a request meets, by one statement that writes nothing."""
         return self._standing_answers.find(request.question)
 
-    def outcomes(self, request: StagingRequest) -> list[repository.EntryState]:
+    def outcomes(self, request: StagingRequest) -> list[found_files.EntryState]:
         """Return the states of the requested artifacts, of those that have a row."""
         return self._outcomes.find(request.question)
 
@@ -237,7 +246,7 @@ class StagingService:
             NotFound: there is no such staging.
         """
         with self.database.connect() as conn:
-            return repository.find(conn, staging_id)
+            return reading.find(conn, staging_id)
 
     def page(
         self,
@@ -254,7 +263,7 @@ class StagingService:
         )
         with self.database.connect() as conn:
             return page_of(
-                lambda rows: repository.list_stagings(conn, limit=rows, after=after, only=only),
+                lambda rows: lists.list_stagings(conn, limit=rows, after=after, only=only),
                 limit,
             )
 
@@ -263,7 +272,9 @@ class StagingService:
         prefix = canonical_prefix(prefix)
         with self.database.connect() as conn:
             return page_of(
-                lambda rows: repository.list_archives(conn, prefix=prefix, limit=rows, after=after),
+                lambda rows: archive_rows.list_archives(
+                    conn, prefix=prefix, limit=rows, after=after
+                ),
                 limit,
                 attrgetter("archive_url"),
             )
@@ -271,7 +282,7 @@ class StagingService:
     def named(self, name: str, *, limit: int) -> Sequence[str]:
         """Return the URLs of archives whose last segment begins with `name`, by that segment."""
         with self.database.connect() as conn:
-            return repository.archives_named(conn, name, limit)
+            return archive_rows.archives_named(conn, name, limit)
 
     def cancel(self, staging_id: str, origin: RequestOrigin) -> Staging:
         """Stop a staging: at once if no process works on it, else when that process notices.
@@ -281,9 +292,9 @@ class StagingService:
         """
         staging = self.find(staging_id)
         with self.database.begin() as conn:
-            repository.act_as(conn, origin.caller, self.locks.holder)
+            event_rows.act_as(conn, origin.caller, self.locks.holder)
             # Committed before the locks are tried: their holder looks at this row and stops.
-            repository.request_cancel(conn, staging_id)
+            staging_rows.request_cancel(conn, staging_id)
         try:
             with self.holding(staging.lock_kinds, staging.archive_url, origin) as holds:
                 self.mark_cancelled(staging, holds)
@@ -328,7 +339,7 @@ class StagingService:
             aside: gives up the work slot of a request while it waits for an upload.
         """
         with guarded(self.database, next(iter(holds.values()))) as conn:
-            repository.begin_staging(conn, staging_id)
+            staging_rows.begin_staging(conn, staging_id)
         shutdown = self.locks.shutdown
         stop_signals = StopSignals(self.database, staging_id, holds.values(), shutdown)
         with closing(self._opened(request.url, stop_signals)) as source:
@@ -362,7 +373,7 @@ class StagingService:
     def mark_cancelled(self, staging: Staging, holds: Holds) -> None:
         """Record that a staging was cancelled, under its locks."""
         with guarded(self.database, next(iter(holds.values()))) as conn:
-            repository.mark_cancelled(conn, staging.archive_url, staging.id)
+            staging_rows.mark_cancelled(conn, staging.archive_url, staging.id)
 
     @cached_property
     def _checks(self) -> RequestChecks:
@@ -370,15 +381,15 @@ class StagingService:
 
     @cached_property
     def _standing_answers(self) -> SharedReads[Question, StandingAnswer]:
-        return SharedReads(partial(repository.standing_answers, self.database))
+        return SharedReads(partial(seen_rows.standing_answers, self.database))
 
     @cached_property
     def _answer_rows(self) -> SharedReads[str, AnswerRows | None]:
-        return SharedReads(partial(repository.answer_rows, self.database))
+        return SharedReads(partial(seen_rows.answer_rows, self.database))
 
     @cached_property
-    def _outcomes(self) -> SharedReads[Question, list[repository.EntryState]]:
-        return SharedReads(partial(repository.outcomes_at, self.database))
+    def _outcomes(self) -> SharedReads[Question, list[found_files.EntryState]]:
+        return SharedReads(partial(found_files.outcomes_at, self.database))
 
     def _check(
         self, archive_url: str, artifacts: Sequence[str], upload_wait_seconds: float | None
@@ -401,7 +412,7 @@ class StagingService:
             prefix = planning.reserve_folder(conn, request)
             over = (*TO_DO_STATES, "failed")
             staging_id = planning.plan(conn, request, origin, prefix, over=over, came=came)
-            repository.settle(conn, request.archive_url, first.lease)
+            staging_rows.settle(conn, request.archive_url, first.lease)
         bind_log_context(staging_id=staging_id)
         return staging_id
 

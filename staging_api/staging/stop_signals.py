@@ -8,7 +8,7 @@ from staging_api.db.engine import Database
 from staging_api.errors import Cancelled
 from staging_api.locks.keeper import Hold
 from staging_api.shutdown import Shutdown
-from staging_api.staging import repository
+from staging_api.staging.repository import staging_rows
 
 #: Between two looks at the row, which says whether a cancellation was requested.
 LOOK_SECONDS = 0.5
@@ -41,7 +41,7 @@ class StopSignals:
         self._shutdown.check_over()
         if self._is_my_turn():
             with self._database.connect() as conn:
-                self._cancelled = repository.cancel_is_requested(conn, self._staging_id)
+                self._cancelled = staging_rows.cancel_is_requested(conn, self._staging_id)
         if self._cancelled:
             raise Cancelled(f"staging {self._staging_id} was cancelled")
 

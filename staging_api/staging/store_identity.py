@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from staging_api.db.engine import Database
 from staging_api.errors import StoreAbsent, StoreFailed, WrongStore
 from staging_api.locks.model import new_id
-from staging_api.staging import repository
+from staging_api.staging.repository import store_rows
 from staging_api.store.blob_store import BlobStore
 
 log = logging.getLogger(__name__)
@@ -53,7 +53,7 @@ class StoreIdentity:
         """
         if self._expected is None:
             with self._database.connect() as conn:
-                self._expected = repository.store_id(conn)
+                self._expected = store_rows.store_id(conn)
         found = self._blobs.identity()
         if self._expected is None:
             self._check_unowned(found)
@@ -76,10 +76,10 @@ class StoreIdentity:
         The comparison finds contents that it lacks, which are staged again.
         """
         with self._database.connect() as conn:
-            known = repository.store_id(conn)
+            known = store_rows.store_id(conn)
             chosen = known or self._blobs.identity() or new_id()
             self._blobs.identify(chosen, replace=True)
-            self._expected = repository.keep_store_id(conn, chosen)
+            self._expected = store_rows.keep_store_id(conn, chosen)
         return self._expected
 
     def _check_unowned(self, found: str | None) -> None:
@@ -99,7 +99,7 @@ class StoreIdentity:
         if (marker := self._blobs.identity()) is None:
             raise StoreFailed("the marker of the store cannot be read", retry_after_seconds=1)
         with self._database.connect() as conn:
-            self._expected = repository.keep_store_id(conn, marker)
+            self._expected = store_rows.keep_store_id(conn, marker)
         log.info("the store %s belongs to this database", self._expected)
         # Another process bound its store first: this one is compared with that.
         if self._expected != marker:
@@ -125,7 +125,7 @@ class StoreIdentity:
 
     def _sample(self) -> Mapping[str, int]:
         with self._database.connect() as conn:
-            return repository.some_blobs(conn, secrets.token_hex(32), _SAMPLE)
+            return store_rows.some_blobs(conn, secrets.token_hex(32), _SAMPLE)
 
     def _lacking(self, sample: Mapping[str, int]) -> int:
         return len(self._blobs.lacks(sample))

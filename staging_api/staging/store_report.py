@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from staging_api.errors import StagingApiError
-from staging_api.staging import repository
 from staging_api.staging.reports import Checks, ContentUse, IdleArtifact, LargeArchive
-from staging_api.staging.repository import StoreSpace
+from staging_api.staging.repository import check_rows, space_rows, store_rows, usage_rows
+from staging_api.staging.repository.space_rows import StoreSpace
 from staging_api.staging.upkeep import Upkeep
 
 log = logging.getLogger(__name__)
@@ -48,15 +48,15 @@ def store_report(upkeep: Upkeep) -> StoreReport:
     """
     with upkeep.database.connect() as conn:
         return StoreReport(
-            identity=repository.store_id(conn),
-            space=repository.space(conn),
+            identity=store_rows.store_id(conn),
+            space=space_rows.space(conn),
             quota_bytes=upkeep.terms.quota_bytes or None,
             free_bytes=_free_bytes(upkeep),
-            usage=repository.usage(conn),
-            largest=repository.largest_archives(conn),
-            idlest=repository.idlest(conn, _IDLEST),
-            checks=repository.checks(conn),
-            lost_contents=repository.lost_count(conn),
+            usage=usage_rows.usage(conn),
+            largest=usage_rows.largest_archives(conn),
+            idlest=usage_rows.idlest(conn, _IDLEST),
+            checks=usage_rows.checks(conn),
+            lost_contents=check_rows.lost_count(conn),
         )
 
 
@@ -67,7 +67,7 @@ def used_share(upkeep: Upkeep) -> float:
         Unavailable: the database cannot be reached.
     """
     with upkeep.database.connect() as conn:
-        space = repository.space(conn)
+        space = space_rows.space(conn)
     used = space.used + space.reserved
     whole = upkeep.terms.quota_bytes or used + (_free_bytes(upkeep) or 0)
     return used / whole if whole else 0.0
@@ -76,7 +76,7 @@ def used_share(upkeep: Upkeep) -> float:
 def count_usage(upkeep: Upkeep) -> None:
     """Count what the store is used for, unless another process did lately."""
     with upkeep.database.begin() as conn:
-        repository.count_usage(conn, COUNT_SECONDS)
+        usage_rows.count_usage(conn, COUNT_SECONDS)
 
 
 def _free_bytes(upkeep: Upkeep) -> int | None:

@@ -25,8 +25,9 @@ from functools import cached_property
 from staging_api.db.engine import Database
 from staging_api.errors import StagingApiError, StoreAbsent, StoreFailed
 from staging_api.locks.hold import Locks
-from staging_api.staging import repository
-from staging_api.staging.repository import StoreSpace
+from staging_api.staging.repository import pack_rows, space_rows, store_rows
+from staging_api.staging.repository.space_rows import StoreSpace
+from staging_api.staging.repository.terms import database_time
 from staging_api.staging.store_identity import StoreIdentity
 from staging_api.store.blob_store import BlobStore
 
@@ -123,7 +124,7 @@ class Upkeep:
     def space(self) -> StoreSpace:
         """How full the store is."""
         with self.database.connect() as conn:
-            return repository.space(conn)
+            return space_rows.space(conn)
 
     def collect(self, *, busy_too: bool = False) -> int:
         """Remove all contents that are marked for deletion; return how many.
@@ -145,13 +146,13 @@ class Upkeep:
         Each batch is a transaction, so that a million rows block no other one.
         """
         with self.database.connect() as conn:
-            dropped = repository.dropped_packs(conn, _AT_ONCE)
+            dropped = pack_rows.dropped_packs(conn, _AT_ONCE)
         deleted = 0
         for artifact_id in dropped:
             start: str | None = ""
             while start is not None:
                 with self.database.begin() as conn:
-                    count, start = repository.forget_packed(conn, artifact_id, at_once, start)
+                    count, start = pack_rows.forget_packed(conn, artifact_id, at_once, start)
                 deleted += count
         return deleted
 
@@ -165,7 +166,7 @@ class Upkeep:
         except StoreFailed as error:
             log.info("whether this is the right store is not known: %s", error.detail)
         with self.database.begin() as conn:
-            claimed = repository.claim_marked(conn, _AT_ONCE, claim_seconds, busy_too=busy_too)
+            claimed = store_rows.claim_marked(conn, _AT_ONCE, claim_seconds, busy_too=busy_too)
         if not claimed:
             return CollectionResult()
         busy: set[str] = set()
@@ -174,16 +175,16 @@ class Upkeep:
                 since = self.blobs.time() - self.terms.busy_seconds
                 busy = self.blobs.used_since(claimed, since)
             with self.database.begin() as conn:
-                going = repository.renew_claim(conn, set(claimed) - busy, claim_seconds)
+                going = store_rows.renew_claim(conn, set(claimed) - busy, claim_seconds)
             failed = self.blobs.remove_all(going)
         except (OSError, StagingApiError) as error:
             # Postpone them all: otherwise the next turn would meet the same error first.
             going, failed = claimed, dict.fromkeys(claimed, StoreFailed(str(error)))
         gone = [digest for digest in going if digest not in failed]
         with self.database.begin() as conn:
-            repository.forget_blobs(conn, gone)
-            repository.put_back(conn, busy - failed.keys(), self.terms.busy_seconds)
-            repository.put_off_removal(conn, failed)
+            store_rows.forget_blobs(conn, gone)
+            store_rows.put_back(conn, busy - failed.keys(), self.terms.busy_seconds)
+            store_rows.put_off_removal(conn, failed)
         if failed:
             digest, reason = next(iter(failed.items()))
             log.warning("%d contents were not removed, as %s: %s", len(failed), digest, reason)
@@ -191,4 +192,4 @@ class Upkeep:
 
     def _database_time(self) -> float:
         with self.database.connect() as conn:
-            return repository.database_time(conn).timestamp()
+            return database_time(conn).timestamp()

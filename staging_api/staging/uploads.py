@@ -33,9 +33,9 @@ from staging_api.locks.hold import guarded
 from staging_api.locks.keeper import Hold
 from staging_api.shutdown import Shutdown
 from staging_api.sources.model import Names, Source, SourceOptions
-from staging_api.staging import repository
 from staging_api.staging.archive_names import ArchiveNames
 from staging_api.staging.model import StagingRequest
+from staging_api.staging.repository import reading, staging_rows, upload_rows
 from staging_api.staging.watch import Watch
 from staging_api.work_slots import no_slot
 
@@ -134,7 +134,7 @@ class UploadProgress:
         if not self.lacks(kind) or not self._can_come(kind):
             return True
         with guarded(self._database, held) as conn:
-            left = repository.begin_upload_wait(
+            left = upload_rows.begin_upload_wait(
                 conn, self._staging_id, kind.name, self._allowed_seconds
             )
         if not patient:
@@ -175,7 +175,7 @@ class UploadProgress:
             raise self._over(kind, held)
         with guarded(self._database, held) as conn:
             pause = min(left, self._pause())
-            repository.put_off(conn, self._request.archive_url, kind.name, pause)
+            upload_rows.put_off(conn, self._request.archive_url, kind.name, pause)
         return False
 
     def _wait(self, kind: ArtifactKind, held: Hold, deadline: float, client: Client) -> None:
@@ -191,9 +191,9 @@ class UploadProgress:
         """Let time pass, unless the staging is cancelled, the lock lost or the process to end."""
         while (left := until - time.monotonic()) > 0:
             with self._database.connect() as conn:
-                if repository.cancel_is_requested(conn, self._staging_id):
+                if staging_rows.cancel_is_requested(conn, self._staging_id):
                     raise Cancelled(f"staging {self._staging_id} was cancelled")
-                version = repository.versions(conn, [self._staging_id])[self._staging_id]
+                version = reading.versions(conn, [self._staging_id])[self._staging_id]
             self._watch.changed(self._staging_id, version, min(left, _STEP_SECONDS), client)
             held.assert_held()
             self._shutdown.check_begun()
@@ -201,15 +201,15 @@ class UploadProgress:
     def _shared_look(self) -> float:
         """Poll, or read the newest poll; return the seconds until the next one is due."""
         with self._database.connect() as conn:
-            mine = repository.claim_poll(conn, self._request.archive_url, self._pause())
+            mine = upload_rows.claim_poll(conn, self._request.archive_url, self._pause())
         # The archive is read between the statements, not within them: it may be slow.
         if mine:
             self._archive.forget_absent()
             found = self._archive.look_again()
             with self._database.connect() as conn:
-                repository.note_poll(conn, self._request.archive_url, found)
+                upload_rows.note_poll(conn, self._request.archive_url, found)
         with self._database.connect() as conn:
-            seen = repository.newest_poll(conn, self._request.archive_url)
+            seen = upload_rows.newest_poll(conn, self._request.archive_url)
         if seen.names is not None:
             self._archive.take(seen.names)
         if not seen.names:
@@ -223,7 +223,7 @@ class UploadProgress:
 
     def _end(self, held: Hold) -> None:
         with guarded(self._database, held) as conn:
-            repository.end_upload_wait(conn, self._staging_id)
+            upload_rows.end_upload_wait(conn, self._staging_id)
 
     def _over(self, kind: ArtifactKind, held: Hold) -> UploadWaitOver:
         self._end(held)

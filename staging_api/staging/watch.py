@@ -11,7 +11,7 @@ from staging_api.clients import ALWAYS_CONNECTED, Client, check_connected
 from staging_api.db.engine import Database
 from staging_api.errors import StagingApiError
 from staging_api.shutdown import Shutdown
-from staging_api.staging import repository
+from staging_api.staging.repository import reading
 
 _LOOK_SECONDS = 0.1
 
@@ -115,7 +115,7 @@ class Watch:
             began = time.monotonic()
             try:
                 with self._database.connect() as conn:
-                    seen = repository.versions(conn, ids)
+                    seen = reading.versions(conn, ids)
             except StagingApiError:
                 # Waiters time out, and then meet the error themselves.
                 time.sleep(_LOOK_SECONDS)

@@ -22,7 +22,7 @@ from staging_api.formats.model import UnpackLimits
 from staging_api.locks.keeper import Hold
 from staging_api.shutdown import Shutdown
 from staging_api.sources.model import Source, SourceObject
-from staging_api.staging import engine, repository
+from staging_api.staging import engine
 from staging_api.staging.attempt import Attempt, ThrottledProgress
 from staging_api.staging.cached_objects import KnownContent, declared_content
 from staging_api.staging.download import DownloadSpread
@@ -30,6 +30,7 @@ from staging_api.staging.engine import FetchedArtifact, FetchHooks
 from staging_api.staging.model import StagedArtifact, StagingRequest
 from staging_api.staging.packs import Packs
 from staging_api.staging.quota import Quota
+from staging_api.staging.repository import object_rows, reading, store_rows
 from staging_api.staging.reservations import QuotaReservation
 from staging_api.staging.stop_signals import StopSignals
 from staging_api.staging.upkeep import Upkeep
@@ -146,8 +147,8 @@ class Work:
 
     def _due(self, phase: str) -> list[StagedArtifact]:
         with self.database.connect() as conn:
-            staging = repository.find(conn, self.staging_id)
-            return repository.to_do(conn, staging, self.request.names, phase)
+            staging = reading.find(conn, self.staging_id)
+            return reading.to_do(conn, staging, self.request.names, phase)
 
     def _uploaded_first(self, artifacts: list[StagedArtifact]) -> list[StagedArtifact]:
         """Order artifacts: those that can be staged now before those that are not uploaded yet."""
@@ -225,12 +226,12 @@ class Work:
             if source_object.size_bytes is not None:
                 return declared
             with self.database.connect() as conn:
-                size = repository.blobs_of(conn, declared.sha256).get(declared.sha256)
+                size = store_rows.blobs_of(conn, declared.sha256).get(declared.sha256)
             return replace(declared, size_bytes=size)
         if not source_object.strong or source_object.version is None:
             return None
         with self.database.connect() as conn:
-            cached = repository.cached_object(conn, source_object.url, source_object.version)
+            cached = object_rows.cached_object(conn, source_object.url, source_object.version)
         if cached is None:
             return None
         return KnownContent(cached.sha256, "version", cached.verified_by, cached.size_bytes)

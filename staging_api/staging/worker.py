@@ -28,10 +28,10 @@ from staging_api.errors import (
     Unavailable,
 )
 from staging_api.locks.hold import RequestOrigin
-from staging_api.staging import repository
 from staging_api.staging.duties import database_steps, report_steps, scrub_steps, store_steps
 from staging_api.staging.housekeeping import Housekeeping, HousekeepingStep
-from staging_api.staging.repository import DueStaging
+from staging_api.staging.repository import reading
+from staging_api.staging.repository.reading import DueStaging
 from staging_api.staging.resuming import resume
 from staging_api.staging.service import StagingService
 from staging_api.traces import Spans, untraced
@@ -120,7 +120,7 @@ class Worker:
             return
         with self._stagings.database.connect() as conn:
             # More than there are jobs: other workers take up some of them first.
-            due = repository.due(conn, each=2 * self._jobs)
+            due = reading.due(conn, each=2 * self._jobs)
         while len(self._running) < self._jobs and (turn := self._next(due)) is not None:
             self._served += 1
             self._served_at[turn.caller] = self._served
@@ -160,7 +160,7 @@ class Worker:
         if len(self._running) < self._jobs:
             return False
         with self._stagings.database.connect() as conn:
-            return repository.foreground_is_due(conn)
+            return reading.foreground_is_due(conn)
 
     def _resume(self, turn: DueStaging) -> None:
         try:

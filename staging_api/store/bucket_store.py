@@ -223,7 +223,7 @@ class BucketStore:
         """Whether the blob is here, of this length.
 
         Objects cannot be marked. If it is removed before a row names it, the writer of that row
-        notices, and stages it again (`repository.name_blobs`).
+        notices, and stages it again (`store_rows.name_blobs`).
         """
         return self.has(blob.sha256, blob.size_bytes)
 

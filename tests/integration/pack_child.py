@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from staging_api.db.engine import open_database
-from staging_api.staging import attempt, repository
-from staging_api.staging.repository import file_rows
+from staging_api.staging import attempt
+from staging_api.staging.repository import artifact_rows, file_rows, pack_rows
 from staging_api.store import folder_store, pack_writer
 from tests.stagings import bench
 
@@ -24,12 +24,12 @@ STEPS: list[tuple[Any, str]] = [
     (pack_writer, "write_all"),
     (folder_store, "sync"),
     (folder_store, "move"),
-    (repository, "forget_some_files"),
-    (repository, "add_files"),
-    (repository, "add_pack"),
+    (file_rows, "forget_some_files"),
+    (file_rows, "add_files"),
+    (file_rows, "add_pack"),
     (file_rows, "insert_pack"),
-    (repository, "add_packed_files"),
-    (repository, "mark_staged"),
+    (pack_rows, "add_packed_files"),
+    (artifact_rows, "mark_staged"),
 ]
 
 

@@ -12,7 +12,7 @@ from sqlalchemy import text
 from staging_api.client import StagingClient
 from staging_api.db.engine import Database
 from staging_api.errors import DeadlineOver, NotFound
-from staging_api.staging import repository
+from staging_api.staging.repository import artifact_rows, staging_rows
 from staging_api.staging.resuming import resume
 from tests.factories import ORIGIN
 from tests.serving import serving
@@ -69,8 +69,8 @@ def test_progress_comes_between_the_changes(at):
         answer = stream(service, staging.id, Last_Event_ID=str(staging.events_count))
         [artifact, *_] = staging.artifacts
         with at.database.begin() as conn:
-            repository.note_progress(conn, artifact.id, 5, 10, 2.5)
-            repository.touch(conn, url)
+            artifact_rows.note_progress(conn, artifact.id, 5, 10, 2.5)
+            staging_rows.touch(conn, url)
         seen = b""
         while b'"bytes_done":5' not in seen:
             seen += answer.read1(4096)

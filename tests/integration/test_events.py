@@ -13,8 +13,8 @@ from staging_api.db.engine import Database
 from staging_api.errors import ArtifactNotFound
 from staging_api.locks.hold import guarded, hold
 from staging_api.locks.model import ARCHIVE
-from staging_api.staging import repository
 from staging_api.staging.audit import verify
+from staging_api.staging.repository import artifact_rows, event_rows, staging_rows
 from tests.factories import ORIGIN
 from tests.rows import refused_by_database
 from tests.stagings import Bench, bench
@@ -29,7 +29,7 @@ def at(database: Database, database_url: str, tmp_path: Path):
 def shown(at: Bench, staging_id: str) -> list[tuple[str | None, ...]]:
     """What the events of a staging say, shortly."""
     with at.database.connect() as conn:
-        events = repository.events_of(conn, staging_id, 0, 1000)
+        events = event_rows.events_of(conn, staging_id, 0, 1000)
     return [(event.name, event.from_state, event.to_state) for event in events]
 
 
@@ -95,7 +95,7 @@ def test_a_change_by_hand_is_an_event_with_the_role_that_made_it(at):
     with at.database.begin() as conn:
         conn.execute(text("UPDATE staged_artifacts SET attempt = 7 WHERE name = 'payload'"))
     with at.database.connect() as conn:
-        newest = repository.events_of(conn, staging.id, 0, 1000)[-1]
+        newest = event_rows.events_of(conn, staging.id, 0, 1000)[-1]
     assert newest.actor.startswith("database role ")
     assert newest.lock_id is None
 
@@ -221,7 +221,7 @@ def test_writers_under_locks_of_two_kinds_make_one_chain(at):
                     text("UPDATE staged_artifacts SET attempt = attempt + 1 WHERE id = :id"),
                     {"id": artifact_id},
                 )
-                repository.settle(conn, url)
+                staging_rows.settle(conn, url)
 
     with ThreadPoolExecutor(2) as pool:
         list(pool.map(change, [build[0], symbols[0]]))
@@ -245,7 +245,7 @@ def test_stagings_of_one_archive_under_two_kinds_do_not_wait_for_each_other(at):
                     text("UPDATE staged_artifacts SET attempt = attempt + 1 WHERE name = :name"),
                     {"name": name},
                 )
-                repository.settle(conn, url)
+                staging_rows.settle(conn, url)
 
     with ThreadPoolExecutor(2) as pool:
         list(pool.map(change, ["symbols", "payload"]))
@@ -263,11 +263,11 @@ def test_planning_behind_the_holder_and_its_work_do_not_wait_for_each_other(at):
         with hold(at.service.locks, ARCHIVE, url, ORIGIN) as held:
             for _ in range(40):
                 with guarded(at.database, held) as conn:
-                    repository.begin_artifact(conn, payload, held.lease)
-                    repository.settle(conn, url, held.lease)
+                    artifact_rows.begin_artifact(conn, payload, held.lease)
+                    staging_rows.settle(conn, url, held.lease)
                 with guarded(at.database, held) as conn:
-                    repository.note_progress(conn, payload, 1, 2, 3.0)
-                    repository.touch(conn, url)
+                    artifact_rows.note_progress(conn, payload, 1, 2, 3.0)
+                    staging_rows.touch(conn, url)
 
     def plan() -> None:
         start.wait()

@@ -8,9 +8,9 @@ import pytest
 
 from staging_api.db.engine import Database
 from staging_api.errors import ArtifactNotFound
-from staging_api.staging import repository
 from staging_api.staging.audit import verify
 from staging_api.staging.model import Staging
+from staging_api.staging.repository import staging_rows
 from staging_api.staging.resuming import resume
 from tests.factories import ORIGIN
 from tests.stagings import Bench, bench
@@ -33,7 +33,7 @@ def shown(at: Bench, staging: Staging) -> tuple[str, dict[str, str]]:
 def ask_to_cancel(at: Bench, staging: Staging) -> None:
     """As while another holds the lock."""
     with at.database.begin() as conn:
-        repository.request_cancel(conn, staging.id)
+        staging_rows.request_cancel(conn, staging.id)
 
 
 def evict(at: Bench, url: str, name: str) -> None:

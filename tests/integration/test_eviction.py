@@ -13,10 +13,11 @@ from staging_api.db.engine import Database
 from staging_api.errors import Cancelled, NoSpace
 from staging_api.locks.hold import hold
 from staging_api.locks.model import ARCHIVE
-from staging_api.staging import eviction, repository
+from staging_api.staging import eviction
 from staging_api.staging.accesses import Accesses
 from staging_api.staging.eviction import prune
 from staging_api.staging.quota import Quota
+from staging_api.staging.repository import reading
 from staging_api.staging.upkeep import StoreTerms
 from tests.factories import ORIGIN
 from tests.stagings import Bench, bench, packed
@@ -262,13 +263,13 @@ def test_an_artifact_that_was_just_read_is_not_evicted(
             " last_accessed_at = staged_at - interval '10 min'"
         )
         with at.database.connect() as conn:
-            served = repository.served_file(conn, "board/read/payload.bin")
+            served = reading.served_file(conn, "board/read/payload.bin")
         assert served is not None
         assert served.hand_out_due
         accesses = Accesses(at.database, flush_seconds=3600)
         assert accesses.hand_out(read)
         with at.database.connect() as conn:
-            served = repository.served_file(conn, "board/read/payload.bin")
+            served = reading.served_file(conn, "board/read/payload.bin")
         assert served is not None
         assert not served.hand_out_due, "one row is written a minute, however many reads there are"
         payload(at, "new", 5)

@@ -16,7 +16,7 @@ from staging_api.db.engine import Database
 from staging_api.errors import ArchiveCorrupt
 from staging_api.http.app import create_app
 from staging_api.shutdown import Shutdown
-from staging_api.staging.repository import events
+from staging_api.staging.repository import event_rows
 from staging_api.staging.watch import Watch
 from tests.factories import ORIGIN
 from tests.parts import parts_of
@@ -212,7 +212,7 @@ def test_events_are_filtered(at: Bench, client: testing.TestClient) -> None:
 def test_a_page_of_few_events_leads_on_to_the_others(
     at: Bench, client: testing.TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(events, "_LOOKED_AT", 3)
+    monkeypatch.setattr(event_rows, "_LOOKED_AT", 3)
     at.stage(at.build("R1"))
     failed(at, "R2")
     empty = client.simulate_get(f"{API}/events?to_state=failed").json

@@ -18,9 +18,10 @@ from staging_api.db import idempotency_rows
 from staging_api.db.engine import Database
 from staging_api.db.idempotency_rows import KeptResponse
 from staging_api.errors import StagingApiError, StoreFailed, Unavailable
-from staging_api.staging import reconcile, repository
+from staging_api.staging import reconcile
 from staging_api.staging.duties import database_steps, store_steps
 from staging_api.staging.housekeeping import Housekeeping, HousekeepingStep, StepResult
+from staging_api.staging.repository import store_rows
 from staging_api.staging.upkeep import StoreTerms
 from staging_api.staging.worker import Worker
 from staging_api.store.folder_store import FolderStore
@@ -219,7 +220,7 @@ def test_duties_with_nothing_to_do_count_no_failure(at: Bench, monkeypatch) -> N
     steps = [*database_steps(at.service), *store_steps(at.service)]
     # As if each part of the store had been compared lately, too.
     for shard in (None, "00"):
-        claimed = "staging_api.staging.reconcile.repository.claim_shard"
+        claimed = "staging_api.staging.repository.check_rows.claim_shard"
         monkeypatch.setattr(claimed, lambda *_, shard=shard: shard)
         results = {step.name: step.run() for step in steps}
         assert results["comparison"] is not None
@@ -341,7 +342,7 @@ def test_a_content_is_not_named_while_it_is_removed_and_can_be_afterwards(
 def test_the_claim_of_a_dead_collector_expires(at: Bench) -> None:
     (marked,) = evicted(at, "R17-1")
     with at.database.begin() as conn:
-        assert repository.claim_marked(conn, 10, 60.0) == [marked]
+        assert store_rows.claim_marked(conn, 10, 60.0) == [marked]
     assert at.service.upkeep.collect() == 0
     at.tamper("UPDATE blobs SET removing_until = clock_timestamp() - interval '1 s'")
     assert at.service.upkeep.collect() == 1

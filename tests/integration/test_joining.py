@@ -34,9 +34,9 @@ from staging_api.single_flight import SingleFlight
 from staging_api.sources.allowlist import AllowList
 from staging_api.sources.model import SourceOptions
 from staging_api.sources.opening import open_archive
-from staging_api.staging import repository
 from staging_api.staging.catalogues import Catalogues
 from staging_api.staging.model import Staging, StagingRequest
+from staging_api.staging.repository import found_files, reading
 from staging_api.staging.resuming import resume
 from staging_api.staging.service import StagingService
 from staging_api.staging.watch import Watch
@@ -89,7 +89,7 @@ def wanted(joining: Joining, source: ArchiveSource, *artifacts: str) -> StagingR
 def bringer(joining: Joining, request: StagingRequest) -> Staging | None:
     """Return the staging that brings it, if one does."""
     with joining.stagings.database.connect() as conn:
-        return repository.unfinished_for(conn, request.archive_url, request.names)
+        return reading.unfinished_for(conn, request.archive_url, request.names)
 
 
 def noted(joining: Joining, request: StagingRequest) -> Staging:
@@ -207,7 +207,7 @@ def test_an_artifact_that_is_evicted_during_a_wait_is_brought_again(joining, sou
             waiting = pool.submit(patient(joining).stage, request, ORIGIN)
             noted(joining, request)
             with stagings.database.connect() as conn:
-                (row,) = repository.artifacts_of(conn, request.archive_url, ["stateful"])
+                (row,) = reading.artifacts_of(conn, request.archive_url, ["stateful"])
             stagings.artifacts.evict(row.id, OTHER)
             assert not waiting.done()
             assert held.lease.kind == ARCHIVE
@@ -256,7 +256,7 @@ def test_planning_without_the_lock_does_not_touch_artifacts_in_work(joining, sou
         held.wait_until_reached()
         joining.queue(stagings.check_request(request.archive_url, ["stateful", "symbols"]), ORIGIN)
         with stagings.database.connect() as conn:
-            rows = repository.artifacts_of(conn, request.archive_url, ["full_payload", "stateful"])
+            rows = reading.artifacts_of(conn, request.archive_url, ["full_payload", "stateful"])
         held.release()
         working.result()
     assert [row.state for row in rows] == ["staged", "staging"]
@@ -279,7 +279,7 @@ def test_concurrent_requests_in_any_order_write_one_row_per_artifact(joining, so
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(queue, range(8)))
     with joining.stagings.database.connect() as conn:
-        rows = repository.artifacts_of(conn, request.archive_url, ["full_payload", "symbols"])
+        rows = reading.artifacts_of(conn, request.archive_url, ["full_payload", "symbols"])
     assert [row.name for row in rows] == ["full_payload", "symbols"]
 
 
@@ -345,7 +345,7 @@ def test_is_staged_probes_one_index_and_nothing_else(database: Database) -> None
         conn.execute(text("DISCARD PLANS"))
         # Also counted is what this connection did for others within the last second.
         before = {row.relname: row.scans for row in conn.execute(text(_SCANS))}
-        repository.outcomes(conn, "a", ["b", "c"])
+        found_files.outcomes(conn, "a", ["b", "c"])
         after = {row.relname: row.scans for row in conn.execute(text(_SCANS))}
         world.rollback()
     (used,) = (name for name in after if after[name] > before.get(name, 0))
@@ -436,7 +436,7 @@ def test_a_stackwalk_has_limits_of_memory_output_and_cores(joining, source, tmp_
     assert output_blocks * 512 == 16 << 20
 
 
-def names(found: Sequence[repository.FoundFile]) -> list[str]:
+def names(found: Sequence[found_files.FoundFile]) -> list[str]:
     return [file.path for file in found]
 
 
@@ -444,8 +444,8 @@ def test_a_folder_lists_only_files_of_its_archive(joining, source):
     request = wanted(joining, source, "stateful", "test_suites")
     joining.stage(request, ORIGIN)
     with joining.stagings.database.connect() as conn:
-        prefix = repository.folder_of(conn, request.archive_url)
-        below = names(repository.files_below(conn, prefix, "autotest/"))
-        none = repository.files_below(conn, prefix[:-1], "")
+        prefix = found_files.folder_of(conn, request.archive_url)
+        below = names(found_files.files_below(conn, prefix, "autotest/"))
+        none = found_files.files_below(conn, prefix[:-1], "")
     assert below == [f"{prefix}/autotest/test_suites/control.bvt"]
     assert none == []

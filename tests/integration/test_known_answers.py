@@ -16,10 +16,9 @@ from staging_api.identity.model import Authenticator, Principal, Role
 from staging_api.locks.hold import hold
 from staging_api.locks.model import ARCHIVE
 from staging_api.shutdown import Shutdown
-from staging_api.staging import repository
 from staging_api.staging.damage import evict_holders
 from staging_api.staging.model import AnswerRows
-from staging_api.staging.repository import joined
+from staging_api.staging.repository import found_files, joined, reading, seen_rows
 from staging_api.staging.watch import Watch
 from tests.factories import ORIGIN, locks_of
 from tests.parts import parts_of
@@ -59,7 +58,7 @@ def named(headers: dict[str, str]) -> dict[str, str]:
 
 def rows_of(database: Database, *ids: str) -> list[AnswerRows | None]:
     """The rows of each of these stagings, asked for by themselves."""
-    return [repository.answer_rows(database, [each])[each] for each in ids]
+    return [seen_rows.answer_rows(database, [each])[each] for each in ids]
 
 
 def pod_of(at: Bench, authenticator: Authenticator | None = None) -> Pod:
@@ -482,8 +481,8 @@ def test_what_is_asked_together_is_answered_as_by_itself(pods: tuple[Pod, Pod]) 
     paths.insert(1, "nothing/there")
     assert len(paths) > 3
     with hold(other.at.service.locks, ARCHIVE, busy, ORIGIN):
-        together = repository.standing_answers(database, questions)
-        alone = [repository.standing_answers(database, [each])[each] for each in questions]
+        together = seen_rows.standing_answers(database, questions)
+        alone = [seen_rows.standing_answers(database, [each])[each] for each in questions]
     assert [together[each].seen for each in questions] == [each.seen for each in alone]
     refused = [
         (together[each].refusal, one.refusal) for each, one in zip(questions, alone, strict=True)
@@ -492,19 +491,19 @@ def test_what_is_asked_together_is_answered_as_by_itself(pods: tuple[Pod, Pod]) 
     both = [each._replace(remaining_seconds=0) for each in refused[2] if each is not None]
     assert both[0] == both[1]
     assert both[0].scope == busy
-    states = repository.outcomes_at(database, questions)
-    assert states == {each: repository.outcomes_at(database, [each])[each] for each in questions}
+    states = found_files.outcomes_at(database, questions)
+    assert states == {each: found_files.outcomes_at(database, [each])[each] for each in questions}
     assert [sorted(state.name for state in states[each]) for each in questions] == [
         ["payload"],
         ["payload", "suites"],
         [],
         [],
     ]
-    seen = repository.answer_rows(database, ids)
+    seen = seen_rows.answer_rows(database, ids)
     assert seen == dict(zip(ids, rows_of(database, *ids), strict=True))
     assert [each for each in ids if seen[each] is None] == [ids[1]]
-    served = repository.files_served(database, paths)
-    assert served == {path: repository.files_served(database, [path])[path] for path in paths}
+    served = reading.files_served(database, paths)
+    assert served == {path: reading.files_served(database, [path])[path] for path in paths}
     assert [path for path in paths if served[path] is None] == ["nothing/there"]
 
 

@@ -3,8 +3,9 @@
 import pytest
 
 from staging_api.errors import ArchiveCorrupt, Unavailable
-from staging_api.staging import attempt, repository
+from staging_api.staging import attempt
 from staging_api.staging.packs import Packs
+from staging_api.staging.repository import file_rows
 from tests.stagings import bench, packed
 
 FILES = {f"suites/{number:03}": b"content %d" % (number % 20) for number in range(50)}
@@ -29,7 +30,7 @@ def test_all_files_are_there_once_it_is_staged(at):
 def test_no_file_is_served_before_the_artifact_is_staged_and_the_next_attempt_has_all(
     at, monkeypatch
 ):
-    url, add_files, batches = at.build(suites_tgz=packed(FILES)), repository.add_files, []
+    url, add_files, batches = at.build(suites_tgz=packed(FILES)), file_rows.add_files, []
 
     def failing(conn, artifact_id, files):
         batches.append(len(files))
@@ -37,7 +38,7 @@ def test_no_file_is_served_before_the_artifact_is_staged_and_the_next_attempt_ha
             raise Unavailable("the database is away")
         return add_files(conn, artifact_id, files)
 
-    monkeypatch.setattr(repository, "add_files", failing)
+    monkeypatch.setattr(file_rows, "add_files", failing)
     with pytest.raises(Unavailable):
         at.stage(url, "suites")
     assert max(batches) == 8
@@ -54,14 +55,14 @@ def test_no_file_is_served_before_the_artifact_is_staged_and_the_next_attempt_ha
 
 
 def test_what_an_attempt_left_goes_when_the_artifact_has_failed_for_good(at, monkeypatch):
-    url, add_files = at.build(suites_tgz=packed(FILES)), repository.add_files
+    url, add_files = at.build(suites_tgz=packed(FILES)), file_rows.add_files
 
     def failing(conn, artifact_id, files):
         if files[0]["path"].endswith("016"):
             raise Unavailable("the database is away")
         return add_files(conn, artifact_id, files)
 
-    monkeypatch.setattr(repository, "add_files", failing)
+    monkeypatch.setattr(file_rows, "add_files", failing)
     with pytest.raises(Unavailable):
         at.stage(url, "suites")
     assert at.rows(SERVED) == [(16,)]

@@ -15,7 +15,7 @@ from staging_api.db.tables import metadata
 from staging_api.debian.forms import Form
 from staging_api.documents.audit import verify_documents
 from staging_api.locks.model import new_id
-from staging_api.staging import repository
+from staging_api.staging.repository import reading
 from tests.copied_rows import Rows, put_rows, rows_of
 from tests.databases import Migrated, Schemas
 from tests.documents import document, document_api, loaded, policy, secret
@@ -110,9 +110,9 @@ def check_rows(pools: Database, *versions: str) -> None:
         (url, 200) for url in urls
     ]
     with pools.connect() as conn:
-        assert sorted(turn.archive_url for turn in repository.due(conn, each=100)) == urls
+        assert sorted(turn.archive_url for turn in reading.due(conn, each=100)) == urls
         for version, url in zip(versions, urls, strict=True):
-            found = repository.served_file(conn, f"{url}/payload.bin")
+            found = reading.served_file(conn, f"{url}/payload.bin")
             assert found is not None
             assert found.sha256 == hashlib.sha256(version.encode()).hexdigest()
 

@@ -13,7 +13,7 @@ from staging_api.db.engine import Database
 from staging_api.errors import DatabaseBusy
 from staging_api.locks import store
 from staging_api.locks.model import Lease, new_id
-from staging_api.staging import repository
+from staging_api.staging.repository import event_rows
 from tests.leases import acquired, grant_of, refused, released, renewed, rows
 from tests.service import eventually
 
@@ -25,7 +25,7 @@ BEGINS_AT = """SELECT starts_with(pg_get_expr(relpartbound, oid),
 Extend = Callable[[Connection], None]
 EXTENSIONS: list[tuple[str, Extend]] = [
     ("api_locks", store.extend_history),
-    ("staging_events", repository.extend_events),
+    ("staging_events", event_rows.extend_events),
 ]
 
 
@@ -171,7 +171,7 @@ def test_a_new_partition_and_writers_of_stagings_do_not_block_each_other(
 
     def make() -> None:
         with database.connect() as conn:
-            repository.extend_events(conn)
+            event_rows.extend_events(conn)
 
     with ThreadPoolExecutor(2) as pool:
         writing = pool.submit(write_slowly)
@@ -203,7 +203,7 @@ def test_an_old_partition_is_dropped_once_no_reader_uses_it(table: str, database
         with database.connect() as conn:
             if table == "api_locks":
                 return store.drop_history(conn, before)
-            return repository.drop_events(conn, before, "they are old")
+            return event_rows.drop_events(conn, before, "they are old")
 
     with long_reader(database, table), ThreadPoolExecutor(1) as pool:
         dropping = pool.submit(drop)

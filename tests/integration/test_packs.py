@@ -7,10 +7,18 @@ from sqlalchemy.exc import IntegrityError
 from staging_api.devserver.control_files import ControlFiles
 from staging_api.devserver.symbolication import Symbolication
 from staging_api.errors import NotFound
-from staging_api.staging import eviction, reconcile, repository
+from staging_api.staging import eviction, reconcile
 from staging_api.staging.fetched import PackedRow
 from staging_api.staging.model import StagedArtifact
 from staging_api.staging.packs import Packs
+from staging_api.staging.repository import (
+    file_rows,
+    folder_rows,
+    found_files,
+    pack_rows,
+    reading,
+    space_rows,
+)
 from staging_api.staging.scrub import Scrub
 from staging_api.store.places import open_at, read_at
 from tests.factories import ORIGIN
@@ -44,7 +52,7 @@ def pack(at, artifact):
 
 def found(at, path):
     with at.database.connect() as conn:
-        return repository.served_file(conn, path)
+        return reading.served_file(conn, path)
 
 
 def test_each_file_is_found_by_its_path_and_read_out_of_the_pack(at, pack):
@@ -60,14 +68,14 @@ def test_each_file_is_found_by_its_path_and_read_out_of_the_pack(at, pack):
 def test_folders_and_lists_are_the_same_as_without_a_pack(at, artifact):
     def shown():
         with at.database.connect() as conn:
-            below = repository.served_below(conn, BELOW, 1000)
+            below = folder_rows.served_below(conn, BELOW, 1000)
             return (
-                repository.children_of(conn, BELOW + "autotest/", "", 100),
-                repository.children_of(conn, BELOW, "", 100),
+                folder_rows.children_of(conn, BELOW + "autotest/", "", 100),
+                folder_rows.children_of(conn, BELOW, "", 100),
                 [(file.path, file.sha256, file.size_bytes) for file in below],
-                repository.files_of(conn, artifact.id, "", 10),
-                repository.files_of(conn, artifact.id, BELOW + "autotest/suites/control.007", 99),
-                [file.path for file in repository.files_below(conn, "board/R17-1", "autotest/")],
+                found_files.files_of(conn, artifact.id, "", 10),
+                found_files.files_of(conn, artifact.id, BELOW + "autotest/suites/control.007", 99),
+                [file.path for file in found_files.files_below(conn, "board/R17-1", "autotest/")],
                 sorted(at.rows("SELECT artifact_id, path, sha256, size_bytes FROM staged_files")),
             )
 
@@ -98,7 +106,7 @@ def test_the_devserver_reads_control_files_and_symbols_out_of_a_pack(at, pack, t
     assert controls.text("board/R17-1", "suites/control.003") == FILES[name]
     assert len(controls.texts("board/R17-1", None)) == 30
     with at.database.connect() as conn:
-        places = repository.newest_of_each(conn, "archive", [name], 10)
+        places = found_files.newest_of_each(conn, "archive", [name], 10)
     runner = Symbolication(tmp_path, at.database, at.service.blobs)
     runner._link(tmp_path, places)
     assert (tmp_path / name).read_bytes() == FILES[name]
@@ -108,9 +116,9 @@ def test_the_pack_counts_once_and_goes_with_its_artifact(at, artifact, pack):
     size = pack.size_bytes
     assert at.service.upkeep.space().used == size
     with at.database.connect() as conn:
-        (share,) = repository.shares(conn, [artifact.id])
+        (share,) = space_rows.shares(conn, [artifact.id])
         assert (share.frees, share.holds) == (size, size)
-        (idle,) = repository.idle_artifacts(conn, 0, None, 10)
+        (idle,) = space_rows.idle_artifacts(conn, 0, None, 10)
     assert eviction.evict(at.service.upkeep, idle, "space")
     assert at.rows("SELECT count(*) FROM staged_files") == [(0,)]
     assert at.rows("SELECT count(*) FROM packs") == [(0,)]
@@ -122,7 +130,7 @@ def test_the_pack_counts_once_and_goes_with_its_artifact(at, artifact, pack):
 def test_rows_that_an_eviction_leaves_are_deleted_in_batches_and_the_blob_at_once(
     at, artifact, pack, monkeypatch
 ):
-    monkeypatch.setattr(repository.file_rows, "_FEW_FILES", 5)
+    monkeypatch.setattr(file_rows, "_FEW_FILES", 5)
     at.service.artifacts.evict(artifact.id, ORIGIN)
     assert at.service.upkeep.collect() == 1
     assert at.rows("SELECT count(*) FROM packed_files") == [(len(FILES) - 5,)]
@@ -183,7 +191,7 @@ WRONG = {
 @pytest.mark.parametrize("row", WRONG.values(), ids=WRONG)
 def test_an_impossible_place_is_refused(at, artifact, pack, row):
     with pytest.raises(IntegrityError), at.database.begin() as conn:
-        repository.add_packed_files(conn, artifact.id, [row])
+        pack_rows.add_packed_files(conn, artifact.id, [row])
 
 
 @pytest.mark.parametrize(
@@ -203,4 +211,4 @@ def test_the_rows_of_a_pack_do_not_change_and_go_in_one_order(at, pack, statemen
 def test_a_file_of_an_artifact_without_a_pack_is_refused(at, artifact):
     row = PackedRow(BELOW + "autotest/b", bytes(32), 1, 0, False)
     with pytest.raises(IntegrityError), at.database.begin() as conn:
-        repository.add_packed_files(conn, artifact.id, [row])
+        pack_rows.add_packed_files(conn, artifact.id, [row])

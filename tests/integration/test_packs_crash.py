@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from staging_api.staging import repository
+from staging_api.staging.repository import reading
 from staging_api.store.places import read_at
 from tests.stagings import bench, packed
 from tests.stores import blobs_of
@@ -68,7 +68,7 @@ def test_after_a_crash_at_any_step_nothing_is_served_and_the_next_attempt_is_who
 
 def served(at, build, files):
     with at.database.connect() as conn:
-        found = {path: repository.served_file(conn, f"board/{build}/{path}") for path in files}
+        found = {path: reading.served_file(conn, f"board/{build}/{path}") for path in files}
     return {path: read_at(at.service.blobs, each.place) for path, each in found.items() if each}
 
 

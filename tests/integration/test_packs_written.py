@@ -8,8 +8,9 @@ import pytest
 
 from staging_api import name_table
 from staging_api.errors import Unavailable
-from staging_api.staging import attempt, file_table, reconcile, repository
+from staging_api.staging import attempt, file_table, reconcile
 from staging_api.staging.packs import Packs
+from staging_api.staging.repository import file_rows, pack_rows, reading
 from staging_api.store.pack_writer import LEAST_CONTENTS, PackWriter
 from staging_api.store.places import read_at
 from tests.archives import header, tar_of, zip_of
@@ -30,7 +31,7 @@ def at(database, database_url, tmp_path):
 
 def served(at, path):
     with at.database.connect() as conn:
-        found = repository.served_file(conn, path)
+        found = reading.served_file(conn, path)
     return None if found is None else read_at(at.service.blobs, found.place)
 
 
@@ -125,7 +126,7 @@ def test_of_two_members_of_one_path_the_last_counts_and_links_have_its_content(
 
 def test_nothing_is_served_before_it_is_staged_and_the_next_attempt_begins_anew(at, monkeypatch):
     monkeypatch.setattr(attempt, "_PACKED_AT_ONCE", 8)
-    add, batches = repository.add_packed_files, []
+    add, batches = pack_rows.add_packed_files, []
 
     def failing(conn, artifact_id, files):
         batches.append(len(files))
@@ -134,13 +135,13 @@ def test_nothing_is_served_before_it_is_staged_and_the_next_attempt_begins_anew(
         return add(conn, artifact_id, files)
 
     url = at.build(suites_tgz=packed(FILES))
-    monkeypatch.setattr(repository, "add_packed_files", failing)
+    monkeypatch.setattr(pack_rows, "add_packed_files", failing)
     with pytest.raises(Unavailable):
         at.stage(url, "suites")
     assert at.rows("SELECT count(*) FROM packed_files") == [(32,)]
     assert served(at, f"{BELOW}d/000") is None
     (at.builds / "board" / "R17-1" / "suites.tgz").write_bytes(packed(ALL))
-    monkeypatch.setattr(repository, "add_packed_files", add)
+    monkeypatch.setattr(pack_rows, "add_packed_files", add)
     staged(at, url)
     check(at, ALL)
     assert at.rows("SELECT count(*) FROM packs") == [(1,)]
@@ -150,14 +151,14 @@ def test_nothing_is_served_before_it_is_staged_and_the_next_attempt_begins_anew(
 
 
 def test_a_pack_that_is_removed_before_its_row_is_fetched_again(at, monkeypatch):
-    add = repository.add_pack
+    add = file_rows.add_pack
 
     def removed(conn, artifact_id, pack, paths):
         at.service.blobs.remove(pack.sha256)
         return add(conn, artifact_id, pack, paths)
 
     url = at.build(suites_tgz=packed(FILES))
-    monkeypatch.setattr(repository, "add_pack", removed)
+    monkeypatch.setattr(file_rows, "add_pack", removed)
     with pytest.raises(Unavailable, match="removed"):
         at.stage(url, "suites")
     monkeypatch.undo()

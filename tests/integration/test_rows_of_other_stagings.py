@@ -16,7 +16,7 @@ from staging_api.staging.model import CachedObject, Failure
 from staging_api.staging.repository import (
     access_rows,
     artifact_rows,
-    events,
+    event_rows,
     growth_rows,
     object_rows,
     reading,
@@ -442,7 +442,7 @@ def test_a_time_to_come_is_so_many_seconds_away(conn: Connection) -> None:
 def test_who_acts_without_a_lock_is_named_in_one_transaction_alone(database: Database) -> None:
     asked = text("SELECT current_setting('staging.actor'), current_setting('staging.holder')")
     with database.begin() as conn:
-        events.act_as(conn, "me", "here")
+        event_rows.act_as(conn, "me", "here")
         assert tuple(conn.execute(asked).one()) == ("me", "here")
         # The connection goes on to serve another caller.
         conn.exec_driver_sql("COMMIT")

@@ -12,8 +12,8 @@ from staging_api.staging.reports import Checks
 from staging_api.staging.repository import (
     archive_rows,
     count_rows,
-    files,
-    folders,
+    folder_rows,
+    found_files,
     space_rows,
     usage_rows,
 )
@@ -149,77 +149,80 @@ READS: dict[str, tuple[Call, Any]] = {
     "an archive called": (lambda c: archive_rows.archives_named(c, "a", 1), ["gs://x/a"]),
     "unfinished": (count_rows.unfinished, {"running": 2, "queued": 1}),
     "files below": (
-        lambda c: [each.path for each in files.files_below(c, "x/a")],
+        lambda c: [each.path for each in found_files.files_below(c, "x/a")],
         ["x/a/p", "x/a/r/d/1", "x/a/r/d/2", "x/a/r/e"],
     ),
     "files below a folder": (
-        lambda c: [each.path for each in files.files_below(c, "x/b", "i/d/")],
+        lambda c: [each.path for each in found_files.files_below(c, "x/b", "i/d/")],
         ["x/b/i/d/2", "x/b/i/d/3"],
     ),
-    "files that are not there yet": (lambda c: files.files_below(c, "y/a-2"), []),
+    "files that are not there yet": (lambda c: found_files.files_below(c, "y/a-2"), []),
     "files of an artifact": (
-        lambda c: [each.path for each in files.files_of(c, "3i", "x/b/i/1", 9)],
+        lambda c: [each.path for each in found_files.files_of(c, "3i", "x/b/i/1", 9)],
         ["x/b/i/d/2", "x/b/i/d/3"],
     ),
     "files of an artifact with a pack": (
-        lambda c: [each.path for each in files.files_of(c, "4o", "", 9)],
+        lambda c: [each.path for each in found_files.files_of(c, "4o", "", 9)],
         ["x/B/o/1", "x/B/o/2"],
     ),
     "more files of a pack": (
-        lambda c: [each.path for each in files.files_of(c, "4o", "x/B/o/1", 9)],
+        lambda c: [each.path for each in found_files.files_of(c, "4o", "x/B/o/1", 9)],
         ["x/B/o/2"],
     ),
-    "files of an artifact that is not staged": (lambda c: files.files_of(c, "7w", "", 9), []),
+    "files of an artifact that is not staged": (lambda c: found_files.files_of(c, "7w", "", 9), []),
     "builds with both": (
-        lambda c: [each.archive_url for each in files.builds_below(c, "x", ["i", "n"])],
+        lambda c: [each.archive_url for each in found_files.builds_below(c, "x", ["i", "n"])],
         ["gs://x/b"],
     ),
-    "builds with what was evicted": (lambda c: files.builds_below(c, "x", ["p", "r", "i"]), []),
+    "builds with what was evicted": (
+        lambda c: found_files.builds_below(c, "x", ["p", "r", "i"]),
+        [],
+    ),
     "builds with any": (
-        lambda c: sorted(each.archive_url for each in files.builds_below(c, "x", [])),
+        lambda c: sorted(each.archive_url for each in found_files.builds_below(c, "x", [])),
         ["gs://x/B", "gs://x/a", "gs://x/b"],
     ),
-    "builds elsewhere": (lambda c: files.builds_below(c, "y", ["i"]), []),
-    "builds of which nothing is staged": (lambda c: files.builds_below(c, "y", []), []),
+    "builds elsewhere": (lambda c: found_files.builds_below(c, "y", ["i"]), []),
+    "builds of which nothing is staged": (lambda c: found_files.builds_below(c, "y", []), []),
     "newest images": (
-        lambda c: sorted(files.newest_of_each(c, "images", ["i", "i/1", "n", "p"], 9)),
+        lambda c: sorted(found_files.newest_of_each(c, "images", ["i", "i/1", "n", "p"], 9)),
         ["i/1", "n"],
     ),
     "newest files": (
-        lambda c: sorted(files.newest_of_each(c, "archive", ["o/1", "i/1"], 9)),
+        lambda c: sorted(found_files.newest_of_each(c, "archive", ["o/1", "i/1"], 9)),
         ["o/1"],
     ),
-    "folder": (lambda c: files.folder_of(c, "gs://x/B"), "x/B"),
+    "folder": (lambda c: found_files.folder_of(c, "gs://x/B"), "x/B"),
     "children": (
-        lambda c: [each.name for each in folders.children_of(c, "x/a/", "", 9)],
+        lambda c: [each.name for each in folder_rows.children_of(c, "x/a/", "", 9)],
         ["p", "r/"],
     ),
     "children behind": (
-        lambda c: [each.name for each in folders.children_of(c, "x/a/r/", "d/", 9)],
+        lambda c: [each.name for each in folder_rows.children_of(c, "x/a/r/", "d/", 9)],
         ["e"],
     ),
     "children beside a name that they begin with": (
-        lambda c: beside(c, "x/B/o/1.sig", lambda: folders.children_of(c, "x/B/o/", "", 9)),
+        lambda c: beside(c, "x/B/o/1.sig", lambda: folder_rows.children_of(c, "x/B/o/", "", 9)),
         ["1", "1.sig", "2", "3"],
     ),
     "children behind a name that they begin with": (
-        lambda c: beside(c, "x/B/o/1.sig", lambda: folders.children_of(c, "x/B/o/", "1", 9)),
+        lambda c: beside(c, "x/B/o/1.sig", lambda: folder_rows.children_of(c, "x/B/o/", "1", 9)),
         ["1.sig", "2", "3"],
     ),
     "a child": (
-        lambda c: [each.name for each in folders.children_of(c, "x/b/i/", "", 1)],
+        lambda c: [each.name for each in folder_rows.children_of(c, "x/b/i/", "", 1)],
         ["1"],
     ),
-    "no children yet": (lambda c: folders.children_of(c, "y/a-2/", "", 9), []),
+    "no children yet": (lambda c: folder_rows.children_of(c, "y/a-2/", "", 9), []),
     "served below": (
-        lambda c: [each.path for each in folders.served_below(c, "x/a/r/d/", 9)],
+        lambda c: [each.path for each in folder_rows.served_below(c, "x/a/r/d/", 9)],
         ["x/a/r/d/1", "x/a/r/d/2"],
     ),
     "one served below": (
-        lambda c: [each.path for each in folders.served_below(c, "x/", 1)],
+        lambda c: [each.path for each in folder_rows.served_below(c, "x/", 1)],
         ["x/B/o/1"],
     ),
-    "not served yet": (lambda c: folders.served_below(c, "y/", 9), []),
+    "not served yet": (lambda c: folder_rows.served_below(c, "y/", 9), []),
 }
 
 

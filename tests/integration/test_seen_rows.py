@@ -10,7 +10,7 @@ from sqlalchemy.exc import DBAPIError
 
 from staging_api.db.engine import Database
 from staging_api.db.tables import staged_artifacts, stagings
-from staging_api.staging import repository
+from staging_api.staging.repository import reading, seen_rows
 from tests.stagings import Bench, bench
 
 #: Of no answer about a staging; the chain of events, and the time of the last read.
@@ -66,7 +66,7 @@ def at(database: Database, database_url: str, tmp_path: Path) -> Iterator[Bench]
 
 def seen(conn: Connection, staging_id: str) -> tuple[str, list[tuple[int, str]], str]:
     """The rows of an answer as they are named, their versions, and what they say."""
-    staging = repository.find(conn, staging_id)
+    staging = reading.find(conn, staging_id)
     named = conn.exec_driver_sql("SELECT staging_seen(%s)", (staging_id,)).scalar_one()
     versions = [(staging.version, staging.id), *((a.version, a.id) for a in staging.artifacts)]
     return named, versions, repr(replace(staging, events_count=0))
@@ -134,4 +134,4 @@ def test_a_row_that_is_taken_away_or_comes_is_seen(at: Bench) -> None:
         assert seen(conn, mine.id)[0] != before
         assert seen(conn, other.id) == untouched
     at.tamper("DELETE FROM stagings WHERE id = :i", i=mine.id)
-    assert repository.answer_rows(at.database, [mine.id])[mine.id] is None
+    assert seen_rows.answer_rows(at.database, [mine.id])[mine.id] is None

@@ -13,9 +13,9 @@ from staging_api.db.engine import Database
 from staging_api.errors import ArchiveNotFound, ArtifactNotFound
 from staging_api.locks.hold import RequestOrigin, hold
 from staging_api.locks.model import ARCHIVE
-from staging_api.staging import repository
 from staging_api.staging.audit import verify
 from staging_api.staging.model import Staging
+from staging_api.staging.repository import reading, space_rows, staging_rows
 from staging_api.staging.resuming import resume
 from staging_api.staging.uploads import UploadTerms
 from tests.factories import ORIGIN
@@ -54,7 +54,7 @@ def work(at: Bench) -> None:
 
 def due_ids(at: Bench) -> list[str]:
     with at.database.connect() as conn:
-        return [turn.staging_id for turn in repository.due(conn, each=10)]
+        return [turn.staging_id for turn in reading.due(conn, each=10)]
 
 
 def ask(at: Bench, url: str, *names: str, caller: RequestOrigin = ORIGIN) -> Staging:
@@ -86,7 +86,7 @@ def test_of_an_absent_archive_each_artifact_has_its_own_error_and_the_queue_is_e
     [(staging_id,)] = at.rows("SELECT id FROM stagings")
     assert set(outcomes(at.service.find(staging_id)).values()) == {("failed", "archive_not_found")}
     with at.database.connect() as conn:
-        assert repository.queue(conn) == {}
+        assert reading.queue(conn) == {}
     at.service.cancel(staging_id, ORIGIN)
     assert unsettled(at) == []
 
@@ -161,7 +161,7 @@ def test_an_artifact_cancelled_in_work_goes_on_for_another_staging(at):
     first = ask(at, url, "payload", "suites")
     second = ask(at, url, "payload", caller=OTHER)
     with at.database.begin() as conn:
-        repository.request_cancel(conn, second.id)
+        staging_rows.request_cancel(conn, second.id)
     [due] = [i for i in due_ids(at) if i == second.id]
     resume(at.service, at.service.find(due), OTHER)
     assert outcomes(at.service.find(second.id)) == {"payload": ("failed", "cancelled")}
@@ -298,7 +298,7 @@ def test_artifacts_of_an_unfinished_staging_are_not_evicted_for_space(at):
 
     def idle() -> list[str]:
         with at.database.connect() as conn:
-            return [each.name for each in repository.idle_artifacts(conn, 0, None, 10)]
+            return [each.name for each in space_rows.idle_artifacts(conn, 0, None, 10)]
 
     assert idle() == []
     work(at)

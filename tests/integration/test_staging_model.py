@@ -24,10 +24,10 @@ from staging_api.errors import Conflict, NotFound, StagingApiError
 from staging_api.http.staging_bodies import StagingBody
 from staging_api.locks.hold import guarded, hold
 from staging_api.locks.model import ARCHIVE, SYMBOLS
-from staging_api.staging import repository
 from staging_api.staging.audit import verify
 from staging_api.staging.damage import evict_holders
 from staging_api.staging.model import Staging
+from staging_api.staging.repository import artifact_rows, lists, reading, seen_rows, staging_rows
 from staging_api.staging.resuming import resume
 from tests.emptying import Emptying
 from tests.factories import ORIGIN
@@ -119,7 +119,7 @@ class Stagings(RuleBasedStateMachine):
         mine = [s.id for s in self.stagings() if s.caller == ORIGIN.caller and not s.final]
         if mine:
             with self.at.database.begin() as conn:
-                repository.request_cancel(conn, mine[which % len(mine)])
+                staging_rows.request_cancel(conn, mine[which % len(mine)])
 
     @rule(which=some)
     def evict(self, which: int) -> None:
@@ -155,7 +155,7 @@ class Stagings(RuleBasedStateMachine):
     def die(self, which: int) -> None:
         """Begin an artifact, come half way, and never be heard of again; the lease runs out."""
         with self.at.database.connect() as conn:
-            rows = repository.list_artifacts(conn, limit=1000)
+            rows = lists.list_artifacts(conn, limit=1000)
         left = [row for row in rows if row.to_do]
         if not left:
             return
@@ -165,9 +165,9 @@ class Stagings(RuleBasedStateMachine):
             hold(self.at.service.locks, kind, row.archive_url, WORKER) as held,
             guarded(self.at.database, held) as conn,
         ):
-            repository.begin_artifact(conn, row.id, held.lease)
-            repository.note_progress(conn, row.id, 1 + which, 2000, 5.0)
-            repository.settle(conn, row.archive_url, held.lease)
+            artifact_rows.begin_artifact(conn, row.id, held.lease)
+            artifact_rows.note_progress(conn, row.id, 1 + which, 2000, 5.0)
+            staging_rows.settle(conn, row.archive_url, held.lease)
 
     @invariant()
     def the_tables_say_what_they_may(self) -> None:
@@ -210,7 +210,7 @@ class Stagings(RuleBasedStateMachine):
         self, stagings: list[Staging]
     ) -> None:
         ids = [each.id for each in stagings]
-        seen_of = repository.answer_rows(self.at.database, ids) if ids else {}
+        seen_of = seen_rows.answer_rows(self.at.database, ids) if ids else {}
         for staging in stagings:
             seen = seen_of[staging.id]
             assert seen is not None
@@ -242,21 +242,21 @@ class Stagings(RuleBasedStateMachine):
                 break
             resume(self.at.service, self.at.service.find(due[0]), WORKER)
         with self.at.database.connect() as conn:
-            assert repository.queue(conn) == {}
+            assert reading.queue(conn) == {}
         assert [s.id for s in self.stagings() if not s.final] == []
         assert verify(self.at.database).breaks == ()
 
     def due(self) -> list[str]:
         with self.at.database.connect() as conn:
-            return [turn.staging_id for turn in repository.due(conn, each=10)]
+            return [turn.staging_id for turn in reading.due(conn, each=10)]
 
     def stagings(self) -> list[Staging]:
         with self.at.database.connect() as conn:
-            return repository.list_stagings(conn, limit=1000)
+            return lists.list_stagings(conn, limit=1000)
 
     def live(self) -> list[str]:
         with self.at.database.connect() as conn:
-            rows = repository.list_artifacts(conn, limit=1000)
+            rows = lists.list_artifacts(conn, limit=1000)
         return [row.id for row in rows if row.state != "evicted"]
 
 

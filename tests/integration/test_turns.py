@@ -15,7 +15,7 @@ from staging_api.http.app import create_app
 from staging_api.locks.hold import RequestOrigin
 from staging_api.shutdown import Shutdown
 from staging_api.sources.model import Source
-from staging_api.staging import repository
+from staging_api.staging.repository import staging_rows
 from staging_api.staging.resuming import resume
 from staging_api.staging.watch import Watch
 from staging_api.staging.worker import Worker
@@ -112,7 +112,7 @@ def test_foreground_comes_before_background_of_any_caller(at):
     )
     with at.database.begin() as conn:
         for (url,) in at.rows("SELECT DISTINCT archive_url FROM stagings"):
-            repository.settle(conn, url)
+            staging_rows.settle(conn, url)
     queued(at, BUSY, "B-2")
     queued(at, QUIET, "Q-0")
     assert order(at, 4) == ["B-2", "Q-0", "B-0", "B-1"]

@@ -12,12 +12,13 @@ from sqlalchemy import text
 from staging_api.errors import Conflict, NoSpace, Unavailable
 from staging_api.locks.hold import hold
 from staging_api.locks.model import ARCHIVE
-from staging_api.staging import reconcile, repository
+from staging_api.staging import reconcile
 from staging_api.staging.accesses import Accesses
 from staging_api.staging.audit import verify
 from staging_api.staging.damage import lose
 from staging_api.staging.eviction import prune
 from staging_api.staging.quota import Quota
+from staging_api.staging.repository import check_rows, reading, space_rows
 from staging_api.staging.reservations import QuotaReservation
 from staging_api.staging.resuming import resume
 from staging_api.staging.upkeep import StoreTerms
@@ -88,8 +89,8 @@ def test_compaction_does_not_change_the_sum_of_the_ledger(at):
     for number in range(3):
         payload(at, f"R17-{number}", bytes([number]) * KB)
     with at.database.connect() as conn:
-        repository.compact_ledger(conn)
-        repository.compact_ledger(conn)
+        space_rows.compact_ledger(conn)
+        space_rows.compact_ledger(conn)
     assert at.rows("SELECT bytes FROM store_ledger") == [(3 * KB,)]
     assert at.service.upkeep.space().used == 3 * KB
 
@@ -171,7 +172,7 @@ def test_a_reservation_ends_with_the_lease_of_a_dead_process(database, database_
             )
             assert at.service.upkeep.space().reserved == 0
             with at.database.connect() as conn:
-                repository.forget_dead_reservations(conn)
+                space_rows.forget_dead_reservations(conn)
             at.tamper(
                 "UPDATE lock_scopes SET expires_at = clock_timestamp() + interval '1 h'"
                 " WHERE scope = :url",
@@ -287,7 +288,7 @@ def test_stagings_and_removals_of_the_same_content_never_leave_a_row_without_a_f
             except Unavailable:
                 continue
             with at.database.connect() as conn:
-                assert repository.known_blobs(conn, [staging.artifacts[0].sha256])
+                assert reading.known_blobs(conn, [staging.artifacts[0].sha256])
             assert at.service.blobs.has(staging.artifacts[0].sha256)
             at.service.artifacts.evict(staging.artifacts[0].id, ORIGIN)
 
@@ -320,7 +321,7 @@ def test_what_is_lost_of_an_archive_in_work_is_looked_for_again_in_a_minute(at):
     [(url,)] = at.rows("SELECT archive_url FROM archives")
     at.service.blobs.path(digest).unlink()
     with at.database.connect() as conn:
-        repository.claim_shard(conn, [digest[:2]], 0)
+        check_rows.claim_shard(conn, [digest[:2]], 0)
     with ThreadPoolExecutor(1) as pool, hold(at.service.locks, ARCHIVE, url, ORIGIN):
         found = pool.submit(reconcile.check, at.service.upkeep, digest[:2]).result()
     assert found.lost == (digest,)

@@ -13,8 +13,8 @@ from staging_api.errors import ArchiveUnsafe, ArtifactNotFound
 from staging_api.http.staging_bodies import ArtifactBody
 from staging_api.sources.manifest import Manifest
 from staging_api.sources.model import Names, warnings_of
-from staging_api.staging import repository
 from staging_api.staging.catalogues import Catalogues
+from staging_api.staging.repository import artifact_rows, upload_rows
 from tests.archives import header, tar_of
 from tests.stagings import CATALOGUE, bench
 
@@ -81,12 +81,12 @@ def test_a_list_that_was_kept_says_again_what_was_left_out_of_it(database):
     names = Names.parted(["logs//x", "payload.bin", "a%2Fb"])
     assert (names, names.left_out) == (["payload.bin"], ("logs//x", "a%2Fb"))
     with database.begin() as conn:
-        repository.static_prefix(conn, "http://x/b", "b", "b~")
-        repository.keep_manifest(conn, "http://x/b", Manifest('"1"', "0" * 64, names))
-        repository.claim_poll(conn, "http://x/b", 1.0)
-        repository.note_poll(conn, "http://x/b", names)
-        kept = repository.kept_manifest(conn, "http://x/b")
-        seen = repository.newest_poll(conn, "http://x/b")
+        artifact_rows.static_prefix(conn, "http://x/b", "b", "b~")
+        upload_rows.keep_manifest(conn, "http://x/b", Manifest('"1"', "0" * 64, names))
+        upload_rows.claim_poll(conn, "http://x/b", 1.0)
+        upload_rows.note_poll(conn, "http://x/b", names)
+        kept = upload_rows.kept_manifest(conn, "http://x/b")
+        seen = upload_rows.newest_poll(conn, "http://x/b")
     for found in (kept, seen):
         assert found is not None
         assert found.names == ["payload.bin"]

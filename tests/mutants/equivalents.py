@@ -446,8 +446,8 @@ EQUIVALENT: dict[tuple[str, str, str], str] = {
     ): "what is planned is the first that are enough, of however many were looked at",
     (
         "staging_api/staging/files.py",
-        "found = repository.served_below(conn, folder, _MOST_FILES + 1)",
-        "found = repository.served_below(conn, folder, _MOST_FILES + 2)",
+        "found = folder_rows.served_below(conn, folder, _MOST_FILES + 1)",
+        "found = folder_rows.served_below(conn, folder, _MOST_FILES + 2)",
     ): "one more row is read of what is refused",
     (
         "staging_api/staging/taken.py",

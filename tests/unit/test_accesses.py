@@ -8,8 +8,8 @@ import pytest
 
 from staging_api.background import BackgroundThread
 from staging_api.errors import ConnectionLost, Unavailable
-from staging_api.staging import repository
 from staging_api.staging.accesses import Accesses
+from staging_api.staging.repository import access_rows
 
 Counts = Mapping[tuple[str, str], tuple[int, int]]
 NEVER = 3600.0
@@ -31,7 +31,7 @@ class Rows:
 @pytest.fixture
 def rows(monkeypatch: pytest.MonkeyPatch) -> Rows:
     monkeypatch.setattr(
-        repository, "note_accesses", lambda conn, counted: conn.written.append(counted)
+        access_rows, "note_accesses", lambda conn, counted: conn.written.append(counted)
     )
     return Rows()
 

@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 
 from staging_api.clients import ALWAYS_CONNECTED
-from staging_api.staging import partial_files, repository
+from staging_api.staging import partial_files
 from staging_api.staging.audit_questions import defaults
 from staging_api.staging.partial_files import PartialFiles
-from staging_api.staging.repository import StoreSpace
+from staging_api.staging.repository import check_rows, space_rows, store_rows, usage_rows
+from staging_api.staging.repository.space_rows import StoreSpace
 from staging_api.staging.store_report import store_report, used_share
 
 
@@ -37,9 +38,16 @@ def store(quota: int, free: int | OSError) -> Any:
 
 
 def test_a_report_of_a_store_has_its_20_idlest_artifacts(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("store_id", "space", "usage", "largest_archives", "checks", "lost_count"):
-        monkeypatch.setattr(repository, name, lambda _conn: None)
-    monkeypatch.setattr(repository, "idlest", lambda _conn, limit: limit)
+    for module, name in (
+        (store_rows, "store_id"),
+        (space_rows, "space"),
+        (usage_rows, "usage"),
+        (usage_rows, "largest_archives"),
+        (usage_rows, "checks"),
+        (check_rows, "lost_count"),
+    ):
+        monkeypatch.setattr(module, name, lambda _conn: None)
+    monkeypatch.setattr(usage_rows, "idlest", lambda _conn, limit: limit)
     report: Any = store_report(store(0, 5))
     assert (report.idlest, report.quota_bytes, report.free_bytes) == (20, None, 5)
     report = store_report(store(9, OSError("away")))
@@ -54,7 +62,7 @@ def test_a_report_of_a_store_has_its_20_idlest_artifacts(monkeypatch: pytest.Mon
 def test_a_store_is_as_full_as_its_used_and_reserved_bytes(
     monkeypatch: pytest.MonkeyPatch, quota: int, free: int | OSError, used: int, share: float
 ) -> None:
-    monkeypatch.setattr(repository, "space", lambda _conn: StoreSpace(used, 5, 10))
+    monkeypatch.setattr(space_rows, "space", lambda _conn: StoreSpace(used, 5, 10))
     assert used_share(store(quota, free)) == share
 
 

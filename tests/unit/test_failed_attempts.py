@@ -23,9 +23,10 @@ from staging_api.errors import (
     Unavailable,
     UploadWaitOver,
 )
-from staging_api.staging import attempt, repository
+from staging_api.staging import attempt
 from staging_api.staging.attempt import Attempt, ThrottledProgress
 from staging_api.staging.model import Failure
+from staging_api.staging.repository import artifact_rows, growth_rows, staging_rows
 
 
 class Rows:
@@ -38,9 +39,9 @@ class Rows:
         self._has_patient = has_patient
         monkeypatch.setattr(attempt, "guarded", lambda *_: nullcontext())
         monkeypatch.setattr(random, "uniform", lambda low, high: (low + high) / 1.5)
-        monkeypatch.setattr(repository, "mark_failed", self._fail)
-        monkeypatch.setattr(repository, "leave_to_patient", self._leave)
-        monkeypatch.setattr(repository, "settle", self._settle)
+        monkeypatch.setattr(artifact_rows, "mark_failed", self._fail)
+        monkeypatch.setattr(artifact_rows, "leave_to_patient", self._leave)
+        monkeypatch.setattr(staging_rows, "settle", self._settle)
 
     def _fail(
         self, _c: object, _id: str, _lease: object, why: Failure, again: float | None
@@ -130,17 +131,17 @@ class Calls:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.names: list[str] = []
         monkeypatch.setattr(attempt, "guarded", lambda *_: nullcontext())
-        for name in (
-            "begin_artifact",
-            "settle",
-            "mark_pending",
-            "mark_cancelled",
-            "note_progress",
-            "note_growth",
-            "touch",
-            "mark_failed",
+        for module, name in (
+            (artifact_rows, "begin_artifact"),
+            (staging_rows, "settle"),
+            (artifact_rows, "mark_pending"),
+            (staging_rows, "mark_cancelled"),
+            (artifact_rows, "note_progress"),
+            (growth_rows, "note_growth"),
+            (staging_rows, "touch"),
+            (artifact_rows, "mark_failed"),
         ):
-            monkeypatch.setattr(repository, name, self._noting(name))
+            monkeypatch.setattr(module, name, self._noting(name))
 
     def _noting(self, name: str) -> Callable[..., None]:
         return lambda *_: self.names.append(name)

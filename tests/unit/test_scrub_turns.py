@@ -11,7 +11,8 @@ import pytest
 from prometheus_client import REGISTRY
 
 from staging_api.errors import NotFound, StoreFailed
-from staging_api.staging import repository, scrub
+from staging_api.staging import scrub
+from staging_api.staging.repository import check_rows
 from staging_api.staging.scrub import Scrub, ScrubResult
 
 RATE = 1 << 20
@@ -50,9 +51,9 @@ class Bed:
         self.staged: list[str] = []
         self.clock = Clock()
         monkeypatch.setattr(scrub, "time", self.clock)
-        monkeypatch.setattr(repository, "claim_scrub", lambda _conn, shards: shards[-1])
-        monkeypatch.setattr(repository, "longest_unchecked", self._longest_unchecked)
-        monkeypatch.setattr(repository, "note_scrubbed", lambda _c, good: self.noted.extend(good))
+        monkeypatch.setattr(check_rows, "claim_scrub", lambda _conn, shards: shards[-1])
+        monkeypatch.setattr(check_rows, "longest_unchecked", self._longest_unchecked)
+        monkeypatch.setattr(check_rows, "note_scrubbed", lambda _c, good: self.noted.extend(good))
         monkeypatch.setattr(scrub, "evict_holders", self._evict)
 
     def scrub(self, rate: int = RATE) -> Scrub:

@@ -8,12 +8,13 @@ from typing import Any
 import pytest
 
 from staging_api.errors import NoSpace, Unavailable
-from staging_api.staging import attempt, eviction, repository
+from staging_api.staging import attempt, eviction
 from staging_api.staging.attempt import Attempt
 from staging_api.staging.eviction import Eviction, prune
 from staging_api.staging.fetched import FetchedArtifact, StagedFile
 from staging_api.staging.quota import Quota
-from staging_api.staging.repository import EvictableArtifact
+from staging_api.staging.repository import artifact_rows, reading, space_rows, store_rows
+from staging_api.staging.repository.space_rows import EvictableArtifact
 
 ONE = "1" * 64
 
@@ -79,7 +80,7 @@ def planned(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Plans]:
 def lacking(monkeypatch: pytest.MonkeyPatch, *answers: int) -> Iterator[int]:
     """Let each reservation lack so many bytes; what is left was not asked for."""
     left = iter(answers)
-    monkeypatch.setattr(repository, "reserve_upload", lambda *_: next(left))
+    monkeypatch.setattr(space_rows, "reserve_upload", lambda *_: next(left))
     return left
 
 
@@ -177,15 +178,15 @@ def recorded(monkeypatch: pytest.MonkeyPatch, times: int, files: int) -> Rows:
     monkeypatch.setattr(attempt, "guarded", guarded)
     is_many = files > 1000
     for name, does in {
-        "prefix_of": lambda *_: "x",
-        "forget_some_files": lambda *_: False,
-        "forget_packed": lambda *_: (0, None),
-        "add_files": rows.unsure,
-        "mark_staged": (lambda *_, **_given: set()) if is_many else rows.unsure,
-        "remember_objects": lambda *_: None,
-        "settle": rows.settle,
+        "reading.prefix_of": lambda *_: "x",
+        "file_rows.forget_some_files": lambda *_: False,
+        "pack_rows.forget_packed": lambda *_: (0, None),
+        "file_rows.add_files": rows.unsure,
+        "artifact_rows.mark_staged": (lambda *_, **_given: set()) if is_many else rows.unsure,
+        "object_rows.remember_objects": lambda *_: None,
+        "staging_rows.settle": rows.settle,
     }.items():
-        monkeypatch.setattr(repository, name, does)
+        monkeypatch.setattr(f"staging_api.staging.repository.{name}", does)
     artifact = SimpleNamespace(id="a", archive_url="gs://x", lock_kind="archive")
     held = SimpleNamespace(lease=None)
     database = SimpleNamespace(connect=nullcontext)
@@ -210,9 +211,9 @@ def test_contents_that_the_store_lacks_are_forgotten_and_fetched_again(
 ) -> None:
     forgotten: list[list[str]] = []
     marked = "mark_unnamed_for_deletion"
-    monkeypatch.setattr(repository, marked, lambda _conn, lacking: forgotten.append(lacking))
-    monkeypatch.setattr(repository, "prefix_of", lambda *_: "x")
-    monkeypatch.setattr(repository, "mark_staged", lambda *_, **_given: {ONE})
+    monkeypatch.setattr(store_rows, marked, lambda _conn, lacking: forgotten.append(lacking))
+    monkeypatch.setattr(reading, "prefix_of", lambda *_: "x")
+    monkeypatch.setattr(artifact_rows, "mark_staged", lambda *_, **_given: {ONE})
     monkeypatch.setattr(attempt, "guarded", lambda *_: nullcontext())
     artifact = SimpleNamespace(id="a", archive_url="gs://x", lock_kind="archive")
     blobs = SimpleNamespace(lacks=list)

@@ -10,8 +10,9 @@ import pytest
 from staging_api.clients import ALWAYS_CONNECTED
 from staging_api.errors import Cancelled, LockLost, ShuttingDown
 from staging_api.sources.url import parse
-from staging_api.staging import repository, uploads
+from staging_api.staging import uploads
 from staging_api.staging.model import StagingRequest
+from staging_api.staging.repository import reading, staging_rows
 from staging_api.staging.uploads import UploadProgress, UploadTerms
 
 
@@ -24,8 +25,10 @@ class Wait:
         self.looks: list[str] = []
         self.is_cancelled = False
         monkeypatch.setattr(uploads, "time", SimpleNamespace(monotonic=lambda: self.now))
-        monkeypatch.setattr(repository, "cancel_is_requested", lambda _conn, _id: self.is_cancelled)
-        monkeypatch.setattr(repository, "versions", lambda _conn, ids: dict.fromkeys(ids, 7))
+        monkeypatch.setattr(
+            staging_rows, "cancel_is_requested", lambda _conn, _id: self.is_cancelled
+        )
+        monkeypatch.setattr(reading, "versions", lambda _conn, ids: dict.fromkeys(ids, 7))
 
     def changed(self, staging_id: str, version: int, seconds: float, _client: object) -> None:
         self.passed.append((staging_id, version, seconds))

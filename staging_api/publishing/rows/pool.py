@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
-from staging_api.staging.repository import mark_unnamed_for_deletion
+from staging_api.staging.repository.store_rows import mark_unnamed_for_deletion
 
 #: Which publication `p` in suite `s` may leave: its time is over, and no kept generation lists it:
 #: one that is live, or retired and not yet reaped. Clients may still download what an old index

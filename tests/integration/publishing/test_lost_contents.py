@@ -9,7 +9,8 @@ import pytest
 from staging_api.db.engine import Database
 from staging_api.debian.forms import Form
 from staging_api.errors import NotFound
-from staging_api.staging import reconcile, repository
+from staging_api.staging import reconcile
+from staging_api.staging.repository import check_rows
 from staging_api.staging.scrub import Scrub
 from staging_api.staging.upkeep import StoreTerms, Upkeep
 from staging_api.store.folder_store import FolderStore
@@ -125,5 +126,5 @@ def test_the_content_of_a_pool_stays_counted_while_it_is_lost(here: Shop, url: s
     reconcile.check(upkeep_of(here), DIGEST[:2])
     upkeep_of(here).collect()
     with here.database.connect() as conn:
-        assert repository.lost_count(conn) == 1
+        assert check_rows.lost_count(conn) == 1
     assert upkeep_of(here).space() == used

@@ -15,7 +15,7 @@ from staging_api.locks.hold import hold
 from staging_api.locks.model import ARCHIVE
 from staging_api.locks.service import LockService
 from staging_api.processes.services import Services
-from staging_api.staging.repository import begin_upload_wait
+from staging_api.staging.repository.upload_rows import begin_upload_wait
 from staging_api.ui.formats import build_url
 from tests.factories import ORIGIN, lock_request
 from tests.integration.ui.conftest import Builds

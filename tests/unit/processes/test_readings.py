@@ -9,7 +9,7 @@ import pytest
 
 from staging_api.errors import StoreFailed
 from staging_api.processes import health
-from staging_api.staging import repository
+from staging_api.staging.repository import check_rows, reading, space_rows
 
 
 class Known:
@@ -40,9 +40,9 @@ class Known:
 @pytest.fixture
 def known(monkeypatch: pytest.MonkeyPatch) -> Known:
     made = Known()
-    monkeypatch.setattr(repository, "queue", lambda _conn: made.queue)
-    monkeypatch.setattr(repository, "space", lambda _conn: repository.StoreSpace(1, 2, 3))
-    monkeypatch.setattr(repository, "lost_count", lambda _conn: 4)
+    monkeypatch.setattr(reading, "queue", lambda _conn: made.queue)
+    monkeypatch.setattr(space_rows, "space", lambda _conn: space_rows.StoreSpace(1, 2, 3))
+    monkeypatch.setattr(check_rows, "lost_count", lambda _conn: 4)
     monkeypatch.setattr(health, "validity_left", lambda _conn: {"main": 0.5})
     return made
 
