@@ -7,7 +7,7 @@ from threading import Thread
 from typing import Any, Self, cast
 
 from staging_api.client import AsyncStagingClient, StagingClient
-from staging_api.client.awaiting import Awaiting
+from staging_api.client.methods import Awaiting
 
 #: Makes a client.
 Make = Callable[..., StagingClient]

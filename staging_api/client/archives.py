@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
 from staging_api.client import exporting
-from staging_api.client.blocking import BlockingCalls
+from staging_api.client.blocking import BlockingCalls, BlockingConnections
 from staging_api.client.calls import PAGE_SIZE, Calls, idempotency_key, read, understood
 from staging_api.client.file_forms import FileForm
 from staging_api.client.model import PublisherRun, Upload
@@ -232,7 +232,11 @@ async def export(
 
     def work(transport: "Transport") -> int:
         return exporting.export(
-            BlockingCalls(transport, calls.timeout), archive, target, deadline, on_file
+            BlockingCalls(BlockingConnections(transport), calls.timeout),
+            archive,
+            target,
+            deadline,
+            on_file,
         )
 
     return await calls.connections.on_disk(work, deadline)

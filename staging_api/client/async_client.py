@@ -6,61 +6,21 @@ Each method is a call of the module named with it, where its arguments and error
 from typing import Self
 from uuid import UUID, uuid4
 
-from staging_api.client import archives as _archives
-from staging_api.client import artifacts as _artifacts
-from staging_api.client import document_revisions as _revisions
-from staging_api.client import documents as _documents
-from staging_api.client import files as _files
-from staging_api.client import locks as _locks
-from staging_api.client import reports as _reports
-from staging_api.client import stagings as _stagings
-from staging_api.client.awaiting import Awaiting, block, many, once
 from staging_api.client.calls import Calls
-from staging_api.client.client import headers_of
+from staging_api.client.client import ArchiveMethods, DocumentMethods, ServiceMethods, headers_of
+from staging_api.client.methods import Awaiting
 from staging_api.client.pacing import Pacing
 
 
-class AsyncArchives(Awaiting):
+class AsyncArchives(ArchiveMethods, Awaiting):
     """The APT archives that the service publishes: `AsyncStagingClient.archives`."""
 
-    create = once(_archives.create)
-    upload = once(_archives.upload)
-    publish = once(_archives.publish)
-    publication = once(_archives.publication)
-    publications = many(_archives.publications)
-    packages = many(_archives.packages)
-    remove = once(_archives.remove)
-    generations = many(_archives.generations)
-    go_back = once(_archives.go_back)
-    hold = once(_archives.hold)
-    lift = once(_archives.lift)
-    export = once(_archives.export)
 
-
-class AsyncDocuments(Awaiting):
+class AsyncDocuments(DocumentMethods, Awaiting):
     """The configuration documents that the service keeps: `AsyncStagingClient.documents`."""
 
-    create = once(_documents.create)
-    empty = once(_documents.empty)
-    status = once(_documents.status)
-    get = once(_documents.get)
-    posted = once(_documents.posted)
-    rendered = once(_documents.rendered)
-    commit = once(_documents.commit)
-    buffer = once(_documents.buffer)
-    discard = once(_documents.discard)
-    rollback = once(_revisions.rollback)
-    confirm = once(_revisions.confirm)
-    tag = once(_revisions.tag)
-    untag = once(_revisions.untag)
-    site_action = once(_revisions.site_action)
-    revision = once(_revisions.revision)
-    revisions = many(_revisions.revisions)
-    explain = once(_revisions.explain)
-    differences = once(_revisions.differences)
 
-
-class AsyncStagingClient(Awaiting):
+class AsyncStagingClient(ServiceMethods, Awaiting):
     """`StagingClient` for an event loop of asyncio: the same methods, to be awaited.
 
     What it yields is for ``async for``, and `borrow` for ``async with``. A call that is cancelled
@@ -115,39 +75,3 @@ class AsyncStagingClient(Awaiting):
     async def aclose(self) -> None:
         """Close the connections."""
         await self._connections.close()
-
-    stage = once(_stagings.stage)
-    staging = once(_stagings.staging)
-    wait = once(_stagings.wait)
-    events = many(_stagings.events)
-    stagings = many(_stagings.stagings)
-    cancel = once(_stagings.cancel)
-
-    artifacts = many(_artifacts.artifacts)
-    artifact = once(_artifacts.artifact)
-    files = many(_artifacts.files)
-    pin = once(_artifacts.pin)
-    evict = once(_artifacts.evict)
-    catalogues = once(_artifacts.catalogues)
-    artifact_names = once(_artifacts.artifact_names)
-    check_catalogue = once(_artifacts.check_catalogue)
-
-    locks = many(_locks.locks)
-    waiters = many(_locks.waiters)
-    break_lock = once(_locks.break_lock)
-
-    about = once(_reports.about)
-    me = once(_reports.me)
-    builds = many(_reports.builds)
-    all_events = many(_reports.all_events)
-    counts = once(_reports.counts)
-    processes = many(_reports.processes)
-    store = once(_reports.store)
-    preview_prune = once(_reports.preview_prune)
-    prune = once(_reports.prune)
-    prunes = many(_reports.prunes)
-
-    fetch = once(_files.fetch)
-    get = once(_files.get)
-    borrow = block(_files.borrow)
-    download = once(_files.download)

@@ -15,14 +15,15 @@ from staging_api.client import files as _files
 from staging_api.client import locks as _locks
 from staging_api.client import reports as _reports
 from staging_api.client import stagings as _stagings
-from staging_api.client.blocking import Blocking, BlockingConnections, block, many, once
+from staging_api.client.blocking import BlockingConnections
 from staging_api.client.calls import Calls
+from staging_api.client.methods import Blocking, block, many, once
 from staging_api.client.pacing import Pacing
 from staging_api.client.transport import Transport
 
 
-class Archives(Blocking):
-    """The APT archives that the service publishes: `StagingClient.archives`."""
+class ArchiveMethods:
+    """The calls about APT archives."""
 
     create = once(_archives.create)
     upload = once(_archives.upload)
@@ -38,8 +39,8 @@ class Archives(Blocking):
     export = once(_archives.export)
 
 
-class Documents(Blocking):
-    """The configuration documents that the service keeps: `StagingClient.documents`."""
+class DocumentMethods:
+    """The calls about configuration documents."""
 
     create = once(_documents.create)
     empty = once(_documents.empty)
@@ -61,7 +62,55 @@ class Documents(Blocking):
     differences = once(_revisions.differences)
 
 
-class StagingClient(Blocking):
+class ServiceMethods:
+    """The calls about stagings, artifacts, locks and the service as a whole."""
+
+    stage = once(_stagings.stage)
+    staging = once(_stagings.staging)
+    wait = once(_stagings.wait)
+    events = many(_stagings.events)
+    stagings = many(_stagings.stagings)
+    cancel = once(_stagings.cancel)
+
+    artifacts = many(_artifacts.artifacts)
+    artifact = once(_artifacts.artifact)
+    files = many(_artifacts.files)
+    pin = once(_artifacts.pin)
+    evict = once(_artifacts.evict)
+    catalogues = once(_artifacts.catalogues)
+    artifact_names = once(_artifacts.artifact_names)
+    check_catalogue = once(_artifacts.check_catalogue)
+
+    locks = many(_locks.locks)
+    waiters = many(_locks.waiters)
+    break_lock = once(_locks.break_lock)
+
+    about = once(_reports.about)
+    me = once(_reports.me)
+    builds = many(_reports.builds)
+    all_events = many(_reports.all_events)
+    counts = once(_reports.counts)
+    processes = many(_reports.processes)
+    store = once(_reports.store)
+    preview_prune = once(_reports.preview_prune)
+    prune = once(_reports.prune)
+    prunes = many(_reports.prunes)
+
+    fetch = once(_files.fetch)
+    get = once(_files.get)
+    borrow = block(_files.borrow)
+    download = once(_files.download)
+
+
+class Archives(ArchiveMethods, Blocking):
+    """The APT archives that the service publishes: `StagingClient.archives`."""
+
+
+class Documents(DocumentMethods, Blocking):
+    """The configuration documents that the service keeps: `StagingClient.documents`."""
+
+
+class StagingClient(ServiceMethods, Blocking):
     """A staging service, as its callers see it.
 
     Every method sends its request again, by the service's Retry-After, while the service is locked
@@ -114,42 +163,6 @@ class StagingClient(Blocking):
     def close(self) -> None:
         """Close the connections."""
         self._transport.close()
-
-    stage = once(_stagings.stage)
-    staging = once(_stagings.staging)
-    wait = once(_stagings.wait)
-    events = many(_stagings.events)
-    stagings = many(_stagings.stagings)
-    cancel = once(_stagings.cancel)
-
-    artifacts = many(_artifacts.artifacts)
-    artifact = once(_artifacts.artifact)
-    files = many(_artifacts.files)
-    pin = once(_artifacts.pin)
-    evict = once(_artifacts.evict)
-    catalogues = once(_artifacts.catalogues)
-    artifact_names = once(_artifacts.artifact_names)
-    check_catalogue = once(_artifacts.check_catalogue)
-
-    locks = many(_locks.locks)
-    waiters = many(_locks.waiters)
-    break_lock = once(_locks.break_lock)
-
-    about = once(_reports.about)
-    me = once(_reports.me)
-    builds = many(_reports.builds)
-    all_events = many(_reports.all_events)
-    counts = once(_reports.counts)
-    processes = many(_reports.processes)
-    store = once(_reports.store)
-    preview_prune = once(_reports.preview_prune)
-    prune = once(_reports.prune)
-    prunes = many(_reports.prunes)
-
-    fetch = once(_files.fetch)
-    get = once(_files.get)
-    borrow = block(_files.borrow)
-    download = once(_files.download)
 
 
 def headers_of(token: str | None, context_marker: UUID) -> Mapping[str, str]:

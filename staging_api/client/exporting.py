@@ -10,6 +10,7 @@ from staging_api.client import download
 from staging_api.client.blocking import BlockingCalls
 from staging_api.client.calls import understood
 from staging_api.client.copies import CopiedFile, copy_at
+from staging_api.client.coroutines import complete, each
 from staging_api.client.pacing import Deadline
 
 _POOL_PAGE_SIZE = 1000
@@ -25,11 +26,11 @@ def export(
     """Return how many files were written; all else is said at `archives.export`."""
     copy, written = copy_at(target), 0
     path = f"/distributions/{quote(archive, '')}/files"
-    reply = calls.ask("GET", f"{path}?part=dists")
+    reply = complete(calls.ask("GET", f"{path}?part=dists"))
     with understood():
         dists = [CopiedFile.of(item) for item in reply.document["items"]]
         generation = f"/archive/{archive}@{reply.document['generation_id']}/"
-    pool = calls.pages(CopiedFile.of, path, {"part": "pool"}, _POOL_PAGE_SIZE)
+    pool = each(calls.pages(CopiedFile.of, path, {"part": "pool"}, _POOL_PAGE_SIZE))
     for file in chain(pool, dists):
         deadline.check()
         if copy.has(file):
@@ -47,7 +48,7 @@ def _fetch(
     calls: BlockingCalls, file: CopiedFile, generation: str, deadline: Deadline, to: Path
 ) -> None:
     target = download.DownloadTarget(file.path, to, file.sha256, generation)
-    download.fetch(calls.transport, target, deadline)
+    download.fetch(calls.connections.transport, target, deadline)
 
 
 def _stale_signatures(named: Sequence[str]) -> Iterator[str]:

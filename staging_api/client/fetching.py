@@ -12,6 +12,7 @@ from typing import IO, Any
 
 from staging_api.client import download
 from staging_api.client.blocking import BlockingCalls
+from staging_api.client.coroutines import each
 from staging_api.client.local_folder import LocalFolder, is_of_one_file
 from staging_api.client.model import StagedArtifact, StagedFile
 from staging_api.client.pacing import Deadline
@@ -98,7 +99,7 @@ def fetch(
         # Two artifacts may have the same file; one that differs was staged later, and is served.
         files = list({file.name: file for file in reversed(listed)}.values())
         absent, refused = _absent(files, folder, options)
-        run = _Fetch(calls.transport, folder, deadline, options, absent)
+        run = _Fetch(calls.connections.transport, folder, deadline, options, absent)
         run.errors += refused
         for artifact in artifacts:
             run.stream(artifact, lists[artifact.id])
@@ -137,7 +138,7 @@ def _artifacts(
     """
     wanted, found = set(names), []
     query = {"archive_url": archive_url}
-    for artifact in calls.pages(StagedArtifact.of, "/artifacts", query):
+    for artifact in each(calls.pages(StagedArtifact.of, "/artifacts", query)):
         # The newest comes first; what follows is its history.
         if artifact.name in wanted:
             wanted.discard(artifact.name)
@@ -159,7 +160,7 @@ def _files(calls: BlockingCalls, artifact: StagedArtifact, folder: LocalFolder) 
     if (known := folder.list_of(artifact)) is not None:
         return known
     path = f"/artifacts/{artifact.id}/files"
-    files = list(calls.pages(StagedFile.of, path, {}, _PAGE_SIZE))
+    files = list(each(calls.pages(StagedFile.of, path, {}, _PAGE_SIZE)))
     folder.keep_list(artifact, files)
     return files
 

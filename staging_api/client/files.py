@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from staging_api.client import download as downloading
 from staging_api.client import fetching
 from staging_api.client.artifacts import artifact, artifact_names, pin
-from staging_api.client.blocking import BlockingCalls
+from staging_api.client.blocking import BlockingCalls, BlockingConnections
 from staging_api.client.calls import Calls
 from staging_api.client.fetching import ATTEMPTS, EVICTED, Fetched, FetchOptions, FetchRequest
 from staging_api.client.model import Staging
@@ -222,7 +222,7 @@ async def _brought(
     stoppable = replace(options, on_bytes=_stopping(options.on_bytes, deadline))
 
     def work(transport: "Transport") -> Fetched:
-        blocking = BlockingCalls(transport, calls.timeout)
+        blocking = BlockingCalls(BlockingConnections(transport), calls.timeout)
         return fetching.fetch(blocking, wanted, to, deadline, stoppable)
 
     return await calls.connections.on_disk(work, deadline)

@@ -19,7 +19,7 @@ TWINS = [
 
 
 def public(kind: type) -> set[str]:
-    return {name for name in vars(kind) if not name.startswith("_")}
+    return {name for name in dir(kind) if not name.startswith("_")}
 
 
 @pytest.mark.parametrize(("blocking", "asynchronous"), TWINS)
