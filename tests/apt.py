@@ -42,9 +42,15 @@ class Apt:
         user = "root" if os.getuid() == 0 else ""
         (home / "apt.conf").write_text(_CONFIGURATION.format(home=home, user=user))
 
-    def use(self, url: str, options: str = "trusted=yes", kind: str = "deb") -> None:
-        """Make this the only repository."""
-        line = f"{kind} [{options}] {url}/ stable main contrib\n"
+    def use(
+        self,
+        url: str,
+        options: str = "trusted=yes",
+        kind: str = "deb",
+        of: str = "stable main contrib",
+    ) -> None:
+        """Make this the only repository, with the suite and components `of` it."""
+        line = f"{kind} [{options}] {url}/ {of}\n"
         (self.home / "etc/apt/sources.list").write_text(line)
 
     def run(self, *argv: str, program: str = "apt-get") -> "subprocess.CompletedProcess[str]":

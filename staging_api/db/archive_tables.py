@@ -94,13 +94,19 @@ suites = Table(
     comment="One row per suite, such as stable or stable-security.",
 )
 
+COMPONENT_NAME = r"""
+    name ~ '^[a-zA-Z0-9][a-zA-Z0-9.+~_-]{0,63}(/[a-zA-Z0-9][a-zA-Z0-9.+~_-]{0,63}){0,3}$'
+    AND name !~ '^(Release|InRelease|Release\.gpg)(/|$)'
+    AND name !~ '/(source|debian-installer|by-hash|binary-[^/]*)(/|$)'
+"""
+
 components = Table(
     "components",
     metadata,
     Column("suite_id", ForeignKey("suites.id"), primary_key=True, comment="its suite"),
     Column("name", Text, primary_key=True, comment="as in sources.list"),
     required("position", Integer, comment="order in Release: 0, 1, 2 ..."),
-    CheckConstraint("name ~ '^[a-z0-9][a-z0-9-]{0,63}$'", name="name"),
+    CheckConstraint(COMPONENT_NAME, name="name"),
     CheckConstraint("position >= 0", name="position"),
     UniqueConstraint("suite_id", "position"),
     comment="The components of a suite, such as main.",

@@ -27,7 +27,7 @@ def _checked_by(rule: Callable[[str, str], str]) -> AfterValidator:
 
 ArchiveName = Annotated[str, Field(pattern=rules.ARCHIVE_NAME)]
 SuiteName = Annotated[str, Field(pattern=rules.SUITE_NAME)]
-Component = Annotated[str, Field(pattern=rules.WORD)]
+Component = Annotated[str, Field(pattern=rules.COMPONENT), _checked_by(rules.component)]
 Architecture = Annotated[str, Field(pattern=rules.WORD), _checked_by(rules.architecture)]
 Line = Annotated[str, Field(max_length=rules.MAX_LINE_LENGTH), _checked_by(rules.line)]
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from staging_api.publishing.index_model import IndexFile, ReleaseText
+from staging_api.publishing.indices import INSTALLER_FOLDER
 from staging_api.publishing.model import AptArchive, Suite
 from staging_api.publishing.release import Release, ReleaseFile, release_text
 from staging_api.publishing.runlog import RunLog
@@ -152,7 +153,7 @@ def _listed(files: Iterable[IndexFile]) -> tuple[set[str], set[str]]:
 
     A suite that shows older packages may have had others then.
     """
-    paths = [file.path.split("/") for file in files]
-    folders = {path[-2] for path in paths}
-    architectures = {f.removeprefix("binary-") for f in folders if f.startswith("binary-")}
-    return {path[0] for path in paths}, architectures
+    folders = [file.path.rsplit("/", 2)[:2] for file in files]
+    names = {of_suite.removesuffix(f"/{INSTALLER_FOLDER}") for of_suite, _ in folders}
+    last = {folder for _, folder in folders}
+    return names, {f.removeprefix("binary-") for f in last if f.startswith("binary-")}

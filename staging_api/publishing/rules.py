@@ -18,7 +18,13 @@ from staging_api.errors import Invalid, PackageInvalid
 ARCHIVE_NAME = r"^[a-z0-9][a-z0-9.+-]{0,63}$"
 #: Names, codenames and aliases of suites: a folder below ``dists``, a word in sources.list.
 SUITE_NAME = r"^[a-zA-Z0-9][a-zA-Z0-9.+~_-]{0,127}$"
-#: Components, such as main, and architectures.
+#: Components: main, mysql-8.0, updates/main. Each segment is a folder below that of the suite.
+COMPONENT = r"^[a-zA-Z0-9][a-zA-Z0-9.+~_-]{0,63}(/[a-zA-Z0-9][a-zA-Z0-9.+~_-]{0,63}){0,3}$"
+#: Components whose folder has other files of the suite, or of a component above.
+_TAKEN_FOLDER = re.compile(
+    r"^(Release|InRelease|Release\.gpg)(/|$)|/(source|debian-installer|by-hash|binary-[^/]*)(/|$)"
+)
+#: Architectures, such as amd64.
 WORD = r"^[a-z0-9][a-z0-9-]{0,63}$"
 MAX_LINE_LENGTH = 500
 #: Packages files of an archive, one for each component and architecture of each suite. A generation
@@ -48,13 +54,15 @@ def line(name: str, value: str) -> str:
 
 
 def component(name: str, value: str) -> str:
-    """Return the value, if it names a component: one short, lower-case path segment.
+    """Return the value, if it names a component: short path segments, four at most.
 
     Raises:
-        Invalid: it does not.
+        Invalid: it does not, or its folder would be that of other files.
     """
-    if not re.fullmatch(WORD.strip("^$"), value):
+    if not re.fullmatch(COMPONENT.strip("^$"), value):
         raise Invalid.field(name, f"{value[:80]!r} is not a component's name")
+    if _TAKEN_FOLDER.search(value):
+        raise Invalid.field(name, f"{value[:80]!r} is a folder for other files of a suite")
     return value
 
 

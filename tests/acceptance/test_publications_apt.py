@@ -65,6 +65,27 @@ def test_packages_of_two_architectures_and_components_are_installed_from_the_ser
     assert installed.count("Status: install ok installed") == 2
 
 
+def test_components_may_be_named_as_other_vendors_name_theirs(
+    apt: Apt, archive: AptArchiveApi
+) -> None:
+    names = ("mysql-8.0", "updates/main", "updates")
+    archive.client.post(
+        f"{archive.path}/suites",
+        {"name": "other", "components": names, "architectures": ["amd64"]},
+    )
+    for name in names:
+        package = small(f"of-{name.replace('/', '-')}")
+        assert archive.upload("a.deb", package, component=name, suite="other").status == 201
+    archive.published()
+    assert (
+        b"\nComponents: mysql-8.0 updates/main updates\n" in archive.get("dists/other/Release").body
+    )
+    apt.use(archive.url, of="other mysql-8.0 updates/main")
+    succeeds(apt.update())
+    assert apt.names() == ["of-mysql-8.0", "of-updates-main"]
+    succeeds(apt.run("download", *apt.names()))
+
+
 def test_a_newer_version_is_the_upgrade(apt: Apt, archive: AptArchiveApi) -> None:
     apt.use(archive.url)
     for version in ("1.0", "1.0-2", "1:0.1"):

@@ -199,6 +199,14 @@ _NO_STATE = ({"state": NO_WORD},)
 _NO_KIND = ({"kind": NO_WORD},)
 _GROWS = ({"first_number": 2, "gone_number": 2},)
 _NO_NAMES = tuple({"name": name} for name in ("", "A", "-a", "a/b", "a" * 65))
+_NO_COMPONENTS = tuple(
+    {"name": name}
+    for name in (
+        *("", "-a", "a" * 65, "a/" + "b" * 65, "a/b/c/d/e", "a//b", "/a", "a/", "a/..", "a b"),
+        *("Release", "InRelease/a", "Release.gpg", "a/source", "a/binary-amd64/b", "a/by-hash"),
+        "a/b/debian-installer",
+    )
+)
 _NO_SUITE_NAMES = ("", "-a", "a/b", "a b", "a" * 129)
 _SECRETS = ({"key": bytes(31)}, {"key": bytes(33)})
 _RELEASE_NAMES = ({"name": "release"},)
@@ -228,7 +236,7 @@ REFUSED: dict[str, tuple[Row, ...]] = {
         {"removal_failures": 1},
         {"removing_until": NOW},
     ),
-    "components_name_check": _NO_NAMES,
+    "components_name_check": _NO_COMPONENTS,
     "components_position_check": ({"position": -1},),
     "dists_generations_content_check": ({"content_number": 2}, {"content_number": 0}),
     "dists_generations_pinned_is_kept_check": ({"pinned_at": NOW, "pinned_by": "x"},),

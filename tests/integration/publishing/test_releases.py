@@ -1,5 +1,6 @@
 """What a Release says and who signs it: made anew when that changes, whatever the packages are."""
 
+import gzip
 import re
 from collections.abc import Iterator
 from dataclasses import replace
@@ -15,6 +16,7 @@ from staging_api.publishing.run_model import PublisherRun
 from staging_api.publishing.signing import SigningKey
 from staging_api.publishing.snapshots import Snapshots
 from tests.apt_archive_series.life import fake_signature, keys_in
+from tests.packages import control_text, deb
 from tests.publisher import Shop, find, shop
 from tests.rows import execute, select
 
@@ -354,3 +356,26 @@ def test_lasting_releases_are_dropped_with_their_generation(
     )
     here.run()
     assert select(here.database, "SELECT count(*) FROM lasting_releases") == [(0,)]
+
+
+def test_a_release_lists_components_of_several_segments_and_those_of_the_installer(
+    here: Shop,
+) -> None:
+    components = ["updates/main", "mysql-8.0", "updates"]
+    here.change("testing", components=components)
+    for name in components:
+        package = deb(control_text(f"of-{name.replace('/', '-')}"))
+        here.upload(package, suite="testing", component=name)
+    udeb = deb(control_text("small", Package_Type="udeb"))
+    here.upload(udeb, suite="testing", component="updates/main", ending="udeb")
+    here.run()
+    text = here.served("dists/testing/Release").decode()
+    assert "\nComponents: updates/main mysql-8.0 updates\n" in text
+    assert "\nArchitectures: amd64 arm64\n" in text
+    for folder in (*components, "updates/main/debian-installer"):
+        assert f" {folder}/binary-amd64/Packages.gz\n" in text
+        plain = gzip.decompress(here.served(f"dists/testing/{folder}/binary-amd64/Packages.gz"))
+        (path,) = re.findall(r"Filename: (.*)", plain.decode())
+        assert path.startswith(f"pool/{folder.removesuffix('/debian-installer')}/")
+        assert here.served(path)
+    assert "\nComponents: main contrib\n" in here.served("dists/stable/Release").decode()

@@ -35,10 +35,42 @@ def test_a_name_longer_than_file_systems_take_is_refused() -> None:
         binary_file_name("h" * 128, parse_version("1" * 128), "amd64", "deb")
 
 
-@pytest.mark.parametrize("name", ["", ".", "..", "a/b", "Main", "-x", "m" * 65])
+SEGMENT = "m" * 64
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("", ".", "..", "-x", f"{SEGMENT}m", f"a/{SEGMENT}m", "a/..", "a/.b", "/a", "a/", "a//b"),
+        *("a/b/c/d/e", "a b", "a\n", "é"),
+    ],
+)
 def test_unsafe_components_are_refused(name: str) -> None:
-    with pytest.raises(Invalid):
+    with pytest.raises(Invalid, match="is not a component's name"):
         component_name(name)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("Release", "InRelease", "Release.gpg", "Release/a", "a/source", "a/debian-installer"),
+        *("a/by-hash", "a/binary-amd64", "a/source/b"),
+    ],
+)
+def test_components_whose_folder_has_other_files_are_refused(name: str) -> None:
+    with pytest.raises(Invalid, match="is a folder for other files of a suite"):
+        component_name(name)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("mysql-8.0", "Main", "k8s_1.2", "updates/main", "a/b/c/d", f"{SEGMENT}/{SEGMENT}"),
+        *("source", "debian-installer", "binary-x", "a/Release", "a/sources", "a/installer"),
+    ],
+)
+def test_components_are_named_as_others_name_theirs(name: str) -> None:
+    assert component_name(name) == name
 
 
 @pytest.mark.parametrize("name", ["", ".hidden", "..", "a/b", "a\nb", "é", "a b", "a%2fb", "a:b"])
