@@ -25,7 +25,7 @@ _START_SECONDS = 120.0
 _STOP_SECONDS = 60.0
 _POLL_SECONDS = 0.005
 _PR_SET_PDEATHSIG = 1
-_LIBC = ctypes.CDLL(None, use_errno=True)
+_LIBC = ctypes.CDLL(None)
 
 # Nothing of the caller's environment may reach the server: PGDATA, PGOPTIONS, LC_ALL.
 _ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC"}
@@ -174,7 +174,7 @@ def _signal_on_parent_death(request: signal.Signals) -> Callable[[], None]:
     parent = os.getpid()
 
     def ask() -> None:
-        _LIBC.prctl(_PR_SET_PDEATHSIG, int(request), 0, 0, 0)
+        _LIBC.prctl(_PR_SET_PDEATHSIG, int(request))
         if os.getppid() != parent:  # it died before the request
             os.kill(os.getpid(), signal.SIGKILL)
 

@@ -3,7 +3,7 @@
 import io
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, quote, urlsplit
@@ -51,10 +51,10 @@ class Bucket:
 
     scheme: str
     name: str
-    prefix: str = ""
-    where: Mapping[str, str] = field(default_factory=dict)
-    public_endpoint: str = ""
-    links: bool = True
+    prefix: str
+    where: Mapping[str, str]
+    public_endpoint: str
+    links: bool
 
     @classmethod
     def parse(cls, url: str) -> "Bucket":

@@ -103,14 +103,16 @@ class BucketObjects:
         Raises:
             NotFound: it is not there, or not of this length.
         """
-        with bucket_failures():
-            # A range of nothing is refused.
-            part = (start, start + length) if length else (0, 1)
-            answer = self._client.get(key, options={"range": part})
-            piece = bytes(answer.bytes())
-        if answer.meta["size"] != size_bytes or len(piece) != part[1] - part[0]:
+        piece, found = b"", None
+        if length:
+            with bucket_failures():
+                answer = self._client.get(key, options={"range": (start, start + length)})
+                piece, found = bytes(answer.bytes()), answer.meta
+        else:  # a range of nothing is refused, and an empty object has no other
+            found = self.head(key)
+        if found is None or found["size"] != size_bytes or len(piece) != length:
             raise NotFound(f"the store has no whole object {key}")
-        return piece if length else b""
+        return piece
 
     def upload(self, key: str, file: Path) -> None:
         """Make an object of a file, in several parts at once if it is long."""

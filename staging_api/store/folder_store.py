@@ -326,7 +326,7 @@ class FolderStore:
     def _aside(self, name: str) -> Path:
         """A free name in the folder of quarantined files."""
         folder = self._root / "quarantine" / f"{int(time.time())}-{token_hex(4)}"
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True)
         return folder / name
 
     def _name(self, sha256: str) -> str:

@@ -61,8 +61,8 @@ class Spool:
         Raises:
             Unavailable: the folder is not there, or is read-only.
         """
-        with suppress(OSError):
-            self._tmp.mkdir(parents=True, exist_ok=True)
+        with suppress(OSError):  # it is there, or is looked at below
+            self._tmp.mkdir(parents=True)
         if not os.access(self._tmp, os.R_OK | os.W_OK | os.X_OK):
             raise Unavailable("the store cannot be written")
 

@@ -107,6 +107,7 @@ def test_no_piece_is_read_of_a_blob_of_another_length(store, size):
 def test_an_empty_blob_is_a_blob(store):
     (blob,) = keep(store, b"")
     assert store.find(blob.sha256) == Blob(hashlib.sha256(b"").hexdigest(), 0)
+    assert store.read(blob.sha256, 0, 0, 0) == b""
     with store.open(blob.sha256) as stream:
         assert stream.read() == b""
 

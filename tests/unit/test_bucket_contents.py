@@ -1,0 +1,168 @@
+"""What of a bucket is a blob, a marker or put aside, and what a batch and a sweep do with it."""
+
+from concurrent.futures import ThreadPoolExecutor
+from email.utils import formatdate
+from hashlib import sha256
+from pathlib import Path
+from types import SimpleNamespace
+
+import obstore
+import pytest
+from obstore.store import MemoryStore
+
+from staging_api.errors import NotFound, StoreFailed, Unavailable
+from staging_api.store import bucket_objects, bucket_store
+from staging_api.store.blobs import MARKER, Blob
+from staging_api.store.bucket import Bucket
+from staging_api.store.bucket_objects import BucketObjects
+from staging_api.store.bucket_store import BucketStore
+from staging_api.store.spool import SweepResult
+
+FIRST, SECOND = (f"{number:026d}" for number in (1, 2))
+
+
+@pytest.fixture
+def objects(monkeypatch: pytest.MonkeyPatch) -> MemoryStore:
+    """The objects of the bucket, which is in the memory of this process."""
+    made = MemoryStore()
+    monkeypatch.setattr(Bucket, "connect", lambda *_given, **_chosen: made)
+    answer = SimpleNamespace(headers={"Date": formatdate()})
+    monkeypatch.setattr(bucket_objects, "_request", lambda *_given: answer)
+    return made
+
+
+@pytest.fixture
+def store(objects: MemoryStore, tmp_path: Path) -> BucketStore:
+    return BucketStore(Bucket.parse("gs://bucket/prefix"), tmp_path / "spool")
+
+
+def keep(store: BucketStore, *contents: bytes) -> list[Blob]:
+    with store.batch("worker-1") as batch:
+        blobs = [batch.keep([content]) for content in contents]
+        batch.commit()
+    return blobs
+
+
+def names(objects: MemoryStore, prefix: str = "") -> list[str]:
+    return sorted(each["path"] for some in objects.list(prefix or None) for each in some)
+
+
+def test_only_objects_that_are_named_by_a_digest_of_their_folder_are_blobs(
+    store: BucketStore, objects: MemoryStore
+) -> None:
+    digest, other = "ab" * 32, "cd" * 32
+    for key in (f"ab/{digest}", "ab/notes", f"ab/{other}", f"ab/x/{digest}", f"cd/{other}"):
+        obstore.put(objects, f"sha256/{key}", b"content", use_multipart=False)
+    assert [blob for blob, _ in store.shard("ab")] == [Blob(digest, 7)]
+    assert [blob for blob, _ in store.shard("cd")] == [Blob(other, 7)]
+
+
+def test_a_store_is_empty_that_has_no_blob_whatever_else_it_has(
+    store: BucketStore, objects: MemoryStore
+) -> None:
+    store.identify(FIRST)
+    obstore.put(objects, "quarantine/1/blob", b"bad", use_multipart=False)
+    assert store.is_empty()
+    keep(store, b"one")
+    assert not store.is_empty()
+
+
+def test_blobs_that_are_there_and_were_uploaded_since_are_in_use(store: BucketStore) -> None:
+    kept = {blob.sha256 for blob in keep(store, b"one", b"two")}
+    newest = max(store.last_use(digest) or 0 for digest in kept)
+    assert store.used_since([*kept, "0" * 64], newest - 60) == kept
+    assert store.used_since([*kept, "0" * 64], newest) == set()
+
+
+def test_a_marker_stays_unless_it_is_damaged_or_to_be_replaced(
+    store: BucketStore, objects: MemoryStore
+) -> None:
+    assert store.identity() is None
+    store.identify(FIRST)
+    store.identify(SECOND)
+    assert store.identity() == FIRST
+    assert bytes(objects.get(MARKER).bytes()) == f"{FIRST}\n".encode()
+    store.identify(SECOND, replace=True)
+    assert store.identity() == SECOND
+    obstore.put(objects, MARKER, b"damaged", use_multipart=False)
+    assert store.identity() is None
+    store.identify(FIRST)
+    assert store.identity() == FIRST
+
+
+def test_what_was_put_aside_is_removed_after_thirty_days_and_what_cannot_be_is_named(
+    store: BucketStore, objects: MemoryStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(4):
+        obstore.put(objects, f"quarantine/{number}/blob", b"bad", use_multipart=False)
+    begun, delete = store.time(), BucketObjects.delete
+
+    def refuse(self: BucketObjects, key: str) -> None:
+        if key == "quarantine/1/blob":
+            raise StoreFailed("not now")
+        delete(self, key)
+
+    monkeypatch.setattr(BucketObjects, "delete", refuse)
+    for hours, expected in (
+        (30 * 24 - 1, SweepResult()),
+        (30 * 24 + 1, SweepResult(3, ("quarantine/1/blob",))),
+    ):
+        monkeypatch.setattr(store, "time", lambda at=begun + hours * 3600: at)
+        assert store.sweep(older_than_seconds=3600) == expected
+    assert names(objects) == ["quarantine/1/blob"]
+
+
+def test_a_bucket_is_of_no_use_without_a_folder_to_write_to(
+    objects: MemoryStore, tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(Unavailable, match="cannot be written"):
+        BucketStore(Bucket.parse("gs://bucket/prefix"), tmp_path / "file" / "spool").check()
+
+
+def test_a_batch_says_when_it_is_written_when_each_new_blob_has_its_name_and_when_all_have(
+    store: BucketStore, objects: MemoryStore
+) -> None:
+    keep(store, b"known")
+    steps: list[tuple[str, int]] = []
+    with store.batch("worker-1") as batch:
+        for content in (b"known", b"one", b"two"):
+            batch.keep([content])
+        batch.commit(lambda step: steps.append((step, len(names(objects, "sha256")))))
+    assert steps[0] == ("batch written", 1)
+    assert [step for step, _ in steps[1:-1]] == ["blob named"] * 2
+    assert steps[-1] == ("names synced", 3)
+
+
+def test_nothing_is_read_of_an_empty_blob_and_nothing_of_one_that_has_a_byte(
+    store: BucketStore,
+) -> None:
+    for content in (b"", b"x"):
+        [blob] = keep(store, content)
+        assert store.read(blob.sha256, len(content), 0, 0) == b""
+        with pytest.raises(NotFound):
+            store.read(blob.sha256, len(content) + 1, 0, 0)
+    with pytest.raises(NotFound):
+        store.read("0" * 64, 0, 0, 0)
+
+
+def test_a_piece_that_reaches_beyond_the_blob_is_not_there(store: BucketStore) -> None:
+    [blob] = keep(store, b"0123456789")
+    assert store.read(blob.sha256, 10, 3, 7) == b"3456789"
+    with pytest.raises(NotFound):
+        store.read(blob.sha256, 10, 3, 8)
+
+
+def test_sixteen_requests_are_made_at_once(
+    store: BucketStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+
+    def pool(count: int, name: str) -> ThreadPoolExecutor:
+        asked.append(count)
+        return ThreadPoolExecutor(count, name)
+
+    monkeypatch.setattr(bucket_store, "ThreadPoolExecutor", pool)
+    contents = {sha256(b"%d" % number).hexdigest(): 1 for number in range(20)}
+    assert store.lacks(contents) == set(contents)
+    assert asked == [16]
