@@ -190,11 +190,6 @@ EQUIVALENT: dict[tuple[str, str, str], str] = {
         "_WORTH_A_THREAD = 2 << 20",
     ): "from which size on a thread helps: only the time differs",
     (
-        "staging_api/store/pack_writer.py",
-        "if self._written - self._sent >= _WRITE_BACK_BYTES:",
-        "if self._written - self._sent < _WRITE_BACK_BYTES:",
-    ): "when the kernel is told to begin to write; the sync at the end waits for all of it",
-    (
         "staging_api/devserver/load.py",
         'if row[0] != "lo:" and row[1].isdigit():',
         'if row[0] != "lo:" and row[2].isdigit():',
@@ -425,11 +420,6 @@ EQUIVALENT: dict[tuple[str, str, str], str] = {
         "pass",
     ): "initdb makes the folder above its own with the same mode and owner",
     (
-        "staging_api/embedded_postgres/cluster.py",
-        "_LIBC.prctl(_PR_SET_PDEATHSIG, int(request), 0, 0, 0)",
-        "_LIBC.prctl(_PR_SET_PDEATHSIG, int(request), 0, 0, 1)",
-    ): "the kernel reads only the signal of this request",
-    (
         "staging_api/embedded_postgres/supervisor.py",
         "os._exit(0)",
         "os._exit(1)",
@@ -520,4 +510,44 @@ EQUIVALENT: dict[tuple[str, str, str], str] = {
         "_MARKER_BYTES = 100",
         "_MARKER_BYTES = 101",
     ): "a marker has 27 bytes at most: of a longer file both lengths are no marker",
+    (
+        "staging_api/embedded_postgres/unprivileged.py",
+        "failed = 1",
+        "failed = 2",
+    ): "the child ended badly: any status but 0 says so",
+    (
+        "staging_api/store/bucket.py",
+        "READ_BYTES = 1 << 20",
+        "READ_BYTES = 2 << 20",
+    ): "how much is read at once: what is read in all is the same",
+    (
+        "staging_api/store/bucket.py",
+        "READ_BYTES = 1 << 20",
+        "READ_BYTES = 1 << 21",
+    ): "how much is read at once: what is read in all is the same",
+    (
+        "staging_api/store/bucket_objects.py",
+        "_http = urllib3.PoolManager(maxsize=16)",
+        "_http = urllib3.PoolManager(maxsize=17)",
+    ): "how many connections are kept: only the time differs",
+    (
+        "staging_api/store/bucket_store.py",
+        'return next(self._objects.listed("sha256", chunk_size=1), None) is None',
+        'return next(self._objects.listed("sha256", chunk_size=2), None) is None',
+    ): "whether there is one is looked at, not how many more",
+    (
+        "staging_api/store/disk.py",
+        "_COMPARED_BYTES = 1 << 20",
+        "_COMPARED_BYTES = 2 << 20",
+    ): "how much is read at once: what is compared in all is the same",
+    (
+        "staging_api/store/disk.py",
+        "_COMPARED_BYTES = 1 << 20",
+        "_COMPARED_BYTES = 1 << 21",
+    ): "how much is read at once: what is compared in all is the same",
+    (
+        "staging_api/store/disk.py",
+        "_ZEROS = bytes(1 << 20)",
+        "_ZEROS = bytes(1 << 21)",
+    ): "as long as the longest chunk, or longer: it is cut to the chunk's length",
 }

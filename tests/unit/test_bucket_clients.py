@@ -11,6 +11,7 @@ import pytest
 from staging_api.errors import NotFound, StoreFailed
 from staging_api.store.bucket import Bucket
 from staging_api.store.bucket_objects import BucketObjects
+from staging_api.store.bucket_store import BucketStore
 
 S3 = "s3://bucket/prefix?endpoint=http://inside:9000&region=here"
 PUBLIC = f"{S3}&public_endpoint=https://outside"
@@ -80,12 +81,29 @@ class Asked:
 def test_only_upkeep_asks_briefly(
     monkeypatch: pytest.MonkeyPatch, ask: Callable[[BucketObjects], object], noted: str
 ) -> None:
+    asked = asked_from_here(monkeypatch)
+    with suppress(NotFound, StoreFailed):
+        ask(BucketObjects(Bucket.parse(S3)))
+    assert asked == [noted]
+
+
+def test_how_long_a_blob_was_not_used_is_asked_briefly_and_whether_it_is_there_is_not(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    asked = asked_from_here(monkeypatch)
+    store = BucketStore(Bucket.parse(S3), tmp_path)
+    assert store.last_use("0" * 64) is None
+    assert not store.has("0" * 64)
+    assert store.find("0" * 64) is None
+    assert asked == ["head, brief", "head, patient", "head, patient"]
+
+
+def asked_from_here(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What buckets are asked from here on, and with which patience."""
     asked: list[str] = []
 
     def connect(_bucket: Bucket, *, public: bool = False, brief: bool = False) -> Any:
         return Asked("public" if public else "brief" if brief else "patient", asked)
 
     monkeypatch.setattr(Bucket, "connect", connect)
-    with suppress(NotFound, StoreFailed):
-        ask(BucketObjects(Bucket.parse(S3)))
-    assert asked == [noted]
+    return asked

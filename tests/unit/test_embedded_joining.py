@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -65,6 +66,21 @@ def test_a_use_lasts_until_it_is_closed_and_not_behind_a_refusal(
     assert not is_locked(files.users_lock)
     with pytest.raises(EmbeddedPostgresError, match="runs without fsync, for tests only"):
         server.acquire(home, programs, database="kept")
+    assert not is_locked(files.users_lock)
+
+
+@pytest.mark.usefixtures("supervisor")
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_use_lasts_as_long_as_its_block(
+    files: ServerFiles, programs: Path, tmp_path: Path, fails: bool
+) -> None:
+    with suppress(ConnectionError):
+        with server.running(tmp_path / "home", programs, database="kept", durable=False) as found:
+            assert found.port == 5432
+            assert is_locked(files.users_lock)
+            if fails:
+                raise ConnectionError
+        assert not fails
     assert not is_locked(files.users_lock)
 
 

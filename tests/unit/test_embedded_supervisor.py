@@ -111,6 +111,18 @@ def test_a_server_that_cannot_be_started_leaves_nothing_that_says_where_it_is(
     assert not sockets.exists()
 
 
+def test_a_server_is_stopped_though_somebody_removed_what_says_where_it_is(
+    files: ServerFiles, done: Done, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def removed(given: ServerFiles, _server: Any) -> bool:
+        given.server_info.unlink()
+        return True
+
+    monkeypatch.setattr(supervisor, "_wait_for_last_user", removed)
+    supervised(files, tmp_path)
+    assert done[1:] == [("start", "18", tmp_path.name), "stop"]
+
+
 def test_an_older_server_is_waited_for_a_minute_and_a_half(
     files: ServerFiles, done: Done, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -97,7 +97,7 @@ def test_a_large_file_is_read_each_time_and_no_more_of_it_than_was_asked_for(
 
 
 def test_those_read_last_are_kept_and_no_more_than_may_be(store, monkeypatch):
-    monkeypatch.setattr(kept_contents, "_MOST_BYTES", 2 * kept_contents._BYTES_BESIDE + 1100)
+    monkeypatch.setattr(kept_contents, "_MOST_BYTES", 2 * 300 + 1100)
     kept = KeptContents(store)
     contents = [FIRST, SECOND, FIRST[::-1]]
     places = [whole(keep(store, each).sha256, len(each)) for each in contents]
