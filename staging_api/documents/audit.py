@@ -15,7 +15,7 @@ from typing import Any
 from sqlalchemy import Row
 
 from staging_api.db.engine import Database
-from staging_api.documents import rows
+from staging_api.documents.rows import event_rows
 
 #: What the digest of an event is of, in order.
 DIGESTED = (
@@ -61,13 +61,15 @@ def verify_documents(database: Database, until: datetime | None = None) -> Docum
     previous: tuple[int, str | None] = (0, None)
     breaks: list[DocumentBreak] = []
     with database.begin() as conn:
-        for row in rows.events(conn, until):
+        for row in event_rows.events(conn, until):
             what = _wrong(row, *previous)
             if what is not None:
                 breaks.append(DocumentBreak(row.revision, row.number, what))
             count, previous = count + 1, (row.number, row.digest)
             head = row.digest if row.before_end else head
-        breaks += [DocumentBreak(number, None, what) for number, what in rows.contradictions(conn)]
+        breaks += [
+            DocumentBreak(number, None, what) for number, what in event_rows.contradictions(conn)
+        ]
     return DocumentVerdict(count, head, tuple(breaks))
 
 

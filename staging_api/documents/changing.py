@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from sqlalchemy import Connection
 
 from staging_api.db.engine import Database
-from staging_api.documents import rows, status
+from staging_api.documents import status
 from staging_api.documents.buffering import CurrentCollections, RevisionTarget
 from staging_api.documents.refusals import elsewhere
+from staging_api.documents.rows import revision_rows
 from staging_api.documents.stored import Stamp, State, Versions
 from staging_api.locks.hold import Locks, RequestOrigin, guarded, holding
 from staging_api.locks.keeper import Hold
@@ -75,7 +76,7 @@ class Change:
     def look(self) -> CurrentCollections:
         """Read the current collections, outside of the deciding transaction."""
         with self.database.connect() as conn:
-            return now(conn, rows.versions(conn))
+            return now(conn, revision_rows.versions(conn))
 
     @contextmanager
     def deciding(self) -> Iterator[tuple[Connection, CurrentCollections]]:
@@ -85,7 +86,7 @@ class Change:
             LockLost: the lock was lost; nothing was written.
         """
         with guarded(self.database, self.held) as conn:
-            yield conn, now(conn, rows.versions(conn))
+            yield conn, now(conn, revision_rows.versions(conn))
 
     def make(
         self,
@@ -101,7 +102,7 @@ class Change:
         """
         number = before.newest_revision + 1
         made = Buffer(number, before.committed_revision, digest_of(target.collections))
-        rows.add_revision(
+        revision_rows.add_revision(
             conn,
             number,
             target.kind,
@@ -114,7 +115,7 @@ class Change:
             name: target.collections[name].content_id if name in target.collections else None
             for name in status.changed(before.newest, target.collections)
         }
-        found = rows.change(conn, number, changed, collection)
+        found = revision_rows.change(conn, number, changed, collection)
         if found is not None:
             raise elsewhere(found.schema, found.name, found.collection)
         return made
@@ -142,11 +143,11 @@ def changing(database: Database, locks: Locks, author: ChangeOrigin) -> Iterator
 
 def now(conn: Connection, versions: Versions) -> CurrentCollections:
     """The committed and the newest collections."""
-    committed = rows.state(conn, versions.committed)
+    committed = revision_rows.state(conn, versions.committed)
     newest = committed
     # Without a buffer both are one revision: one query is saved for each request.
     if versions.newest != versions.committed:
-        newest = rows.state(conn, versions.newest)
+        newest = revision_rows.state(conn, versions.newest)
     return CurrentCollections(versions.committed, committed, versions.newest, newest)
 
 

@@ -11,9 +11,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from staging_api.db.engine import Database
-from staging_api.documents import rows
 from staging_api.documents.keys import Keys
 from staging_api.documents.model import Document, canonical_json
+from staging_api.documents.rows import content_rows
 from staging_api.documents.sealing import KeyRing
 from staging_api.documents.stored import FoundText, State, StoredBody, StoredContent
 from staging_api.documents.text import load_documents
@@ -54,7 +54,7 @@ class Contents:
             DocumentsUnreadable: the key that sealed them is not here.
         """
         with self.database.connect() as conn:
-            found = rows.posted_text(conn, content_id)
+            found = content_rows.posted_text(conn, content_id)
         return zlib.decompress(self._opened(found))
 
     def documents(self, state: State) -> list[Document]:

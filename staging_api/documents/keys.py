@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from staging_api.db.engine import Database
-from staging_api.documents import rows
+from staging_api.documents.rows import content_rows
 from staging_api.documents.sealing import EQUALITY, KeyRing, new_key, read_keys
 from staging_api.errors import Invalid
 from staging_api.locks.model import new_id
@@ -54,19 +54,19 @@ class Keys:
             )
         self.ring()
         with self.database.begin() as conn:
-            rows.add_key(conn, new_id(), new_key())
+            content_rows.add_key(conn, new_id(), new_key())
         return self.refresh()
 
     def _read(self) -> KeyRing:
         if self.file is not None:
             return read_keys(self.file)
         with self.database.begin() as conn:
-            found = rows.keys(conn)
+            found = content_rows.keys(conn)
             if EQUALITY not in found:
                 # Of several processes that begin at once, one makes it and the others read it.
-                rows.add_key(conn, EQUALITY, new_key())
-                rows.add_key(conn, "first", new_key())
+                content_rows.add_key(conn, EQUALITY, new_key())
+                content_rows.add_key(conn, "first", new_key())
         if EQUALITY not in found:
             with self.database.begin() as conn:
-                found = rows.keys(conn)
+                found = content_rows.keys(conn)
         return KeyRing(found.pop(EQUALITY), found)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from staging_api.db.engine import Database
-from staging_api.documents import rows, status
+from staging_api.documents import status
 from staging_api.documents.changing import (
     Buffer,
     buffer_of,
@@ -19,6 +19,7 @@ from staging_api.documents.model import Document, RenderingFailed
 from staging_api.documents.refusals import RequestInvalid, VersionNotFound
 from staging_api.documents.rendering.model import RenderedDocument
 from staging_api.documents.renderings import Rendered, Renderings
+from staging_api.documents.rows import commit_rows, revision_rows
 from staging_api.documents.stored import (
     BUFFER,
     COMMITTED,
@@ -118,13 +119,13 @@ class DocumentReader:
     def buffer(self) -> Buffer:
         """The newest revision, to be reviewed."""
         with self.database.connect() as conn:
-            return buffer_of(now(conn, rows.versions(conn)))
+            return buffer_of(now(conn, revision_rows.versions(conn)))
 
     def buffer_state(self) -> BufferState:
         """Read the newest revision, the collections it changes, and the commit that waits."""
         with self.database.connect() as conn:
-            there = now(conn, rows.versions(conn))
-            unconfirmed = rows.unconfirmed(conn)
+            there = now(conn, revision_rows.versions(conn))
+            unconfirmed = commit_rows.unconfirmed(conn)
         return BufferState(buffer_of(there), there.buffered, unconfirmed)
 
     def compare(self, names: Sequence[str]) -> Comparison:
@@ -136,9 +137,12 @@ class DocumentReader:
         """
         ordered = status.ordered(names)
         with self.database.connect() as conn:
-            pair = status.revisions(ordered, rows.versions(conn))
-            base, new = rows.state(conn, pair.base_revision), rows.state(conn, pair.new_revision)
-            waiting = rows.unconfirmed(conn)
+            pair = status.revisions(ordered, revision_rows.versions(conn))
+            base, new = (
+                revision_rows.state(conn, pair.base_revision),
+                revision_rows.state(conn, pair.new_revision),
+            )
+            waiting = commit_rows.unconfirmed(conn)
         if waiting is not None and waiting.revision not in {pair.base_revision, pair.new_revision}:
             waiting = None
         return Comparison(pair, digest_of(new), status.compare(pair, base, new), waiting)
@@ -186,7 +190,7 @@ class DocumentReader:
             VersionNotFound: the version, or the collection in it, is not there.
         """
         with self.database.connect() as conn:
-            versions = rows.versions(conn)
+            versions = revision_rows.versions(conn)
             if version == BUFFER:
                 there = now(conn, versions)
                 if collection not in there.buffered:
@@ -194,7 +198,7 @@ class DocumentReader:
                         "The Shipyard buffer is empty or does not contain this collection"
                     )
                 return there.newest.get(collection)
-            state = rows.state(conn, versions.named(version))
+            state = revision_rows.state(conn, versions.named(version))
         if collection not in state:
             raise _no_documents(f"No collection {collection} for revision {version}")
         return state[collection]
@@ -216,7 +220,7 @@ class DocumentReader:
             return self.find(revision_number(version)).number
         name = version_named(version, "or the number of a revision")
         with self.database.connect() as conn:
-            number = rows.versions(conn).named(name)
+            number = revision_rows.versions(conn).named(name)
         if not number:
             raise VersionNotFound("This revision does not exist", f"{name} version does not exist")
         return number
@@ -238,7 +242,7 @@ class DocumentReader:
         if number:
             self.find(number)
         with self.database.connect() as conn:
-            return rows.state(conn, number)
+            return revision_rows.state(conn, number)
 
     def find(self, number: int) -> Revision:
         """One revision.
@@ -249,7 +253,7 @@ class DocumentReader:
         revision = None
         if number <= _MAX_NUMBER:
             with self.database.connect() as conn:
-                revision = rows.find_revision(conn, number)
+                revision = revision_rows.find_revision(conn, number)
         if revision is None:
             raise NotFound(f"there is no revision {number}")
         return revision
@@ -258,7 +262,7 @@ class DocumentReader:
         """Return a page of the revisions below `before`, newest first."""
         with self.database.connect() as conn:
             return page_of(
-                lambda count: rows.list_revisions(conn, limit=count, before=before),
+                lambda count: revision_rows.list_revisions(conn, limit=count, before=before),
                 limit,
                 lambda revision: revision.number,
             )

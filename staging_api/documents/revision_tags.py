@@ -6,11 +6,11 @@ What if the process dies? Each change is one guarded transaction: it was made, o
 from dataclasses import dataclass
 
 from staging_api.db.engine import Database
-from staging_api.documents import rows
 from staging_api.documents.builds import DocumentBuilds
 from staging_api.documents.changing import ChangeOrigin, changing
 from staging_api.documents.reader import DocumentReader
 from staging_api.documents.refusals import BufferConflict, RequestInvalid
+from staging_api.documents.rows import commit_rows
 from staging_api.documents.stored import RESERVED_TAGS, SITE_ACTION_TAGS, Revision
 from staging_api.errors import NotFound
 from staging_api.locks.hold import Locks
@@ -49,7 +49,7 @@ class RevisionTags:
         _check_tag(tag)
         self.reader.find(number)
         with changing(self.database, self.locks, author) as change, change.deciding() as (conn, _):
-            if not rows.remove_tag(conn, number, tag, author.origin.caller):
+            if not commit_rows.remove_tag(conn, number, tag, author.origin.caller):
                 raise NotFound(f"revision {number} has no tag {tag}")
         return self.reader.find(number)
 
@@ -90,7 +90,7 @@ class RevisionTags:
     def _tagged(self, number: int, tag: str, data: object, author: ChangeOrigin) -> Revision:
         self.reader.find(number)
         with changing(self.database, self.locks, author) as change, change.deciding() as (conn, _):
-            rows.set_tag(conn, number, tag, data, change.stamp)
+            commit_rows.set_tag(conn, number, tag, data, change.stamp)
         return self.reader.find(number)
 
 

@@ -4,9 +4,9 @@ What if the process dies? Each content is one guarded transaction: it is sealed 
 with the new one, and says with which. Run again, it goes on with those that are left.
 """
 
-from staging_api.documents import rows
 from staging_api.documents.changing import ChangeOrigin, changing
 from staging_api.documents.contents import seal_again
+from staging_api.documents.rows import content_rows
 from staging_api.documents.service import DocumentService
 
 _AT_ONCE = 100
@@ -31,19 +31,19 @@ def rotate(documents: DocumentService, author: ChangeOrigin, *, new_key: bool) -
     with changing(database, documents.locks, author) as change:
         while True:
             with database.connect() as conn:
-                left = rows.sealed_by_others(conn, ring.current, _AT_ONCE)
+                left = content_rows.sealed_by_others(conn, ring.current, _AT_ONCE)
             if not left:
                 return done
             # A transaction for each: all together would keep every content in memory, and lose all
             # its work if the lock is lost.
             for content_id in left:
                 with change.deciding() as (conn, _):
-                    old = rows.posted_text(conn, content_id)
+                    old = content_rows.posted_text(conn, content_id)
                     sealed = [
                         (each.position, bytes(each.sealed))
-                        for each in rows.bodies(conn, [content_id])
+                        for each in content_rows.bodies(conn, [content_id])
                         if each.sealed is not None
                     ]
                     posted, again = seal_again(ring, old, sealed)
-                    rows.reseal(conn, content_id, ring.current, posted, again)
+                    content_rows.reseal(conn, content_id, ring.current, posted, again)
                 done += 1

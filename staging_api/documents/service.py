@@ -18,7 +18,6 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from staging_api.db.engine import Database
-from staging_api.documents import rows
 from staging_api.documents.buffering import BufferMode, CurrentCollections
 from staging_api.documents.builds import BuildState, DocumentBuilds
 from staging_api.documents.changing import Buffer, Change, ChangeOrigin, buffer_of, changing
@@ -29,6 +28,7 @@ from staging_api.documents.reader import DocumentReader
 from staging_api.documents.refusals import BufferConflict, late, moved
 from staging_api.documents.renderings import Renderings
 from staging_api.documents.revision_tags import RevisionTags
+from staging_api.documents.rows import commit_rows, content_rows
 from staging_api.documents.rules import DeploymentRule
 from staging_api.documents.stored import (
     ContentRef,
@@ -136,7 +136,7 @@ class DocumentService:
             content = None if packed is None else ContentRef(0, packed.digest)
             target = now.posted(post.collection, content, post.mode)
             if packed is not None:
-                content_id = rows.add_content(conn, packed)
+                content_id = content_rows.add_content(conn, packed)
                 content = ContentRef(content_id, packed.digest)
                 target = now.posted(post.collection, content, post.mode)
             made = change.make(conn, now, target, post.collection)
@@ -171,11 +171,11 @@ class DocumentService:
                         raise moved(f"revision {reviewed.revision}", there.newest_revision)
                     # The time can end during the validations. One statement reads the clock:
                     # what it leaves unconfirmed is late.
-                    rows.confirm(conn, there.committed_revision, author.origin.caller)
-                    waiting = rows.unconfirmed(conn)
+                    commit_rows.confirm(conn, there.committed_revision, author.origin.caller)
+                    waiting = commit_rows.unconfirmed(conn)
                     if waiting is not None:
                         raise late(waiting.revision)
-                    confirm_until = rows.add_commit(
+                    confirm_until = commit_rows.add_commit(
                         conn,
                         reviewed.revision,
                         change.stamp,
@@ -239,7 +239,7 @@ class DocumentService:
         """
         self.reader.find(number)
         with self._changing(author) as change, change.deciding() as (conn, _):
-            if not rows.confirm(conn, number, author.origin.caller):
+            if not commit_rows.confirm(conn, number, author.origin.caller):
                 raise BufferConflict(
                     "Nothing to confirm", f"revision {number} does not wait to be confirmed"
                 )

@@ -8,9 +8,9 @@ import logging
 from dataclasses import replace
 
 from staging_api.db.engine import Database
-from staging_api.documents import rows
 from staging_api.documents.buffering import CurrentCollections, RevisionTarget
 from staging_api.documents.changing import Change, ChangeOrigin, changing
+from staging_api.documents.rows import commit_rows, revision_rows
 from staging_api.errors import LockHeld, LockLost
 from staging_api.locks.hold import Locks, RequestOrigin
 
@@ -44,11 +44,13 @@ def undo(change: Change) -> int | None:
     reason = f"the commit of revision {overdue} was not confirmed in time"
     change = replace(change, stamp=replace(change.stamp, reason=reason))
     with change.deciding() as (conn, now):
-        before = rows.committed_before(conn, overdue)
-        target = RevisionTarget("undone", rows.state(conn, before), before)
+        before = commit_rows.committed_before(conn, overdue)
+        target = RevisionTarget("undone", revision_rows.state(conn, before), before)
         undone = change.make(conn, now, target)
-        rows.mark_undone(conn, overdue, undone.revision)
-        rows.add_commit(conn, undone.revision, change.stamp, forced=False, confirm_seconds=None)
+        commit_rows.mark_undone(conn, overdue, undone.revision)
+        commit_rows.add_commit(
+            conn, undone.revision, change.stamp, forced=False, confirm_seconds=None
+        )
         # The buffer is the newest revision, so it has to come again, behind the one that undoes.
         if now.buffered:
             old = target.collections
@@ -61,4 +63,4 @@ def undo(change: Change) -> int | None:
 
 def _overdue(database: Database) -> int | None:
     with database.connect() as conn:
-        return rows.overdue(conn)
+        return commit_rows.overdue(conn)

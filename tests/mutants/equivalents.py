@@ -310,12 +310,12 @@ EQUIVALENT: dict[tuple[str, str, str], str] = {
         '_GZIP, _GZIP_WINDOW, _PACKED_NAMES = b"\\x1f\\x8b", 32, (".gz", ".tgz")',
     ): "zlib then takes its own header as well, and here all data begins as that of gzip does",
     (
-        "staging_api/documents/rows/revisions.py",
+        "staging_api/documents/rows/revision_rows.py",
         "for row in conn.execute(select(*_COMMIT_COLUMNS).where(commits.revision.in_(numbers)))",
         "for row in conn.execute(select(*_COMMIT_COLUMNS))",
     ): "more rows are read, and looked up by their number",
     (
-        "staging_api/documents/rows/revisions.py",
+        "staging_api/documents/rows/revision_rows.py",
         "select(*_TAG_COLUMNS).where(tags.revision.in_(numbers)).order_by(tags.tag)",
         "select(*_TAG_COLUMNS).order_by(tags.tag)",
     ): "more rows are read, and looked up by their number",

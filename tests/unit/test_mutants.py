@@ -297,7 +297,7 @@ def test_a_function_of_the_database_is_reached_where_python_names_it() -> None:
     found = lines_reached("db/functions/lock_release.sql", "CREATE OR REPLACE FUNCTION")
     assert "staging_api/locks/store.py" in found
     trigger = lines_reached("db/functions/document_events.sql", "FUNCTION document_commits_tell")
-    assert "staging_api/documents/rows/commits.py" in trigger
+    assert "staging_api/documents/rows/commit_rows.py" in trigger
 
 
 def test_a_change_of_a_function_is_applied_by_the_newest_step_and_undone(tmp_path: Path) -> None:

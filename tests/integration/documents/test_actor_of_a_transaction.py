@@ -4,7 +4,7 @@ import pytest
 from sqlalchemy import Connection, text
 
 from staging_api.db.engine import Database
-from staging_api.documents.rows import commits
+from staging_api.documents.rows import commit_rows
 
 
 def actor(conn: Connection) -> str | None:
@@ -20,7 +20,7 @@ def test_the_caller_is_the_actor_until_the_transaction_ends(
 ) -> None:
     with database.transactions.connect() as conn:
         with conn.begin():
-            assert not commits.remove_tag(conn, 1, "none", caller)
+            assert not commit_rows.remove_tag(conn, 1, "none", caller)
             assert actor(conn) == caller
         with conn.begin():
             assert actor(conn) is None

@@ -7,7 +7,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
 from staging_api.db.engine import Database
-from staging_api.documents import rows
+from staging_api.documents.rows import commit_rows, content_rows, revision_rows
 from staging_api.documents.stored import (
     ContentRef,
     DocumentElsewhere,
@@ -30,7 +30,7 @@ def content(conn: Connection, digit: str, *documents: tuple[str, str]) -> int:
         StoredBody(place, schema, name, "site", False, "cleartext", "{}", None)
         for place, (schema, name) in enumerate(documents)
     ]
-    return rows.add_content(conn, StoredContent(digit * 64, b"", 0, None, bodies))
+    return content_rows.add_content(conn, StoredContent(digit * 64, b"", 0, None, bodies))
 
 
 def revision(
@@ -38,17 +38,19 @@ def revision(
 ) -> DocumentElsewhere | None:
     """A revision in which collections hold other contents: a digit of the digest, documents."""
     with database.begin() as conn:
-        rows.add_revision(conn, number, "rolled_back", STAMP, digest="0" * 64, copied_from=0)
+        revision_rows.add_revision(
+            conn, number, "rolled_back", STAMP, digest="0" * 64, copied_from=0
+        )
         contents: dict[str, int | None] = {}
         for name, documents in changed.items():
             contents[name] = content(conn, documents[0], *documents[1:]) if documents else None
-        return rows.change(conn, number, contents)
+        return revision_rows.change(conn, number, contents)
 
 
 def state(database: Database, number: int) -> dict[str, str]:
     """The first digit of the digest of each collection."""
     with database.connect() as conn:
-        return {name: held.digest[0] for name, held in rows.state(conn, number).items()}
+        return {name: held.digest[0] for name, held in revision_rows.state(conn, number).items()}
 
 
 def test_each_revision_has_what_it_had(database: Database) -> None:
@@ -59,8 +61,10 @@ def test_each_revision_has_what_it_had(database: Database) -> None:
     found = [state(database, number) for number in range(5)]
     assert found == [{}, {"a": "1", "b": "2"}, {"a": "3", "b": "2"}, {"a": "3"}, found[1]]
     with database.connect() as conn:
-        assert rows.versions(conn) == Versions(4, 0, 0, 0)
-        assert rows.state(conn, 4)["a"] == ContentRef(rows.state(conn, 1)["a"].content_id, "1" * 64)
+        assert revision_rows.versions(conn) == Versions(4, 0, 0, 0)
+        assert revision_rows.state(conn, 4)["a"] == ContentRef(
+            revision_rows.state(conn, 1)["a"].content_id, "1" * 64
+        )
 
 
 def test_a_document_moves_from_one_collection_to_another_at_once(database: Database) -> None:
@@ -142,11 +146,11 @@ def test_history_is_not_changed(database: Database, statement: str) -> None:
 def test_every_change_is_an_event_of_one_chain(database: Database) -> None:
     revision(database, 1, a=("1", (SCRIPT, "one")))
     with database.begin() as conn:
-        rows.add_commit(conn, 1, STAMP, forced=False, confirm_seconds=600)
-        rows.set_tag(conn, 1, "good", {"n": 1}, STAMP)
-        rows.set_tag(conn, 1, "good", {"n": 2}, STAMP)
-        assert rows.confirm(conn, 1, "another")
-        assert rows.remove_tag(conn, 1, "good", "third")
+        commit_rows.add_commit(conn, 1, STAMP, forced=False, confirm_seconds=600)
+        commit_rows.set_tag(conn, 1, "good", {"n": 1}, STAMP)
+        commit_rows.set_tag(conn, 1, "good", {"n": 2}, STAMP)
+        assert commit_rows.confirm(conn, 1, "another")
+        assert commit_rows.remove_tag(conn, 1, "good", "third")
     events = select(
         database,
         "SELECT number, kind, actor, reason, fence, digest, previous_digest FROM document_events"

@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import Connection, text
 
 from staging_api.db.engine import Database
-from staging_api.documents import rows
+from staging_api.documents.rows import commit_rows, content_rows, revision_rows
 from staging_api.documents.stored import Stamp, StoredBody, StoredContent
 from staging_api.locks.model import new_id
 
@@ -27,17 +27,19 @@ Call = Callable[[Connection], Any]
 def conn(database: Database):
     """Four revisions of two collections, with tags and sealed contents; three are committed."""
     with database.begin() as made:
-        rows.add_key(made, "old", b"k" * 32)
-        rows.add_key(made, "new", b"l" * 32)
+        content_rows.add_key(made, "old", b"k" * 32)
+        content_rows.add_key(made, "new", b"l" * 32)
         for number, collection in ((1, "a"), (2, "b"), (3, "a"), (4, "b")):
-            rows.add_revision(made, number, "posted", STAMP, digest="0" * 64, collection=collection)
-            rows.change(made, number, {collection: sealed(made, number)})
+            revision_rows.add_revision(
+                made, number, "posted", STAMP, digest="0" * 64, collection=collection
+            )
+            revision_rows.change(made, number, {collection: sealed(made, number)})
             for tag in ("good", "better"):
-                rows.set_tag(made, number, tag, {"n": number}, STAMP)
+                commit_rows.set_tag(made, number, tag, {"n": number}, STAMP)
         for number, seconds in ((1, 600), (2, None), (3, 900)):
-            rows.add_commit(made, number, STAMP, forced=False, confirm_seconds=seconds)
+            commit_rows.add_commit(made, number, STAMP, forced=False, confirm_seconds=seconds)
             if number == 1:
-                assert rows.confirm(made, 1, "another")
+                assert commit_rows.confirm(made, 1, "another")
     with database.begin() as made:
         yield made
 
@@ -50,7 +52,7 @@ def sealed(conn: Connection, number: int) -> int:
         )
         for place in range(2)
     ]
-    return rows.add_content(conn, StoredContent(str(number) * 64, b"old", 3, "old", bodies))
+    return content_rows.add_content(conn, StoredContent(str(number) * 64, b"old", 3, "old", bodies))
 
 
 def all_rows(conn: Connection) -> dict[tuple[str, str], str]:
@@ -62,28 +64,28 @@ def all_rows(conn: Connection) -> dict[tuple[str, str], str]:
 
 
 def content_of(conn: Connection, collection: str) -> int:
-    return rows.state(conn, 2)[collection].content_id
+    return revision_rows.state(conn, 2)[collection].content_id
 
 
 #: By name, what is done, what it returns, and the rows that differ then.
 CHANGES: dict[str, tuple[Call, Any, set[tuple[str, str]]]] = {
-    "confirm": (lambda c: rows.confirm(c, 3, "me"), True, {("document_commits", "3")}),
-    "confirm one that is final": (lambda c: rows.confirm(c, 2, "me"), False, set()),
-    "confirm one that was": (lambda c: rows.confirm(c, 1, "me"), False, set()),
-    "undo": (lambda c: rows.mark_undone(c, 3, 4), None, {("document_commits", "3")}),
+    "confirm": (lambda c: commit_rows.confirm(c, 3, "me"), True, {("document_commits", "3")}),
+    "confirm one that is final": (lambda c: commit_rows.confirm(c, 2, "me"), False, set()),
+    "confirm one that was": (lambda c: commit_rows.confirm(c, 1, "me"), False, set()),
+    "undo": (lambda c: commit_rows.mark_undone(c, 3, 4), None, {("document_commits", "3")}),
     "tag again": (
-        lambda c: rows.set_tag(c, 2, "good", {"n": 9}, STAMP),
+        lambda c: commit_rows.set_tag(c, 2, "good", {"n": 9}, STAMP),
         None,
         {("document_tags", "2 good")},
     ),
     "take a tag": (
-        lambda c: rows.remove_tag(c, 2, "good", "me"),
+        lambda c: commit_rows.remove_tag(c, 2, "good", "me"),
         True,
         {("document_tags", "2 good")},
     ),
-    "take a tag that is none": (lambda c: rows.remove_tag(c, 2, "bad", "me"), False, set()),
+    "take a tag that is none": (lambda c: commit_rows.remove_tag(c, 2, "bad", "me"), False, set()),
     "seal anew": (
-        lambda c: rows.reseal(c, content_of(c, "b"), "new", b"new", {1: b"new"}),
+        lambda c: content_rows.reseal(c, content_of(c, "b"), "new", b"new", {1: b"new"}),
         None,
         {("document_contents", "2"), ("document_bodies", "2 1")},
     ),
@@ -100,7 +102,7 @@ def test_a_change_is_of_the_rows_that_are_meant_alone(conn: Connection, name: st
 
 
 def test_a_revision_is_shown_with_what_is_its_own(conn: Connection) -> None:
-    found = rows.list_revisions(conn, limit=9)
+    found = revision_rows.list_revisions(conn, limit=9)
     assert [(each.number, each.collection) for each in found] == [
         *((4, "b"), (3, "a"), (2, "b"), (1, "a"))
     ]
@@ -108,15 +110,15 @@ def test_a_revision_is_shown_with_what_is_its_own(conn: Connection) -> None:
         [{"n": n}] * 2 for n in (4, 3, 2, 1)
     ]
     assert [each.commit.confirmed_by for each in found if each.commit] == [None, None, "another"]
-    assert rows.find_revision(conn, 2) == found[2]
-    assert rows.list_revisions(conn, limit=9, before=2) == found[3:]
+    assert revision_rows.find_revision(conn, 2) == found[2]
+    assert revision_rows.list_revisions(conn, limit=9, before=2) == found[3:]
 
 
 def test_commits_are_found_by_their_revision(conn: Connection) -> None:
-    waiting = rows.unconfirmed(conn)
+    waiting = commit_rows.unconfirmed(conn)
     assert waiting is not None
     assert waiting.revision == 3
-    assert [rows.committed_before(conn, number) for number in (1, 2, 3, 4)] == [0, 1, 2, 3]
-    assert rows.overdue(conn) is None
-    assert rows.sealed_by_others(conn, "old", 9) == []
-    assert len(rows.sealed_by_others(conn, "new", 2)) == 2
+    assert [commit_rows.committed_before(conn, number) for number in (1, 2, 3, 4)] == [0, 1, 2, 3]
+    assert commit_rows.overdue(conn) is None
+    assert content_rows.sealed_by_others(conn, "old", 9) == []
+    assert len(content_rows.sealed_by_others(conn, "new", 2)) == 2
