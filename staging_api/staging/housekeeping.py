@@ -16,7 +16,7 @@ import random
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from staging_api import logs, metrics
 from staging_api.errors import StagingApiError
@@ -48,13 +48,15 @@ class HousekeepingStep:
         name: in metrics and log lines.
         every_seconds: between two times that it has nothing left to do.
         run: does it; None: all was done.
+        due_at: when its turn comes, by `time.monotonic`; at once in the beginning.
+        failures: in a row.
     """
 
     name: str
     every_seconds: float
     run: Callable[[], StepResult | None]
-    due_at: float = field(default=0.0, init=False)
-    failures: int = field(default=0, init=False)
+    due_at: float = 0.0
+    failures: int = 0
 
 
 class Housekeeping:

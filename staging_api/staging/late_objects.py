@@ -125,7 +125,7 @@ class _Look:
     """The last look for one artifact; `due` is the time of the next one."""
 
     due: float
-    came: bool = False
+    came: bool
 
 
 def _is_there(row: StagedArtifact, kind: ArtifactKind, names: ArchiveNames, source: Source) -> bool:

@@ -118,7 +118,6 @@ class Watch:
                     seen = reading.versions(conn, ids)
             except StagingApiError:
                 # Waiters time out, and then meet the error themselves.
-                time.sleep(_LOOK_SECONDS)
                 continue
             self._wake(seen)
             # Of many stagings less often, so that looking takes a fifth of the time at most.

@@ -69,7 +69,7 @@ def test_ten_thousand_looks_are_remembered_those_that_were_asked_for_last(looks:
     first, second = looks.build_without_notes("R1"), looks.build_without_notes("R2")
     assert looks.missing.came(first) == frozenset({"notes"})
     known = looks.missing._looks
-    known.update({(f"gs://{number}", "notes"): _Look(0.0) for number in range(9_999)})
+    known.update({(f"gs://{number}", "notes"): _Look(0.0, False) for number in range(9_999)})
     # Not looked for again so soon, and remembered as just asked for.
     assert looks.missing.came(first) == frozenset({"notes"})
     assert (looks.opened, len(known)) == (1, 10_000)

@@ -1,0 +1,254 @@
+"""Waiting for a change of a staging: who is woken, by what, and how often the database is asked."""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from staging_api.errors import ClientGone, Unavailable
+from staging_api.open_stream import OpenStream
+from staging_api.shutdown import Shutdown
+from staging_api.staging import repository, watch
+from staging_api.staging.watch import Watch
+
+LONG = 20.0
+
+
+class Versions:
+    """The versions of stagings, as a look finds them."""
+
+    def __init__(self, **versions: int) -> None:
+        self.seen = versions
+        self.asked: list[list[str]] = []
+        self.then: Callable[[], None] = lambda: None
+
+    def __call__(self, _conn: object, ids: list[str]) -> dict[str, int]:
+        self.asked.append(sorted(ids))
+        self.then()
+        return {each: self.seen[each] for each in ids}
+
+
+class Impatient:
+    """A client that can be gone, and notes that a request waits for it."""
+
+    def __init__(self, *, gone: bool = False) -> None:
+        self.gone = gone
+        self.waited = 0
+
+    @contextmanager
+    def _waits(self) -> Iterator[None]:
+        self.waited += 1
+        yield
+
+    def waiting(self, wake: Callable[[], None]) -> AbstractContextManager[None]:
+        del wake
+        return self._waits()
+
+    def leave_to(self, stream: OpenStream) -> bool:
+        del stream
+        return False
+
+
+class NeverWaited(threading.BoundedSemaphore):
+    """Slots that nobody waits for."""
+
+    def acquire(self, blocking: bool = True, timeout: float | None = None) -> bool:
+        assert not blocking
+        return super().acquire(blocking, timeout)
+
+
+class Waiter(threading.Thread):
+    """A request that waits in a thread of its own; `news` is what it was told."""
+
+    def __init__(self, of: Watch, staging_id: str, version: int = 1) -> None:
+        super().__init__(daemon=True)
+        self.news: bool | None = None
+        self._wait = lambda: of.changed(staging_id, version, LONG)
+        self._is_known = lambda: any(
+            each.version == version for each in of._waiting.get(staging_id, ())
+        )
+        self.start()
+        while not self._is_known():
+            assert self.is_alive()
+
+    def run(self) -> None:
+        self.news = self._wait()
+
+    def told(self) -> bool | None:
+        self.join(LONG / 2)
+        assert not self.is_alive()
+        return self.news
+
+
+@pytest.fixture
+def versions(monkeypatch: pytest.MonkeyPatch) -> Versions:
+    found = Versions(one=1, other=1)
+    monkeypatch.setattr(repository, "versions", found)
+    return found
+
+
+@pytest.fixture
+def shutdown() -> Shutdown:
+    return Shutdown()
+
+
+@pytest.fixture
+def waits(versions: Versions, shutdown: Shutdown) -> Iterator[Watch]:
+    database: Any = SimpleNamespace(connect=nullcontext)
+    made = Watch(database, NeverWaited(2), shutdown)
+    yield made
+    versions.then = lambda: None
+    made.close()
+
+
+def test_a_waiter_is_woken_by_a_newer_version_of_its_staging(
+    waits: Watch, versions: Versions
+) -> None:
+    first, second, other = Waiter(waits, "one"), Waiter(waits, "one", 2), Waiter(waits, "other")
+    versions.seen["one"] = 2
+    assert first.told() is True
+    assert (second.is_alive(), other.is_alive()) == (True, True)
+    versions.seen["one"] = 3
+    assert second.told() is True
+    assert other.is_alive()
+    versions.seen["other"] = 2
+    assert other.told() is True
+    assert waits._waiting == {}
+
+
+def test_without_a_change_a_wait_ends_when_its_time_is_over(
+    waits: Watch, versions: Versions
+) -> None:
+    versions.seen["one"] = 7
+    client = Impatient()
+    assert waits.changed("one", 7, 0.2, client) is False
+    assert waits.changed("one", 8, -1.0, client) is False
+    assert client.waited == 2
+
+
+def test_a_wait_takes_a_slot_and_without_one_nobody_waits(waits: Watch, versions: Versions) -> None:
+    versions.seen["one"] = 2
+    client = Impatient()
+    with waits.waiter_slot() as first:
+        assert waits.wait_for_change("one", 1, LONG) is True
+        assert waits.wait_for_change("one", 2, 0.0) is False
+        with waits.waiter_slot() as second, waits.waiter_slot() as third:
+            assert (first, second, third) == (True, True, False)
+            assert waits.wait_for_change("one", 1, LONG, client) is False
+    assert client.waited == 0
+    with waits.waiter_slot() as first, waits.waiter_slot() as second:
+        assert (first, second) == (True, True)
+
+
+def test_a_client_that_is_gone_ends_its_wait(waits: Watch) -> None:
+    with pytest.raises(ClientGone):
+        waits.changed("one", 1, 0.0, Impatient(gone=True))
+    assert waits._waiting == {}
+
+
+def test_the_end_of_the_process_wakes_all_and_nobody_waits_any_more(
+    waits: Watch, shutdown: Shutdown
+) -> None:
+    one, other = Waiter(waits, "one"), Waiter(waits, "other")
+    assert not waits.closed
+    shutdown.begin(60)
+    assert (one.told(), other.told()) == (False, False)
+    assert waits.closed
+    client = Impatient()
+    assert waits.changed("one", 1, LONG, client) is False
+    assert client.waited == 0
+
+
+def test_to_close_wakes_all_and_waits_for_the_thread(waits: Watch, versions: Versions) -> None:
+    looks, let = threading.Event(), threading.Event()
+    one, other = Waiter(waits, "one"), Waiter(waits, "other")
+
+    def then() -> None:
+        looks.set()
+        let.wait(LONG)
+
+    versions.then = then
+    assert looks.wait(LONG)
+    closing = threading.Thread(target=waits.close)
+    closing.start()
+    try:
+        assert (one.told(), other.told(), waits.closed) == (False, False, True)
+        closing.join(0.2)
+        assert closing.is_alive()
+    finally:
+        let.set()
+        closing.join()
+    client = Impatient()
+    assert waits.changed("one", 1, LONG, client) is False
+    assert client.waited == 0
+
+
+def test_while_the_database_is_away_waiters_wait_on(waits: Watch, versions: Versions) -> None:
+    away = [True]
+
+    def then() -> None:
+        if away:
+            away.clear()
+            raise Unavailable("the database cannot be reached")
+
+    versions.then = then
+    versions.seen["one"] = 2
+    assert waits.changed("one", 1, LONG) is True
+    assert versions.asked == [["one"], ["one"]]
+
+
+def test_a_thread_that_does_not_run_is_missed(
+    waits: Watch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits.check()
+
+    def cannot_start(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as full:
+        full.setattr(threading.Thread, "start", cannot_start)
+        with pytest.raises(Unavailable):
+            waits.changed("one", 1, LONG)
+    assert waits._waiting == {}
+    with pytest.raises(Unavailable):
+        waits.check()
+    waits.changed("one", 1, 0.0)
+    waits.check()
+
+
+@pytest.mark.parametrize(("look_seconds", "pause"), [(0.0, 0.1), (0.025, 0.1), (1.0, 4.0)])
+def test_looks_take_a_fifth_of_the_time_at_most(
+    monkeypatch: pytest.MonkeyPatch,
+    versions: Versions,
+    shutdown: Shutdown,
+    look_seconds: float,
+    pause: float,
+) -> None:
+    now, pauses = [100.0], list[float]()
+    monkeypatch.setattr(watch, "time", SimpleNamespace(monotonic=lambda: now[0]))
+
+    def then() -> None:
+        now[0] += look_seconds
+
+    class Closed(threading.Event):
+        def wait(self, timeout: float | None = None) -> bool:
+            assert timeout is not None
+            pauses.append(timeout)
+            return len(pauses) > 2
+
+    versions.then = then
+    database: Any = SimpleNamespace(connect=nullcontext)
+    made = Watch(database, NeverWaited(1), shutdown)
+    made._closed = Closed()
+    made._waiting = {"one": set(), "other": set()}
+    made._run()
+    assert pauses == pytest.approx([0.1, pause, pause])
+    assert versions.asked == [["one", "other"]] * 2
+    # Nobody waits: nothing is asked.
+    made._waiting = {}
+    pauses.clear()
+    made._run()
+    assert len(versions.asked) == 2
