@@ -69,6 +69,10 @@ def test_what_differs_is_corrupt() -> None:
         made.verified("")
 
 
+def test_the_digest_that_is_compared_is_named() -> None:
+    assert (reader(sha256=SHA256).checked, reader().checked) == ("sha256", None)
+
+
 def test_each_chunk_is_checked_before_it_counts() -> None:
     steps: list[tuple[int, int | None]] = []
     checks: list[int] = []
