@@ -110,6 +110,14 @@ def test_an_upload_is_renewed_each_five_minutes(monkeypatch: pytest.MonkeyPatch)
         assert len(uploads.asked) == 4
 
 
+def test_more_than_was_announced_is_reserved_as_it_comes(monkeypatch: pytest.MonkeyPatch) -> None:
+    uploads = Uploads(monkeypatch)
+    with upload(10) as one:
+        one(10)
+        one(1)
+    assert [count for _, count in uploads.asked] == [10, 11]
+
+
 def test_each_upload_is_released_by_itself_also_if_it_failed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
