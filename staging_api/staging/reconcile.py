@@ -39,7 +39,7 @@ class CheckResult:
     size_bytes: int
     lost: tuple[str, ...]
     orphans: tuple[str, ...]
-    failed: int = 0
+    failed: int
 
 
 def check_next(upkeep: Upkeep) -> CheckResult | None:

@@ -39,7 +39,7 @@ def staging(
         "state": state,
         "artifacts": artifacts,
     }
-    return Staging(**{**empty, **usual, **given})  # type: ignore[arg-type]
+    return Staging(**{**empty, **usual, **given})
 
 
 def request(*names: str, wait: float | None = None, group: str = "build") -> StagingRequest:

@@ -118,7 +118,7 @@ def upload(monkeypatch: pytest.MonkeyPatch) -> Upload:
 
 BEGUN = ("begin", "s", "a", 600.0)
 #: What a look of one's own does, if nothing is there.
-LOOKED = [("claim", 10.0), "forget absent", "look", ("noted", []), "forget absent"]
+LOOKED: list[Any] = [("claim", 10.0), "forget absent", "look", ("noted", []), "forget absent"]
 
 
 def test_sixteen_requests_may_wait_at_once_in_each_process() -> None:
