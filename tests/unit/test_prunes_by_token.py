@@ -74,7 +74,7 @@ def store(monkeypatch: pytest.MonkeyPatch) -> Store:
 def test_a_preview_lists_a_thousand_artifacts_at_most_by_their_idleness(
     store: Store, idle: float | None, seconds: float
 ) -> None:
-    found = store.pruning.preview("me", idle_seconds=idle, keep_bytes=30)
+    found: Any = store.pruning.preview("me", idle_seconds=idle, keep_bytes=30)
     assert (found.record, found.artifacts) == (store.record, (ONE, TWO))
     assert store.done == [("plan", 70, seconds, 1000), ("add", "me", seconds, ["1", "2"])]
 

@@ -276,7 +276,7 @@ def test_the_content_of_an_object_is_known_by_the_digest_that_its_source_declare
     bed: Bed,
 ) -> None:
     content_of = bed.work()._content_of
-    declared = {"digests": {"sha256": "1" * 64}}
+    declared: dict[str, Any] = {"digests": {"sha256": "1" * 64}}
     bed.blobs = {"1" * 64: 7}
     assert content_of(found(**declared)) == KnownContent("1" * 64, "sha256", "sha256")
     assert content_of(found(None, **declared)) == KnownContent("1" * 64, "sha256", "sha256", 7)
