@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from staging_api.errors import StoreFailed, WrongStore
-from staging_api.staging import reconcile, repository
+from staging_api.staging import reconcile
 from staging_api.staging.reconcile import SHARDS, CheckResult, check, check_next
+from tests.statements import patch_statement
 
 NOW, GRACE = 1000.0, 100.0
 
@@ -39,7 +40,7 @@ class Part:
             "mark_unnamed_for_deletion": lambda _c, found: self.done.append(("mark", found)),
             "note_check": lambda _c, shard, **found: self.done.append((shard, found)),
         }.items():
-            monkeypatch.setattr(repository, name, does)
+            patch_statement(monkeypatch, name, does)
         self.upkeep: Any = SimpleNamespace(
             identity=SimpleNamespace(check=lambda: self.done.append("identity")),
             database=SimpleNamespace(connect=nullcontext, begin=nullcontext),

@@ -11,10 +11,11 @@ import pytest
 
 from staging_api.catalogue.model import ArtifactKind, Choice, Pattern
 from staging_api.sources.url import parse
-from staging_api.staging import planning, repository
+from staging_api.staging import planning
 from staging_api.staging.model import StagedArtifact, Staging, StagingRequest
 from staging_api.vocabulary.staging import ArtifactState, Phase, StagingState
 from tests.factories import ORIGIN
+from tests.statements import patch_statement
 
 URL = parse("https://archive.example/board/R17")
 CONN: Any = object()
@@ -73,13 +74,13 @@ class Rows:
             "unfinished_for": lambda *_: self.coming.pop(0),
         }
         for name, answer in answers.items():
-            monkeypatch.setattr(repository, name, answer)
+            patch_statement(monkeypatch, name, answer)
         for name in ("act_as", "lock_archive", "settle", "lock_stagings"):
-            monkeypatch.setattr(repository, name, self._noting(name))
-        monkeypatch.setattr(repository, "static_prefix", self._noting("static_prefix", "board/R17"))
-        monkeypatch.setattr(repository, "add_staging", self._noting("add_staging", "new"))
-        monkeypatch.setattr(repository, "note_joined", self._join)
-        monkeypatch.setattr(repository, "plan_artifact", self._plan)
+            patch_statement(monkeypatch, name, self._noting(name))
+        patch_statement(monkeypatch, "static_prefix", self._noting("static_prefix", "board/R17"))
+        patch_statement(monkeypatch, "add_staging", self._noting("add_staging", "new"))
+        patch_statement(monkeypatch, "note_joined", self._join)
+        patch_statement(monkeypatch, "plan_artifact", self._plan)
 
     def queue(self, asked: StagingRequest, *came: str) -> list[str]:
         """Write a request down; gives what was done."""
@@ -305,7 +306,7 @@ def test_a_local_folder_shows_the_last_two_segments_of_its_path(
     monkeypatch: pytest.MonkeyPatch, url: str, prefix: str
 ) -> None:
     offered: list[tuple[str, ...]] = []
-    monkeypatch.setattr(repository, "static_prefix", lambda *given: offered.append(given[2:]))
+    patch_statement(monkeypatch, "static_prefix", lambda *given: offered.append(given[2:]))
     planning.reserve_folder(CONN, StagingRequest(parse(url), ()))
     ((preferred, otherwise),) = offered
     assert preferred == prefix
@@ -314,7 +315,7 @@ def test_a_local_folder_shows_the_last_two_segments_of_its_path(
 
 def test_at_the_root_of_a_bucket_its_name_is_the_folder(monkeypatch: pytest.MonkeyPatch) -> None:
     offered: list[tuple[str, ...]] = []
-    monkeypatch.setattr(repository, "static_prefix", lambda *given: offered.append(given[2:]))
+    patch_statement(monkeypatch, "static_prefix", lambda *given: offered.append(given[2:]))
     for bucket in ("one", "other"):
         planning.reserve_folder(CONN, StagingRequest(parse(f"gs://{bucket}", root=True), ()))
     assert [preferred for preferred, _ in offered] == ["one", "other"]

@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 
 from staging_api.errors import Conflict, WrongStore
-from staging_api.staging import eviction, repository
+from staging_api.staging import eviction
 from staging_api.staging.eviction import Eviction
 from staging_api.staging.pruning import Pruning
-from staging_api.staging.repository import EvictableArtifact
+from staging_api.staging.repository.space_rows import EvictableArtifact
 from tests.factories import ORIGIN
+from tests.statements import patch_statement
 
 ONE, TWO, THREE = (EvictableArtifact(name, "gs://x", "archive", name, 10) for name in "123")
 
@@ -35,7 +36,7 @@ class Store:
             "begin_prune": self._begin,
             "end_prune": lambda _c, *given: self.done.append(("end", *given)),
         }.items():
-            monkeypatch.setattr(repository, name, does)
+            patch_statement(monkeypatch, name, does)
         monkeypatch.setattr(eviction, "plan", self._plan)
         monkeypatch.setattr(eviction, "evict", self._evict)
         upkeep: Any = SimpleNamespace(

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from staging_api.errors import Cancelled, LockLost, ShuttingDown
-from staging_api.staging import repository, stop_signals
+from staging_api.staging import stop_signals
 from staging_api.staging.stop_signals import StopSignals
+from tests.statements import patch_statement
 
 
 class Work:
@@ -20,7 +21,7 @@ class Work:
         self.asked: list[str] = []
         self.errors: dict[str, Exception] = {}
         monkeypatch.setattr(stop_signals, "time", SimpleNamespace(monotonic=lambda: self.now))
-        monkeypatch.setattr(repository, "cancel_is_requested", self._ask)
+        patch_statement(monkeypatch, "cancel_is_requested", self._ask)
         database: Any = SimpleNamespace(connect=nullcontext)
         holds: Any = iter([self._hold("one"), self._hold("other")])
         shutdown: Any = SimpleNamespace(check_over=lambda: self._fail("shutdown"))

@@ -13,9 +13,10 @@ from staging_api.clients import ALWAYS_CONNECTED, Client
 from staging_api.errors import Unavailable, UploadWaitOver
 from staging_api.sources.model import Names
 from staging_api.sources.url import parse
-from staging_api.staging import repository, uploads
+from staging_api.staging import uploads
 from staging_api.staging.model import StagingRequest
 from staging_api.staging.uploads import UploadProgress, UploadTerms
+from tests.statements import patch_statement
 
 URL = parse("https://x/R17")
 
@@ -56,7 +57,7 @@ class Upload:
                 names=self.polled, next_in_seconds=self.next_in
             ),
         }.items():
-            monkeypatch.setattr(repository, name, does)
+            patch_statement(monkeypatch, name, does)
         monkeypatch.setattr(UploadProgress, "_pass", self._pass)
 
     def progress(self, wait: float | None = None, most: float = 600.0) -> UploadProgress:

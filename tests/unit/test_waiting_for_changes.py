@@ -11,8 +11,9 @@ import pytest
 from staging_api.errors import ClientGone, Unavailable
 from staging_api.open_stream import OpenStream
 from staging_api.shutdown import Shutdown
-from staging_api.staging import repository, watch
+from staging_api.staging import watch
 from staging_api.staging.watch import Watch
+from tests.statements import patch_statement
 
 LONG = 20.0
 
@@ -86,7 +87,7 @@ class Waiter(threading.Thread):
 @pytest.fixture
 def versions(monkeypatch: pytest.MonkeyPatch) -> Versions:
     found = Versions(one=1, other=1)
-    monkeypatch.setattr(repository, "versions", found)
+    patch_statement(monkeypatch, "versions", found)
     return found
 
 

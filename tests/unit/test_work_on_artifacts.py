@@ -23,10 +23,11 @@ from staging_api.errors import (
 )
 from staging_api.sources.model import SourceObject
 from staging_api.sources.url import parse
-from staging_api.staging import engine, repository, work
+from staging_api.staging import engine, work
 from staging_api.staging.cached_objects import KnownContent
 from staging_api.staging.model import CachedObject, StagingRequest
 from staging_api.staging.work import FOR_CLIENT, FOR_WORKER, Work, WorkMode
+from tests.statements import patch_statement
 
 NAMES = ("a", "b", "c")
 URL = parse("https://archive.example/R17")
@@ -52,10 +53,10 @@ class Bed:
         self.cached: CachedObject | None = None
         monkeypatch.setattr(work, "Attempt", self._attempt)
         monkeypatch.setattr(engine, "fetch", self._fetch)
-        monkeypatch.setattr(repository, "find", lambda _c, staging_id: staging_id)
-        monkeypatch.setattr(repository, "to_do", self._to_do)
-        monkeypatch.setattr(repository, "blobs_of", lambda _c, _sha256: self.blobs)
-        monkeypatch.setattr(repository, "cached_object", lambda _c, *_: self.cached)
+        patch_statement(monkeypatch, "find", lambda _c, staging_id: staging_id)
+        patch_statement(monkeypatch, "to_do", self._to_do)
+        patch_statement(monkeypatch, "blobs_of", lambda _c, _sha256: self.blobs)
+        patch_statement(monkeypatch, "cached_object", lambda _c, *_: self.cached)
 
     def work(self, mode: WorkMode = FOR_WORKER) -> Work:
         parts: dict[str, Any] = dict.fromkeys(Work.__dataclass_fields__)

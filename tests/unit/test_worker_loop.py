@@ -20,9 +20,10 @@ from staging_api.errors import (
     StagingApiError,
     Unavailable,
 )
-from staging_api.staging import repository, worker
-from staging_api.staging.repository import DueStaging
+from staging_api.staging import worker
+from staging_api.staging.repository.reading import DueStaging
 from staging_api.staging.worker import Worker
+from tests.statements import patch_statement
 
 
 def due(number: int, caller: str, *, background: bool = False, url: str = "") -> DueStaging:
@@ -68,8 +69,8 @@ class Bed:
         self.foreground_is_due = True
         self.pool: Any = Pool()
         self.now = 100.0
-        monkeypatch.setattr(repository, "due", self._due)
-        monkeypatch.setattr(repository, "foreground_is_due", lambda _c: self.foreground_is_due)
+        patch_statement(monkeypatch, "due", self._due)
+        patch_statement(monkeypatch, "foreground_is_due", lambda _c: self.foreground_is_due)
         monkeypatch.setattr(worker, "time", SimpleNamespace(monotonic=lambda: self.now))
         self.service: Any = SimpleNamespace(
             database=SimpleNamespace(connect=nullcontext), find=lambda staging_id: staging_id
