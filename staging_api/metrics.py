@@ -1,11 +1,77 @@
 """Every counter and histogram, by name."""
 
+import errno
+import logging
 import os
+from pathlib import Path
 
 from prometheus_client import Counter, Gauge, Histogram, values
+from prometheus_client.mmap_dict import MmapedDict
 
 from staging_api.environment import are_metrics_shared
 from staging_api.vocabulary.staging import DAMAGE_REASONS
+
+log = logging.getLogger(__name__)
+
+#: What a file has at first; it is doubled when it is full.
+_FIRST_BYTES = 64 << 10
+#: The most that an entry of a file has beside its key: a length, padding, a value and a time.
+_AROUND_KEY_BYTES = 28
+
+
+class _ReservedFile(MmapedDict):
+    """A file of counts whose space is taken before it is written.
+
+    The library maps a file that is all hole, and a write to a hole of a full disk ends the process
+    by SIGBUS. So what finds no space is counted in memory only, and is shown from its first change
+    on that finds some.
+    """
+
+    def __init__(self, filename: str) -> None:
+        """Open nothing yet: there may be no space to do so."""
+        self._name = filename
+        self._positions: dict[str, int] = {}
+        self._used = self._capacity = 0
+        self._is_open = False
+        self._is_short = False
+
+    def read_value(self, key: str) -> tuple[float, float]:
+        """The value and its time; zeros if it is not in the file."""
+        return super().read_value(key) if self._has(key) else (0.0, 0.0)  # type: ignore[no-untyped-call]
+
+    def write_value(self, key: str, value: float, timestamp: float) -> None:
+        """Write the value, if there is space for it."""
+        if key in self._positions or self._has(key):
+            super().write_value(key, value, timestamp)  # type: ignore[no-untyped-call]
+
+    def close(self) -> None:
+        """Close the file, if it was opened."""
+        if self._is_open:
+            super().close()  # type: ignore[no-untyped-call]
+
+    def _has(self, key: str) -> bool:
+        """Whether the file has an entry of this key, or could take space for one."""
+        try:
+            if not self._is_open:
+                _reserve(self._name, _FIRST_BYTES)
+                super().__init__(self._name)  # type: ignore[no-untyped-call]
+                self._is_open = True
+            if key not in self._positions:
+                self._grow_for(key)
+        except OSError as error:
+            if not self._is_short:
+                log.error("%s lacks metrics of this process: %s", self._name, error.strerror)  # noqa: TRY400
+            self._is_short = True
+            return False
+        self._is_short = False
+        return True
+
+    def _grow_for(self, key: str) -> None:
+        size = self._capacity
+        while self._used + len(key.encode()) + _AROUND_KEY_BYTES > size:
+            size *= 2
+        if size > self._capacity:
+            _reserve(self._name, size)
 
 
 class _ThisProcess:
@@ -26,7 +92,26 @@ class _ThisProcess:
         self._id = os.getpid()
 
 
+def _reserve(name: str, size: int) -> None:
+    """Have a file of at least this length without holes.
+
+    Raises:
+        OSError: the disk is full, or the file cannot be made.
+    """
+    with Path(name).open("ab") as file:
+        size = max(size, file.tell())
+        # First, as others read an empty file as a damaged one, and zeros as no counts.
+        os.ftruncate(file.fileno(), size)
+        try:
+            os.posix_fallocate(file.fileno(), 0, size)
+        except OSError as error:
+            # Some file systems cannot reserve.
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise
+
+
 if are_metrics_shared():
+    values.MmapedDict = _ReservedFile  # type: ignore[attr-defined, assignment]
     # Documented for servers that name their processes otherwise.
     values.ValueClass = values.MultiProcessValue(_ThisProcess())  # type: ignore[no-untyped-call]
 
