@@ -1,4 +1,4 @@
-"""The use cases and settings that the application is built from."""
+"""The use cases and settings that the application is built from, and the base of its resources."""
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
@@ -84,3 +84,16 @@ class AppDependencies:
     def known(self) -> KnownAnswers:
         """Answers that were given before."""
         return KnownAnswers(self.stagings)
+
+
+class Resource:
+    """What serves a path, made once for each application: its responders call the use cases.
+
+    It has no state of its own. Decorators of responders find here what they need.
+    """
+
+    def __init__(self, deps: AppDependencies) -> None:
+        """Call the use cases of `deps`."""
+        self.deps = deps
+        self.locks = deps.locks
+        self.wait_cap_seconds = deps.wait_cap_seconds

@@ -126,7 +126,7 @@ class KnownAnswers:
 def unless_known(answered: Callable[..., bool]) -> Callable[[Responder], Responder]:
     """Run a responder only if `answered`, a method of `KnownAnswers`, did not answer.
 
-    What the responder shows, by `shown`, is kept. Its resource has them as ``known``.
+    What the responder shows, by `shown`, is kept.
     """
 
     def decorate(responder: Responder) -> Responder:
@@ -134,7 +134,7 @@ def unless_known(answered: Callable[..., bool]) -> Callable[[Responder], Respond
         def first(
             self: Any, req: falcon.Request, resp: falcon.Response, /, *args: Any, **kwargs: Any
         ) -> None:
-            known: KnownAnswers = self.known
+            known: KnownAnswers = self.deps.known
             if not answered(known, req, resp, *args, **kwargs):
                 responder(self, req, resp, *args, **kwargs)
                 known.keep(req, resp)

@@ -2,24 +2,16 @@
 
 from collections.abc import Callable
 from functools import wraps
-from typing import Concatenate, ParamSpec, Protocol, TypeVar
+from typing import Concatenate, ParamSpec, TypeVar
 
 import falcon
 
 from staging_api.errors import LockHeld
+from staging_api.http.dependencies import Resource
 from staging_api.locks.model import PUBLISHER
-from staging_api.publishing.runs import PublisherRuns
 
 P = ParamSpec("P")
-
-
-class Publishing(Protocol):
-    """A resource whose responders may find the publisher at work."""
-
-    runs: PublisherRuns
-
-
-R = TypeVar("R", bound=Publishing)
+R = TypeVar("R", bound=Resource)
 Responder = Callable[Concatenate[R, falcon.Request, falcon.Response, P], None]
 
 
@@ -39,7 +31,7 @@ def says_what_runs(responder: Responder[R, P]) -> Responder[R, P]:
         except LockHeld as error:
             lock = error.extra["lock"]
             if lock["kind"] == PUBLISHER.name and lock["id"]:
-                running = self.runs.running_under(lock["id"])
+                running = self.deps.publisher.runs.running_under(lock["id"])
                 error.extra["publication"] = running and running.run
                 if running and running.seconds_left is not None:
                     error.retry_after_seconds = running.seconds_left

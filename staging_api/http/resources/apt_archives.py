@@ -16,8 +16,8 @@ from staging_api.http.archive_bodies import (
     SuiteChange,
     SuiteRequest,
 )
+from staging_api.http.dependencies import Resource
 from staging_api.http.openapi import answers, spec
-from staging_api.publishing.apt_archives import AptArchiveService
 
 #: What a request says; the service knows the defaults of the rest.
 _GIVEN: dict[str, Any] = {"exclude_unset": True, "exclude_none": True}
@@ -25,11 +25,8 @@ _GIVEN: dict[str, Any] = {"exclude_unset": True, "exclude_none": True}
 PATH = "/api/v1.0/apt-archives"
 
 
-class AptArchives:
+class AptArchives(Resource):
     """All archives."""
-
-    def __init__(self, service: AptArchiveService) -> None:
-        self._service = service
 
     @spec.validate(
         json=ArchiveRequest, resp=answers(409, 415, HTTP_201=ArchiveBody), tags=["apt-archives"]
@@ -37,7 +34,7 @@ class AptArchives:
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Make an archive, with its suites."""
         body: ArchiveRequest = req.context.json
-        made = self._service.create(
+        made = self.deps.archives.create(
             body.model_dump(**_GIVEN, exclude={"suites"}),
             [suite.model_dump(**_GIVEN) for suite in body.suites],
         )
@@ -48,20 +45,17 @@ class AptArchives:
     @spec.validate(resp=answers(HTTP_200=ArchiveList), tags=["apt-archives"])
     def on_get(self, _req: falcon.Request, resp: falcon.Response) -> None:
         """List all archives, by name."""
-        found = [ArchiveBody.of(each) for each in self._service.all()]
+        found = [ArchiveBody.of(each) for each in self.deps.archives.all()]
         resp.media = ArchiveList(items=found, next=None)
 
 
-class OneAptArchive:
+class OneAptArchive(Resource):
     """One archive."""
-
-    def __init__(self, service: AptArchiveService) -> None:
-        self._service = service
 
     @spec.validate(resp=answers(404, HTTP_200=ArchiveBody), tags=["apt-archives"])
     def on_get(self, _req: falcon.Request, resp: falcon.Response, archive: str) -> None:
         """Show an archive."""
-        resp.media = ArchiveBody.of(self._service.find(archive))
+        resp.media = ArchiveBody.of(self.deps.archives.find(archive))
 
     @spec.validate(
         json=ArchiveChange, resp=answers(404, 415, HTTP_200=ArchiveBody), tags=["apt-archives"]
@@ -69,14 +63,11 @@ class OneAptArchive:
     def on_patch(self, req: falcon.Request, resp: falcon.Response, archive: str) -> None:
         """Change how an archive is published; seen by clients after the next run."""
         values = req.context.json.model_dump(exclude_unset=True)
-        resp.media = ArchiveBody.of(self._service.change(archive, values))
+        resp.media = ArchiveBody.of(self.deps.archives.change(archive, values))
 
 
-class Suites:
+class Suites(Resource):
     """The suites of an archive."""
-
-    def __init__(self, service: AptArchiveService) -> None:
-        self._service = service
 
     @spec.validate(
         json=SuiteRequest, resp=answers(404, 409, 415, HTTP_201=ArchiveBody), tags=["apt-archives"]
@@ -84,15 +75,12 @@ class Suites:
     def on_post(self, req: falcon.Request, resp: falcon.Response, archive: str) -> None:
         """Make a suite."""
         values = req.context.json.model_dump(**_GIVEN)
-        resp.media = ArchiveBody.of(self._service.add_suite(archive, values))
+        resp.media = ArchiveBody.of(self.deps.archives.add_suite(archive, values))
         resp.status = falcon.HTTP_201
 
 
-class OneSuite:
+class OneSuite(Resource):
     """One suite of an archive."""
-
-    def __init__(self, service: AptArchiveService) -> None:
-        self._service = service
 
     @spec.validate(
         json=SuiteChange, resp=answers(404, 409, 415, HTTP_200=ArchiveBody), tags=["apt-archives"]
@@ -102,29 +90,23 @@ class OneSuite:
     ) -> None:
         """Change a suite; seen by clients after the next run."""
         values = req.context.json.model_dump(exclude_unset=True)
-        resp.media = ArchiveBody.of(self._service.change_suite(archive, suite, values))
+        resp.media = ArchiveBody.of(self.deps.archives.change_suite(archive, suite, values))
 
 
-class Packages:
+class Packages(Resource):
     """The packages of an archive."""
-
-    def __init__(self, service: AptArchiveService) -> None:
-        self._service = service
 
     @spec.validate(
         query=PackageQuery, resp=answers(404, HTTP_200=PackageList), tags=["apt-archives"]
     )
     def on_get(self, req: falcon.Request, resp: falcon.Response, archive: str) -> None:
         """List packages, published and past, in the order in which they came."""
-        page = self._service.packages(archive, **req.context.query.model_dump())
+        page = self.deps.archives.packages(archive, **req.context.query.model_dump())
         resp.media = PackageList.of(page)
 
 
-class OnePackage:
+class OnePackage(Resource):
     """One package in a suite."""
-
-    def __init__(self, service: AptArchiveService) -> None:
-        self._service = service
 
     @spec.validate(
         json=DeletionRequest,
@@ -135,7 +117,7 @@ class OnePackage:
         self, req: falcon.Request, resp: falcon.Response, archive: str, package_id: int
     ) -> None:
         """Delete a package from its suite; seen by clients after the next run."""
-        deleted = self._service.delete_package(
+        deleted = self.deps.archives.delete_package(
             archive, package_id, req.context.caller, req.context.json.reason
         )
         resp.media = PackageBody.of(deleted)

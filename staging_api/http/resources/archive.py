@@ -10,22 +10,14 @@ import falcon
 
 from staging_api.errors import NotFound
 from staging_api.http.conditions import Range
-from staging_api.http.handover import Sender
+from staging_api.http.dependencies import Resource
 from staging_api.http.sending import SendableFile, describe
 from staging_api.publishing.index_model import ServedArchiveFile
-from staging_api.publishing.pieces import BlockReader
-from staging_api.publishing.snapshots import Snapshots
 from staging_api.store.places import whole
 
 
-class ArchiveFiles:
+class ArchiveFiles(Resource):
     """Serves dists, by-hash and pool by what the tables say is there."""
-
-    def __init__(self, snapshots: Snapshots, reader: BlockReader, sender: Sender) -> None:
-        """Find files in `snapshots`; their bytes there, with `reader`, or by `sender`."""
-        self._snapshots = snapshots
-        self._reader = reader
-        self._sender = sender
 
     def on_get(self, req: falcon.Request, resp: falcon.Response, archive: str, path: str) -> None:
         """Send the file, or the range of the request."""
@@ -43,7 +35,7 @@ class ArchiveFiles:
     def _find(self, archive: str, path: str) -> ServedArchiveFile:
         # The name of an archive has no @ (`rules.ARCHIVE_NAME`).
         name, _, generation = archive.partition("@")
-        served = self._snapshots.served_at(name, generation or None, path)
+        served = self.deps.snapshots.served_at(name, generation or None, path)
         if served is None:
             raise NotFound(f"the archive {archive} has nothing at {path}")
         return served
@@ -54,12 +46,12 @@ class ArchiveFiles:
         if served.content is not None:
             resp.data = served.content[part.start : part.start + part.length]
         elif served.blocks is not None:
-            chunks = self._reader.file(served.blocks, served.form)
+            chunks = self.deps.blocks.file(served.blocks, served.form)
             resp.stream = _cut(chunks, part.start, part.length)
             resp.content_length = part.length
         else:
             place = whole(served.sha256, served.size_bytes)
-            self._sender.send(req, resp, place, part, served.sha256)
+            self.deps.sender.send(req, resp, place, part, served.sha256)
 
 
 def _sendable(served: ServedArchiveFile) -> SendableFile:

@@ -2,19 +2,16 @@
 
 import falcon
 
+from staging_api.http.dependencies import Resource
 from staging_api.http.openapi import answers, spec
 from staging_api.http.report_bodies import (
     RequestedArchiveList,
     RequestedArchiveQuery,
 )
-from staging_api.staging.service import StagingService
 
 
-class RequestedArchives:
+class RequestedArchives(Resource):
     """The archives that were requested."""
-
-    def __init__(self, stagings: StagingService) -> None:
-        self._stagings = stagings
 
     @spec.validate(
         query=RequestedArchiveQuery, resp=answers(HTTP_200=RequestedArchiveList), tags=["archives"]
@@ -26,5 +23,5 @@ class RequestedArchives:
         `prefix`, only those whose archive_url begins with it.
         """
         query: RequestedArchiveQuery = req.context.query
-        page = self._stagings.archives(query.prefix, limit=query.limit, after=query.after or "")
+        page = self.deps.stagings.archives(query.prefix, limit=query.limit, after=query.after or "")
         resp.media = RequestedArchiveList.of(page)

@@ -3,6 +3,7 @@
 import falcon
 
 from staging_api.http.auth import origin
+from staging_api.http.dependencies import Resource
 from staging_api.http.openapi import answers, spec
 from staging_api.http.staging_bodies import (
     ArtifactList,
@@ -12,15 +13,11 @@ from staging_api.http.staging_bodies import (
     FullArtifactBody,
     PinRequest,
 )
-from staging_api.staging.artifacts import Artifacts as StagedArtifacts
 from staging_api.staging.lists import ArtifactFilter
 
 
-class AllArtifacts:
+class AllArtifacts(Resource):
     """All staged artifacts."""
-
-    def __init__(self, artifacts: StagedArtifacts) -> None:
-        self._artifacts = artifacts
 
     @spec.validate(query=ArtifactQuery, resp=answers(HTTP_200=ArtifactList), tags=["artifacts"])
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
@@ -29,20 +26,17 @@ class AllArtifacts:
         columns = {"archive_url", "state", "name", "error_code"}
         equal = query.model_dump(include=columns, exclude_none=True)
         only = ArtifactFilter(equal, query.prefix, query.sha256, query.path, query.pinned)
-        page = self._artifacts.page(limit=query.limit, after=query.after, only=only)
+        page = self.deps.stagings.artifacts.page(limit=query.limit, after=query.after, only=only)
         resp.media = ArtifactList.of(page)
 
 
-class OneArtifact:
+class OneArtifact(Resource):
     """One staged artifact."""
-
-    def __init__(self, artifacts: StagedArtifacts) -> None:
-        self._artifacts = artifacts
 
     @spec.validate(resp=answers(404, HTTP_200=FullArtifactBody), tags=["artifacts"])
     def on_get(self, _req: falcon.Request, resp: falcon.Response, artifact_id: str) -> None:
         """Show a staged artifact."""
-        resp.media = FullArtifactBody.of(self._artifacts.find(artifact_id))
+        resp.media = FullArtifactBody.of(self.deps.stagings.artifacts.find(artifact_id))
 
     @spec.validate(resp=answers(404, 409, HTTP_200=FullArtifactBody), tags=["artifacts"])
     def on_delete(self, req: falcon.Request, resp: falcon.Response, artifact_id: str) -> None:
@@ -50,28 +44,26 @@ class OneArtifact:
 
         Its files are no longer served; its row stays as history. A pinned one is refused.
         """
-        resp.media = FullArtifactBody.of(self._artifacts.evict(artifact_id, origin(req)))
+        resp.media = FullArtifactBody.of(
+            self.deps.stagings.artifacts.evict(artifact_id, origin(req))
+        )
 
 
-class FilesOfArtifact:
+class FilesOfArtifact(Resource):
     """The files of one staged artifact."""
-
-    def __init__(self, artifacts: StagedArtifacts) -> None:
-        self._artifacts = artifacts
 
     @spec.validate(query=FileQuery, resp=answers(404, HTTP_200=FileList), tags=["artifacts"])
     def on_get(self, req: falcon.Request, resp: falcon.Response, artifact_id: str) -> None:
         """List the files of a staged artifact with their digests, ordered by path."""
         query: FileQuery = req.context.query
-        page = self._artifacts.files(artifact_id, limit=query.limit, after=query.after or "")
+        page = self.deps.stagings.artifacts.files(
+            artifact_id, limit=query.limit, after=query.after or ""
+        )
         resp.media = FileList.of(page)
 
 
-class PinOfArtifact:
+class PinOfArtifact(Resource):
     """The pin that keeps an artifact from being evicted."""
-
-    def __init__(self, artifacts: StagedArtifacts) -> None:
-        self._artifacts = artifacts
 
     @spec.validate(
         json=PinRequest, resp=answers(404, 409, 415, HTTP_200=FullArtifactBody), tags=["artifacts"]
@@ -79,5 +71,5 @@ class PinOfArtifact:
     def on_post(self, req: falcon.Request, resp: falcon.Response, artifact_id: str) -> None:
         """Pin a staged artifact until a time, or unpin it."""
         body: PinRequest = req.context.json
-        pinned = self._artifacts.pin(artifact_id, body.until, origin(req))
+        pinned = self.deps.stagings.artifacts.pin(artifact_id, body.until, origin(req))
         resp.media = FullArtifactBody.of(pinned)

@@ -11,32 +11,26 @@ from staging_api.http.catalogue_bodies import (
     CatalogueList,
     CatalogueQuery,
 )
+from staging_api.http.dependencies import Resource
 from staging_api.http.openapi import answers, spec
-from staging_api.staging.service import StagingService
 
 
-class AllCatalogues:
+class AllCatalogues(Resource):
     """The catalogues of the service."""
-
-    def __init__(self, stagings: StagingService) -> None:
-        self._stagings = stagings
 
     @spec.validate(query=CatalogueQuery, resp=answers(HTTP_200=CatalogueList), tags=["catalogue"])
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """List what archives can have: all catalogues, or the one of an archive."""
         query: CatalogueQuery = req.context.query
-        entries = list(self._stagings.catalogues)
+        entries = list(self.deps.stagings.catalogues)
         if query.archive_url is not None:
-            url = self._stagings.check_url(query.archive_url)
+            url = self.deps.stagings.check_url(query.archive_url)
             entries = [entry for entry in entries if entry.covers(url)][:1]
         resp.media = CatalogueList(items=[CatalogueBody.of(entry) for entry in entries])
 
 
-class CatalogueChecks:
+class CatalogueChecks(Resource):
     """A catalogue before it is used."""
-
-    def __init__(self, stagings: StagingService) -> None:
-        self._stagings = stagings
 
     @spec.validate(
         json=CatalogueCheckRequest,
@@ -50,11 +44,11 @@ class CatalogueChecks:
         over.
         """
         body: CatalogueCheckRequest = req.context.json
-        url = self._stagings.check_url(body.archive_url)
-        catalogue = self._stagings.catalogues.of(url)
+        url = self.deps.stagings.check_url(body.archive_url)
+        catalogue = self.deps.stagings.catalogues.of(url)
         if body.catalogue is not None:
             try:
                 catalogue = Catalogue.read(body.catalogue)
             except CatalogueInvalid as error:
                 raise Invalid.field("catalogue", error.detail) from None
-        resp.media = CatalogueCheckBody.of(self._stagings.catalogue_check.run(catalogue, url))
+        resp.media = CatalogueCheckBody.of(self.deps.stagings.catalogue_check.run(catalogue, url))

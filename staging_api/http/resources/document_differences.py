@@ -15,9 +15,9 @@ import falcon
 from staging_api.documents.differences import DocumentChange, Position
 from staging_api.documents.model import Identity
 from staging_api.documents.reader import ComparisonRequest
-from staging_api.documents.service import DocumentService
 from staging_api.errors import Invalid
 from staging_api.http.conditions import not_modified
+from staging_api.http.dependencies import Resource
 from staging_api.http.document_bodies import DifferencesBody, DocumentChangeBody
 from staging_api.http.document_requests import DifferencesQuery, KnownHeaders
 from staging_api.http.openapi import answers, spec
@@ -54,13 +54,10 @@ class DifferencesCursor:
             raise Invalid.field("after", "must be the `next` of the page before") from None
 
 
-class DocumentDifferences:
+class DocumentDifferences(Resource):
     """Two versions, compared."""
 
     answers_head = True
-
-    def __init__(self, documents: DocumentService) -> None:
-        self._reader = documents.reader
 
     @spec.validate(
         query=DifferencesQuery,
@@ -80,7 +77,7 @@ class DocumentDifferences:
         # Before anything is compared: neither of the revisions ever changes.
         if not_modified(req, resp, _etag(asdict(compared))):
             return
-        found = self._reader.differences(compared)
+        found = self.deps.documents.reader.differences(compared)
         resp.media = DifferencesBody(
             old=compared.old,
             new=compared.new,
@@ -91,7 +88,9 @@ class DocumentDifferences:
     def _compared(self, query: DifferencesQuery) -> ComparisonRequest:
         cursor = None if query.after is None else DifferencesCursor.parse(query.after)
         if cursor is None:
-            old, new = (self._reader.number_or_zero(each) for each in (query.old, query.new))
+            old, new = (
+                self.deps.documents.reader.number_or_zero(each) for each in (query.old, query.new)
+            )
         else:
             old, new = cursor.old, cursor.new
         return ComparisonRequest(

@@ -7,6 +7,7 @@ from staging_api.documents.service import DocumentService
 from staging_api.http.api_lock import api_lock, hold_of
 from staging_api.http.auth import origin
 from staging_api.http.conditions import not_modified
+from staging_api.http.dependencies import Resource
 from staging_api.http.document_bodies import BufferBody, RevisionBody, RevisionList
 from staging_api.http.document_requests import (
     ChangeHeaders,
@@ -23,28 +24,15 @@ from staging_api.http.document_requests import (
 from staging_api.http.idempotency import answers_once
 from staging_api.http.openapi import answers, spec
 from staging_api.http.resources.configdocs.answers import show, unless_moved
-from staging_api.locks.hold import Locks
 from staging_api.locks.model import CONFIGDOCS_UPDATE, GLOBAL
 
 _TAGS = ["documents"]
 
 
-class _OfDocuments:
-    """A resource that changes documents."""
-
-    def __init__(self, documents: DocumentService, wait_cap_seconds: float) -> None:
-        self.documents = documents
-        self.locks: Locks = documents.locks
-        self.wait_cap_seconds = wait_cap_seconds
-
-
-class DocumentRevisions:
+class DocumentRevisions(Resource):
     """All revisions."""
 
     answers_head = True
-
-    def __init__(self, documents: DocumentService) -> None:
-        self._reader = documents.reader
 
     @spec.validate(
         query=RevisionQuery,
@@ -55,7 +43,7 @@ class DocumentRevisions:
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """List revisions, newest first."""
         query: RevisionQuery = req.context.query
-        page = self._reader.revisions(query.limit, query.before)
+        page = self.deps.documents.reader.revisions(query.limit, query.before)
         listed = RevisionList(
             items=[RevisionBody.of(revision) for revision in page.items],
             next=None if page.next is None else int(page.next),
@@ -63,13 +51,10 @@ class DocumentRevisions:
         show(req, resp, listed)
 
 
-class OneDocumentRevision:
+class OneDocumentRevision(Resource):
     """One revision."""
 
     answers_head = True
-
-    def __init__(self, documents: DocumentService) -> None:
-        self._reader = documents.reader
 
     @spec.validate(
         headers=KnownHeaders,
@@ -78,10 +63,10 @@ class OneDocumentRevision:
     )
     def on_get(self, req: falcon.Request, resp: falcon.Response, number: int) -> None:
         """Show a revision: who made it, whether it was committed, its tags."""
-        show(req, resp, RevisionBody.of(self._reader.find(number)))
+        show(req, resp, RevisionBody.of(self.deps.documents.reader.find(number)))
 
 
-class RollbackToRevision(_OfDocuments):
+class RollbackToRevision(Resource):
     """Going back to a revision."""
 
     # The answer kept for a key needs no lock, and a request that is wrong never gets to it.
@@ -100,14 +85,14 @@ class RollbackToRevision(_OfDocuments):
         """
         body: RollbackRequest = req.context.json
         author = _author(req, body.reason)
-        self.documents.roll_back(
+        self.deps.documents.roll_back(
             number, author, over_buffer=body.over_buffer, unless=unless_moved(req)
         )
         resp.status = falcon.HTTP_201
-        _show_buffer(self.documents, resp)
+        _show_buffer(self.deps.documents, resp)
 
 
-class ConfirmationOfRevision(_OfDocuments):
+class ConfirmationOfRevision(Resource):
     """Confirming a commit that would be undone otherwise."""
 
     @answers_once
@@ -122,10 +107,10 @@ class ConfirmationOfRevision(_OfDocuments):
         """Make a commit with `confirm_within` final."""
         query: ReasonQuery = req.context.query
         author = _author(req, query.reason)
-        resp.media = RevisionBody.of(self.documents.confirm(number, author))
+        resp.media = RevisionBody.of(self.deps.documents.confirm(number, author))
 
 
-class TagOfRevision(_OfDocuments):
+class TagOfRevision(Resource):
     """One name of a revision."""
 
     @spec.validate(
@@ -139,7 +124,7 @@ class TagOfRevision(_OfDocuments):
         """Tag a revision; a tag that is there already gets this data."""
         body: TagRequest = req.context.json
         author = _author(req, body.reason)
-        resp.media = RevisionBody.of(self.documents.tags.tag(number, tag, body.data, author))
+        resp.media = RevisionBody.of(self.deps.documents.tags.tag(number, tag, body.data, author))
 
     @spec.validate(
         query=ReasonQuery,
@@ -152,10 +137,10 @@ class TagOfRevision(_OfDocuments):
         """Remove a tag."""
         query: ReasonQuery = req.context.query
         author = _author(req, query.reason)
-        resp.media = RevisionBody.of(self.documents.tags.untag(number, tag, author))
+        resp.media = RevisionBody.of(self.deps.documents.tags.untag(number, tag, author))
 
 
-class SiteActions(_OfDocuments):
+class SiteActions(Resource):
     """How site actions ended."""
 
     @answers_once
@@ -173,7 +158,7 @@ class SiteActions(_OfDocuments):
         successful_site_action.
         """
         body: SiteActionRequest = req.context.json
-        revision = self.documents.tags.site_action(
+        revision = self.deps.documents.tags.site_action(
             body.revision,
             body.data,
             _author(req, body.reason),
@@ -184,7 +169,7 @@ class SiteActions(_OfDocuments):
         resp.media = RevisionBody.of(revision)
 
 
-class DocumentBuffer(_OfDocuments):
+class DocumentBuffer(Resource):
     """The buffer."""
 
     answers_head = True
@@ -194,7 +179,7 @@ class DocumentBuffer(_OfDocuments):
     )
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Show what would be committed: its revision, digest and collections."""
-        state = self.documents.reader.buffer_state()
+        state = self.deps.documents.reader.buffer_state()
         if not not_modified(req, resp, state.etag):
             resp.media = BufferBody.of(state)
 
@@ -207,10 +192,10 @@ class DocumentBuffer(_OfDocuments):
     @api_lock(CONFIGDOCS_UPDATE, scope=GLOBAL)
     def on_delete(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Discard the buffer: the documents are again what was committed."""
-        _discard(self.documents, req, resp, None)
+        _discard(self.deps.documents, req, resp, None)
 
 
-class CollectionOfBuffer(_OfDocuments):
+class CollectionOfBuffer(Resource):
     """What the buffer has of one collection."""
 
     @spec.validate(
@@ -222,7 +207,7 @@ class CollectionOfBuffer(_OfDocuments):
     @api_lock(CONFIGDOCS_UPDATE, scope=GLOBAL)
     def on_delete(self, req: falcon.Request, resp: falcon.Response, collection: str) -> None:
         """Discard the changes of one collection."""
-        _discard(self.documents, req, resp, collection)
+        _discard(self.deps.documents, req, resp, collection)
 
 
 def _discard(

@@ -11,12 +11,10 @@ from pydantic import Field
 from staging_api.errors import Invalid, StagingApiError
 from staging_api.http.auth import client_of
 from staging_api.http.bodies import Moment, NounBody, PageBody, PageQuery, Text, Ulid
+from staging_api.http.dependencies import Resource
 from staging_api.http.openapi import answers, spec
 from staging_api.http.staging_bodies import StagingBody
-from staging_api.staging.event_log import EventLog
-from staging_api.staging.event_stream import EventStream
 from staging_api.staging.model import Staging, StagingEvent
-from staging_api.staging.service import StagingService
 from staging_api.vocabulary.staging import EventKind
 
 #: How soon a reader comes back after the end of a stream.
@@ -65,11 +63,8 @@ class EventQuery(PageQuery):
     artifact_id: Text | None = None
 
 
-class AllEvents:
+class AllEvents(Resource):
     """The events of all stagings."""
-
-    def __init__(self, log: EventLog) -> None:
-        self._log = log
 
     @spec.validate(query=EventQuery, resp=answers(HTTP_200=EventList), tags=["events"])
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
@@ -81,7 +76,7 @@ class AllEvents:
         """
         query: EventQuery = req.context.query
         columns = {"kind", "to_state", "actor", "artifact_id"}
-        page = self._log.page(
+        page = self.deps.event_log.page(
             limit=query.limit,
             after=query.after,
             since=query.since,
@@ -90,16 +85,8 @@ class AllEvents:
         resp.media = EventList.of(page)
 
 
-class EventsOfStaging:
+class EventsOfStaging(Resource):
     """The events of one staging."""
-
-    def __init__(
-        self, stagings: StagingService, events: EventStream, wait_cap_seconds: float
-    ) -> None:
-        """Let a stream live for `wait_cap_seconds` at most."""
-        self._stagings = stagings
-        self._events = events
-        self._wait_cap_seconds = wait_cap_seconds
 
     @spec.validate(resp=answers(404, HTTP_200=None, HTTP_204=None), tags=["stagings"])
     def on_get(self, req: falcon.Request, resp: falcon.Response, staging_id: str) -> None:
@@ -111,7 +98,7 @@ class EventsOfStaging:
         `progress`.
         """
         after = _last_event_id(req)
-        staging = self._stagings.find(staging_id)
+        staging = self.deps.stagings.find(staging_id)
         if staging.final and after >= staging.events_count:
             resp.status = falcon.HTTP_204
             return
@@ -119,7 +106,9 @@ class EventsOfStaging:
         # nginx collects an answer before it passes it on: events would come late, or at the end.
         resp.set_header("X-Accel-Buffering", "no")
         resp.stream = _stream(
-            lambda: self._events.follow(staging_id, after, self._wait_cap_seconds, client_of(req))
+            lambda: self.deps.events.follow(
+                staging_id, after, self.wait_cap_seconds, client_of(req)
+            )
         )
 
 

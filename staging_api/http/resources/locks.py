@@ -4,6 +4,7 @@ import falcon
 
 from staging_api.http.auth import is_operator
 from staging_api.http.bodies import PageQuery
+from staging_api.http.dependencies import Resource
 from staging_api.http.lock_bodies import (
     BreakRequest,
     LockBody,
@@ -13,15 +14,11 @@ from staging_api.http.lock_bodies import (
 )
 from staging_api.http.openapi import answers, spec
 from staging_api.locks.model import LockFilter
-from staging_api.locks.service import LockService
 from staging_api.sources.url import canonical_filter
 
 
-class AllLocks:
+class AllLocks(Resource):
     """The locks that are held now, or every grant there ever was."""
-
-    def __init__(self, locks: LockService) -> None:
-        self._locks = locks
 
     @spec.validate(query=LockQuery, resp=answers(HTTP_200=LockList), tags=["locks"])
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
@@ -33,7 +30,7 @@ class AllLocks:
         another was still on its way comes with that.
         """
         query: LockQuery = req.context.query
-        page = self._locks.page(
+        page = self.deps.lock_service.page(
             query.state,
             limit=query.limit,
             after=query.after,
@@ -50,16 +47,15 @@ class AllLocks:
         )
 
 
-class OneLock:
+class OneLock(Resource):
     """One grant of a lock."""
-
-    def __init__(self, locks: LockService) -> None:
-        self._locks = locks
 
     @spec.validate(resp=answers(404, HTTP_200=LockBody), tags=["locks"])
     def on_get(self, req: falcon.Request, resp: falcon.Response, lock_id: str) -> None:
         """Show a lock."""
-        resp.media = LockBody.shown(self._locks.find(lock_id), with_fence=is_operator(req))
+        resp.media = LockBody.shown(
+            self.deps.lock_service.find(lock_id), with_fence=is_operator(req)
+        )
 
     @spec.validate(
         json=BreakRequest, resp=answers(404, 409, 415, HTTP_200=LockBody), tags=["locks"]
@@ -70,19 +66,16 @@ class OneLock:
         Its holder is fenced off: whatever it writes from now on is refused.
         """
         body: BreakRequest = req.context.json
-        broken = self._locks.break_lock(lock_id, req.context.caller, body.reason)
+        broken = self.deps.lock_service.break_lock(lock_id, req.context.caller, body.reason)
         resp.media = LockBody.shown(broken, with_fence=is_operator(req))
 
 
-class WaitersOfLock:
+class WaitersOfLock(Resource):
     """The requests that wait for a lock."""
-
-    def __init__(self, locks: LockService) -> None:
-        self._locks = locks
 
     @spec.validate(query=PageQuery, resp=answers(404, HTTP_200=WaiterList), tags=["locks"])
     def on_get(self, req: falcon.Request, resp: falcon.Response, lock_id: str) -> None:
         """List who waits for a held lock, the first in the queue first."""
         query: PageQuery = req.context.query
-        page = self._locks.waiters(lock_id, limit=query.limit, after=query.after)
+        page = self.deps.lock_service.waiters(lock_id, limit=query.limit, after=query.after)
         resp.media = WaiterList.of(page)

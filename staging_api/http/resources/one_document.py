@@ -9,22 +9,19 @@ from staging_api.documents.paths import MISSING, PathInvalid, get, parse_path, p
 from staging_api.documents.provenance import users, why
 from staging_api.documents.redaction import redacted
 from staging_api.documents.rendering.model import RenderedDocument, Rendering
-from staging_api.documents.service import DocumentService
 from staging_api.errors import Invalid, NotFound
 from staging_api.http.conditions import not_modified
+from staging_api.http.dependencies import Resource
 from staging_api.http.document_bodies import DocumentBody, IdentityBody, OriginBody
 from staging_api.http.document_requests import DocumentQuery, KnownHeaders
 from staging_api.http.openapi import answers, spec
 from staging_api.http.resources.configdocs.answers import may_see_secrets
 
 
-class OneDocument:
+class OneDocument(Resource):
     """One document of a version."""
 
     answers_head = True
-
-    def __init__(self, documents: DocumentService) -> None:
-        self._reader = documents.reader
 
     @spec.validate(
         query=DocumentQuery,
@@ -49,11 +46,11 @@ class OneDocument:
         query: DocumentQuery = req.context.query
         if query.cleartext_secrets:
             may_see_secrets(req)
-        number = self._reader.number_of(query.version)
+        number = self.deps.documents.reader.number_of(query.version)
         # Before anything is rendered, which costs most: a revision never changes.
         if not_modified(req, resp, _etag(number, query)):
             return
-        made = self._reader.rendered(number)
+        made = self.deps.documents.reader.rendered(number)
         if made.rendering is None:
             raise RenderingFailed(made.findings)
         schema = f"{namespace}/{kind}/{version}"

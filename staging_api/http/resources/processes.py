@@ -2,7 +2,7 @@
 
 import falcon
 
-from staging_api.heartbeats.service import ProcessService
+from staging_api.http.dependencies import Resource
 from staging_api.http.openapi import answers, spec
 from staging_api.http.report_bodies import (
     CountList,
@@ -10,14 +10,10 @@ from staging_api.http.report_bodies import (
     NameQuery,
     ProcessList,
 )
-from staging_api.staging.counts import Counts
 
 
-class Processes:
+class Processes(Resource):
     """The processes of the service."""
-
-    def __init__(self, processes: ProcessService) -> None:
-        self._processes = processes
 
     @spec.validate(query=NameQuery, resp=answers(HTTP_200=ProcessList), tags=["about"])
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
@@ -27,17 +23,14 @@ class Processes:
         the database.
         """
         query: NameQuery = req.context.query
-        page = self._processes.page(limit=query.limit, after=query.after or "")
-        found = ProcessList.filled(page, database=self._processes.database_facts())
+        page = self.deps.processes.page(limit=query.limit, after=query.after or "")
+        found = ProcessList.filled(page, database=self.deps.processes.database_facts())
         # By alias: `schema` is the field of the contract.
         resp.media = found.model_dump(mode="json", by_alias=True)
 
 
-class EventCounts:
+class EventCounts(Resource):
     """How many stagings and artifacts entered which state."""
-
-    def __init__(self, counts: Counts) -> None:
-        self._counts = counts
 
     @spec.validate(query=CountQuery, resp=answers(HTTP_200=CountList), tags=["events"])
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
@@ -46,5 +39,5 @@ class EventCounts:
         The newest interval first; those in which nothing happened are listed, too.
         """
         query: CountQuery = req.context.query
-        page = self._counts.page(query.by, limit=query.limit, before=query.after)
+        page = self.deps.counts.page(query.by, limit=query.limit, before=query.after)
         resp.media = CountList.of(page)

@@ -4,6 +4,7 @@ import falcon
 
 from staging_api.http.api_lock import api_lock, hold_of
 from staging_api.http.auth import origin
+from staging_api.http.dependencies import Resource
 from staging_api.http.idempotency import answers_once
 from staging_api.http.openapi import answers, spec
 from staging_api.http.publisher_bodies import (
@@ -13,11 +14,8 @@ from staging_api.http.publisher_bodies import (
     PublicationRequest,
 )
 from staging_api.http.what_runs import says_what_runs
-from staging_api.locks.hold import Locks
 from staging_api.locks.model import GLOBAL, PUBLISHER, LockKind
 from staging_api.publishing.run_model import Options
-from staging_api.publishing.runs import PublisherRuns
-from staging_api.publishing.service import Publisher
 
 PATH = "/api/v1.0/publications"
 
@@ -25,20 +23,14 @@ PATH = "/api/v1.0/publications"
 def the_publisher(self: "Publications", req: falcon.Request, _kind: LockKind) -> str:
     """One scope for all, once the request is known to be right."""
     body: PublicationRequest = req.context.json
-    req.context.archive = self.publisher.apt_archive(
+    req.context.archive = self.deps.publisher.apt_archive(
         body.archive, body.options.suites, field="options.suites"
     )
     return GLOBAL
 
 
-class Publications:
+class Publications(Resource):
     """All runs of the publisher."""
-
-    def __init__(self, publisher: Publisher, wait_cap_seconds: float) -> None:
-        self.publisher = publisher
-        self.locks: Locks = publisher.locks
-        self.runs = publisher.runs
-        self.wait_cap_seconds = wait_cap_seconds
 
     @answers_once
     @spec.validate(
@@ -56,7 +48,7 @@ class Publications:
         """
         body: PublicationRequest = req.context.json
         archive = req.context.archive
-        run = self.publisher.run(
+        run = self.deps.publisher.run(
             body.operation, archive, _options(body), origin(req), hold_of(req, PUBLISHER)
         )
         resp.status = falcon.HTTP_201
@@ -68,20 +60,17 @@ class Publications:
     )
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """List runs, newest first."""
-        page = self.runs.page(**req.context.query.model_dump())
+        page = self.deps.publisher.runs.page(**req.context.query.model_dump())
         resp.media = PublicationList.of(page)
 
 
-class OnePublication:
+class OnePublication(Resource):
     """One run of the publisher."""
-
-    def __init__(self, runs: PublisherRuns) -> None:
-        self._runs = runs
 
     @spec.validate(resp=answers(404, HTTP_200=PublicationBody), tags=["publications"])
     def on_get(self, _req: falcon.Request, resp: falcon.Response, publication_id: str) -> None:
         """Show a run; while it runs, its phase and how far it is."""
-        resp.media = PublicationBody.of(self._runs.find(publication_id))
+        resp.media = PublicationBody.of(self.deps.publisher.runs.find(publication_id))
 
 
 def _options(body: PublicationRequest) -> Options:

@@ -5,6 +5,7 @@ import falcon
 from staging_api.http.api_lock import api_lock, holds_of
 from staging_api.http.auth import client_of, origin
 from staging_api.http.conditions import is_known, not_modified
+from staging_api.http.dependencies import Resource
 from staging_api.http.idempotency import answers_once
 from staging_api.http.known_answers import KnownAnswers, shown, unless_known
 from staging_api.http.openapi import answers, spec
@@ -17,12 +18,9 @@ from staging_api.http.staging_bodies import (
     StagingQuery,
 )
 from staging_api.http.staging_bodies import StagingRequest as StagingRequestBody
-from staging_api.locks.hold import Locks
 from staging_api.locks.model import LockKind
 from staging_api.staging.lists import StagingFilter
 from staging_api.staging.model import LOCK_BY_NAME, Staging, StagingRequest
-from staging_api.staging.service import StagingService
-from staging_api.staging.watch import Watch
 
 PATH = "/api/v1.0/stagings"
 
@@ -32,10 +30,10 @@ def checked(self: "Stagings", req: falcon.Request) -> StagingRequest:
     # The scope, the shortcut and the responder each need it.
     if not hasattr(req.context, "staging_request"):
         body: StagingRequestBody = req.context.json
-        req.context.staging_request = self.stagings.check_request(
+        req.context.staging_request = self.deps.stagings.check_request(
             body.archive_url, body.artifacts or (), body.upload_wait_seconds
         )
-        self.known.note_request(req, req.context.staging_request)
+        self.deps.known.note_request(req, req.context.staging_request)
     request: StagingRequest = req.context.staging_request
     return request
 
@@ -48,27 +46,15 @@ def archive_url(self: "Stagings", req: falcon.Request, kind: LockKind) -> str | 
 
 def nothing_left(self: "Stagings", req: falcon.Request, resp: falcon.Response) -> bool:
     """Answer 200, without a lock, if everything is staged or on its way."""
-    staging = self.stagings.nothing_left(checked(self, req))
+    staging = self.deps.stagings.nothing_left(checked(self, req))
     if staging is None:
         return False
     _show(req, resp, staging, falcon.HTTP_200)
     return True
 
 
-class Stagings:
+class Stagings(Resource):
     """All stagings."""
-
-    def __init__(
-        self,
-        stagings: StagingService,
-        known: KnownAnswers,
-        locks: Locks,
-        wait_cap_seconds: float,
-    ) -> None:
-        self.stagings = stagings
-        self.known = known
-        self.locks = locks
-        self.wait_cap_seconds = wait_cap_seconds
 
     # From the outside in, the cheap before the dear: a known answer needs no parsing, the answer
     # kept for a key no lock, and a request that is not valid never gets to the lock.
@@ -94,11 +80,11 @@ class Stagings:
         """
         holds = holds_of(req)
         if preference(req, self.wait_cap_seconds).respond_async:
-            staging = self.stagings.queue(checked(self, req), origin(req), holds)
+            staging = self.deps.stagings.queue(checked(self, req), origin(req), holds)
             applied(resp, "respond-async")
             _show(req, resp, staging, falcon.HTTP_202)
         else:
-            staging = self.stagings.stage(checked(self, req), origin(req), holds)
+            staging = self.deps.stagings.stage(checked(self, req), origin(req), holds)
             _show(req, resp, staging, falcon.HTTP_201)
 
     @spec.validate(query=StagingQuery, resp=answers(HTTP_200=StagingList), tags=["stagings"])
@@ -108,24 +94,12 @@ class Stagings:
         columns = {"archive_url", "state", "caller", "reference_id", "error_code"}
         equal = query.model_dump(include=columns, exclude_none=True)
         only = StagingFilter(equal, query.prefix, query.since, query.until)
-        page = self.stagings.page(limit=query.limit, after=query.after, only=only)
+        page = self.deps.stagings.page(limit=query.limit, after=query.after, only=only)
         resp.media = StagingList.of(page)
 
 
-class OneStaging:
+class OneStaging(Resource):
     """One staging."""
-
-    def __init__(
-        self,
-        stagings: StagingService,
-        known: KnownAnswers,
-        watch: Watch,
-        wait_cap_seconds: float,
-    ) -> None:
-        self.stagings = stagings
-        self.known = known
-        self.watch = watch
-        self.wait_cap_seconds = wait_cap_seconds
 
     @unless_known(KnownAnswers.answer_about)
     @spec.validate(
@@ -138,12 +112,12 @@ class OneStaging:
 
         With `If-None-Match` and `Prefer: wait=N` a long poll: 304 when nothing changed in time.
         """
-        staging = self.stagings.find(staging_id)
+        staging = self.deps.stagings.find(staging_id)
         wait = preference(req, self.wait_cap_seconds).wait_seconds
         if wait and is_known(req, _etag(staging)) and not staging.final:
             applied(resp, f"wait={int(wait)}")
-            self.watch.wait_for_change(staging_id, staging.version, wait, client_of(req))
-            staging = self.stagings.find(staging_id)
+            self.deps.watch.wait_for_change(staging_id, staging.version, wait, client_of(req))
+            staging = self.deps.stagings.find(staging_id)
         if not not_modified(req, resp, _etag(staging)):
             _show(req, resp, staging, falcon.HTTP_200)
 
@@ -153,7 +127,7 @@ class OneStaging:
 
         Staged artifacts stay; the others stop within a second or so.
         """
-        _show(req, resp, self.stagings.cancel(staging_id, origin(req)), falcon.HTTP_202)
+        _show(req, resp, self.deps.stagings.cancel(staging_id, origin(req)), falcon.HTTP_202)
 
 
 def _show(req: falcon.Request, resp: falcon.Response, staging: Staging, status: str) -> None:

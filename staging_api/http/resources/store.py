@@ -4,6 +4,7 @@ import falcon
 
 from staging_api.http.auth import origin
 from staging_api.http.bodies import PageQuery
+from staging_api.http.dependencies import Resource
 from staging_api.http.idempotency import answers_once
 from staging_api.http.openapi import answers, spec
 from staging_api.http.store_bodies import (
@@ -12,17 +13,12 @@ from staging_api.http.store_bodies import (
     PruneRequest,
     StoreBody,
 )
-from staging_api.locks.hold import Locks
 from staging_api.staging.pruning import Pruning
 from staging_api.staging.store_report import store_report
-from staging_api.staging.upkeep import Upkeep
 
 
-class Store:
+class Store(Resource):
     """The store."""
-
-    def __init__(self, upkeep: Upkeep) -> None:
-        self._upkeep = upkeep
 
     @spec.validate(resp=answers(HTTP_200=StoreBody), tags=["store"])
     def on_get(self, _req: falcon.Request, resp: falcon.Response) -> None:
@@ -31,15 +27,11 @@ class Store:
         Sums are of now; what contents are there for, and the largest archives, are counted by a
         worker every half hour.
         """
-        resp.media = StoreBody.of(store_report(self._upkeep))
+        resp.media = StoreBody.of(store_report(self.deps.stagings.upkeep))
 
 
-class StorePrune:
+class StorePrune(Resource):
     """A prune in two steps."""
-
-    def __init__(self, upkeep: Upkeep) -> None:
-        self.locks: Locks = upkeep.locks
-        self._pruning = Pruning(upkeep)
 
     @answers_once
     @spec.validate(
@@ -54,23 +46,20 @@ class StorePrune:
         """
         body: PruneRequest = req.context.json
         if body.token is not None and body.reason is not None:
-            done = self._pruning.run(body.token, body.reason, origin(req))
+            done = Pruning(self.deps.stagings.upkeep).run(body.token, body.reason, origin(req))
         else:
-            done = self._pruning.preview(
+            done = Pruning(self.deps.stagings.upkeep).preview(
                 req.context.caller, idle_seconds=body.idle_seconds, keep_bytes=body.keep_bytes
             )
         resp.media = PruneBody.filled(done.record, artifacts=done.artifacts)
 
 
-class StorePrunes:
+class StorePrunes(Resource):
     """The prunes that were done."""
-
-    def __init__(self, upkeep: Upkeep) -> None:
-        self._pruning = Pruning(upkeep)
 
     @spec.validate(query=PageQuery, resp=answers(HTTP_200=PruneList), tags=["store"])
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """List the prunes that operators let be done by the API, newest first."""
         query: PageQuery = req.context.query
-        page = self._pruning.page(limit=query.limit, after=query.after)
+        page = Pruning(self.deps.stagings.upkeep).page(limit=query.limit, after=query.after)
         resp.media = PruneList.of(page)

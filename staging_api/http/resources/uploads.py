@@ -14,25 +14,20 @@ from staging_api.http.archive_bodies import (
     UploadTarget,
 )
 from staging_api.http.auth import origin
+from staging_api.http.dependencies import Resource
 from staging_api.http.media import form, media_type, raw
 from staging_api.http.openapi import answers, spec, validated
-from staging_api.publishing.intake import Intake
 from staging_api.publishing.model import Upload
-from staging_api.publishing.uploads import UploadService
 
 _ONE_PACKAGE = {"application/octet-stream", "application/vnd.debian.binary-package"}
 
 Files = Iterator[tuple[str, Iterator[bytes]]]
 
 
-class Uploads:
+class Uploads(Resource):
     """The uploads of an archive."""
 
     takes_files = True  # bounded by STAGING_MAX_UPLOAD_BYTES, before any of it is read
-
-    def __init__(self, intake: Intake, service: UploadService) -> None:
-        self._intake = intake
-        self._service = service
 
     @spec.validate(
         query=UploadTarget,
@@ -48,34 +43,31 @@ class Uploads:
         if every one is wrong, the answer is the problem of the first.
         """
         query: UploadTarget = req.context.query
-        to = self._intake.destination(archive, query.suite, query.component)
+        to = self.deps.intake.destination(archive, query.suite, query.component)
         kind = media_type(req)
         if kind in _ONE_PACKAGE:
-            uploads = self._intake.take(to, _one(query.name, req), origin(req), _length(req))
+            uploads = self.deps.intake.take(to, _one(query.name, req), origin(req), _length(req))
         elif kind == falcon.MEDIA_MULTIPART:
-            uploads = self._intake.take(to, _several(req), origin(req), _length(req))
+            uploads = self.deps.intake.take(to, _several(req), origin(req), _length(req))
         else:
-            uploads = self._intake.take_staged(to, _staged(req), origin(req))
+            uploads = self.deps.intake.take_staged(to, _staged(req), origin(req))
         resp.status = falcon.HTTP_201
         resp.media = UploadList(items=[UploadBody.of(each) for each in uploads], next=None)
 
     @spec.validate(query=UploadQuery, resp=answers(404, HTTP_200=UploadList), tags=["apt-archives"])
     def on_get(self, req: falcon.Request, resp: falcon.Response, archive: str) -> None:
         """List uploads, newest first."""
-        page = self._service.page(archive, **req.context.query.model_dump())
+        page = self.deps.uploads.page(archive, **req.context.query.model_dump())
         resp.media = UploadList.of(page)
 
 
-class OneUpload:
+class OneUpload(Resource):
     """One upload."""
-
-    def __init__(self, service: UploadService) -> None:
-        self._service = service
 
     @spec.validate(resp=answers(404, HTTP_200=UploadBody), tags=["apt-archives"])
     def on_get(self, _req: falcon.Request, resp: falcon.Response, upload_id: str) -> None:
         """Show an upload."""
-        resp.media = UploadBody.of(self._service.find(upload_id))
+        resp.media = UploadBody.of(self.deps.uploads.find(upload_id))
 
 
 class DecisionOnUpload:

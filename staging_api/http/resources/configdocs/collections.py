@@ -8,13 +8,14 @@ import falcon
 from staging_api.documents.buffering import buffer_mode
 from staging_api.documents.reader import version_named
 from staging_api.documents.refusals import BufferConflict, RequestInvalid
-from staging_api.documents.service import CollectionPost, DocumentService
+from staging_api.documents.service import CollectionPost
 from staging_api.documents.showing import posted_text
 from staging_api.documents.stored import ContentRef
 from staging_api.documents.text import load_documents
 from staging_api.errors import LimitExceeded
 from staging_api.http.api_lock import api_lock, hold_of
 from staging_api.http.conditions import not_modified
+from staging_api.http.dependencies import Resource
 from staging_api.http.idempotency import answers_once
 from staging_api.http.resources.configdocs.answers import (
     YAML,
@@ -24,7 +25,6 @@ from staging_api.http.resources.configdocs.answers import (
     validation_result,
     wants_secrets,
 )
-from staging_api.locks.hold import Locks
 from staging_api.locks.model import CONFIGDOCS_UPDATE, GLOBAL, LockKind
 
 PATH = "/api/v1.0/configdocs"
@@ -37,20 +37,17 @@ _NO_CHARACTERS = frozenset("/\ufffd")
 _CHUNK_BYTES = 1 << 20
 
 
-class ConfigdocsStatus:
+class ConfigdocsStatus(Resource):
     """All collections."""
 
     answers_head = True
     list_parameters = frozenset({"version", "versions"})
 
-    def __init__(self, documents: DocumentService) -> None:
-        self._reader = documents.reader
-
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Compare two versions, collection by collection."""
         names = req.get_param_as_list("versions") or req.get_param_as_list("version") or []
         versions = [part for name in names for part in name.split(",") if part]
-        found = self._reader.compare(versions)
+        found = self.deps.documents.reader.compare(versions)
         if not not_modified(req, resp, found.etag):
             waiting = found.unconfirmed
             until = confirm_until(None if waiting is None else waiting.confirm_until)
@@ -78,18 +75,12 @@ def the_collection(self: "Configdocs", req: falcon.Request, _kind: LockKind) -> 
     return GLOBAL
 
 
-class Configdocs:
+class Configdocs(Resource):
     """One collection."""
 
     answers_head = True
 
     takes_files = True  # the limit is our own, and is kept while the body is read
-
-    def __init__(self, documents: DocumentService, wait_cap_seconds: float, max_bytes: int) -> None:
-        self._documents = documents
-        self.locks: Locks = documents.locks
-        self.wait_cap_seconds = wait_cap_seconds
-        self.max_bytes = max_bytes
 
     def sent_body(self, req: falcon.Request) -> bytes:
         """Read the documents, once; a request that empties its collection has none.
@@ -98,7 +89,9 @@ class Configdocs:
             LimitExceeded: they are too long.
         """
         if not hasattr(req.context, "body"):
-            req.context.body = b"" if _empties(req) else _read_body(req, self.max_bytes)
+            req.context.body = (
+                b"" if _empties(req) else _read_body(req, self.deps.documents_max_bytes)
+            )
         body: bytes = req.context.body
         return body
 
@@ -107,7 +100,7 @@ class Configdocs:
     def on_post(self, req: falcon.Request, resp: falcon.Response, collection: str) -> None:
         """Put a collection into the buffer."""
         lock = hold_of(req, CONFIGDOCS_UPDATE)
-        done = self._documents.post(req.context.post, replace(req.context.author, held=lock))
+        done = self.deps.documents.post(req.context.post, replace(req.context.author, held=lock))
         resp.status = falcon.HTTP_201
         resp.location = f"{PATH}/{falcon.uri.encode_value(collection)}"
         resp.set_header("ETag", done.buffer.etag)
@@ -117,7 +110,7 @@ class Configdocs:
         """Give a collection back as it was posted."""
         version = version_named(req.get_param("version"))
         secrets = wants_secrets(req)
-        reader = self._documents.reader
+        reader = self.deps.documents.reader
         content = reader.content(version, collection)
         if content is None:
             resp.content_type, resp.data = YAML, b""

@@ -4,11 +4,11 @@ from dataclasses import asdict, replace
 
 import falcon
 
-from staging_api.documents.service import CommitRequest, DocumentService
+from staging_api.documents.service import CommitRequest
 from staging_api.http.api_lock import api_lock, hold_of
+from staging_api.http.dependencies import Resource
 from staging_api.http.idempotency import answers_once
 from staging_api.http.resources.configdocs.answers import author, unless_moved, validation_result
-from staging_api.locks.hold import Locks
 from staging_api.locks.model import CONFIGDOCS_UPDATE, GLOBAL, LockKind
 
 _MAX_CONFIRM_SECONDS = 7 * 24 * 3600
@@ -31,13 +31,8 @@ def the_buffer(_self: "CommitConfigdocs", req: falcon.Request, _kind: LockKind) 
     return GLOBAL
 
 
-class CommitConfigdocs:
+class CommitConfigdocs(Resource):
     """Commits."""
-
-    def __init__(self, documents: DocumentService, wait_cap_seconds: float) -> None:
-        self._documents = documents
-        self.locks: Locks = documents.locks
-        self.wait_cap_seconds = wait_cap_seconds
 
     def sent_body(self, _req: falcon.Request) -> bytes:
         """Ignore the body, which says nothing; clients send an empty one of any type."""
@@ -49,7 +44,7 @@ class CommitConfigdocs:
         """Validate the buffer, and commit it."""
         request: CommitRequest = req.context.commit
         lock = hold_of(req, CONFIGDOCS_UPDATE)
-        done = self._documents.commit(request, replace(req.context.author, held=lock))
+        done = self.deps.documents.commit(request, replace(req.context.author, held=lock))
         body = validation_result(done, falcon.HTTP_200)
         if request.dryrun:
             body |= {"code": falcon.HTTP_200, "message": f"{body['message']} DRYRUN"}

@@ -6,34 +6,31 @@ from staging_api.documents.messages import of_finding
 from staging_api.documents.model import RenderingFailed
 from staging_api.documents.reader import revision_number, version_named
 from staging_api.documents.refusals import BufferConflict, RequestInvalid
-from staging_api.documents.service import DocumentService
 from staging_api.documents.showing import rendered_text
 from staging_api.errors import StagingApiError
 from staging_api.http.conditions import not_modified
+from staging_api.http.dependencies import Resource
 from staging_api.http.resources.configdocs.answers import YAML, wants_secrets
 
 _TITLE = "The documents cannot be rendered"
 
 
-class RenderedConfigdocs:
+class RenderedConfigdocs(Resource):
     """Rendered documents."""
 
     answers_head = True
-
-    def __init__(self, documents: DocumentService) -> None:
-        self._reader = documents.reader
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Give the rendered documents of a version, or of a revision by its number."""
         version = _asked(req)
         secrets = wants_secrets(req)
-        number = self._reader.number_of(version)
-        digest = self._reader.find(number).digest
+        number = self.deps.documents.reader.number_of(version)
+        digest = self.deps.documents.reader.find(number).digest
         # Of one revision there are two answers: secrets are shown on request, to operators.
         etag = f'"{number}-{digest[:16]}-{"cleartext" if secrets else "redacted"}"'
         if not_modified(req, resp, etag):
             return
-        rendered = self._reader.rendered(number)
+        rendered = self.deps.documents.reader.rendered(number)
         if rendered.rendering is None:
             raise _failed(RenderingFailed(rendered.findings))
         if not secrets and any(each.secret_paths for each in rendered.rendering.documents):

@@ -2,13 +2,12 @@
 
 import falcon
 
-from staging_api.devserver.services import DevserverServices
 from staging_api.http.resources.devserver.answers import say
-from staging_api.http.resources.devserver.help import help_of
+from staging_api.http.resources.devserver.help import DevserverResource, help_of
 from staging_api.http.resources.devserver.query import Query
 
 
-class LatestBuild:
+class LatestBuild(DevserverResource):
     """The newest build of a target that is staged, such as R17-1208.0.0-a1-b338.
 
     Staged is what has every artifact of the default that is not optional, background included:
@@ -17,9 +16,6 @@ class LatestBuild:
 
     usage = "latestbuild?target=x86-generic-release[&milestone=R17]"
 
-    def __init__(self, services: DevserverServices) -> None:
-        self._builds = services.builds
-
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Find it."""
         query = Query(req)
@@ -27,4 +23,4 @@ class LatestBuild:
             say(resp, help_of(type(self)))
             return
         target, milestone = query.required("target").strip("/"), query.get("milestone") or ""
-        say(resp, self._builds.latest(target, milestone))
+        say(resp, self.services.builds.latest(target, milestone))

@@ -2,22 +2,18 @@
 
 import falcon
 
-from staging_api.devserver.services import DevserverServices
 from staging_api.http.resources.devserver.answers import say
-from staging_api.http.resources.devserver.help import help_of
+from staging_api.http.resources.devserver.help import DevserverResource, help_of
 from staging_api.http.resources.devserver.query import Query
 
 
-class DevserverControlFiles:
+class DevserverControlFiles(DevserverResource):
     """The control files of a build, one path a line; or the text of the one at control_path.
 
     With suite_name those of one suite, if the build has a map of its suites.
     """
 
     usage = "controlfiles?build=TARGET/BUILD[&suite_name=bvt][&control_path=PATH]"
-
-    def __init__(self, services: DevserverServices) -> None:
-        self._controls = services.controls
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """List control files, or show one."""
@@ -27,21 +23,18 @@ class DevserverControlFiles:
             return
         build, path = query.required("build").strip("/"), query.get("control_path")
         if path is None:
-            say(resp, "\n".join(self._controls.paths(build, query.get("suite_name"))))
+            say(resp, "\n".join(self.services.controls.paths(build, query.get("suite_name"))))
         else:
-            say(resp, self._controls.text(build, path.lstrip("/")))
+            say(resp, self.services.controls.text(build, path.lstrip("/")))
 
 
-class ListSuiteControls:
+class ListSuiteControls(DevserverResource):
     """The control files of a build, or of one of its suites, as JSON: each path with its text."""
 
     usage = "list_suite_controls?build=TARGET/BUILD[&suite_name=bvt]"
-
-    def __init__(self, services: DevserverServices) -> None:
-        self._controls = services.controls
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Show them all."""
         query = Query(req)
         build = query.required("build").strip("/")
-        resp.media = self._controls.texts(build, query.get("suite_name"))
+        resp.media = self.services.controls.texts(build, query.get("suite_name"))

@@ -4,12 +4,12 @@ import base64
 
 import falcon
 
-from staging_api.devserver.services import DevserverServices
 from staging_api.errors import NotFound
 from staging_api.http.resources.devserver.answers import not_there
+from staging_api.http.resources.devserver.help import DevserverResource
 
 
-class FileInfo:
+class FileInfo(DevserverResource):
     """Size and sha256 (base64) of the staged file at static/PATH, as JSON.
 
     There is no sha1: nothing is hashed here, and what was verified when it was staged is the
@@ -18,13 +18,10 @@ class FileInfo:
 
     usage = "api/fileinfo/PATH"
 
-    def __init__(self, services: DevserverServices) -> None:
-        self._files = services.files
-
     def on_get(self, _req: falcon.Request, resp: falcon.Response, path: str) -> None:
         """Look the file up."""
         try:
-            found = self._files.find(path)
+            found = self.services.files.find(path)
         except NotFound as error:
             not_there(resp, error.detail)
             return

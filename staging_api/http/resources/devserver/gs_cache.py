@@ -7,18 +7,17 @@ out of the store. What is not there is 404 at once: these clients do not wait fo
 
 import re
 from contextlib import closing, suppress
-from dataclasses import dataclass
+from dataclasses import replace
 from fnmatch import fnmatchcase
 
 import falcon
 
 from staging_api.catalogue.model import DECOMPRESSED_WORD, FILE_WORD, MEMBER_WORD
-from staging_api.devserver.builds import Builds
-from staging_api.devserver.joining import Joining
-from staging_api.devserver.services import DevserverServices
 from staging_api.errors import Invalid, NotFound
 from staging_api.http.auth import origin
+from staging_api.http.dependencies import AppDependencies
 from staging_api.http.resources.devserver.answers import say
+from staging_api.http.resources.devserver.help import DevserverResource
 from staging_api.http.resources.devserver.query import Query
 from staging_api.http.resources.static import StaticFiles
 from staging_api.staging.model import StagingRequest
@@ -26,29 +25,62 @@ from staging_api.staging.model import StagingRequest
 _GLOB = re.compile(r"[*?\[]")
 
 
-class BucketObjectAsIs:
+class _ReadsThrough(DevserverResource):
+    """Stages the artifacts of a request, and sends one of their files."""
+
+    def __init__(self, deps: AppDependencies) -> None:
+        super().__init__(deps)
+        # These clients are programs: what ends in a slash is no page for people.
+        self.static = StaticFiles(replace(deps, folder_page=None))
+
+    def checked(self, req: falcon.Request, archive_url: str, words: list[str]) -> StagingRequest:
+        """Check what is to be staged; nothing is waited for unless the query says so."""
+        seconds = Query(req, {"file"}).upload_wait_seconds or 0.0
+        return self.services.joining.check_request(archive_url, words, seconds)
+
+    def staged(self, req: falcon.Request, archive_url: str, words: list[str]) -> StagingRequest:
+        """Return once all that the words mean is staged."""
+        request = self.checked(req, archive_url, words)
+        self.services.joining.stage_all(request, origin(req))
+        return request
+
+    def send(
+        self, req: falcon.Request, resp: falcon.Response, archive_url: str, *words: str, name: str
+    ) -> None:
+        """Send `name` of the archive's folder, once all that the words mean is staged."""
+        self.show(req, resp, self.staged(req, archive_url, list(words)), name)
+
+    def show(
+        self, req: falcon.Request, resp: falcon.Response, request: StagingRequest, name: str
+    ) -> None:
+        """Send a file of the archive's folder, or describe it."""
+        path = f"{self.services.builds.folder(request)}/{name}"
+        if req.method == "HEAD":
+            self.static.on_head(req, resp, path)
+        else:
+            self.static.on_get(req, resp, path)
+
+
+class BucketObjectAsIs(_ReadsThrough):
     """An object of a bucket, as it is. HEAD tells its length, and stages nothing."""
 
     usage = "download/BUCKET/PATH/OBJECT"
 
-    def __init__(self, services: DevserverServices, static: StaticFiles) -> None:
-        self._through = _Through(services.joining, services.builds, static)
-
     def on_get(self, req: falcon.Request, resp: falcon.Response, bucket: str, path: str) -> None:
         """Stage the object and send it."""
         url, name = _split(bucket, path)
-        self._through.send(req, resp, url, f"{FILE_WORD}{name}", name=name)
+        self.send(req, resp, url, f"{FILE_WORD}{name}", name=name)
 
     def on_head(self, req: falcon.Request, resp: falcon.Response, bucket: str, path: str) -> None:
         """Describe the object: as staged, or else as it is in the bucket."""
         url, name = _split(bucket, path)
-        request = self._through.checked(req, url, [f"{FILE_WORD}{name}"])
+        request = self.checked(req, url, [f"{FILE_WORD}{name}"])
         # An earlier miss is no answer: the object may have come since.
         with suppress(NotFound):
-            if self._through.joining.is_staged(request):
-                self._through.show(req, resp, request, name)
+            if self.services.joining.is_staged(request):
+                self.show(req, resp, request, name)
                 return
-        with closing(self._through.joining.stagings.open_archive(request.url)) as source:
+        with closing(self.services.joining.stagings.open_archive(request.url)) as source:
             found = source.stat(name)
         if found.size_bytes is not None:
             resp.content_length = found.size_bytes
@@ -56,17 +88,13 @@ class BucketObjectAsIs:
         resp.set_header("Accept-Ranges", "bytes")
 
 
-class BucketMember:
+class BucketMember(_ReadsThrough):
     """A member of a tar or zip in a bucket.
 
     With several file=, or one with * or ?, the members that fit, as JSON: each path with its text.
     """
 
     usage = "extract/BUCKET/PATH/ARCHIVE?file=MEMBER[&file=...]"
-
-    def __init__(self, services: DevserverServices, static: StaticFiles) -> None:
-        self._through = _Through(services.joining, services.builds, static)
-        self._controls = services.controls
 
     def on_get(self, req: falcon.Request, resp: falcon.Response, bucket: str, path: str) -> None:
         """Stage the archive, take the members out of it and send them."""
@@ -77,44 +105,38 @@ class BucketMember:
             inside = f"{name}!/{wanted[0]}"
             # A zip's members come by ranges, without the rest of it.
             whole = [] if name.endswith(".zip") else [f"{FILE_WORD}{name}"]
-            self._through.send(req, resp, url, *whole, f"{MEMBER_WORD}{inside}", name=inside)
+            self.send(req, resp, url, *whole, f"{MEMBER_WORD}{inside}", name=inside)
             return
-        request = self._through.staged(req, url, [f"{MEMBER_WORD}{name}!/*"])
-        folder = f"{self._through.builds.folder(request)}/{name}!/"
-        resp.media = self._controls.below(folder, lambda member: _fits(member, wanted))
+        request = self.staged(req, url, [f"{MEMBER_WORD}{name}!/*"])
+        folder = f"{self.services.builds.folder(request)}/{name}!/"
+        resp.media = self.services.controls.below(folder, lambda member: _fits(member, wanted))
 
     on_head = on_get
 
 
-class Decompressed:
+class Decompressed(_ReadsThrough):
     """An object of a bucket without its compression: a tar of a tar.gz, tgz, tar.bz2, tar.xz."""
 
     usage = "decompress/BUCKET/PATH/OBJECT"
-
-    def __init__(self, services: DevserverServices, static: StaticFiles) -> None:
-        self._through = _Through(services.joining, services.builds, static)
 
     def on_get(self, req: falcon.Request, resp: falcon.Response, bucket: str, path: str) -> None:
         """Stage the object, decompressed on the way, and send that."""
         url, name = _split(bucket, path)
         word, found = f"{DECOMPRESSED_WORD}{name}", f"{name}!decompressed"
-        self._through.send(req, resp, url, word, name=found)
+        self.send(req, resp, url, word, name=found)
 
     on_head = on_get
 
 
-class ListDir:
+class ListDir(DevserverResource):
     """The objects and folders directly in a folder of a bucket, one URL a line."""
 
     usage = "list_dir/BUCKET/PATH"
 
-    def __init__(self, services: DevserverServices) -> None:
-        self._stagings = services.joining.stagings
-
     def on_get(self, _req: falcon.Request, resp: falcon.Response, bucket: str, path: str) -> None:
         """List the folder; nothing is staged."""
-        url = self._stagings.check_url(f"gs://{bucket}/{path.strip('/')}")
-        with closing(self._stagings.open_archive(url)) as source:
+        url = self.services.joining.stagings.check_url(f"gs://{bucket}/{path.strip('/')}")
+        with closing(self.services.joining.stagings.open_archive(url)) as source:
             names = source.names()
         # A bucket has no folders: a name with a slash in it makes one.
         first = dict.fromkeys(name.partition("/")[0] + "/" * ("/" in name) for name in names)
@@ -136,39 +158,3 @@ def _split(bucket: str, path: str) -> tuple[str, str]:
 
 def _fits(member: str, wanted: list[str]) -> bool:
     return any(fnmatchcase(member, each) for each in wanted)
-
-
-@dataclass(frozen=True)
-class _Through:
-    """Stages the artifacts of a request, and sends one of their files."""
-
-    joining: Joining
-    builds: Builds
-    static: StaticFiles
-
-    def checked(self, req: falcon.Request, archive_url: str, words: list[str]) -> StagingRequest:
-        """Check what is to be staged; nothing is waited for unless the query says so."""
-        seconds = Query(req, {"file"}).upload_wait_seconds or 0.0
-        return self.joining.check_request(archive_url, words, seconds)
-
-    def staged(self, req: falcon.Request, archive_url: str, words: list[str]) -> StagingRequest:
-        """Return once all that the words mean is staged."""
-        request = self.checked(req, archive_url, words)
-        self.joining.stage_all(request, origin(req))
-        return request
-
-    def send(
-        self, req: falcon.Request, resp: falcon.Response, archive_url: str, *words: str, name: str
-    ) -> None:
-        """Send `name` of the archive's folder, once all that the words mean is staged."""
-        self.show(req, resp, self.staged(req, archive_url, list(words)), name)
-
-    def show(
-        self, req: falcon.Request, resp: falcon.Response, request: StagingRequest, name: str
-    ) -> None:
-        """Send a file of the archive's folder, or describe it."""
-        path = f"{self.builds.folder(request)}/{name}"
-        if req.method == "HEAD":
-            self.static.on_head(req, resp, path)
-        else:
-            self.static.on_get(req, resp, path)

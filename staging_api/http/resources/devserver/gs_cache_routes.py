@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from staging_api.http.dependencies import AppDependencies
 from staging_api.http.described import Described, operation, parameter, text, texts
 from staging_api.http.file_contract import FILE_PATHS
 from staging_api.http.permissions import STAGERS
@@ -15,8 +14,7 @@ from staging_api.http.resources.devserver.gs_cache import (
     ListDir,
 )
 from staging_api.http.resources.devserver.rows import REFUSED, TAG, WAIT, contract_of, row
-from staging_api.http.resources.static import StaticFiles
-from staging_api.http.route import Make, Route
+from staging_api.http.route import Route
 
 _BUCKET = parameter("bucket", "of gs://", "path")
 _MEMBER = parameter("file", "the member; several, or with * or ?: JSON of texts", required=True)
@@ -39,7 +37,6 @@ def gs_cache_routes(prefix: str) -> tuple[Route, ...]:
             STAGERS,
             _through(f"{name}{verb}_object", summary, [_BUCKET, _OBJECT, *others, WAIT]),
             errors=status_error,
-            make=_reading_through(resource),
         )
         for verb, resource, summary, others in through
     ]
@@ -64,11 +61,3 @@ def _through(name: str, summary: str, parameters: Iterable[Described]) -> Mappin
         "get": operation(name, summary, TAG, refused, parameters),
         "head": operation(f"head_{name}", summary, TAG, described, parameters),
     }
-
-
-def _static(deps: AppDependencies) -> StaticFiles:
-    return StaticFiles(deps.files, deps.sender, deps.wait_cap_seconds)
-
-
-def _reading_through(resource: type[Any]) -> Make:
-    return lambda deps: resource(deps.devserver, _static(deps))

@@ -6,6 +6,7 @@ from typing import Protocol
 
 import falcon
 
+from staging_api.http.dependencies import AppDependencies
 from staging_api.http.resources.devserver.answers import not_there, say
 
 #: Paths of the devserver that are not ours, and why.
@@ -34,6 +35,15 @@ class DocumentedResource(Protocol):
     """A resource that says how it is called; what it is for is its docstring."""
 
     usage: str
+
+
+class DevserverResource:
+    """A path of the devserver, whose use cases are `services`."""
+
+    usage: str
+
+    def __init__(self, deps: AppDependencies) -> None:
+        self.services = deps.devserver
 
 
 def help_of(resource: type[DocumentedResource]) -> str:

@@ -5,16 +5,16 @@ from datetime import datetime
 import falcon
 
 from staging_api.devserver.builds import FolderEntry
-from staging_api.devserver.services import DevserverServices
 from staging_api.errors import Invalid
 from staging_api.http.auth import origin
 from staging_api.http.resources.devserver.answers import SUCCESS, say
+from staging_api.http.resources.devserver.help import DevserverResource
 from staging_api.http.resources.devserver.query import Query
 from staging_api.locks.model import IMAGES
 from staging_api.staging.model import StagingRequest
 
 
-class StageImages:
+class StageImages(DevserverResource):
     """Stage disk images out of the build's image.zip.
 
     `Success` once all are there.
@@ -22,54 +22,46 @@ class StageImages:
 
     usage = "stage_images?archive_url=URL&image_types=test,base,recovery"
 
-    def __init__(self, services: DevserverServices) -> None:
-        self._joining = services.joining
-
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Stage the images that are named."""
-        self._joining.stage(self._images_of(Query(req)), origin(req))
+        self.services.joining.stage(self._images_of(Query(req)), origin(req))
         say(resp, SUCCESS)
 
     def _images_of(self, query: Query) -> StagingRequest:
         archive_url, types = query.archive_url, query.words("image_types")
         if not types:
             raise Invalid.field("image_types", "must be given, such as test,base,recovery")
-        staging_request = self._joining.check_request(archive_url, types, query.upload_wait_seconds)
+        staging_request = self.services.joining.check_request(
+            archive_url, types, query.upload_wait_seconds
+        )
         if staging_request.lock_kinds != [IMAGES]:
             raise Invalid.field("image_types", "one of them is no image")
         return staging_request
 
 
-class ListImageDir:
+class ListImageDir(DevserverResource):
     """List what is staged of a build: a line for each file, or folder of files, of its folder."""
 
     usage = "list_image_dir?archive_url=URL"
 
-    def __init__(self, services: DevserverServices) -> None:
-        self._builds = services.builds
-
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """List one level of the folder."""
-        staging_request = self._builds.check_request(Query(req).archive_url)
-        folder, entries = self._builds.entries(staging_request)
+        staging_request = self.services.builds.check_request(Query(req).archive_url)
+        folder, entries = self.services.builds.entries(staging_request)
         say(resp, "\n".join([f"Listing contents of :{folder} ", *map(_line, entries)]))
 
 
-class LocateFile:
+class LocateFile(DevserverResource):
     """The path of a staged file of a build, below the build's folder, by the file's name."""
 
     usage = "locate_file?archive_url=URL&file_name=NAME"
 
-    def __init__(self, services: DevserverServices) -> None:
-        self._builds = services.builds
-        self._controls = services.controls
-
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Look the file up."""
         query = Query(req)
-        request = self._builds.check_request(query.archive_url)
-        folder = self._builds.folder(request)
-        say(resp, self._controls.locate(folder, query.required("file_name")))
+        request = self.services.builds.check_request(query.archive_url)
+        folder = self.services.builds.folder(request)
+        say(resp, self.services.controls.locate(folder, query.required("file_name")))
 
 
 def _line(entry: FolderEntry) -> str:

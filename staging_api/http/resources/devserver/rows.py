@@ -62,8 +62,7 @@ def row(
 ) -> Route:
     """A path: what serves it, and who may call it."""
     methods = {method.upper(): roles for method in contract}
-    make = make or (lambda deps: resource(deps.devserver))
-    return Route(path, methods, make, contract, errors, resource)
+    return Route(path, methods, make or resource, contract, errors, resource)
 
 
 def word_row(

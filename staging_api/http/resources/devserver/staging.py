@@ -3,14 +3,14 @@
 import falcon
 
 from staging_api.catalogue.model import FILE_WORD
-from staging_api.devserver.services import DevserverServices
 from staging_api.errors import Invalid
 from staging_api.http.auth import client_of, origin
 from staging_api.http.resources.devserver.answers import SUCCESS, say
+from staging_api.http.resources.devserver.help import DevserverResource
 from staging_api.http.resources.devserver.query import Query
 
 
-class DevserverDownload:
+class DevserverDownload(DevserverResource):
     """Stage a build.
 
     `Success` once what a test needs at once is there; the rest follows, and wait_for_status waits
@@ -19,20 +19,17 @@ class DevserverDownload:
 
     usage = "download?archive_url=URL"
 
-    def __init__(self, services: DevserverServices) -> None:
-        self._joining = services.joining
-
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Stage the default artifacts."""
         query = Query(req)
-        staging_request = self._joining.check_request(
+        staging_request = self.services.joining.check_request(
             query.archive_url, (), query.upload_wait_seconds
         )
-        self._joining.stage(staging_request, origin(req))
+        self.services.joining.stage(staging_request, origin(req))
         say(resp, SUCCESS)
 
 
-class WaitForStatus:
+class WaitForStatus(DevserverResource):
     """Wait for all of a build that download began to stage.
 
     `Success` when it is there; an error if a part of it failed, or nobody asked for the build.
@@ -40,18 +37,14 @@ class WaitForStatus:
 
     usage = "wait_for_status?archive_url=URL"
 
-    def __init__(self, services: DevserverServices) -> None:
-        self._joining = services.joining
-        self._builds = services.builds
-
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Wait for the default artifacts."""
-        staging_request = self._builds.check_request(Query(req).archive_url)
-        self._joining.wait_for_all(staging_request, client_of(req))
+        staging_request = self.services.builds.check_request(Query(req).archive_url)
+        self.services.joining.wait_for_all(staging_request, client_of(req))
         say(resp, SUCCESS)
 
 
-class Stage:
+class Stage(DevserverResource):
     """Stage artifacts by name, and objects of the archive as they are.
 
     `Success` once all are there; with async=True at once, and is_staged says when. clean=True
@@ -60,43 +53,35 @@ class Stage:
 
     usage = "stage?archive_url=URL&artifacts=a,b&files=f,g[&async=True][&clean=True]"
 
-    def __init__(self, services: DevserverServices) -> None:
-        self._joining = services.joining
-        self._builds = services.builds
-
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Stage the artifacts and files of the query."""
         query = Query(req)
-        staging_request = self._joining.check_request(
+        staging_request = self.services.joining.check_request(
             query.archive_url, _words(query), query.upload_wait_seconds
         )
         # Behind the check: a request that is wrong evicts nothing.
         if query.flag("clean"):
-            self._builds.evict(staging_request, origin(req))
+            self.services.builds.evict(staging_request, origin(req))
         if query.flag("async"):
-            self._joining.queue(staging_request, origin(req))
-        elif not self._joining.all_staged(staging_request, client_of(req)):
-            self._joining.stage_all(staging_request, origin(req))
-            self._joining.check_there(staging_request, query.words("artifacts"))
+            self.services.joining.queue(staging_request, origin(req))
+        elif not self.services.joining.all_staged(staging_request, client_of(req)):
+            self.services.joining.stage_all(staging_request, origin(req))
+            self.services.joining.check_there(staging_request, query.words("artifacts"))
         say(resp, SUCCESS)
 
 
-class IsStaged:
+class IsStaged(DevserverResource):
     """`True` if all of it is staged, else `False`; an error if some of it failed."""
 
     usage = "is_staged?archive_url=URL&artifacts=a,b&files=f,g"
 
-    def __init__(self, services: DevserverServices) -> None:
-        self._joining = services.joining
-        self._builds = services.builds
-
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Say `True` or `False`."""
         query = Query(req)
-        staging_request = self._builds.check_request(query.archive_url, _words(query))
-        staged = self._joining.all_staged(staging_request, client_of(req))
-        if not staged and self._joining.is_staged(staging_request, client_of(req)):
-            self._joining.check_there(staging_request, query.words("artifacts"))
+        staging_request = self.services.builds.check_request(query.archive_url, _words(query))
+        staged = self.services.joining.all_staged(staging_request, client_of(req))
+        if not staged and self.services.joining.is_staged(staging_request, client_of(req)):
+            self.services.joining.check_there(staging_request, query.words("artifacts"))
             staged = True
         say(resp, str(staged))
 

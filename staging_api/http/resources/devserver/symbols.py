@@ -6,17 +6,17 @@ from pathlib import Path
 
 import falcon
 
-from staging_api.devserver.services import DevserverServices
 from staging_api.errors import Invalid, LimitExceeded
 from staging_api.http.auth import client_of, origin
 from staging_api.http.media import form, media_type
 from staging_api.http.resources.devserver.answers import SUCCESS, say
+from staging_api.http.resources.devserver.help import DevserverResource
 from staging_api.http.resources.devserver.query import Query
 
 _MAX_DUMP_BYTES = 64 << 20
 
 
-class StageDebug:
+class StageDebug(DevserverResource):
     """Stage the debug symbols of a build.
 
     `Success` once they are there.
@@ -24,20 +24,17 @@ class StageDebug:
 
     usage = "stage_debug?archive_url=URL"
 
-    def __init__(self, services: DevserverServices) -> None:
-        self._joining = services.joining
-
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Stage the symbols."""
         query = Query(req)
-        staging_request = self._joining.check_request(
+        staging_request = self.services.joining.check_request(
             query.archive_url, ["symbols"], query.upload_wait_seconds
         )
-        self._joining.stage(staging_request, origin(req))
+        self.services.joining.stage(staging_request, origin(req))
         say(resp, SUCCESS)
 
 
-class SymbolicateDump:
+class SymbolicateDump(DevserverResource):
     """The stack trace of a crash.
 
     With archive_url the symbols of that build are staged first; without it, symbols are looked
@@ -47,34 +44,30 @@ class SymbolicateDump:
     takes_files = True
     usage = "symbolicate_dump[?archive_url=URL], POST, multipart/form-data with a field minidump"
 
-    def __init__(self, services: DevserverServices) -> None:
-        self._joining = services.joining
-        self._symbolication = services.symbolication
-
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Symbolicate a minidump."""
-        if self._symbolication is None:
+        if self.services.symbolication is None:
             resp.status = falcon.HTTP_501
             say(resp, "no program for stack traces is installed here: see STAGING_STACKWALK")
             return
         query, staging_request = Query(req), None
         archive_url = query.get("archive_url")
         if archive_url is not None:
-            staging_request = self._joining.check_request(
+            staging_request = self.services.joining.check_request(
                 archive_url, ["symbols"], query.upload_wait_seconds
             )
-            self._joining.stage(staging_request, origin(req))
+            self.services.joining.stage(staging_request, origin(req))
         # The program keeps a processor busy: as many may run as may stage.
         with (
-            self._joining.slot(client_of(req)),
+            self.services.joining.slot(client_of(req)),
             tempfile.TemporaryDirectory(prefix="minidump-") as folder,
         ):
             dump = Path(folder, "minidump")
             _save(req, dump)
             if staging_request is None:
-                stack = self._symbolication.of_any_build(dump)
+                stack = self.services.symbolication.of_any_build(dump)
             else:
-                stack = self._symbolication.of_build(dump, staging_request.archive_url)
+                stack = self.services.symbolication.of_build(dump, staging_request.archive_url)
         say(resp, stack)
 
 
