@@ -20,7 +20,7 @@ from staging_api.http.described import (
     headers,
     parameter,
 )
-from staging_api.http.operation_names import operation_id
+from staging_api.http.operation_names import operation_id, tag_of
 from staging_api.http.parameters import meant
 from staging_api.http.permissions import Permissions
 from staging_api.http.problems import MEDIA_PROBLEM
@@ -147,6 +147,8 @@ def document(
         operations.pop("head", None)  # as GET, without its body
     for path, method, operation in operations_of(made["paths"]):
         operation["operationId"] = operation_id(path, method)
+        operation["tags"] = [tag_of(path)]
+    made["tags"] = [{"name": tag} for tag in dict.fromkeys(map(tag_of, made["paths"]))]
     # As text and back: what describes several operations or answers, such as the form of their
     # problems, becomes a part of each. Below each is changed for itself.
     made["paths"] |= json.loads(json.dumps(contracts))

@@ -13,9 +13,7 @@ from staging_api.http.report_bodies import (
 class RequestedArchives(Resource):
     """The archives that were requested."""
 
-    @spec.validate(
-        query=RequestedArchiveQuery, resp=answers(HTTP_200=RequestedArchiveList), tags=["archives"]
-    )
+    @spec.validate(query=RequestedArchiveQuery, resp=answers(HTTP_200=RequestedArchiveList))
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """List the archives that were requested, ordered by archive_url.
 

@@ -18,7 +18,7 @@ from staging_api.http.openapi import answers, spec
 class AllCatalogues(Resource):
     """The catalogues of the service."""
 
-    @spec.validate(query=CatalogueQuery, resp=answers(HTTP_200=CatalogueList), tags=["catalogue"])
+    @spec.validate(query=CatalogueQuery, resp=answers(HTTP_200=CatalogueList))
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """List what archives can have: all catalogues, or the one of an archive."""
         query: CatalogueQuery = req.context.query
@@ -35,7 +35,6 @@ class CatalogueChecks(Resource):
     @spec.validate(
         json=CatalogueCheckRequest,
         resp=answers(404, 413, 415, 422, 502, HTTP_200=CatalogueCheckBody),
-        tags=["catalogue"],
     )
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Try a catalogue against an archive, of which only the list of objects is read.

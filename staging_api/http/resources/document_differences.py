@@ -63,7 +63,6 @@ class DocumentDifferences(Resource):
         query=DifferencesQuery,
         headers=KnownHeaders,
         resp=answers(404, HTTP_200=DifferencesBody, HTTP_304=None),
-        tags=["documents"],
     )
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Compare the documents of two versions, as posted or rendered; secrets are masked.

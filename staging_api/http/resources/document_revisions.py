@@ -26,8 +26,6 @@ from staging_api.http.openapi import answers, spec
 from staging_api.http.resources.configdocs.answers import show, unless_moved
 from staging_api.locks.model import CONFIGDOCS_UPDATE, GLOBAL
 
-_TAGS = ["documents"]
-
 
 class DocumentRevisions(Resource):
     """All revisions."""
@@ -38,7 +36,6 @@ class DocumentRevisions(Resource):
         query=RevisionQuery,
         headers=KnownHeaders,
         resp=answers(HTTP_200=RevisionList, HTTP_304=None),
-        tags=_TAGS,
     )
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """List revisions, newest first."""
@@ -56,11 +53,7 @@ class OneDocumentRevision(Resource):
 
     answers_head = True
 
-    @spec.validate(
-        headers=KnownHeaders,
-        resp=answers(404, HTTP_200=RevisionBody, HTTP_304=None),
-        tags=_TAGS,
-    )
+    @spec.validate(headers=KnownHeaders, resp=answers(404, HTTP_200=RevisionBody, HTTP_304=None))
     def on_get(self, req: falcon.Request, resp: falcon.Response, number: int) -> None:
         """Show a revision: who made it, whether it was committed, its tags."""
         show(req, resp, RevisionBody.of(self.deps.documents.reader.find(number)))
@@ -75,7 +68,6 @@ class RollbackToRevision(Resource):
         json=RollbackRequest,
         headers=RollbackHeaders,
         resp=answers(404, 409, 415, 422, HTTP_201=BufferBody),
-        tags=_TAGS,
     )
     @api_lock(CONFIGDOCS_UPDATE, scope=GLOBAL)
     def on_post(self, req: falcon.Request, resp: falcon.Response, number: int) -> None:
@@ -97,10 +89,7 @@ class ConfirmationOfRevision(Resource):
 
     @answers_once
     @spec.validate(
-        query=ReasonQuery,
-        headers=OnceHeaders,
-        resp=answers(404, 409, 422, HTTP_200=RevisionBody),
-        tags=_TAGS,
+        query=ReasonQuery, headers=OnceHeaders, resp=answers(404, 409, 422, HTTP_200=RevisionBody)
     )
     @api_lock(CONFIGDOCS_UPDATE, scope=GLOBAL)
     def on_post(self, req: falcon.Request, resp: falcon.Response, number: int) -> None:
@@ -114,10 +103,7 @@ class TagOfRevision(Resource):
     """One name of a revision."""
 
     @spec.validate(
-        json=TagRequest,
-        headers=ChangeHeaders,
-        resp=answers(404, 409, 415, HTTP_200=RevisionBody),
-        tags=_TAGS,
+        json=TagRequest, headers=ChangeHeaders, resp=answers(404, 409, 415, HTTP_200=RevisionBody)
     )
     @api_lock(CONFIGDOCS_UPDATE, scope=GLOBAL)
     def on_put(self, req: falcon.Request, resp: falcon.Response, number: int, tag: str) -> None:
@@ -127,10 +113,7 @@ class TagOfRevision(Resource):
         resp.media = RevisionBody.of(self.deps.documents.tags.tag(number, tag, body.data, author))
 
     @spec.validate(
-        query=ReasonQuery,
-        headers=ChangeHeaders,
-        resp=answers(404, 409, HTTP_200=RevisionBody),
-        tags=_TAGS,
+        query=ReasonQuery, headers=ChangeHeaders, resp=answers(404, 409, HTTP_200=RevisionBody)
     )
     @api_lock(CONFIGDOCS_UPDATE, scope=GLOBAL)
     def on_delete(self, req: falcon.Request, resp: falcon.Response, number: int, tag: str) -> None:
@@ -148,7 +131,6 @@ class SiteActions(Resource):
         json=SiteActionRequest,
         headers=OnceHeaders,
         resp=answers(404, 409, 415, 422, HTTP_201=RevisionBody),
-        tags=_TAGS,
     )
     @api_lock(CONFIGDOCS_UPDATE, scope=GLOBAL)
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
@@ -174,9 +156,7 @@ class DocumentBuffer(Resource):
 
     answers_head = True
 
-    @spec.validate(
-        headers=KnownHeaders, resp=answers(HTTP_200=BufferBody, HTTP_304=None), tags=_TAGS
-    )
+    @spec.validate(headers=KnownHeaders, resp=answers(HTTP_200=BufferBody, HTTP_304=None))
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Show what would be committed: its revision, digest and collections."""
         state = self.deps.documents.reader.buffer_state()
@@ -184,10 +164,7 @@ class DocumentBuffer(Resource):
             resp.media = BufferBody.of(state)
 
     @spec.validate(
-        query=ReasonQuery,
-        headers=ConditionalHeaders,
-        resp=answers(409, HTTP_200=BufferBody),
-        tags=_TAGS,
+        query=ReasonQuery, headers=ConditionalHeaders, resp=answers(409, HTTP_200=BufferBody)
     )
     @api_lock(CONFIGDOCS_UPDATE, scope=GLOBAL)
     def on_delete(self, req: falcon.Request, resp: falcon.Response) -> None:
@@ -199,10 +176,7 @@ class CollectionOfBuffer(Resource):
     """What the buffer has of one collection."""
 
     @spec.validate(
-        query=ReasonQuery,
-        headers=ConditionalHeaders,
-        resp=answers(404, 409, HTTP_200=BufferBody),
-        tags=_TAGS,
+        query=ReasonQuery, headers=ConditionalHeaders, resp=answers(404, 409, HTTP_200=BufferBody)
     )
     @api_lock(CONFIGDOCS_UPDATE, scope=GLOBAL)
     def on_delete(self, req: falcon.Request, resp: falcon.Response, collection: str) -> None:

@@ -66,7 +66,7 @@ class EventQuery(PageQuery):
 class AllEvents(Resource):
     """The events of all stagings."""
 
-    @spec.validate(query=EventQuery, resp=answers(HTTP_200=EventList), tags=["events"])
+    @spec.validate(query=EventQuery, resp=answers(HTTP_200=EventList))
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """List the events of all stagings, oldest first.
 
@@ -88,7 +88,7 @@ class AllEvents(Resource):
 class EventsOfStaging(Resource):
     """The events of one staging."""
 
-    @spec.validate(resp=answers(404, HTTP_200=None, HTTP_204=None), tags=["stagings"])
+    @spec.validate(resp=answers(404, HTTP_200=None, HTTP_204=None))
     def on_get(self, req: falcon.Request, resp: falcon.Response, staging_id: str) -> None:
         """Follow a staging as server-sent events, until it is final.
 

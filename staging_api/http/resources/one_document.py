@@ -27,7 +27,6 @@ class OneDocument(Resource):
         query=DocumentQuery,
         headers=KnownHeaders,
         resp=answers(404, HTTP_200=DocumentBody, HTTP_304=None),
-        tags=["documents"],
     )
     def on_get(
         self,

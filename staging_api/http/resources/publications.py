@@ -34,9 +34,7 @@ class Publications(Resource):
 
     @answers_once
     @spec.validate(
-        json=PublicationRequest,
-        resp=answers(404, 409, 415, 422, 500, HTTP_201=PublicationBody),
-        tags=["publications"],
+        json=PublicationRequest, resp=answers(404, 409, 415, 422, 500, HTTP_201=PublicationBody)
     )
     # Around the lock: its refusal is what this adds to.
     @says_what_runs
@@ -55,9 +53,7 @@ class Publications(Resource):
         resp.media = PublicationBody.of(run)
         resp.location = f"{PATH}/{run.id}"
 
-    @spec.validate(
-        query=PublicationQuery, resp=answers(HTTP_200=PublicationList), tags=["publications"]
-    )
+    @spec.validate(query=PublicationQuery, resp=answers(HTTP_200=PublicationList))
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """List runs, newest first."""
         page = self.deps.publisher.runs.page(**req.context.query.model_dump())
@@ -67,7 +63,7 @@ class Publications(Resource):
 class OnePublication(Resource):
     """One run of the publisher."""
 
-    @spec.validate(resp=answers(404, HTTP_200=PublicationBody), tags=["publications"])
+    @spec.validate(resp=answers(404, HTTP_200=PublicationBody))
     def on_get(self, _req: falcon.Request, resp: falcon.Response, publication_id: str) -> None:
         """Show a run; while it runs, its phase and how far it is."""
         resp.media = PublicationBody.of(self.deps.publisher.runs.find(publication_id))

@@ -69,7 +69,6 @@ class Stagings(Resource):
             HTTP_201=StagingBody,
             HTTP_202=StagingBody,
         ),
-        tags=["stagings"],
     )
     @api_lock(*LOCK_BY_NAME.values(), scope=archive_url, unless=nothing_left)
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
@@ -87,7 +86,7 @@ class Stagings(Resource):
             staging = self.deps.stagings.stage(checked(self, req), origin(req), holds)
             _show(req, resp, staging, falcon.HTTP_201)
 
-    @spec.validate(query=StagingQuery, resp=answers(HTTP_200=StagingList), tags=["stagings"])
+    @spec.validate(query=StagingQuery, resp=answers(HTTP_200=StagingList))
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """List stagings, newest first."""
         query: StagingQuery = req.context.query
@@ -102,11 +101,7 @@ class OneStaging(Resource):
     """One staging."""
 
     @unless_known(KnownAnswers.answer_about)
-    @spec.validate(
-        headers=PollHeaders,
-        resp=answers(404, HTTP_200=StagingBody, HTTP_304=None),
-        tags=["stagings"],
-    )
+    @spec.validate(headers=PollHeaders, resp=answers(404, HTTP_200=StagingBody, HTTP_304=None))
     def on_get(self, req: falcon.Request, resp: falcon.Response, staging_id: str) -> None:
         """Show a staging.
 
@@ -121,7 +116,7 @@ class OneStaging(Resource):
         if not not_modified(req, resp, _etag(staging)):
             _show(req, resp, staging, falcon.HTTP_200)
 
-    @spec.validate(resp=answers(404, HTTP_202=StagingBody), tags=["stagings"])
+    @spec.validate(resp=answers(404, HTTP_202=StagingBody))
     def on_delete(self, req: falcon.Request, resp: falcon.Response, staging_id: str) -> None:
         """Cancel a staging.
 

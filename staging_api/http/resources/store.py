@@ -20,7 +20,7 @@ from staging_api.staging.store_report import store_report
 class Store(Resource):
     """The store."""
 
-    @spec.validate(resp=answers(HTTP_200=StoreBody), tags=["store"])
+    @spec.validate(resp=answers(HTTP_200=StoreBody))
     def on_get(self, _req: falcon.Request, resp: falcon.Response) -> None:
         """Show how full the store is, what it is used for, what is idle and what checks found.
 
@@ -34,9 +34,7 @@ class StorePrune(Resource):
     """A prune in two steps."""
 
     @answers_once
-    @spec.validate(
-        json=PruneRequest, resp=answers(404, 409, 415, 422, HTTP_200=PruneBody), tags=["store"]
-    )
+    @spec.validate(json=PruneRequest, resp=answers(404, 409, 415, 422, HTTP_200=PruneBody))
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Preview which idle artifacts would be evicted; with the preview's token, evict them.
 
@@ -57,7 +55,7 @@ class StorePrune(Resource):
 class StorePrunes(Resource):
     """The prunes that were done."""
 
-    @spec.validate(query=PageQuery, resp=answers(HTTP_200=PruneList), tags=["store"])
+    @spec.validate(query=PageQuery, resp=answers(HTTP_200=PruneList))
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """List the prunes that operators let be done by the API, newest first."""
         query: PageQuery = req.context.query
