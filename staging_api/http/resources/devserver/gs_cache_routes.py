@@ -13,7 +13,7 @@ from staging_api.http.resources.devserver.gs_cache import (
     Decompressed,
     ListDir,
 )
-from staging_api.http.resources.devserver.rows import REFUSED, TAG, WAIT, contract_of, row
+from staging_api.http.resources.devserver.rows import REFUSED, TAG, WAIT, row, text_row
 from staging_api.http.route import Route
 
 _BUCKET = parameter("bucket", "of gs://", "path")
@@ -40,15 +40,18 @@ def gs_cache_routes(prefix: str) -> tuple[Route, ...]:
         )
         for verb, resource, summary, others in through
     ]
-    listing = contract_of(
-        f"{name}list_dir",
+    listing = text_row(
+        f"{prefix}/list_dir/{{bucket}}/{{path:path}}",
+        ListDir,
+        STAGERS,
         "What is directly in a folder of a bucket",
         text("a URL a line"),
-        [_BUCKET, _OBJECT],
-        *(400, 404, 422, 502),
+        *(_BUCKET, _OBJECT),
+        name=f"{name}list_dir",
+        refused=[400, 404, 422, 502],
+        errors=status_error,
     )
-    path = f"{prefix}/list_dir/{{bucket}}/{{path:path}}"
-    return (*routes, row(path, ListDir, STAGERS, listing, errors=status_error))
+    return (*routes, listing)
 
 
 def _through(name: str, summary: str, parameters: Iterable[Described]) -> Mapping[str, Described]:

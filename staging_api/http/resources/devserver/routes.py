@@ -3,14 +3,9 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from staging_api.http.described import (
-    operation,
-    parameter,
-    text,
-    texts,
-)
+from staging_api.http.described import operation, parameter, text, texts
 from staging_api.http.permissions import ANYBODY, CONTENT, STAGERS
-from staging_api.http.resources.devserver.answers import text_error
+from staging_api.http.resources.devserver.answers import text_error, word_error
 from staging_api.http.resources.devserver.builds import LatestBuild
 from staging_api.http.resources.devserver.controlfiles import (
     DevserverControlFiles,
@@ -32,9 +27,9 @@ from staging_api.http.resources.devserver.rows import (
     REFUSED,
     TAG,
     WAIT,
-    contract_of,
     json_of,
     row,
+    text_row,
     word_row,
 )
 from staging_api.http.resources.devserver.staging import (
@@ -70,56 +65,52 @@ _DUMP = {
 
 
 _ROUTES = (
-    word_row("/download", DevserverDownload, STAGERS, "Stage a build", _STAGING),
-    word_row("/wait_for_status", WaitForStatus, CONTENT, "Wait for all of a build", [_ARCHIVE]),
+    word_row("/download", DevserverDownload, STAGERS, "Stage a build", *_STAGING),
+    word_row("/wait_for_status", WaitForStatus, CONTENT, "Wait for all of a build", _ARCHIVE),
     word_row(
         "/stage",
         Stage,
         STAGERS,
         "Stage artifacts by name, and objects as they are",
-        [
-            *_STAGING,
-            _ARTIFACTS,
-            _FILES,
-            parameter("async", "`True`: answer at once", schema=_FLAG),
-            parameter("clean", "`True`: stage again what is there", schema=_FLAG),
-        ],
+        *(*_STAGING, _ARTIFACTS, _FILES),
+        parameter("async", "`True`: answer at once", schema=_FLAG),
+        parameter("clean", "`True`: stage again what is there", schema=_FLAG),
     ),
-    word_row(
+    text_row(
         "/is_staged",
         IsStaged,
         CONTENT,
         "Whether all of it is staged",
-        [_ARCHIVE, _ARTIFACTS, _FILES],
-        answer=text("`True`, `False`, or `Service Unavailable`"),
+        text("`True`, `False`, or `Service Unavailable`"),
+        *(_ARCHIVE, _ARTIFACTS, _FILES),
+        errors=word_error,
     ),
     word_row(
         "/stage_images",
         StageImages,
         STAGERS,
         "Stage disk images",
-        [*_STAGING, parameter("image_types", "test, base, recovery", required=True)],
+        *_STAGING,
+        parameter("image_types", "test, base, recovery", required=True),
     ),
-    row(
+    text_row(
         "/list_image_dir",
         ListImageDir,
         CONTENT,
-        contract_of(
-            "list_image_dir", "List what is staged of a build", text("a line a file"), [_ARCHIVE]
-        ),
+        "List what is staged of a build",
+        text("a line a file"),
+        _ARCHIVE,
     ),
-    row(
+    text_row(
         "/locate_file",
         LocateFile,
         CONTENT,
-        contract_of(
-            "locate_file",
-            "Where a staged file of a build is",
-            text("its path below the build's folder"),
-            [_ARCHIVE, parameter("file_name", "of the file", required=True)],
-        ),
+        "Where a staged file of a build is",
+        text("its path below the build's folder"),
+        _ARCHIVE,
+        parameter("file_name", "of the file", required=True),
     ),
-    word_row("/stage_debug", StageDebug, STAGERS, "Stage debug symbols", _STAGING),
+    word_row("/stage_debug", StageDebug, STAGERS, "Stage debug symbols", *_STAGING),
     row(
         "/symbolicate_dump",
         SymbolicateDump,
@@ -137,56 +128,40 @@ _ROUTES = (
             }
         },
     ),
-    row(
+    text_row(
         "/latestbuild",
         LatestBuild,
         CONTENT,
-        contract_of(
-            "latestbuild",
-            "The newest build of a target that is staged",
-            text("its name; how to ask, if nothing was asked for"),
-            [parameter("target", "such as x86-generic-release"), parameter("milestone", "as R17")],
-        ),
+        "The newest build of a target that is staged",
+        text("its name; how to ask, if nothing was asked for"),
+        parameter("target", "such as x86-generic-release"),
+        parameter("milestone", "as R17"),
     ),
-    row(
+    text_row(
         "/controlfiles",
         DevserverControlFiles,
         CONTENT,
-        contract_of(
-            "controlfiles",
-            "The control files of a build, or the text of one",
-            text("a path a line, or the text; how to ask, if nothing was asked for"),
-            [{**_BUILD, "required": False}, _SUITE, parameter("control_path", "of one of them")],
-        ),
+        "The control files of a build, or the text of one",
+        text("a path a line, or the text; how to ask, if nothing was asked for"),
+        *({**_BUILD, "required": False}, _SUITE, parameter("control_path", "of one of them")),
     ),
-    row(
+    text_row(
         "/list_suite_controls",
         ListSuiteControls,
         CONTENT,
-        contract_of(
-            "list_suite_controls",
-            "Control files with their texts",
-            json_of("text by path"),
-            [_BUILD, _SUITE],
-        ),
+        "Control files with their texts",
+        json_of("text by path"),
+        *(_BUILD, _SUITE),
     ),
-    row(
-        "/check_health",
-        CheckHealth,
-        ANYBODY,
-        contract_of("check_health", "The load of this server", json_of("by name")),
-    ),
-    row(
+    text_row("/check_health", CheckHealth, ANYBODY, "The load of this server", json_of("by name")),
+    text_row(
         "/api/fileinfo/{path:path}",
         FileInfo,
         CONTENT,
-        contract_of(
-            "fileinfo",
-            "Size and sha256 of a staged file",
-            json_of("`size`, and `sha256` in base64"),
-            [parameter("path", "below /static", "path")],
-            404,
-        ),
+        "Size and sha256 of a staged file",
+        json_of("`size`, and `sha256` in base64"),
+        parameter("path", "below /static", "path"),
+        refused=[404],
     ),
     *(route for prefix in ("", "/gscache") for route in gs_cache_routes(prefix)),
 )
@@ -204,20 +179,22 @@ def _help(routes: Iterable[Route]) -> Mapping[str, type[DocumentedResource]]:
 
 _HELP = {**_help(_ROUTES), "static": StaticHelp, "index": Index, "doc": PathHelp}
 _HELP_ROUTES = (
-    row(
+    text_row(
         "/index",
         Index,
         ANYBODY,
-        contract_of("index", "Every path with its arguments", text("a line a path")),
+        "Every path with its arguments",
+        text("a line a path"),
         make=lambda _deps: Index(_HELP),
     ),
-    row(
+    text_row(
         "/doc/{name:path}",
         PathHelp,
         ANYBODY,
-        contract_of(
-            "doc", "What a path is for", text("that"), [parameter("name", "of a path", "path")], 404
-        ),
+        "What a path is for",
+        text("that"),
+        parameter("name", "of a path", "path"),
+        refused=[404],
         make=lambda _deps: PathHelp(_HELP),
     ),
 )

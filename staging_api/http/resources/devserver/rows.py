@@ -39,18 +39,6 @@ def json_of(description: str) -> Mapping[str, Any]:
     return {"description": description, "content": {"application/json": {"schema": {}}}}
 
 
-def contract_of(
-    name: str,
-    summary: str,
-    answer: Described,
-    parameters: Iterable[Described] = (),
-    *others: int,
-) -> Mapping[str, Described]:
-    """A contract of GET alone; `others` are further statuses that answer a line of text."""
-    answers = {**REFUSED, **texts(*others), "200": answer}
-    return {"get": operation(name, summary, TAG, answers, parameters)}
-
-
 def row(
     path: str,
     resource: type[Any],
@@ -65,15 +53,27 @@ def row(
     return Route(path, methods, make or resource, contract, errors, resource)
 
 
-def word_row(
+def text_row(
     path: str,
     resource: type[Any],
     roles: Roles,
     summary: str,
-    parameters: Iterable[Described],
-    *,
-    answer: Described = SUCCESS,
+    answer: Described,
+    *parameters: Described,
+    name: str = "",
+    refused: Iterable[int] = (),
+    errors: ErrorForm = text_error,
+    make: Make | None = None,
+) -> Route:
+    """A path that only answers GET; with the statuses `refused`, too, by a line of text."""
+    name = name or path.partition("/{")[0].rpartition("/")[2]
+    answers = {**REFUSED, **texts(*refused), "200": answer}
+    contract = {"get": operation(name, summary, TAG, answers, parameters)}
+    return row(path, resource, roles, contract, errors=errors, make=make)
+
+
+def word_row(
+    path: str, resource: type[Any], roles: Roles, summary: str, *parameters: Described
 ) -> Route:
     """A path whose answer is one word."""
-    contract = contract_of(path.strip("/"), summary, answer, parameters)
-    return row(path, resource, roles, contract, errors=word_error)
+    return text_row(path, resource, roles, summary, SUCCESS, *parameters, errors=word_error)
