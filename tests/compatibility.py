@@ -9,8 +9,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from staging_api.publishing import rules
+
 #: The document of the last release.
 RELEASED = Path(__file__).parents[1] / "docs" / "openapi-released.json"
+#: Patterns of requests, each with one that may take its place: it takes all that the first one takes.
+WIDER_PATTERNS = [(rules.WORD, rules.COMPONENT)]
 
 Schema = Mapping[str, Any]
 
@@ -195,8 +199,12 @@ def _value_narrowed(where: str, old: Schema, new: Schema) -> Iterator[str]:
         yield f"{where}: {', '.join(sorted(gone))} is not taken any more"
     for name in (*_FLOORS, *_CEILINGS):
         yield from _bound(where, name, old.get(name), new.get(name))
-    if "pattern" in new and new["pattern"] != old.get("pattern"):
+    if "pattern" in new and new["pattern"] not in (old.get("pattern"), *_wider(old)):
         yield f"{where}: its pattern is another one"
+
+
+def _wider(old: Schema) -> Iterator[str]:
+    return (wider for narrow, wider in WIDER_PATTERNS if narrow == old.get("pattern"))
 
 
 def _value_widened(where: str, old: Schema, new: Schema) -> Iterator[str]:

@@ -1,13 +1,16 @@
 """No change of the API breaks a client of the last release; each rule of that is seen to bite."""
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from copy import deepcopy
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from tests.compatibility import RELEASED, breaks
+from tests.compatibility import RELEASED, WIDER_PATTERNS, breaks
 from tests.contract import of_this_version
 
 HOW = "a change that breaks clients needs /api/v2.0: see docs/reference/compatibility.md"
@@ -20,6 +23,14 @@ def released() -> Mapping[str, Any]:
 
 def test_this_version_breaks_no_client_of_the_last_release() -> None:
     assert breaks(released(), of_this_version()) == [], HOW
+
+
+@pytest.mark.parametrize(("narrow", "wider"), WIDER_PATTERNS)
+@given(st.data())
+def test_a_wider_pattern_takes_all_that_the_one_before_took(
+    narrow: str, wider: str, data: st.DataObject
+) -> None:
+    assert re.fullmatch(wider, data.draw(st.from_regex(narrow, fullmatch=True)))
 
 
 def small() -> dict[str, Any]:
