@@ -13,7 +13,7 @@ from staging_api.publishing import rules
 
 #: The document of the last release.
 RELEASED = Path(__file__).parents[1] / "docs" / "openapi-released.json"
-#: Patterns of requests, each with one that may take its place: it takes all that the first one takes.
+#: Patterns of requests, each with one that may take its place: it takes all that the first takes.
 WIDER_PATTERNS = [(rules.WORD, rules.COMPONENT)]
 
 Schema = Mapping[str, Any]
