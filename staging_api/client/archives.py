@@ -33,7 +33,7 @@ async def create(
         Invalid: a member is wrong.
     """
     body = {"name": name, "suites": list(suites), **values}
-    return await calls.document("POST", "/apt-archives", body)
+    return await calls.answer(dict, "POST", "/apt-archives", body)
 
 
 async def upload(
@@ -139,7 +139,7 @@ async def remove(calls: Calls, /, archive: str, package_id: int, reason: str) ->
         Conflict: it has left the suite already, or the suite is immutable.
     """
     path = f"/apt-archives/{quote(archive, '')}/packages/{package_id}"
-    return await calls.document("DELETE", path, {"reason": reason})
+    return await calls.answer(dict, "DELETE", path, {"reason": reason})
 
 
 def generations(calls: Calls, /, archive: str) -> AsyncIterator[Mapping[str, Any]]:
@@ -174,7 +174,7 @@ async def go_back(
         Conflict: the generation is no longer kept, or does not have the suite.
     """
     body = {"generation_id": generation_id, "suites": list(suites), "reason": reason}
-    return await calls.document("PATCH", _distribution(archive), body)
+    return await calls.answer(dict, "PATCH", _distribution(archive), body)
 
 
 async def hold(calls: Calls, /, archive: str, suite: str, reason: str = "") -> Mapping[str, Any]:
@@ -185,7 +185,7 @@ async def hold(calls: Calls, /, archive: str, suite: str, reason: str = "") -> M
         Conflict: it was never published.
     """
     path = f"{_distribution(archive)}/holds/{quote(suite, '')}"
-    return await calls.document("PUT", path, {"reason": reason})
+    return await calls.answer(dict, "PUT", path, {"reason": reason})
 
 
 async def lift(calls: Calls, /, archive: str, suite: str) -> Mapping[str, Any]:
@@ -195,7 +195,7 @@ async def lift(calls: Calls, /, archive: str, suite: str) -> Mapping[str, Any]:
         NotFound: there is no such archive or suite.
         Conflict: it is not held.
     """
-    return await calls.document("DELETE", f"{_distribution(archive)}/holds/{quote(suite, '')}")
+    return await calls.answer(dict, "DELETE", f"{_distribution(archive)}/holds/{quote(suite, '')}")
 
 
 async def export(

@@ -112,7 +112,7 @@ async def catalogues(calls: Calls, /, archive_url: str | None = None) -> list[Ma
         Invalid: the archive_url is malformed.
         SourceNotAllowed: the archive is outside the service's allow-list.
     """
-    found = await calls.document("GET", with_query("/catalogue", {"archive_url": archive_url}))
+    found = await calls.answer(dict, "GET", with_query("/catalogue", {"archive_url": archive_url}))
     with understood():
         return list(found["items"])
 
@@ -139,4 +139,4 @@ async def check_catalogue(
         SourceFailed: the archive cannot be listed.
     """
     body = {"archive_url": archive_url, "catalogue": catalogue}
-    return await calls.document("POST", "/catalogue/check", body)
+    return await calls.answer(dict, "POST", "/catalogue/check", body)

@@ -1,6 +1,14 @@
-"""The client's building blocks: one call with a typed answer, and a list read page by page."""
+"""The client's building blocks: one call with a typed answer, and a list read page by page.
 
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+What if the service dies? Connection refused: the request is sent again. Killed after it read the
+request, or before its answer arrived: the same request is sent again, a POST with the same
+Idempotency-Key, so that finished work is answered and not repeated. Frozen: the same after
+two minutes without a byte, to the process that answers next.
+"""
+
+import json
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -8,17 +16,30 @@ from typing import Any, TypeVar
 from urllib.parse import urlencode
 from uuid import uuid4
 
-from staging_api.client.connections import Connections, Content
-from staging_api.client.exchange import Reply, exchange
-from staging_api.client.pacing import Deadline, OnRetry
-from staging_api.errors import AnswerUnusable
+from staging_api.client.connections import Connections, Content, Response
+from staging_api.client.pacing import Deadline, OnRetry, retrying
+from staging_api.client.problems import problem
+from staging_api.errors import AnswerUnusable, LockHeld
 
 API = "/api/v1.0"
 PAGE_SIZE = 100
+#: One wait in the service's queue for a lock; half of what the service permits by default.
+_QUEUE_SECONDS = 30.0
+#: Left for the answer of a request that queues until shortly before its deadline.
+_ANSWER_SECONDS = 1.0
 
 A = TypeVar("A")
 #: Makes a typed answer of a document.
 Of = Callable[[Any], A]
+
+
+@dataclass(frozen=True)
+class Reply:
+    """An answer that is not an error; `document` is None for one without a body."""
+
+    status: int
+    headers: Mapping[str, str]
+    document: Any
 
 
 @dataclass(frozen=True)
@@ -39,25 +60,63 @@ class Calls:
         deadline: Deadline | None = None,
         on_retry: OnRetry | None = None,
         queues: bool = False,
+        below: str = API,
     ) -> Reply:
-        """Return the answer to a request, retried while that can help.
+        """Send a request until its answer would not change by a retry.
 
         Args:
             method: of HTTP.
-            path: below `API`.
-            body, headers, content, on_retry, queues: as for `exchange`.
-            deadline: None is the default time-out from now.
+            path: below `below`, quoted.
+            body: sent as JSON.
+            headers: of this request.
+            content: alternative to `body`: sent as it is, from its beginning with each try.
+            deadline: for all tries together; None is the default time-out from now.
+            on_retry: called before each wait.
+            queues: whether to wait in the service's queue for a held lock before coming again.
+            below: a path below the address of the service.
+
+        Raises:
+            StagingApiError: the error in the answer; the last one when the time is over.
+            Unreachable: nothing listens at the address of the service.
+            Unavailable: the service was out of reach for too long.
+            DeadlineOver: it took the request, and did not answer in time.
+            AnswerUnusable: the answer is not one of this service.
         """
-        return await exchange(
-            self.connections,
-            method,
-            API + path,
-            deadline or Deadline(self.timeout),
-            body=body,
-            content=content,
-            headers=headers,
+        until = deadline or Deadline(self.timeout)
+        content = content if body is None else json.dumps(body).encode()
+        sent = {} if body is None else {"Content-Type": "application/json"}
+
+        async def attempt() -> Reply:
+            wait = _queue_seconds(until) if queues else 0
+            given = _preferring({**sent, **(headers or {})}, wait)
+            began = time.monotonic()
+            try:
+                async with self.connections.sent(
+                    method, below + path, until, given, content
+                ) as answer:
+                    return await _reply(answer)
+            except LockHeld as error:
+                if wait and time.monotonic() - began >= wait:
+                    # The request has waited in the service's queue: queue again at once.
+                    error.retry_after_seconds = None
+                raise
+
+        return await self.tried(attempt, until, on_retry)
+
+    async def tried(
+        self,
+        attempt: Callable[[], Awaitable[A]],
+        deadline: Deadline,
+        on_retry: OnRetry | None = None,
+    ) -> A:
+        """Await `attempt` until it succeeds, as `retrying` does, over these connections."""
+        return await retrying(
+            attempt,
+            deadline,
+            self.connections.pacing,
+            self.connections.pause,
             on_retry=on_retry,
-            queues=queues,
+            reached=lambda: self.connections.reached,
         )
 
     async def answer(
@@ -70,17 +129,6 @@ class Calls:
     ) -> A:
         """Return the typed answer to such a request."""
         return read(of, await self.ask(method, path, body, headers))
-
-    async def document(
-        self,
-        method: str,
-        path: str,
-        body: Mapping[str, Any] | None = None,
-        headers: Mapping[str, str] | None = None,
-    ) -> Mapping[str, Any]:
-        """Return the answer as the service writes it."""
-        found: Mapping[str, Any] = (await self.ask(method, path, body, headers)).document
-        return found
 
     async def pages(
         self, of: Of[A], path: str, query: Mapping[str, object], page_size: int = PAGE_SIZE
@@ -134,3 +182,30 @@ def with_query(path: str, query: Mapping[str, Any] | Sequence[tuple[str, Any]]) 
 def time_text(time: datetime | None) -> str | None:
     """A time as requests write it."""
     return None if time is None else time.isoformat()
+
+
+def _queue_seconds(deadline: Deadline) -> int:
+    """Return how long to queue: less than the deadline, so that the refusal still arrives."""
+    return int(max(0.0, min(_QUEUE_SECONDS, deadline.remaining_seconds() - _ANSWER_SECONDS)))
+
+
+def _preferring(headers: Mapping[str, str], wait: int) -> Mapping[str, str]:
+    if not wait:
+        return headers
+    preferences = filter(None, [headers.get("Prefer"), f"wait={wait}"])
+    return {**headers, "Prefer": ", ".join(preferences)}
+
+
+async def _reply(answer: Response) -> Reply:
+    body = await answer.read()
+    if answer.status >= 400:  # noqa: PLR2004 - errors, RFC 9110
+        raise problem(answer.status, answer.headers, body)
+    if answer.status == 304:  # noqa: PLR2004 - Not Modified
+        return Reply(answer.status, answer.headers, None)
+    if answer.status >= 300:  # noqa: PLR2004 - redirections
+        raise AnswerUnusable(f"the service is not here but at {answer.headers.get('Location')}")
+    try:
+        return Reply(answer.status, answer.headers, json.loads(body))
+    except (ValueError, RecursionError):
+        said = body[:100].decode(errors="replace")
+        raise AnswerUnusable(f"status {answer.status} with what is not JSON: {said!r}") from None

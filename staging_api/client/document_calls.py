@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from staging_api.client.calls import API, Calls, idempotency_key, with_query
-from staging_api.client.pacing import Deadline, OnRetry, retrying
+from staging_api.client.calls import API, Calls, idempotency_key, read, with_query
+from staging_api.client.pacing import Deadline, OnRetry
 from staging_api.client.problems import problem
 from staging_api.errors import AnswerUnusable
 
@@ -28,9 +28,7 @@ class PostedCollection:
 async def changed(calls: Calls, method: str, path: str, body: Document | None = None) -> Document:
     """Change something; a POST has one Idempotency-Key for all of its tries."""
     headers = idempotency_key() if method == "POST" else None
-    reply = await calls.ask(method, path, body, headers, queues=True)
-    found: Document = reply.document
-    return found
+    return read(dict, await calls.ask(method, path, body, headers, queues=True))
 
 
 async def posted_change(
@@ -51,17 +49,16 @@ async def posted_change(
         on_retry=on_retry,
         queues=True,
     )
-    found: Document = reply.document
-    return found
+    return read(dict, reply)
 
 
 async def fetched(calls: Calls, path: str) -> PostedCollection:
     """Return documents as text."""
-    deadline, connections = Deadline(calls.timeout), calls.connections
+    deadline = Deadline(calls.timeout)
     headers = {"Accept": "application/x-yaml, application/json"}
 
     async def attempt() -> PostedCollection:
-        async with connections.sent("GET", API + path, deadline, headers) as answer:
+        async with calls.connections.sent("GET", API + path, deadline, headers) as answer:
             body = await answer.read()
             if answer.status >= 400:  # noqa: PLR2004 - errors, RFC 9110
                 raise problem(answer.status, answer.headers, body)
@@ -69,10 +66,4 @@ async def fetched(calls: Calls, path: str) -> PostedCollection:
                 raise AnswerUnusable(f"status {answer.status} in the place of documents")
             return PostedCollection(body, answer.headers.get("ETag"))
 
-    return await retrying(
-        attempt,
-        deadline,
-        connections.pacing,
-        connections.pause,
-        reached=lambda: connections.reached,
-    )
+    return await calls.tried(attempt, deadline)

@@ -77,14 +77,14 @@ async def site_action(
 
 async def revision(calls: Calls, /, number: int) -> Document:
     """One revision: who made it, whether it was committed, its tags."""
-    return await calls.document("GET", f"/document-revisions/{number}")
+    return await calls.answer(dict, "GET", f"/document-revisions/{number}")
 
 
 async def revisions(calls: Calls, /, page_size: int = PAGE_SIZE) -> AsyncIterator[Document]:
     """All revisions, newest first; pages are fetched as they are read."""
     query: dict[str, Any] = {"limit": page_size}
     while True:
-        page = await calls.document("GET", with_query("/document-revisions", query))
+        page = await calls.answer(dict, "GET", with_query("/document-revisions", query))
         with understood():
             items, following = page["items"], page["next"]
         for item in items:
@@ -110,8 +110,8 @@ async def explain(
         Invalid: the path cannot be read, or the documents cannot be rendered.
     """
     query = {"version": version, "provenance": "true", "path": path}
-    return await calls.document(
-        "GET", with_query(f"/documents/{quote(schema)}/{quote(name, '')}", query)
+    return await calls.answer(
+        dict, "GET", with_query(f"/documents/{quote(schema)}/{quote(name, '')}", query)
     )
 
 
@@ -145,7 +145,7 @@ async def differences(
     }
     whole: dict[str, Any] = {}
     while True:
-        page = await calls.document("GET", with_query("/document-differences", query))
+        page = await calls.answer(dict, "GET", with_query("/document-differences", query))
         with understood():
             whole = whole or {**page, "changes": []}
             whole["changes"] += page["changes"]

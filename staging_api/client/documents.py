@@ -80,9 +80,7 @@ async def status(calls: Calls, /, versions: Sequence[str] = ()) -> list[Document
     While a commit of one of the two waits to be confirmed, each entry has `confirm_until`.
     """
     query = [("versions", version) for version in versions]
-    reply = await calls.ask("GET", with_query("/configdocs", query))
-    found: list[Document] = reply.document
-    return found
+    return await calls.answer(list, "GET", with_query("/configdocs", query))
 
 
 async def get(
@@ -169,7 +167,7 @@ async def buffer(calls: Calls, /) -> Document:
 
     `unconfirmed` has the `revision` of a commit that waits, and its `confirm_until`; or None.
     """
-    return await calls.document("GET", "/document-buffer")
+    return await calls.answer(dict, "GET", "/document-buffer")
 
 
 async def discard(

@@ -10,10 +10,10 @@ from contextlib import AsyncExitStack
 from functools import partial
 from urllib.parse import quote
 
-from staging_api.client.calls import API
+from staging_api.client.calls import API, Calls
 from staging_api.client.connections import Connections, Response
 from staging_api.client.model import Event
-from staging_api.client.pacing import Deadline, retrying
+from staging_api.client.pacing import Deadline
 from staging_api.client.problems import problem
 from staging_api.errors import AnswerUnusable, DeadlineOver, Unavailable
 
@@ -23,20 +23,14 @@ _PAUSE_SECONDS = 0.5
 
 
 async def follow(
-    connections: Connections, staging_id: str, after: int, deadline: Deadline
+    calls: Calls, staging_id: str, after: int, deadline: Deadline
 ) -> AsyncIterator[Event]:
     """Yield the events after number `after`; errors are those of `StagingClient.events`."""
     path = f"{API}/stagings/{quote(staging_id, '')}/events"
     while True:
         before = after
-        opening = partial(_opened, connections, path, before, deadline)
-        stream, answer = await retrying(
-            opening,
-            deadline,
-            connections.pacing,
-            connections.pause,
-            reached=lambda: connections.reached,
-        )
+        opening = partial(_opened, calls.connections, path, before, deadline)
+        stream, answer = await calls.tried(opening, deadline)
         try:
             async with stream:
                 if answer.status == _NOTHING_FOLLOWS:
@@ -49,7 +43,7 @@ async def follow(
         if not deadline.remaining_seconds():
             raise DeadlineOver(f"staging {staging_id} continues", extra={"staging_id": staging_id})
         if after == before:
-            await connections.pause(min(_PAUSE_SECONDS, deadline.remaining_seconds()))
+            await calls.connections.pause(min(_PAUSE_SECONDS, deadline.remaining_seconds()))
 
 
 async def _opened(

@@ -12,7 +12,6 @@ from staging_api.client.calls import (
     time_text,
     with_query,
 )
-from staging_api.client.exchange import exchange
 from staging_api.client.model import Event
 from staging_api.client.pacing import Deadline
 from staging_api.vocabulary.reports import Interval
@@ -26,13 +25,12 @@ async def about(calls: Calls, /, *, timeout: float | None = None) -> Mapping[str
     """
     deadline = Deadline(calls.timeout if timeout is None else timeout)
     headers = {"Accept": "application/json"}
-    reply = await exchange(calls.connections, "GET", "/", deadline, headers=headers)
-    return read(dict, reply)
+    return read(dict, await calls.ask("GET", "/", headers=headers, deadline=deadline, below=""))
 
 
 async def me(calls: Calls, /) -> Mapping[str, Any]:
     """Return who this client is for the service: `name`, `roles`, and what they `may` call."""
-    return await calls.document("GET", "/me")
+    return await calls.answer(dict, "GET", "/me")
 
 
 def builds(
@@ -79,7 +77,7 @@ async def counts(calls: Calls, /, by: Interval = "hour", *, limit: int = 24) -> 
         by: length of an interval.
         limit: number of intervals, 1 to 1000.
     """
-    return await calls.document("GET", with_query("/counts", {"by": by, "limit": limit}))
+    return await calls.answer(dict, "GET", with_query("/counts", {"by": by, "limit": limit}))
 
 
 def processes(calls: Calls, /, *, page_size: int = PAGE_SIZE) -> AsyncIterator[Mapping[str, Any]]:
@@ -89,7 +87,7 @@ def processes(calls: Calls, /, *, page_size: int = PAGE_SIZE) -> AsyncIterator[M
 
 async def store(calls: Calls, /) -> Mapping[str, Any]:
     """Return how full the store is, what it is used for, and what is idle."""
-    return await calls.document("GET", "/store")
+    return await calls.answer(dict, "GET", "/store")
 
 
 async def preview_prune(
@@ -106,7 +104,7 @@ async def preview_prune(
         Forbidden: the caller is not an operator.
     """
     body = {"idle_seconds": idle_seconds, "keep_bytes": keep_bytes}
-    return await calls.document("POST", "/store/prune", body, idempotency_key())
+    return await calls.answer(dict, "POST", "/store/prune", body, idempotency_key())
 
 
 async def prune(calls: Calls, /, token: str, reason: str) -> Mapping[str, Any]:
@@ -122,7 +120,7 @@ async def prune(calls: Calls, /, token: str, reason: str) -> Mapping[str, Any]:
         Forbidden: the caller is not an operator.
     """
     body = {"token": token, "reason": reason}
-    return await calls.document("POST", "/store/prune", body, idempotency_key())
+    return await calls.answer(dict, "POST", "/store/prune", body, idempotency_key())
 
 
 def prunes(calls: Calls, /, *, page_size: int = PAGE_SIZE) -> AsyncIterator[Mapping[str, Any]]:

@@ -126,7 +126,7 @@ def events(
         DeadlineOver: it continues.
         Unavailable: the service cannot be reached.
     """
-    return follow(calls.connections, staging_id, after, Deadline(timeout))
+    return follow(calls, staging_id, after, Deadline(timeout))
 
 
 def stagings(

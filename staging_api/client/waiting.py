@@ -4,8 +4,7 @@ import time
 from collections.abc import AsyncGenerator
 from urllib.parse import quote
 
-from staging_api.client.calls import Calls, read
-from staging_api.client.exchange import Reply
+from staging_api.client.calls import Calls, Reply, read
 from staging_api.client.model import Staging
 from staging_api.client.pacing import Deadline, OnRetry
 from staging_api.client.problems import error_of
