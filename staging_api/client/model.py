@@ -14,6 +14,7 @@ from staging_api.vocabulary import staging
 #: States that a staging does not leave again.
 FINAL_STATES = frozenset(staging.FINAL_STATES)
 
+#: How names of times end; those that are nothing else begin so, too.
 _TIMES = ("_at", "_until")
 
 
@@ -38,13 +39,9 @@ class Answer:
 
     @classmethod
     def members(cls, document: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the members that this version knows, times parsed."""
+        """Return the members that this version knows, times and failures parsed."""
         known = {each.name for each in fields(cls)} - {"document"}
-        return {
-            name: _time(value) if name.endswith(_TIMES) else value
-            for name, value in document.items()
-            if name in known
-        }
+        return {name: _member(name, value) for name, value in document.items() if name in known}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,11 +85,6 @@ class Event(Answer):
     detail: Mapping[str, Any] = field(default_factory=dict)
     id: str | None = None
     staging_id: str | None = None
-
-    @classmethod
-    def members(cls, document: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the members that this version knows, the time parsed."""
-        return {**super().members(document), "at": _time(document["at"])}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,11 +153,6 @@ class StagedArtifact(Answer):
         """Whether `path` is a folder of files instead of the object itself."""
         return self.path.endswith("/")
 
-    @classmethod
-    def members(cls, document: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the members, the failure parsed."""
-        return {**super().members(document), "error": _failure(document)}
-
 
 @dataclass(frozen=True, kw_only=True)
 class StagedFile(Answer):
@@ -228,7 +215,6 @@ class Staging(Answer):
             "waiting_for": tuple(document.get("waiting_for", ())),
             "artifacts": tuple(StagedArtifact.of(each) for each in document["artifacts"]),
             "progress": Progress.of(document["progress"]),
-            "error": _failure(document),
         }
 
 
@@ -316,10 +302,9 @@ class Upload(Answer):
     note: str | None = None
 
 
-def _failure(document: Mapping[str, Any]) -> Failure | None:
-    error = document.get("error")
-    return None if error is None else Failure.of(error)
-
-
-def _time(value: Any) -> datetime | None:
-    return None if value is None else datetime.fromisoformat(value)
+def _member(name: str, value: Any) -> Any:
+    if value is None:
+        return None
+    if name == "error":
+        return Failure.of(value)
+    return datetime.fromisoformat(value) if f"_{name}".endswith(_TIMES) else value
