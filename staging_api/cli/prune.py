@@ -1,14 +1,13 @@
 """``staging-api prune``: free space in the store, and drop records that need not be kept."""
 
 from contextlib import closing
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Annotated, Any
 
 import typer
 
 from staging_api.cli.options import AsJson
-from staging_api.cli.output import exit_on_error, print_json
+from staging_api.cli.output import exit_on_error, print_lines
 from staging_api.db.engine import Database
 from staging_api.errors import Invalid
 from staging_api.locks import store
@@ -55,40 +54,19 @@ def prune(
     Whatever is still needed stays: a month with a held lock, an artifact that is pinned, being read
     or being staged. Safe to run at any time, and several times at once.
     """
-    terms = _Terms(keep_days, idle_days, keep_bytes, events_days, reason, dry_run)
     with exit_on_error(as_json), known_database_of(Settings.from_env()) as settings:
         if events_days is not None and not reason:
             raise Invalid.field("--reason", "must say why events are dropped")
         with closing(build(settings)) as services:
-            lines, report = _prune(services.stagings.upkeep, terms)
-        if as_json:
-            print_json(report)
-        else:
-            typer.echo("\n".join(lines))
-
-
-@dataclass(frozen=True)
-class _Terms:
-    """What is to be dropped and evicted: the options of the verb."""
-
-    keep_days: int
-    idle_days: float | None
-    keep_bytes: int
-    events_days: int | None
-    reason: str
-    dry_run: bool
-
-
-def _prune(upkeep: Upkeep, terms: _Terms) -> tuple[list[str], dict[str, Any]]:
-    """Return what was done, for people and for programs."""
-    lines, report = list[str](), dict[str, Any](dry_run=terms.dry_run)
-    if not terms.dry_run:
-        lines += _drop_history(upkeep.database, terms.keep_days, report)
-        if terms.events_days is not None:
-            lines += _drop_events(upkeep.database, terms.events_days, terms.reason, report)
-    if terms.idle_days is not None:
-        lines += _evict(upkeep, terms, terms.idle_days * _DAY_SECONDS, report)
-    return lines, report
+            upkeep, lines = services.stagings.upkeep, list[str]()
+            report: dict[str, Any] = {"dry_run": dry_run}
+            if not dry_run:
+                lines += _drop_history(upkeep.database, keep_days, report)
+                if events_days is not None:
+                    lines += _drop_events(upkeep.database, events_days, reason, report)
+            if idle_days is not None:
+                lines += _evict(upkeep, idle_days, keep_bytes, report)
+        print_lines(report, lines, as_json=as_json)
 
 
 def _drop_history(database: Database, keep_days: int, report: dict[str, Any]) -> list[str]:
@@ -113,18 +91,14 @@ def _drop_events(
     return [f"dropped {count} events"]
 
 
-def _evict(upkeep: Upkeep, terms: _Terms, idle_seconds: float, report: dict[str, Any]) -> list[str]:
-    pruned = prune_store(
-        upkeep,
-        keep_bytes=terms.keep_bytes,
-        idle_seconds=idle_seconds,
-        dry_run=terms.dry_run,
-    )
+def _evict(upkeep: Upkeep, idle_days: float, keep_bytes: int, report: dict[str, Any]) -> list[str]:
+    dry_run, idle_seconds = report["dry_run"], idle_days * _DAY_SECONDS
+    pruned = prune_store(upkeep, keep_bytes=keep_bytes, idle_seconds=idle_seconds, dry_run=dry_run)
     report["evicted"] = [
         {"archive_url": each.archive_url, "name": each.name, "size_bytes": each.size_bytes}
         for each in pruned.artifacts
     ]
     report["freed_bytes"] = pruned.freed_bytes
-    would = "would be " if terms.dry_run else ""
+    would = "would be " if dry_run else ""
     evicted = [f"{would}evicted: {each.name} of {each.archive_url}" for each in pruned.artifacts]
     return [*evicted, f"{would}freed: {pruned.freed_bytes} bytes"]
