@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from staging_api.cli.output import harmless, say
 from staging_api.client import StagedArtifact, Staging
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 _SECONDS_BETWEEN_LINES = 5.0
 
 
-class Display(Protocol):
-    """Shows progress on standard error."""
+class Display:
+    """Shows progress on standard error; this one shows nothing."""
 
     def show(self, staging: Staging) -> None:
         """Show a staging as it is now."""
@@ -33,7 +33,7 @@ class Display(Protocol):
 def display(as_json: bool) -> Iterator[Display]:
     """Return the display that suits standard error."""
     if as_json:
-        yield NoDisplay()
+        yield Display()
     elif sys.stderr.isatty():
         with bars() as shown:
             yield shown
@@ -79,17 +79,7 @@ class WaitNotes:
             self._shown.note(_reason(error, pause_seconds))
 
 
-class NoDisplay:
-    """Shows nothing."""
-
-    def show(self, staging: Staging) -> None:
-        """Show nothing."""
-
-    def note(self, text: str) -> None:
-        """Show nothing."""
-
-
-class ProgressLines:
+class ProgressLines(Display):
     """Prints a line when an artifact's state changes, and one now and then for the bytes."""
 
     def __init__(self) -> None:
@@ -135,7 +125,7 @@ def bars() -> Iterator[Display]:
         yield ProgressBars(shown)
 
 
-class ProgressBars:
+class ProgressBars(Display):
     """A bar per artifact, by its id."""
 
     def __init__(self, progress: "Progress") -> None:

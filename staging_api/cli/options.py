@@ -1,7 +1,7 @@
 """Options shared by several verbs."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from functools import wraps
 from inspect import Parameter, Signature, signature
@@ -63,6 +63,9 @@ ErrorCode = Annotated[
     str | None, typer.Option("--error", metavar="CODE", help="Only those that failed with this.")
 ]
 Timeout = Annotated[float, typer.Option("--timeout", min=0, metavar="SECONDS", help="In all.")]
+Background = Annotated[
+    bool, typer.Option("--background/--foreground", help="Wait for the background artifacts too.")
+]
 StagingId = Annotated[str, typer.Argument(metavar="ID", help="ULID of the staging.")]
 
 _QUICK_SECONDS = 10.0
@@ -150,7 +153,10 @@ def of_service(
 
 @contextmanager
 def connected(
-    service: ServiceOptions, seconds: float | None = None, stopped: str = STOPPED_WAITING
+    service: ServiceOptions,
+    seconds: float | None = None,
+    stopped: str = STOPPED_WAITING,
+    pacing: Pacing | None = None,
 ) -> Iterator[StagingClient]:
     """Yield a client; an error of the block is printed, and exits.
 
@@ -158,20 +164,19 @@ def connected(
         service: as the options of the verb say.
         seconds: which a call may take; None: the verb's time-out.
         stopped: what to say at Ctrl-C.
+        pacing: when to try again.
     """
     timeout = service.timeout if seconds is None else seconds
-    client = StagingClient(service.server, token=service.token, timeout=timeout)
+    client = StagingClient(service.server, token=service.token, timeout=timeout, pacing=pacing)
     with exit_on_error(service.as_json, stopped), with_page(client):
         yield client
 
 
-@contextmanager
-def patient(service: ServiceOptions, stopped: str = STOPPED_WAITING) -> Iterator[StagingClient]:
+def patient(
+    service: ServiceOptions, stopped: str = STOPPED_WAITING
+) -> AbstractContextManager[StagingClient]:
     """Yield a client that waits for a service of this machine to start; else as `connected`."""
-    pacing = pacing_for(service.server)
-    client = StagingClient(service.server, token=service.token, pacing=pacing)
-    with exit_on_error(service.as_json, stopped), with_page(client):
-        yield client
+    return connected(service, CALL_SECONDS, stopped, pacing_for(service.server))
 
 
 def pacing_for(server: str) -> Pacing:

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from staging_api.cli.display import display
-from staging_api.cli.options import Archive, ServiceOptions, of_service, patient
+from staging_api.cli.options import Archive, Background, ServiceOptions, of_service, patient
 from staging_api.cli.output import print_staging
 from staging_api.cli.pages import say_page
 from staging_api.cli.watching import wait_until, watched, watcher_of
@@ -35,10 +35,7 @@ def stage(
     wait_for_it: Annotated[
         bool, typer.Option("--wait/--no-wait", help="Or leave all of it to a worker.")
     ] = True,
-    background: Annotated[
-        bool,
-        typer.Option("--background/--foreground", help="Wait for the background artifacts too."),
-    ] = False,
+    background: Background = False,
 ) -> None:
     """Stage artifacts of an archive, and wait until the foreground ones are staged.
 

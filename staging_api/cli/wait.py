@@ -1,11 +1,14 @@
 """``staging-api wait``: wait for a staging that was requested before."""
 
-from typing import Annotated
-
-import typer
-
 from staging_api.cli.display import display
-from staging_api.cli.options import CALL_SECONDS, ServiceOptions, StagingId, connected, of_service
+from staging_api.cli.options import (
+    CALL_SECONDS,
+    Background,
+    ServiceOptions,
+    StagingId,
+    connected,
+    of_service,
+)
 from staging_api.cli.output import print_staging
 from staging_api.cli.pages import say_page
 from staging_api.cli.watching import wait_until
@@ -17,10 +20,7 @@ def wait(
     service: ServiceOptions,
     staging_id: StagingId,
     *,
-    background: Annotated[
-        bool,
-        typer.Option("--background/--foreground", help="Wait for the background artifacts too."),
-    ] = True,
+    background: Background = True,
 ) -> None:
     """Wait until a staging is staged."""
     until: Until = "staged" if background else "foreground_staged"
