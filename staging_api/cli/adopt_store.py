@@ -2,10 +2,8 @@
 
 from contextlib import closing
 
-import typer
-
 from staging_api.cli.options import AsJson
-from staging_api.cli.output import exit_on_error, print_json
+from staging_api.cli.output import exit_on_error, print_lines
 from staging_api.processes.bootstrap import build
 from staging_api.processes.run import known_database_of
 from staging_api.settings import Settings
@@ -24,7 +22,5 @@ def adopt_store(*, as_json: AsJson = False) -> None:
         closing(build(settings)) as services,
     ):
         chosen = services.stagings.upkeep.identity.replace()
-    if as_json:
-        print_json({"store": chosen})
-    else:
-        typer.echo(f"the store {chosen} belongs to this database")
+    text = f"the store {chosen} belongs to this database"
+    print_lines({"store": chosen}, [text], as_json=as_json)

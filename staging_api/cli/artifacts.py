@@ -17,7 +17,7 @@ from staging_api.cli.options import (
     connected,
     of_service,
 )
-from staging_api.cli.output import in_columns, print_json, print_rows, say
+from staging_api.cli.output import in_columns, print_lines, print_rows
 from staging_api.cli.pages import say_page
 from staging_api.client import StagedArtifact, StagingClient
 from staging_api.sizes import size
@@ -70,12 +70,8 @@ def artifacts(
             page_size=limit,
         )
         items = list(islice(found, limit))
-    print_rows(
-        {"items": [each.document for each in items]},
-        map(_row, items),
-        "no artifacts",
-        as_json=service.as_json,
-    )
+    document = {"items": [each.document for each in items]}
+    print_rows(document, map(_row, items), "no artifacts", as_json=service.as_json)
 
 
 @of_service()
@@ -116,26 +112,20 @@ def evict(service: ServiceOptions, artifact_id: _ArtifactId) -> None:
 def _show(client: StagingClient, artifact_id: str, as_json: bool) -> None:
     artifact = client.artifact(artifact_id)
     files = list(client.files(artifact_id)) if artifact.state == "staged" else []
-    if as_json:
-        print_json({**artifact.document, "files": [file.document for file in files]})
-        return
-    _print(artifact, as_json)
-    for line in in_columns((file.name, size(file.size_bytes), file.sha256) for file in files):
-        say(f"  {line}")
+    document = {**artifact.document, "files": [file.document for file in files]}
+    rows = in_columns((file.name, size(file.size_bytes), file.sha256) for file in files)
+    lines = [*_lines(artifact), *(f"  {row}" for row in rows)]
+    print_lines(document, lines, as_json=as_json)
 
 
 def _print(artifact: StagedArtifact, as_json: bool) -> None:
-    if as_json:
-        print_json(artifact.document)
-        return
-    say(f"{artifact.state} {artifact.name} of {artifact.archive_url} ({artifact.id})")
-    for word, value in _facts(artifact):
-        say(f"  {word} {value}")
+    print_lines(artifact.document, _lines(artifact), as_json=as_json)
 
 
-def _facts(artifact: StagedArtifact) -> Iterator[tuple[str, str]]:
+def _lines(artifact: StagedArtifact) -> Iterator[str]:
+    yield f"{artifact.state} {artifact.name} of {artifact.archive_url} ({artifact.id})"
     if artifact.source_url:
-        yield "from", artifact.source_url
+        yield f"  from {artifact.source_url}"
     for word, time in (
         ("staged", artifact.staged_at),
         ("last read", artifact.last_accessed_at),
@@ -143,9 +133,9 @@ def _facts(artifact: StagedArtifact) -> Iterator[tuple[str, str]]:
         ("evicted", artifact.evicted_at),
     ):
         if time is not None:
-            yield word, time.isoformat(timespec="seconds")
+            yield f"  {word} {time.isoformat(timespec='seconds')}"
     if artifact.sha256:
-        yield "sha256", artifact.sha256
+        yield f"  sha256 {artifact.sha256}"
 
 
 def _row(artifact: StagedArtifact) -> tuple[str, ...]:

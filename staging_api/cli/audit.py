@@ -3,7 +3,7 @@
 import csv
 import json
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from typing import Annotated, Any
 
@@ -79,12 +79,7 @@ def _print(
         writer.writerow(columns)
         writer.writerows([cell(value) for value in row] for row in rows)
     else:
-        print_table(_cells(rows), "no rows", heading=columns)
-
-
-def _cells(rows: Iterable[Sequence[Any]]) -> Iterator[tuple[str, ...]]:
-    for row in rows:
-        yield tuple(map(cell, row))
+        print_table((tuple(map(cell, row)) for row in rows), "no rows", heading=columns)
 
 
 audit = verb_group(

@@ -8,7 +8,7 @@ import typer
 
 from staging_api.cli.exits import NOT_FOUND
 from staging_api.cli.options import CALL_SECONDS, ServiceOptions, connected, named_path, of_service
-from staging_api.cli.output import in_columns, print_json, say
+from staging_api.cli.output import in_columns, print_lines
 from staging_api.errors import Invalid
 
 
@@ -42,10 +42,7 @@ def catalogue(
         else:
             found = client.check_catalogue(archive_url or "", _text(check))
             lines = list(_checked(found))
-    if service.as_json:
-        print_json(found)
-    else:
-        say("\n".join(lines))
+    print_lines(found, lines, as_json=service.as_json)
     if check is not None and any(_lacks(each) for each in found["artifacts"]):
         raise SystemExit(NOT_FOUND)
 

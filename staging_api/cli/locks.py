@@ -12,12 +12,7 @@ import typer
 
 from staging_api.cli.exits import EXIT_CODES
 from staging_api.cli.options import ServiceOptions, connected, of_service, verb_group
-from staging_api.cli.output import (
-    harmless,
-    in_columns,
-    print_lock,
-    print_rows,
-)
+from staging_api.cli.output import harmless, in_columns, print_lock, print_rows
 from staging_api.cli.pages import say_page
 from staging_api.client import Lock
 
@@ -146,9 +141,8 @@ class _Changes:
 
 
 def _print(found: Sequence[Lock], *, as_json: bool) -> None:
-    print_rows(
-        {"items": [lock.document for lock in found]}, map(_row, found), _NONE, as_json=as_json
-    )
+    document = {"items": [lock.document for lock in found]}
+    print_rows(document, map(_row, found), _NONE, as_json=as_json)
 
 
 def _row(lock: Lock) -> tuple[str, ...]:

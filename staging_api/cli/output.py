@@ -89,10 +89,8 @@ def print_staging(staging: "Staging", as_json: bool) -> None:
 
 def print_lock(lock: "Lock", as_json: bool) -> None:
     """Print one lock."""
-    if as_json:
-        print_json(lock.document)
-    else:
-        say(f"{lock.outcome or 'held'} {lock.kind} {lock.scope} ({lock.id})")
+    text = f"{lock.outcome or 'held'} {lock.kind} {lock.scope} ({lock.id})"
+    print_lines(lock.document, [text], as_json=as_json)
 
 
 def print_table(rows: Iterable[tuple[str, ...]], nothing: str, heading: Sequence[str] = ()) -> None:

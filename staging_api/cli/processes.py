@@ -3,7 +3,7 @@
 from typing import Any
 
 from staging_api.cli.options import ServiceOptions, connected, of_service
-from staging_api.cli.output import print_json, print_rows, say
+from staging_api.cli.output import print_lines, print_rows
 
 
 @of_service()
@@ -19,10 +19,8 @@ def me(service: ServiceOptions) -> None:
     """Show the name and the roles that the service knows you by."""
     with connected(service) as client:
         found = client.me()
-    if service.as_json:
-        print_json(found)
-    else:
-        say(f"{found['name']}: {', '.join(found['roles']) or 'no role'}")
+    text = f"{found['name']}: {', '.join(found['roles']) or 'no role'}"
+    print_lines(found, [text], as_json=service.as_json)
 
 
 def _row(process: Any) -> tuple[str, ...]:

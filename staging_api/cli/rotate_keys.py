@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from staging_api.cli.options import AsJson
-from staging_api.cli.output import exit_on_error, print_json
+from staging_api.cli.output import exit_on_error, print_lines
 from staging_api.documents.changing import ChangeOrigin
 from staging_api.documents.rotation import rotate
 from staging_api.locks.hold import RequestOrigin
@@ -34,7 +34,5 @@ def rotate_keys(
     ):
         author = ChangeOrigin(RequestOrigin("rotate-keys"))
         count = rotate(services.documents, author, new_key=new_key)
-    if as_json:
-        print_json({"sealed": count})
-    else:
-        typer.echo(f"{count} collections were encrypted again")
+    text = f"{count} collections were encrypted again"
+    print_lines({"sealed": count}, [text], as_json=as_json)

@@ -49,12 +49,8 @@ def status(
             page_size=limit,
         )
         stagings = list(islice(found, limit))
-    print_rows(
-        {"items": [staging.document for staging in stagings]},
-        map(_row, stagings),
-        "no stagings",
-        as_json=service.as_json,
-    )
+    document = {"items": [staging.document for staging in stagings]}
+    print_rows(document, map(_row, stagings), "no stagings", as_json=service.as_json)
 
 
 def _row(staging: Staging) -> tuple[str, ...]:

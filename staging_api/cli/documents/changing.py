@@ -12,7 +12,7 @@ from staging_api.cli.documents.options import Reason, connected
 from staging_api.cli.documents.posted import PostedText, read_files
 from staging_api.cli.exits import REFUSED
 from staging_api.cli.options import ServiceOptions, named, of_service
-from staging_api.cli.output import print_json, say
+from staging_api.cli.output import print_lines, say
 from staging_api.client import StagingClient
 from staging_api.errors import Invalid, StagingApiError
 from staging_api.vocabulary.documents import BufferMode, Outcome
@@ -115,7 +115,7 @@ def confirm(service: ServiceOptions, revision: Number, *, reason: Reason = None)
     """Keep a commit made with --confirm-within."""
     with connected(service) as client:
         made = client.documents.confirm(revision, reason=reason)
-    _print(made, f"revision {revision} is confirmed", as_json=service.as_json)
+    print_lines(made, [f"revision {revision} is confirmed"], as_json=service.as_json)
 
 
 @of_service(timeout=60)
@@ -168,7 +168,7 @@ def tag(
         else:
             made = client.documents.tag(revision, name, _parsed(data), reason=reason)
     done = f"has no tag {name} any more" if remove else f"is tagged {name}"
-    _print(made, f"revision {revision} {done}", as_json=service.as_json)
+    print_lines(made, [f"revision {revision} {done}"], as_json=service.as_json)
 
 
 @of_service(timeout=60)
@@ -195,7 +195,8 @@ def site_action(
             data=_parsed(data),
             reason=reason,
         )
-    _print(made, f"a site action on revision {made['number']}: {ended}", as_json=service.as_json)
+    text = f"a site action on revision {made['number']}: {ended}"
+    print_lines(made, [text], as_json=service.as_json)
 
 
 def _post(
@@ -233,19 +234,12 @@ def _print_result(result: Mapping[str, Any], *, as_json: bool) -> None:
     text += undone_unless_confirmed(result)
     for build in result.get("builds", ()):
         text += f"\n  {build['state']} {build['archive_url']}"
-    _print(result, text, as_json=as_json)
+    print_lines(result, [text], as_json=as_json)
 
 
 def _print_buffer(buffer: Mapping[str, Any], *, as_json: bool) -> None:
     changed = ", ".join(buffer["collections"]) or "nothing"
-    _print(buffer, f"revision {buffer['revision']} changes {changed}", as_json=as_json)
-
-
-def _print(document: Mapping[str, Any], text: str, *, as_json: bool) -> None:
-    if as_json:
-        print_json(document)
-    else:
-        say(text)
+    print_lines(buffer, [f"revision {buffer['revision']} changes {changed}"], as_json=as_json)
 
 
 def _say_why(error: StagingApiError, pause: float) -> None:

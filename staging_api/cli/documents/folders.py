@@ -1,6 +1,5 @@
 """Documents in folders, without a server: lint, render, compare, and explain them."""
 
-from collections.abc import Iterable
 from pathlib import Path
 from typing import NoReturn
 
@@ -15,7 +14,7 @@ from staging_api.cli.documents.display import (
     origin_json,
 )
 from staging_api.cli.exits import REFUSED
-from staging_api.cli.output import in_columns, print_json, say
+from staging_api.cli.output import in_columns, print_json, print_lines
 from staging_api.documents.differences import compare
 from staging_api.documents.folders import (
     STANDARD_INPUT,
@@ -77,10 +76,10 @@ def diff(
         raise typer.Exit(DIFFERENT)
 
 
-def check_there(folders: Iterable[Path]) -> None:
+def check_there(folder: Path) -> None:
     """Refuse what is no folder, before what could be something else is missed as one."""
-    for folder in folders:
-        _check_there(folder)
+    if folder != STANDARD_INPUT and not folder.exists():
+        raise NotFound(f"there is no folder or file {folder}")
 
 
 def explain(folder: Path, schema: str, name: str, path: str, *, as_json: bool) -> None:
@@ -94,11 +93,9 @@ def explain(folder: Path, schema: str, name: str, path: str, *, as_json: bool) -
     if get(found.data, place) is MISSING:
         raise NotFound(f"{found.document.identity} has nothing at {path_text(place)}")
     origins = [(path_text(at), origin) for at, origin in why(found, place)]
-    if as_json:
-        print_json({"origins": [origin_json(at, origin) for at, origin in origins]})
-    else:
-        for line in in_columns((at, *origin_cells(origin)) for at, origin in origins):
-            say(line)
+    document = {"origins": [origin_json(at, origin) for at, origin in origins]}
+    lines = in_columns((at, *origin_cells(origin)) for at, origin in origins)
+    print_lines(document, lines, as_json=as_json)
 
 
 def show_users(folder: Path, schema: str, name: str, *, as_json: bool) -> None:
@@ -114,21 +111,13 @@ def show_users(folder: Path, schema: str, name: str, *, as_json: bool) -> None:
     touched: list[Identity] = []
     for identity in named:
         touched += (user for user in users(rendering, identity) if user not in touched)
-    if as_json:
-        print_json({"users": [user._asdict() for user in touched]})
-    else:
-        for user in touched:
-            say(str(user))
+    document = {"users": [user._asdict() for user in touched]}
+    print_lines(document, map(str, touched), as_json=as_json)
 
 
 def _opened(folder: Path) -> Folder:
-    _check_there(folder)
+    check_there(folder)
     return read_folder(folder)
-
-
-def _check_there(folder: Path) -> None:
-    if folder != STANDARD_INPUT and not folder.exists():
-        raise NotFound(f"there is no folder or file {folder}")
 
 
 def _rendered(folder: Path, *, as_json: bool) -> Rendering:

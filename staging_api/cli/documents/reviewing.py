@@ -113,7 +113,9 @@ def diff(
         raise typer.BadParameter("two folders, versions or revisions, or none") from None
     if not (_is_version(old) and _is_version(new)):
         with _engine("diff", as_json=service.as_json) as folders:
-            folders.check_there(Path(each) for each in (old, new) if not _is_version(each))
+            for each in (old, new):
+                if not _is_version(each):
+                    folders.check_there(Path(each))
             folders.diff(
                 Path(old),
                 Path(new),
