@@ -1,5 +1,6 @@
 """A cache of the newest values, within limits of entries and of bytes."""
 
+import sys
 import threading
 from collections import OrderedDict
 from collections.abc import Hashable
@@ -12,7 +13,7 @@ Value = TypeVar("Value")
 class BoundedCache(Generic[Key, Value]):
     """Keeps what was used last; for all threads of a process, and of one process only."""
 
-    def __init__(self, most_entries: int, most_bytes: int) -> None:
+    def __init__(self, most_entries: int = sys.maxsize, most_bytes: int = sys.maxsize) -> None:
         """Keep so many entries, whose sizes are so many bytes together, at the most."""
         self._most_entries, self._most_bytes = most_entries, most_bytes
         self._entries: OrderedDict[Key, tuple[Value, int]] = OrderedDict()
@@ -37,7 +38,7 @@ class BoundedCache(Generic[Key, Value]):
             self._entries.move_to_end(key)
             return found[0]
 
-    def put(self, key: Key, value: Value, size_bytes: int) -> None:
+    def put(self, key: Key, value: Value, size_bytes: int = 0) -> None:
         """Keep a value in the place of what was kept; one that is larger than all is not kept."""
         with self._mutex:
             self._drop(key)

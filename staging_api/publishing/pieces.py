@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from itertools import takewhile
 from typing import Any
 
+from staging_api.bounded_cache import BoundedCache
 from staging_api.db.engine import Database
 from staging_api.debian import xz
 from staging_api.debian.forms import Form, unpack
@@ -35,18 +36,15 @@ class BlockReader:
 
     def __init__(self, database: Database, capacity_bytes: int = REMEMBERED_BYTES) -> None:
         self._database = database
-        self._capacity = capacity_bytes
-        self._bytes = 0
-        self._pieces: OrderedDict[tuple[str, str], bytes] = OrderedDict()
-        self._layouts: OrderedDict[str, Sequence[BlockRef]] = OrderedDict()
-        self._entries: OrderedDict[str, Sequence[IndexEntry]] = OrderedDict()
-        self._entry_bytes = 0
-        self._lock = threading.Lock()
+        self._pieces: BoundedCache[tuple[str, str], bytes] = BoundedCache(most_bytes=capacity_bytes)
+        self._layouts: BoundedCache[str, Sequence[BlockRef]] = BoundedCache(_REMEMBERED_LAYOUTS)
+        self._entries: BoundedCache[str, Sequence[IndexEntry]] = BoundedCache(
+            most_bytes=_REMEMBERED_ENTRY_BYTES
+        )
 
     def layout(self, name: str) -> Sequence[BlockRef]:
         """Return the blocks of an index file, in order, by the name of its layout."""
-        with self._lock:
-            found = self._layouts.get(name)
+        found = self._layouts.get(name)
         if found is None:
             with self._database.connect() as conn:
                 found = indices.layout(conn, name)
@@ -54,19 +52,12 @@ class BlockReader:
         return found
 
     def remember_layout(self, name: str, blocks: Sequence[BlockRef]) -> None:
-        """Keep the blocks of an index file in memory; the oldest are dropped."""
-        with self._lock:
-            self._layouts[name] = blocks
-            self._layouts.move_to_end(name)
-            while len(self._layouts) > _REMEMBERED_LAYOUTS:
-                self._layouts.popitem(last=False)
+        """Keep the blocks of an index file in memory; the least recently used are dropped."""
+        self._layouts.put(name, blocks)
 
     def entries(self, digest: str) -> Sequence[IndexEntry]:
         """Return the stanzas of a block, with their keys."""
-        with self._lock:
-            found = self._entries.get(digest)
-            if found is not None:
-                self._entries.move_to_end(digest)
+        found = self._entries.get(digest)
         if found is None:
             found = entries_of(b"".join(self.read([digest], "plain")))
             self.remember_entries(digest, found)
@@ -74,14 +65,8 @@ class BlockReader:
 
     def remember_entries(self, digest: str, entries: Sequence[IndexEntry]) -> None:
         """Keep the stanzas of a block in memory; the least recently used are dropped."""
-        with self._lock:
-            if digest in self._entries:
-                return
-            self._entries[digest] = entries
-            self._entry_bytes += _size(entries)
-            while self._entry_bytes > _REMEMBERED_ENTRY_BYTES:
-                _, dropped = self._entries.popitem(last=False)
-                self._entry_bytes -= _size(dropped)
+        if self._entries.get(digest) is None:
+            self._entries.put(digest, entries, sum(len(entry.stanza) for entry in entries))
 
     def read(self, digests: Sequence[str], form: str) -> Iterator[bytes]:
         """Yield blocks in one form, in this order; a few at a time are in memory.
@@ -91,7 +76,7 @@ class BlockReader:
         """
         for start in range(0, len(digests), _AT_ONCE):
             some = digests[start : start + _AT_ONCE]
-            found = {digest: self._remembered(digest, form) for digest in some}
+            found = {digest: self._pieces.get((digest, form)) for digest in some}
             missing = [digest for digest, piece in found.items() if piece is None]
             if missing:
                 found |= self._load(missing, form)
@@ -106,21 +91,7 @@ class BlockReader:
 
     def remember(self, digest: str, form: str, piece: bytes) -> None:
         """Keep a block in memory; the least recently used are dropped."""
-        with self._lock:
-            if (digest, form) in self._pieces:
-                return
-            self._pieces[digest, form] = piece
-            self._bytes += len(piece)
-            while self._bytes > self._capacity:
-                _, dropped = self._pieces.popitem(last=False)
-                self._bytes -= len(dropped)
-
-    def _remembered(self, digest: str, form: str) -> bytes | None:
-        with self._lock:
-            piece = self._pieces.get((digest, form))
-            if piece is not None:
-                self._pieces.move_to_end((digest, form))
-            return piece
+        self._pieces.put((digest, form), piece, len(piece))
 
     def _load(self, digests: list[str], form: str) -> dict[str, bytes]:
         plain = form == "plain"
@@ -162,10 +133,6 @@ class FileHashes:
             if len(self._trails) > _REMEMBERED_FILES:
                 self._trails.popitem(last=False)
         return _ended(trail, form)
-
-
-def _size(entries: Sequence[IndexEntry]) -> int:
-    return sum(len(entry.stanza) for entry in entries)
 
 
 @dataclass
