@@ -108,7 +108,7 @@ def agent_key(listing: str, fingerprint: str, socket_path: str) -> AgentKey:
     Raises:
         AgentUnavailable: the agent cannot sign with it.
     """
-    keys = list(_listed(listing))
+    keys = list(listed_keys(listing))
     found = next((each for each in keys if each.fingerprint == fingerprint), None)
     if found is None or not _can_sign(found) or _UNUSABLE & {keys[0].validity, found.validity}:
         raise AgentUnavailable("it is no key that the agent can sign with")
@@ -122,6 +122,51 @@ def agent_key(listing: str, fingerprint: str, socket_path: str) -> AgentKey:
     )
 
 
+@dataclass(frozen=True)
+class ListedKey:
+    """A key or subkey, as gpg's DETAILS describes its line and the two behind it.
+
+    Attributes:
+        token: where its secret is: empty or ``+`` here, ``#`` nowhere, else on a card.
+    """
+
+    validity: str
+    bits: int
+    algorithm: str
+    created_at: str
+    expires_at: str
+    uses: str
+    token: str
+    curve: str
+    fingerprint: str
+    keygrip: str
+
+
+def listed_keys(colons: str) -> Iterator[ListedKey]:
+    """Yield keys and their subkeys from gpg's ``--with-colons --with-keygrip``."""
+    fields: list[str] = []
+    fingerprint = ""
+    for line in colons.splitlines():
+        kind, *values = line.split(":")
+        if kind in ("sec", "ssb"):
+            fields = values
+        elif kind == "fpr":
+            fingerprint = values[8]
+        elif kind == "grp":
+            yield ListedKey(
+                validity=fields[0],
+                bits=int(fields[1] or 0),
+                algorithm=fields[2],
+                created_at=fields[4],
+                expires_at=fields[5],
+                uses=fields[10],
+                token=fields[13],
+                curve=fields[15],
+                fingerprint=fingerprint,
+                keygrip=values[8],
+            )
+
+
 def key_lists_of(home: Path) -> tuple[tuple[str, int, int], ...]:
     """Return what changes when a key of a home directory changes."""
     found = []
@@ -132,43 +177,7 @@ def key_lists_of(home: Path) -> tuple[tuple[str, int, int], ...]:
     return tuple(found)
 
 
-@dataclass(frozen=True)
-class _Listed:
-    """A key or subkey, as gpg's DETAILS describes its line and the two behind it."""
-
-    validity: str
-    algorithm: str
-    created_at: str
-    expires_at: str
-    token: str
-    curve: str
-    fingerprint: str
-    keygrip: str
-
-
-def _listed(colons: str) -> Iterator[_Listed]:
-    fields: list[str] = []
-    fingerprint = ""
-    for line in colons.splitlines():
-        kind, *values = line.split(":")
-        if kind in ("sec", "ssb"):
-            fields = values
-        elif kind == "fpr":
-            fingerprint = values[8]
-        elif kind == "grp":
-            yield _Listed(
-                validity=fields[0],
-                algorithm=fields[2],
-                created_at=fields[4],
-                expires_at=fields[5],
-                token=fields[13],
-                curve=fields[15],
-                fingerprint=fingerprint,
-                keygrip=values[8],
-            )
-
-
-def _can_sign(key: _Listed) -> bool:
+def _can_sign(key: ListedKey) -> bool:
     """Return whether the agent has the secret itself, and `openpgp` knows the signature's form."""
     known = key.algorithm.isdigit() and int(key.algorithm) in _NUMBERS
     is_v4 = len(key.fingerprint) == 2 * _FINGERPRINT_OCTETS

@@ -142,7 +142,7 @@ def list_key(key: SigningKey) -> str:
     Raises:
         SigningFailed: it does not know it.
     """
-    listing = ["--with-colons", "--list-secret-keys", key.fingerprint]
+    listing = ["--with-colons", "--with-keygrip", "--list-secret-keys", key.fingerprint]
     return _gpg(key, listing, b"", TIMEOUT_SECONDS).decode(errors="replace")
 
 
@@ -184,10 +184,9 @@ def _agent_key(key: SigningKey, _key_lists: object) -> AgentKey:
     Raises:
         AgentUnavailable: the agent cannot sign with it.
     """
-    listing = ["--with-colons", "--with-keygrip", "--list-secret-keys", key.fingerprint]
     where = ["gpgconf", "--homedir", str(key.home), "--list-dirs", "agent-socket"]
     try:
-        keys = _gpg(key, listing, b"", TIMEOUT_SECONDS).decode(errors="replace")
+        keys = list_key(key)
         found = subprocess.run(where, check=True, capture_output=True, timeout=TIMEOUT_SECONDS)
     except (SigningFailed, OSError, subprocess.SubprocessError) as error:
         raise AgentUnavailable(str(error)) from None

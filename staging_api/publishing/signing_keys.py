@@ -12,12 +12,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from staging_api.errors import Invalid, SigningFailed
-from staging_api.publishing.signing import (
-    SigningKey,
-    list_key,
-    list_own_signatures,
-    signer_of,
-)
+from staging_api.publishing.key_agent import ListedKey, listed_keys
+from staging_api.publishing.signing import SigningKey, list_key, list_own_signatures, signer_of
 
 # Of RFC 4880 and RFC 9580. DSA, of any length, signs with a key that apt counts as weak.
 _RSA = frozenset({"1", "3"})
@@ -54,35 +50,23 @@ def checked(home_key: SigningKey) -> SigningKey:
     return key
 
 
-@dataclass(frozen=True)
-class _Listed:
-    """One key of a home directory, as gpg's DETAILS describes it."""
-
-    validity: str
-    bits: int
-    algorithm: str
-    uses: str
-    has_secret: bool
-    fingerprint: str
-
-
-def _owner_with(key: SigningKey) -> tuple[_Listed, _Listed]:
+def _owner_with(key: SigningKey) -> tuple[ListedKey, ListedKey]:
     """The primary key to which a secret key belongs, and the secret key itself; often the same.
 
     Raises:
         Invalid: gpg does not list such a key.
     """
     try:
-        keys = list(_listed(list_key(key)))
+        keys = list(listed_keys(list_key(key)))
     except SigningFailed as error:
         raise _refused(f"cannot be used: {error.detail}") from None
     found = next((each for each in keys if each.fingerprint == key.fingerprint), None)
-    if found is None or not found.has_secret:
+    if found is None or "#" in found.token:
         raise _refused(f"is not the fingerprint of a secret key in {key.home}")
     return keys[0], found
 
 
-def _weakness(listed: _Listed) -> str | None:
+def _weakness(listed: ListedKey) -> str | None:
     """Why clients would not believe it; None if they would."""
     if reason := _UNUSABLE.get(listed.validity):
         return f"{reason}: no client believes what it signs"
@@ -93,7 +77,7 @@ def _weakness(listed: _Listed) -> str | None:
     return None
 
 
-def _check_own_signatures(key: SigningKey, owner: _Listed, found: _Listed) -> None:
+def _check_own_signatures(key: SigningKey, owner: ListedKey, found: ListedKey) -> None:
     """Look at what ties the key to its names, and a subkey to the key: the newest of each counts.
 
     Raises:
@@ -139,7 +123,7 @@ def _parts(colons: str) -> Iterator[_KeyPart]:
         yield part
 
 
-def _digest(part: _KeyPart, owner: _Listed, classes: Iterable[str]) -> str | None:
+def _digest(part: _KeyPart, owner: ListedKey, classes: Iterable[str]) -> str | None:
     """Over which digest the newest signature of the key's own is; None if there is none."""
     own: Sequence[tuple[int, str]] = [
         (made, digest)
@@ -155,23 +139,3 @@ def _refused(why: str) -> Invalid:
 
 def _is_hex(text: str) -> bool:
     return all(each in "0123456789ABCDEF" for each in text)
-
-
-def _listed(colons: str) -> Iterator[_Listed]:
-    """Keys and their subkeys; the fingerprint of each stands in a line of its own behind it."""
-    fields: list[str] = []
-    for line in colons.splitlines():
-        kind, *values = line.split(":")
-        if kind in ("sec", "ssb"):
-            fields = values
-        elif kind == "fpr" and fields:
-            # Field 15 of DETAILS: a sign where there is a stub without the secret.
-            yield _Listed(
-                validity=fields[0],
-                bits=int(fields[1] or 0),
-                algorithm=fields[2],
-                uses=fields[10],
-                has_secret="#" not in fields[13],
-                fingerprint=values[8],
-            )
-            fields = []
