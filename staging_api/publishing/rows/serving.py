@@ -48,7 +48,8 @@ _MODIFIED = (
     "CASE WHEN {row}.modified_at <= clock_timestamp() THEN {row}.modified_at END AS modified_at"
 )
 _RELEASE = text(
-    f"SELECT f.content, f.sha256, {_MODIFIED.format(row='f')} {_AT} {_SUITE}"
+    "SELECT f.name, f.content, length(f.content) AS size_bytes, f.sha256,"
+    f" {_MODIFIED.format(row='f')} {_AT} {_SUITE}"
     f" JOIN release_files f ON {_IN_GENERATION} AND f.name = :name WHERE a.name = :archive"
 )
 # Releases that clients do not believe any more; the next run renews those of the live generation.
@@ -61,8 +62,8 @@ _STALE = text(f"""
 """)  # noqa: S608 - our own words
 # Its Last-Modified is later than that of the Release that it stands for.
 _LASTING = text("""
-    SELECT l.name, l.content, l.sha256, date_trunc('second', greatest(
-        l.created_at, f.modified_at + interval '1 second')) AS modified_at
+    SELECT l.name, l.content, length(l.content) AS size_bytes, l.sha256, date_trunc(
+        'second', greatest(l.created_at, f.modified_at + interval '1 second')) AS modified_at
     FROM lasting_releases l JOIN release_files f ON f.id = l.release_id
     WHERE l.release_id = :id AND l.signed_by = :signer
 """)
@@ -89,7 +90,7 @@ _BY_HASH = text(f"""
     WHERE a.name = :archive AND a.publish_by_hash LIMIT 1
 """)  # noqa: S608 - our own words
 _POOL = text("""
-    SELECT f.sha256, f.size_bytes, f.created_at
+    SELECT f.sha256, f.size_bytes, f.created_at AS modified_at
     FROM apt_archives a JOIN package_files f ON f.archive_id = a.id
         AND f.path = :path AND f.removed_at IS NULL
     WHERE a.name = :archive AND EXISTS (
@@ -133,10 +134,7 @@ def release_at(
     """A Release, or what signs it."""
     given = {"archive": apt_archive, "generation": generation, "suite": suite, "name": name}
     row = conn.execute(_RELEASE, given).one_or_none()
-    if row is None:
-        return None
-    content = bytes(row.content)
-    return ServedArchiveFile(name, row.sha256, len(content), row.modified_at, content=content)
+    return None if row is None else made(ServedArchiveFile, row)
 
 
 @dataclass(frozen=True)
@@ -161,12 +159,7 @@ def lasting_releases(
 ) -> dict[str, ServedArchiveFile]:
     """By name, what stands for a stale Release."""
     rows = conn.execute(_LASTING, {"id": release_id, "signer": signer})
-    return {
-        row.name: ServedArchiveFile(
-            row.name, row.sha256, len(row.content), row.modified_at, content=bytes(row.content)
-        )
-        for row in rows
-    }
+    return {row.name: made(ServedArchiveFile, row) for row in rows}
 
 
 def keep_lasting(
@@ -188,7 +181,7 @@ def index_at(
     given = {"archive": apt_archive, "generation": generation, "suite": suite}
     given |= {"path": path.removesuffix(form), "form": WORD_OF[form]}
     row = conn.execute(_INDEX, given).one_or_none()
-    return None if row is None else _index(path, row, lasting=False)
+    return None if row is None else made(ServedArchiveFile, row, name=path)
 
 
 def by_hash(
@@ -197,15 +190,13 @@ def by_hash(
     """An index file of any generation that is kept, by its hash."""
     given = {"archive": apt_archive, "suite": suite, "folder": f"{folder}/", "sha256": sha256}
     row = conn.execute(_BY_HASH, given).one_or_none()
-    return None if row is None else _index(sha256, row, lasting=True)
+    return None if row is None else made(ServedArchiveFile, row, name=sha256, lasting=True)
 
 
 def pool_file_at(conn: Connection, apt_archive: str, path: str) -> ServedArchiveFile | None:
     """A file of the pool."""
     row = conn.execute(_POOL, {"archive": apt_archive, "path": path}).one_or_none()
-    if row is None:
-        return None
-    return ServedArchiveFile(path, row.sha256, row.size_bytes, row.created_at, lasting=True)
+    return None if row is None else made(ServedArchiveFile, row, name=path, lasting=True)
 
 
 def pool_list(conn: Connection, apt_archive: str, *, after: str, limit: int) -> list[ArchiveFile]:
@@ -232,15 +223,3 @@ def dists_list(conn: Connection, apt_archive: str, generation: str) -> Iterator[
 
 def _file(row: Row[Any], path: str) -> ArchiveFile:
     return ArchiveFile(f"dists/{row.suite}/{path}", row.sha256, row.size_bytes)
-
-
-def _index(name: str, row: Row[Any], *, lasting: bool) -> ServedArchiveFile:
-    return ServedArchiveFile(
-        name=name,
-        sha256=row.sha256,
-        size_bytes=row.size_bytes,
-        modified_at=row.modified_at,
-        blocks=tuple(row.blocks),
-        form=row.form,
-        lasting=lasting,
-    )
