@@ -6,30 +6,9 @@ from dataclasses import dataclass, replace
 from staging_api.db.engine import Database
 from staging_api.errors import Conflict
 from staging_api.publishing.index_model import IndexFile
-from staging_api.publishing.model import (
-    AptArchive,
-    Distribution,
-    Generation,
-    Suite,
-    SuiteHold,
-)
+from staging_api.publishing.model import AptArchive, Distribution, Generation, Suite, SuiteHold
 from staging_api.publishing.rows import generations, holds, indices
 from staging_api.vocabulary.publishing import KEPT_GENERATION_STATES
-
-
-@dataclass(frozen=True)
-class PublisherRollback:
-    """A request to go back.
-
-    Attributes:
-        generation_id: the generation whose packages to show; None: the live one.
-        suites: names of the suites that go back; none for all that the generation has.
-        reason: in the caller's words.
-    """
-
-    generation_id: str | None = None
-    suites: tuple[str, ...] = ()
-    reason: str = ""
 
 
 @dataclass(frozen=True)
@@ -62,9 +41,15 @@ class Rollback:
 
 
 def plan_rollback(
-    database: Database, apt_archive: AptArchive, request: PublisherRollback
+    database: Database, apt_archive: AptArchive, generation_id: str | None, suites: Sequence[str]
 ) -> Rollback:
-    """Return what a request comes to.
+    """Return what a request to go back comes to.
+
+    Args:
+        database: of the publisher.
+        apt_archive: as it is now.
+        generation_id: the generation whose packages to show; None: the live one.
+        suites: names of the suites that go back; none for all that the generation has.
 
     Raises:
         NotFound: there is no such generation.
@@ -75,13 +60,13 @@ def plan_rollback(
         now = generations.find_distribution(conn, apt_archive.name)
         if now is None:
             raise Conflict(f"nothing of {apt_archive.name} has been published")
-        target = generations.find_generation(conn, request.generation_id or now.live.id)
+        target = generations.find_generation(conn, generation_id or now.live.id)
         contents = holds.contents_of(conn, target.id)
         ids = [suite.id for suite in apt_archive.suites]
         files = indices.index_files_of(conn, ids, target.number)
     if target.archive != apt_archive.name or target.state not in KEPT_GENERATION_STATES:
         raise Conflict(f"generation {target.id} of {target.archive} is {target.state}")
-    chosen = _chosen(apt_archive, files, request.suites, target)
+    chosen = _chosen(apt_archive, files, suites, target)
     return Rollback(
         now=now,
         target=target,

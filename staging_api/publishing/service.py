@@ -14,7 +14,7 @@ left to do. Nothing has to be done by hand, and clients see the old generation u
 commits, then the new one.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -27,7 +27,7 @@ from staging_api.locks.model import GLOBAL, PUBLISHER, new_id
 from staging_api.publishing import phases
 from staging_api.publishing.building import Builder
 from staging_api.publishing.distributions import DistributionService
-from staging_api.publishing.going_back import PublisherRollback, plan_rollback
+from staging_api.publishing.going_back import plan_rollback
 from staging_api.publishing.model import AptArchive, Distribution
 from staging_api.publishing.rows import apt_archives
 from staging_api.publishing.run_model import Options, PublisherRun
@@ -100,7 +100,7 @@ class Publisher:
         with self._running(operation, apt_archive, options, origin, held=held) as run:
             # Only the lock's holder knows that no suite goes back meanwhile.
             apt_archive = self.apt_archive(apt_archive.name)
-            run.finish(_OPERATIONS[operation](self, run, apt_archive, options))
+            run.finish(self._operate(run, operation, apt_archive, options))
         return self.runs.find(run.id)
 
     def renew(self, name: str, origin: RequestOrigin) -> PublisherRun | None:
@@ -172,13 +172,12 @@ class Publisher:
             Conflict: the generation is not kept any more, or it has no such suite.
             LockHeld: an operation of the publisher runs.
         """
-        request, options = PublisherRollback(generation_id, suites, reason), Options(suites=suites)
-        apt_archive = self.apt_archive(name, suites)
+        apt_archive, options = self.apt_archive(name, suites), Options(suites=suites)
         # What cannot be done is refused without a run; the lock's holder looks again.
-        plan_rollback(self.database, apt_archive, request)
+        plan_rollback(self.database, apt_archive, generation_id, suites)
         with self._running("publish-distro", apt_archive, options, origin, "go-back") as run:
             apt_archive = self.apt_archive(name)
-            back = plan_rollback(self.database, apt_archive, request)
+            back = plan_rollback(self.database, apt_archive, generation_id, suites)
             self.builder.go_back(run, apt_archive, back, reason)
             run.finish()
         return self.distributions.find(name)
@@ -266,17 +265,16 @@ class Publisher:
                 run.fail(error)
                 raise
 
-    def _process_accepted(self, run: RunLog, apt_archive: AptArchive, _options: Options) -> None:
-        phases.accept(run, apt_archive)
-
-    def _publish_distro(self, run: RunLog, apt_archive: AptArchive, options: Options) -> None:
-        self._suites.publish(run, apt_archive, options, hooks=False)
-
-    def _publish_ftpmaster(
-        self, run: RunLog, apt_archive: AptArchive, options: Options
+    def _operate(
+        self, run: RunLog, operation: Operation, apt_archive: AptArchive, options: Options
     ) -> HookFailed | None:
-        phases.accept(run, apt_archive)
+        """Do what an operation does; return the failure of a hook that ran after going live."""
         suites, failed = self._suites, None
+        if operation == "publish-distro":
+            return suites.publish(run, apt_archive, options, hooks=False)
+        phases.accept(run, apt_archive)
+        if operation == "process-accepted":
+            return None
         if not options.suites and (security := self._security(apt_archive)):
             # Fixes do not wait for the rest to be made.
             only = replace(options, suites=security)
@@ -290,12 +288,3 @@ class Publisher:
         suites = [suite for suite in apt_archive.suites if suite.name.endswith(_SECURITY)]
         work = self._suites.with_work(apt_archive) if suites else set()
         return tuple(suite.name for suite in suites if suite.id in work)
-
-
-_OPERATIONS: Mapping[
-    Operation, Callable[[Publisher, RunLog, AptArchive, Options], HookFailed | None]
-] = {
-    "process-accepted": Publisher._process_accepted,  # noqa: SLF001 - its own operations
-    "publish-distro": Publisher._publish_distro,  # noqa: SLF001
-    "publish-ftpmaster": Publisher._publish_ftpmaster,  # noqa: SLF001
-}
