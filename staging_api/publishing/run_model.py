@@ -35,15 +35,7 @@ class Options:
     @property
     def is_careful(self) -> bool:
         """Whether any part is to be thorough."""
-        return any(
-            (
-                self.careful,
-                self.careful_publishing,
-                self.careful_domination,
-                self.careful_indices,
-                self.careful_release,
-            )
-        )
+        return self != Options(suites=self.suites)
 
 
 @dataclass(frozen=True)

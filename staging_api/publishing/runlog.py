@@ -82,19 +82,20 @@ class RunLog:
     ) -> "RunLog":
         """Write that a run began; mark an unfinished one, whose process died, as abandoned."""
         run = cls(new_id(), locks.database, held, origin.caller, reached)
+        values = {
+            "id": run.id,
+            "operation": operation,
+            "purpose": purpose,
+            "archive_id": apt_archive.id,
+            "options": asdict(options),
+            "caller": origin.caller,
+            "holder": locks.holder,
+            "reference_id": origin.reference_id,
+            "lock_id": held.lease.id,
+            "fence": held.lease.fence,
+        }
         with guarded(run.database, held) as conn:
-            dead = runs.begin_run(
-                conn,
-                run.id,
-                held.lease,
-                operation=operation,
-                purpose=purpose,
-                archive_id=apt_archive.id,
-                options=asdict(options),
-                caller=origin.caller,
-                holder=locks.holder,
-                reference_id=origin.reference_id,
-            )
+            dead = runs.begin_run(conn, values)
         if dead:
             run.note("the run before this one ended in the middle; what it left was given up")
         reached("begun")

@@ -1,7 +1,7 @@
 """Runs of the publisher: one, a page of them, and the one that holds the lock now."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,29 +43,15 @@ class PublisherRuns:
         with self.database.connect() as conn:
             return runs.find_run(conn, run_id)
 
-    def page(
-        self,
-        *,
-        limit: int,
-        after: str | None = None,
-        archive: str | None = None,
-        state: str | None = None,
-        operation: str | None = None,
-    ) -> Page[PublisherRun]:
-        """List runs below `after`, newest first; of one APT archive, state or operation."""
+    def page(self, *, limit: int, **only: Any) -> Page[PublisherRun]:
+        """List runs, newest first.
 
-        def select(count: int) -> Sequence[PublisherRun]:
-            return runs.list_runs(
-                conn,
-                limit=count,
-                after=after,
-                apt_archive=archive,
-                state=state,
-                operation=operation,
-            )
-
+        Args:
+            limit: runs on a page.
+            only: ``after``, ``archive``, ``state`` and ``operation``, as `runs.list_runs` has them.
+        """
         with self.database.connect() as conn:
-            return page_of(select, limit)
+            return page_of(lambda count: runs.list_runs(conn, limit=count, **only), limit)
 
     def running_under(self, lock_id: str) -> RunningOperation | None:
         """Return what runs under a grant of the lock, waiting a moment for its row.

@@ -13,7 +13,6 @@ from sqlalchemy import Connection, Row, insert, text
 
 from staging_api.db.publication_tables import hook_runs
 from staging_api.errors import NotFound, Unavailable
-from staging_api.locks.model import Lease
 from staging_api.publishing.hooks import HookResult
 from staging_api.publishing.rows.mapping import made, moment
 from staging_api.publishing.run_model import HookRun, NewPhases, Phase, PublisherRun
@@ -125,28 +124,13 @@ _ASYNCHRONOUS_COMMIT = text("SET LOCAL synchronous_commit = off")
 _AFTER_ALL = "~"  # sorts behind every ULID
 
 
-def begin_run(
-    conn: Connection,
-    run_id: str,
-    lease: Lease,
-    *,
-    operation: str,
-    purpose: str | None,
-    archive_id: int,
-    options: Mapping[str, Any],
-    caller: str,
-    holder: str,
-    reference_id: str | None,
-) -> int:
-    """Begin a run, and abandon those of dead processes; return how many."""
-    given = {"id": run_id, "operation": operation, "archive_id": archive_id, "caller": caller}
-    given |= {
-        "purpose": purpose,
-        "options": json.dumps(options),
-        "holder": holder,
-        "reference_id": reference_id,
-    }
-    given |= {"lock_id": lease.id, "fence": lease.fence}
+def begin_run(conn: Connection, values: Mapping[str, Any]) -> int:
+    """Begin a run, whose columns have these values, and abandon those of dead processes.
+
+    Returns:
+        How many those were.
+    """
+    given = {**values, "options": json.dumps(values["options"])}
     return int(conn.execute(_BEGIN, given).scalar_one())
 
 
@@ -244,13 +228,13 @@ def list_runs(
     conn: Connection,
     *,
     limit: int,
-    after: str | None,
-    apt_archive: str | None = None,
+    after: str | None = None,
+    archive: str | None = None,
     state: str | None = None,
     operation: str | None = None,
 ) -> list[PublisherRun]:
-    """List runs, newest first."""
-    given = {"limit": limit, "after": after or _AFTER_ALL, "archive": apt_archive, "state": state}
+    """List runs below `after`, newest first; of one APT archive, state or operation."""
+    given = {"limit": limit, "after": after or _AFTER_ALL, "archive": archive, "state": state}
     rows = conn.execute(_LIST, {**given, "operation": operation}).all()
     return [_run(row) for row in rows]
 
