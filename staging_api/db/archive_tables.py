@@ -7,29 +7,35 @@ from sqlalchemy import (
     Column,
     Computed,
     ForeignKey,
-    Identity,
     Index,
     Integer,
-    Table,
     Text,
     UniqueConstraint,
     text,
 )
 from sqlalchemy.dialects.postgresql import ARRAY
 
-from staging_api.db.schema import Time, index_where, is_sha256, key_where, metadata, now, required
+from staging_api.db.schema import (
+    Bytewise,
+    Time,
+    index_where,
+    is_sha256,
+    key,
+    key_where,
+    now,
+    numbered,
+    required,
+    table,
+)
 
 _SHA256 = is_sha256("sha256")
 _YES = text("true")
 _NO = text("false")
 _none = text("'{}'")
-# Debian's version order, and the order of index files, is that of bytes.
-Bytewise = Text(collation="C")
 
-apt_archives = Table(
+apt_archives = table(
     "apt_archives",
-    metadata,
-    Column("id", Integer, Identity(always=True), primary_key=True, comment="1, 2, 3 ..."),
+    numbered(kind=Integer),
     required("name", Text, unique=True, comment="first segment below /archive"),
     required("origin", Text, server_default="", comment="of its Releases; empty: none"),
     required("label", Text, server_default="", comment="of its Releases; empty: none"),
@@ -60,10 +66,9 @@ apt_archives = Table(
     comment="One row per APT archive that this service publishes.",
 )
 
-suites = Table(
+suites = table(
     "suites",
-    metadata,
-    Column("id", Integer, Identity(always=True), primary_key=True, comment="1, 2, 3 ..."),
+    numbered(kind=Integer),
     required("archive_id", ForeignKey("apt_archives.id"), comment="its archive"),
     required("name", Text, comment="folder below dists"),
     required("codename", Text, comment="as in Release"),
@@ -100,11 +105,10 @@ COMPONENT_NAME = r"""
     AND name !~ '/(source|debian-installer|by-hash|binary-[^/]*)(/|$)'
 """
 
-components = Table(
+components = table(
     "components",
-    metadata,
-    Column("suite_id", ForeignKey("suites.id"), primary_key=True, comment="its suite"),
-    Column("name", Text, primary_key=True, comment="as in sources.list"),
+    key("suite_id", ForeignKey("suites.id"), comment="its suite"),
+    key("name", Text, comment="as in sources.list"),
     required("position", Integer, comment="order in Release: 0, 1, 2 ..."),
     CheckConstraint(COMPONENT_NAME, name="name"),
     CheckConstraint("position >= 0", name="position"),
@@ -112,19 +116,17 @@ components = Table(
     comment="The components of a suite, such as main.",
 )
 
-architectures = Table(
+architectures = table(
     "architectures",
-    metadata,
-    Column("suite_id", ForeignKey("suites.id"), primary_key=True, comment="its suite"),
-    Column("name", Text, primary_key=True, comment="as dpkg names it; never all"),
+    key("suite_id", ForeignKey("suites.id"), comment="its suite"),
+    key("name", Text, comment="as dpkg names it; never all"),
     CheckConstraint("name ~ '^[a-z0-9][a-z0-9-]{0,63}$' AND name <> 'all'", name="name"),
     comment="The architectures of a suite; packages for all are listed in each of them.",
 )
 
-package_files = Table(
+package_files = table(
     "package_files",
-    metadata,
-    Column("id", BigInteger, Identity(always=True), primary_key=True, comment="1, 2, 3 ..."),
+    numbered(),
     required("archive_id", ForeignKey("apt_archives.id"), comment="its archive"),
     required("path", Bytewise, comment="below the archive's root: pool/..."),
     required("sha256", Text, comment="of the content, in hex"),
@@ -149,10 +151,9 @@ package_files = Table(
     comment="The files of the pool, and those that left it.",
 )
 
-source_releases = Table(
+source_releases = table(
     "source_releases",
-    metadata,
-    Column("id", BigInteger, Identity(always=True), primary_key=True, comment="1, 2, 3 ..."),
+    numbered(),
     required("archive_id", ForeignKey("apt_archives.id"), comment="its archive"),
     required("package", Bytewise, comment="name of the source package"),
     required("version", Text, comment="as in its .dsc"),
@@ -166,26 +167,19 @@ source_releases = Table(
     comment="One row per version of a source package in an archive.",
 )
 
-source_release_files = Table(
+source_release_files = table(
     "source_release_files",
-    metadata,
-    Column(
-        "source_release_id",
-        ForeignKey("source_releases.id"),
-        primary_key=True,
-        comment="the source package",
-    ),
-    Column("position", Integer, primary_key=True, comment="0: the .dsc; then as it lists them"),
+    key("source_release_id", ForeignKey("source_releases.id"), comment="the source package"),
+    key("position", Integer, comment="0: the .dsc; then as it lists them"),
     required("file_id", ForeignKey("package_files.id"), comment="the file of the pool"),
     CheckConstraint("position >= 0", name="position"),
     Index(None, "file_id"),
     comment="The files of a source package; versions share them.",
 )
 
-binary_releases = Table(
+binary_releases = table(
     "binary_releases",
-    metadata,
-    Column("id", BigInteger, Identity(always=True), primary_key=True, comment="1, 2, 3 ..."),
+    numbered(),
     required("archive_id", ForeignKey("apt_archives.id"), comment="its archive"),
     required("package", Bytewise, comment="name of the binary package"),
     required("version", Text, comment="as in its control file"),

@@ -12,26 +12,27 @@ from sqlalchemy import (
     Column,
     ForeignKey,
     ForeignKeyConstraint,
-    Identity,
     Index,
     Integer,
     LargeBinary,
-    Table,
     Text,
     UniqueConstraint,
 )
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from staging_api.db.schema import (
+    Bytewise,
     Time,
     Ulid,
     index_where,
     is_sha256,
+    key,
     key_where,
-    metadata,
     now,
+    numbered,
     one_of,
     required,
+    table,
 )
 from staging_api.vocabulary.publishing import (
     GENERATION_STATES,
@@ -44,13 +45,10 @@ from staging_api.vocabulary.publishing import (
 _SHA256 = is_sha256("sha256")
 # The two that carry a signature are made only if there is a key.
 _SIGNED = "name = 'Release' OR signed_by <> ''"
-# Debian's version order, and the order of index files, is that of bytes.
-Bytewise = Text(collation="C")
 
-dists_generations = Table(
+dists_generations = table(
     "dists_generations",
-    metadata,
-    Column("id", Ulid, primary_key=True, comment="ULID; sorts by time"),
+    key("id", Ulid, comment="ULID; sorts by time"),
     required("archive_id", ForeignKey("apt_archives.id"), comment="its archive"),
     required("number", BigInteger, comment="counts up, per archive"),
     required("content_number", BigInteger, comment="generation whose packages it lists"),
@@ -84,15 +82,10 @@ dists_generations = Table(
     comment="One row per state of an archive's dists that clients saw, or were to see.",
 )
 
-distributions = Table(
+distributions = table(
     "distributions",
-    metadata,
-    Column("archive_id", ForeignKey("apt_archives.id"), primary_key=True, comment="its archive"),
-    required(
-        "live_generation_id",
-        Ulid,
-        comment="the generation that clients see",
-    ),
+    key("archive_id", ForeignKey("apt_archives.id"), comment="its archive"),
+    required("live_generation_id", Ulid, comment="the generation that clients see"),
     required(
         "head_generation_id",
         Ulid,
@@ -111,10 +104,9 @@ distributions = Table(
     comment="The generation that clients of each archive see; going live updates one row.",
 )
 
-suite_holds = Table(
+suite_holds = table(
     "suite_holds",
-    metadata,
-    Column("suite_id", ForeignKey("suites.id"), primary_key=True, comment="the suite"),
+    key("suite_id", ForeignKey("suites.id"), comment="the suite"),
     required(
         "generation_id",
         ForeignKey("dists_generations.id"),
@@ -130,26 +122,19 @@ suite_holds = Table(
     comment="One row per suite that shows an older generation's packages until the hold is lifted.",
 )
 
-generation_holds = Table(
+generation_holds = table(
     "generation_holds",
-    metadata,
-    Column(
-        "generation_id",
-        ForeignKey("dists_generations.id"),
-        primary_key=True,
-        comment="the generation",
-    ),
-    Column("suite_id", ForeignKey("suites.id"), primary_key=True, comment="a suite held in it"),
+    key("generation_id", ForeignKey("dists_generations.id"), comment="the generation"),
+    key("suite_id", ForeignKey("suites.id"), comment="a suite held in it"),
     required("content_number", BigInteger, comment="generation whose packages it lists"),
     CheckConstraint("content_number >= 1", name="content"),
     Index(None, "suite_id"),
     comment="The suites that were held when a generation went live.",
 )
 
-index_blocks = Table(
+index_blocks = table(
     "index_blocks",
-    metadata,
-    Column("sha256", Text, primary_key=True, comment="of the plain text"),
+    key("sha256", Text, comment="of the plain text"),
     required("last_key", LargeBinary, comment="sort key of its last entry"),
     required("entries", Integer, comment="number of its stanzas"),
     required("plain_bytes", Integer, comment="length of the plain text"),
@@ -161,19 +146,17 @@ index_blocks = Table(
     comment="Pieces of index files, each compressed once.",
 )
 
-index_layouts = Table(
+index_layouts = table(
     "index_layouts",
-    metadata,
-    Column("sha256", Text, primary_key=True, comment="of the hashes of its blocks"),
+    key("sha256", Text, comment="of the hashes of its blocks"),
     required("blocks", ARRAY(Text), comment="sha256 of each, in order"),
     CheckConstraint(_SHA256, name="sha256"),
     comment="The blocks of which an index file is made.",
 )
 
-index_files = Table(
+index_files = table(
     "index_files",
-    metadata,
-    Column("id", BigInteger, Identity(always=True), primary_key=True, comment="1, 2, 3 ..."),
+    numbered(),
     required("suite_id", ForeignKey("suites.id"), comment="its suite"),
     required("path", Bytewise, comment="below the suite, without the form's ending"),
     required("form", Text, comment=", ".join(INDEX_FORMS)),
@@ -198,10 +181,9 @@ index_files = Table(
     comment="The index files of the generations that are kept.",
 )
 
-release_files = Table(
+release_files = table(
     "release_files",
-    metadata,
-    Column("id", BigInteger, Identity(always=True), primary_key=True, comment="1, 2, 3 ..."),
+    numbered(),
     required("suite_id", ForeignKey("suites.id"), comment="its suite"),
     required("name", Text, comment="Release, InRelease or Release.gpg"),
     required("content", LargeBinary, comment="its bytes"),
@@ -222,17 +204,15 @@ release_files = Table(
     comment="The Release files of the generations that are kept, signed if there was a key.",
 )
 
-lasting_releases = Table(
+lasting_releases = table(
     "lasting_releases",
-    metadata,
-    Column(
+    key(
         "release_id",
         ForeignKey("release_files.id", ondelete="CASCADE"),
-        primary_key=True,
         comment="the row of the Release",
     ),
-    Column("name", Text, primary_key=True, comment="Release, InRelease or Release.gpg"),
-    Column("signed_by", Text, primary_key=True, comment="fingerprint of the key; empty: none"),
+    key("name", Text, comment="Release, InRelease or Release.gpg"),
+    key("signed_by", Text, comment="fingerprint of the key; empty: none"),
     required("content", LargeBinary, comment="its bytes"),
     required("sha256", Text, comment="of its bytes, in hex"),
     required("created_at", Time, server_default=now, comment="when it was made"),

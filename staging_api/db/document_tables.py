@@ -12,11 +12,9 @@ from sqlalchemy import (
     CheckConstraint,
     Column,
     ForeignKey,
-    Identity,
     Index,
     Integer,
     LargeBinary,
-    Table,
     Text,
     text,
 )
@@ -27,11 +25,13 @@ from staging_api.db.schema import (
     Ulid,
     index_where,
     is_sha256,
+    key,
     key_where,
-    metadata,
     now,
+    numbered,
     one_of,
     required,
+    table,
 )
 from staging_api.vocabulary.documents import EVENT_KINDS, REVISION_KINDS, STORAGE_POLICIES
 
@@ -39,20 +39,18 @@ _LAYERING_POLICY = r"schema ~ '^deckhand/LayeringPolicy/'"
 _IS_CURRENT = "until_revision IS NULL"
 _WAITS = "confirm_until IS NOT NULL AND confirmed_at IS NULL AND undone_in IS NULL"
 
-document_collections = Table(
+document_collections = table(
     "document_collections",
-    metadata,
-    Column("id", Integer, Identity(always=True), primary_key=True, comment="1, 2, 3 ..."),
+    numbered(kind=Integer),
     required("name", Text, unique=True, comment="as clients call it"),
     required("created_at", Time, server_default=now, comment="when it was first posted"),
     CheckConstraint("length(name) BETWEEN 1 AND 36", name="name"),
     comment="Every collection that was ever posted.",
 )
 
-document_contents = Table(
+document_contents = table(
     "document_contents",
-    metadata,
-    Column("id", BigInteger, Identity(always=True), primary_key=True, comment="1, 2, 3 ..."),
+    numbered(),
     required(
         "digest",
         Text,
@@ -73,13 +71,10 @@ document_contents = Table(
     comment="The text of a collection: stored once, however many revisions have it.",
 )
 
-document_bodies = Table(
+document_bodies = table(
     "document_bodies",
-    metadata,
-    Column(
-        "content_id", ForeignKey("document_contents.id"), primary_key=True, comment="its content"
-    ),
-    Column("position", Integer, primary_key=True, comment="in the text: 0, 1, 2 ..."),
+    key("content_id", ForeignKey("document_contents.id"), comment="its content"),
+    key("position", Integer, comment="in the text: 0, 1, 2 ..."),
     required("schema", Text, comment="such as pegleg/Script/v1"),
     required("name", Text, comment="metadata.name"),
     Column("layer", Text, comment="metadata.layeringDefinition.layer; null: a control document"),
@@ -97,10 +92,9 @@ document_bodies = Table(
     comment="The parsed documents of a content; encrypted ones are stored only sealed.",
 )
 
-document_revisions = Table(
+document_revisions = table(
     "document_revisions",
-    metadata,
-    Column("number", BigInteger, primary_key=True, comment="1, 2, 3 ..."),
+    key("number", BigInteger, comment="1, 2, 3 ..."),
     required("kind", Text, comment=", ".join(REVISION_KINDS)),
     Column(
         "collection_id",
@@ -134,19 +128,12 @@ document_revisions = Table(
     comment="Every state of all documents; the newest uncommitted one is the buffer.",
 )
 
-document_collection_versions = Table(
+document_collection_versions = table(
     "document_collection_versions",
-    metadata,
-    Column(
-        "collection_id",
-        ForeignKey("document_collections.id"),
-        primary_key=True,
-        comment="which collection",
-    ),
-    Column(
+    key("collection_id", ForeignKey("document_collections.id"), comment="which collection"),
+    key(
         "first_revision",
         ForeignKey("document_revisions.number"),
-        primary_key=True,
         comment="the first that has this content",
     ),
     Column(
@@ -162,16 +149,14 @@ document_collection_versions = Table(
     comment="Which content a collection had, in which range of revisions.",
 )
 
-document_places = Table(
+document_places = table(
     "document_places",
-    metadata,
-    Column("schema", Text, primary_key=True, comment="of the document"),
-    Column("name", Text, primary_key=True, comment="of the document"),
-    Column("replacement", Boolean, primary_key=True, comment="of another of its name"),
-    Column(
+    key("schema", Text, comment="of the document"),
+    key("name", Text, comment="of the document"),
+    key("replacement", Boolean, comment="of another of its name"),
+    key(
         "first_revision",
         ForeignKey("document_revisions.number"),
-        primary_key=True,
         comment="the first in which it is there",
     ),
     Column(
@@ -196,13 +181,11 @@ document_places = Table(
     comment="The collection of each document, by ranges of revisions: never in two at once.",
 )
 
-document_commits = Table(
+document_commits = table(
     "document_commits",
-    metadata,
-    Column(
+    key(
         "revision",
         ForeignKey("document_revisions.number"),
-        primary_key=True,
         comment="the committed revision; the highest one is the version 'committed'",
     ),
     required("forced", Boolean, comment="whether it was committed with errors"),
@@ -232,19 +215,12 @@ document_commits = Table(
     comment="Commits of revisions, with their confirmation or undoing.",
 )
 
-document_tags = Table(
+document_tags = table(
     "document_tags",
-    metadata,
-    Column(
-        "revision",
-        ForeignKey("document_revisions.number"),
-        primary_key=True,
-        comment="the revision that it names",
-    ),
-    Column(
+    key("revision", ForeignKey("document_revisions.number"), comment="the revision that it names"),
+    key(
         "tag",
         Text,
-        primary_key=True,
         comment="a name; site-action-success and -failure make the versions of site actions",
     ),
     Column("data", JSONB, comment="data of the caller, kept with the tag"),
@@ -260,20 +236,18 @@ document_tags = Table(
     comment="Names of revisions.",
 )
 
-document_keys = Table(
+document_keys = table(
     "document_keys",
-    metadata,
-    Column("id", Text, primary_key=True, comment="its name, stored with each text it seals"),
+    key("id", Text, comment="its name, stored with each text it seals"),
     required("key", LargeBinary, comment="32 bytes"),
     required("created_at", Time, server_default=now, comment="when it was made"),
     CheckConstraint("octet_length(key) = 32", name="key"),
     comment="Keys for documents, unless STAGING_DOCUMENTS_KEYS_FILE has them; not for auditors.",
 )
 
-document_events = Table(
+document_events = table(
     "document_events",
-    metadata,
-    Column("number", BigInteger, primary_key=True, comment="place in the chain: 1, 2, 3 ..."),
+    key("number", BigInteger, comment="place in the chain: 1, 2, 3 ..."),
     required("id", Ulid, unique=True, comment="ULID; its time is that of the event"),
     required("at", Time, comment="when, by the database's clock"),
     required("kind", Text, comment=", ".join(EVENT_KINDS)),

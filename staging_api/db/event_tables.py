@@ -4,16 +4,15 @@ The rows are written by triggers of ``db/functions/staging_events.sql``, in the 
 change that they record; no code can omit them, and a change by hand is recorded, too.
 """
 
-from sqlalchemy import BigInteger, CheckConstraint, Column, ForeignKey, Index, Integer, Table, Text
+from sqlalchemy import BigInteger, CheckConstraint, Column, ForeignKey, Index, Integer, Text
 from sqlalchemy.dialects.postgresql import JSONB
 
-from staging_api.db.schema import Time, Ulid, is_sha256, metadata, now, one_of, required
+from staging_api.db.schema import Time, Ulid, is_sha256, key, now, one_of, required, table
 from staging_api.vocabulary.staging import EVENT_KINDS
 
-staging_events = Table(
+staging_events = table(
     "staging_events",
-    metadata,
-    Column("id", Ulid, primary_key=True, comment="ULID; its time is that of the event"),
+    key("id", Ulid, comment="ULID; its time is that of the event"),
     required("staging_id", ForeignKey("stagings.id"), comment="whose chain it belongs to"),
     required("number", BigInteger, comment="place in that chain: 1, 2, 3 ..."),
     required("at", Time, comment="when, by the database's clock"),
@@ -41,10 +40,9 @@ staging_events = Table(
     postgresql_partition_by="RANGE (id)",
 )
 
-staging_event_drops = Table(
+staging_event_drops = table(
     "staging_event_drops",
-    metadata,
-    Column("id", Integer, primary_key=True, comment="1, 2, 3 ..."),
+    key("id", Integer, comment="1, 2, 3 ..."),
     required("at", Time, server_default=now, comment="when they were dropped"),
     required("role", Text, comment="the database role that did it"),
     required("reason", Text, comment="as given by that role"),

@@ -12,20 +12,16 @@ from sqlalchemy import (
     Index,
     Integer,
     LargeBinary,
-    Table,
     Text,
     text,
 )
 
-from staging_api.db.schema import Ulid, index_where, metadata, required
+from staging_api.db.schema import Ulid, index_where, key, required, table
 
-loose_files = Table(
+loose_files = table(
     "loose_files",
-    metadata,
-    Column(
-        "artifact_id", ForeignKey("staged_artifacts.id"), primary_key=True, comment="its artifact"
-    ),
-    Column("path", Text, primary_key=True, comment="below /static"),
+    key("artifact_id", ForeignKey("staged_artifacts.id"), comment="its artifact"),
+    key("path", Text, comment="below /static"),
     required("sha256", ForeignKey("blobs.sha256"), comment="of the content"),
     required("size_bytes", BigInteger, comment="length of the content"),
     required(
@@ -41,13 +37,11 @@ loose_files = Table(
     comment="Files whose content is a blob of its own; the view staged_files has all files.",
 )
 
-packs = Table(
+packs = table(
     "packs",
-    metadata,
-    Column(
+    key(
         "artifact_id",
         ForeignKey("staged_artifacts.id"),
-        primary_key=True,
         comment="the artifact whose small files are in it",
     ),
     Column(
@@ -69,9 +63,8 @@ packs = Table(
 #: statement (``functions/packed_files.sql``), where foreign keys would check each row. An index of
 #: digests would double what is written for a row; auditors, who alone look for a content, read the
 #: rows. The order of the columns leaves no gaps.
-packed_files = Table(
+packed_files = table(
     "packed_files",
-    metadata,
     required("pack_offset", BigInteger, comment="where in the pack it begins"),
     required("size_bytes", Integer, comment="length of the content"),
     required("artifact_id", Ulid, comment="its artifact, which has the pack"),

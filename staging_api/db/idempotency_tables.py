@@ -1,15 +1,14 @@
 """The table of stored responses to requests with an Idempotency-Key."""
 
-from sqlalchemy import CheckConstraint, Column, Index, Integer, LargeBinary, Table, Text
+from sqlalchemy import CheckConstraint, Index, Integer, LargeBinary, Text
 from sqlalchemy.dialects.postgresql import JSONB
 
-from staging_api.db.schema import Time, is_sha256, metadata, now, required
+from staging_api.db.schema import Time, is_sha256, key, now, required, table
 
-idempotency_keys = Table(
+idempotency_keys = table(
     "idempotency_keys",
-    metadata,
-    Column("caller", Text, primary_key=True, comment="who sent the key"),
-    Column("key", Text, primary_key=True, comment="the caller's Idempotency-Key"),
+    key("caller", Text, comment="who sent the key"),
+    key("key", Text, comment="the caller's Idempotency-Key"),
     required("request_sha256", Text, comment="of method, path, query and body"),
     required("status", Integer, comment="HTTP status of the response"),
     required("headers", JSONB, comment="of the response"),

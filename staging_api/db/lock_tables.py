@@ -1,24 +1,13 @@
 """The tables of the lock: scopes and their holders, waiters, and the history of grants."""
 
-from sqlalchemy import (
-    BigInteger,
-    CheckConstraint,
-    Column,
-    Identity,
-    Index,
-    Integer,
-    Interval,
-    Table,
-    Text,
-)
+from sqlalchemy import BigInteger, CheckConstraint, Column, Index, Integer, Interval, Text
 
-from staging_api.db.schema import Domain, Time, Ulid, metadata, now, required
+from staging_api.db.schema import Domain, Time, Ulid, key, now, numbered, required, table
 
-lock_scopes = Table(
+lock_scopes = table(
     "lock_scopes",
-    metadata,
-    Column("kind", Text, primary_key=True, comment="kind of the lock"),
-    Column("scope", Domain("lock_scope"), primary_key=True, comment="what the lock protects"),
+    key("kind", Text, comment="kind of the lock"),
+    key("scope", Domain("lock_scope"), comment="what the lock protects"),
     Column("lock_id", Domain("ulid"), comment="the grant that holds it; null: none"),
     required("fence", BigInteger, comment="of the newest grant; never falls"),
     Column("caller", Text, comment="on whose behalf it is held"),
@@ -40,10 +29,9 @@ lock_scopes = Table(
     },
 )
 
-api_locks = Table(
+api_locks = table(
     "api_locks",
-    metadata,
-    Column("id", Domain("ulid"), primary_key=True, comment="ULID of the grant"),
+    key("id", Domain("ulid"), comment="ULID of the grant"),
     required(
         "kind",
         Text,
@@ -81,12 +69,9 @@ api_locks = Table(
     postgresql_partition_by="RANGE (id)",
 )
 
-lock_waiters = Table(
+lock_waiters = table(
     "lock_waiters",
-    metadata,
-    Column(
-        "place", BigInteger, Identity(always=True), primary_key=True, comment="order of arrival"
-    ),
+    numbered(name="place", comment="order of arrival"),
     required("id", Ulid, unique=True, comment="id of the grant that it waits for"),
     required("kind", Text, comment="of the lock that it waits for"),
     required("scope", Text, comment="what that lock protects"),

@@ -11,24 +11,25 @@ from sqlalchemy import (
     Column,
     Double,
     ForeignKey,
-    Identity,
     Index,
     Integer,
-    Table,
     Text,
     text,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from staging_api.db.schema import (
+    Bytewise,
     Time,
     Ulid,
     index_where,
+    key,
     key_where,
-    metadata,
     now,
+    numbered,
     one_of,
     required,
+    table,
 )
 from staging_api.vocabulary.publishing import (
     ENDED_PUBLICATION_STATES,
@@ -42,13 +43,10 @@ from staging_api.vocabulary.publishing import (
 )
 
 _none = text("'{}'")
-# Debian's version order, and the order of index files, is that of bytes.
-Bytewise = Text(collation="C")
 
-uploads = Table(
+uploads = table(
     "uploads",
-    metadata,
-    Column("id", Ulid, primary_key=True, comment="ULID; sorts by time"),
+    key("id", Ulid, comment="ULID; sorts by time"),
     required("suite_id", ForeignKey("suites.id"), comment="where the package is to go"),
     required("component", Text, comment="where the package is to go"),
     required("name", Text, comment="of the .deb, .udeb or .dsc, as uploaded"),
@@ -98,10 +96,9 @@ uploads = Table(
     comment="One row per uploaded package, with its outcome.",
 )
 
-package_publications = Table(
+package_publications = table(
     "package_publications",
-    metadata,
-    Column("id", BigInteger, Identity(always=True), primary_key=True, comment="1, 2, 3 ..."),
+    numbered(),
     required("suite_id", ForeignKey("suites.id"), comment="its suite"),
     required("component", Text, comment="its component"),
     Column(
@@ -201,10 +198,9 @@ package_publications = Table(
     comment="One row per package in a suite, from its acceptance until its files are gone.",
 )
 
-publisher_runs = Table(
+publisher_runs = table(
     "publisher_runs",
-    metadata,
-    Column("id", Ulid, primary_key=True, comment="ULID; sorts by time"),
+    key("id", Ulid, comment="ULID; sorts by time"),
     required("operation", Text, comment=", ".join(OPERATIONS)),
     required("archive_id", ForeignKey("apt_archives.id"), comment="its archive"),
     required("options", JSONB, comment="as requested"),
@@ -253,11 +249,10 @@ publisher_runs = Table(
     comment="One row per run of the publisher.",
 )
 
-run_phases = Table(
+run_phases = table(
     "run_phases",
-    metadata,
-    Column("run_id", ForeignKey("publisher_runs.id"), primary_key=True, comment="its run"),
-    Column("position", Integer, primary_key=True, comment="0, 1, 2 ... in the order they began"),
+    key("run_id", ForeignKey("publisher_runs.id"), comment="its run"),
+    key("position", Integer, comment="0, 1, 2 ... in the order they began"),
     required("phase", Text, comment="name of the phase"),
     required("started_at", Time, server_default=now, comment="when it began"),
     Column("finished_at", Time, comment="when it ended; null: it did not"),
@@ -265,10 +260,9 @@ run_phases = Table(
     comment="When each phase of a run began and ended.",
 )
 
-hook_runs = Table(
+hook_runs = table(
     "hook_runs",
-    metadata,
-    Column("id", BigInteger, Identity(always=True), primary_key=True, comment="1, 2, 3 ..."),
+    numbered(),
     required("run_id", ForeignKey("publisher_runs.id"), comment="its run"),
     required("stage", Text, comment="before or after going live"),
     required("name", Text, comment="file name of the program"),

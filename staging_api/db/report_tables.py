@@ -1,25 +1,14 @@
 """The tables of reports: processes seen, counts by minute, the use of the store, prunes."""
 
-from sqlalchemy import (
-    BigInteger,
-    Boolean,
-    CheckConstraint,
-    Column,
-    Double,
-    Integer,
-    Table,
-    Text,
-    true,
-)
+from sqlalchemy import BigInteger, Boolean, CheckConstraint, Column, Double, Integer, Text, true
 from sqlalchemy.dialects.postgresql import ARRAY
 
-from staging_api.db.schema import Time, Ulid, metadata, now, one_of, required
+from staging_api.db.schema import Time, Ulid, key, now, one_of, required, table
 from staging_api.vocabulary.reports import COUNTED_KINDS, PROCESS_KINDS, USES
 
-service_processes = Table(
+service_processes = table(
     "service_processes",
-    metadata,
-    Column("name", Text, primary_key=True, comment="of the process, as the holder of its locks"),
+    key("name", Text, comment="of the process, as the holder of its locks"),
     required("kind", Text, comment=", ".join(PROCESS_KINDS)),
     required("version", Text, comment="of the package that it runs"),
     required("build", Text, comment="digest of the code that it runs"),
@@ -46,17 +35,11 @@ service_processes = Table(
     comment="Processes of the service that were seen of late; each writes its own row.",
 )
 
-staging_minutes = Table(
+staging_minutes = table(
     "staging_minutes",
-    metadata,
-    Column(
-        "minute",
-        Time,
-        primary_key=True,
-        comment="when it began; of those older than two days, their hour",
-    ),
-    Column("kind", Text, primary_key=True, comment=", ".join(COUNTED_KINDS)),
-    Column("state", Text, primary_key=True, comment="that was entered"),
+    key("minute", Time, comment="when it began; of those older than two days, their hour"),
+    key("kind", Text, comment=", ".join(COUNTED_KINDS)),
+    key("state", Text, comment="that was entered"),
     required("count", BigInteger, comment="how often"),
     required("fetched_bytes", BigInteger, comment="read from sources by what was staged"),
     required("staged_bytes", BigInteger, comment="size of what was staged"),
@@ -65,19 +48,17 @@ staging_minutes = Table(
     comment="Counts of staging_events by minute and new state; made from the events, once each.",
 )
 
-staging_counted = Table(
+staging_counted = table(
     "staging_counted",
-    metadata,
-    Column("sole", Boolean, primary_key=True, server_default=true(), comment="true: one row"),
+    key("sole", Boolean, server_default=true(), comment="true: one row"),
     required("counted_until", Time, comment="staging_minutes has all events before then"),
     CheckConstraint("sole", name="sole"),
     comment="How far staging_minutes has come.",
 )
 
-store_usage = Table(
+store_usage = table(
     "store_usage",
-    metadata,
-    Column("use", Text, primary_key=True, comment=", ".join(USES)),
+    key("use", Text, comment=", ".join(USES)),
     required("blobs", BigInteger, comment="contents that are there for it"),
     required("bytes", BigInteger, comment="of these, each counted once"),
     required("files", BigInteger, comment="files and packs that name them"),
@@ -88,10 +69,9 @@ store_usage = Table(
     comment="What the contents of the store are there for; counted by workers every half hour.",
 )
 
-store_largest = Table(
+store_largest = table(
     "store_largest",
-    metadata,
-    Column("place", Integer, primary_key=True, comment="1: the largest"),
+    key("place", Integer, comment="1: the largest"),
     required("archive_url", Text, comment="canonical, free of credentials"),
     required("artifacts", BigInteger, comment="of it that are staged"),
     required("bytes", BigInteger, comment="sum of the sizes of its files"),
@@ -100,10 +80,9 @@ store_largest = Table(
     comment="The archives with the largest files, counted with store_usage.",
 )
 
-store_prunes = Table(
+store_prunes = table(
     "store_prunes",
-    metadata,
-    Column("id", Ulid, primary_key=True, comment="ULID; the token of its preview"),
+    key("id", Ulid, comment="ULID; the token of its preview"),
     required("caller", Text, comment="who asked for the preview"),
     required("made_at", Time, server_default=now, comment="when it was previewed"),
     required(

@@ -4,7 +4,20 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
-from sqlalchemy import Column, DateTime, Index, MetaData, Text, TextClause, text
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    DateTime,
+    Identity,
+    Index,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    TextClause,
+    text,
+)
+from sqlalchemy.schema import SchemaItem
 from sqlalchemy.types import UserDefinedType
 
 from staging_api.vocabulary.locks import OUTCOMES
@@ -22,9 +35,25 @@ metadata = MetaData(
 # ULIDs sort by time only bytewise, and history is partitioned by them: never by locale.
 Ulid = Text(collation="C")
 Time = DateTime(timezone=True)
+#: Its order is that of bytes, as Debian's version order and the order of index files are.
+Bytewise = Text(collation="C")
 #: A column that is never null.
 required = partial(Column[Any], nullable=False)
+#: A column of the primary key.
+key = partial(Column[Any], primary_key=True)
 now = text("clock_timestamp()")
+
+
+def table(name: str, *parts: SchemaItem, **more: Any) -> Table:
+    """Return a table of this service's database."""
+    return Table(name, metadata, *parts, **more)
+
+
+def numbered(
+    name: str = "id", kind: type[Integer] = BigInteger, comment: str = "1, 2, 3 ..."
+) -> Column[Any]:
+    """Return a primary key of numbers that the database counts up."""
+    return key(name, kind, Identity(always=True), comment=comment)
 
 
 def index_where(condition: str, name: str | None, *columns: str | TextClause, **more: Any) -> Index:

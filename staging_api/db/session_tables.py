@@ -1,13 +1,12 @@
 """The key that signs what browsers keep of a sign-in."""
 
-from sqlalchemy import Boolean, CheckConstraint, Column, LargeBinary, Table, true
+from sqlalchemy import Boolean, CheckConstraint, LargeBinary, true
 
-from staging_api.db.schema import Time, metadata, now, required
+from staging_api.db.schema import Time, key, now, required, table
 
-session_keys = Table(
+session_keys = table(
     "session_keys",
-    metadata,
-    Column("sole", Boolean, primary_key=True, server_default=true(), comment="true: one row"),
+    key("sole", Boolean, server_default=true(), comment="true: one row"),
     required("key", LargeBinary, comment="32 bytes"),
     required("created_at", Time, server_default=now, comment="when it was made"),
     CheckConstraint("sole", name="sole"),

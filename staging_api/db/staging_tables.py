@@ -9,7 +9,6 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     Integer,
-    Table,
     Text,
     text,
 )
@@ -20,11 +19,12 @@ from staging_api.db.schema import (
     Ulid,
     index_where,
     is_sha256,
+    key,
     key_where,
-    metadata,
     now,
     one_of,
     required,
+    table,
 )
 from staging_api.vocabulary.staging import (
     ARTIFACT_STATES,
@@ -36,10 +36,9 @@ from staging_api.vocabulary.staging import (
     TO_DO_STATES,
 )
 
-archives = Table(
+archives = table(
     "archives",
-    metadata,
-    Column("archive_url", Text, primary_key=True, comment="canonical, free of credentials"),
+    key("archive_url", Text, comment="canonical, free of credentials"),
     required("static_prefix", Text, unique=True, comment="folder below /static"),
     required("created_at", Time, server_default=now, comment="when it was first requested"),
     # Lists by the beginning of a URL: ranges of bytes, which the collation of the database has not.
@@ -49,10 +48,9 @@ archives = Table(
     comment="Every archive that was ever staged, with its folder below /static.",
 )
 
-stagings = Table(
+stagings = table(
     "stagings",
-    metadata,
-    Column("id", Ulid, primary_key=True, comment="ULID of the staging"),
+    key("id", Ulid, comment="ULID of the staging"),
     required(
         "archive_url", ForeignKey("archives.archive_url"), comment="canonical, free of credentials"
     ),
@@ -149,10 +147,9 @@ stagings = Table(
     comment="One row per request that caused work.",
 )
 
-staged_artifacts = Table(
+staged_artifacts = table(
     "staged_artifacts",
-    metadata,
-    Column("id", Ulid, primary_key=True, comment="ULID; a new one after an eviction"),
+    key("id", Ulid, comment="ULID; a new one after an eviction"),
     required("staging_id", ForeignKey("stagings.id"), comment="newest staging for it"),
     required(
         "archive_url", ForeignKey("archives.archive_url"), comment="canonical, free of credentials"

@@ -7,10 +7,8 @@ from sqlalchemy import (
     Column,
     Date,
     ForeignKey,
-    Identity,
     Index,
     Integer,
-    Table,
     Text,
     true,
 )
@@ -21,21 +19,19 @@ from staging_api.db.schema import (
     Ulid,
     index_where,
     is_sha256,
-    metadata,
+    key,
     now,
+    numbered,
     one_of,
     required,
+    table,
 )
 from staging_api.vocabulary.staging import DAMAGE_REASONS
 
-upload_polls = Table(
+upload_polls = table(
     "upload_polls",
-    metadata,
-    Column(
-        "archive_url",
-        ForeignKey("archives.archive_url"),
-        primary_key=True,
-        comment="canonical, free of credentials",
+    key(
+        "archive_url", ForeignKey("archives.archive_url"), comment="canonical, free of credentials"
     ),
     required("next_poll_at", Time, comment="no process polls before then"),
     required("polls", BigInteger, server_default="1", comment="number of polls"),
@@ -45,13 +41,11 @@ upload_polls = Table(
     comment="Archives whose upload is awaited: polled once for all waiting requests, on all pods.",
 )
 
-growing_files = Table(
+growing_files = table(
     "growing_files",
-    metadata,
-    Column(
+    key(
         "artifact_id",
         ForeignKey("staged_artifacts.id"),
-        primary_key=True,
         comment="the artifact that becomes this one file",
     ),
     required("attempt", Integer, comment="attempt at it that writes it"),
@@ -62,14 +56,10 @@ growing_files = Table(
     comment="Files that are being written, for readers that follow them; deleted once staged.",
 )
 
-manifests = Table(
+manifests = table(
     "manifests",
-    metadata,
-    Column(
-        "archive_url",
-        ForeignKey("archives.archive_url"),
-        primary_key=True,
-        comment="canonical, free of credentials",
+    key(
+        "archive_url", ForeignKey("archives.archive_url"), comment="canonical, free of credentials"
     ),
     required("version", Text, comment="generation or ETag of the manifest"),
     required("sha256", Text, comment="of the manifest"),
@@ -79,11 +69,10 @@ manifests = Table(
     comment="Manifests of archives, as last read: each version is read once.",
 )
 
-held_objects = Table(
+held_objects = table(
     "held_objects",
-    metadata,
-    Column("url", Text, primary_key=True, comment="of the object, free of credentials"),
-    Column("version", Text, primary_key=True, comment="its generation, version id or strong ETag"),
+    key("url", Text, comment="of the object, free of credentials"),
+    key("version", Text, comment="its generation, version id or strong ETag"),
     required("size_bytes", BigInteger, comment="its length"),
     required(
         "sha256",
@@ -99,10 +88,9 @@ held_objects = Table(
     comment="Cached objects: versions of source objects whose whole content is a blob.",
 )
 
-blobs = Table(
+blobs = table(
     "blobs",
-    metadata,
-    Column("sha256", Text, primary_key=True, comment="of the content, in hex; names its file"),
+    key("sha256", Text, comment="of the content, in hex; names its file"),
     required("size_bytes", BigInteger, comment="length of the content"),
     required("stored_at", Time, server_default=now, comment="when a row first named it"),
     Column(
@@ -131,10 +119,9 @@ blobs = Table(
     comment="Contents that are durable in the store.",
 )
 
-store_identity = Table(
+store_identity = table(
     "store_identity",
-    metadata,
-    Column("id", Ulid, primary_key=True, comment="the ULID in the marker of the store"),
+    key("id", Ulid, comment="the ULID in the marker of the store"),
     required(
         "sole",
         Boolean,
@@ -155,20 +142,16 @@ store_identity = Table(
 )
 
 # Lines and not one counter, whose row every transaction that stores something would wait for.
-store_ledger = Table(
+store_ledger = table(
     "store_ledger",
-    metadata,
-    Column("id", BigInteger, Identity(always=True), primary_key=True, comment="order of writing"),
+    numbered(comment="order of writing"),
     required("bytes", BigInteger, comment="of blobs added; negative: removed"),
     comment="How full the store is: the sum of all rows. Written by triggers of blobs, compacted.",
 )
 
-store_reservations = Table(
+store_reservations = table(
     "store_reservations",
-    metadata,
-    Column(
-        "artifact_id", ForeignKey("staged_artifacts.id"), primary_key=True, comment="the artifact"
-    ),
+    key("artifact_id", ForeignKey("staged_artifacts.id"), comment="the artifact"),
     required("bytes", BigInteger, comment="that this artifact may write"),
     required("kind", Text, comment="of the lock under which it was made"),
     required("scope", Text, comment="what that lock protects"),
@@ -179,10 +162,9 @@ store_reservations = Table(
     comment="Space reserved for artifacts that are being staged; ends with the lease.",
 )
 
-upload_reservations = Table(
+upload_reservations = table(
     "upload_reservations",
-    metadata,
-    Column("id", Ulid, primary_key=True, comment="made for one request"),
+    key("id", Ulid, comment="made for one request"),
     required("bytes", BigInteger, comment="that the upload may write"),
     required(
         "expires_at", Time, comment="the reservation counts until then; renewed while bytes arrive"
@@ -191,25 +173,18 @@ upload_reservations = Table(
     comment="Space reserved for packages that are being uploaded.",
 )
 
-lost_contents = Table(
+lost_contents = table(
     "lost_contents",
-    metadata,
-    Column(
-        "sha256",
-        ForeignKey("blobs.sha256", ondelete="CASCADE"),
-        primary_key=True,
-        comment="of the content, in hex",
-    ),
+    key("sha256", ForeignKey("blobs.sha256", ondelete="CASCADE"), comment="of the content, in hex"),
     required("reason", Text, comment=", ".join(DAMAGE_REASONS)),
     required("found_at", Time, server_default=now, comment="when that was noticed"),
     CheckConstraint(one_of("reason", DAMAGE_REASONS), name="reason"),
     comment="Contents of pools that the store lost or that are corrupt, until stored again.",
 )
 
-store_checks = Table(
+store_checks = table(
     "store_checks",
-    metadata,
-    Column("shard", Text, primary_key=True, comment="first two digits of the digests"),
+    key("shard", Text, comment="first two digits of the digests"),
     required("began_at", Time, comment="when the newest check began"),
     Column("checked_at", Time, comment="when the newest check ended"),
     Column("files", Integer, comment="blobs found on the disk"),
@@ -226,17 +201,11 @@ store_checks = Table(
     comment="Comparisons of the store's files with the tables, one row per shard.",
 )
 
-artifact_accesses = Table(
+artifact_accesses = table(
     "artifact_accesses",
-    metadata,
-    Column(
-        "artifact_id",
-        ForeignKey("staged_artifacts.id"),
-        primary_key=True,
-        comment="the artifact read",
-    ),
-    Column("day", Date, primary_key=True, comment="UTC"),
-    Column("caller", Text, primary_key=True, comment="who read it"),
+    key("artifact_id", ForeignKey("staged_artifacts.id"), comment="the artifact read"),
+    key("day", Date, comment="UTC"),
+    key("caller", Text, comment="who read it"),
     required("hits", BigInteger, comment="files sent, in whole or in part"),
     required("bytes", BigInteger, comment="bytes of these responses"),
     CheckConstraint("hits >= 0 AND bytes >= 0", name="numbers"),
