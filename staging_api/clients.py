@@ -14,6 +14,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from staging_api.background import BackgroundThread
@@ -121,34 +122,26 @@ class DisconnectWatcher:
                         log.exception("a request was not notified that its client is gone")
 
 
+@dataclass(eq=False)
 class ConnectedClient:
-    """The client at the other end of a connection."""
+    """The client at the other end of a connection, which is not watched until `waiting`.
 
-    def __init__(
-        self,
-        sock: socket.socket,
-        watcher: DisconnectWatcher,
-        parked: Parked,
-        *,
-        skips_continue: bool,
-    ) -> None:
-        """Watch nothing until `waiting`.
+    Attributes:
+        parked: entered while the request waits.
+        skips_continue: whether the client speaks HTTP/1.1.
+    """
 
-        Args:
-            parked: entered while the request waits.
-            skips_continue: whether the client speaks HTTP/1.1.
-        """
-        self._sock = sock
-        self._watcher = watcher
-        self._parked = parked
-        self._skips_continue = skips_continue
-        self._has_begun = False
-        self._input_has_ended = False
-        self._wake: Callable[[], None] | None = None
-        self.left_to: OpenStream | None = None
-        # Serialises `note` in the watcher's thread with the thread of the request.
-        self._mutex = threading.Lock()
-        self.gone = False
+    sock: socket.socket
+    watcher: DisconnectWatcher
+    parked: Parked
+    skips_continue: bool = field(kw_only=True)
+    gone: bool = False
+    left_to: OpenStream | None = None
+    _has_begun: bool = False
+    _input_has_ended: bool = False
+    _wake: Callable[[], None] | None = None
+    # Serialises `note` in the watcher's thread with the thread of the request.
+    _mutex: threading.Lock = field(default_factory=threading.Lock)
 
     def begin_answer(self) -> None:
         """Mark the answer as begun: nothing else may be sent from now on."""
@@ -162,16 +155,16 @@ class ConnectedClient:
     @contextmanager
     def waiting(self, wake: Callable[[], None]) -> Iterator[None]:
         """As `Client.waiting`."""
-        descriptor = self._sock.fileno()
+        descriptor = self.sock.fileno()
         self._wake = wake
         # The end of the input is reported once; a broken connection, always.
         events = 0 if self._input_has_ended else select.EPOLLRDHUP
-        self._watcher.add(self, descriptor, events)
+        self.watcher.add(self, descriptor, events)
         try:
-            with self._parked():
+            with self.parked():
                 yield
         finally:
-            self._watcher.remove(descriptor)
+            self.watcher.remove(descriptor)
             with self._mutex:
                 self._wake = None
 
@@ -184,7 +177,7 @@ class ConnectedClient:
             if events & _BROKEN or not self._may_read():
                 self.gone = True
                 # epoll would report a broken connection again and again.
-                self._watcher.remove(self._sock.fileno())
+                self.watcher.remove(self.sock.fileno())
             elif not self._has_begun:
                 return
         wake()
@@ -192,13 +185,13 @@ class ConnectedClient:
     def _may_read(self) -> bool:
         """Whether a client whose input has ended may still read."""
         self._input_has_ended = True
-        self._watcher.look_for(self._sock.fileno(), 0)
+        self.watcher.look_for(self.sock.fileno(), 0)
         if self._has_begun:
             return True
-        if not self._skips_continue:
+        if not self.skips_continue:
             return False
         try:
-            return self._sock.send(_CONTINUE, socket.MSG_DONTWAIT) == len(_CONTINUE)
+            return self.sock.send(_CONTINUE, socket.MSG_DONTWAIT) == len(_CONTINUE)
         except OSError:
             return False
 

@@ -45,8 +45,8 @@ class ProcessDescription:
 
 
 @dataclass(frozen=True)
-class SeenProcess:
-    """One row of ``service_processes``.
+class SeenProcess(ProcessDescription):
+    """One row of ``service_processes``: a process, and what was seen of it.
 
     Attributes:
         started_at: of its first beat.
@@ -54,13 +54,6 @@ class SeenProcess:
         alive: the newest beat is no older than three intervals, by the database's clock.
     """
 
-    name: str
-    kind: ProcessKind
-    version: str
-    build: str
-    schema: str
-    address: str | None
-    places: int
     busy: int
     waiting: int
     threads: int

@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 
 from staging_api.errors import (
     ArchiveUnsafe,
@@ -23,21 +24,16 @@ from staging_api.errors import (
 )
 
 
+@dataclass(eq=False)
 class Breakers:
     """The circuits of all hosts; one object for all sources of a process."""
 
-    def __init__(
-        self,
-        limit: int = 5,
-        open_seconds: float = 30.0,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self._limit = limit
-        self._open_seconds = open_seconds
-        self._clock = clock
-        self._failures: dict[str, int] = {}
-        self._until: dict[str, float] = {}
-        self._lock = threading.Lock()
+    limit: int = 5
+    open_seconds: float = 30.0
+    clock: Callable[[], float] = time.monotonic
+    _failures: dict[str, int] = field(default_factory=dict)
+    _until: dict[str, float] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
 
     @contextmanager
     def calling(self, host: str) -> Iterator[None]:
@@ -68,7 +64,7 @@ class Breakers:
     def _check(self, host: str) -> bool:
         """Return whether this is the one request that goes through an open circuit."""
         with self._lock:
-            now, until = self._clock(), self._until.get(host)
+            now, until = self.clock(), self._until.get(host)
             if until is None:
                 return False
             if now < until:
@@ -77,7 +73,7 @@ class Breakers:
                     retry_after_seconds=until - now,
                 )
             # This request goes through; others are refused until it has ended.
-            self._until[host] = now + self._open_seconds
+            self._until[host] = now + self.open_seconds
             return True
 
     def _answered(self, host: str) -> None:
@@ -90,10 +86,10 @@ class Breakers:
         with self._lock:
             # An answer to an earlier request may have closed the circuit meanwhile.
             if host in self._until:
-                self._until[host] = self._clock()
+                self._until[host] = self.clock()
 
     def _failed(self, host: str) -> None:
         with self._lock:
             self._failures[host] = self._failures.get(host, 0) + 1
-            if self._failures[host] >= self._limit:
-                self._until[host] = self._clock() + self._open_seconds
+            if self._failures[host] >= self.limit:
+                self._until[host] = self.clock() + self.open_seconds

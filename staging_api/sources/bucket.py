@@ -11,6 +11,7 @@ ETag; each read names it, and the answer is compared again.
 import re
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -82,47 +83,44 @@ def open_archive(url: ArchiveUrl, allowed: AllowList, options: SourceOptions) ->
         ) from None
 
 
+@dataclass(frozen=True)
 class BucketSource:
-    """The objects of one bucket below one prefix."""
+    """The objects of one bucket below one prefix.
 
-    def __init__(
-        self,
-        url: ArchiveUrl,
-        store: "BucketClient",
-        options: SourceOptions,
-        lister: "BucketClient",
-        plain_list: Callable[[], Iterator[str] | None],
-    ) -> None:
-        """Read with `store`, list with `lister`, or with `plain_list` what it cannot list."""
-        self._url = url
-        self._store = store
-        self._lister = lister
-        self._plain_list = plain_list
-        self._options = options
-        self._prefix = "".join(f"{segment}/" for segment in url.segments)
+    Attributes:
+        store: reads them.
+        lister: lists them.
+        plain_list: lists them where that cannot.
+    """
+
+    archive: ArchiveUrl
+    store: "BucketClient"
+    options: SourceOptions
+    lister: "BucketClient"
+    plain_list: Callable[[], Iterator[str] | None]
 
     @property
     def url(self) -> str:
         """The archive's canonical URL."""
-        return self._url.canonical
+        return self.archive.canonical
 
     def names(self) -> Names:
         """List every object: from the manifest, or else by listing the prefix."""
-        manifest = read_manifest(self, self._options)
+        manifest = read_manifest(self, self.options)
         if manifest is not None:
             found = manifest.names
         else:
-            with _translated_errors(self._url, "its listing"):
-                found = checked_names(self._listed(), self._options, keys=True)
+            with _translated_errors(self.archive, "its listing"):
+                found = checked_names(self._listed(), self.options, keys=True)
         if not found:
-            hint = perhaps_one_object(self._url)
-            raise ArchiveNotFound(f"{self._url.canonical} has no objects{hint}")
+            hint = perhaps_one_object(self.archive)
+            raise ArchiveNotFound(f"{self.archive.canonical} has no objects{hint}")
         return found
 
     def stat(self, name: str) -> SourceObject:
         """Describe one object."""
-        with _translated_errors(self._url, name):
-            return self._described(name, self._store.head(self._prefix + name))
+        with _translated_errors(self.archive, name):
+            return self._described(name, self.store.head(self.archive.key_prefix + name))
 
     @contextmanager
     def open(
@@ -140,24 +138,23 @@ class BucketSource:
     def _listed(self) -> Iterator[str]:
         keys: Iterable[str] | None
         try:
-            keys = [
-                meta["path"] for page in self._lister.list(self._prefix or None) for meta in page
-            ]
+            pages = self.lister.list(self.archive.key_prefix or None)
+            keys = [meta["path"] for page in pages for meta in page]
         except InvalidPathError as error:
-            keys = self._plain_list()
+            keys = self.plain_list()
             if keys is None:
-                raise _unlisted(self._url, error) from None
+                raise _unlisted(self.archive, error) from None
         for key in keys:
             # What ends in a slash stands for a folder in a console.
-            if key.startswith(self._prefix) and not key.endswith("/"):
-                yield key.removeprefix(self._prefix)
+            if key.startswith(self.archive.key_prefix) and not key.endswith("/"):
+                yield key.removeprefix(self.archive.key_prefix)
 
     def _chunks(self, found: SourceObject, start: int, end: int) -> Generator[bytes, None, None]:
         if start >= end:
             return
         # Counted here: the library accepts a Content-Length that is too short.
-        wanted, pace = end - start, SlowestRate(self._options)
-        with _translated_errors(self._url, found.name):
+        wanted, pace = end - start, SlowestRate(self.options)
+        with _translated_errors(self.archive, found.name):
             answer = self._answer(found, (start, end))
             if self._described(found.name, answer.meta).version != found.version:
                 raise SourceChanged(f"{found.name} changed since it was found")
@@ -168,22 +165,22 @@ class BucketSource:
                 wanted -= len(chunk)
                 yield bytes(chunk)
         if wanted:
-            raise SourceFailed(f"{self._url.authority} did not send {found.name} whole")
+            raise SourceFailed(f"{self.archive.authority} did not send {found.name} whole")
 
     def _answer(self, found: SourceObject, part: tuple[int, int]) -> "GetResult":
         options: Any = {**_of_version(found), "range": part}
         try:
-            return self._store.get(self._prefix + found.name, options=options)
+            return self.store.get(self.archive.key_prefix + found.name, options=options)
         except FileNotFoundError:
             # In a bucket without versions a new generation replaces the old one.
             raise SourceChanged(f"{found.name} was replaced since it was found") from None
 
     def _described(self, name: str, meta: Any) -> SourceObject:
         version, etag = meta["version"], meta["e_tag"]
-        md5 = _MD5.fullmatch(etag or "") if self._options.etag_is_md5 else None
+        md5 = _MD5.fullmatch(etag or "") if self.options.etag_is_md5 else None
         return SourceObject(
             name=name,
-            url=self._url.below(name).canonical,
+            url=self.archive.below(name).canonical,
             size_bytes=meta["size"],
             version=version or etag or meta["last_modified"].isoformat(),
             # A weak ETag and a time of change may stay the same while the bytes change.

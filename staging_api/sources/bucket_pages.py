@@ -11,6 +11,7 @@ signs links for single objects only: so there it is asked for where no signature
 """
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -58,42 +59,34 @@ def listed_keys(
     return pages.keys()
 
 
+@dataclass(frozen=True)
 class _Pages:
-    """The pages of one listing."""
+    """The pages of one listing; `bucket` is the address of its bucket."""
 
-    def __init__(
-        self,
-        url: ArchiveUrl,
-        options: SourceOptions,
-        client: Mapping[str, Any],
-        bucket: str,
-        anonymous: bool,
-    ) -> None:
-        self._url = url
-        self._options = options
-        self._client = client
-        self._bucket = bucket
-        self._anonymous = anonymous
-        self._prefix = "".join(f"{segment}/" for segment in url.segments)
+    url: ArchiveUrl
+    options: SourceOptions
+    client: Mapping[str, Any]
+    bucket: str
+    anonymous: bool
 
     def keys(self) -> Iterator[str]:
-        kind = _AZURE_LIST if self._url.scheme == "az" else _S3_LIST
-        query = f"{kind}&prefix={quote(self._prefix, safe='')}"
+        kind = _AZURE_LIST if self.url.scheme == "az" else _S3_LIST
+        query = f"{kind}&prefix={quote(self.url.key_prefix, safe='')}"
         following = ""
-        with _http(self._bucket, self._options) as http:
+        with _http(self.bucket, self.options) as http:
             for _ in range(_MOST_PAGES):
                 page = self._page(http, query + following)
                 yield from page.keys
                 following = page.following
                 if not following:
                     return
-        raise LimitExceeded(f"{self._url.canonical} has more than {_MOST_PAGES} pages of keys")
+        raise LimitExceeded(f"{self.url.canonical} has more than {_MOST_PAGES} pages of keys")
 
     def _page(self, http: urllib3.PoolManager, query: str) -> BucketListing:
         def read() -> BucketListing:
-            where = f"{self._url.scheme}://{self._url.authority}"
+            where = f"{self.url.scheme}://{self.url.authority}"
             try:
-                status, raw = _got(http, self._link(query), self._options)
+                status, raw = _got(http, self._link(query), self.options)
             except urllib3.exceptions.HTTPError as error:
                 failed = broken_off(where, error)
                 if failed.retryable:
@@ -108,25 +101,25 @@ class _Pages:
                 )
             return listing
 
-        return retried(read, self._options)
+        return retried(read, self.options)
 
     def _link(self, query: str) -> str:
-        if self._anonymous:
-            return f"{self._bucket}?{query}"
-        service, given = SERVICES[self._url.scheme], dict(self._client)
-        where = dict(self._options.buckets.get(self._url.scheme, {}))
-        where["endpoint"] = f"{self._bucket}?{query}&x-id="
-        if self._url.scheme == "s3":
+        if self.anonymous:
+            return f"{self.bucket}?{query}"
+        service, given = SERVICES[self.url.scheme], dict(self.client)
+        where = dict(self.options.buckets.get(self.url.scheme, {}))
+        where["endpoint"] = f"{self.bucket}?{query}&x-id="
+        if self.url.scheme == "s3":
             # Then the library takes the endpoint for that of the bucket, and adds nothing to it.
             given["virtual_hosted_style_request"] = True
         try:
-            signer = service.connect(self._url.authority, where, **given)
+            signer = service.connect(self.url.authority, where, **given)
             life = timedelta(seconds=_LINK_SECONDS)
             return str(obstore.sign(signer, "GET", _SIGNED_PATH, life))
         except BaseError as error:
             kind = type(error).__name__
             raise SourceFailed(
-                f"the listing of {self._url.canonical} cannot be signed ({kind})"
+                f"the listing of {self.url.canonical} cannot be signed ({kind})"
             ) from None
 
 

@@ -10,6 +10,7 @@ import os
 import stat
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 from staging_api.errors import (
     ArchiveNotFound,
@@ -53,30 +54,28 @@ def open_archive(url: ArchiveUrl, allowed: AllowList, options: SourceOptions) ->
     return FileSource(url, "/" + "/".join(root), url.segments[len(root) :], options)
 
 
+@dataclass(frozen=True)
 class FileSource:
-    """The files of one folder, confined to a root."""
+    """The files of one folder, which is `below` a root, and confined to that."""
 
-    def __init__(
-        self, url: ArchiveUrl, root: str, below: tuple[str, ...], options: SourceOptions
-    ) -> None:
-        self._url = url
-        self._root = root
-        self._below = below
-        self._options = options
+    archive: ArchiveUrl
+    root: str
+    below: tuple[str, ...]
+    options: SourceOptions
 
     @property
     def url(self) -> str:
         """The archive's canonical URL."""
-        return self._url.canonical
+        return self.archive.canonical
 
     def names(self) -> Names:
         """List every object: from the manifest, or else by listing the folder."""
         with self._folder():
             pass
-        manifest = read_manifest(self, self._options)
+        manifest = read_manifest(self, self.options)
         if manifest is not None:
             return manifest.names
-        return checked_names(self._listed(), self._options)
+        return checked_names(self._listed(), self.options)
 
     def stat(self, name: str) -> SourceObject:
         """Describe one file."""
@@ -117,25 +116,25 @@ class FileSource:
 
     def _described(self, name: str, facts: os.stat_result) -> SourceObject:
         version = f"{facts.st_mtime_ns}-{facts.st_size}"
-        return SourceObject(name, self._url.below(name).canonical, facts.st_size, version)
+        return SourceObject(name, self.archive.below(name).canonical, facts.st_size, version)
 
     @contextmanager
     def _folder(self) -> Iterator[int]:
         try:
-            descriptor = os.open(self._root, _FOLDER)
+            descriptor = os.open(self.root, _FOLDER)
         except (FileNotFoundError, NotADirectoryError):
             raise ArchiveNotFound("the root of the archives is not there") from None
         except OSError as error:
             raise _unreadable("the root of the archives", error) from error
         try:
-            descriptor = _walk(descriptor, self._below)
+            descriptor = _walk(descriptor, self.below)
         except FileNotFoundError:
-            raise ArchiveNotFound(f"{self._url.canonical} is not there") from None
+            raise ArchiveNotFound(f"{self.archive.canonical} is not there") from None
         except _IsFile as found:
-            whole = len(self._url.segments) - len(self._below)
-            hint = folder_to_ask_for(self._url, whole + found.count)
+            whole = len(self.archive.segments) - len(self.below)
+            hint = folder_to_ask_for(self.archive, whole + found.count)
             raise ArchiveNotFound(
-                f"{self._url.canonical} is a file, or below one; {hint}"
+                f"{self.archive.canonical} is a file, or below one; {hint}"
             ) from None
         try:
             yield descriptor

@@ -118,6 +118,11 @@ class ArchiveUrl:
         """The last segment: the build's short name; of a bucket's root the bucket."""
         return self.segments[-1] if self.segments else self.authority
 
+    @cached_property
+    def key_prefix(self) -> str:
+        """Of a bucket: what the keys of the archive's objects begin with."""
+        return "".join(f"{segment}/" for segment in self.segments)
+
     def below(self, name: str) -> "ArchiveUrl":
         """Return the URL of the object `name`, whose segments must be safe (`is_safe_name`).
 

@@ -74,7 +74,7 @@ def test_only_clients_of_http_1_1_are_told_that_an_answer_is_late(
     served = Served(for_probes=False)
     assert served.ask("/other", version)[0]
     [(_, environ)] = served.found
-    assert environ[ENVIRON_KEY]._skips_continue == skips
+    assert environ[ENVIRON_KEY].skips_continue == skips
     served.close()
 
 
