@@ -1,10 +1,12 @@
 """What of a bucket is a blob, a marker or put aside, and what a batch and a sweep do with it."""
 
+import io
 from concurrent.futures import ThreadPoolExecutor
 from email.utils import formatdate
 from hashlib import sha256
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import obstore
 import pytest
@@ -13,7 +15,7 @@ from obstore.store import MemoryStore
 from staging_api.errors import NotFound, StoreFailed, Unavailable
 from staging_api.store import bucket_objects, bucket_store
 from staging_api.store.blobs import MARKER, Blob
-from staging_api.store.bucket import Bucket
+from staging_api.store.bucket import Bucket, BucketObjectReader
 from staging_api.store.bucket_objects import BucketObjects
 from staging_api.store.bucket_store import BucketStore
 from staging_api.store.spool import SweepResult
@@ -88,6 +90,39 @@ def test_a_marker_stays_unless_it_is_damaged_or_to_be_replaced(
     assert store.identity() is None
     store.identify(FIRST)
     assert store.identity() == FIRST
+
+
+def test_of_two_that_mark_a_store_at_once_the_first_stays(
+    store: BucketStore, objects: MemoryStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(BucketObjects, "marker", lambda _self: None)  # as both find it
+    store.identify(FIRST)
+    store.identify(SECOND)
+    assert bytes(objects.get(MARKER).bytes()) == f"{FIRST}\n".encode()
+
+
+def test_a_blob_is_read_from_wherever_it_was_sought(store: BucketStore) -> None:
+    content = bytes(range(256)) * (12 << 10)  # 3 MiB: it comes in several pieces
+    blob, other = keep(store, content, b"other")
+    with store.open(blob.sha256, len(content)) as stream, store.open(other.sha256) as second:
+        assert stream.read(5) == content[:5]
+        assert second.read() == b"other"
+        for position in (0, 1, (1 << 20) - 1, (2 << 20) + 7, len(content) - 1, len(content)):
+            assert stream.seek(position) == stream.tell() == position
+            assert stream.read(2_000_000) == content[position : position + 2_000_000]
+        assert stream.seek(-3, io.SEEK_END) == len(content) - 3
+        assert stream.seek(1, io.SEEK_CUR) == len(content) - 2
+        assert stream.read() == content[-2:]
+        assert stream.read() == b""
+
+
+@pytest.mark.parametrize("chunks", [[], [b"", b"more"]])
+def test_an_answer_without_the_bytes_that_are_left_is_a_failure(chunks: list[bytes]) -> None:
+    answer = SimpleNamespace(stream=lambda **_chosen: iter(chunks))
+    client: Any = SimpleNamespace(get=lambda *_given, **_chosen: answer)
+    found: Any = {"path": "key", "size": 4}
+    with pytest.raises(StoreFailed, match="sent less"):
+        BucketObjectReader(client, found).read(1)
 
 
 def test_what_was_put_aside_is_removed_after_thirty_days_and_what_cannot_be_is_named(

@@ -199,6 +199,14 @@ def test_a_file_is_uploaded_in_parts_of_eight_mebibytes_four_at_once(
     assert client.told == [("put", "key", Path("file"), how)]
 
 
+def test_a_marker_is_put_in_one_part_since_only_that_is_refused_where_there_is_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    client = Told({})
+    of(client, monkeypatch).put_marker(b"1", "create")
+    assert client.told == [("put", MARKER, b"1", {"mode": "create", "use_multipart": False})]
+
+
 @pytest.mark.parametrize(
     ("generation", "version"), [(None, {"e_tag": "a"}), ("7", {"e_tag": "a", "version": "7"})]
 )
