@@ -157,6 +157,35 @@ def test_a_range_that_is_longer_than_that_comes_alone(held: HeldParts) -> None:
     assert held.noted == [(0, 3 * HALF), (3 * HALF, 3 * HALF + 1)]
 
 
+class Watched(threading.Condition):
+    """Says when somebody waits."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waits = threading.Event()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self.waits.set()
+        return super().wait(timeout)
+
+
+def test_a_journal_that_waits_hears_of_a_range_and_of_its_end(held: HeldParts) -> None:
+    journal = Journal(held, lambda _step: None)
+    journal._changed = changed = Watched()
+    held.let.set()
+    with journal:
+        assert changed.waits.wait(10)
+        journal.add(0, 1)
+        assert held.begun.wait(10)
+        with changed:
+            assert changed.wait_for(lambda: held.noted, 10)
+        changed.waits.clear()
+        journal.add(1, 2)
+        assert changed.waits.wait(10), "it has nothing to do again"
+    assert not journal._thread.is_alive()
+    assert held.noted == [(0, 1), (1, 2)]
+
+
 def test_a_journal_that_cannot_be_written_stops_no_download(held: HeldParts) -> None:
     held.refuses = 1
     held.let.set()
