@@ -71,7 +71,7 @@ def _forked(run: Callable[[Settings], None], settings: Settings) -> Callable[[],
     def live() -> None:
         from staging_api.processes.run import run_below
 
-        with _shared_metrics() as folder, exit_on_error(as_json=False):
+        with exit_on_error(as_json=False), _shared_metrics() as folder:
             run_below(run, settings.model_copy(update={"metrics_dir": folder}))
 
     return live

@@ -22,6 +22,7 @@ from staging_api.http_url import is_http_url
 from staging_api.identity.bearer import is_token
 from staging_api.processes.bootstrap import build
 from staging_api.processes.listening import bound, unix_path, wait_until_free
+from staging_api.processes.metrics_folder import temporary_folder
 from staging_api.settings import Settings
 from staging_api.small_files import read_small_file
 
@@ -41,6 +42,7 @@ def check_configuration(settings: Settings, kind: ProcessKind) -> None:
     """
     if kind != "worker":
         check_anonymous_access(settings)
+        temporary_folder()
     for setting, bind in _binds(settings, kind):
         _check_bind(setting, bind)
     for check in (_check_folders, _check_files, _check_urls, _check_programs, _check_traces):

@@ -15,6 +15,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from staging_api.errors import Invalid
+
 _PREFIX = "staging-metrics-"
 # No metrics: prometheus_client reads *.db.
 _LOCK = "lock"
@@ -22,10 +24,29 @@ _LOCK = "lock"
 _YOUNG_SECONDS = 60.0
 
 
+def temporary_folder() -> Path:
+    """The folder of the machine's temporary files, which gunicorn needs as well.
+
+    Raises:
+        Invalid: no folder takes any, as on a read-only or full disk.
+    """
+    try:
+        return Path(tempfile.gettempdir())
+    except FileNotFoundError as error:
+        raise Invalid.field(
+            "TMPDIR",
+            f"must name a folder that takes temporary files, on a disk with room: {error.strerror}",
+        ) from None
+
+
 @contextmanager
 def metrics_folder() -> Iterator[str]:
-    """Yield a new folder, which is removed afterwards; first remove those that were abandoned."""
-    root = Path(tempfile.gettempdir())
+    """Yield a new folder, which is removed afterwards; first remove those that were abandoned.
+
+    Raises:
+        Invalid: no folder takes temporary files.
+    """
+    root = temporary_folder()
     _sweep(root)
     with (
         tempfile.TemporaryDirectory(prefix=_PREFIX, dir=root) as folder,

@@ -1,12 +1,18 @@
 """A folder that would have to be made is refused if it cannot be, and one that is there is not."""
 
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
 
 from staging_api.errors import Invalid
-from staging_api.processes.configuration import _check_bind, _check_folders
+from staging_api.processes.configuration import (
+    _check_bind,
+    _check_folders,
+    check_configuration,
+)
+from staging_api.processes.metrics_folder import metrics_folder
 from staging_api.settings import Settings
 
 
@@ -51,3 +57,18 @@ def test_the_folder_of_metrics_and_that_of_a_socket_must_be_writable(closed: Pat
         _check_bind("STAGING_BIND", f"unix:{closed}/api")
     _check_folders(Settings(home=closed.parent, metrics_dir=str(closed.parent)))
     _check_bind("STAGING_BIND", f"unix:{closed.parent}/api")
+
+
+def test_an_api_without_a_folder_for_temporary_files_is_refused_and_a_worker_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried = [str(tmp_path / "none"), str(tmp_path / "other")]
+    monkeypatch.setattr(tempfile, "_candidate_tempdir_list", lambda: tried)
+    settings = Settings(home=tmp_path, database_url="postgresql+psycopg2:///")
+    check_configuration(settings, "worker")
+    for kind in ("api", "both"):
+        monkeypatch.setattr(tempfile, "tempdir", None)
+        with pytest.raises(Invalid, match=r"TMPDIR: must name a folder .*/none', '.*/other'"):
+            check_configuration(settings, kind)
+    with pytest.raises(Invalid, match="TMPDIR: must name a folder"), metrics_folder():
+        pass
