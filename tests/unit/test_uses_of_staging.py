@@ -162,11 +162,12 @@ def test_what_is_staged_is_not_looked_for_again(use: Use) -> None:
     request = use.request("payload", "notes")
     assert use.service.nothing_left(request) is None
     rows = [artifact("payload", "staged"), artifact("notes", "staged"), artifact("x", "missing")]
-    use.left = SimpleNamespace(artifacts=rows)
-    assert use.service.nothing_left(request) is use.left
+    left: Any = SimpleNamespace(artifacts=rows)
+    use.left = left
+    assert use.service.nothing_left(request) is left
     assert use.done == []
-    use.left.artifacts[1] = artifact("notes", "missing")
-    assert use.service.nothing_left(request) is use.left
+    rows[1] = artifact("notes", "missing")
+    assert use.service.nothing_left(request) is left
     assert use.done == [("came", "payload", "notes")]
     use.came = frozenset({"notes"})
     assert use.service.nothing_left(request) is None
