@@ -133,6 +133,9 @@ def test_without_a_change_a_wait_ends_when_its_time_is_over(
 def test_a_wait_takes_a_slot_and_without_one_nobody_waits(waits: Watch, versions: Versions) -> None:
     versions.seen["one"] = 2
     client = Impatient()
+    for _ in range(5):
+        with waits.waiter_slot() as first:
+            assert first
     with waits.waiter_slot() as first:
         assert waits.wait_for_change("one", 1, LONG) is True
         assert waits.wait_for_change("one", 2, 0.0) is False
