@@ -5,6 +5,26 @@ Those of the lock's predicates are in `tests.prove.equivalents`.
 
 EQUIVALENT: dict[tuple[str, str, str], str] = {
     (
+        "staging_api/staging/transfer.py",
+        "with transfer.store.parts.open(key, source_object.size_bytes or 0) as parts:",
+        "with transfer.store.parts.open(key, source_object.size_bytes or 1) as parts:",
+    ): "only what has a length has a key",
+    (
+        "staging_api/staging/housekeeping.py",
+        "again = _FIRST_RETRY_SECONDS * 2.0 ** min(step.failures - 1, 20)",
+        "again = _FIRST_RETRY_SECONDS * 2.0 ** min(step.failures - 1, 21)",
+    ): "either is far beyond the longest pause, which is taken then",
+    (
+        "staging_api/staging/worker.py",
+        "self._served = 0",
+        "self._served = 1",
+    ): "turns are only compared, and the first is later than none",
+    (
+        "staging_api/staging/worker.py",
+        "self._served += 1",
+        "self._served += 2",
+    ): "turns are only compared",
+    (
         "staging_api/db/functions/staging_settle.sql",
         "LIMIT 1;",
         "LIMIT 2;",

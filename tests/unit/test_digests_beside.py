@@ -95,7 +95,7 @@ def signatures(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def beside(folder: Folder, *, probes: bool = True) -> Witnesses:
-    return Witnesses(folder, probes=probes)  # type: ignore[arg-type]
+    return Witnesses(folder, probes=probes)
 
 
 def of_one(folder: Folder) -> list[str]:
