@@ -11,7 +11,8 @@ import pytest
 from staging_api.errors import ArchiveCorrupt, SourceChanged, SourceFailed, StoreFailed
 from staging_api.sources.model import SourceObject
 from staging_api.staging import transfer
-from staging_api.staging.download import PART_BYTES, key_of
+from staging_api.staging.download import key_of
+from staging_api.store.parts import PART_BYTES
 
 LONG = SourceObject("a", "https://x/a", 3 * PART_BYTES, "v")
 OTHER = SourceObject("b", "https://x/b", 4 * PART_BYTES, "v")
@@ -59,8 +60,9 @@ def parts(monkeypatch: pytest.MonkeyPatch) -> Parts:
 @pytest.mark.parametrize("whole", [True, False])
 def test_a_long_object_is_kept_in_parts_of_its_own(parts: Parts, *, whole: bool) -> None:
     for found in (LONG, OTHER):
-        with transfer._opened(found, parts.transfer, whole=whole) as opened:
-            assert opened == ("download", Path("parts") if whole else None)
+        with transfer._opened(found, parts.transfer, whole=whole) as (open_at, file):
+            how: Any = open_at
+            assert (how, file) == ("download", Path("parts") if whole else None)
     keys = [(key_of(LONG), 3 * PART_BYTES), (key_of(OTHER), 4 * PART_BYTES)]
     assert (parts.opened, parts.whole, parts.forgotten) == (keys, [whole, whole], [])
 
