@@ -1,5 +1,6 @@
 """With which patience a bucket is asked, and at which address: for blobs, for upkeep, for links."""
 
+import re
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import timedelta
@@ -8,13 +9,52 @@ from typing import Any
 
 import pytest
 
-from staging_api.errors import NotFound, StoreFailed
+from staging_api.errors import Invalid, NotFound, StoreFailed
 from staging_api.store.bucket import Bucket
 from staging_api.store.bucket_objects import BucketObjects
 from staging_api.store.bucket_store import BucketStore
 
 S3 = "s3://bucket/prefix?endpoint=http://inside:9000&region=here"
 PUBLIC = f"{S3}&public_endpoint=https://outside"
+
+
+@pytest.mark.parametrize(
+    ("options", "public", "links"),
+    [
+        ("", "", True),
+        ("&links=yes", "", True),
+        ("&links=no", "", False),
+        ("&public_endpoint=https://outside", "https://outside", True),
+    ],
+)
+def test_an_address_says_where_a_bucket_is_and_what_clients_reach(
+    options: str, public: str, links: bool
+) -> None:
+    where = {"endpoint": "http://inside:9000", "region": "here"}
+    found = Bucket.parse(f"s3://bucket/a/prefix/?endpoint=http://inside:9000&region=here{options}")
+    assert found == Bucket("s3", "bucket", "a/prefix", where, public, links)
+    assert Bucket.parse("gs://other") == Bucket("gs", "other", "", {}, "", True)
+
+
+@pytest.mark.parametrize(
+    ("url", "says"),
+    [
+        ("ftp://bucket", "must be a bucket of gs, s3, az"),
+        ("s3://[bucket", "must be a bucket of gs, s3, az"),
+        ("s3://", "may be left out"),
+        ("s3:///prefix", "may be left out"),
+        ("s3://bucket?endpiont=x", "may be left out"),
+        ("s3://key:secret@bucket", "may be left out"),
+        ("s3://bucket?links=maybe", "may be left out"),
+        ("az://container", "must have [?]account="),
+        ("az://container?account=", "must have [?]account="),
+    ],
+)
+def test_an_address_that_is_none_of_a_bucket_is_refused(url: str, says: str) -> None:
+    with pytest.raises(Invalid) as refused:
+        Bucket.parse(url)
+    assert re.search(says, refused.value.errors[0].message)
+    assert Bucket.parse("az://container?account=a").where == {"account": "a"}
 
 
 def test_a_blob_may_take_half_a_day_and_is_tried_four_times_again() -> None:

@@ -6,13 +6,13 @@ from email.utils import formatdate
 from hashlib import sha256
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, BinaryIO
 
 import obstore
 import pytest
 from obstore.store import MemoryStore
 
-from staging_api.errors import NotFound, StoreFailed, Unavailable
+from staging_api.errors import NotFound, StoreDenied, StoreFailed, Unavailable
 from staging_api.store import bucket_objects, bucket_store
 from staging_api.store.blobs import MARKER, Blob
 from staging_api.store.bucket import Bucket, BucketObjectReader
@@ -123,6 +123,80 @@ def test_an_answer_without_the_bytes_that_are_left_is_a_failure(chunks: list[byt
     found: Any = {"path": "key", "size": 4}
     with pytest.raises(StoreFailed, match="sent less"):
         BucketObjectReader(client, found).read(1)
+
+
+def differs(stream: BinaryIO) -> bool:
+    return stream.read() != b"good"
+
+
+def test_a_damaged_blob_is_put_aside_and_of_a_good_one_nothing_is(
+    store: BucketStore, objects: MemoryStore
+) -> None:
+    good, other = keep(store, b"good", b"other")
+    assert not store.quarantine(good.sha256, differs)
+    assert not store.quarantine("0" * 64, differs)
+    assert names(objects, "quarantine") == []
+    assert store.quarantine(other.sha256, differs)
+    [aside] = names(objects, "quarantine")
+    assert aside.endswith(f"/{other.sha256}")
+    assert bytes(objects.get(aside).bytes()) == b"other"
+    assert (store.has(good.sha256), store.has(other.sha256)) == (True, False)
+
+
+@pytest.mark.parametrize("is_replaced", [True, False])
+def test_what_replaced_a_damaged_blob_while_it_was_read_stays(
+    store: BucketStore, objects: MemoryStore, is_replaced: bool
+) -> None:
+    good, bad = keep(store, b"good", b"other")
+    key = f"sha256/{bad.sha256[:2]}/{bad.sha256}"
+
+    def replaced(stream: BinaryIO) -> bool:
+        if is_replaced:
+            obstore.put(objects, key, b"fresh", use_multipart=False)
+        return differs(stream)
+
+    assert store.quarantine(bad.sha256, replaced) != is_replaced
+    assert store.has(bad.sha256) == is_replaced
+    assert store.has(good.sha256)
+
+
+@pytest.mark.parametrize(("content", "is_bad"), [(b"good", False), (b"other", True)])
+def test_where_nothing_can_be_copied_a_damaged_blob_is_removed_all_the_same(
+    store: BucketStore,
+    objects: MemoryStore,
+    monkeypatch: pytest.MonkeyPatch,
+    content: bytes,
+    is_bad: bool,
+) -> None:
+    blob, beside = keep(store, content, b"beside")
+    monkeypatch.setattr(BucketObjects, "copy", lambda self, key, _aside: self.head(key))
+    assert store.quarantine(blob.sha256, differs) == is_bad
+    assert store.has(blob.sha256) != is_bad
+    assert store.has(beside.sha256)
+    assert names(objects, "quarantine") == []
+
+
+def test_of_many_that_cannot_be_removed_at_once_each_is_removed_by_itself(
+    store: BucketStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    blobs = keep(store, *(b"%d" % number for number in range(4)))
+    digests = [blob.sha256 for blob in blobs]
+    assert store.remove_all(digests[:1]) == {}
+    at_once = BucketObjects.delete_all
+
+    def refuse_many(*_given: object) -> None:
+        raise StoreFailed("not many")
+
+    def refuse_one(self: BucketObjects, key: str) -> None:
+        if key.endswith(digests[1]):
+            raise StoreDenied("not this one")
+        at_once(self, [key])
+
+    monkeypatch.setattr(BucketObjects, "delete_all", refuse_many)
+    monkeypatch.setattr(BucketObjects, "delete", refuse_one)
+    failed = store.remove_all(digests[:3])
+    assert {name: type(error) for name, error in failed.items()} == {digests[1]: StoreDenied}
+    assert [store.has(digest) for digest in digests] == [False, True, False, True]
 
 
 def test_what_was_put_aside_is_removed_after_thirty_days_and_what_cannot_be_is_named(
