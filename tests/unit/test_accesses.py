@@ -10,6 +10,7 @@ from staging_api.background import BackgroundThread
 from staging_api.errors import ConnectionLost, Unavailable
 from staging_api.staging.accesses import Accesses
 from staging_api.staging.repository import access_rows
+from tests.service import eventually
 
 Counts = Mapping[tuple[str, str], tuple[int, int]]
 NEVER = 3600.0
@@ -21,8 +22,13 @@ class Rows:
     def __init__(self) -> None:
         self.written: list[Counts] = []
         self.is_away = False
+        self.is_broken = False
+        self.asked = 0
 
     def begin(self) -> AbstractContextManager["Rows"]:
+        self.asked += 1
+        if self.is_broken:
+            raise ZeroDivisionError("not an error of ours")
         if self.is_away:
             raise ConnectionLost("away")
         return nullcontext(self)
@@ -81,3 +87,16 @@ def test_a_read_is_answered_though_no_thread_can_start(
     counted.note("a1", "me", 1)
     counted.flush()
     assert rows.written == [{("a1", "me"): (1, 1)}]
+
+
+def test_reads_are_written_once_in_a_while_whatever_happened_before(rows: Rows) -> None:
+    counted = Accesses(rows, 0.01)  # type: ignore[arg-type]
+    rows.is_broken = True
+    counted.note("a1", "me", 1)
+    eventually(lambda: rows.asked > 0, "nothing was written")
+    rows.is_broken = False
+    counted.note("a2", "you", 2)
+    eventually(lambda: len(rows.written) > 0, "it was not tried again")
+    assert rows.written == [{("a2", "you"): (1, 2)}]
+    counted.close()
+    assert len(rows.written) == 1

@@ -158,3 +158,17 @@ def test_a_file_that_a_dangling_link_replaced_is_not_staged_and_has_no_further_p
     found = engine.fetch(kind, MemorySource({"object": data}), BUILD, store)
     assert found is not None
     assert contents(found, store) == {"p/b": b"1", "b": b"1"}
+
+
+def test_a_link_and_its_target_are_one_content_under_two_paths(store):
+    data = tar_of(("d/f", b"content"), ("g", b"other"), hard("h", "d/f"), sym("s", "d/f"))
+    found = fetched(store, data)
+    assert contents(found, store) == {path: b"content" for path in ("d/f", "h", "s")} | {
+        "g": b"other"
+    }
+
+
+def test_of_an_object_whose_only_file_a_dangling_link_replaced_nothing_is_left(store):
+    with pytest.raises(ArtifactNotFound):
+        fetched(store, tar_of(("p/a", b"old"), sym("p/a", "gone")))
+    assert fetched(store, tar_of(("p/a", b"old"), ("b", b"1"), sym("p/a", "gone"))).size_bytes

@@ -1,0 +1,90 @@
+"""Each duty of a worker does its own to what is due for it, and leaves the rest."""
+
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from staging_api.db.engine import Database
+from staging_api.staging import repository
+from staging_api.staging.damage import lose
+from staging_api.staging.duties import database_steps, store_steps
+from staging_api.staging.housekeeping import StepResult
+from staging_api.staging.packs import Packs
+from staging_api.staging.upkeep import StoreTerms
+from tests.factories import ORIGIN
+from tests.packs import packed_up
+from tests.stagings import Bench, bench, packed
+
+HOUR = 3600.0
+
+
+@pytest.fixture
+def at(database: Database, database_url: str, tmp_path: Path) -> Iterator[Bench]:
+    terms = StoreTerms(idle_seconds=0, noted_seconds=0, busy_seconds=0, grace_seconds=2 * HOUR)
+    with bench(database, database_url, tmp_path, store=terms, packs=Packs("no")) as made:
+        yield made
+
+
+def done(at: Bench, name: str) -> StepResult | None:
+    steps = [*database_steps(at.service), *store_steps(at.service)]
+    (step,) = (each for each in steps if each.name == name)
+    return step.run()
+
+
+def test_the_rows_that_a_dropped_pack_leaves_are_deleted_and_those_of_others_stay(
+    at: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(repository.file_rows, "_FEW_FILES", 1)
+    files = {"d/a": b"1", "d/b": b"22", "d/c": b"333"}
+    ids = []
+    for name in ("R17-1", "R17-2"):
+        (artifact,) = at.stage(at.build(name, suites_tgz=packed(files)), "suites").artifacts
+        packed_up(at, artifact.id)
+        ids.append(artifact.id)
+    at.service.artifacts.evict(ids[0], ORIGIN)
+    counted = "SELECT count(*) FROM packed_files WHERE artifact_id = :id"
+    assert at.rows(counted, id=ids[0]) == [(2,)]
+    done(at, "rows of dropped packs")
+    assert [at.rows(counted, id=each) for each in ids] == [[(0,)], [(3,)]]
+
+
+def test_polls_are_forgotten_after_the_time_of_grace(at: Bench) -> None:
+    with at.database.begin() as conn:
+        for url, minutes in (("gs://young", 119), ("gs://old", 121)):
+            repository.static_prefix(conn, url, url[5:], "")
+            assert repository.claim_poll(conn, url, -60.0 * minutes)
+    done(at, "upload polls")
+    assert at.rows("SELECT archive_url FROM upload_polls") == [("gs://young",)]
+
+
+def test_files_that_a_dead_process_left_are_swept_after_a_day(at: Bench) -> None:
+    at.stage(at.build(), "payload")
+    folder = at.store / "tmp"
+    assert folder.is_dir()
+    for name, age in (("young", 23.9 * HOUR), ("old", 24.1 * HOUR)):
+        (folder / name).mkdir()
+        (folder / name / "1").write_bytes(b"?")
+        for path in (folder / name / "1", folder / name):
+            os.utime(path, (time.time() - age,) * 2)
+    assert done(at, "sweep") == StepResult(failed=0)
+    assert (folder / "young" / "1").exists()
+    assert not (folder / "old" / "1").exists()
+
+
+def test_a_lost_content_that_nothing_names_is_given_up_and_one_that_is_there_is_not(
+    at: Bench,
+) -> None:
+    url = at.build("R17-1", payload_bin=b"kept")
+    (artifact,) = at.stage(url, "payload").artifacts
+    assert artifact.sha256 is not None
+    lost, present = "0" * 64, artifact.sha256
+    with at.database.begin() as conn:
+        repository.name_blobs(conn, {lost: 7})
+    assert not lose(at.service.upkeep, present, 4)
+    assert not lose(at.service.upkeep, "1" * 64, 4), "no row says that it was there"
+    assert lose(at.service.upkeep, lost, 7)
+    assert at.rows("SELECT sha256 FROM blobs WHERE doomed_at IS NOT NULL") == [(lost,)]
+    assert [row.state for row in at.stage(url, "payload").artifacts] == ["staged"]
