@@ -1,5 +1,6 @@
 """Reads are counted in memory, and written once in a while and at the end."""
 
+import threading
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
@@ -100,3 +101,32 @@ def test_reads_are_written_once_in_a_while_whatever_happened_before(rows: Rows) 
     assert rows.written == [{("a2", "you"): (1, 2)}]
     counted.close()
     assert len(rows.written) == 1
+
+
+def test_what_is_being_written_is_written_before_the_end(
+    rows: Rows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    began = threading.Event()
+
+    def write_slowly(_conn: Rows, counted: Counts) -> None:
+        began.set()
+        threading.Event().wait(0.3)
+        rows.written.append(counted)
+
+    monkeypatch.setattr(repository, "note_accesses", write_slowly)
+    counted = Accesses(rows, 0.01)  # type: ignore[arg-type]
+    counted.note("a1", "me", 1)
+    assert began.wait(30)
+    counted.close()
+    assert rows.written == [{("a1", "me"): (1, 1)}]
+
+
+def test_a_check_tells_whether_the_thread_runs(rows: Rows, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_thread: object) -> None:
+        raise Unavailable("no thread")
+
+    counted = counting(rows)
+    counted.check()
+    monkeypatch.setattr(BackgroundThread, "check", refuse)
+    with pytest.raises(Unavailable):
+        counted.check()

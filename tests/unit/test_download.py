@@ -7,6 +7,7 @@ import shutil
 import threading
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -134,6 +135,36 @@ def test_a_fast_download_uses_one_connection(tmp_path):
     source = Remote()
     assert read(tmp_path, source, speed=DownloadSpread(slow_bytes_per_second=1)) == BODY
     assert source.requested == [(0, SIZE)]
+
+
+def test_a_reader_that_ends_early_has_the_other_connections_end_too(tmp_path, monkeypatch):
+    ends = threading.Event()
+
+    class Stop(threading.Event):
+        def set(self):
+            super().set()
+            ends.set()
+
+    class Held(Remote):
+        def _chunks(self, start, end):
+            for number, chunk in enumerate(super()._chunks(start, end)):
+                # The first piece behind what was measured arrives; the others wait in their midst.
+                if start > PIECE and number > 0 and not ends.wait(2):
+                    ends.set()
+                yield chunk
+
+    monkeypatch.setattr(download, "threading", SimpleNamespace(Event=Stop))
+    source = Held()
+    with PartStore(tmp_path).open("key", SIZE) as parts:
+        download_of = Download(source, source.stat("object"), parts, ALWAYS)
+        with download_of.open(0, None) as chunks:
+            monkeypatch.setattr(download.threading, "Event", Stop)
+            got = 0
+            while got <= 2 * PIECE:
+                got += len(next(chunks))
+            monkeypatch.undo()
+    assert len(source.requested) > 2
+    assert source.sent < SIZE // 2
 
 
 @pytest.mark.parametrize("speed", [ONE, ALWAYS])

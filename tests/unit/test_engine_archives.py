@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from staging_api.catalogue.model import ArtifactKind, Choice, Pattern
-from staging_api.errors import ArchiveCorrupt, ArtifactNotFound, LimitExceeded
+from staging_api.errors import ArchiveCorrupt, ArtifactNotFound, Cancelled, LimitExceeded
 from staging_api.formats.model import UnpackLimits
 from staging_api.staging import engine
 from staging_api.store.folder_store import FolderStore
@@ -172,3 +172,36 @@ def test_of_an_object_whose_only_file_a_dangling_link_replaced_nothing_is_left(s
     with pytest.raises(ArtifactNotFound):
         fetched(store, tar_of(("p/a", b"old"), sym("p/a", "gone")))
     assert fetched(store, tar_of(("p/a", b"old"), ("b", b"1"), sym("p/a", "gone"))).size_bytes
+
+
+def test_what_has_nothing_of_an_artifact_is_named_with_what_it_has_instead(store):
+    with pytest.raises(ArtifactNotFound, match="x\\.bim"):
+        fetched(store, tar_of(("y", b"1"), ("x.bim", b"2")), only=("x.bin",))
+
+
+def test_a_fetch_can_be_cancelled_between_two_alternatives(store):
+    source = MemorySource({"image.tar": tar_of(("other", b"1")), "image.zip": ZIP})
+    without: list[str] = []
+
+    def check() -> None:
+        if without and source.opened == ["image.tar"]:
+            raise Cancelled("asked for")
+
+    hooks = engine.FetchHooks(check=check, without=lambda found: without.append(found.name))
+    with pytest.raises(Cancelled):
+        engine.fetch(two_ways(), source, BUILD, store, hooks)
+    assert without == ["image.tar"]
+
+
+@pytest.mark.parametrize("version", ["v1", None], ids=["by its version", "at once"])
+def test_each_object_is_a_step_that_a_test_can_end_a_process_at(store, version):
+    class Versioned(MemorySource):
+        def stat(self, name):
+            return replace(super().stat(name), version=version)
+
+    steps: list[str] = []
+    kind = ArtifactKind("a", "g", "foreground", (Choice(Pattern("*"), extract="tar"),), every=True)
+    source = Versioned({"1": tar_of(("1", b"1")), "2": tar_of(("2", b"2"))})
+    assert engine.fetch(kind, source, BUILD, store, engine.FetchHooks(checkpoint=steps.append))
+    assert steps[0] == "objects found"
+    assert steps.count("object verified") == 2
