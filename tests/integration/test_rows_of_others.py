@@ -32,7 +32,9 @@ BLOBS = """
     ('{9}', 90, now() - interval '2 days', NULL, NULL, 0),  -- named by a pack
     ('{a}', 99, now(), now() - interval '3 h', NULL, 0),  -- marked, and named since
     ('{c}', 22, now(), now() - interval '30 min', NULL, 0),  -- the same, later
-    ('{b}', 11, now() - interval '1 min', NULL, NULL, 0)  -- not named, and young
+    ('{b}', 11, now() - interval '1 min', NULL, NULL, 0),  -- not named, and young
+    ('{d}', 13, now(), NULL, NULL, 0),  -- named by a pool and by a build
+    ('{f}', 15, now(), now() + interval '9 h', NULL, 1)  -- named by a pool, and marked for later
 """
 OTHERS = """
     INSERT INTO blobs (sha256, size_bytes, stored_at, doomed_at, removing_until, removal_failures)
@@ -48,7 +50,9 @@ OTHERS = """
              unnest(ARRAY['b', 'c', 'd']) path;
     INSERT INTO loose_files (artifact_id, path, sha256, size_bytes, executable) VALUES
         ('loose', 'a/1', '{a}', 99, false), ('loose', 'a/2', '{a}', 99, false),
-        ('loose-2', 'b/1', '{c}', 22, false);
+        ('loose-2', 'b/1', '{c}', 22, false), ('loose-3', 'd/1', '{d}', 13, false);
+    INSERT INTO package_files (archive_id, path, sha256, size_bytes)
+        VALUES (1, 'pool/d', '{d}', 13), (1, 'pool/f', '{f}', 15);
     INSERT INTO store_checks (shard, began_at, scrubbed_at) VALUES
         ('11', now() - interval '2 h', now() - interval '1 h'),
         ('22', now() - interval '3 h', now() - interval '2 h'), ('33', now(), now());
@@ -103,7 +107,7 @@ def all_rows(conn: Connection) -> dict[tuple[str, str], str]:
 @pytest.fixture
 def conn(database: Database):
     statements = OTHERS.replace("{blobs}", BLOBS)
-    for digit in "123456789abc":
+    for digit in "123456789abcdf":
         statements = statements.replace(f"{{{digit}}}", digit * 64)
     with only_rows(database, statements) as made:
         yield made
@@ -155,6 +159,24 @@ CHANGES: dict[str, tuple[Call, Any, set[tuple[str, str]]]] = {
         "22",
         {("store_checks", "22")},
     ),
+    "claim no shard": (lambda c: check_rows.claim_shard(c, [], 4 * 3600), None, set()),
+    "claim a new shard": (
+        lambda c: check_rows.claim_shard(c, ["33", "44"], 4 * 3600),
+        "44",
+        {("store_checks", "44")},
+    ),
+    "lost of a pool": (
+        lambda c: check_rows.note_lost(c, "d" * 64, "lost"),
+        True,
+        {("lost_contents", "d")},
+    ),
+    "lost of a build": (lambda c: check_rows.note_lost(c, "9" * 64, "lost"), False, set()),
+    "lost of a pool, but marked": (
+        lambda c: check_rows.note_lost(c, "f" * 64, "lost"),
+        False,
+        set(),
+    ),
+    "lost again": (lambda c: check_rows.note_lost(c, "2" * 64, "lost"), False, set()),
     "claim scrub": (lambda c: check_rows.claim_scrub(c, []), "22", {("store_checks", "22")}),
     "check": (
         lambda c: check_rows.note_check(c, "11", files=1, size_bytes=2, lost=3, orphans=4),
@@ -183,6 +205,11 @@ CHANGES: dict[str, tuple[Call, Any, set[tuple[str, str]]]] = {
     "forget some files": (
         lambda c: file_rows.forget_some_files(c, "loose-2", 9),
         False,
+        {("loose_files", "loose-2/b/1")},
+    ),
+    "forget one file": (
+        lambda c: file_rows.forget_some_files(c, "loose-2", 1),
+        True,
         {("loose_files", "loose-2/b/1")},
     ),
     "begin": (
