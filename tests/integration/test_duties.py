@@ -1,18 +1,21 @@
 """Each duty of a worker does its own to what is due for it, and leaves the rest."""
 
 import os
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from prometheus_client import REGISTRY
 
 from staging_api.db.engine import Database
 from staging_api.staging import repository
-from staging_api.staging.damage import lose
-from staging_api.staging.duties import database_steps, store_steps
+from staging_api.staging.damage import evict_holders, lose
+from staging_api.staging.duties import database_steps, scrub_steps, store_steps
 from staging_api.staging.housekeeping import StepResult
 from staging_api.staging.packs import Packs
+from staging_api.staging.scrub import Scrub, ScrubResult
 from staging_api.staging.upkeep import StoreTerms
 from tests.factories import ORIGIN
 from tests.packs import packed_up
@@ -88,3 +91,60 @@ def test_a_lost_content_that_nothing_names_is_given_up_and_one_that_is_there_is_
     assert lose(at.service.upkeep, lost, 7)
     assert at.rows("SELECT sha256 FROM blobs WHERE doomed_at IS NOT NULL") == [(lost,)]
     assert [row.state for row in at.stage(url, "payload").artifacts] == ["staged"]
+
+
+def damaged(how: str) -> float:
+    return REGISTRY.get_sample_value("staging_store_damaged_total", {"how": how}) or 0.0
+
+
+def test_damage_is_counted_by_how_it_is_once_someone_has_the_content(at: Bench) -> None:
+    digests = []
+    for name in ("R17-1", "R17-2"):
+        (artifact,) = at.stage(at.build(name, payload_bin=name.encode()), "payload").artifacts
+        assert artifact.sha256 is not None
+        digests.append(artifact.sha256)
+    before = damaged("lost"), damaged("corrupt")
+    assert evict_holders(at.service.upkeep, "0" * 64, "lost") == []
+    assert (damaged("lost"), damaged("corrupt")) == before
+    assert len(evict_holders(at.service.upkeep, digests[0], "lost")) == 1
+    assert (damaged("lost"), damaged("corrupt")) == (before[0] + 1, before[1])
+    # Read anew it was wrong, whoever has it.
+    assert evict_holders(at.service.upkeep, "0" * 64, "corrupt") == []
+    assert (damaged("lost"), damaged("corrupt")) == (before[0] + 1, before[1] + 1)
+    assert at.rows("SELECT state FROM staged_artifacts ORDER BY id") == [("evicted",), ("staged",)]
+
+
+def scrubbed(at: Bench) -> StepResult | None:
+    (step,) = scrub_steps(at.service, threading.Event())
+    return step.run()
+
+
+def test_what_a_scrub_finds_corrupt_is_staged_again(at: Bench) -> None:
+    urls = [at.build(name, payload_bin=name.encode()) for name in ("R17-1", "R17-2")]
+    for url in urls:
+        at.stage(url, "payload")
+    rows = at.rows("SELECT sha256 FROM staged_artifacts ORDER BY id")
+    bad = rows[0][0]
+    at.service.blobs.path(bad).chmod(0o600)  # type: ignore[attr-defined]
+    at.service.blobs.path(bad).write_bytes(b"wrong")  # type: ignore[attr-defined]
+    at.tamper("UPDATE blobs SET stored_at = stored_at - interval '2 days'")
+    results = [scrubbed(at) for _ in range(256)]
+    assert all(result is not None and result.failed == 0 for result in results)
+    assert sum(result is not None and result.more for result in results) >= 2
+    waiting = "SELECT archive_url FROM stagings WHERE finished_at IS NULL"
+    assert at.rows(waiting) == [(urls[0],)]
+
+
+@pytest.mark.parametrize(
+    ("found", "more"),
+    [
+        (ScrubResult(1), True),
+        (ScrubResult(0, ("1",)), True),
+        (ScrubResult(failed=2), False),
+    ],
+)
+def test_a_scrub_that_read_something_goes_on(
+    at: Bench, monkeypatch: pytest.MonkeyPatch, found: ScrubResult, more: bool
+) -> None:
+    monkeypatch.setattr(Scrub, "turn", lambda _scrub: found)
+    assert scrubbed(at) == StepResult(more=more, failed=found.failed)

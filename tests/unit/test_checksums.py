@@ -3,6 +3,7 @@
 from staging_api.staging.checksums import (
     Checksums,
     digest_of,
+    is_list,
     lists_of_folder,
     lists_of_one,
     lists_to_require,
@@ -77,3 +78,10 @@ def test_a_file_of_one_digest_may_name_the_object_otherwise_unless_that_could_be
         # Of several digests none is that of the object.
         more = Checksums({key: SHA256, "c.zip": SHA256}, "w")
         assert digest_of(more, "d/a.zip", "d/a.zip.sha256") is None
+
+
+def test_a_list_is_known_by_its_end_or_by_its_whole_name() -> None:
+    for name in ("a.zip.sha256", "d/a.md5sum", "SHA256SUMS", "d/checksums.txt"):
+        assert is_list(name)
+    for name in ("a.zip", "d/SHA256SUMS.asc", "SHA256SUMS/a", "sha256"):
+        assert not is_list(name)

@@ -285,6 +285,8 @@ def test_an_object_whose_versions_never_agree_is_read_at_once(store, tmp_path, e
     assert [file.sha256 for file in fetched.files] == [sha(b"content")]
     assert (source.taken, fetched.source_version) == (["object"], "v2")
     assert temporary_files(tmp_path) == []
+    with store.open(sha(b"content")) as file:
+        assert file.read() == b"content"
 
 
 def test_an_object_that_is_read_at_once_is_compared_with_its_digest(store, tmp_path):
