@@ -10,11 +10,11 @@ import pytest
 from prometheus_client import REGISTRY
 
 from staging_api.db.engine import Database
-from staging_api.staging import repository
 from staging_api.staging.damage import evict_holders, lose
 from staging_api.staging.duties import database_steps, scrub_steps, store_steps
 from staging_api.staging.housekeeping import StepResult
 from staging_api.staging.packs import Packs
+from staging_api.staging.repository import artifact_rows, file_rows, store_rows, upload_rows
 from staging_api.staging.scrub import Scrub, ScrubResult
 from staging_api.staging.upkeep import StoreTerms
 from tests.factories import ORIGIN
@@ -40,7 +40,7 @@ def done(at: Bench, name: str) -> StepResult | None:
 def test_the_rows_that_a_dropped_pack_leaves_are_deleted_and_those_of_others_stay(
     at: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(repository.file_rows, "_FEW_FILES", 1)
+    monkeypatch.setattr(file_rows, "_FEW_FILES", 1)
     files = {"d/a": b"1", "d/b": b"22", "d/c": b"333"}
     ids = []
     for name in ("R17-1", "R17-2"):
@@ -57,8 +57,8 @@ def test_the_rows_that_a_dropped_pack_leaves_are_deleted_and_those_of_others_sta
 def test_polls_are_forgotten_after_the_time_of_grace(at: Bench) -> None:
     with at.database.begin() as conn:
         for url, minutes in (("gs://young", 119), ("gs://old", 121)):
-            repository.static_prefix(conn, url, url[5:], "")
-            assert repository.claim_poll(conn, url, -60.0 * minutes)
+            artifact_rows.static_prefix(conn, url, url[5:], "")
+            assert upload_rows.claim_poll(conn, url, -60.0 * minutes)
     done(at, "upload polls")
     assert at.rows("SELECT archive_url FROM upload_polls") == [("gs://young",)]
 
@@ -85,7 +85,7 @@ def test_a_lost_content_that_nothing_names_is_given_up_and_one_that_is_there_is_
     assert artifact.sha256 is not None
     lost, present = "0" * 64, artifact.sha256
     with at.database.begin() as conn:
-        repository.name_blobs(conn, {lost: 7})
+        store_rows.name_blobs(conn, {lost: 7})
     assert not lose(at.service.upkeep, present, 4)
     assert not lose(at.service.upkeep, "1" * 64, 4), "no row says that it was there"
     assert lose(at.service.upkeep, lost, 7)

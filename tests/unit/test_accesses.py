@@ -113,7 +113,7 @@ def test_what_is_being_written_is_written_before_the_end(
         threading.Event().wait(0.3)
         rows.written.append(counted)
 
-    monkeypatch.setattr(repository, "note_accesses", write_slowly)
+    monkeypatch.setattr(access_rows, "note_accesses", write_slowly)
     counted = Accesses(rows, 0.01)  # type: ignore[arg-type]
     counted.note("a1", "me", 1)
     assert began.wait(30)

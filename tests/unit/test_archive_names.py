@@ -12,9 +12,9 @@ from staging_api.errors import ArchiveNotFound, ArtifactNotFound, SourceRefused
 from staging_api.sources.manifest import Manifest
 from staging_api.sources.model import Names, SourceObject, SourceOptions
 from staging_api.sources.url import parse
-from staging_api.staging import repository
 from staging_api.staging.archive_names import ArchiveNames
 from staging_api.staging.model import StagingRequest
+from staging_api.staging.repository import reading, upload_rows
 from tests.archives import InMemory
 
 URL = "gs://bucket/board/R17-1"
@@ -76,10 +76,10 @@ def rows(monkeypatch: pytest.MonkeyPatch) -> Rows:
         assert url not in conn.kept, "it is kept once"
         conn.kept[url] = manifest
 
-    monkeypatch.setattr(repository, "kept_manifest", lambda conn, url: conn.kept.get(url))
-    monkeypatch.setattr(repository, "keep_manifest", keep)
+    monkeypatch.setattr(upload_rows, "kept_manifest", lambda conn, url: conn.kept.get(url))
+    monkeypatch.setattr(upload_rows, "keep_manifest", keep)
     monkeypatch.setattr(
-        repository,
+        reading,
         "artifacts_of",
         lambda conn, url, names: [SimpleNamespace(state=each) for each in conn.states],
     )
