@@ -9,7 +9,7 @@ from sqlalchemy import Connection, event, text
 
 from staging_api.db.engine import Database
 from staging_api.staging.lists import ArtifactFilter, StagingFilter
-from staging_api.staging.repository import events, lists, reading, space_rows, terms
+from staging_api.staging.repository import event_rows, lists, reading, space_rows, terms
 from tests.integration.test_rows_of_other_stagings import ROWS
 from tests.rows import only_rows
 
@@ -151,7 +151,7 @@ def test_the_events_of_a_staging_are_read_behind_a_number_in_order(
             'me', '{}', repeat('1', 64), CASE WHEN number > 1 THEN repeat('1', 64) END
         FROM unnest(ARRAY['s1', 's2']) staging, generate_series(3, 1, -1) number
     """)
-    found = events.events_of(conn, "s1", 1, limit)
+    found = event_rows.events_of(conn, "s1", 1, limit)
     assert [(each.staging_id, each.number) for each in found] == [("s1", each) for each in numbers]
 
 
@@ -212,7 +212,9 @@ def test_the_record_is_read_of_the_stagings_that_were_made_in_a_time(
     record: Connection, since: int | None, until: int | None, days: tuple[int, ...]
 ) -> None:
     bounds = [None if each is None else NOON + each * DAY for each in (since, until)]
-    found = [(row.chain, row.staging is None, row.number) for row in events.chains(record, *bounds)]
+    found = [
+        (row.chain, row.staging is None, row.number) for row in event_rows.chains(record, *bounds)
+    ]
     assert found == [
         row
         for begin in begins(record, *days)
@@ -221,7 +223,7 @@ def test_the_record_is_read_of_the_stagings_that_were_made_in_a_time(
             *((f"{begin}s", False, number) for number in range(1, 6)),
         ]
     ]
-    wrong = events.contradictions(record, *bounds)
+    wrong = event_rows.contradictions(record, *bounds)
     assert wrong == [
         (f"{begin}s", f"{begin}{name}")
         for day, begin in zip(days, begins(record, *days), strict=True)
