@@ -92,11 +92,15 @@ class ProgressLines(Display):
         if self._named != staging.id:
             self._named = staging.id
             self.note(f"staging {staging.id}")
+        # An archive that is not there fails all of its artifacts with the same long sentence.
+        changed: dict[str, list[str]] = {}
         for artifact in staging.artifacts:
             text = _said(staging, artifact)
             if self._shown.get(artifact.id) != text:
                 self._shown[artifact.id] = text
-                self.note(f"{artifact.name}: {text}")
+                changed.setdefault(text, []).append(artifact.name)
+        for text, names in changed.items():
+            self.note(f"{', '.join(names)}: {text}")
         if time.monotonic() - self._last >= _SECONDS_BETWEEN_LINES and not staging.final:
             self.note(_overall(staging))
 

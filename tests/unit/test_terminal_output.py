@@ -48,6 +48,21 @@ def test_lines_of_the_publisher_and_of_progress(capsys: pytest.CaptureFixture[st
     assert capsys.readouterr() == (f"rejected {SHOWN}\n", f"failed {SHOWN}\n")
 
 
+def test_artifacts_of_which_the_same_is_said_share_a_line(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    error = {"code": "archive_not_found", "message": "no such archive", "retryable": False}
+    artifacts = [
+        artifact(id=name, name=name, state="failed", error=error) for name in ("one", "two")
+    ]
+    artifacts.insert(1, artifact(id="three", name="three", state="staged", size_bytes=2))
+    shown = ProgressLines()
+    for _ in range(2):
+        shown.show(Staging.of(staging("running", artifacts=artifacts)))
+    lines = ["one, two: failed: no such archive", "three: staged 2 bytes"]
+    assert capsys.readouterr().err.splitlines()[1:] == lines
+
+
 def test_bars_of_artifacts(capsys: pytest.CaptureFixture[str]) -> None:
     states = {"staging": 5, "staged": 12_300_000, ACTING: 7}
     artifacts = [
