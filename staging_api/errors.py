@@ -137,6 +137,7 @@ class StagingApiError(Exception):
         self,
         detail: str,
         *,
+        retryable: bool | None = None,
         retry_after_seconds: float | None = None,
         extra: Mapping[str, Any] | None = None,
     ) -> None:
@@ -144,11 +145,14 @@ class StagingApiError(Exception):
 
         Args:
             detail: one sentence about this occurrence: what was wrong and what would be right.
+            retryable: whether the same request can succeed later; None: as others of the class.
             retry_after_seconds: when a retry can succeed, if known.
             extra: further members of the answer, such as ``lock``; JSON values and times.
         """
         super().__init__(detail)
         self.detail = detail
+        if retryable is not None:
+            self.retryable = retryable
         self.retry_after_seconds = retry_after_seconds
         self.extra = dict(extra or {})
 
@@ -303,18 +307,6 @@ class SourceFailed(StagingApiError):
 
     code, title, retryable = "source_failed", "The source failed", True
 
-    def __init__(
-        self,
-        detail: str,
-        *,
-        retryable: bool | None = None,
-        retry_after_seconds: float | None = None,
-        extra: Mapping[str, Any] | None = None,
-    ) -> None:
-        super().__init__(detail, retry_after_seconds=retry_after_seconds, extra=extra)
-        if retryable is not None:
-            self.retryable = retryable
-
 
 class SourceRefused(SourceFailed):
     """The source denies access: no credential, an invalid one, a bad certificate."""
@@ -350,17 +342,6 @@ class NoSpace(StagingApiError):
     """The store or its quota has no space left; not retryable if it can never have enough."""
 
     code, title, retryable = "no_space", "No space left", True
-
-    def __init__(
-        self,
-        detail: str,
-        *,
-        retryable: bool = True,
-        retry_after_seconds: float | None = None,
-        extra: Mapping[str, Any] | None = None,
-    ) -> None:
-        super().__init__(detail, retry_after_seconds=retry_after_seconds, extra=extra)
-        self.retryable = retryable
 
 
 class StoreFailed(StagingApiError):
