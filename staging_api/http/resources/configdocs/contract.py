@@ -113,39 +113,36 @@ _VERBOSITY = parameter(
 )
 
 
+def _answer(
+    description: str, media: str, schema: Mapping[str, Any], *others: str
+) -> dict[str, Any]:
+    return {
+        "description": description,
+        "content": {media: {"schema": schema}},
+        "headers": headers("X-Shipyard-Req", *others),
+    }
+
+
 def _status(description: str) -> dict[str, Any]:
     return _answer(description, _JSON, _STATUS)
 
 
-def _answer(description: str, media: str, schema: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        "description": description,
-        "content": {media: {"schema": schema}},
-        "headers": headers("X-Shipyard-Req"),
-    }
-
-
-def _refused(*statuses: int) -> dict[str, Any]:
-    answers = (*(status for status in ALWAYS if status not in BEFORE_ROUTING), 500, *statuses)
-    return {
-        **{str(status): _status(MEANINGS[status]) for status in answers},
-        **problems(*BEFORE_ROUTING),
-    }
-
-
 def _yaml(description: str) -> dict[str, Any]:
-    answers = _answer(description, _YAML, {"type": "string"})
-    answers["headers"] |= headers("X-Redacted")
-    return answers
+    return _answer(description, _YAML, {"type": "string"}, "X-Redacted")
 
 
 def _operation(
     name: str,
     summary: str,
     answers: Mapping[str, Any],
-    parameters: Iterable[Described] = (),
+    *parameters: Described,
+    refused: Iterable[int] = (),
 ) -> dict[str, Any]:
-    return operation(name, summary, _TAG, answers, [*parameters, _VERBOSITY])
+    """What one method does; `answers` beside the refusals of all paths and those of `refused`."""
+    statuses = (*(status for status in ALWAYS if status not in BEFORE_ROUTING), 500, *refused)
+    refusals = {str(status): _status(MEANINGS[status]) for status in statuses}
+    every = {**refusals, **problems(*BEFORE_ROUTING), **answers}
+    return operation(name, summary, _TAG, every, [*parameters, _VERBOSITY])
 
 
 _UNCHANGED = {
@@ -155,6 +152,8 @@ _UNCHANGED = {
     }
 }
 _IF_NONE_MATCH = parameter("If-None-Match", "the ETag that is known: 304 while it holds", "header")
+_TWO_VERSIONS = {"type": "array", "items": {"enum": _VERSIONS}, "minItems": 2, "maxItems": 2}
+_COMPARED = {"type": "array", "items": {"$ref": "#/components/schemas/CollectionStatus"}}
 _PATH = "/api/v1.0"
 
 CONFIGDOCS_PATHS: Mapping[str, Mapping[str, Described]] = {
@@ -162,82 +161,50 @@ CONFIGDOCS_PATHS: Mapping[str, Mapping[str, Described]] = {
         "get": _operation(
             "get_versions",
             "List the versions of the API",
-            {**_refused(), "200": _answer("the versions", _JSON, {"type": "object"})},
+            {"200": _answer("the versions", _JSON, {"type": "object"})},
         )
     },
     f"{_PATH}/health": {
         "get": _operation(
             "get_health",
             "Whether the API answers",
-            {
-                **_refused(),
-                "204": {"description": "it does", "headers": headers("X-Shipyard-Req")},
-            },
+            {"204": {"description": "it does", "headers": headers("X-Shipyard-Req")}},
         )
     },
     f"{_PATH}/configdocs": {
         "get": _operation(
             "get_configdocs_status",
             "Compare two versions, collection by collection",
-            {
-                **_refused(404),
-                **_UNCHANGED,
-                "200": _answer(
-                    "one entry for each collection",
-                    _JSON,
-                    {
-                        "type": "array",
-                        "items": {"$ref": "#/components/schemas/CollectionStatus"},
-                    },
-                ),
-            },
-            [
-                parameter(
-                    "versions",
-                    "two of them; default: committed and buffer",
-                    schema={
-                        "type": "array",
-                        "items": {"enum": _VERSIONS},
-                        "minItems": 2,
-                        "maxItems": 2,
-                    },
-                ),
-                _IF_NONE_MATCH,
-            ],
+            {**_UNCHANGED, "200": _answer("one entry for each collection", _JSON, _COMPARED)},
+            parameter(
+                "versions", "two of them; default: committed and buffer", schema=_TWO_VERSIONS
+            ),
+            _IF_NONE_MATCH,
+            refused=[404],
         )
     },
     f"{_PATH}/configdocs/{{collection}}": {
         "get": _operation(
             "get_configdocs",
             "Give a collection back as it was posted",
-            {
-                **_refused(404),
-                **_UNCHANGED,
-                "200": _yaml("its documents; nothing where the buffer deletes it"),
-            },
-            [_COLLECTION, _VERSION, _SECRETS, _IF_NONE_MATCH],
+            {**_UNCHANGED, "200": _yaml("its documents; nothing where the buffer deletes it")},
+            *(_COLLECTION, _VERSION, _SECRETS, _IF_NONE_MATCH),
+            refused=[404],
         ),
         "post": {
             **_operation(
                 "post_configdocs",
                 "Put a collection of documents into the buffer",
-                {
-                    **_refused(404, 409, 415, 422),
-                    "201": _status("it is in the buffer; what its validations say"),
-                },
-                [
-                    _COLLECTION,
-                    parameter(
-                        "buffermode",
-                        "what to do with a buffer that is not empty",
-                        schema={"enum": list(BUFFER_MODES)},
-                    ),
-                    parameter("empty-collection", "remove all its documents", schema=_FLAG),
-                    _REASON,
-                    _IF_MATCH,
-                    _KEY,
-                    _PREFER,
-                ],
+                {"201": _status("it is in the buffer; what its validations say")},
+                _COLLECTION,
+                parameter(
+                    "buffermode",
+                    "what to do with a buffer that is not empty",
+                    schema={"enum": list(BUFFER_MODES)},
+                ),
+                parameter("empty-collection", "remove all its documents", schema=_FLAG),
+                *(_REASON, _IF_MATCH, _KEY, _PREFER),
+                refused=[404, 409, 415, 422],
             ),
             "requestBody": {
                 "description": "its documents, a YAML stream",
@@ -249,47 +216,33 @@ CONFIGDOCS_PATHS: Mapping[str, Mapping[str, Described]] = {
         "post": _operation(
             "commit_configdocs",
             "Validate the buffer, and make it the committed version",
-            {**_refused(409, 422), "200": _status("committed, or validated by a dry run")},
-            [
-                parameter("force", "commit in spite of errors", schema=_FLAG),
-                parameter("dryrun", "validate only; goes before force", schema=_FLAG),
-                parameter(
-                    "revision",
-                    "the revision that was reviewed: 409 if the buffer is another one",
-                    schema=_REVISION,
-                ),
-                parameter(
-                    "confirm_within",
-                    "seconds after which the commit is undone, unless it is confirmed",
-                    schema={"type": "integer", "minimum": 1, "maximum": 604800},
-                ),
-                parameter("stage", "stage the builds that its documents name", schema=_FLAG),
-                _REASON,
-                _IF_MATCH,
-                _KEY,
-                _PREFER,
-            ],
+            {"200": _status("committed, or validated by a dry run")},
+            parameter("force", "commit in spite of errors", schema=_FLAG),
+            parameter("dryrun", "validate only; goes before force", schema=_FLAG),
+            parameter(
+                "revision",
+                "the revision that was reviewed: 409 if the buffer is another one",
+                schema=_REVISION,
+            ),
+            parameter(
+                "confirm_within",
+                "seconds after which the commit is undone, unless it is confirmed",
+                schema={"type": "integer", "minimum": 1, "maximum": 604800},
+            ),
+            parameter("stage", "stage the builds that its documents name", schema=_FLAG),
+            *(_REASON, _IF_MATCH, _KEY, _PREFER),
+            refused=[409, 422],
         )
     },
     f"{_PATH}/renderedconfigdocs": {
         "get": _operation(
             "get_renderedconfigdocs",
             "Give the rendered documents of a version",
-            {
-                **_refused(404, 409),
-                **_UNCHANGED,
-                "200": _yaml("all documents, layered and with their substitutions"),
-            },
-            [
-                _VERSION,
-                parameter(
-                    "revision",
-                    "or of a revision, then without a version",
-                    schema=_REVISION,
-                ),
-                _SECRETS,
-                _IF_NONE_MATCH,
-            ],
+            {**_UNCHANGED, "200": _yaml("all documents, layered and with their substitutions")},
+            _VERSION,
+            parameter("revision", "or of a revision, then without a version", schema=_REVISION),
+            *(_SECRETS, _IF_NONE_MATCH),
+            refused=[404, 409],
         )
     },
 }
