@@ -15,6 +15,7 @@ import hashlib
 import json
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import dataclass
 from functools import wraps
 from typing import Concatenate, ParamSpec, Protocol, TypeVar, runtime_checkable
 
@@ -75,7 +76,7 @@ def answers_once(responder: Responder[R, P]) -> Responder[R, P]:
         _check(key)
         with ExitStack() as until_kept:
             request = _fingerprints(self, req)
-            keyed = _Keyed(self.locks, req, resp, key, request=request, until_kept=until_kept)
+            keyed = _Keyed(self.locks, req, resp, key, request, until_kept)
             if keyed.replayed():
                 return
             if takes_locks(responder):
@@ -92,26 +93,18 @@ def answers_once(responder: Responder[R, P]) -> Responder[R, P]:
     return once
 
 
+@dataclass
 class _Keyed:
     """One request with a key, from the look for a kept answer until its own is kept."""
 
-    def __init__(
-        self,
-        locks: Locks,
-        req: falcon.Request,
-        resp: falcon.Response,
-        key: str,
-        *,
-        request: tuple[str, str],
-        until_kept: ExitStack,
-    ) -> None:
-        self._locks, self._req, self._resp, self._key = locks, req, resp, key
-        self._until_kept = until_kept
-        self._responses = KeptResponses(locks)
-        self._caller: str = req.context.caller
-        self._request = request
-        self._held: Hold | None = None
-        self._replayed = False
+    locks: Locks
+    req: falcon.Request
+    resp: falcon.Response
+    key: str
+    request: tuple[str, str]
+    until_kept: ExitStack
+    held: Hold | None = None
+    is_replayed: bool = False
 
     def begin(self, wait_seconds: float = 0.0) -> bool:
         """Take the key's lock, now that the work may begin; True: it was done, and is answered.
@@ -124,9 +117,9 @@ class _Keyed:
             IdempotencyKeyBusy: the first request with this key still runs.
         """
         patience = min(wait_seconds, _KEEPING_SECONDS)
-        lock = hold(self._locks, IDEMPOTENCY, self._scope, origin(self._req), patience)
+        lock = hold(self.locks, IDEMPOTENCY, self._scope, origin(self.req), patience)
         try:
-            self._held = self._until_kept.enter_context(lock)
+            self.held = self.until_kept.enter_context(lock)
         except LockHeld as error:
             raise _busy(error.retry_after_seconds) from None
         return self.replayed()
@@ -137,18 +130,18 @@ class _Keyed:
         Raises:
             IdempotencyKeyReused: the key came before with another request.
         """
-        kept = self._responses.find(self._caller, self._key)
+        kept = KeptResponses(self.locks).find(self.req.context.caller, self.key)
         if kept is None:
             return False
-        if kept.request_sha256 not in self._request:
+        if kept.request_sha256 not in self.request:
             raise IdempotencyKeyReused(
                 "this Idempotency-Key was used for another request: use a new one for each request"
             )
-        resp = self._resp
+        resp = self.resp
         resp.status = falcon.util.code_to_http_status(kept.status)
         resp.set_headers({**kept.headers, "Idempotent-Replayed": "true"})
         resp.media, resp.data = None, kept.body
-        self._replayed = True
+        self.is_replayed = True
         return True
 
     def refuse_if_busy(self) -> None:
@@ -157,29 +150,30 @@ class _Keyed:
         Raises:
             IdempotencyKeyBusy: it still runs.
         """
-        left = self._responses.seconds_left(self._scope)
-        if left is not None and self._held is None:
+        left = KeptResponses(self.locks).seconds_left(self._scope)
+        if left is not None and self.held is None:
             raise _busy(left) from None
 
     def keep(self) -> None:
         """Keep the answer, if it is a success; what needed no lock has yet to take the key's."""
-        if self._resp.status_code >= 300:  # noqa: PLR2004 - no success, RFC 9110
+        if self.resp.status_code >= 300:  # noqa: PLR2004 - no success, RFC 9110
             return
-        if self._held is None:
+        if self.held is None:
             # Of no other answer, should there be one.
-            said = {name: self._resp.get_header(name) for name in _OF_ONE_ANSWER}
+            said = {name: self.resp.get_header(name) for name in _OF_ONE_ANSWER}
             for name in said:
-                self._resp.delete_header(name)
+                self.resp.delete_header(name)
             if not self.begin():
-                self._resp.set_headers({name: value for name, value in said.items() if value})
-        if self._held is not None and not self._replayed:
-            response = _kept(self._request[0], self._resp)
-            self._responses.keep(self._held, self._caller, self._key, response)
+                self.resp.set_headers({name: value for name, value in said.items() if value})
+        if self.held is not None and not self.is_replayed:
+            response = _kept(self.request[0], self.resp)
+            KeptResponses(self.locks).keep(self.held, self.req.context.caller, self.key, response)
 
     @property
     def _scope(self) -> str:
         """The scope of the key: its first space ends the caller, in whose name there is none."""
-        return f"{self._caller.replace('%', '%25').replace(' ', '%20')} {self._key}"
+        caller: str = self.req.context.caller
+        return f"{caller.replace('%', '%25').replace(' ', '%20')} {self.key}"
 
 
 def _busy(seconds: float | None) -> IdempotencyKeyBusy:
