@@ -14,6 +14,7 @@ from staging_api.http.example_values import (
     SHA256,
     THEN,
     UPLOAD,
+    nulls,
     page,
 )
 
@@ -57,11 +58,7 @@ _PACKAGE = {
     "size_bytes": 4711,
     "created_at": EARLY,
     "published_at": THEN,
-    "ended_at": None,
-    "superseded_by": None,
-    "scheduled_deletion_at": None,
-    "removed_at": None,
-    "error_message": None,
+    **nulls("ended_at", "superseded_by", "scheduled_deletion_at", "removed_at", "error_message"),
 }
 _ONE_UPLOAD = {
     "id": UPLOAD,
@@ -81,9 +78,7 @@ _ONE_UPLOAD = {
     "decided_by": "ci",
     "done_at": None,
     "attempts": 0,
-    "error_code": None,
-    "error_message": None,
-    "note": None,
+    **nulls("error_code", "error_message", "note"),
 }
 _PUBLICATION = {
     "id": RUN,
@@ -118,9 +113,7 @@ _ONE_GENERATION = {
     "run_id": RUN,
     "created_at": EARLY,
     "live_at": THEN,
-    "retired_at": None,
-    "pinned_at": None,
-    "pinned_by": None,
+    **nulls("retired_at", "pinned_at", "pinned_by"),
 }
 _DISTRIBUTION = {
     "archive": "shop",

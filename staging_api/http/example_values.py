@@ -14,6 +14,12 @@ MARKER = "6f2c1f0e-9f5c-4d6e-8d0a-0a4a3b1f7c11"
 HOLDER = "pod-3:12:1"
 EARLY, THEN, LATER = (f"2026-11-22T09:{minute}:00Z" for minute in ("00", "02", "45"))
 
+
+def nulls(*names: str) -> Mapping[str, None]:
+    """Fields that have no value yet."""
+    return dict.fromkeys(names)
+
+
 GRANT = {
     "id": LOCK,
     "kind": "archive",
@@ -23,10 +29,7 @@ GRANT = {
     "reference_id": MARKER,
     "acquired_at": EARLY,
     "expires_at": THEN,
-    "ended_at": None,
-    "outcome": None,
-    "ended_by": None,
-    "reason": None,
+    **nulls("ended_at", "outcome", "ended_by", "reason"),
     "renewals": 7,
     "waiters": 1,
     "fence": None,

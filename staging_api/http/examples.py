@@ -19,6 +19,7 @@ from staging_api.http.example_values import (
     SHA256,
     STAGING,
     THEN,
+    nulls,
     page,
 )
 
@@ -46,9 +47,7 @@ _FULL_ARTIFACT = {
     "attempt": 1,
     "created_at": EARLY,
     "staged_at": THEN,
-    "last_accessed_at": None,
-    "pinned_until": None,
-    "evicted_at": None,
+    **nulls("last_accessed_at", "pinned_until", "evicted_at"),
 }
 _ONE_STAGING = {
     "id": STAGING,
@@ -169,12 +168,7 @@ _PRUNE_RECORD = {
     "keep_bytes": 0,
     "previewed": 1,
     "frees_bytes": 12300000,
-    "reason": None,
-    "begun_by": None,
-    "begun_at": None,
-    "ended_at": None,
-    "evicted": None,
-    "freed_bytes": None,
+    **nulls("reason", "begun_by", "begun_at", "ended_at", "evicted", "freed_bytes"),
 }
 _STORE = {
     "identity": STAGING,
