@@ -78,53 +78,40 @@ _PUBLISHED = [
 ]
 
 
-def _described(fetched: Mapping[str, Described]) -> dict[str, Any]:
-    """The answers to HEAD: those to GET, less the bodies, but for what a server says by itself."""
-    return {
-        status: described
+def _file(
+    name: str, tag: str, summaries: tuple[str, str], *parameters: Described
+) -> dict[str, Described]:
+    """What GET and HEAD of a file do; nothing is followed by HEAD."""
+    # Less the bodies, but for what a server says by itself.
+    described = {
+        status: answer
         if int(status) in BEFORE_ROUTING
-        else {part: described[part] for part in ("description", "headers") if part in described}
-        for status, described in fetched.items()
+        else {part: answer[part] for part in ("description", "headers") if part in answer}
+        for status, answer in _FETCHED.items()
         if status != "302"
+    }
+    fetch, describe = summaries
+    given = [*parameters, *_CONDITIONS]
+    of_head = [each for each in given if each is not _FOLLOW]
+    return {
+        "get": operation(f"get_{name}", fetch, tag, _FETCHED, given),
+        "head": operation(f"head_{name}", describe, tag, described, of_head),
     }
 
 
 def _static(name: str) -> dict[str, Described]:
-    return {
-        "get": operation(
-            f"get_{name}",
-            "Fetch a staged file, or list a folder",
-            "static",
-            _FETCHED,
-            [_STAGED, _FOLLOW, _PACKED, _OF_ARTIFACT, *_OF_A_PAGE, *_CONDITIONS],
-        ),
-        "head": operation(
-            f"head_{name}",
-            "Describe a staged file",
-            "static",
-            _described(_FETCHED),
-            [_STAGED, _PACKED, _OF_ARTIFACT, *_OF_A_PAGE, *_CONDITIONS],
-        ),
-    }
+    summaries = ("Fetch a staged file, or list a folder", "Describe a staged file")
+    parameters = (_STAGED, _FOLLOW, _PACKED, _OF_ARTIFACT, *_OF_A_PAGE)
+    return _file(name, "static", summaries, *parameters)
 
 
 FILE_PATHS: Mapping[str, Mapping[str, Described]] = {
     "/static/{path}": _static("static"),
     "/static/archive/{path}": _static("static_archive"),
-    "/archive/{archive}/{path}": {
-        "get": operation(
-            "get_archive",
-            "Fetch a file of an APT archive",
-            "archive",
-            _FETCHED,
-            [*_PUBLISHED, *_CONDITIONS],
-        ),
-        "head": operation(
-            "head_archive",
-            "Describe a file of an APT archive",
-            "archive",
-            _described(_FETCHED),
-            [*_PUBLISHED, *_CONDITIONS],
-        ),
-    },
+    "/archive/{archive}/{path}": _file(
+        "archive",
+        "archive",
+        ("Fetch a file of an APT archive", "Describe a file of an APT archive"),
+        *_PUBLISHED,
+    ),
 }
