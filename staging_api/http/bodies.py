@@ -119,6 +119,12 @@ class PageQuery(Body):
     )
 
 
+class NameQuery(PageQuery):
+    """Which page of a list that is ordered by text, such as a name."""
+
+    after: Text | None = Field(None, description="the `next` of the page before")
+
+
 class Ready(Body):
     """Each check, and what it found."""
 

@@ -6,6 +6,7 @@ from typing import Any, Self
 from pydantic import ConfigDict, Field
 
 from staging_api.documents.differences import DocumentChange
+from staging_api.documents.model import Identity
 from staging_api.documents.paths import path_text
 from staging_api.documents.reader import BufferState
 from staging_api.http.bodies import Body, NounBody, Ulid
@@ -95,6 +96,11 @@ class IdentityBody(Body):
     layer: str | None
     name: str
 
+    @classmethod
+    def of(cls, identity: Identity) -> Self:
+        """The answer's form of an identity; no layer is null, not an empty one."""
+        return cls(schema=identity.schema, layer=identity.layer or None, name=identity.name)
+
 
 class OriginBody(Body):
     """Where the value at a path was written, and how it came here."""
@@ -147,10 +153,9 @@ class DocumentChangeBody(NounBody):
     @classmethod
     def of(cls, noun: DocumentChange) -> Self:
         """The answer's form of a change."""
-        named = noun.document
         return cls.filled(
             noun,
-            document=IdentityBody(schema=named.schema, layer=named.layer or None, name=named.name),
+            document=IdentityBody.of(noun.document),
             change=noun.change.value,
             paths=[
                 PathChangeBody.filled(each, path=path_text(each.path), change=each.change.value)

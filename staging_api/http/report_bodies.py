@@ -5,7 +5,7 @@ from typing import Self
 
 from pydantic import Field
 
-from staging_api.http.bodies import Body, Moment, NounBody, PageBody, PageQuery, Text, Ulid
+from staging_api.http.bodies import Body, Moment, NameQuery, NounBody, PageBody, Text, Ulid
 from staging_api.http_url import static_url
 from staging_api.staging.counts import CountsPage
 from staging_api.staging.lists import ArchiveSummary
@@ -63,10 +63,9 @@ class RequestedArchiveList(PageBody[RequestedArchiveBody]):
     """A page of archives, ordered by archive_url."""
 
 
-class RequestedArchiveQuery(PageQuery):
+class RequestedArchiveQuery(NameQuery):
     """Which archives."""
 
-    after: Text | None = Field(None, description="the `next` of the page before")
     prefix: Text = Field("", description="with which the archive_url begins")
 
 
@@ -104,12 +103,6 @@ class ProcessList(NounBody):
     items: list[ProcessBody]
     next: str | None
     database: DatabaseBody
-
-
-class NameQuery(PageQuery):
-    """Which page of a list that is ordered by name."""
-
-    after: Text | None = Field(None, description="the `next` of the page before")
 
 
 class IntervalBody(NounBody):

@@ -198,12 +198,6 @@ class PinRequest(Body):
     until: Moment | None = None
 
 
-class FileQuery(PageQuery):
-    """Which page of an artifact's files."""
-
-    after: Text | None = Field(None, description="the `next` of the page before")
-
-
 class StagingQuery(PageQuery):
     """Which stagings."""
 

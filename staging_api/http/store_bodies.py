@@ -32,13 +32,18 @@ class LargeArchiveBody(NounBody):
     bytes: int
 
 
-class IdleArtifactBody(NounBody):
-    """A staged artifact that may be evicted."""
+class PrunedArtifactBody(NounBody):
+    """An artifact of a prune."""
 
     id: Ulid
     archive_url: str
     name: str
     size_bytes: int
+
+
+class IdleArtifactBody(PrunedArtifactBody):
+    """A staged artifact that may be evicted."""
+
     idle_since: datetime
 
 
@@ -106,15 +111,6 @@ class PruneRequest(Body):
         if self.token is not None and (self.idle_seconds is not None or self.keep_bytes):
             raise ValueError("a token stands for what was previewed: give nothing else")
         return self
-
-
-class PrunedArtifactBody(NounBody):
-    """An artifact of a prune."""
-
-    id: Ulid
-    archive_url: str
-    name: str
-    size_bytes: int
 
 
 class PruneRecordBody(NounBody):

@@ -3,13 +3,13 @@
 import falcon
 
 from staging_api.http.auth import origin
+from staging_api.http.bodies import NameQuery
 from staging_api.http.dependencies import Resource
 from staging_api.http.openapi import answers, spec
 from staging_api.http.staging_bodies import (
     ArtifactList,
     ArtifactQuery,
     FileList,
-    FileQuery,
     FullArtifactBody,
     PinRequest,
 )
@@ -52,10 +52,10 @@ class OneArtifact(Resource):
 class FilesOfArtifact(Resource):
     """The files of one staged artifact."""
 
-    @spec.validate(query=FileQuery, resp=answers(404, HTTP_200=FileList))
+    @spec.validate(query=NameQuery, resp=answers(404, HTTP_200=FileList))
     def on_get(self, req: falcon.Request, resp: falcon.Response, artifact_id: str) -> None:
         """List the files of a staged artifact with their digests, ordered by path."""
-        query: FileQuery = req.context.query
+        query: NameQuery = req.context.query
         page = self.deps.stagings.artifacts.files(
             artifact_id, limit=query.limit, after=query.after or ""
         )

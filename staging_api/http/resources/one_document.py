@@ -4,7 +4,7 @@ import hashlib
 
 import falcon
 
-from staging_api.documents.model import Identity, Path, RenderingFailed
+from staging_api.documents.model import Path, RenderingFailed
 from staging_api.documents.paths import MISSING, PathInvalid, get, parse_path, path_text
 from staging_api.documents.provenance import users, why
 from staging_api.documents.redaction import redacted
@@ -77,9 +77,9 @@ def _shown(
         metadata=dict(value["metadata"]),
         data=data,
         redacted=not query.cleartext_secrets and bool(found.secret_paths),
-        parent=None if found.parent is None else _identity(found.parent),
-        sources=[_identity(each) for each in found.sources],
-        used_by=[_identity(each) for each in users(rendering, document.identity)],
+        parent=None if found.parent is None else IdentityBody.of(found.parent),
+        sources=[IdentityBody.of(each) for each in found.sources],
+        used_by=[IdentityBody.of(each) for each in users(rendering, document.identity)],
         provenance=_origins(found, path) if query.provenance else None,
     )
 
@@ -89,7 +89,7 @@ def _origins(found: RenderedDocument, path: Path) -> list[OriginBody]:
         OriginBody(
             path=path_text(place),
             origin=f"{origin.document} {path_text(origin.path)}",
-            document=_identity(origin.document),
+            document=IdentityBody.of(origin.document),
             origin_path=path_text(origin.path),
             secret=origin.secret,
             steps=[f"{step.document} {step.instruction}" for step in origin.steps],
@@ -102,10 +102,6 @@ def _etag(number: int, query: DocumentQuery) -> str:
     """Of a revision, which never changes, and of what of it the answer shows."""
     requested = query.model_dump_json(exclude={"version"})
     return f'"{number}-{hashlib.sha256(requested.encode()).hexdigest()[:16]}"'
-
-
-def _identity(identity: Identity) -> IdentityBody:
-    return IdentityBody(schema=identity.schema, layer=identity.layer or None, name=identity.name)
 
 
 def _path(text: str) -> Path:

@@ -61,7 +61,7 @@ def send_folder(
     if req.method != "HEAD":
         pieces = PACKERS[form](_packed(files, sender, folder, found))
         # Before the status is sent, so that a store that is away is an error and not a cut.
-        resp.stream = _Sent(chain([next(pieces)], pieces))
+        resp.stream = _sent(chain([next(pieces)], pieces))
 
 
 def _packed(
@@ -90,22 +90,17 @@ def _packed(
         )
 
 
-class _Sent:
+def _sent(pieces: Iterator[bytes]) -> Iterator[bytes]:
     """The body; what fails after its status was sent can only end the connection."""
-
-    def __init__(self, pieces: Iterator[bytes]) -> None:
-        self._pieces = pieces
-
-    def __iter__(self) -> Iterator[bytes]:
-        try:
-            for piece in self._pieces:
-                metrics.SERVED_BYTES.inc(len(piece))
-                yield piece
-        except StagingApiError as error:
-            log.warning("a reader of a folder was cut off: %s", error.detail)
-            # Not the regular end: a client would take a stream that ends in good order for the
-            # whole folder.
-            raise ConnectionResetError(errno.ECONNRESET, error.detail) from None
+    try:
+        for piece in pieces:
+            metrics.SERVED_BYTES.inc(len(piece))
+            yield piece
+    except StagingApiError as error:
+        log.warning("a reader of a folder was cut off: %s", error.detail)
+        # Not the regular end: a client would take a stream that ends in good order for the whole
+        # folder.
+        raise ConnectionResetError(errno.ECONNRESET, error.detail) from None
 
 
 def _digest(form: str, files: Sequence[ServedFile]) -> str:

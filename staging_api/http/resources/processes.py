@@ -2,12 +2,12 @@
 
 import falcon
 
+from staging_api.http.bodies import NameQuery
 from staging_api.http.dependencies import Resource
 from staging_api.http.openapi import answers, spec
 from staging_api.http.report_bodies import (
     CountList,
     CountQuery,
-    NameQuery,
     ProcessList,
 )
 
