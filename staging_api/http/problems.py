@@ -4,8 +4,8 @@ import json
 import logging
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import datetime
-from functools import partial
 from itertools import accumulate
 from typing import Any
 
@@ -106,7 +106,6 @@ def status_of_code(code: str) -> int | None:
 
 #: Answers an error, whose status would be so, in the form that the clients of a path parse.
 ErrorForm = Callable[[falcon.Request, falcon.Response, int, StagingApiError], None]
-FormOf = Callable[[falcon.Request], ErrorForm | None]
 
 
 def add_error_handlers(
@@ -119,11 +118,11 @@ def add_error_handlers(
         forms: of paths with clients of their own, by their first segments; by the first and a
             slash, of whatever is below it.
     """
-    form_of = partial(_form_of, forms or {})
+    handlers = _Handlers(forms or {})
     # The most specific class wins, whatever the order: Falcon looks along the error's bases.
-    app.add_error_handler(Exception, partial(_unexpected, form_of))
-    app.add_error_handler(falcon.HTTPError, partial(_of_falcon, form_of))
-    app.add_error_handler(StagingApiError, partial(_ours, form_of))
+    app.add_error_handler(Exception, handlers.unexpected)
+    app.add_error_handler(falcon.HTTPError, handlers.of_falcon)
+    app.add_error_handler(StagingApiError, handlers.ours)
 
 
 def answer(req: falcon.Request, resp: falcon.Response, error: StagingApiError) -> None:
@@ -203,44 +202,47 @@ def _status_of_class(kind: type[StagingApiError]) -> int:
     return next(STATUS_OF[each] for each in kind.__mro__ if each in STATUS_OF)
 
 
-def _form_of(forms: Mapping[str, ErrorForm], req: falcon.Request) -> ErrorForm | None:
-    segments = req.path.strip("/").split("/")
-    below = forms.get(f"{segments[0]}/") if len(segments) > 1 else None
-    # Looked up: comparing the path with each of the seventy took a twelfth of a refusal's time.
-    names = accumulate(segments, "{}/{}".format)
-    return below or next((forms[name] for name in names if name in forms), None)
+@dataclass(frozen=True)
+class _Handlers:
+    """What Falcon calls with errors; `forms` as those of `add_error_handlers`."""
 
+    forms: Mapping[str, ErrorForm]
 
-def _ours(
-    form_of: FormOf,
-    req: falcon.Request,
-    resp: falcon.Response,
-    error: StagingApiError,
-    _params: Any,
-) -> None:
-    resp.delete_header("ETag")  # of an answer that there is not
-    # An old client reads one word, and a 200 may be a refusal: the access line says which it was.
-    logs.bind_log_context(error_code=error.code)
-    form = form_of(req)
-    if form is None:
-        answer(req, resp, error)
-    else:
-        form(req, resp, status_of(error), error)
+    def ours(
+        self, req: falcon.Request, resp: falcon.Response, error: StagingApiError, _params: Any
+    ) -> None:
+        resp.delete_header("ETag")  # of an answer that there is not
+        # An old client reads one word, and a 200 may be a refusal: the log says which it was.
+        logs.bind_log_context(error_code=error.code)
+        form = self._form_of(req)
+        if form is None:
+            answer(req, resp, error)
+        else:
+            form(req, resp, status_of(error), error)
 
+    def of_falcon(
+        self, req: falcon.Request, resp: falcon.Response, error: falcon.HTTPError, params: Any
+    ) -> None:
+        resp.set_headers(dict(error.headers or {}))
+        status = int(error.status_code)
+        title = error.title or falcon.util.code_to_http_status(status)
+        detail = error.description or _advice(req, status, resp.get_header("Allow"))
+        self.ours(req, resp, FalconRefusal(status, title, detail, type(error).__name__), params)
 
-def _of_falcon(
-    form_of: FormOf,
-    req: falcon.Request,
-    resp: falcon.Response,
-    error: falcon.HTTPError,
-    _params: Any,
-) -> None:
-    for name, value in dict(error.headers or {}).items():
-        resp.set_header(name, value)
-    status = int(error.status_code)
-    title = error.title or falcon.util.code_to_http_status(status)
-    detail = error.description or _advice(req, status, resp.get_header("Allow"))
-    _ours(form_of, req, resp, FalconRefusal(status, title, detail, type(error).__name__), _params)
+    def unexpected(
+        self, req: falcon.Request, resp: falcon.Response, error: Exception, params: Any
+    ) -> None:
+        # The text of a surprise may hold anything, so the caller gets the request id to ask about.
+        log.error("unexpected error", exc_info=error)
+        unexpected = StagingApiError("an unexpected error; the log has it under the request id")
+        self.ours(req, resp, unexpected, params)
+
+    def _form_of(self, req: falcon.Request) -> ErrorForm | None:
+        segments = req.path.strip("/").split("/")
+        below = self.forms.get(f"{segments[0]}/") if len(segments) > 1 else None
+        # Looked up: comparing the path with each of the seventy took a twelfth of a refusal's time.
+        names = accumulate(segments, "{}/{}".format)
+        return below or next((self.forms[name] for name in names if name in self.forms), None)
 
 
 def _advice(req: falcon.Request, status: int, allowed: str | None) -> str:
@@ -250,15 +252,6 @@ def _advice(req: falcon.Request, status: int, allowed: str | None) -> str:
     if status == falcon.HTTPNotFound().status_code:
         return f"there is no {req.path}: /openapi.json lists what there is"
     return f"the request was refused with status {status}"
-
-
-def _unexpected(
-    form_of: FormOf, req: falcon.Request, resp: falcon.Response, error: Exception, _params: Any
-) -> None:
-    # The text of a surprise may hold anything, so the caller gets the request id to ask about.
-    log.error("unexpected error", exc_info=error)
-    unexpected = StagingApiError("an unexpected error; the log has it under the request id")
-    _ours(form_of, req, resp, unexpected, _params)
 
 
 def _to_json(document: Mapping[str, Any]) -> bytes:
