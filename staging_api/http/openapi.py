@@ -1,7 +1,7 @@
 """Validation of what comes in, and the OpenAPI document, from the same models and routes."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from threading import Lock
 from typing import Any, Literal, TypeVar
@@ -119,10 +119,23 @@ def validated(model: type[_Model], media: object) -> _Model:
         raise _invalid(error) from None
 
 
-def answers(*problems: int, **models: type[BaseModel] | None) -> Response:
-    """The answers of a route: models by ``HTTP_200`` and so on, and the problems it may raise."""
+def contract(
+    *problems: int,
+    json: type[BaseModel] | None = None,
+    query: type[BaseModel] | None = None,
+    headers: type[BaseModel] | None = None,
+    **answers: type[BaseModel] | None,
+) -> Callable[..., Any]:
+    """Hold the requests of a responder to models, and say what it answers.
+
+    Args:
+        problems: statuses of the problems that it may raise, beside those of every route.
+        json, query, headers: of the request.
+        answers: models by ``HTTP_200`` and so on; None: without a body.
+    """
     documents = {f"HTTP_{status}": Problem for status in (*ALWAYS, *problems)}
-    return Response(**{**documents, **models})
+    resp = Response(**{**documents, **answers})
+    return spec.validate(json=json, query=query, headers=headers, resp=resp)
 
 
 def document(

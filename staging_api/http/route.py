@@ -22,7 +22,7 @@ class Route:
     """A path of the API: what serves it, who may call it, how it is described.
 
     Models of requests and answers, and the kinds of locks, stand at the responders: in
-    ``@spec.validate`` and ``@api_lock``.
+    ``@contract`` and ``@api_lock``.
 
     Attributes:
         path: Falcon's template.

@@ -17,7 +17,7 @@ from staging_api.http.archive_bodies import (
     SuiteRequest,
 )
 from staging_api.http.dependencies import Resource
-from staging_api.http.openapi import answers, spec
+from staging_api.http.openapi import contract
 
 #: What a request says; the service knows the defaults of the rest.
 _GIVEN: dict[str, Any] = {"exclude_unset": True, "exclude_none": True}
@@ -28,7 +28,7 @@ PATH = "/api/v1.0/apt-archives"
 class AptArchives(Resource):
     """All archives."""
 
-    @spec.validate(json=ArchiveRequest, resp=answers(409, 415, HTTP_201=ArchiveBody))
+    @contract(409, 415, json=ArchiveRequest, HTTP_201=ArchiveBody)
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Make an archive, with its suites."""
         body: ArchiveRequest = req.context.json
@@ -40,7 +40,7 @@ class AptArchives(Resource):
         resp.status = falcon.HTTP_201
         resp.location = f"{PATH}/{body.name}"
 
-    @spec.validate(resp=answers(HTTP_200=ArchiveList))
+    @contract(HTTP_200=ArchiveList)
     def on_get(self, _req: falcon.Request, resp: falcon.Response) -> None:
         """List all archives, by name."""
         found = [ArchiveBody.of(each) for each in self.deps.archives.all()]
@@ -50,12 +50,12 @@ class AptArchives(Resource):
 class OneAptArchive(Resource):
     """One archive."""
 
-    @spec.validate(resp=answers(404, HTTP_200=ArchiveBody))
+    @contract(404, HTTP_200=ArchiveBody)
     def on_get(self, _req: falcon.Request, resp: falcon.Response, archive: str) -> None:
         """Show an archive."""
         resp.media = ArchiveBody.of(self.deps.archives.find(archive))
 
-    @spec.validate(json=ArchiveChange, resp=answers(404, 415, HTTP_200=ArchiveBody))
+    @contract(404, 415, json=ArchiveChange, HTTP_200=ArchiveBody)
     def on_patch(self, req: falcon.Request, resp: falcon.Response, archive: str) -> None:
         """Change how an archive is published; seen by clients after the next run."""
         values = req.context.json.model_dump(exclude_unset=True)
@@ -65,7 +65,7 @@ class OneAptArchive(Resource):
 class Suites(Resource):
     """The suites of an archive."""
 
-    @spec.validate(json=SuiteRequest, resp=answers(404, 409, 415, HTTP_201=ArchiveBody))
+    @contract(404, 409, 415, json=SuiteRequest, HTTP_201=ArchiveBody)
     def on_post(self, req: falcon.Request, resp: falcon.Response, archive: str) -> None:
         """Make a suite."""
         values = req.context.json.model_dump(**_GIVEN)
@@ -76,7 +76,7 @@ class Suites(Resource):
 class OneSuite(Resource):
     """One suite of an archive."""
 
-    @spec.validate(json=SuiteChange, resp=answers(404, 409, 415, HTTP_200=ArchiveBody))
+    @contract(404, 409, 415, json=SuiteChange, HTTP_200=ArchiveBody)
     def on_patch(
         self, req: falcon.Request, resp: falcon.Response, archive: str, suite: str
     ) -> None:
@@ -88,7 +88,7 @@ class OneSuite(Resource):
 class Packages(Resource):
     """The packages of an archive."""
 
-    @spec.validate(query=PackageQuery, resp=answers(404, HTTP_200=PackageList))
+    @contract(404, query=PackageQuery, HTTP_200=PackageList)
     def on_get(self, req: falcon.Request, resp: falcon.Response, archive: str) -> None:
         """List packages, published and past, in the order in which they came."""
         page = self.deps.archives.packages(archive, **req.context.query.model_dump())
@@ -98,7 +98,7 @@ class Packages(Resource):
 class OnePackage(Resource):
     """One package in a suite."""
 
-    @spec.validate(json=DeletionRequest, resp=answers(404, 409, 415, HTTP_200=PackageBody))
+    @contract(404, 409, 415, json=DeletionRequest, HTTP_200=PackageBody)
     def on_delete(
         self, req: falcon.Request, resp: falcon.Response, archive: str, package_id: int
     ) -> None:

@@ -3,7 +3,7 @@
 import falcon
 
 from staging_api.http.dependencies import Resource
-from staging_api.http.openapi import answers, spec
+from staging_api.http.openapi import contract
 from staging_api.http.report_bodies import (
     RequestedArchiveList,
     RequestedArchiveQuery,
@@ -13,7 +13,7 @@ from staging_api.http.report_bodies import (
 class RequestedArchives(Resource):
     """The archives that were requested."""
 
-    @spec.validate(query=RequestedArchiveQuery, resp=answers(HTTP_200=RequestedArchiveList))
+    @contract(query=RequestedArchiveQuery, HTTP_200=RequestedArchiveList)
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """List the archives that were requested, ordered by archive_url.
 

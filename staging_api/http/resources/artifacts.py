@@ -5,7 +5,7 @@ import falcon
 from staging_api.http.auth import origin
 from staging_api.http.bodies import NameQuery
 from staging_api.http.dependencies import Resource
-from staging_api.http.openapi import answers, spec
+from staging_api.http.openapi import contract
 from staging_api.http.staging_bodies import (
     ArtifactList,
     ArtifactQuery,
@@ -19,7 +19,7 @@ from staging_api.staging.lists import ArtifactFilter
 class AllArtifacts(Resource):
     """All staged artifacts."""
 
-    @spec.validate(query=ArtifactQuery, resp=answers(HTTP_200=ArtifactList))
+    @contract(query=ArtifactQuery, HTTP_200=ArtifactList)
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """List staged artifacts, newest first."""
         query: ArtifactQuery = req.context.query
@@ -33,12 +33,12 @@ class AllArtifacts(Resource):
 class OneArtifact(Resource):
     """One staged artifact."""
 
-    @spec.validate(resp=answers(404, HTTP_200=FullArtifactBody))
+    @contract(404, HTTP_200=FullArtifactBody)
     def on_get(self, _req: falcon.Request, resp: falcon.Response, artifact_id: str) -> None:
         """Show a staged artifact."""
         resp.media = FullArtifactBody.of(self.deps.stagings.artifacts.find(artifact_id))
 
-    @spec.validate(resp=answers(404, 409, HTTP_200=FullArtifactBody))
+    @contract(404, 409, HTTP_200=FullArtifactBody)
     def on_delete(self, req: falcon.Request, resp: falcon.Response, artifact_id: str) -> None:
         """Evict a staged artifact.
 
@@ -52,7 +52,7 @@ class OneArtifact(Resource):
 class FilesOfArtifact(Resource):
     """The files of one staged artifact."""
 
-    @spec.validate(query=NameQuery, resp=answers(404, HTTP_200=FileList))
+    @contract(404, query=NameQuery, HTTP_200=FileList)
     def on_get(self, req: falcon.Request, resp: falcon.Response, artifact_id: str) -> None:
         """List the files of a staged artifact with their digests, ordered by path."""
         query: NameQuery = req.context.query
@@ -65,7 +65,7 @@ class FilesOfArtifact(Resource):
 class PinOfArtifact(Resource):
     """The pin that keeps an artifact from being evicted."""
 
-    @spec.validate(json=PinRequest, resp=answers(404, 409, 415, HTTP_200=FullArtifactBody))
+    @contract(404, 409, 415, json=PinRequest, HTTP_200=FullArtifactBody)
     def on_post(self, req: falcon.Request, resp: falcon.Response, artifact_id: str) -> None:
         """Pin a staged artifact until a time, or unpin it."""
         body: PinRequest = req.context.json

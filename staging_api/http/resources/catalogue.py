@@ -12,13 +12,13 @@ from staging_api.http.catalogue_bodies import (
     CatalogueQuery,
 )
 from staging_api.http.dependencies import Resource
-from staging_api.http.openapi import answers, spec
+from staging_api.http.openapi import contract
 
 
 class AllCatalogues(Resource):
     """The catalogues of the service."""
 
-    @spec.validate(query=CatalogueQuery, resp=answers(HTTP_200=CatalogueList))
+    @contract(query=CatalogueQuery, HTTP_200=CatalogueList)
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """List what archives can have: all catalogues, or the one of an archive."""
         query: CatalogueQuery = req.context.query
@@ -32,10 +32,7 @@ class AllCatalogues(Resource):
 class CatalogueChecks(Resource):
     """A catalogue before it is used."""
 
-    @spec.validate(
-        json=CatalogueCheckRequest,
-        resp=answers(404, 413, 415, 422, 502, HTTP_200=CatalogueCheckBody),
-    )
+    @contract(404, 413, 415, 422, 502, json=CatalogueCheckRequest, HTTP_200=CatalogueCheckBody)
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Try a catalogue against an archive, of which only the list of objects is read.
 

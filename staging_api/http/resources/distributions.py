@@ -5,7 +5,7 @@ import falcon
 from staging_api.http.auth import origin
 from staging_api.http.bodies import PageQuery
 from staging_api.http.dependencies import Resource
-from staging_api.http.openapi import answers, spec
+from staging_api.http.openapi import contract
 from staging_api.http.publisher_bodies import (
     ArchiveFileBody,
     ArchiveFileList,
@@ -23,7 +23,7 @@ from staging_api.http.what_runs import says_what_runs
 class Distributions(Resource):
     """All archives that have been published."""
 
-    @spec.validate(resp=answers(HTTP_200=DistributionList))
+    @contract(HTTP_200=DistributionList)
     def on_get(self, _req: falcon.Request, resp: falcon.Response) -> None:
         """List what clients see, by archive."""
         found = [DistributionBody.of(each) for each in self.deps.publisher.distributions.all()]
@@ -33,12 +33,12 @@ class Distributions(Resource):
 class OneDistribution(Resource):
     """What clients of one archive see."""
 
-    @spec.validate(resp=answers(404, HTTP_200=DistributionBody))
+    @contract(404, HTTP_200=DistributionBody)
     def on_get(self, _req: falcon.Request, resp: falcon.Response, archive: str) -> None:
         """Show what clients see."""
         resp.media = DistributionBody.of(self.deps.publisher.distributions.find(archive))
 
-    @spec.validate(json=DistributionChange, resp=answers(404, 409, 415, HTTP_200=DistributionBody))
+    @contract(404, 409, 415, json=DistributionChange, HTTP_200=DistributionBody)
     @says_what_runs
     def on_patch(self, req: falcon.Request, resp: falcon.Response, archive: str) -> None:
         """Go back to the packages of an older generation.
@@ -60,7 +60,7 @@ class OneDistribution(Resource):
 class HoldOfSuite(Resource):
     """Whether a suite of an archive stays as it is, whatever is published."""
 
-    @spec.validate(json=HoldRequest, resp=answers(404, 409, 415, HTTP_200=DistributionBody))
+    @contract(404, 409, 415, json=HoldRequest, HTTP_200=DistributionBody)
     @says_what_runs
     def on_put(self, req: falcon.Request, resp: falcon.Response, archive: str, suite: str) -> None:
         """Hold a suite at the packages that clients see now, or at those of a generation."""
@@ -71,7 +71,7 @@ class HoldOfSuite(Resource):
         )
         resp.media = DistributionBody.of(shown)
 
-    @spec.validate(resp=answers(404, 409, HTTP_200=DistributionBody))
+    @contract(404, 409, HTTP_200=DistributionBody)
     def on_delete(
         self, _req: falcon.Request, resp: falcon.Response, archive: str, suite: str
     ) -> None:
@@ -82,7 +82,7 @@ class HoldOfSuite(Resource):
 class Generations(Resource):
     """The generations of an archive."""
 
-    @spec.validate(query=PageQuery, resp=answers(404, HTTP_200=GenerationList))
+    @contract(404, query=PageQuery, HTTP_200=GenerationList)
     def on_get(self, req: falcon.Request, resp: falcon.Response, archive: str) -> None:
         """List generations, newest first."""
         page = self.deps.publisher.distributions.generations(
@@ -94,7 +94,7 @@ class Generations(Resource):
 class PinOfGeneration(Resource):
     """Whether a generation is kept."""
 
-    @spec.validate(resp=answers(404, 409, HTTP_200=GenerationBody))
+    @contract(404, 409, HTTP_200=GenerationBody)
     def on_put(self, req: falcon.Request, resp: falcon.Response, generation_id: str) -> None:
         """Keep a generation, with all packages that it lists, until it is unpinned."""
         pinned = self.deps.publisher.distributions.set_pin(
@@ -102,7 +102,7 @@ class PinOfGeneration(Resource):
         )
         resp.media = GenerationBody.of(pinned)
 
-    @spec.validate(resp=answers(404, 409, HTTP_200=GenerationBody))
+    @contract(404, 409, HTTP_200=GenerationBody)
     def on_delete(self, req: falcon.Request, resp: falcon.Response, generation_id: str) -> None:
         """Keep a generation no longer than others."""
         unpinned = self.deps.publisher.distributions.set_pin(
@@ -114,7 +114,7 @@ class PinOfGeneration(Resource):
 class ArchiveFileLists(Resource):
     """What a copy of an archive consists of, for those who serve it by other means."""
 
-    @spec.validate(query=ArchiveFileQuery, resp=answers(404, HTTP_200=ArchiveFileList))
+    @contract(404, query=ArchiveFileQuery, HTTP_200=ArchiveFileList)
     def on_get(self, req: falcon.Request, resp: falcon.Response, archive: str) -> None:
         """List files in the order in which a copy is to write them.
 

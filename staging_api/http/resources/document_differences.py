@@ -20,7 +20,7 @@ from staging_api.http.conditions import not_modified
 from staging_api.http.dependencies import Resource
 from staging_api.http.document_bodies import DifferencesBody, DocumentChangeBody
 from staging_api.http.document_requests import DifferencesQuery, KnownHeaders
-from staging_api.http.openapi import answers, spec
+from staging_api.http.openapi import contract
 from staging_api.http.resources.configdocs.answers import may_see_secrets
 
 
@@ -59,10 +59,8 @@ class DocumentDifferences(Resource):
 
     answers_head = True
 
-    @spec.validate(
-        query=DifferencesQuery,
-        headers=KnownHeaders,
-        resp=answers(404, HTTP_200=DifferencesBody, HTTP_304=None),
+    @contract(
+        404, query=DifferencesQuery, headers=KnownHeaders, HTTP_200=DifferencesBody, HTTP_304=None
     )
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Compare the documents of two versions, as posted or rendered; secrets are masked.

@@ -22,7 +22,7 @@ from staging_api.http.document_requests import (
     TagRequest,
 )
 from staging_api.http.idempotency import answers_once
-from staging_api.http.openapi import answers, spec
+from staging_api.http.openapi import contract
 from staging_api.http.resources.configdocs.answers import show, unless_moved
 from staging_api.locks.model import CONFIGDOCS_UPDATE, GLOBAL
 
@@ -32,11 +32,7 @@ class DocumentRevisions(Resource):
 
     answers_head = True
 
-    @spec.validate(
-        query=RevisionQuery,
-        headers=KnownHeaders,
-        resp=answers(HTTP_200=RevisionList, HTTP_304=None),
-    )
+    @contract(query=RevisionQuery, headers=KnownHeaders, HTTP_200=RevisionList, HTTP_304=None)
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """List revisions, newest first."""
         query: RevisionQuery = req.context.query
@@ -53,7 +49,7 @@ class OneDocumentRevision(Resource):
 
     answers_head = True
 
-    @spec.validate(headers=KnownHeaders, resp=answers(404, HTTP_200=RevisionBody, HTTP_304=None))
+    @contract(404, headers=KnownHeaders, HTTP_200=RevisionBody, HTTP_304=None)
     def on_get(self, req: falcon.Request, resp: falcon.Response, number: int) -> None:
         """Show a revision: who made it, whether it was committed, its tags."""
         show(req, resp, RevisionBody.of(self.deps.documents.reader.find(number)))
@@ -64,10 +60,8 @@ class RollbackToRevision(Resource):
 
     # The answer kept for a key needs no lock, and a request that is wrong never gets to it.
     @answers_once
-    @spec.validate(
-        json=RollbackRequest,
-        headers=RollbackHeaders,
-        resp=answers(404, 409, 415, 422, HTTP_201=BufferBody),
+    @contract(
+        404, 409, 415, 422, json=RollbackRequest, headers=RollbackHeaders, HTTP_201=BufferBody
     )
     @api_lock(CONFIGDOCS_UPDATE, scope=GLOBAL)
     def on_post(self, req: falcon.Request, resp: falcon.Response, number: int) -> None:
@@ -88,9 +82,7 @@ class ConfirmationOfRevision(Resource):
     """Confirming a commit that would be undone otherwise."""
 
     @answers_once
-    @spec.validate(
-        query=ReasonQuery, headers=OnceHeaders, resp=answers(404, 409, 422, HTTP_200=RevisionBody)
-    )
+    @contract(404, 409, 422, query=ReasonQuery, headers=OnceHeaders, HTTP_200=RevisionBody)
     @api_lock(CONFIGDOCS_UPDATE, scope=GLOBAL)
     def on_post(self, req: falcon.Request, resp: falcon.Response, number: int) -> None:
         """Make a commit with `confirm_within` final."""
@@ -102,9 +94,7 @@ class ConfirmationOfRevision(Resource):
 class TagOfRevision(Resource):
     """One name of a revision."""
 
-    @spec.validate(
-        json=TagRequest, headers=ChangeHeaders, resp=answers(404, 409, 415, HTTP_200=RevisionBody)
-    )
+    @contract(404, 409, 415, json=TagRequest, headers=ChangeHeaders, HTTP_200=RevisionBody)
     @api_lock(CONFIGDOCS_UPDATE, scope=GLOBAL)
     def on_put(self, req: falcon.Request, resp: falcon.Response, number: int, tag: str) -> None:
         """Tag a revision; a tag that is there already gets this data."""
@@ -112,9 +102,7 @@ class TagOfRevision(Resource):
         author = _author(req, body.reason)
         resp.media = RevisionBody.of(self.deps.documents.tags.tag(number, tag, body.data, author))
 
-    @spec.validate(
-        query=ReasonQuery, headers=ChangeHeaders, resp=answers(404, 409, HTTP_200=RevisionBody)
-    )
+    @contract(404, 409, query=ReasonQuery, headers=ChangeHeaders, HTTP_200=RevisionBody)
     @api_lock(CONFIGDOCS_UPDATE, scope=GLOBAL)
     def on_delete(self, req: falcon.Request, resp: falcon.Response, number: int, tag: str) -> None:
         """Remove a tag."""
@@ -127,10 +115,8 @@ class SiteActions(Resource):
     """How site actions ended."""
 
     @answers_once
-    @spec.validate(
-        json=SiteActionRequest,
-        headers=OnceHeaders,
-        resp=answers(404, 409, 415, 422, HTTP_201=RevisionBody),
+    @contract(
+        404, 409, 415, 422, json=SiteActionRequest, headers=OnceHeaders, HTTP_201=RevisionBody
     )
     @api_lock(CONFIGDOCS_UPDATE, scope=GLOBAL)
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
@@ -156,16 +142,14 @@ class DocumentBuffer(Resource):
 
     answers_head = True
 
-    @spec.validate(headers=KnownHeaders, resp=answers(HTTP_200=BufferBody, HTTP_304=None))
+    @contract(headers=KnownHeaders, HTTP_200=BufferBody, HTTP_304=None)
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Show what would be committed: its revision, digest and collections."""
         state = self.deps.documents.reader.buffer_state()
         if not not_modified(req, resp, state.etag):
             resp.media = BufferBody.of(state)
 
-    @spec.validate(
-        query=ReasonQuery, headers=ConditionalHeaders, resp=answers(409, HTTP_200=BufferBody)
-    )
+    @contract(409, query=ReasonQuery, headers=ConditionalHeaders, HTTP_200=BufferBody)
     @api_lock(CONFIGDOCS_UPDATE, scope=GLOBAL)
     def on_delete(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Discard the buffer: the documents are again what was committed."""
@@ -175,9 +159,7 @@ class DocumentBuffer(Resource):
 class CollectionOfBuffer(Resource):
     """What the buffer has of one collection."""
 
-    @spec.validate(
-        query=ReasonQuery, headers=ConditionalHeaders, resp=answers(404, 409, HTTP_200=BufferBody)
-    )
+    @contract(404, 409, query=ReasonQuery, headers=ConditionalHeaders, HTTP_200=BufferBody)
     @api_lock(CONFIGDOCS_UPDATE, scope=GLOBAL)
     def on_delete(self, req: falcon.Request, resp: falcon.Response, collection: str) -> None:
         """Discard the changes of one collection."""

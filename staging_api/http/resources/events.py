@@ -12,7 +12,7 @@ from staging_api.errors import Invalid, StagingApiError
 from staging_api.http.auth import client_of
 from staging_api.http.bodies import Moment, NounBody, PageBody, PageQuery, Text, Ulid
 from staging_api.http.dependencies import Resource
-from staging_api.http.openapi import answers, spec
+from staging_api.http.openapi import contract
 from staging_api.http.staging_bodies import StagingBody
 from staging_api.staging.model import Staging, StagingEvent
 from staging_api.vocabulary.staging import EventKind
@@ -66,7 +66,7 @@ class EventQuery(PageQuery):
 class AllEvents(Resource):
     """The events of all stagings."""
 
-    @spec.validate(query=EventQuery, resp=answers(HTTP_200=EventList))
+    @contract(query=EventQuery, HTTP_200=EventList)
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """List the events of all stagings, oldest first.
 
@@ -88,7 +88,7 @@ class AllEvents(Resource):
 class EventsOfStaging(Resource):
     """The events of one staging."""
 
-    @spec.validate(resp=answers(404, HTTP_200=None, HTTP_204=None))
+    @contract(404, HTTP_200=None, HTTP_204=None)
     def on_get(self, req: falcon.Request, resp: falcon.Response, staging_id: str) -> None:
         """Follow a staging as server-sent events, until it is final.
 

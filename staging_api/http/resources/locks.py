@@ -12,7 +12,7 @@ from staging_api.http.lock_bodies import (
     LockQuery,
     WaiterList,
 )
-from staging_api.http.openapi import answers, spec
+from staging_api.http.openapi import contract
 from staging_api.locks.model import LockFilter
 from staging_api.sources.url import canonical_filter
 
@@ -20,7 +20,7 @@ from staging_api.sources.url import canonical_filter
 class AllLocks(Resource):
     """The locks that are held now, or every grant there ever was."""
 
-    @spec.validate(query=LockQuery, resp=answers(HTTP_200=LockList))
+    @contract(query=LockQuery, HTTP_200=LockList)
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """List locks.
 
@@ -50,14 +50,14 @@ class AllLocks(Resource):
 class OneLock(Resource):
     """One grant of a lock."""
 
-    @spec.validate(resp=answers(404, HTTP_200=LockBody))
+    @contract(404, HTTP_200=LockBody)
     def on_get(self, req: falcon.Request, resp: falcon.Response, lock_id: str) -> None:
         """Show a lock."""
         resp.media = LockBody.shown(
             self.deps.lock_service.find(lock_id), with_fence=is_operator(req)
         )
 
-    @spec.validate(json=BreakRequest, resp=answers(404, 409, 415, HTTP_200=LockBody))
+    @contract(404, 409, 415, json=BreakRequest, HTTP_200=LockBody)
     def on_delete(self, req: falcon.Request, resp: falcon.Response, lock_id: str) -> None:
         """Break a lock.
 
@@ -71,7 +71,7 @@ class OneLock(Resource):
 class WaitersOfLock(Resource):
     """The requests that wait for a lock."""
 
-    @spec.validate(query=PageQuery, resp=answers(404, HTTP_200=WaiterList))
+    @contract(404, query=PageQuery, HTTP_200=WaiterList)
     def on_get(self, req: falcon.Request, resp: falcon.Response, lock_id: str) -> None:
         """List who waits for a held lock, the first in the queue first."""
         query: PageQuery = req.context.query

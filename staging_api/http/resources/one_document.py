@@ -14,7 +14,7 @@ from staging_api.http.conditions import not_modified
 from staging_api.http.dependencies import Resource
 from staging_api.http.document_bodies import DocumentBody, IdentityBody, OriginBody
 from staging_api.http.document_requests import DocumentQuery, KnownHeaders
-from staging_api.http.openapi import answers, spec
+from staging_api.http.openapi import contract
 from staging_api.http.resources.configdocs.answers import may_see_secrets
 
 
@@ -23,11 +23,7 @@ class OneDocument(Resource):
 
     answers_head = True
 
-    @spec.validate(
-        query=DocumentQuery,
-        headers=KnownHeaders,
-        resp=answers(404, HTTP_200=DocumentBody, HTTP_304=None),
-    )
+    @contract(404, query=DocumentQuery, headers=KnownHeaders, HTTP_200=DocumentBody, HTTP_304=None)
     def on_get(
         self,
         req: falcon.Request,

@@ -4,7 +4,7 @@ import falcon
 
 from staging_api.http.bodies import NameQuery
 from staging_api.http.dependencies import Resource
-from staging_api.http.openapi import answers, spec
+from staging_api.http.openapi import contract
 from staging_api.http.report_bodies import (
     CountList,
     CountQuery,
@@ -15,7 +15,7 @@ from staging_api.http.report_bodies import (
 class Processes(Resource):
     """The processes of the service."""
 
-    @spec.validate(query=NameQuery, resp=answers(HTTP_200=ProcessList))
+    @contract(query=NameQuery, HTTP_200=ProcessList)
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """List the processes that were seen within a day, by name, and the database.
 
@@ -32,7 +32,7 @@ class Processes(Resource):
 class EventCounts(Resource):
     """How many stagings and artifacts entered which state."""
 
-    @spec.validate(query=CountQuery, resp=answers(HTTP_200=CountList))
+    @contract(query=CountQuery, HTTP_200=CountList)
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Count how many stagings and artifacts entered which state, by minute, hour or day.
 

@@ -6,7 +6,7 @@ from staging_api.http.api_lock import api_lock, hold_of
 from staging_api.http.auth import origin
 from staging_api.http.dependencies import Resource
 from staging_api.http.idempotency import answers_once
-from staging_api.http.openapi import answers, spec
+from staging_api.http.openapi import contract
 from staging_api.http.publisher_bodies import (
     PublicationBody,
     PublicationList,
@@ -33,9 +33,7 @@ class Publications(Resource):
     """All runs of the publisher."""
 
     @answers_once
-    @spec.validate(
-        json=PublicationRequest, resp=answers(404, 409, 415, 422, 500, HTTP_201=PublicationBody)
-    )
+    @contract(404, 409, 415, 422, 500, json=PublicationRequest, HTTP_201=PublicationBody)
     # Around the lock: its refusal is what this adds to.
     @says_what_runs
     @api_lock(PUBLISHER, scope=the_publisher)
@@ -53,7 +51,7 @@ class Publications(Resource):
         resp.media = PublicationBody.of(run)
         resp.location = f"{PATH}/{run.id}"
 
-    @spec.validate(query=PublicationQuery, resp=answers(HTTP_200=PublicationList))
+    @contract(query=PublicationQuery, HTTP_200=PublicationList)
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """List runs, newest first."""
         page = self.deps.publisher.runs.page(**req.context.query.model_dump())
@@ -63,7 +61,7 @@ class Publications(Resource):
 class OnePublication(Resource):
     """One run of the publisher."""
 
-    @spec.validate(resp=answers(404, HTTP_200=PublicationBody))
+    @contract(404, HTTP_200=PublicationBody)
     def on_get(self, _req: falcon.Request, resp: falcon.Response, publication_id: str) -> None:
         """Show a run; while it runs, its phase and how far it is."""
         resp.media = PublicationBody.of(self.deps.publisher.runs.find(publication_id))

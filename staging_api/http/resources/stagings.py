@@ -8,7 +8,7 @@ from staging_api.http.conditions import is_known, not_modified
 from staging_api.http.dependencies import Resource
 from staging_api.http.idempotency import answers_once
 from staging_api.http.known_answers import KnownAnswers, shown, unless_known
-from staging_api.http.openapi import answers, spec
+from staging_api.http.openapi import contract
 from staging_api.http.prefer import applied, preference
 from staging_api.http.staging_bodies import (
     PollHeaders,
@@ -60,15 +60,13 @@ class Stagings(Resource):
     # kept for a key no lock, and a request that is not valid never gets to the lock.
     @unless_known(KnownAnswers.answer_request)
     @answers_once
-    @spec.validate(
+    @contract(
+        *(404, 409, 413, 415, 422, 502, 504, 507),
         json=StagingRequestBody,
         headers=StagingHeaders,
-        resp=answers(
-            *(404, 409, 413, 415, 422, 502, 504, 507),
-            HTTP_200=StagingBody,
-            HTTP_201=StagingBody,
-            HTTP_202=StagingBody,
-        ),
+        HTTP_200=StagingBody,
+        HTTP_201=StagingBody,
+        HTTP_202=StagingBody,
     )
     @api_lock(*LOCK_BY_NAME.values(), scope=archive_url, unless=nothing_left)
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
@@ -86,7 +84,7 @@ class Stagings(Resource):
             staging = self.deps.stagings.stage(checked(self, req), origin(req), holds)
             _show(req, resp, staging, falcon.HTTP_201)
 
-    @spec.validate(query=StagingQuery, resp=answers(HTTP_200=StagingList))
+    @contract(query=StagingQuery, HTTP_200=StagingList)
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """List stagings, newest first."""
         query: StagingQuery = req.context.query
@@ -101,7 +99,7 @@ class OneStaging(Resource):
     """One staging."""
 
     @unless_known(KnownAnswers.answer_about)
-    @spec.validate(headers=PollHeaders, resp=answers(404, HTTP_200=StagingBody, HTTP_304=None))
+    @contract(404, headers=PollHeaders, HTTP_200=StagingBody, HTTP_304=None)
     def on_get(self, req: falcon.Request, resp: falcon.Response, staging_id: str) -> None:
         """Show a staging.
 
@@ -116,7 +114,7 @@ class OneStaging(Resource):
         if not not_modified(req, resp, _etag(staging)):
             _show(req, resp, staging, falcon.HTTP_200)
 
-    @spec.validate(resp=answers(404, HTTP_202=StagingBody))
+    @contract(404, HTTP_202=StagingBody)
     def on_delete(self, req: falcon.Request, resp: falcon.Response, staging_id: str) -> None:
         """Cancel a staging.
 

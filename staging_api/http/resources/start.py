@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping
 import falcon
 
 from staging_api import about
-from staging_api.http.openapi import answers, spec
+from staging_api.http.openapi import contract
 from staging_api.http.permissions import ANYBODY, Roles
 from staging_api.http.report_bodies import Me, Start
 
@@ -39,7 +39,7 @@ class StartPage:
         """Name the dashboard among the links if there is one."""
         self._links = {**LINKS, **(DASHBOARD if dashboard else {})}
 
-    @spec.validate(resp=answers(HTTP_200=Start))
+    @contract(HTTP_200=Start)
     def on_get(self, _req: falcon.Request, resp: falcon.Response) -> None:
         """Show the name and version of the service, and where to go on."""
         resp.media = Start(
@@ -57,7 +57,7 @@ class Caller:
         """Go by these roles, by the template of a route and by method."""
         self._allowed = allowed
 
-    @spec.validate(resp=answers(HTTP_200=Me))
+    @contract(HTTP_200=Me)
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Show the name and roles of the caller, and the operations that they allow."""
         roles: Collection[str] = req.context.roles

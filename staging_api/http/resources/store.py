@@ -6,7 +6,7 @@ from staging_api.http.auth import origin
 from staging_api.http.bodies import PageQuery
 from staging_api.http.dependencies import Resource
 from staging_api.http.idempotency import answers_once
-from staging_api.http.openapi import answers, spec
+from staging_api.http.openapi import contract
 from staging_api.http.store_bodies import (
     PruneBody,
     PruneList,
@@ -20,7 +20,7 @@ from staging_api.staging.store_report import store_report
 class Store(Resource):
     """The store."""
 
-    @spec.validate(resp=answers(HTTP_200=StoreBody))
+    @contract(HTTP_200=StoreBody)
     def on_get(self, _req: falcon.Request, resp: falcon.Response) -> None:
         """Show how full the store is, what it is used for, what is idle and what checks found.
 
@@ -34,7 +34,7 @@ class StorePrune(Resource):
     """A prune in two steps."""
 
     @answers_once
-    @spec.validate(json=PruneRequest, resp=answers(404, 409, 415, 422, HTTP_200=PruneBody))
+    @contract(404, 409, 415, 422, json=PruneRequest, HTTP_200=PruneBody)
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Preview which idle artifacts would be evicted; with the preview's token, evict them.
 
@@ -55,7 +55,7 @@ class StorePrune(Resource):
 class StorePrunes(Resource):
     """The prunes that were done."""
 
-    @spec.validate(query=PageQuery, resp=answers(HTTP_200=PruneList))
+    @contract(query=PageQuery, HTTP_200=PruneList)
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """List the prunes that operators let be done by the API, newest first."""
         query: PageQuery = req.context.query

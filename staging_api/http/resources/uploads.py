@@ -16,7 +16,7 @@ from staging_api.http.archive_bodies import (
 from staging_api.http.auth import origin
 from staging_api.http.dependencies import Resource
 from staging_api.http.media import form, media_type, raw
-from staging_api.http.openapi import answers, spec, validated
+from staging_api.http.openapi import contract, validated
 from staging_api.publishing.model import Upload
 
 _ONE_PACKAGE = {"application/octet-stream", "application/vnd.debian.binary-package"}
@@ -29,7 +29,7 @@ class Uploads(Resource):
 
     takes_files = True  # bounded by STAGING_MAX_UPLOAD_BYTES, before any of it is read
 
-    @spec.validate(query=UploadTarget, resp=answers(404, 409, 413, 415, 507, HTTP_201=UploadList))
+    @contract(404, 409, 413, 415, 507, query=UploadTarget, HTTP_201=UploadList)
     def on_post(self, req: falcon.Request, resp: falcon.Response, archive: str) -> None:
         """Send packages.
 
@@ -50,7 +50,7 @@ class Uploads(Resource):
         resp.status = falcon.HTTP_201
         resp.media = UploadList(items=[UploadBody.of(each) for each in uploads], next=None)
 
-    @spec.validate(query=UploadQuery, resp=answers(404, HTTP_200=UploadList))
+    @contract(404, query=UploadQuery, HTTP_200=UploadList)
     def on_get(self, req: falcon.Request, resp: falcon.Response, archive: str) -> None:
         """List uploads, newest first."""
         page = self.deps.uploads.page(archive, **req.context.query.model_dump())
@@ -60,7 +60,7 @@ class Uploads(Resource):
 class OneUpload(Resource):
     """One upload."""
 
-    @spec.validate(resp=answers(404, HTTP_200=UploadBody))
+    @contract(404, HTTP_200=UploadBody)
     def on_get(self, _req: falcon.Request, resp: falcon.Response, upload_id: str) -> None:
         """Show an upload."""
         resp.media = UploadBody.of(self.deps.uploads.find(upload_id))
@@ -73,7 +73,7 @@ class DecisionOnUpload:
         """Decide by this method of `UploadService`."""
         self._decide = decide
 
-    @spec.validate(json=Decision, resp=answers(404, 409, 415, HTTP_200=UploadBody))
+    @contract(404, 409, 415, json=Decision, HTTP_200=UploadBody)
     def on_post(self, req: falcon.Request, resp: falcon.Response, upload_id: str) -> None:
         """Accept or reject an upload; one that is accepted may be rejected until it is done.
 
