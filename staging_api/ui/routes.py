@@ -1,12 +1,13 @@
 """The table of screens, and the routes that follow from it."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from staging_api.http.dependencies import AppDependencies
 from staging_api.http.limits import Refusals
-from staging_api.http.permissions import ANYBODY
+from staging_api.http.permissions import ANYBODY, Roles
 from staging_api.http.problems import ErrorForm
-from staging_api.http.route import Route
+from staging_api.http.route import Make, Route
 from staging_api.http.routes import ROUTES
 from staging_api.ui import sign_in
 from staging_api.ui.assets import Assets
@@ -40,18 +41,13 @@ from staging_api.ui.small_pages import Badge, Theme, UiRoot
 
 #: Each screen once, in the order of the navigation.
 SCREENS: tuple[Screen, ...] = (
-    Screen(
-        "/",
-        now.show,
-        "GET /stagings",
-        label="Now",
-        key="n",
-        topics=frozenset({"work", "locks", "alive", "store"}),
-    ),
+    Screen("/", now.show, "GET /stagings", "Now", "n", topics={"work", "locks", "alive", "store"}),
     Screen(
         "/ui/builds",
         builds.show,
         "GET /artifacts",
+        "Builds",
+        "b",
         actions={
             "stage": STAGE,
             "stage_again": STAGE_AGAIN,
@@ -59,65 +55,46 @@ SCREENS: tuple[Screen, ...] = (
             "unpin": UNPIN,
             "evict": EVICT,
         },
-        label="Builds",
-        key="b",
-        topics=frozenset({"work"}),
+        topics={"work"},
     ),
     Screen(
         "/ui/stagings/{staging_id}",
         stagings.show,
         "GET /stagings/{staging_id}",
         actions={"cancel": CANCEL, "stage_again": STAGE_AGAIN},
-        topics=frozenset({"work"}),
+        topics={"work"},
     ),
-    Screen(
-        "/ui/locks",
-        locks.show_all,
-        "GET /locks",
-        label="Locks",
-        key="l",
-        topics=frozenset({"locks"}),
-    ),
+    Screen("/ui/locks", locks.show_all, "GET /locks", "Locks", "l", topics={"locks"}),
     Screen(
         "/ui/locks/{lock_id}",
         locks.show_one,
         "GET /locks/{lock_id}",
         actions={"break": locks.BREAK},
-        topics=frozenset({"locks", "work"}),
+        topics={"locks", "work"},
     ),
     Screen(
         "/ui/artifacts/{artifact_id}",
         artifacts.show,
         "GET /artifacts/{artifact_id}",
         actions={"pin": PIN, "unpin": UNPIN, "evict": EVICT},
-        topics=frozenset({"work"}),
+        topics={"work"},
     ),
     Screen("/ui/content/{sha256}", artifacts.show_content, "GET /artifacts"),
-    Screen(
-        "/ui/apt",
-        apt.show_all,
-        "GET /distributions",
-        label="APT",
-        key="a",
-        topics=frozenset({"apt"}),
-    ),
+    Screen("/ui/apt", apt.show_all, "GET /distributions", "APT", "a", topics={"apt"}),
     Screen(
         "/ui/apt/{archive}",
         apt.show_one,
         "GET /distributions/{archive}",
         actions=apt.ACTIONS,
-        topics=frozenset({"apt"}),
+        topics={"apt"},
     ),
     Screen(
         "/ui/documents",
         documents.show,
         "GET /document-buffer",
-        actions={
-            "commit_documents": documents.COMMIT,
-            "discard_documents": documents.DISCARD,
-        },
-        label="Documents",
-        key="d",
+        "Documents",
+        "d",
+        actions={"commit_documents": documents.COMMIT, "discard_documents": documents.DISCARD},
     ),
     Screen(
         "/ui/documents/revisions/{number}",
@@ -129,43 +106,36 @@ SCREENS: tuple[Screen, ...] = (
         "/ui/store",
         store.show,
         "GET /store",
+        "Store",
+        "s",
         actions={"preview": store.PREVIEW, "prune": store.PRUNE},
-        label="Store",
-        key="s",
-        topics=frozenset({"store", "work"}),
+        topics={"store", "work"},
     ),
     Screen(
         "/ui/processes",
         processes.show,
         "GET /processes",
-        label="Processes",
-        key="r",
-        topics=frozenset({"processes", "alive"}),
+        "Processes",
+        "r",
+        topics={"processes", "alive"},
     ),
     Screen(
         "/ui/catalogue",
         catalogue.show,
         "GET /catalogue",
+        "Catalogue",
+        "c",
         actions={"try": catalogue.TRY},
-        label="Catalogue",
-        key="c",
     ),
-    Screen(
-        "/ui/audit",
-        audit.show,
-        "GET /events",
-        actions={"verify": audit.VERIFY},
-        label="Audit",
-        key="u",
-    ),
-    Screen("/ui/api", reference.show, None, label="API", key="i"),
+    Screen("/ui/audit", audit.show, "GET /events", "Audit", "u", actions={"verify": audit.VERIFY}),
+    Screen("/ui/api", reference.show, None, "API", "i"),
     Screen(
         "/ui/wall",
         wall.show,
         "GET /counts",
-        label="Wall",
-        key="w",
-        topics=frozenset({"work", "locks", "store", "alive"}),
+        "Wall",
+        "w",
+        topics={"work", "locks", "store", "alive"},
     ),
     Screen("/ui/search", search.show, "GET /stagings"),
 )
@@ -176,34 +146,30 @@ def pages_of(deps: UiDependencies) -> list[Route]:
     errors = ErrorPages(deps, SCREENS)
     fragments = Fragments()
     rows = [_row(screen, deps, fragments, errors) for screen in SCREENS]
-    # The form of errors of whatever is below /ui and no page, too.
-    rows.append(Route("/ui", {"GET": ANYBODY}, lambda _: UiRoot(), errors=errors))
-    rows += _sign_in(deps, errors)
-    rows.append(Route("/ui/theme", {"POST": ANYBODY}, lambda _: Theme(), errors=errors))
-    seen = {"GET": ANYBODY, "HEAD": ANYBODY}
-    rows.append(Route("/ui/assets/{name}", seen, lambda _: Assets(), errors=errors))
+    refusals = Refusals(deps.api.limits)
+    form = SignIn(deps, SCREENS, refusals)
+    read, seen = {"GET": ANYBODY}, {"GET": ANYBODY, "HEAD": ANYBODY}
     readers = roles_of("GET /stagings")
-    badge = {"GET": readers, "HEAD": readers}
-    rows.append(Route("/ui/badge", badge, lambda _: Badge(deps), errors=errors))
-    live = {"GET": readers}
-    rows.append(Route("/ui/live", live, lambda _: LiveStream(deps), errors=errors))
-    answers = {"GET": roles_of("GET /events")}
-    rows.append(Route("/ui/audit/csv", answers, lambda _: AuditCsv(deps), errors=errors))
+    others: list[tuple[str, Mapping[str, Roles], object]] = [
+        # The form of errors of whatever is below /ui and no page, too.
+        ("/ui", read, UiRoot()),
+        (sign_in.PATH, {**seen, "POST": ANYBODY}, form),
+        (f"{sign_in.PATH}/start", read, SignInStart(deps)),
+        (f"{sign_in.PATH}/callback", read, SignInCallback(deps, form, refusals)),
+        ("/ui/theme", {"POST": ANYBODY}, Theme()),
+        ("/ui/assets/{name}", seen, Assets()),
+        ("/ui/badge", {"GET": readers, "HEAD": readers}, Badge(deps)),
+        ("/ui/live", {"GET": readers}, LiveStream(deps)),
+        ("/ui/audit/csv", {"GET": roles_of("GET /events")}, AuditCsv(deps)),
+    ]
+    rows += [Route(path, roles, _giving(made), errors=errors) for path, roles, made in others]
     # A browser opens files and folders as well: where it has no session, it needs the way to one.
     rows += [replace(each, errors=errors) for each in ROUTES if each.path.startswith("/static/")]
     return rows
 
 
-def _sign_in(deps: UiDependencies, errors: ErrorForm) -> list[Route]:
-    refusals = Refusals(deps.api.limits)
-    form = SignIn(deps, SCREENS, refusals)
-    read, both = {"GET": ANYBODY}, {"GET": ANYBODY, "HEAD": ANYBODY, "POST": ANYBODY}
-    came = SignInCallback(deps, form, refusals)
-    return [
-        Route(sign_in.PATH, both, lambda _: form, errors=errors),
-        Route(f"{sign_in.PATH}/start", read, lambda _: SignInStart(deps), errors=errors),
-        Route(f"{sign_in.PATH}/callback", read, lambda _: came, errors=errors),
-    ]
+def _giving(resource: object) -> Make:
+    return lambda _: resource
 
 
 def _row(screen: Screen, deps: UiDependencies, fragments: Fragments, errors: ErrorForm) -> Route:

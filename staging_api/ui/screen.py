@@ -6,6 +6,7 @@ of the API, so the table of `http.routes` stays the only one that says who may d
 """
 
 from collections.abc import Callable, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -127,19 +128,19 @@ class Screen:
     Attributes:
         path: Falcon's template.
         call: the call of the API whose roles may see the page; None: anybody may.
-        actions: by the value of the form's field ``action``.
         label: in the navigation; empty: it is not there.
         key: goes there after ``g`` on a keyboard.
+        actions: by the value of the form's field ``action``.
         topics: what it shows of `changes`; none: its parts are never live.
     """
 
     path: str
     show: Show
     call: str | None
-    actions: Mapping[str, ScreenAction] = field(default_factory=dict)
     label: str = ""
     key: str = ""
-    topics: frozenset[Topic] = frozenset()
+    actions: Mapping[str, ScreenAction] = field(default_factory=dict)
+    topics: AbstractSet[Topic] = frozenset()
 
     @property
     def roles(self) -> Mapping[str, Roles]:
