@@ -1,19 +1,16 @@
 """The form of errors of all pages: what is wrong, inside the shell, and how to go on."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 
 import falcon
 
 from staging_api.errors import StagingApiError, Unauthenticated
 from staging_api.http.problems import advise, answer
-from staging_api.ui.answering import send_page
 from staging_api.ui.dependencies import UiDependencies
 from staging_api.ui.page import wants_page
 from staging_api.ui.problem import problem_of
-from staging_api.ui.rendering import render
 from staging_api.ui.screen import Screen, ScreenContent
-from staging_api.ui.shell import layout_of
+from staging_api.ui.shell import send_whole
 
 
 class ErrorPages:
@@ -35,18 +32,15 @@ class ErrorPages:
         if isinstance(error, Unauthenticated):
             resp.set_header("WWW-Authenticate", "Bearer")
         problem = problem_of(error, getattr(req.context, "request_id", ""))
-        shown = ScreenContent("error.html", f"{status} {problem.title}", mood="bad", live=False)
-        layout = layout_of(self._deps, req, self._screens, shown, datetime.now(UTC))
         names = {
-            **layout,
-            "layout": "base.html",
             "status": status,
-            "problem": None,
             "wrong": problem,
             "signs_in": isinstance(error, Unauthenticated),
             "next": req.relative_uri if req.method == "GET" else "/",
         }
-        send_page(resp, render(shown.template, names), status)
+        title = f"{status} {problem.title}"
+        shown = ScreenContent("error.html", title, names, status, mood="bad", live=False)
+        send_whole(self._deps, req, resp, self._screens, shown)
 
 
 def _is_page(path: str) -> bool:

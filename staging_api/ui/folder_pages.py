@@ -5,9 +5,8 @@ may read it, and it shows nothing else.
 """
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from urllib.parse import quote
 
 import falcon
@@ -15,12 +14,10 @@ import falcon
 from staging_api.http_url import static_url
 from staging_api.paging import Page
 from staging_api.staging.model import FolderChild
-from staging_api.ui.answering import send_page
 from staging_api.ui.copies import Copies, curl_line
 from staging_api.ui.dependencies import UiDependencies
-from staging_api.ui.rendering import render
 from staging_api.ui.screen import Screen, ScreenContent
-from staging_api.ui.shell import layout_of
+from staging_api.ui.shell import send_whole, server_of
 
 
 @dataclass(frozen=True)
@@ -46,13 +43,8 @@ class FolderPages:
         name = folder.rstrip("/").rpartition("/")[2]
         path = static_url(folder)
         copies = Copies(path, sql=_SQL.format(_literal(folder)))
-        shown = ScreenContent("folder.html", f"{name}/", live=False, copies=copies)
-        layout = layout_of(self._deps, req, self._screens, shown, datetime.now(UTC))
-        address = f"{layout['server']}{path}"
-        names: Mapping[str, object] = {
-            **layout,
-            "layout": "base.html",
-            "problem": None,
+        address = f"{server_of(self._deps, req)}{path}"
+        names = {
             "name": name,
             "crumbs": _crumbs(folder),
             "entries": [
@@ -61,7 +53,8 @@ class FolderPages:
             "address": address,
             "next": page.next,
         }
-        send_page(resp, render(shown.template, names))
+        shown = ScreenContent("folder.html", f"{name}/", names, live=False, copies=copies)
+        send_whole(self._deps, req, resp, self._screens, shown)
 
 
 _SQL = """SELECT f.path, f.size_bytes, f.sha256, a.archive_url, a.name FROM staged_files f

@@ -2,15 +2,18 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import falcon
 
 from staging_api.identity.authenticators import ANONYMOUS
 from staging_api.identity.model import Role
+from staging_api.ui.answering import send_page
 from staging_api.ui.assets import build_id
 from staging_api.ui.dependencies import UiDependencies
+from staging_api.ui.problem import ErrorContent
+from staging_api.ui.rendering import render
 from staging_api.ui.screen import Screen, ScreenContent, roles_of
 
 THEME_COOKIE = "staging-theme"
@@ -38,7 +41,7 @@ def layout_of(
     """Return the names that ``base.html`` needs beside those of the screen."""
     # An error page has the same shell, also where the caller is not known yet.
     roles: frozenset[Role] = getattr(req.context, "roles", frozenset())
-    server = deps.public_url or f"{req.forwarded_scheme}://{req.forwarded_host}"
+    server = server_of(deps, req)
     signed = deps.auth != "none"
     return {
         "title": shown.title,
@@ -59,6 +62,26 @@ def layout_of(
         "here": req.relative_uri if req.method == "GET" else "/",
         "search": req.get_param("q", default=""),
     }
+
+
+def send_whole(
+    deps: UiDependencies,
+    req: falcon.Request,
+    resp: falcon.Response,
+    screens: Iterable[Screen],
+    shown: ScreenContent,
+    *,
+    problem: ErrorContent | None = None,
+) -> None:
+    """Make a page the answer of which no part is live; `problem` is shown above it."""
+    layout = layout_of(deps, req, screens, shown, datetime.now(UTC))
+    names = {**layout, "layout": "base.html", "problem": problem, **shown.context}
+    send_page(resp, render(shown.template, names), shown.status)
+
+
+def server_of(deps: UiDependencies, req: falcon.Request) -> str:
+    """Return the address of this service, as its readers have it."""
+    return deps.public_url or f"{req.forwarded_scheme}://{req.forwarded_host}"
 
 
 def theme_of(req: falcon.Request) -> str:

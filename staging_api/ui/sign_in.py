@@ -6,7 +6,6 @@ attempts count against their address, as refused requests of the API do.
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from datetime import UTC, datetime
 from typing import Any
 
 import falcon
@@ -32,7 +31,7 @@ from staging_api.ui.dependencies import UiDependencies
 from staging_api.ui.problem import problem_of
 from staging_api.ui.rendering import render
 from staging_api.ui.screen import Screen, ScreenContent
-from staging_api.ui.shell import layout_of
+from staging_api.ui.shell import send_whole, server_of
 
 PATH = "/ui/sign-in"
 _STARTED_COOKIE = "staging-sign-in"
@@ -87,22 +86,20 @@ class SignIn:
         signed_in = None
         with suppress(StagingApiError):
             signed_in = sessions and sessions.principal(req.env)
-        shown = ScreenContent("sign_in.html", "Sign in", live=False)
-        layout = layout_of(self._deps, req, self._screens, shown, datetime.now(UTC))
         names = {
-            **layout,
-            "layout": "base.html",
-            "problem": problem_of(error, layout["request_id"]) if error else None,
             "next": back if is_own_page(back) else "/",
             "signed_in": signed_in,
             "by_provider": self._deps.code is not None,
             "hours": SESSION_SECONDS // 3600,
         }
+        status, problem = 200, None
         if error is not None:
+            status, problem = status_of(error), problem_of(error, req.context.request_id)
             advise(resp, error)
             # Browsers would open their own dialog in front of the form.
             resp.delete_header("WWW-Authenticate")
-        send_page(resp, render(shown.template, names), status_of(error) if error else 200)
+        shown = ScreenContent("sign_in.html", "Sign in", names, status, live=False)
+        send_whole(self._deps, req, resp, self._screens, shown, problem=problem)
 
     def _principal(self, req: falcon.Request, token: str) -> Principal:
         if not is_token(token) or len(token) > _MOST_TOKEN:
@@ -253,8 +250,7 @@ def _provider_of(deps: UiDependencies) -> tuple[Any, Sessions]:
 
 
 def _redirect_uri(deps: UiDependencies, req: falcon.Request) -> str:
-    server = deps.public_url or f"{req.forwarded_scheme}://{req.forwarded_host}"
-    return f"{server}{PATH}/callback"
+    return f"{server_of(deps, req)}{PATH}/callback"
 
 
 _CREDENTIALS = frozenset({"HTTP_AUTHORIZATION", "HTTP_X_AUTH_TOKEN", "HTTP_COOKIE"})
