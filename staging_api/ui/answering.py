@@ -38,16 +38,14 @@ def send_page(resp: falcon.Response, html: str, status: int = 200) -> None:
     resp.content_type = falcon.MEDIA_HTML
     resp.text = html
     resp.data = resp.media = resp.stream = None
-    for name, value in _HEADERS:
-        resp.set_header(name, value)
+    resp.set_headers(_HEADERS)
 
 
 def go_to(resp: falcon.Response, location: str) -> None:
     """Send the browser to another page of ours, by GET."""
     resp.status = falcon.HTTP_303
     resp.location = location
-    for name, value in _HEADERS:
-        resp.set_header(name, value)
+    resp.set_headers(_HEADERS)
 
 
 def is_own_page(location: str) -> bool:

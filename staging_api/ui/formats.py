@@ -12,7 +12,6 @@ from urllib.parse import urlencode
 from markupsafe import Markup
 
 from staging_api.http.problems import rfc3339
-from staging_api.sizes import size as plain_size
 
 _ID_SHOWN = 10
 _DIGEST_SHOWN = 8
@@ -61,11 +60,6 @@ def duration(seconds: float | None) -> str:
         if count:
             parts.append(f"{count} {unit}")
     return " ".join(parts[:2]) or "0 s"
-
-
-def size(count: float | None) -> str:
-    """A number of bytes, as the command line prints it."""
-    return plain_size(count)
 
 
 def ident(value: str | None, href: str | None = None) -> Markup:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from staging_api.sizes import size
 from staging_api.ui import formats
 from staging_api.ui.assets import asset_url
 
@@ -37,7 +38,7 @@ def _environment() -> "Environment":
         formats.age,
         formats.countdown,
         formats.duration,
-        formats.size,
+        size,
         formats.ident,
         formats.digest,
         formats.words,

@@ -1,5 +1,7 @@
 """APT archives: what clients see now, what waits to be decided or published, and going back."""
 
+from functools import partial
+
 from staging_api.errors import NotFound
 from staging_api.http.archive_bodies import Decision
 from staging_api.http.openapi import validated
@@ -106,7 +108,7 @@ def _publish(deps: UiDependencies, view: View, _form: Form) -> ActionDone:
     publisher = deps.api.publisher
     archive = publisher.apt_archive(view.params["archive"])
     publisher.run("publish-ftpmaster", archive, Options(), view.origin)
-    return _done(view)
+    return ActionDone(view.path)
 
 
 def _go_back(deps: UiDependencies, view: View, form: Form) -> ActionDone:
@@ -114,41 +116,29 @@ def _go_back(deps: UiDependencies, view: View, form: Form) -> ActionDone:
     deps.api.publisher.go_back(
         view.params["archive"], form.get("generation_id") or None, view.origin, reason=reason
     )
-    return _done(view)
+    return ActionDone(view.path)
 
 
 def _lift(deps: UiDependencies, view: View, form: Form) -> ActionDone:
     deps.api.publisher.lift_suite(view.params["archive"], form.get("suite", ""))
-    return _done(view)
+    return ActionDone(view.path)
 
 
 def _set_pin(deps: UiDependencies, view: View, form: Form, *, pinned: bool) -> ActionDone:
     deps.api.publisher.distributions.set_pin(
         form.get("generation_id", ""), view.origin.caller, pinned=pinned
     )
-    return _done(view)
-
-
-def _pin(deps: UiDependencies, view: View, form: Form) -> ActionDone:
-    return _set_pin(deps, view, form, pinned=True)
-
-
-def _unpin(deps: UiDependencies, view: View, form: Form) -> ActionDone:
-    return _set_pin(deps, view, form, pinned=False)
+    return ActionDone(view.path)
 
 
 def _accept(deps: UiDependencies, view: View, form: Form) -> ActionDone:
     deps.api.uploads.accept(form.get("upload_id", ""), view.origin.caller)
-    return _done(view)
+    return ActionDone(view.path)
 
 
 def _reject(deps: UiDependencies, view: View, form: Form) -> ActionDone:
     reason = validated(Decision, {"reason": form.get("reason", "")}).reason
     deps.api.uploads.reject(form.get("upload_id", ""), view.origin.caller, reason)
-    return _done(view)
-
-
-def _done(view: View) -> ActionDone:
     return ActionDone(view.path)
 
 
@@ -166,9 +156,11 @@ ACTIONS: dict[str, ScreenAction] = {
         _lift,
         "The hold is lifted: the next run shows the published packages again.",
     ),
-    "pin_generation": ScreenAction(f"PUT {_CALL_PIN}", _pin, "The generation is kept."),
+    "pin_generation": ScreenAction(
+        f"PUT {_CALL_PIN}", partial(_set_pin, pinned=True), "The generation is kept."
+    ),
     "unpin_generation": ScreenAction(
-        f"DELETE {_CALL_PIN}", _unpin, "The generation is no longer kept."
+        f"DELETE {_CALL_PIN}", partial(_set_pin, pinned=False), "The generation is no longer kept."
     ),
     "accept": ScreenAction(
         "POST /uploads/{upload_id}/accept", _accept, "Accepted: the next run publishes it."

@@ -9,6 +9,7 @@ from math import ceil
 from staging_api.heartbeats.model import SeenProcess
 from staging_api.locks.model import IDEMPOTENCY, Grant, LockFilter
 from staging_api.paging import Page
+from staging_api.sizes import size
 from staging_api.staging.counts import CountsPage
 from staging_api.staging.lists import StagingFilter
 from staging_api.staging.model import Staging
@@ -16,7 +17,7 @@ from staging_api.staging.store_report import used_share
 from staging_api.ui.charts import Chart, chart_of
 from staging_api.ui.copies import Copies, api_path, sql_text
 from staging_api.ui.dependencies import UiDependencies
-from staging_api.ui.formats import counted, duration, size
+from staging_api.ui.formats import counted, duration
 from staging_api.ui.screen import ScreenContent, View
 from staging_api.vocabulary.staging import FINAL_STATES
 

@@ -3,10 +3,11 @@
 from dataclasses import dataclass
 
 from staging_api.locks.model import IDEMPOTENCY, LockFilter
+from staging_api.sizes import size
 from staging_api.staging.store_report import store_report, used_share
 from staging_api.ui.copies import Copies, api_path
 from staging_api.ui.dependencies import UiDependencies
-from staging_api.ui.formats import counted, duration, size
+from staging_api.ui.formats import counted, duration
 from staging_api.ui.screen import ScreenContent, View
 from staging_api.ui.screens.now import FULL, MANY_LEASES
 

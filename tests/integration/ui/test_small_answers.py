@@ -3,7 +3,8 @@
 import pytest
 
 from staging_api.db.engine import Database
-from staging_api.ui.formats import build_url, size
+from staging_api.sizes import size
+from staging_api.ui.formats import build_url
 from tests.documents import document, policy, stream
 from tests.factories import ORIGIN
 from tests.integration.ui.conftest import Builds
