@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from staging_api.client.calls import Calls
-from staging_api.client.connections import Content
+from staging_api.client.connections import SentRequest
 from staging_api.client.coroutines import complete, each
-from staging_api.client.pacing import Deadline, Pacing
+from staging_api.client.pacing import Pacing
 from staging_api.errors import AnswerUnusable
 
 
@@ -29,7 +29,6 @@ class Answer:
 class Recorder:
     """Connections that note what is sent."""
 
-    base_url = "http://service"
     pacing = Pacing()
     reached = True
 
@@ -38,19 +37,12 @@ class Recorder:
         self.sent_headers: list[Mapping[str, str]] = []
 
     @asynccontextmanager
-    async def sent(
-        self,
-        method: str,
-        path: str,
-        _deadline: Deadline,
-        headers: Mapping[str, str],
-        content: Content | None = None,
-    ) -> AsyncIterator[Answer]:
-        said = [method, path.removeprefix("/api/v1.0")]
-        if isinstance(content, bytes) and content:
-            said.append(content.decode())
+    async def sent(self, request: SentRequest) -> AsyncIterator[Answer]:
+        said = [request.method, request.path.removeprefix("/api/v1.0")]
+        if isinstance(request.content, bytes) and request.content:
+            said.append(request.content.decode())
         self.asked.append(" ".join(said))
-        self.sent_headers.append(headers)
+        self.sent_headers.append(request.headers)
         yield Answer()
 
     async def pause(self, seconds: float) -> None:

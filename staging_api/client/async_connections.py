@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 from staging_api.client.connections import (
     CONNECT_SECONDS,
-    Content,
     Response,
+    SentRequest,
     checked,
     noted,
     silence_seconds,
@@ -69,33 +69,27 @@ class AsyncConnections:
             await self._session.close()
 
     @asynccontextmanager
-    async def sent(
-        self,
-        method: str,
-        path: str,
-        deadline: Deadline,
-        headers: Mapping[str, str],
-        content: Content | None = None,
-    ) -> AsyncIterator[Response]:
+    async def sent(self, request: SentRequest) -> AsyncIterator[Response]:
         """Send a request once; read its answer within the block."""
         import aiohttp
         from yarl import URL
 
-        silence, began = silence_seconds(deadline), time.monotonic()
+        silence, began = silence_seconds(request.deadline), time.monotonic()
+        content = request.content
         timeout = aiohttp.ClientTimeout(
             total=None, sock_connect=min(silence, CONNECT_SECONDS), sock_read=silence
         )
         with self._translated_errors():
             async with self._opened().request(
-                method,
-                URL(self.base_url + path, encoded=True),
+                request.method,
+                URL(self.base_url + request.path, encoded=True),
                 data=content if content is None or isinstance(content, bytes) else _pieces(content),
-                headers={**self._headers, **headers},
+                headers={**self._headers, **request.headers},
                 timeout=timeout,
                 allow_redirects=False,
             ) as answer:
                 self.reached = True
-                noted(method, path, answer.status, answer.headers, began)
+                noted(request, answer.status, answer.headers, began)
                 yield _AsyncResponse(answer)
 
     async def pause(self, seconds: float) -> None:

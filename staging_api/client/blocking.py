@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 from staging_api.client.calls import Calls
-from staging_api.client.connections import Content, Response
+from staging_api.client.connections import Response, SentRequest
 from staging_api.client.pacing import Deadline
 from staging_api.client.transport import Transport
 
@@ -25,7 +25,6 @@ class BlockingConnections:
     def __init__(self, transport: Transport) -> None:
         """Send nothing yet."""
         self.transport = transport
-        self.base_url = transport.base_url
         self.pacing = transport.pacing
 
     @property
@@ -34,16 +33,9 @@ class BlockingConnections:
         return self.transport.reached
 
     @asynccontextmanager
-    async def sent(
-        self,
-        method: str,
-        path: str,
-        deadline: Deadline,
-        headers: Mapping[str, str],
-        content: Content | None = None,
-    ) -> AsyncIterator[Response]:
+    async def sent(self, request: SentRequest) -> AsyncIterator[Response]:
         """Send a request once; read its answer within the block."""
-        with self.transport.sent(method, path, deadline, headers, content) as answer:
+        with self.transport.sent(request) as answer:
             yield _BlockingResponse(answer)
 
     async def pause(self, seconds: float) -> None:

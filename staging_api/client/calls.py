@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 from urllib.parse import urlencode
 from uuid import uuid4
 
-from staging_api.client.connections import Connections, Content, Response
+from staging_api.client.connections import Connections, Content, Response, SentRequest
 from staging_api.client.pacing import Deadline, OnRetry, retrying
 from staging_api.client.problems import problem
 from staging_api.errors import AnswerUnusable, LockHeld
@@ -89,11 +89,10 @@ class Calls:
         async def attempt() -> Reply:
             wait = _queue_seconds(until) if queues else 0
             given = _preferring({**sent, **(headers or {})}, wait)
+            request = SentRequest(method, below + path, until, given, content)
             began = time.monotonic()
             try:
-                async with self.connections.sent(
-                    method, below + path, until, given, content
-                ) as answer:
+                async with self.connections.sent(request) as answer:
                     return await _reply(answer)
             except LockHeld as error:
                 if wait and time.monotonic() - began >= wait:

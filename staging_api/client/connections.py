@@ -8,6 +8,7 @@ event loop (`async_connections`).
 import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TypeVar
 from urllib.parse import urlsplit
 
@@ -28,6 +29,23 @@ _LAST_TRY_SECONDS = 1.0
 
 #: A body: bytes, or pieces that can be read again.
 Content = bytes | Iterable[bytes]
+
+
+@dataclass(frozen=True)
+class SentRequest:
+    """One request to the service.
+
+    Attributes:
+        path: below the address of the service, quoted.
+        deadline: bounds each wait for bytes.
+        content: its body; `headers` have its length unless it is bytes.
+    """
+
+    method: str
+    path: str
+    deadline: Deadline
+    headers: Mapping[str, str]
+    content: Content | None = None
 
 
 class Response(Protocol):
@@ -51,29 +69,14 @@ class Response(Protocol):
 class Connections(Protocol):
     """The connections of one client to one service."""
 
-    base_url: str
     pacing: Pacing
 
     @property
     def reached(self) -> bool:
         """Whether the service ever answered this client."""
 
-    def sent(
-        self,
-        method: str,
-        path: str,
-        deadline: Deadline,
-        headers: Mapping[str, str],
-        content: Content | None = None,
-    ) -> AbstractAsyncContextManager[Response]:
+    def sent(self, request: SentRequest) -> AbstractAsyncContextManager[Response]:
         """Send a request once; read its answer within the block.
-
-        Args:
-            method: of HTTP.
-            path: below the address of the service, quoted.
-            deadline: bounds each wait for bytes.
-            headers: of this request.
-            content: its body; `headers` have its length unless it is bytes.
 
         Raises:
             Unreachable: nothing listens at the address, or its name is unknown.
@@ -116,12 +119,12 @@ def silence_seconds(deadline: Deadline) -> float:
     return min(max(deadline.remaining_seconds(), _LAST_TRY_SECONDS), _SILENCE_SECONDS)
 
 
-def noted(method: str, path: str, status: int, headers: Mapping[str, str], began: float) -> None:
+def noted(request: SentRequest, status: int, headers: Mapping[str, str], began: float) -> None:
     """Log an answer; without its query, where an archive's URL may have a signature."""
     log.debug(
         "%s %s: %s after %.3f s, request %s",
-        method,
-        path.partition("?")[0],
+        request.method,
+        request.path.partition("?")[0],
         status,
         time.monotonic() - began,
         headers.get("X-Request-Id", "-"),

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from staging_api.client.calls import API, Calls, idempotency_key, read, with_query
+from staging_api.client.connections import SentRequest
 from staging_api.client.pacing import Deadline, OnRetry
 from staging_api.client.problems import problem
 from staging_api.errors import AnswerUnusable
@@ -58,7 +59,8 @@ async def fetched(calls: Calls, path: str) -> PostedCollection:
     headers = {"Accept": "application/x-yaml, application/json"}
 
     async def attempt() -> PostedCollection:
-        async with calls.connections.sent("GET", API + path, deadline, headers) as answer:
+        request = SentRequest("GET", API + path, deadline, headers)
+        async with calls.connections.sent(request) as answer:
             body = await answer.read()
             if answer.status >= 400:  # noqa: PLR2004 - errors, RFC 9110
                 raise problem(answer.status, answer.headers, body)

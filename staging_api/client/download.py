@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+from staging_api.client.connections import SentRequest
 from staging_api.client.file_lock import RENAMES_OPEN_FILES, try_lock
 from staging_api.client.local_folder import disk_errors
 from staging_api.client.pacing import Deadline, retried
@@ -166,7 +167,8 @@ def _fill(
         # file.
         headers = {**ranged, "If-Range": f'"{target.sha256}"'} if before else plain
         try:
-            with transport.sent("GET", target.url_path, deadline, headers) as answer:
+            request = SentRequest("GET", target.url_path, deadline, headers)
+            with transport.sent(request) as answer:
                 _check_version(answer, target.sha256)
                 link = answer.headers.get("Location", "") if answer.status == _ELSEWHERE else ""
                 if not link:
@@ -215,7 +217,7 @@ def _check_part(answer: "BaseHTTPResponse", offset: int) -> None:
 
 
 def _declared_digest(transport: Transport, target: DownloadTarget, deadline: Deadline) -> str:
-    with transport.sent("HEAD", target.url_path, deadline, {}) as answer:
+    with transport.sent(SentRequest("HEAD", target.url_path, deadline, {})) as answer:
         if answer.status == _NOT_FOUND:  # an answer to HEAD has no problem document
             raise NotFound(f"nothing is staged at {target.path}")
         if answer.status != _OK:

@@ -11,7 +11,7 @@ from functools import partial
 from urllib.parse import quote
 
 from staging_api.client.calls import API, Calls
-from staging_api.client.connections import Connections, Response
+from staging_api.client.connections import Connections, Response, SentRequest
 from staging_api.client.model import Event
 from staging_api.client.pacing import Deadline
 from staging_api.client.problems import problem
@@ -51,7 +51,8 @@ async def _opened(
 ) -> tuple[AsyncExitStack, Response]:
     async with AsyncExitStack() as stack:
         headers = {"Accept": "text/event-stream", "Last-Event-ID": str(after)}
-        answer = await stack.enter_async_context(connections.sent("GET", path, deadline, headers))
+        request = SentRequest("GET", path, deadline, headers)
+        answer = await stack.enter_async_context(connections.sent(request))
         if answer.status not in {_OK, _NOTHING_FOLLOWS}:
             raise problem(answer.status, answer.headers, await answer.read())
         return stack.pop_all(), answer

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import IO, cast
 from urllib.parse import quote, urlencode
 
+from staging_api.client.connections import SentRequest
 from staging_api.client.local_folder import LocalFolder, disk_errors
 from staging_api.client.model import StagedArtifact, StagedFile
 from staging_api.client.pacing import Deadline
@@ -61,7 +62,8 @@ def stream(
     path = f"/static/{quote(artifact.path)}?{query}"
     above = artifact.path[: artifact.path.rstrip("/").rfind("/") + 1]
     try:
-        with transport.sent("GET", path, deadline, {"Accept-Encoding": "identity"}) as answer:
+        request = SentRequest("GET", path, deadline, {"Accept-Encoding": "identity"})
+        with transport.sent(request) as answer:
             if answer.status == _OK:
                 source = cast("IO[bytes]", answer)
                 for file, content in _members(source, above, wanted):

@@ -3,11 +3,12 @@
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from staging_api.client.connections import (
     CONNECT_SECONDS,
-    Content,
+    SentRequest,
     checked,
     noted,
     silence_seconds,
@@ -50,22 +51,8 @@ class Transport:
         self._pool.clear()
 
     @contextmanager
-    def sent(
-        self,
-        method: str,
-        path: str,
-        deadline: Deadline,
-        headers: Mapping[str, str],
-        content: Content | None = None,
-    ) -> Iterator["BaseHTTPResponse"]:
+    def sent(self, request: SentRequest) -> Iterator["BaseHTTPResponse"]:
         """Send a request once; read its answer within the block.
-
-        Args:
-            method: of HTTP.
-            path: below the address of the service, quoted.
-            deadline: bounds each wait for bytes.
-            headers: of this request.
-            content: its body; `headers` have its length unless it is bytes.
 
         Raises:
             Unreachable: nothing listens at the address, or its name is unknown.
@@ -73,11 +60,11 @@ class Transport:
             DeadlineOver: no byte came in time.
             AnswerUnusable: TLS failed, or the head of the answer is too long.
         """
-        url, all_headers = self.base_url + path, {**self._headers, **headers}
+        url, headers = self.base_url + request.path, {**self._headers, **request.headers}
         began = time.monotonic()
-        with self._answered(method, url, deadline, all_headers, content) as answer:
+        with self._answered(replace(request, headers=headers), url) as answer:
             self.reached = True
-            noted(method, path, answer.status, answer.headers, began)
+            noted(request, answer.status, answer.headers, began)
             yield answer
 
     @contextmanager
@@ -94,27 +81,20 @@ class Transport:
         """
         if not link.startswith(("http://", "https://")):
             raise AnswerUnusable(f"{self.base_url} sent a link that is not an HTTP URL")
-        with self._answered("GET", link, deadline, headers, None) as answer:
+        with self._answered(SentRequest("GET", link, deadline, headers), link) as answer:
             yield answer
 
     @contextmanager
-    def _answered(
-        self,
-        method: str,
-        url: str,
-        deadline: Deadline,
-        headers: Mapping[str, str],
-        content: Content | None,
-    ) -> Iterator["BaseHTTPResponse"]:
+    def _answered(self, request: SentRequest, url: str) -> Iterator["BaseHTTPResponse"]:
         import urllib3
 
-        silence = silence_seconds(deadline)
+        silence = silence_seconds(request.deadline)
         with self._translated_errors():
             answer = self._pool.request(
-                method,
+                request.method,
                 url,
-                body=content,
-                headers=headers,
+                body=request.content,
+                headers=request.headers,
                 timeout=urllib3.Timeout(connect=min(silence, CONNECT_SECONDS), read=silence),
                 redirect=False,
                 preload_content=False,

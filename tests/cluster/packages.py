@@ -14,6 +14,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from staging_api.client.client import StagingClient
+from staging_api.client.connections import SentRequest
 from staging_api.client.pacing import Deadline, Pacing
 from staging_api.client.problems import problem
 from staging_api.client.transport import Transport
@@ -149,7 +150,8 @@ class Packages:
 
     def get(self, archive: str, path: str) -> bytes:
         """A file of an archive, as it comes."""
-        with self._apt.sent("GET", f"/archive/{archive}/{path}", Deadline(60), {}) as answer:
+        request = SentRequest("GET", f"/archive/{archive}/{path}", Deadline(60), {})
+        with self._apt.sent(request) as answer:
             content = answer.read()
             if answer.status != 200:
                 raise problem(answer.status, answer.headers, content)
