@@ -3,11 +3,11 @@
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote, urlencode
+from urllib.parse import quote
 
 from staging_api.client import exporting
 from staging_api.client.blocking import BlockingCalls, BlockingConnections
-from staging_api.client.calls import PAGE_SIZE, Calls, idempotency_key, read, understood
+from staging_api.client.calls import PAGE_SIZE, Calls, idempotency_key, read, understood, with_query
 from staging_api.client.file_forms import FileForm
 from staging_api.client.model import PublisherRun, Upload
 from staging_api.client.pacing import Deadline, OnRetry
@@ -57,8 +57,8 @@ async def upload(
         NotFound: there is no such archive.
     """
     form = FileForm(files)
-    query = urlencode({"suite": suite} | ({"component": component} if component else {}))
-    path = f"/apt-archives/{quote(archive, '')}/uploads?{query}"
+    query = {"suite": suite, "component": component or None}
+    path = with_query(f"/apt-archives/{quote(archive, '')}/uploads", query)
     reply = await calls.ask("POST", path, headers=form.headers, content=form)
     with understood():
         return [Upload.of(item) for item in reply.document["items"]]

@@ -130,21 +130,34 @@ class Calls:
         return read(of, await self.ask(method, path, body, headers))
 
     async def pages(
-        self, of: Of[A], path: str, query: Mapping[str, object], page_size: int = PAGE_SIZE
+        self,
+        of: Of[A],
+        path: str,
+        query: Mapping[str, object],
+        page_size: int = PAGE_SIZE,
+        following: str = "after",
     ) -> AsyncIterator[A]:
-        """Yield all items of a list; the next page is requested when one has been read."""
+        """Yield all items of a list; the next page is requested when one has been read.
+
+        Args:
+            of: makes an item of its document.
+            path: below `API`.
+            query: parameters; one that is None is left out.
+            page_size: how many items are requested at once.
+            following: the parameter that takes the place where a page ended.
+        """
         parameters = {name: value for name, value in query.items() if value is not None}
         parameters["limit"] = page_size
         while True:
             reply = await self.ask("GET", f"{path}?{urlencode(parameters)}")
             with understood():
                 items = [of(item) for item in reply.document["items"]]
-                following = reply.document.get("next")
+                place = reply.document.get("next")
             for item in items:
                 yield item
-            if following is None:
+            if place is None:
                 return
-            parameters["after"] = following
+            parameters[following] = place
 
 
 def read(of: Of[A], reply: Reply) -> A:

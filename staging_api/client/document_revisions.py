@@ -80,18 +80,9 @@ async def revision(calls: Calls, /, number: int) -> Document:
     return await calls.answer(dict, "GET", f"/document-revisions/{number}")
 
 
-async def revisions(calls: Calls, /, page_size: int = PAGE_SIZE) -> AsyncIterator[Document]:
+def revisions(calls: Calls, /, page_size: int = PAGE_SIZE) -> AsyncIterator[Document]:
     """All revisions, newest first; pages are fetched as they are read."""
-    query: dict[str, Any] = {"limit": page_size}
-    while True:
-        page = await calls.answer(dict, "GET", with_query("/document-revisions", query))
-        with understood():
-            items, following = page["items"], page["next"]
-        for item in items:
-            yield item
-        if following is None:
-            return
-        query["before"] = following
+    return calls.pages(dict, "/document-revisions", {}, page_size, following="before")
 
 
 async def explain(

@@ -18,6 +18,7 @@ from staging_api.errors import (
     StagingApiError,
     Unauthenticated,
     Unavailable,
+    class_of,
 )
 
 #: Error classes by status, for a code unknown to this version or an answer of a proxy.
@@ -73,13 +74,8 @@ def error_of(
         otherwise: the class if no class has the code.
         retry_after_seconds: when to try again, if the answer has it.
     """
-    # A class without its own code is internal to the server, not part of the contract.
-    kinds = {
-        each.code: each
-        for each in _tree(StagingApiError)
-        if "code" in vars(each) and each.__module__ == StagingApiError.__module__
-    }
-    kind = kinds.get(code, otherwise)
+    known = class_of(code)
+    kind = known if known.code == code else otherwise
     error = kind(str(document.get("detail") or document.get("message") or kind.title))
     error.code = code
     error.title = str(document.get("title") or kind.title)
@@ -155,9 +151,3 @@ def _field_errors(errors: Any) -> Iterator[FieldError]:
     for each in errors if isinstance(errors, list) else []:
         if isinstance(each, dict):
             yield FieldError(str(each.get("field", "")), str(each.get("message", "")))
-
-
-def _tree(kind: type[StagingApiError]) -> Iterator[type[StagingApiError]]:
-    yield kind
-    for child in kind.__subclasses__():
-        yield from _tree(child)
