@@ -1,6 +1,7 @@
 """``staging-api audit verify``: prove that the record of events is whole."""
 
 from collections.abc import Mapping
+from contextlib import closing
 from datetime import UTC, datetime
 from typing import Annotated
 
@@ -47,12 +48,9 @@ def verify(
     """
     with exit_on_error(as_json), known_database_of(Settings.from_env()) as settings:
         # One connection: a verb asks one thing after the other.
-        database = open_database(settings.database_url, 1)
-        try:
+        with closing(open_database(settings.database_url, 1)) as database:
             verdict = verify_events(database, _in_utc(since), _in_utc(until))
             of_documents = verify_documents(database, _in_utc(until))
-        finally:
-            database.close()
         _raise_if_broken(verdict, of_documents)
         _raise_if_replaced("head", verdict.head, expect)
         _raise_if_replaced("head of documents", of_documents.head, expect_documents)

@@ -14,7 +14,7 @@ import falcon
 from staging_api.http_url import static_url
 from staging_api.paging import Page
 from staging_api.staging.model import FolderChild
-from staging_api.ui.copies import Copies, curl_line
+from staging_api.ui.copies import Copies, curl_line, sql_text
 from staging_api.ui.dependencies import UiDependencies
 from staging_api.ui.screen import Screen, ScreenContent
 from staging_api.ui.shell import send_whole, server_of
@@ -42,7 +42,7 @@ class FolderPages:
         """Show a page of the children of a folder, which ends in a slash."""
         name = folder.rstrip("/").rpartition("/")[2]
         path = static_url(folder)
-        copies = Copies(path, sql=_SQL.format(_literal(folder)))
+        copies = Copies(path, sql=sql_text(_SQL, {"folder": folder}))
         address = f"{server_of(self._deps, req)}{path}"
         names = {
             "name": name,
@@ -58,12 +58,7 @@ class FolderPages:
 
 
 _SQL = """SELECT f.path, f.size_bytes, f.sha256, a.archive_url, a.name FROM staged_files f
-JOIN staged_artifacts a ON a.id = f.artifact_id WHERE starts_with(f.path, {});"""
-
-
-# For people to copy: no driver is there that would take the text as a parameter.
-def _literal(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
+JOIN staged_artifacts a ON a.id = f.artifact_id WHERE starts_with(f.path, :folder);"""
 
 
 def _crumbs(folder: str) -> list[tuple[str, str]]:

@@ -10,7 +10,7 @@ import typer
 from staging_api.cli.demo.build import make_build
 from staging_api.cli.demo.screen import say
 from staging_api.cli.demo.showing import show
-from staging_api.cli.demo.staying import ARCHIVE_PORT, BIND, Places, stay
+from staging_api.cli.demo.staying import ARCHIVE_PORT, BIND, stay
 from staging_api.cli.options import DemoBind
 from staging_api.cli.output import exit_on_error
 
@@ -44,7 +44,7 @@ def demo(
         say("Make a build: payloads, tarballs, symbols and images")
         make_build(archive)
         if keep:
-            stay(home, archive, Places(bind, archive_port))
+            stay(home, archive, bind, archive_port)
         else:
             show(home, archive)
         say("Everything is stopped; nothing is left behind")

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import urllib.request
+from contextlib import closing
 from pathlib import Path
 
 from rich.table import Table
@@ -67,8 +68,7 @@ def _staging_api(url: str, *arguments: str) -> None:
 
 
 def _show_rows(database_url: str) -> None:
-    database = open_database(database_url, 1)
-    try:
+    with closing(open_database(database_url, 1)) as database:
         for query in _QUERIES:
             say("Ask the tables")
             console.print(query, style="bold", highlight=False)
@@ -78,8 +78,6 @@ def _show_rows(database_url: str) -> None:
                 for row in rows:
                     table.add_row(*map(str, row))
             console.print(table)
-    finally:
-        database.close()
 
 
 def _fetch_range(url: str) -> None:

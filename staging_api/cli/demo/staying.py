@@ -4,7 +4,6 @@ import shutil
 import socket
 import sys
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 from staging_api.cli.demo.archive import serving
@@ -19,31 +18,24 @@ BIND, ARCHIVE_PORT = "127.0.0.1:8080", 8000
 _BYTES_PER_SECOND = 1.5e6
 
 
-@dataclass(frozen=True)
-class Places:
-    """Where the demo listens.
+def stay(home: Path, archive: Path, bind: str, archive_port: int) -> None:
+    """Serve the archive and the service until Ctrl-C, or until the service ends by itself.
 
-    Attributes:
+    Args:
+        home: of the database and the store.
+        archive: the folder of the builds.
         bind: address and port of the service.
         archive_port: port of the archive, on loopback.
-    """
-
-    bind: str = BIND
-    archive_port: int = ARCHIVE_PORT
-
-
-def stay(home: Path, archive: Path, places: Places) -> None:
-    """Serve the archive and the service until Ctrl-C, or until the service ends by itself.
 
     Raises:
         AddressTaken: another program listens there.
         StagingApiError: the service ended.
     """
-    _refuse_taken("STAGING_BIND or --bind", places.bind)
-    _refuse_taken("--archive-port", f"127.0.0.1:{places.archive_port}")
+    _refuse_taken("STAGING_BIND or --bind", bind)
+    _refuse_taken("--archive-port", f"127.0.0.1:{archive_port}")
     with (
-        serving(archive, _BYTES_PER_SECOND, places.archive_port) as (source, _),
-        service(home, places.bind, source) as (url, process),
+        serving(archive, _BYTES_PER_SECOND, archive_port) as (source, _),
+        service(home, bind, source) as (url, process),
         suppress(KeyboardInterrupt),
     ):
         program = _program()

@@ -82,8 +82,7 @@ def render(
 ) -> None:
     """Print all documents, rendered."""
     if folder is not None:
-        _no_version(version)
-        with _engine("render", as_json=service.as_json) as folders:
+        with _engine("render", version, as_json=service.as_json) as folders:
             folders.render_folder(folder, secrets=cleartext_secrets, as_json=service.as_json)
         return
     with connected(service) as client:
@@ -149,8 +148,7 @@ def why(
 ) -> None:
     """Show where each value of a document came from."""
     if folder is not None:
-        _no_version(version)
-        with _engine("why", as_json=service.as_json) as folders:
+        with _engine("why", version, as_json=service.as_json) as folders:
             folders.explain(folder, schema, name, path, as_json=service.as_json)
         return
     with connected(service) as client:
@@ -172,8 +170,7 @@ def uses(
 ) -> None:
     """List the documents that a change of one touches."""
     if folder is not None:
-        _no_version(version)
-        with _engine("uses", as_json=service.as_json) as folders:
+        with _engine("uses", version, as_json=service.as_json) as folders:
             folders.show_users(folder, schema, name, as_json=service.as_json)
         return
     with connected(service) as client:
@@ -183,8 +180,10 @@ def uses(
 
 
 @contextmanager
-def _engine(action: str, *, as_json: bool) -> Iterator[ModuleType]:
-    """The actions on folders; the engine is loaded only for these."""
+def _engine(action: str, version: str | None = None, *, as_json: bool) -> Iterator[ModuleType]:
+    """The actions on folders, which have no version; the engine is loaded only for these."""
+    if version is not None:
+        raise typer.BadParameter("--version is for what the service has, not for a folder")
     with exit_on_error(as_json):
         with needing("documents", f"documents {action} on folders"):
             from staging_api.cli.documents import folders
@@ -193,8 +192,3 @@ def _engine(action: str, *, as_json: bool) -> Iterator[ModuleType]:
 
 def _is_version(text: str) -> bool:
     return text in VERSIONS or (text.isascii() and text.isdigit())
-
-
-def _no_version(version: str | None) -> None:
-    if version is not None:
-        raise typer.BadParameter("--version is for what the service has, not for a folder")
