@@ -3,7 +3,7 @@
 import re
 import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from urllib.parse import quote, urlencode
 
 _API = "/api/v1.0"
@@ -17,12 +17,14 @@ class Copies:
 
     Attributes:
         path: of the call of the API, below its base path, with its query; for curl.
+        sql: a statement; its parameters ``:name`` are shown as `values`.
     """
 
     path: str
     cli: str = ""
     python: str = ""
     sql: str = ""
+    values: Mapping[str, str | int] = field(default_factory=dict)
     method: str = "GET"
     body: str = ""
 
@@ -37,7 +39,7 @@ class Copies:
             ("curl", self._curl(server, with_token=with_token)),
             ("command line", self.cli and f"export STAGING_SERVER={server}\n{self.cli}"),
             ("Python", self.python and _PYTHON.format(server=server, body=self.python)),
-            ("SQL", self.sql),
+            ("SQL", sql_text(self.sql, self.values)),
         ]
         return [(name, text) for name, text in made if text]
 

@@ -14,7 +14,7 @@ import falcon
 from staging_api.http_url import static_url
 from staging_api.paging import Page
 from staging_api.staging.model import FolderChild
-from staging_api.ui.copies import Copies, curl_line, sql_text
+from staging_api.ui.copies import Copies, curl_line
 from staging_api.ui.dependencies import UiDependencies
 from staging_api.ui.screen import Screen, ScreenContent
 from staging_api.ui.shell import send_whole, server_of
@@ -42,7 +42,7 @@ class FolderPages:
         """Show a page of the children of a folder, which ends in a slash."""
         name = folder.rstrip("/").rpartition("/")[2]
         path = static_url(folder)
-        copies = Copies(path, sql=sql_text(_SQL, {"folder": folder}))
+        copies = Copies(path, sql=_SQL, values={"folder": folder})
         address = f"{server_of(self._deps, req)}{path}"
         names = {
             "name": name,

@@ -7,7 +7,7 @@ from staging_api.http.archive_bodies import Decision
 from staging_api.http.openapi import validated
 from staging_api.publishing.model import AptArchive, Distribution, Upload
 from staging_api.publishing.run_model import Options
-from staging_api.ui.copies import Copies, api_path, sql_text
+from staging_api.ui.copies import Copies, api_path
 from staging_api.ui.dependencies import UiDependencies
 from staging_api.ui.formats import counted
 from staging_api.ui.screen import ActionDone, Form, ScreenAction, ScreenContent, View
@@ -65,12 +65,10 @@ def show_one(deps: UiDependencies, view: View) -> ScreenContent:
             # Before the first run there is no distribution, and its address would be a 404.
             api_path(f"/{'distributions' if distribution else 'apt-archives'}/{name}"),
             cli=f"staging-api publish publish-ftpmaster {name}",
-            sql=sql_text(
-                "SELECT p.* FROM package_publications p JOIN suites s ON s.id = p.suite_id\n"
-                "JOIN apt_archives a ON a.id = s.archive_id\n"
-                "WHERE a.name = :name ORDER BY p.id DESC LIMIT :limit;",
-                {"name": name, "limit": _PUBLICATIONS_SHOWN},
-            ),
+            sql="SELECT p.* FROM package_publications p JOIN suites s ON s.id = p.suite_id\n"
+            "JOIN apt_archives a ON a.id = s.archive_id\n"
+            "WHERE a.name = :name ORDER BY p.id DESC LIMIT :limit;",
+            values={"name": name, "limit": _PUBLICATIONS_SHOWN},
         ),
     )
 

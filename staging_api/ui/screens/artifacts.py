@@ -8,7 +8,7 @@ from staging_api.http_url import static_url
 from staging_api.paging import Page
 from staging_api.staging.lists import ArtifactFilter
 from staging_api.staging.model import FileOfArtifact
-from staging_api.ui.copies import Copies, api_path, sql_text
+from staging_api.ui.copies import Copies, api_path
 from staging_api.ui.dependencies import UiDependencies
 from staging_api.ui.formats import counted, last_segment
 from staging_api.ui.screen import ScreenContent, View
@@ -48,11 +48,9 @@ def show(deps: UiDependencies, view: View) -> ScreenContent:
             cli=f"staging-api get {shlex.quote(artifact.archive_url)} {shlex.quote(artifact.name)}"
             " -o .",
             python=f'for file in client.files("{artifact.id}"): print(file.sha256, file.name)',
-            sql=sql_text(
-                "SELECT path, sha256, size_bytes FROM staged_files\n"
-                "WHERE artifact_id = :id ORDER BY path;",
-                {"id": artifact.id},
-            ),
+            sql="SELECT path, sha256, size_bytes FROM staged_files\n"
+            "WHERE artifact_id = :id ORDER BY path;",
+            values={"id": artifact.id},
         ),
     )
 
@@ -78,10 +76,8 @@ def show_content(deps: UiDependencies, view: View) -> ScreenContent:
             api_path("/artifacts", sha256=sha256),
             cli=f"staging-api artifacts --sha256 {sha256}",
             python=f'for artifact in client.artifacts(sha256="{sha256}"): print(artifact.path)',
-            sql=sql_text(
-                "SELECT a.archive_url, a.name, f.path FROM staged_files f\n"
-                "JOIN staged_artifacts a ON a.id = f.artifact_id WHERE f.sha256 = :sha256;",
-                {"sha256": sha256},
-            ),
+            sql="SELECT a.archive_url, a.name, f.path FROM staged_files f\n"
+            "JOIN staged_artifacts a ON a.id = f.artifact_id WHERE f.sha256 = :sha256;",
+            values={"sha256": sha256},
         ),
     )

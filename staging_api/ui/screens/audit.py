@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 from staging_api.documents.audit import verify_documents
 from staging_api.errors import Invalid
 from staging_api.staging.audit_questions import TIMES, AuditAnswer, AuditQuestions, cell, time_of
-from staging_api.ui.copies import Copies, api_path, sql_text
+from staging_api.ui.copies import Copies, api_path
 from staging_api.ui.dependencies import UiDependencies
 from staging_api.ui.screen import Form, ScreenAction, ScreenContent, View
 
@@ -80,7 +80,8 @@ def _question(audit: AuditQuestions, view: View, name: str) -> ScreenContent:
         copies=Copies(
             api_path("/events"),
             cli=f"staging-api audit {name}{arguments}",
-            sql=sql_text(query.sql, values) + ";",
+            sql=f"{query.sql};",
+            values=values,
         ),
     )
 

@@ -11,7 +11,7 @@ from staging_api.http_url import static_url
 from staging_api.locks.model import ListedGrant, LockFilter
 from staging_api.staging.lists import ArtifactFilter, StagingFilter
 from staging_api.staging.model import StagedArtifact, Staging
-from staging_api.ui.copies import Copies, api_path, sql_text
+from staging_api.ui.copies import Copies, api_path
 from staging_api.ui.dependencies import UiDependencies
 from staging_api.ui.formats import build_url, last_segment
 from staging_api.ui.screen import ScreenContent, View
@@ -91,11 +91,9 @@ def _copies(url: str) -> Copies:
         api_path("/artifacts", archive_url=url),
         cli=f"staging-api artifacts --archive {shlex.quote(url)}",
         python=f"for artifact in client.artifacts(archive_url={url!r}): print(artifact.name)",
-        sql=sql_text(
-            "SELECT name, state, path, size_bytes, sha256, staged_at FROM staged_artifacts\n"
-            "WHERE archive_url = :url ORDER BY name, id;",
-            {"url": url},
-        ),
+        sql="SELECT name, state, path, size_bytes, sha256, staged_at FROM staged_artifacts\n"
+        "WHERE archive_url = :url ORDER BY name, id;",
+        values={"url": url},
     )
 
 

@@ -2,7 +2,7 @@
 
 import shlex
 
-from staging_api.ui.copies import Copies, api_path, sql_text
+from staging_api.ui.copies import Copies, api_path
 from staging_api.ui.dependencies import UiDependencies
 from staging_api.ui.screen import ScreenContent, View
 from staging_api.ui.screens import build
@@ -30,10 +30,8 @@ def _list(deps: UiDependencies, view: View) -> ScreenContent:
             api_path("/archives", prefix=prefix, limit=_PAGE, after=view.query.get("after")),
             cli=shlex.join(["staging-api", "builds", *filter(None, [prefix])]),
             python=f"for build in client.builds({prefix!r}): print(build['archive_url'])",
-            sql=sql_text(
-                "SELECT archive_url, static_prefix, created_at FROM archives\n"
-                "WHERE starts_with(archive_url, :prefix) ORDER BY archive_url LIMIT :limit;",
-                {"prefix": prefix, "limit": _PAGE},
-            ),
+            sql="SELECT archive_url, static_prefix, created_at FROM archives\n"
+            "WHERE starts_with(archive_url, :prefix) ORDER BY archive_url LIMIT :limit;",
+            values={"prefix": prefix, "limit": _PAGE},
         ),
     )

@@ -4,7 +4,7 @@ from staging_api.documents.changing import ChangeOrigin
 from staging_api.documents.reader import ComparisonRequest
 from staging_api.documents.service import CommitRequest
 from staging_api.errors import Conflict, Invalid
-from staging_api.ui.copies import Copies, api_path, sql_text
+from staging_api.ui.copies import Copies, api_path
 from staging_api.ui.dependencies import UiDependencies
 from staging_api.ui.formats import counted
 from staging_api.ui.screen import ActionDone, Form, ScreenAction, ScreenContent, View
@@ -36,10 +36,8 @@ def show(deps: UiDependencies, view: View) -> ScreenContent:
             api_path("/configdocs"),
             cli="staging-api documents status",
             python="print(client.documents.status())",
-            sql=sql_text(
-                "SELECT * FROM document_revisions ORDER BY number DESC LIMIT :limit;",
-                {"limit": _REVISIONS_SHOWN},
-            ),
+            sql="SELECT * FROM document_revisions ORDER BY number DESC LIMIT :limit;",
+            values={"limit": _REVISIONS_SHOWN},
         ),
     )
 
@@ -59,10 +57,8 @@ def show_revision(deps: UiDependencies, view: View) -> ScreenContent:
         copies=Copies(
             api_path("/document-differences", old=old, new=number),
             cli=f"staging-api documents diff {old} {number}",
-            sql=sql_text(
-                "SELECT * FROM document_revisions WHERE number = :number;",
-                {"number": number},
-            ),
+            sql="SELECT * FROM document_revisions WHERE number = :number;",
+            values={"number": number},
         ),
     )
 

@@ -11,7 +11,7 @@ from staging_api.locks.service import LockService
 from staging_api.paging import Page
 from staging_api.staging.lists import StagingFilter
 from staging_api.staging.model import LOCK_BY_NAME, Staging
-from staging_api.ui.copies import Copies, api_path, sql_text
+from staging_api.ui.copies import Copies, api_path
 from staging_api.ui.dependencies import UiDependencies
 from staging_api.ui.formats import counted, last_segment
 from staging_api.ui.screen import ActionDone, Form, ScreenAction, ScreenContent, View
@@ -115,7 +115,8 @@ def show_one(deps: UiDependencies, view: View) -> ScreenContent:
             api_path(f"/locks/{grant.id}"),
             cli=f"staging-api locks break {grant.id} --reason '...'" if held else "",
             python=f'client.break_lock("{grant.id}", "...")' if held else "",
-            sql=sql_text("SELECT * FROM api_locks WHERE id = :id;", {"id": grant.id}),
+            sql="SELECT * FROM api_locks WHERE id = :id;",
+            values={"id": grant.id},
         ),
     )
 

@@ -15,7 +15,7 @@ from staging_api.staging.lists import StagingFilter
 from staging_api.staging.model import Staging
 from staging_api.staging.store_report import used_share
 from staging_api.ui.charts import Chart, chart_of
-from staging_api.ui.copies import Copies, api_path, sql_text
+from staging_api.ui.copies import Copies, api_path
 from staging_api.ui.dependencies import UiDependencies
 from staging_api.ui.formats import counted, duration
 from staging_api.ui.screen import ScreenContent, View
@@ -79,11 +79,9 @@ def show(deps: UiDependencies, view: View) -> ScreenContent:
             api_path("/stagings", limit=_NEWEST_SHOWN),
             cli="staging-api status",
             python="for staging in client.stagings(): print(staging.state, staging.archive_url)",
-            sql=sql_text(
-                "SELECT id, state, archive_url, caller, created_at FROM stagings\n"
-                "ORDER BY id DESC LIMIT :limit;",
-                {"limit": _NEWEST_SHOWN},
-            ),
+            sql="SELECT id, state, archive_url, caller, created_at FROM stagings\n"
+            "ORDER BY id DESC LIMIT :limit;",
+            values={"limit": _NEWEST_SHOWN},
         ),
     )
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from staging_api.staging.model import Staging, StagingEvent
-from staging_api.ui.copies import Copies, api_path, sql_text
+from staging_api.ui.copies import Copies, api_path
 from staging_api.ui.dependencies import UiDependencies
 from staging_api.ui.formats import last_segment
 from staging_api.ui.lanes import axis_of
@@ -62,11 +62,9 @@ def show(deps: UiDependencies, view: View) -> ScreenContent:
             api_path(f"/stagings/{staging.id}"),
             cli=f"staging-api wait {staging.id}",
             python=f'staging = client.staging("{staging.id}"); print(staging.state)',
-            sql=sql_text(
-                "SELECT number, at, kind, name, from_state, to_state, actor, code, message\n"
-                "FROM staging_events WHERE staging_id = :id ORDER BY number;",
-                {"id": staging.id},
-            ),
+            sql="SELECT number, at, kind, name, from_state, to_state, actor, code, message\n"
+            "FROM staging_events WHERE staging_id = :id ORDER BY number;",
+            values={"id": staging.id},
         ),
     )
 
