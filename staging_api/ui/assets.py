@@ -26,8 +26,9 @@ _FOR_EVER = "public, max-age=31536000, immutable"
 
 @dataclass(frozen=True)
 class Asset:
-    """A file that pages refer to, plain and compressed."""
+    """A file that pages refer to, plain and compressed; `name` has its digest."""
 
+    name: str
     media_type: str
     plain: bytes
     gzipped: bytes
@@ -39,12 +40,12 @@ def asset_url(name: str) -> str:
     Raises:
         KeyError: there is no such file.
     """
-    return _BASE + _names()[name]
+    return _BASE + _assets()[name].name
 
 
 def build_id() -> str:
     """Return what changes with any asset, so that an old page notices a new version."""
-    names = "".join(sorted(_names().values()))
+    names = "".join(sorted(each.name for each in _assets().values()))
     return hashlib.sha256(names.encode()).hexdigest()[:12]
 
 
@@ -55,7 +56,7 @@ class Assets:
 
     def on_get(self, req: falcon.Request, resp: falcon.Response, name: str) -> None:
         """Send a file; for ever the same under this name."""
-        found = _by_hashed_name().get(name)
+        found = next((each for each in _assets().values() if each.name == name), None)
         if found is None:
             raise NotFound("there is no such file: reload the page, which is of another version")
         resp.content_type = found.media_type
@@ -71,29 +72,16 @@ class Assets:
 
 
 @cache
-def _contents() -> dict[str, bytes]:
+def _assets() -> dict[str, Asset]:
+    """The files by their plain names."""
     folder = files(__package__) / "assets"
-    return {file.name: file.read_bytes() for file in folder.iterdir() if _is_asset(file.name)}
-
-
-@cache
-def _names() -> dict[str, str]:
-    """The name with the digest, by the plain one."""
-    return {name: _hashed(PurePath(name), data) for name, data in _contents().items()}
-
-
-def _hashed(name: PurePath, data: bytes) -> str:
-    return f"{name.stem}.{hashlib.sha256(data).hexdigest()[:12]}{name.suffix}"
-
-
-@cache
-def _by_hashed_name() -> dict[str, Asset]:
+    found = ((PurePath(file.name), file) for file in folder.iterdir())
     return {
-        # Without a time, so that every process sends the same bytes.
-        _names()[name]: Asset(_TYPES[PurePath(name).suffix], data, gzip.compress(data, mtime=0))
-        for name, data in _contents().items()
+        name.name: _asset(name, file.read_bytes()) for name, file in found if name.suffix in _TYPES
     }
 
 
-def _is_asset(name: str) -> bool:
-    return PurePath(name).suffix in _TYPES
+def _asset(name: PurePath, data: bytes) -> Asset:
+    hashed = f"{name.stem}.{hashlib.sha256(data).hexdigest()[:12]}{name.suffix}"
+    # Without a time, so that every process sends the same bytes.
+    return Asset(hashed, _TYPES[name.suffix], data, gzip.compress(data, mtime=0))
