@@ -6,7 +6,7 @@ import io
 import falcon
 
 from staging_api.staging.audit_questions import cell
-from staging_api.ui.dependencies import UiDependencies
+from staging_api.ui.dependencies import UiResource
 from staging_api.ui.screens.audit import given_of
 
 #: Rows of a file; what is longer is for the command line or psql.
@@ -15,12 +15,8 @@ _ROWS = 100_000
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
-class AuditCsv:
+class AuditCsv(UiResource):
     """An answer as comma-separated values."""
-
-    def __init__(self, deps: UiDependencies) -> None:
-        """Ask the questions of `deps`."""
-        self._deps = deps
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Send it.

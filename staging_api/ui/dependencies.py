@@ -42,3 +42,11 @@ class UiDependencies:
     def api_document(self) -> Mapping[str, Any]:
         """The OpenAPI document of the API; made once, in half a second."""
         return openapi_of(self.api)
+
+
+class UiResource:
+    """A resource that is no screen, over the use cases of `deps`."""
+
+    def __init__(self, deps: UiDependencies) -> None:
+        """Answer by these use cases."""
+        self._deps = deps

@@ -15,7 +15,7 @@ from staging_api.http.addresses import share_of
 from staging_api.http.auth import client_of
 from staging_api.identity.authenticators import ANONYMOUS
 from staging_api.open_stream import first_bytes
-from staging_api.ui.dependencies import UiDependencies
+from staging_api.ui.dependencies import UiResource
 from staging_api.ui.screen import roles_of
 
 #: The call of the API that shows a topic: its roles may follow the topic.
@@ -30,12 +30,8 @@ CALLS: Mapping[str, str] = {
 }
 
 
-class LiveStream:
+class LiveStream(UiResource):
     """Opens streams of changes."""
-
-    def __init__(self, deps: UiDependencies) -> None:
-        """Tell what `deps.changes` finds."""
-        self._deps = deps
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Open a stream; its connection leaves this request's thread.

@@ -27,7 +27,7 @@ from staging_api.identity.sessions import (
 from staging_api.identity.tokens import hash_token
 from staging_api.logs import bind_log_context
 from staging_api.ui.answering import check_same_origin, form_of, go_to, is_own_page, send_page
-from staging_api.ui.dependencies import UiDependencies
+from staging_api.ui.dependencies import UiDependencies, UiResource
 from staging_api.ui.problem import problem_of
 from staging_api.ui.rendering import render
 from staging_api.ui.screen import Screen, ScreenContent
@@ -61,13 +61,15 @@ class SignIn:
         check_same_origin(req)
         form = form_of(req)
         if form.get("action") == "sign_out":
-            forget(req, resp)
+            # Both, as the session may have begun at the other kind of address.
+            for name in (COOKIE, LOOPBACK_COOKIE):
+                _set(req, resp, name, "", 0)
             go_to(resp, PATH)
             return
         back = form.get("next", "/")
         try:
             principal = self._principal(req, form.get("token", ""))
-            self._admit(req, resp, principal, hash_token(form["token"]))
+            remember(req, resp, self._sessions(), principal, hash_token(form["token"]))
         except (Unauthenticated, Invalid, Forbidden) as error:
             self._refusals.count(req.context.client_address)
             self.send(req, resp, back, error)
@@ -114,21 +116,14 @@ class SignIn:
             raise Unauthenticated("this service knows no sign-in")
         return found
 
-    def _admit(
-        self, req: falcon.Request, resp: falcon.Response, principal: Principal, reference: str
-    ) -> None:
-        sessions = self._deps.sessions
-        if sessions is None:
+    def _sessions(self) -> Sessions:
+        if self._deps.sessions is None:
             raise Forbidden("this service has no sign-in: every caller may do everything")
-        remember(req, resp, sessions, principal, reference)
+        return self._deps.sessions
 
 
-class SignInStart:
+class SignInStart(UiResource):
     """``/ui/sign-in/start``: leads to the OpenID provider."""
-
-    def __init__(self, deps: UiDependencies) -> None:
-        """Lead to the provider of `deps`."""
-        self._deps = deps
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Go there; a signed cookie keeps the values that the way back must repeat."""
@@ -207,13 +202,6 @@ def remember(
     bind_log_context(caller=principal.name)
 
 
-def forget(req: falcon.Request, resp: falcon.Response) -> None:
-    """Take the session from the browser."""
-    # Both, as the session may have begun at the other kind of address.
-    for name in (COOKIE, LOOPBACK_COOKIE):
-        _set(req, resp, name, "", 0)
-
-
 def _set(
     req: falcon.Request,
     resp: falcon.Response,
@@ -238,9 +226,7 @@ def _set(
 
 def _is_plain_loopback(req: falcon.Request) -> bool:
     """Whether the browser reached us without TLS, at an address of its own machine."""
-    if req.forwarded_scheme == "https":
-        return False
-    return is_loopback(req.host)
+    return req.forwarded_scheme != "https" and is_loopback(req.host)
 
 
 def _provider_of(deps: UiDependencies) -> tuple[Any, Sessions]:

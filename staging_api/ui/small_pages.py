@@ -6,7 +6,7 @@ from markupsafe import escape
 from staging_api.errors import Invalid, NotFound, SourceNotAllowed
 from staging_api.staging.lists import StagingFilter
 from staging_api.ui.answering import check_same_origin, go_to, is_own_page
-from staging_api.ui.dependencies import UiDependencies
+from staging_api.ui.dependencies import UiResource
 from staging_api.ui.formats import last_segment
 from staging_api.ui.shell import THEME_COOKIE, THEMES, theme_of
 
@@ -45,14 +45,10 @@ class Theme:
         go_to(resp, back if is_own_page(back) else "/")
 
 
-class Badge:
+class Badge(UiResource):
     """``/ui/badge?u=URL``: one word on a build, as an image for pages of others."""
 
     answers_head = True
-
-    def __init__(self, deps: UiDependencies) -> None:
-        """Ask the services of `deps`."""
-        self._deps = deps
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Draw it.
