@@ -1,8 +1,8 @@
 """Keep an object without its compression: one file, whatever is in it."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
-from staging_api.formats.members import MemberChecker
+from staging_api.formats.members import MemberChecker, PackedBytes, one_file
 from staging_api.formats.model import Keep, Member, Readable, Select, UnpackLimits
 from staging_api.formats.unpacking import unpacked
 
@@ -23,24 +23,10 @@ def extract(readable: Readable, select: Select, keep: Keep, limits: UnpackLimits
     path = checker.target(checker.check_name(name) or name)
     if path is None:
         return ()
-    packed = 0
-
-    def counted(chunks: Iterator[bytes]) -> Iterator[bytes]:
-        nonlocal packed
-        for chunk in chunks:
-            packed += len(chunk)
-            yield chunk
-
-    def checked(pieces: Iterator[bytes]) -> Iterator[bytes]:
-        size = 0
-        for piece in pieces:
-            size += len(piece)
-            checker.check_size(size)
-            checker.add_unpacked(len(piece), packed)
-            yield piece
-
     with readable.open() as chunks:
-        keep(Member(path), checked(unpacked(counted(chunks), limits.window_bytes)))
+        packed = PackedBytes(chunks)
+        pieces = unpacked(packed, limits.window_bytes)
+        keep(Member(path), one_file(pieces, packed, checker))
     return ()
 
 

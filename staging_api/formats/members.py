@@ -197,6 +197,36 @@ class MemberChecker:
             )
 
 
+class PackedBytes:
+    """Passes the packed bytes of an object on, and counts them."""
+
+    def __init__(self, chunks: Iterator[bytes]) -> None:
+        """Take the bytes as they are read."""
+        self._chunks = chunks
+        self.count = 0
+
+    def __iter__(self) -> Iterator[bytes]:
+        for chunk in self._chunks:
+            self.count += len(chunk)
+            yield chunk
+
+
+def one_file(
+    pieces: Iterable[bytes], packed: PackedBytes, checker: MemberChecker
+) -> Iterator[bytes]:
+    """Pass on all that an object has, which becomes one file, under the limits of a member.
+
+    Raises:
+        LimitExceeded: it is too large, or for that many packed bytes.
+    """
+    size = 0
+    for piece in pieces:
+        size += len(piece)
+        checker.check_size(size)
+        checker.add_unpacked(len(piece), packed.count)
+        yield piece
+
+
 def exactly(chunks: Iterable[bytes], size: int, name: str) -> Iterator[bytes]:
     """Pass the chunks on, and require that they are `size` bytes together.
 

@@ -1,8 +1,8 @@
 """Keep an object as it is."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 
-from staging_api.formats.members import MemberChecker
+from staging_api.formats.members import MemberChecker, PackedBytes, one_file
 from staging_api.formats.model import Keep, Member, Readable, Select, UnpackLimits
 
 
@@ -18,14 +18,6 @@ def extract(readable: Readable, select: Select, keep: Keep, limits: UnpackLimits
         return ()
     checker.check_declared(readable.size_bytes or 0, None)
     with readable.open() as chunks:
-        keep(Member(path, size_bytes=readable.size_bytes), _counted(chunks, checker))
+        packed = PackedBytes(chunks)
+        keep(Member(path, size_bytes=readable.size_bytes), one_file(packed, packed, checker))
     return ()
-
-
-def _counted(chunks: Iterable[bytes], checker: MemberChecker) -> Iterator[bytes]:
-    seen = 0
-    for chunk in chunks:
-        seen += len(chunk)
-        checker.check_size(seen)
-        checker.add_unpacked(len(chunk), seen)
-        yield chunk

@@ -19,7 +19,7 @@ from typing import IO, Self, cast
 from staging_api.errors import ArchiveCorrupt, ArchiveUnsafe
 from staging_api.formats.forward import ForwardFile
 from staging_api.formats.links import Links
-from staging_api.formats.members import MemberChecker, exactly
+from staging_api.formats.members import MemberChecker, PackedBytes, exactly
 from staging_api.formats.model import Keep, Member, Readable, Select, UnpackLimits
 from staging_api.formats.names import folded, repaired, shown
 from staging_api.formats.recognising import instead_of_tar
@@ -176,7 +176,7 @@ class _Tar:
 def _read(readable: Readable, checker: MemberChecker, limits: UnpackLimits) -> Iterator[_Tar]:
     """Open the tar; what the block leaves of it is read when it ends."""
     with readable.open() as chunks:
-        packed = _Counter(chunks)
+        packed = PackedBytes(chunks)
         pieces = unpacked(packed, limits.window_bytes)
         with prefetched(_limited(pieces, packed, checker)) as ahead:
             stream = ForwardFile(ahead)
@@ -231,21 +231,8 @@ def _correct_sparse(tar: tarfile.TarFile, info: tarfile.TarInfo) -> None:
     info.name = info.pax_headers.get("GNU.sparse.name", info.name)
 
 
-class _Counter:
-    """Passes chunks on and counts their bytes."""
-
-    def __init__(self, chunks: Iterator[bytes]) -> None:
-        self._chunks = chunks
-        self.count = 0
-
-    def __iter__(self) -> Iterator[bytes]:
-        for chunk in self._chunks:
-            self.count += len(chunk)
-            yield chunk
-
-
 def _limited(
-    chunks: Iterator[bytes], packed: _Counter, checker: MemberChecker
+    chunks: Iterator[bytes], packed: PackedBytes, checker: MemberChecker
 ) -> Generator[bytes, None, None]:
     for chunk in chunks:
         checker.add_unpacked(len(chunk), packed.count)
