@@ -7,13 +7,7 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from prometheus_client import Gauge
-from sqlalchemy import (
-    Connection,
-    Engine,
-    ExceptionContext,
-    create_engine,
-    event,
-)
+from sqlalchemy import Connection, Engine, ExceptionContext, create_engine, event
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
@@ -121,12 +115,13 @@ def open_database(url: str, pool_size: int, timeouts: Timeouts | None = None) ->
     statements = create_engine(
         url, isolation_level="AUTOCOMMIT", pool_reset_on_return=None, **common
     )
-    for engine in (transactions, statements):
+    watchdog = None if timeouts is None else Watchdog(timeouts.hung_seconds)
+    for name, engine in (("transactions", transactions), ("statements", statements)):
         session.prepare(engine)
         event.listen(engine, "handle_error", _leave_standby)
-    for name, engine in (("transactions", transactions), ("statements", statements)):
         _count_connections(engine, metrics.DATABASE_CONNECTIONS.labels(name))
-    watchdog = None if timeouts is None else _limited((transactions, statements), timeouts)
+        if watchdog is not None:
+            watchdog.watch(engine)
     return Database(transactions, statements, ReadConnections(statements, pool_size), watchdog)
 
 
@@ -189,13 +184,6 @@ def _raise_meaning(error: PoolTimeout | DBAPIError) -> NoReturn:
     if meaning is None:
         raise error
     raise meaning from error
-
-
-def _limited(engines: Sequence[Engine], timeouts: Timeouts) -> Watchdog:
-    watchdog = Watchdog(timeouts.hung_seconds)
-    for engine in engines:
-        watchdog.watch(engine)
-    return watchdog
 
 
 def _session(url: str, timeouts: Timeouts | None) -> Session:
