@@ -33,6 +33,7 @@ from staging_api.db.schema import (
     one_of,
     required,
     table,
+    words,
 )
 from staging_api.vocabulary.publishing import (
     GENERATION_STATES,
@@ -52,7 +53,7 @@ dists_generations = table(
     required("archive_id", ForeignKey("apt_archives.id"), comment="its archive"),
     required("number", BigInteger, comment="counts up, per archive"),
     required("content_number", BigInteger, comment="generation whose packages it lists"),
-    required("state", Text, comment=", ".join(GENERATION_STATES)),
+    *words("state", GENERATION_STATES),
     Column("run_id", ForeignKey("publisher_runs.id"), comment="null: made by rolling back"),
     required("created_at", Time, server_default=now, comment="when it was begun"),
     Column("live_at", Time, comment="when clients first saw it"),
@@ -60,7 +61,6 @@ dists_generations = table(
     Column("reaped_at", Time, comment="when its files were dropped"),
     Column("pinned_at", Time, comment="kept until it is unpinned"),
     Column("pinned_by", Text, comment="who pinned it"),
-    CheckConstraint(one_of("state", GENERATION_STATES), name="state"),
     CheckConstraint("content_number BETWEEN 1 AND number", name="content"),
     CheckConstraint(
         f"({one_of('state', SHOWN_GENERATION_STATES)}) = (live_at IS NOT NULL)", name="was_live"
@@ -159,7 +159,7 @@ index_files = table(
     numbered(),
     required("suite_id", ForeignKey("suites.id"), comment="its suite"),
     required("path", Bytewise, comment="below the suite, without the form's ending"),
-    required("form", Text, comment=", ".join(INDEX_FORMS)),
+    *words("form", INDEX_FORMS),
     required("served", Boolean, comment="whether it is served, not only listed"),
     required(
         "layout", ForeignKey("index_layouts.sha256"), comment="its blocks: digest of their digests"
@@ -169,7 +169,6 @@ index_files = table(
     required("first_number", BigInteger, comment="first generation that has it"),
     Column("gone_number", BigInteger, comment="first generation that does not"),
     required("created_at", Time, server_default=now, comment="when it was made"),
-    CheckConstraint(one_of("form", INDEX_FORMS), name="form"),
     CheckConstraint(_SHA256, name="sha256"),
     CheckConstraint("gone_number > first_number", name="numbers"),
     CheckConstraint("first_number >= 1 AND size_bytes >= 0", name="sizes"),

@@ -30,6 +30,7 @@ from staging_api.db.schema import (
     one_of,
     required,
     table,
+    words,
 )
 from staging_api.vocabulary.publishing import (
     ENDED_PUBLICATION_STATES,
@@ -50,7 +51,7 @@ uploads = table(
     required("suite_id", ForeignKey("suites.id"), comment="where the package is to go"),
     required("component", Text, comment="where the package is to go"),
     required("name", Text, comment="of the .deb, .udeb or .dsc, as uploaded"),
-    required("state", Text, comment=", ".join(UPLOAD_STATES)),
+    *words("state", UPLOAD_STATES),
     Column(
         "source_release_id",
         ForeignKey("source_releases.id"),
@@ -73,7 +74,6 @@ uploads = table(
     Column("error_code", Text, comment="code of the failure in error_message"),
     Column("error_message", Text, comment="why it was rejected, or is not yet done"),
     Column("note", Text, comment="consequences for other packages of its suite, or for itself"),
-    CheckConstraint(one_of("state", UPLOAD_STATES), name="state"),
     CheckConstraint("state <> 'rejected' OR error_message IS NOT NULL", name="rejected_says_why"),
     CheckConstraint("(state = 'done') = (done_at IS NOT NULL)", name="done"),
     CheckConstraint(
@@ -113,7 +113,7 @@ package_publications = table(
     ),
     required("package", Bytewise, comment="name of the package"),
     Column("upload_id", ForeignKey("uploads.id"), comment="the upload that requested it"),
-    required("state", Text, comment=", ".join(PUBLICATION_STATES)),
+    *words("state", PUBLICATION_STATES),
     required("created_at", Time, server_default=now, comment="when it was accepted"),
     Column("published_at", Time, comment="when it was first to be in the index files"),
     Column("ended_at", Time, comment="when it was superseded or deleted"),
@@ -130,7 +130,6 @@ package_publications = table(
     Column("unlisted_since", Time, comment="set while index files disagree with this row"),
     Column("listed_in", BigInteger, comment="number of the first generation that lists it"),
     Column("delisted_in", BigInteger, comment="number of the first generation without it"),
-    CheckConstraint(one_of("state", PUBLICATION_STATES), name="state"),
     CheckConstraint("num_nonnulls(source_release_id, binary_release_id) = 1", name="one_release"),
     CheckConstraint(
         f"({one_of('state', ENDED_PUBLICATION_STATES)}) = (ended_at IS NOT NULL)", name="ended"
@@ -201,10 +200,10 @@ package_publications = table(
 publisher_runs = table(
     "publisher_runs",
     key("id", Ulid, comment="ULID; sorts by time"),
-    required("operation", Text, comment=", ".join(OPERATIONS)),
+    *words("operation", OPERATIONS),
     required("archive_id", ForeignKey("apt_archives.id"), comment="its archive"),
     required("options", JSONB, comment="as requested"),
-    required("state", Text, comment=", ".join(RUN_STATES)),
+    *words("state", RUN_STATES),
     Column("phase", Text, comment="the newest phase; null: none began"),
     required("items_done", BigInteger, server_default="0", comment="how far its phase is"),
     Column("items_total", BigInteger, comment="what its phase has to do; null: not known"),
@@ -231,9 +230,7 @@ publisher_runs = table(
         server_default="0",
         comment="its commits that did not wait for the disk; by it the run sees if one was lost",
     ),
-    CheckConstraint(one_of("operation", OPERATIONS), name="operation"),
     CheckConstraint(one_of("purpose", PURPOSES), name="purpose"),
-    CheckConstraint(one_of("state", RUN_STATES), name="state"),
     CheckConstraint("(state = 'running') = (finished_at IS NULL)", name="finished"),
     CheckConstraint("state <> 'failed' OR error_code IS NOT NULL", name="failed_says_why"),
     CheckConstraint(

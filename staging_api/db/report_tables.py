@@ -3,13 +3,13 @@
 from sqlalchemy import BigInteger, Boolean, CheckConstraint, Column, Double, Integer, Text, true
 from sqlalchemy.dialects.postgresql import ARRAY
 
-from staging_api.db.schema import Time, Ulid, key, now, one_of, required, table
+from staging_api.db.schema import Time, Ulid, key, now, required, table, words
 from staging_api.vocabulary.reports import COUNTED_KINDS, PROCESS_KINDS, USES
 
 service_processes = table(
     "service_processes",
     key("name", Text, comment="of the process, as the holder of its locks"),
-    required("kind", Text, comment=", ".join(PROCESS_KINDS)),
+    *words("kind", PROCESS_KINDS),
     required("version", Text, comment="of the package that it runs"),
     required("build", Text, comment="digest of the code that it runs"),
     required("schema", Text, comment="revision of the tables that its code needs"),
@@ -28,7 +28,6 @@ service_processes = table(
         server_default="0",
         comment="requests refused in the minute before its newest beat, as another held the lock",
     ),
-    CheckConstraint(one_of("kind", PROCESS_KINDS), name="kind"),
     CheckConstraint("places >= 0 AND busy >= 0 AND waiting >= 0 AND threads >= 0", name="numbers"),
     CheckConstraint("every_seconds > 0", name="every_seconds"),
     CheckConstraint("refused >= 0", name="refused"),
@@ -38,12 +37,11 @@ service_processes = table(
 staging_minutes = table(
     "staging_minutes",
     key("minute", Time, comment="when it began; of those older than two days, their hour"),
-    key("kind", Text, comment=", ".join(COUNTED_KINDS)),
+    *words("kind", COUNTED_KINDS, key),
     key("state", Text, comment="that was entered"),
     required("count", BigInteger, comment="how often"),
     required("fetched_bytes", BigInteger, comment="read from sources by what was staged"),
     required("staged_bytes", BigInteger, comment="size of what was staged"),
-    CheckConstraint(one_of("kind", COUNTED_KINDS), name="kind"),
     CheckConstraint("count > 0 AND fetched_bytes >= 0 AND staged_bytes >= 0", name="numbers"),
     comment="Counts of staging_events by minute and new state; made from the events, once each.",
 )
@@ -58,13 +56,12 @@ staging_counted = table(
 
 store_usage = table(
     "store_usage",
-    key("use", Text, comment=", ".join(USES)),
+    *words("use", USES, key),
     required("blobs", BigInteger, comment="contents that are there for it"),
     required("bytes", BigInteger, comment="of these, each counted once"),
     required("files", BigInteger, comment="files and packs that name them"),
     required("file_bytes", BigInteger, comment="sum of the sizes of these files"),
     required("counted_at", Time, server_default=now, comment="when it was counted"),
-    CheckConstraint(one_of("use", USES), name="use"),
     CheckConstraint("least(blobs, bytes, files, file_bytes) >= 0", name="numbers"),
     comment="What the contents of the store are there for; counted by workers every half hour.",
 )

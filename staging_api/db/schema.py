@@ -1,11 +1,12 @@
 """The metadata of all tables, and the types that they share."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
 from sqlalchemy import (
     BigInteger,
+    CheckConstraint,
     Column,
     DateTime,
     Identity,
@@ -68,6 +69,14 @@ key_where = partial(index_where, unique=True)
 def one_of(column: str, words: Sequence[str]) -> str:
     """Return the condition that a column holds one of these words."""
     return f"{column} IN ({', '.join(repr(word) for word in words)})"
+
+
+def words(
+    name: str, allowed: Sequence[str], column: Callable[..., Column[Any]] = required
+) -> tuple[Column[Any], CheckConstraint]:
+    """Return a column that holds one of these words, and the check that it does."""
+    made = column(name, Text, comment=", ".join(allowed))
+    return made, CheckConstraint(one_of(name, allowed), name=name)
 
 
 def is_sha256(column: str) -> str:

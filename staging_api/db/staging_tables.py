@@ -25,6 +25,7 @@ from staging_api.db.schema import (
     one_of,
     required,
     table,
+    words,
 )
 from staging_api.vocabulary.staging import (
     ARTIFACT_STATES,
@@ -54,7 +55,7 @@ stagings = table(
     required(
         "archive_url", ForeignKey("archives.archive_url"), comment="canonical, free of credentials"
     ),
-    required("state", Text, comment=", ".join(STAGING_STATES)),
+    *words("state", STAGING_STATES),
     required("requested", ARRAY(Text), comment="artifact names"),
     required("caller", Text, comment="the caller that requested it"),
     Column("reference_id", Text, comment="the caller's X-Context-Marker"),
@@ -98,7 +99,6 @@ stagings = table(
         Text,
         comment="whose share of workers it uses: address of a nameless client; null: the caller",
     ),
-    CheckConstraint(one_of("state", STAGING_STATES), name="state"),
     CheckConstraint(
         f"({one_of('state', FINAL_STATES)}) = (finished_at IS NOT NULL)", name="finished"
     ),
@@ -157,7 +157,7 @@ staged_artifacts = table(
     required("name", Text, comment="entry of the catalogue"),
     required("lock_kind", Text, comment="the lock under which it is staged"),
     required("phase", Text, comment=" or ".join(PHASES)),
-    required("state", Text, comment=", ".join(ARTIFACT_STATES)),
+    *words("state", ARTIFACT_STATES),
     required("path", Text, comment="below /static; a folder ends in /"),
     Column("size_bytes", BigInteger, comment="length of the content that has the digest sha256"),
     Column("sha256", Text, comment="of the source object, or of the file extracted from it"),
@@ -206,7 +206,6 @@ staged_artifacts = table(
         comment="what of its objects was left out, or taken otherwise than it says; sentences",
     ),
     CheckConstraint(one_of("phase", PHASES), name="phase"),
-    CheckConstraint(one_of("state", ARTIFACT_STATES), name="state"),
     CheckConstraint(
         "state <> 'staged' OR (sha256 IS NOT NULL AND size_bytes IS NOT NULL"
         " AND staged_at IS NOT NULL AND source_url IS NOT NULL AND fence IS NOT NULL)",

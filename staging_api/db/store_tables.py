@@ -22,9 +22,9 @@ from staging_api.db.schema import (
     key,
     now,
     numbered,
-    one_of,
     required,
     table,
+    words,
 )
 from staging_api.vocabulary.staging import DAMAGE_REASONS
 
@@ -176,9 +176,8 @@ upload_reservations = table(
 lost_contents = table(
     "lost_contents",
     key("sha256", ForeignKey("blobs.sha256", ondelete="CASCADE"), comment="of the content, in hex"),
-    required("reason", Text, comment=", ".join(DAMAGE_REASONS)),
+    *words("reason", DAMAGE_REASONS),
     required("found_at", Time, server_default=now, comment="when that was noticed"),
-    CheckConstraint(one_of("reason", DAMAGE_REASONS), name="reason"),
     comment="Contents of pools that the store lost or that are corrupt, until stored again.",
 )
 
