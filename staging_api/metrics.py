@@ -3,6 +3,7 @@
 import errno
 import logging
 import os
+from functools import partial
 from pathlib import Path
 
 from prometheus_client import Counter, Gauge, Histogram, values
@@ -115,9 +116,10 @@ if are_metrics_shared():
     # Documented for servers that name their processes otherwise.
     values.ValueClass = values.MultiProcessValue(_ThisProcess())  # type: ignore[no-untyped-call]
 
-LOCKS_HELD = Gauge(
-    "staging_locks_held", "Locks held by this process", ["kind"], multiprocess_mode="livesum"
-)
+#: How many there are now in all processes that live.
+_Number = partial(Gauge, multiprocess_mode="livesum")
+
+LOCKS_HELD = _Number("staging_locks_held", "Locks held by this process", ["kind"])
 LOCKS_GRANTED = Counter("staging_locks_granted", "Locks granted", ["kind"])
 LOCKS_REFUSED = Counter("staging_locks_refused", "Requests refused as another held", ["kind"])
 LOCKS_WAITED = Counter("staging_locks_waited", "Requests that queued for a lock", ["kind"])
@@ -158,12 +160,8 @@ IDENTITY_CALLS = Counter(
 )
 
 REQUESTS = Counter("staging_requests", "Requests answered", ["method", "route", "status"])
-REQUESTS_RUNNING = Gauge(
-    "staging_requests_running", "Requests being answered now", multiprocess_mode="livesum"
-)
-EVENT_STREAMS = Gauge(
-    "staging_event_streams", "Event streams of pages open now", multiprocess_mode="livesum"
-)
+REQUESTS_RUNNING = _Number("staging_requests_running", "Requests being answered now")
+EVENT_STREAMS = _Number("staging_event_streams", "Event streams of pages open now")
 REQUEST_SECONDS = Histogram(
     "staging_request_seconds",
     "From the head of a request to the head of its answer",
@@ -193,9 +191,7 @@ STORE_SCRUBBED_BYTES = Counter(
     "staging_store_scrubbed_bytes", "Bytes of the store that were read again"
 )
 HOUSEKEEPING_FAILURES = Counter(
-    "staging_housekeeping_failures",
-    "Steps, or items of steps, that failed",
-    ["step"],
+    "staging_housekeeping_failures", "Steps, or items of steps, that failed", ["step"]
 )
 HOUSEKEEPING_DONE = Gauge(
     "staging_housekeeping_done_timestamp_seconds",
@@ -203,11 +199,8 @@ HOUSEKEEPING_DONE = Gauge(
     ["step"],
     multiprocess_mode="livemax",
 )
-DATABASE_CONNECTIONS = Gauge(
-    "staging_database_connections_used",
-    "Connections taken from a pool now",
-    ["pool"],
-    multiprocess_mode="livesum",
+DATABASE_CONNECTIONS = _Number(
+    "staging_database_connections_used", "Connections taken from a pool now", ["pool"]
 )
 READS_AGAIN = Counter(
     "staging_reads_again", "Requests that ran again after their database connection broke"
