@@ -7,13 +7,7 @@ from collections.abc import Callable, Mapping
 from isal import igzip_lib
 
 from staging_api.errors import ArchiveCorrupt
-from staging_api.formats.unpacking import (
-    Unpacker,
-    new_bzip2,
-    new_xz,
-    new_zstd,
-    too_large_a_window,
-)
+from staging_api.formats.unpacking import Unpacker, new_bzip2, new_xz, new_zstd, too_large_a_window
 
 STORED, DEFLATE64, LZMA = 0, 9, 14
 #: Deflate64 makes up to a thousand times of this at once.

@@ -4,12 +4,7 @@ from dataclasses import asdict
 
 from sqlalchemy import Connection, text
 
-from staging_api.heartbeats.model import (
-    DatabaseFacts,
-    ProcessDescription,
-    ProcessLoad,
-    SeenProcess,
-)
+from staging_api.heartbeats.model import DatabaseFacts, ProcessDescription, ProcessLoad, SeenProcess
 
 
 def beat(

@@ -14,12 +14,7 @@ from dataclasses import dataclass
 from staging_api.db.engine import Database
 from staging_api.errors import StagingApiError
 from staging_api.heartbeats import rows
-from staging_api.heartbeats.model import (
-    DatabaseFacts,
-    ProcessDescription,
-    ProcessLoad,
-    SeenProcess,
-)
+from staging_api.heartbeats.model import DatabaseFacts, ProcessDescription, ProcessLoad, SeenProcess
 from staging_api.paging import Page, page_of
 
 log = logging.getLogger(__name__)

@@ -152,10 +152,7 @@ def _stagings(
         blobs=open_store(settings.store, settings.home),
         open_archive=lambda url: open_archive(url, allowed, options),
         uploads=UploadTerms(
-            settings.upload_wait_seconds,
-            settings.upload_poll_seconds,
-            waiter_slots,
-            options,
+            settings.upload_wait_seconds, settings.upload_poll_seconds, waiter_slots, options
         ),
         speed=DownloadSpread(settings.sources_connections),
         limits=_limits(settings),

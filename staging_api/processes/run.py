@@ -17,11 +17,7 @@ from staging_api.db.engine import open_database
 from staging_api.db.migrate import check_schema, migrate
 from staging_api.errors import DatabaseUnusable
 from staging_api.exhaustion import startup_errors
-from staging_api.processes.configuration import (
-    ProcessKind,
-    check_configuration,
-    wait_for_addresses,
-)
+from staging_api.processes.configuration import ProcessKind, check_configuration, wait_for_addresses
 from staging_api.processes.signals import stop_with_parent
 from staging_api.settings import Settings
 

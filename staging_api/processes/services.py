@@ -87,8 +87,7 @@ class Services:
         )
         refused = LastMinute(refusals)
         self.heartbeat.start(
-            described,
-            lambda: replace(load(), draining=self._is_ending, refused=refused()),
+            described, lambda: replace(load(), draining=self._is_ending, refused=refused())
         )
 
     def worker(self) -> Worker:

@@ -15,13 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from staging_api.errors import (
-    ArchiveUnsafe,
-    LimitExceeded,
-    NotFound,
-    SourceChanged,
-    SourceFailed,
-)
+from staging_api.errors import ArchiveUnsafe, LimitExceeded, NotFound, SourceChanged, SourceFailed
 
 
 @dataclass(eq=False)

@@ -47,10 +47,7 @@ from staging_api.sources.parallel_requests import ParallelRequests
 from staging_api.sources.retrying import Interrupted, SlowestRate, resumed, retried
 from staging_api.sources.target import target_of
 from staging_api.sources.url import ArchiveUrl
-from staging_api.sources.web_page import (
-    JUDGED_BYTES,
-    is_foreign_page,
-)
+from staging_api.sources.web_page import JUDGED_BYTES, is_foreign_page
 
 _GONE = (404, 410)
 _CHANGED = (412, 416)
@@ -155,10 +152,7 @@ class HttpSource:
                 yield from self._streamed(answer, found, 0, None)
 
         chunks = resumed(
-            read,
-            0,
-            self._options,
-            resumable=lambda: not taken or taken[0].version is not None,
+            read, 0, self._options, resumable=lambda: not taken or taken[0].version is not None
         )
         with closing(chunks):
             next(chunks)

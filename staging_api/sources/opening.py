@@ -54,10 +54,7 @@ class _BreakerSource:
     def open(
         self, found: SourceObject, start: int = 0, end: int | None = None
     ) -> Iterator[Iterator[bytes]]:
-        with (
-            self._breakers.calling(self._host),
-            self._source.open(found, start, end) as chunks,
-        ):
+        with self._breakers.calling(self._host), self._source.open(found, start, end) as chunks:
             yield chunks
 
     @contextmanager

@@ -25,10 +25,7 @@ def release_target(url: ArchiveUrl) -> RequestTarget | None:
             host, prefix = (
                 ("api.github.com", ())
                 if url.authority == "github.com"
-                else (
-                    url.authority,
-                    ("api", "v3"),
-                )
+                else (url.authority, ("api", "v3"))
             )
             return _target(url, host, (*prefix, "repos", owner, name, "releases", "tags", tag))
         case (*project, "-", "releases", tag, "downloads") if project:
