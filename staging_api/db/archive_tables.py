@@ -18,6 +18,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from staging_api.db.schema import (
     Bytewise,
     Time,
+    flag,
     index_where,
     is_sha256,
     key,
@@ -29,8 +30,6 @@ from staging_api.db.schema import (
 )
 
 _SHA256 = is_sha256("sha256")
-_YES = text("true")
-_NO = text("false")
 _none = text("'{}'")
 
 apt_archives = table(
@@ -40,18 +39,8 @@ apt_archives = table(
     required("origin", Text, server_default="", comment="of its Releases; empty: none"),
     required("label", Text, server_default="", comment="of its Releases; empty: none"),
     required("forms", ARRAY(Text), comment="of index files: plain, gz, xz, zst"),
-    required(
-        "publish_by_hash",
-        Boolean,
-        server_default=_YES,
-        comment="whether index files are served by hash as well",
-    ),
-    required(
-        "advertise_by_hash",
-        Boolean,
-        server_default=_YES,
-        comment="whether Release says Acquire-By-Hash",
-    ),
+    flag("publish_by_hash", default=True, comment="whether index files are served by hash as well"),
+    flag("advertise_by_hash", default=True, comment="whether Release says Acquire-By-Hash"),
     Column("valid_for_seconds", Integer, comment="how long clients may trust a Release"),
     required("retention_seconds", Integer, comment="how long old generations are kept"),
     required("quarantine_seconds", Integer, comment="how long superseded files are kept"),
@@ -74,20 +63,16 @@ suites = table(
     required("codename", Text, comment="as in Release"),
     required("aliases", ARRAY(Text), server_default=_none, comment="further names of it"),
     required("description", Text, server_default="", comment="as in Release; empty: none"),
-    required("immutable", Boolean, server_default=_NO, comment="accepts no package"),
-    required(
-        "auto_accept", Boolean, server_default=_YES, comment="whether uploads need no approval"
-    ),
-    required(
+    flag("immutable", default=False, comment="accepts no package"),
+    flag("auto_accept", default=True, comment="whether uploads need no approval"),
+    flag(
         "not_automatic",
-        Boolean,
-        server_default=_NO,
+        default=False,
         comment="NotAutomatic of Release: apt installs from it only on request",
     ),
-    required(
+    flag(
         "but_automatic_upgrades",
-        Boolean,
-        server_default=_NO,
+        default=False,
         comment="ButAutomaticUpgrades of Release: apt upgrades what came from it",
     ),
     Column("dirty_since", Time, comment="null: the newest generation shows all that is published"),

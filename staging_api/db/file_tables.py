@@ -16,7 +16,7 @@ from sqlalchemy import (
     text,
 )
 
-from staging_api.db.schema import Ulid, index_where, key, required, table
+from staging_api.db.schema import Ulid, flag, index_where, key, required, table
 
 loose_files = table(
     "loose_files",
@@ -24,12 +24,7 @@ loose_files = table(
     key("path", Text, comment="below /static"),
     required("sha256", ForeignKey("blobs.sha256"), comment="of the content"),
     required("size_bytes", BigInteger, comment="length of the content"),
-    required(
-        "executable",
-        Boolean,
-        server_default=text("false"),
-        comment="whether the archive marks it as executable",
-    ),
+    flag("executable", default=False, comment="whether the archive marks it as executable"),
     CheckConstraint("size_bytes >= 0", name="size"),
     Index(None, "path"),
     Index("loose_files_folder_idx", text('path COLLATE "C"')),

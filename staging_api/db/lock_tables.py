@@ -2,7 +2,7 @@
 
 from sqlalchemy import BigInteger, CheckConstraint, Column, Index, Integer, Interval, Text
 
-from staging_api.db.schema import Domain, Time, Ulid, key, now, numbered, required, table
+from staging_api.db.schema import Domain, Time, Ulid, counter, key, now, numbered, required, table
 
 lock_scopes = table(
     "lock_scopes",
@@ -56,7 +56,7 @@ api_locks = table(
     ),
     Column("ended_by", Text, comment="a process, a caller or, if superseded, the next grant"),
     Column("reason", Text, comment="why it was broken"),
-    required("renewals", Integer, server_default="0", comment="how often its lease was extended"),
+    counter("renewals", Integer, comment="how often its lease was extended"),
     CheckConstraint(
         "num_nulls(outcome, ended_at) <> 1 AND coalesce(ended_at >= acquired_at, true)"
         " AND (outcome IS DISTINCT FROM 'broken' OR reason IS NOT NULL)",

@@ -22,6 +22,7 @@ from staging_api.db.schema import (
     Bytewise,
     Time,
     Ulid,
+    counter,
     index_where,
     key,
     key_where,
@@ -70,7 +71,7 @@ uploads = table(
     Column(
         "done_at", Time, comment="when its package was published for the first time in the suite"
     ),
-    required("attempts", Integer, server_default="0", comment="failed attempts to publish"),
+    counter("attempts", Integer, comment="failed attempts to publish"),
     Column("error_code", Text, comment="code of the failure in error_message"),
     Column("error_message", Text, comment="why it was rejected, or is not yet done"),
     Column("note", Text, comment="consequences for other packages of its suite, or for itself"),
@@ -205,7 +206,7 @@ publisher_runs = table(
     required("options", JSONB, comment="as requested"),
     *words("state", RUN_STATES),
     Column("phase", Text, comment="the newest phase; null: none began"),
-    required("items_done", BigInteger, server_default="0", comment="how far its phase is"),
+    counter("items_done", BigInteger, comment="how far its phase is"),
     Column("items_total", BigInteger, comment="what its phase has to do; null: not known"),
     required("caller", Text, comment="the caller that requested it"),
     required("holder", Text, comment="the process that ran it"),
@@ -224,10 +225,9 @@ publisher_runs = table(
     Column("error_code", Text, comment="code of the failure in error_message"),
     Column("error_message", Text, comment="why it failed"),
     Column("purpose", Text, comment="go-back, renewal; null: the operation itself"),
-    required(
+    counter(
         "steps",
         Integer,
-        server_default="0",
         comment="its commits that did not wait for the disk; by it the run sees if one was lost",
     ),
     CheckConstraint(one_of("purpose", PURPOSES), name="purpose"),

@@ -3,7 +3,7 @@
 from sqlalchemy import BigInteger, Boolean, CheckConstraint, Column, Double, Integer, Text, true
 from sqlalchemy.dialects.postgresql import ARRAY
 
-from staging_api.db.schema import Time, Ulid, key, now, required, table, words
+from staging_api.db.schema import Time, Ulid, counter, key, now, required, table, words
 from staging_api.vocabulary.reports import COUNTED_KINDS, PROCESS_KINDS, USES
 
 service_processes = table(
@@ -22,10 +22,9 @@ service_processes = table(
     required("started_at", Time, server_default=now, comment="of its first beat"),
     required("seen_at", Time, server_default=now, comment="of its newest beat"),
     required("every_seconds", Double, comment="between two beats"),
-    required(
+    counter(
         "refused",
         Integer,
-        server_default="0",
         comment="requests refused in the minute before its newest beat, as another held the lock",
     ),
     CheckConstraint("places >= 0 AND busy >= 0 AND waiting >= 0 AND threads >= 0", name="numbers"),

@@ -6,6 +6,7 @@ from typing import Any
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     CheckConstraint,
     Column,
     DateTime,
@@ -40,6 +41,8 @@ Time = DateTime(timezone=True)
 Bytewise = Text(collation="C")
 #: A column that is never null.
 required = partial(Column[Any], nullable=False)
+#: A number that begins at 0.
+counter = partial(required, server_default="0")
 #: A column of the primary key.
 key = partial(Column[Any], primary_key=True)
 now = text("clock_timestamp()")
@@ -48,6 +51,12 @@ now = text("clock_timestamp()")
 def table(name: str, *parts: SchemaItem, **more: Any) -> Table:
     """Return a table of this service's database."""
     return Table(name, metadata, *parts, **more)
+
+
+def flag(name: str, *, default: bool, comment: str) -> Column[Any]:
+    """Return a column of true or false; the default is for rows that do not say which."""
+    server_default = text("true" if default else "false")
+    return required(name, Boolean, server_default=server_default, comment=comment)
 
 
 def numbered(

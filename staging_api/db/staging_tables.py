@@ -17,6 +17,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from staging_api.db.schema import (
     Time,
     Ulid,
+    counter,
     index_where,
     is_sha256,
     key,
@@ -65,7 +66,7 @@ stagings = table(
     Column("cancel_requested_at", Time, comment="when its cancellation was requested"),
     Column("lock_id", Ulid, comment="the grant under which it was last worked on"),
     Column("fence", BigInteger, comment="of the grant under which it was last worked on"),
-    required("attempt", Integer, server_default="0", comment="how often work on it began"),
+    counter("attempt", Integer, comment="how often work on it began"),
     Column("error_code", Text, comment="of the first artifact that failed; as in the API"),
     Column("error_message", Text, comment="one sentence for this failure"),
     Column("error_retryable", Boolean, comment="whether the same request can succeed later"),
@@ -78,12 +79,9 @@ stagings = table(
     Column("upload_wait_began_at", Time, comment="when it first waited for an upload"),
     Column("upload_wait_ended_at", Time, comment="null while it waits"),
     Column("waiting_for", ARRAY(Text), comment="artifacts whose upload it waits for now"),
-    required("events_count", BigInteger, server_default="0", comment="number of its events"),
-    required(
-        "events_dropped",
-        BigInteger,
-        server_default="0",
-        comment="number of its events that were dropped for their age",
+    counter("events_count", BigInteger, comment="number of its events"),
+    counter(
+        "events_dropped", BigInteger, comment="number of its events that were dropped for their age"
     ),
     Column("events_digest", Text, comment="digest of its newest event"),
     Column(
@@ -173,14 +171,9 @@ staged_artifacts = table(
     ),
     Column("lock_id", Ulid, comment="the grant under which the state was written"),
     Column("fence", BigInteger, comment="of the grant under which the state was written"),
-    required("attempt", Integer, server_default="0", comment="number of attempts"),
+    counter("attempt", Integer, comment="number of attempts"),
     Column("next_attempt_at", Time, comment="no attempt before then; null: at once"),
-    required(
-        "bytes_done",
-        BigInteger,
-        server_default="0",
-        comment="bytes read from the source in the newest attempt",
-    ),
+    counter("bytes_done", BigInteger, comment="bytes read from the source in the newest attempt"),
     Column("bytes_total", BigInteger, comment="bytes to be read; null: not known"),
     Column("bytes_per_second", Double, comment="speed of the newest attempt; null unless it runs"),
     required("created_at", Time, server_default=now, comment="when it was first requested"),

@@ -17,6 +17,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from staging_api.db.schema import (
     Time,
     Ulid,
+    counter,
     index_where,
     is_sha256,
     key,
@@ -101,10 +102,9 @@ blobs = table(
     Column(
         "removing_until", Time, comment="a collector is removing it: until then no file may name it"
     ),
-    required(
+    counter(
         "removal_failures",
         Integer,
-        server_default="0",
         comment="how often its removal failed; each failure postpones the next try",
     ),
     Column("checked_at", Time, comment="when its whole content was last read and had the digest"),
