@@ -24,11 +24,7 @@ if TYPE_CHECKING:
 _LOOK_SECONDS = 0.5
 # As Falcon and as WSGI's own examples write it.
 _LENGTH = ("content-length", "Content-Length")
-_KEEPALIVE = {
-    socket.TCP_KEEPIDLE: 10,
-    socket.TCP_KEEPINTVL: 5,
-    socket.TCP_KEEPCNT: 3,
-}
+_KEEPALIVE = {socket.TCP_KEEPIDLE: 10, socket.TCP_KEEPINTVL: 5, socket.TCP_KEEPCNT: 3}
 
 
 class SlowClients:

@@ -270,7 +270,7 @@ class HttpSource:
 
     def _check_page(self, answer: SourceResponse, name: str, first: bytes) -> None:
         kind = media_type(answer.headers)
-        if is_foreign_page(name, kind, first, redirected=answer.redirected):
+        if is_foreign_page(name, kind, first, redirected=answer.target.redirected):
             raise SourceRefused(
                 f"{self._url.authority} answered with a web page instead of {name}:"
                 " a page to sign in, or to say that it is not there; the source needs a credential"

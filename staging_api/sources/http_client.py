@@ -39,11 +39,6 @@ class SourceResponse:
     target: RequestTarget
 
     @property
-    def redirected(self) -> bool:
-        """Whether a redirect led to it."""
-        return self.target.redirected
-
-    @property
     def status(self) -> int:
         """The status code; 203, of a proxy that passes on what it may have changed, is 200."""
         status = int(self.response.status)

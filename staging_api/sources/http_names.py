@@ -121,8 +121,8 @@ class HttpNames:
     def _of_bucket(self) -> Iterator[str]:
         """Ask for the listing of a bucket: that of the host, or that of the first segment."""
         for taken in (0, 1):
-            bucket, prefix = self._url.segments[:taken], "/".join(self._url.segments[taken:])
-            prefix = f"{prefix}/" if prefix else ""
+            bucket = self._url.segments[:taken]
+            prefix = replace(self._url, segments=self._url.segments[taken:]).key_prefix
             found = False
             for listing in self._pages_of(bucket, prefix):
                 found = True

@@ -22,11 +22,9 @@ def release_target(url: ArchiveUrl) -> RequestTarget | None:
     """Return where to ask for the files of a release; None if the URL is none of a release."""
     match () if url.has_query else url.segments:
         case (owner, name, "releases", "download", tag):
-            host, prefix = (
-                ("api.github.com", ())
-                if url.authority == "github.com"
-                else (url.authority, ("api", "v3"))
-            )
+            is_public = url.authority == "github.com"
+            host = "api.github.com" if is_public else url.authority
+            prefix = () if is_public else ("api", "v3")
             return _target(url, host, (*prefix, "repos", owner, name, "releases", "tags", tag))
         case (*project, "-", "releases", tag, "downloads") if project:
             path = ("api", "v4", "projects", "/".join(project), "releases", tag)
