@@ -74,7 +74,7 @@ class WitnessedSource:
         if not called and not rule.digests:
             return self._sealed(found, rule, [signature or ""])
         sums = self._witnesses.required(rule, found.name)
-        digest = digest_of(sums, found.name, called or sums.witness, strict=True)
+        digest = digest_of(sums, found.name, called, strict=True)
         if digest is None:
             raise SourceUnverified(
                 f"{sums.witness} does not list {found.name}, so it is not staged"
@@ -84,11 +84,8 @@ class WitnessedSource:
     def _with_digests_beside(self, found: SourceObject) -> SourceObject:
         if "sha256" in found.digests:
             return found
-        sums = self._witnesses.beside(found.name, self._listed)
-        digest = None if sums is None else digest_of(sums, found.name, sums.witness)
-        if sums is None or digest is None:
-            return found
-        return _compared(found, *digest, sums.witness, required=False)
+        proof = self._witnesses.beside(found.name, self._listed)
+        return found if proof is None else _compared(found, *proof, required=False)
 
     def _with_any_proof(self, found: SourceObject, rule: Verification) -> SourceObject:
         listings = [self._listed] if self._listed is not None else [None, self._witnesses.names]

@@ -63,11 +63,14 @@ class Witnesses:
         self._absent_in_a_row = 0
         self._names: Names | None = None
 
-    def beside(self, name: str, listed: Collection[str] | None) -> Checksums | None:
-        """Return digests of an object that stand beside it, if any do.
+    def beside(self, name: str, listed: Collection[str] | None) -> tuple[str, str, str] | None:
+        """Find a digest of an object beside it; None if there is none.
 
         Lists of a folder are requested once. Where no list names any, the publisher may have a
         file for each object: these are requested until a few were absent in a row.
+
+        Returns:
+            As `found` does.
         """
         if is_list(name) or (listed is None and not self._probes):
             return None
@@ -75,9 +78,9 @@ class Witnesses:
         if listed is None and self._absent_in_a_row >= _MOST_ABSENT:
             of_one = []
         for called in strongest_first([*lists_of_folder(name, listed), *of_one]):
-            if (sums := self._with_digest(called, name)) is not None:
+            if (proof := self._digest_in(called, name)) is not None:
                 self._absent_in_a_row = 0
-                return sums
+                return proof
         self._absent_in_a_row += 1
         return None
 
@@ -196,11 +199,12 @@ class Witnesses:
             self.refuse(called, error.detail)
             return None
 
-    def _with_digest(self, called: str, name: str) -> Checksums | None:
+    def _digest_in(self, called: str, name: str) -> tuple[str, str, str] | None:
         if called not in self._kept:
             self._kept[called] = self._found(called)
         sums = self._kept[called]
-        return sums if sums is not None and digest_of(sums, name, called) is not None else None
+        digest = None if sums is None else digest_of(sums, name, called)
+        return None if digest is None else (*digest, called)
 
     def _found(self, name: str) -> Checksums | None:
         try:

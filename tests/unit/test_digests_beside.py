@@ -140,9 +140,7 @@ def test_the_first_list_that_has_the_object_counts() -> None:
     folder = Folder(
         SHA256SUMS=sums("other"), MD5SUMS=sums("a", digest=MD5), a__sha256=SourceFailed("x")
     )
-    found = beside(folder).beside("a", None)
-    assert found is not None
-    assert found.witness == "MD5SUMS"
+    assert beside(folder).beside("a", None) == ("md5", MD5, "MD5SUMS")
     # An object that fails, where no rule needs it, is none.
     assert folder.asked == ["SHA256SUMS", "a.sha256", "MD5SUMS"]
 
@@ -294,6 +292,13 @@ def test_what_was_read_before_proves_a_required_object_only_by_its_sha256(
 ) -> None:
     found = stat(Folder(a=BODY, **objects), rule)
     assert (found.digests, found.strong) == (digests, strong)
+
+
+def test_a_sha512_vouches_and_does_not_prove_what_was_read_before() -> None:
+    digest = "5" * 128
+    folder = Folder(a=BODY, SHA512SUMS=sums("a", digest=digest))
+    found = stat(folder, DIGEST, *folder.objects)
+    assert (found.digests, found.strong) == ({"sha512": digest}, False)
 
 
 def test_what_a_required_list_does_not_name_is_refused() -> None:
