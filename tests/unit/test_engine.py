@@ -9,7 +9,7 @@ import google_crc32c
 import pytest
 
 from staging_api.catalogue.catalogue import Catalogue
-from staging_api.catalogue.model import ArtifactKind, Choice, Pattern
+from staging_api.catalogue.model import ArtifactKind, Choice, Pattern, Verification
 from staging_api.errors import (
     ArchiveCorrupt,
     ArchiveUnsafe,
@@ -305,9 +305,12 @@ def test_an_object_that_was_read_at_once_takes_no_space_while_the_next_is_read(s
         if point == "object verified":
             left.append(sorted(path.read_bytes() for path in temporary_files(tmp_path)))
 
-    kind = kind_of("tar", pattern="*", every=True)
-    fetch(kind, Fickle(packed), BUILD, store, hooks=engine.FetchHooks(checkpoint=verified))
-    assert left == [[b"a"], [b"a", b"b"]]
+    # Without a version, and where nothing may be unpacked before all of it is verified.
+    for source, rule in ((Fickle(packed), None), (MemorySource(packed), Verification("SUMS"))):
+        left.clear()
+        kind = kind_of("tar", pattern="*", every=True, verify=rule)
+        fetch(kind, source, BUILD, store, hooks=engine.FetchHooks(checkpoint=verified))
+        assert left == [[b"a"], [b"a", b"b"]]
 
 
 def test_what_is_read_at_once_reserves_its_bytes_and_no_more(store):
