@@ -256,7 +256,7 @@ def _make_folder(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except FileExistsError:
         folder.unlink()  # neither a folder nor ours
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(exist_ok=True)
 
 
 def _range_of(line: bytes) -> tuple[int, int, int | None] | None:

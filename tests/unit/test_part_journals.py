@@ -155,6 +155,18 @@ def test_bytes_are_looked_at_a_mebibyte_at_a_time(
     assert checksum == crc32(bytes(MEBIBYTE + 3))
 
 
+def test_the_first_parts_of_a_store_need_no_folder(tmp_path: Path) -> None:
+    store = PartStore(tmp_path / "store" / "parts")
+    with (
+        store.open("one", 9) as one,
+        store.open("one", 9) as again,
+        store.open("other", 9) as other,
+    ):
+        folders = [each.path.parent.name for each in (one, again, other)]
+        assert folders == ["one", "one", "other"]
+        assert one.path != again.path
+
+
 def test_what_was_never_there_may_be_forgotten(parts: PartStore) -> None:
     parts.forget("never there")
     assert found_at(parts, 10) == (10, 30)
