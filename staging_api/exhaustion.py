@@ -13,6 +13,7 @@ from staging_api.errors import Unavailable
 _NO_THREAD = "can't start new thread"
 # EAGAIN: how the kernel refuses a further thread or process, by a limit of the user or the cgroup.
 _SCARCE = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN})
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 def is_exhaustion(error: BaseException) -> bool:
@@ -22,6 +23,20 @@ def is_exhaustion(error: BaseException) -> bool:
     return isinstance(error, MemoryError) or (
         isinstance(error, RuntimeError) and _NO_THREAD in str(error)
     )
+
+
+def named_lack(error: BaseException) -> Unavailable | None:
+    """Return the error that says what the machine lacks just now; None: it is another fault."""
+    if isinstance(error, OSError) and error.errno in _FULL:
+        return Unavailable(
+            "a disk of this process is full, as that of its temporary files (TMPDIR)",
+            retry_after_seconds=10,
+        )
+    if is_exhaustion(error):
+        return Unavailable(
+            "this process lacks a thread, a descriptor or memory just now", retry_after_seconds=2
+        )
+    return None
 
 
 @contextmanager

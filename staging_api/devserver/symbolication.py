@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import BinaryIO
 
 from staging_api.db.engine import Database
 from staging_api.errors import Invalid, LimitExceeded, StagingApiError
@@ -83,17 +84,20 @@ class Symbolication:
         return self._walk(dump, {p.removeprefix(_FOLDER): place for p, place in found.items()})
 
     def _walk(self, dump: Path, symbols: _Symbols) -> bytes:
-        with tempfile.TemporaryDirectory(prefix="symbols-", dir=dump.parent) as folder:
-            tree, output, errors = (Path(folder, name) for name in ("symbols", "out", "err"))
-            tree.mkdir()
-            self._link(tree, symbols)
-            status = self._run([str(self.program), str(dump), str(tree)], output, errors)
-            if status != 0:
-                reason = errors.read_bytes()[-_ERROR_BYTES:].decode(errors="replace").strip()
-                raise StagingApiError(f"no stack trace (status {status}): {reason}")
-            if output.stat().st_size >= _MOST_OUTPUT_BYTES:
-                raise LimitExceeded("the stack trace is too long")
-            return output.read_bytes()
+        with (
+            tempfile.TemporaryDirectory(prefix="symbols-", dir=dump.parent) as tree,
+            _in_memory() as output,
+            _in_memory() as errors,
+        ):
+            self._link(Path(tree), symbols)
+            status = self._run([str(self.program), str(dump), tree], output, errors)
+            trace, said = _written(output), _written(errors)
+        if status != 0:
+            reason = said[-_ERROR_BYTES:].decode(errors="replace").strip()
+            raise StagingApiError(f"no stack trace (status {status}): {reason}")
+        if len(trace) >= _MOST_OUTPUT_BYTES:
+            raise LimitExceeded("the stack trace is too long")
+        return trace
 
     def _link(self, tree: Path, symbols: _Symbols) -> None:
         for path, place in symbols.items():
@@ -104,32 +108,31 @@ class Symbolication:
             with self.noticed(place.sha256, place.blob_bytes):
                 put_at(self.blobs, place, link)
 
-    def _run(self, command: list[str], output: Path, errors: Path) -> int:
-        with output.open("wb") as out, errors.open("wb") as err:
-            try:
-                child = subprocess.Popen(
-                    command,
-                    stdin=subprocess.DEVNULL,
-                    stdout=out,
-                    stderr=err,
-                    cwd=output.parent,
-                    env={"LC_ALL": "C.UTF-8"},
-                    start_new_session=True,
-                )
-            except OSError as error:
-                raise StagingApiError(f"the stackwalk program: {error.strerror}") from None
-            self._limit(child.pid)
-            try:
-                return child.wait(self.limit_seconds)
-            except subprocess.TimeoutExpired:
-                raise StagingApiError(
-                    f"no stack trace within {self.limit_seconds:.0f} seconds"
-                ) from None
-            finally:
-                # Its children, too; and the program itself if its time is over.
-                with suppress(ProcessLookupError):
-                    os.killpg(child.pid, signal.SIGKILL)
-                child.wait()
+    def _run(self, command: list[str], output: BinaryIO, errors: BinaryIO) -> int:
+        try:
+            child = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=errors,
+                cwd=command[-1],
+                env={"LC_ALL": "C.UTF-8"},
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise StagingApiError(f"the stackwalk program: {error.strerror}") from None
+        self._limit(child.pid)
+        try:
+            return child.wait(self.limit_seconds)
+        except subprocess.TimeoutExpired:
+            raise StagingApiError(
+                f"no stack trace within {self.limit_seconds:.0f} seconds"
+            ) from None
+        finally:
+            # Its children, too; and the program itself if its time is over.
+            with suppress(ProcessLookupError):
+                os.killpg(child.pid, signal.SIGKILL)
+            child.wait()
 
     def _limit(self, pid: int) -> None:
         seconds = int(self.limit_seconds) + 1
@@ -142,6 +145,20 @@ class Symbolication:
             # Set from here, not between fork and exec, where threads make that unsafe.
             with suppress(ProcessLookupError):
                 resource.prlimit(pid, kind, (limit, limit))
+
+
+def _in_memory() -> BinaryIO:
+    """Open a file without a disk, which the program's limits bound.
+
+    On a full one a program that ignores what its writes return would leave a part of a trace, and
+    end well.
+    """
+    return os.fdopen(os.memfd_create("stackwalk"), "w+b")
+
+
+def _written(file: BinaryIO) -> bytes:
+    file.seek(0)
+    return file.read()
 
 
 def _named_by(dump: Path) -> set[str]:

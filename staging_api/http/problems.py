@@ -35,6 +35,7 @@ from staging_api.errors import (
     UploadWaitOver,
     class_of,
 )
+from staging_api.exhaustion import named_lack
 from staging_api.locks.model import new_id
 
 log = logging.getLogger(__name__)
@@ -234,8 +235,10 @@ class _Handlers:
     ) -> None:
         # The text of a surprise may hold anything, so the caller gets the request id to ask about.
         log.error("unexpected error", exc_info=error)
-        unexpected = StagingApiError("an unexpected error; the log has it under the request id")
-        self.ours(req, resp, unexpected, params)
+        answered = named_lack(error) or StagingApiError(
+            "an unexpected error; the log has it under the request id"
+        )
+        self.ours(req, resp, answered, params)
 
     def _form_of(self, req: falcon.Request) -> ErrorForm | None:
         segments = req.path.strip("/").split("/")

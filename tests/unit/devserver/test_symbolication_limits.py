@@ -61,3 +61,12 @@ def test_a_trace_that_reaches_the_limit_is_refused(tmp_path: Path) -> None:
     with pytest.raises(LimitExceeded, match="too long"):
         walks._walk(dump, {})
     assert len(program(tmp_path, "head -c 16777215 /dev/zero")._walk(dump, {})) == (16 << 20) - 1
+
+
+def test_what_a_program_writes_is_kept_where_no_full_disk_cuts_it(tmp_path: Path) -> None:
+    dump = tmp_path / "dump"
+    dump.write_bytes(b"")
+    where = "readlink /proc/$$/fd/1 /proc/$$/fd/2; echo said >&2"
+    written = program(tmp_path, where)._walk(dump, {}).splitlines()
+    assert len(written) == 2
+    assert all(each.startswith(b"/memfd:") for each in written)

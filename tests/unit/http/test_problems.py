@@ -1,17 +1,18 @@
 """Problem documents: whatever an error tells, its answer is JSON."""
 
+import errno
 from datetime import UTC, datetime, timedelta, timezone
 
 import falcon
 import pytest
 from falcon import testing
 
-from staging_api.errors import LockHeld, StagingApiError
+from staging_api.errors import LockHeld
 from staging_api.http.problems import MEDIA_PROBLEM, add_error_handlers
 
 
 class Refusing:
-    def __init__(self, error: StagingApiError) -> None:
+    def __init__(self, error: Exception) -> None:
         self.error = error
 
     def on_get(self, _req: falcon.Request, _resp: falcon.Response) -> None:
@@ -43,3 +44,28 @@ def test_an_error_is_told_whatever_is_in_its_text(detail: str) -> None:
     }
     assert other.json["detail"] == "other"
     assert "lock" not in other.json
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "detail"),
+    [
+        (OSError(errno.ENOSPC, "x"), 503, "a disk of this process is full"),
+        (OSError(errno.EDQUOT, "x"), 503, "a disk of this process is full"),
+        (OSError(errno.EMFILE, "x"), 503, "lacks a thread, a descriptor or memory"),
+        (MemoryError(), 503, "lacks a thread, a descriptor or memory"),
+        (OSError(errno.ENOENT, "x"), 500, "an unexpected error"),
+        (ValueError("x"), 500, "an unexpected error"),
+    ],
+    ids=repr,
+)
+def test_what_the_machine_lacks_is_said_and_passes(
+    error: Exception, status: int, detail: str
+) -> None:
+    app: falcon.App[falcon.Request, falcon.Response] = falcon.App()
+    add_error_handlers(app)
+    app.add_route("/refused", Refusing(error))
+    found = testing.TestClient(app).simulate_get("/refused")
+    assert found.status_code == status
+    assert detail in found.json["detail"]
+    assert found.json["retryable"] is (status == 503)
+    assert ("retry-after" in found.headers) is (status == 503)
