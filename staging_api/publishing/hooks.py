@@ -59,33 +59,46 @@ def run_hooks(
     """Run the hooks of a directory, each one when the iterator is advanced.
 
     A caller that stops after a failure runs no further ones. A directory that does not exist has no
-    hooks.
+    hooks; one that cannot be read is one hook that failed, as it may have some that object.
 
     Args:
         directory: where the hooks are.
         environment: all that they see besides PATH and LC_ALL.
         timeout_seconds: for each hook.
     """
-    return (_run(hook, environment, timeout_seconds) for hook in _hooks(directory))
+    try:
+        hooks = _hooks(directory)
+    except OSError as error:
+        yield _unstarted(directory, error)
+        return
+    for hook in hooks:
+        yield _run(hook, environment, timeout_seconds)
 
 
 def _hooks(directory: Path) -> list[Path]:
-    if not directory.is_dir():
+    try:
+        found = sorted(directory.absolute().iterdir())
+    except (FileNotFoundError, NotADirectoryError):
         return []
-    paths = (path for path in directory.absolute().iterdir() if _NAME.fullmatch(path.name))
-    return sorted(path for path in paths if path.is_file() and os.access(path, os.X_OK))
+    named = [path for path in found if _NAME.fullmatch(path.name)]
+    return [path for path in named if path.is_file() and os.access(path, os.X_OK)]
 
 
 def _run(hook: Path, environment: Mapping[str, str], timeout_seconds: float) -> HookResult:
     started = time.monotonic()
-    # A file and not a pipe: a child that outlives the hook would keep a pipe open for ever.
-    with tempfile.TemporaryFile() as output:
-        try:
+    try:
+        # A file and not a pipe: a child that outlives the hook would keep a pipe open for ever.
+        with tempfile.TemporaryFile() as output:
             exit_code, timed_out = _wait(_start(hook, environment, output), timeout_seconds)
             text = _end_of(output)
-        except OSError as error:
-            exit_code, timed_out, text = None, False, f"could not be started: {error}"
+    except OSError as error:
+        return _unstarted(hook, error)
     return HookResult(hook.name, exit_code, timed_out, time.monotonic() - started, text)
+
+
+def _unstarted(place: Path, error: OSError) -> HookResult:
+    """Return the failure of a hook, or of a whole directory, that the system keeps from us."""
+    return HookResult(place.name, None, False, 0.0, f"could not be started: {error}")
 
 
 def _start(

@@ -1,6 +1,8 @@
 """Hooks: real programs, run in order, in a clean place, for a limited time."""
 
+import errno
 import os
+import tempfile
 from itertools import takewhile
 from pathlib import Path
 from select import select
@@ -108,6 +110,40 @@ def test_a_program_that_cannot_start_is_a_failed_hook(tmp_path: Path) -> None:
     (result,) = run(tmp_path)
     assert result.exit_code is None
     assert "could not be started" in result.output
+
+
+def test_a_directory_that_cannot_be_read_is_a_failed_hook(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed, other = tmp_path / "before.d", tmp_path / "after.d"
+    for directory in (closed, other):
+        directory.mkdir()
+        hook(directory, "10-a", "echo done")
+    listed = os.listdir
+
+    def refused(directory: Path) -> list[str]:
+        if directory == closed:
+            raise PermissionError(errno.EACCES, "Permission denied", str(directory))
+        return listed(directory)
+
+    monkeypatch.setattr(os, "listdir", refused)
+    (result,) = run(closed)
+    assert (result.name, result.exit_code, result.timed_out) == ("before.d", None, False)
+    assert result.output.endswith(f"Permission denied: '{closed}'")
+    assert [each.output for each in run(other)] == ["done\n"]
+
+
+def test_a_hook_without_space_for_its_output_is_a_failed_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full() -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    hook(tmp_path, "10-a", "true")
+    monkeypatch.setattr(tempfile, "TemporaryFile", full)
+    (result,) = run(tmp_path)
+    assert (result.name, result.exit_code) == ("10-a", None)
+    assert "No space left on device" in result.output
 
 
 def ends(pid: int) -> bool:

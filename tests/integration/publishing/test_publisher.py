@@ -1,7 +1,9 @@
 """Runs of the publisher: what they publish, what they leave alone, and what becomes of the rest."""
 
+import errno
 import gzip
 import hashlib
+import os
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
@@ -444,6 +446,30 @@ def test_a_hook_that_fails_after_going_live_is_recorded(
         run = here.run()
         assert (run.state, run.error_code) == ("published_hook_failed", "hook_failed")
         assert [(h.stage, h.exit_code) for h in run.hooks] == [("after", 1)]
+        assert here.names() == ["hello 1.0-1"]
+
+
+def test_hooks_that_cannot_be_read_fail_a_run_that_went_live_as_hooks(
+    database: Database, database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hooks = hook(tmp_path / "hooks", "before", "true")
+    listed = os.listdir
+
+    def refused(directory: Path) -> list[str]:
+        if directory == hooks / "after.d":
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return listed(directory)
+
+    monkeypatch.setattr(os, "listdir", refused)
+    with shop(database, database_url, tmp_path, hooks=hooks) as here:
+        here.set_up()
+        here.add("hello")
+        run = here.run()
+        assert (run.state, run.error_code) == ("published_hook_failed", "hook_failed")
+        assert [(h.stage, h.name, h.exit_code) for h in run.hooks] == [
+            ("before", "10-test", 0),
+            ("after", "after.d", None),
+        ]
         assert here.names() == ["hello 1.0-1"]
 
 
