@@ -17,15 +17,12 @@ commits, then the new one.
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
-from staging_api.db.engine import Database
 from staging_api.errors import Conflict, HookFailed, Invalid, NotFound
 from staging_api.locks.hold import Locks, RequestOrigin, holding
 from staging_api.locks.keeper import Hold
 from staging_api.locks.model import GLOBAL, PUBLISHER, new_id
 from staging_api.publishing import phases
-from staging_api.publishing.building import Builder
 from staging_api.publishing.distributions import DistributionService
 from staging_api.publishing.going_back import plan_rollback
 from staging_api.publishing.model import AptArchive, Distribution
@@ -34,7 +31,6 @@ from staging_api.publishing.run_model import Options, PublisherRun
 from staging_api.publishing.runlog import RunLog
 from staging_api.publishing.runs import PublisherRuns
 from staging_api.publishing.suite_publishing import SuitePublishing
-from staging_api.store.blob_store import BlobStore
 from staging_api.vocabulary.publishing import Operation, Purpose
 
 _SECURITY = "-security"
@@ -45,27 +41,14 @@ def _ignore(_step: str) -> None:
 
 
 @dataclass(frozen=True)
-class Publisher:
-    """The publisher, as the API uses it.
+class Publisher(SuitePublishing):
+    """The publisher, as the API uses it: it begins runs, which publish suites.
 
     Attributes:
-        hooks: a folder with folders ``before.d`` and ``after.d``; None for no hooks.
-        hook_seconds: how long each hook may take.
-        at_once: packages that a generation may add; the rest comes in the next one of the same run.
-            Going live is one transaction, and the lock lets none last longer than 15 s.
-        many: after so many changes at once, the statistics of PostgreSQL's planner are too old; it
-            would compare each of 10,000 new packages with each other.
         reached: called with the name of each step; tests end the process there.
     """
 
-    database: Database
-    locks: Locks
-    blobs: BlobStore
-    builder: Builder
-    hooks: Path | None = None
-    hook_seconds: float = 60.0
-    at_once: int = 10_000
-    many: int = 1000
+    locks: Locks = field(kw_only=True)
     reached: Callable[[str], None] = field(default=_ignore)
 
     @property
@@ -112,15 +95,15 @@ class Publisher:
             NotFound: there is no such archive.
             LockHeld, LockLost, SigningFailed: as with `run`.
         """
-        apt_archive, suites = self.apt_archive(name), self._suites
-        if not self.builder.has_to_renew(apt_archive, suites.distribution(name)):
+        apt_archive = self.apt_archive(name)
+        if not self.builder.has_to_renew(apt_archive, self.distribution(name)):
             return None
         with self._running("publish-distro", apt_archive, Options(), origin, "renewal") as run:
             apt_archive = self.apt_archive(name)
-            draft = self.builder.renewal(run, apt_archive, suites.distribution(name))
+            draft = self.builder.renewal(run, apt_archive, self.distribution(name))
             if draft.differs:
                 run.note("renewed what clients would soon not believe any more, and nothing else")
-                suites.go_live(run, apt_archive, draft, new_id())
+                self.go_live(run, apt_archive, draft, new_id())
             run.finish()
         return self.runs.find(run.id) if draft.differs else None
 
@@ -219,18 +202,6 @@ class Publisher:
             raise Conflict(f"the suite {suite} of {name} is not held")
         return self.distributions.find(name)
 
-    @property
-    def _suites(self) -> SuitePublishing:
-        return SuitePublishing(
-            database=self.database,
-            blobs=self.blobs,
-            builder=self.builder,
-            hooks=self.hooks,
-            hook_seconds=self.hook_seconds,
-            at_once=self.at_once,
-            many=self.many,
-        )
-
     @contextmanager
     def _running(
         self,
@@ -269,22 +240,22 @@ class Publisher:
         self, run: RunLog, operation: Operation, apt_archive: AptArchive, options: Options
     ) -> HookFailed | None:
         """Do what an operation does; return the failure of a hook that ran after going live."""
-        suites, failed = self._suites, None
+        failed = None
         if operation == "publish-distro":
-            return suites.publish(run, apt_archive, options, hooks=False)
+            return self.publish(run, apt_archive, options, hooks=False)
         phases.accept(run, apt_archive)
         if operation == "process-accepted":
             return None
         if not options.suites and (security := self._security(apt_archive)):
             # Fixes do not wait for the rest to be made.
             only = replace(options, suites=security)
-            failed = suites.publish(run, apt_archive, only, hooks=True, last=False)
+            failed = self.publish(run, apt_archive, only, hooks=True, last=False)
             apt_archive = self.apt_archive(apt_archive.name)
         last = failed is None
-        return suites.publish(run, apt_archive, options, hooks=True, last=last) or failed
+        return self.publish(run, apt_archive, options, hooks=True, last=last) or failed
 
     def _security(self, apt_archive: AptArchive) -> tuple[str, ...]:
         """Return the names of suites of security fixes that have something to publish."""
         suites = [suite for suite in apt_archive.suites if suite.name.endswith(_SECURITY)]
-        work = self._suites.with_work(apt_archive) if suites else set()
+        work = self.with_work(apt_archive) if suites else set()
         return tuple(suite.name for suite in suites if suite.id in work)

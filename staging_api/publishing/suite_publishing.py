@@ -32,15 +32,24 @@ from staging_api.store.blob_store import BlobStore
 
 @dataclass(frozen=True)
 class SuitePublishing:
-    """Publishes the suites of an archive; its attributes are those of `service.Publisher`."""
+    """Publishes the suites of an archive, within a run that has begun.
+
+    Attributes:
+        hooks: a folder with folders ``before.d`` and ``after.d``; None for no hooks.
+        hook_seconds: how long each hook may take.
+        at_once: packages that a generation may add; the rest comes in the next one of the same run.
+            Going live is one transaction, and the lock lets none last longer than 15 s.
+        many: after so many changes at once, the statistics of PostgreSQL's planner are too old; it
+            would compare each of 10,000 new packages with each other.
+    """
 
     database: Database
     blobs: BlobStore
     builder: Builder
-    hooks: Path | None
-    hook_seconds: float
-    at_once: int
-    many: int
+    hooks: Path | None = None
+    hook_seconds: float = 60.0
+    at_once: int = 10_000
+    many: int = 1000
 
     def with_work(self, apt_archive: AptArchive) -> set[int]:
         """Return the suites of which clients do not see all that they should."""
