@@ -5,7 +5,7 @@ transaction.
 """
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -94,24 +94,14 @@ def has_ended(conn: Connection, archive_id: int) -> bool:
 
 
 def _source(row: Row[Any]) -> PublishedVersion:
-    return PublishedVersion(
-        id=str(row.id),
-        name=row.package,
-        version_key=row.version_key,
-        created_at=row.created_at,
-        source_release=row.release,
-        release=row.release,
-    )
+    return _version(row, row.release)
 
 
 def _binary(row: Row[Any]) -> PublishedVersion:
-    return PublishedVersion(
-        id=str(row.id),
-        name=row.package,
-        version_key=row.version_key,
-        created_at=row.created_at,
-        source_release=(row.source, row.source_version_key),
-        architecture=row.architecture,
-        installer=row.installer,
-        release=row.release,
-    )
+    own = {"architecture": row.architecture, "installer": row.installer}
+    return _version(row, (row.source, row.source_version_key), **own)
+
+
+def _version(row: Row[Any], source: Hashable, **own: Any) -> PublishedVersion:
+    now = (str(row.id), row.package, row.version_key, row.created_at)
+    return PublishedVersion(*now, source, release=row.release, **own)
