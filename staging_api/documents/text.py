@@ -62,8 +62,10 @@ def load_documents(raw: bytes, *, collection: str = "") -> tuple[Document, ...]:
     for node in stream.nodes:
         if len(findings) >= most:
             break
-        faults = Faults()
-        document = _document(node, collection, faults) if node.value is not None else None
+        faults, document = Faults(), None
+        if node.value is not None:
+            posted = {"text": node.text, "index": node.index, "line": node.line, "size": node.size}
+            document = shaped(node.value, faults, collection=collection, **posted)
         if document is not None:
             documents.append(document)
         else:
@@ -137,18 +139,6 @@ def exclusions(
                 )
                 yield document, finding
                 break
-
-
-def _document(node: Node, collection: str, faults: Faults) -> Document | None:
-    return shaped(
-        node.value,
-        faults,
-        collection=collection,
-        text=node.text,
-        index=node.index,
-        line=node.line,
-        size=node.size,
-    )
 
 
 def _shape_findings(node: Node, faults: Faults) -> Iterable[Finding]:
