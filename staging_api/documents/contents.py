@@ -4,12 +4,11 @@ A content never changes, so its documents are kept in memory once they were read
 again by identity what it has rendered before.
 """
 
-import threading
 import zlib
-from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+from staging_api.bounded_cache import BoundedCache
 from staging_api.db.engine import Database
 from staging_api.documents.keys import Keys
 from staging_api.documents.model import Document, canonical_json
@@ -29,8 +28,9 @@ class Contents:
 
     database: Database
     keys: Keys
-    _kept: "OrderedDict[int, tuple[Document, ...]]" = field(default_factory=OrderedDict)
-    _keeping: threading.Lock = field(default_factory=threading.Lock)
+    _kept: BoundedCache[int, tuple[Document, ...]] = field(
+        default_factory=lambda: BoundedCache(_KEPT)
+    )
 
     def digest(self, documents: Iterable[Document]) -> str:
         """The same for the same documents, in whatever order and spelling they were posted."""
@@ -65,10 +65,7 @@ class Contents:
         """
         found: list[Document] = []
         for collection, content in state.items():
-            with self._keeping:
-                kept = self._kept.get(content.content_id)
-                if kept is not None:
-                    self._kept.move_to_end(content.content_id)
+            kept = self._kept.get(content.content_id)
             # Documents name their collection, and two collections may have had one content.
             if kept is None or (kept and kept[0].collection != collection):
                 kept = load_documents(self.text(content.content_id), collection=collection)
@@ -78,11 +75,7 @@ class Contents:
 
     def keep(self, content_id: int, documents: tuple[Document, ...]) -> None:
         """Remember the documents of a content."""
-        with self._keeping:
-            self._kept[content_id] = documents
-            self._kept.move_to_end(content_id)
-            if len(self._kept) > _KEPT:
-                self._kept.popitem(last=False)
+        self._kept.put(content_id, documents)
 
     def _opened(self, found: FoundText) -> bytes:
         posted = bytes(found.posted)

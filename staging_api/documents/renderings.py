@@ -5,10 +5,10 @@ when an answer is written, so that no answer made for one caller is given to ano
 """
 
 import threading
-from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from staging_api.bounded_cache import BoundedCache
 from staging_api.documents.contents import Contents
 from staging_api.documents.model import Document, DocumentsInvalid, Finding, RenderingFailed
 from staging_api.documents.rendering.engine import render
@@ -40,7 +40,7 @@ class Renderings:
 
     contents: Contents
     checker: Checker = field(default_factory=Checker)
-    _kept: "OrderedDict[_Key, Rendered]" = field(default_factory=OrderedDict)
+    _kept: BoundedCache[_Key, Rendered] = field(default_factory=lambda: BoundedCache(_KEPT))
     #: The newest rendering, to build the next one on, and the newest that had no finding.
     _newest: Rendering | None = None
     _sound: Rendering | None = None
@@ -66,17 +66,12 @@ class Renderings:
         """
         key = tuple(sorted((name, content.content_id) for name, content in state.items()))
         with self._keeping:
-            found = self._kept.get(key)
             previous, sound = self._newest, self._sound
-        if found is None:
-            found = self._render(state, previous, sound)
+        found = self._kept.get(key) or self._render(state, previous, sound)
+        self._kept.put(key, found)
         with self._keeping:
-            self._kept[key] = found
-            self._kept.move_to_end(key)
             self._newest = found.rendering or self._newest
             self._sound = found.rendering if found.sound else self._sound
-            if len(self._kept) > _KEPT:
-                self._kept.popitem(last=False)
         return found
 
     def _render(

@@ -39,11 +39,7 @@ def rotate(documents: DocumentService, author: ChangeOrigin, *, new_key: bool) -
             for content_id in left:
                 with change.deciding() as (conn, _):
                     old = content_rows.posted_text(conn, content_id)
-                    sealed = [
-                        (each.position, bytes(each.sealed))
-                        for each in content_rows.bodies(conn, [content_id])
-                        if each.sealed is not None
-                    ]
+                    sealed = content_rows.sealed_bodies(conn, content_id)
                     posted, again = seal_again(ring, old, sealed)
                     content_rows.reseal(conn, content_id, ring.current, posted, again)
                 done += 1

@@ -106,18 +106,6 @@ class FoundText:
 
 
 @dataclass(frozen=True)
-class FoundBody:
-    """A document of a content, with the digest and key of that content."""
-
-    content_id: int
-    position: int
-    body: str | None
-    sealed: bytes | None
-    key_id: str | None
-    digest: str
-
-
-@dataclass(frozen=True)
 class DocumentElsewhere:
     """A document that is in another collection already."""
 

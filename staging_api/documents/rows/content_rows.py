@@ -1,12 +1,14 @@
 """Contents of collections, their documents, and the keys that seal them."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from typing import Any
 
 from sqlalchemy import Connection, select, text, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from staging_api.db import document_tables as t
-from staging_api.documents.stored import FoundBody, FoundText, StoredBody, StoredContent
+from staging_api.documents.stored import FoundText, StoredBody, StoredContent
 
 
 def posted_text(conn: Connection, content_id: int) -> FoundText:
@@ -16,27 +18,17 @@ def posted_text(conn: Connection, content_id: int) -> FoundText:
     return FoundText(*conn.execute(query).one())
 
 
-def bodies(conn: Connection, content_ids: Iterable[int]) -> list[FoundBody]:
-    """The documents of these contents, in order, each with the digest and key of its content."""
-    b, k = t.document_bodies, t.document_contents
-    query = (
-        select(b.c.content_id, b.c.position, text("body::text"), b.c.sealed, k.c.key_id, k.c.digest)
-        .join(k, k.c.id == b.c.content_id)
-        .where(b.c.content_id.in_(list(content_ids)))
-        .order_by(b.c.content_id, b.c.position)
-    )
-    return [FoundBody(*row) for row in conn.execute(query)]
+def sealed_bodies(conn: Connection, content_id: int) -> list[tuple[int, bytes]]:
+    """Position and bytes of each sealed document of a content, in order."""
+    c = t.document_bodies.c
+    query = select(c.position, c.sealed).where(c.content_id == content_id, c.sealed.is_not(None))
+    return [(row.position, bytes(row.sealed)) for row in conn.execute(query.order_by(c.position))]
 
 
 def add_content(conn: Connection, content: StoredContent) -> int:
     """Keep a content; one with the same digest is that content already."""
-    values = {
-        "digest": content.digest,
-        "documents_count": len(content.bodies),
-        "posted": content.posted,
-        "size_bytes": content.size_bytes,
-        "key_id": content.key_id,
-    }
+    values = {name: value for name, value in vars(content).items() if name != "bodies"}
+    values["documents_count"] = len(content.bodies)
     statement = upsert(t.document_contents).values(**values).on_conflict_do_nothing()
     content_id: int | None = conn.execute(
         statement.returning(t.document_contents.c.id)
@@ -58,10 +50,10 @@ _ADD_BODIES = text("""
     SELECT :content_id, g.position, g.schema, g.name, g.layer, g.replacement, g.storage_policy,
         CAST(g.body AS json), decode(g.sealed, 'hex')
     FROM ROWS FROM (
-        unnest(CAST(:positions AS int[])), unnest(CAST(:schemas AS text[])),
-        unnest(CAST(:names AS text[])), unnest(CAST(:layers AS text[])),
-        unnest(CAST(:replacements AS bool[])), unnest(CAST(:policies AS text[])),
-        unnest(CAST(:bodies AS text[])), unnest(CAST(:sealed AS text[]))
+        unnest(CAST(:position AS int[])), unnest(CAST(:schema AS text[])),
+        unnest(CAST(:name AS text[])), unnest(CAST(:layer AS text[])),
+        unnest(CAST(:replacement AS bool[])), unnest(CAST(:storage_policy AS text[])),
+        unnest(CAST(:body AS text[])), unnest(CAST(:sealed AS text[]))
     ) AS g (position, schema, name, layer, replacement, storage_policy, body, sealed)
 """)
 
@@ -102,17 +94,8 @@ def reseal(
 
 
 def _add_bodies(conn: Connection, content_id: int, given: Sequence[StoredBody]) -> None:
-    conn.execute(
-        _ADD_BODIES,
-        {
-            "content_id": content_id,
-            "positions": [body.position for body in given],
-            "schemas": [body.schema for body in given],
-            "names": [body.name for body in given],
-            "layers": [body.layer for body in given],
-            "replacements": [body.replacement for body in given],
-            "policies": [body.storage_policy for body in given],
-            "bodies": [body.body for body in given],
-            "sealed": [None if body.sealed is None else body.sealed.hex() for body in given],
-        },
-    )
+    columns: dict[str, Any] = {
+        each.name: [getattr(body, each.name) for body in given] for each in fields(StoredBody)
+    }
+    columns["sealed"] = [None if value is None else value.hex() for value in columns["sealed"]]
+    conn.execute(_ADD_BODIES, {"content_id": content_id, **columns})
