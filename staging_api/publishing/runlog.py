@@ -22,6 +22,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
+from typing import Any
 
 from sqlalchemy import Connection
 
@@ -229,13 +230,7 @@ class RunLog:
     ) -> None:
         code = error.code if isinstance(error, StagingApiError) else StagingApiError.code
         message = str(error) if isinstance(error, StagingApiError) else type(error).__name__
-        runs.finish_run(
-            conn,
-            self.id,
-            state,
-            self._take_pending(),
-            counts=+counts,
-            notes=self.notes,
-            code=code if error else None,
-            message=message if error else None,
-        )
+        ended: dict[str, Any] = {"id": self.id, "state": state, "counts": +counts}
+        ended |= {"code": code if error else None, "message": message if error else None}
+        ended["notes"] = self.notes
+        runs.finish_run(conn, self._take_pending(), ended)

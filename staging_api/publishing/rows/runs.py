@@ -5,7 +5,7 @@ transaction.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -186,20 +186,16 @@ def note_progress(conn: Connection, run_id: str, done: int, total: int) -> None:
     conn.execute(_PROGRESS, {"id": run_id, "done": done, "total": total})
 
 
-def finish_run(
-    conn: Connection,
-    run_id: str,
-    state: str,
-    new: NewPhases,
-    *,
-    counts: Mapping[str, int],
-    notes: Sequence[str],
-    code: str | None = None,
-    message: str | None = None,
-) -> None:
-    """Write how a run ended, with the last of its phases."""
-    given: dict[str, Any] = {"id": run_id, "state": state, "notes": list(notes)}
-    given |= {"counts": json.dumps(counts), "code": code, "message": message, **_new_phases(new)}
+def finish_run(conn: Connection, new: NewPhases, ended: Mapping[str, Any]) -> None:
+    """Write how a run ended, with the last of its phases.
+
+    Args:
+        conn: the connection.
+        new: those of its phases that are not written yet.
+        ended: its ``id``, ``state``, ``counts`` and ``notes``, and ``code`` and ``message`` of the
+            error; None: there was none.
+    """
+    given = {**ended, "counts": json.dumps(ended["counts"]), **_new_phases(new)}
     given["phase"] = new.phases[-1].name if new.phases else None
     # The end of the last phase: now.
     given["ages"].append(0.0)
