@@ -1,9 +1,13 @@
 """Throw-away signing keys, made by a real gpg."""
 
+import re
 import subprocess
 from pathlib import Path
 
-from staging_api.publishing.signing import SigningKey, import_key, stop_agent
+from staging_api.publishing.signing import SigningKey, stop_agent
+
+# [GNUPG:] IMPORT_OK <flags> <fingerprint>; gpg's DETAILS: flags from 16 on are for secret keys.
+_IMPORTED = re.compile(rb"^\[GNUPG:\] IMPORT_OK (?:1[6-9]|[2-9][0-9]) ([0-9A-F]+)$", re.MULTILINE)
 
 
 def secret_key(home: Path, name: str) -> bytes:
@@ -22,7 +26,16 @@ def secret_key(home: Path, name: str) -> bytes:
 
 def signing_key(folder: Path, name: str = "signer") -> SigningKey:
     """A new key in a home directory of its own; its agent is the caller's to stop."""
-    return import_key(folder / name, secret_key(folder / f"{name}-maker", name))
+    return imported(folder / name, secret_key(folder / f"{name}-maker", name))
+
+
+def imported(home: Path, secret: bytes) -> SigningKey:
+    """A secret key without passphrase, put into a home directory made for it."""
+    home.mkdir(mode=0o700)
+    argv = ["gpg", "--homedir", str(home), "--batch", "--status-fd", "1", "--import"]
+    status = subprocess.run(argv, input=secret, check=True, capture_output=True).stdout
+    (fingerprint,) = set(_IMPORTED.findall(status))
+    return SigningKey(home, fingerprint.decode())
 
 
 def public_key(key: SigningKey) -> bytes:

@@ -14,12 +14,11 @@ those that it cannot. If the process dies, the agent ends itself once its direct
 """
 
 import logging
-import re
 import shutil
 import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from urllib.parse import unquote
@@ -33,8 +32,6 @@ log = logging.getLogger(__name__)
 #: Two signatures take 20 ms; an agent that has to start, and a busy machine, far less than this.
 TIMEOUT_SECONDS = 30.0
 
-# [GNUPG:] IMPORT_OK <flags> <fingerprint>; gpg's DETAILS: flags from 16 on are for secret keys.
-_IMPORTED = re.compile(rb"^\[GNUPG:\] IMPORT_OK (?:1[6-9]|[2-9][0-9]) ([0-9A-F]+)$", re.MULTILINE)
 # What gpg.conf says is for people: it could name a digest that no client takes, or a second key. A
 # key with a passphrase would make the agent wait for input that never comes.
 _ALWAYS = ("--no-options", "--batch", "--no-tty", "--pinentry-mode", "error")
@@ -114,26 +111,6 @@ def sign(
             return SignedRelease(_gpg(key, [*user, "--clearsign"], release, rest), detached)
     except FileNotFoundError:
         return UnsignedRelease(f"{key.program} is not installed")
-
-
-def import_key(home: Path, secret_key: bytes, program: str = "gpg") -> SigningKey:
-    """Put a secret key without passphrase, armored or not, into a home directory made for it.
-
-    Doing it again with the same key changes nothing.
-
-    Raises:
-        SigningFailed: gpg is not installed, or did not take exactly one secret key.
-    """
-    home.mkdir(mode=0o700, parents=True, exist_ok=True)
-    key = SigningKey(home, "", program)
-    try:
-        status = _gpg(key, ["--status-fd", "1", "--import"], secret_key, TIMEOUT_SECONDS)
-    except FileNotFoundError as error:
-        raise SigningFailed(f"{program} is not installed") from error
-    fingerprints = set(_IMPORTED.findall(status))
-    if len(fingerprints) != 1:
-        raise SigningFailed(f"The file holds {len(fingerprints)} secret keys, not one")
-    return replace(key, fingerprint=fingerprints.pop().decode())
 
 
 def list_key(key: SigningKey) -> str:

@@ -9,14 +9,12 @@ import pytest
 
 from staging_api.errors import SigningFailed
 from staging_api.publishing.signing import (
-    SignedRelease,
     SigningKey,
-    import_key,
     sign,
     stop_agent,
 )
 from tests.apt import Apt
-from tests.keys import public_key, secret_key, signing_key
+from tests.keys import public_key, signing_key
 from tests.packages import deb
 from tests.repositories import Repository
 
@@ -101,26 +99,6 @@ def test_an_unsigned_repository_is_refused_unless_it_is_trusted_by_name(
         (signed.dists / name).unlink()
     assert "is not signed" in update(apt, signed, trust(apt, public_key(key))).stderr
     assert update(apt, signed, "trusted=yes").returncode == 0
-
-
-def test_importing_the_same_key_again_changes_nothing(folder: Path) -> None:
-    armored = secret_key(folder / "maker", "again")
-    first = import_key(folder / "home", armored)
-    try:
-        assert import_key(folder / "home", armored) == first
-        assert isinstance(sign(b"Suite: x\n", first), SignedRelease)
-    finally:
-        stop_agent(first.home)
-
-
-def test_a_public_key_is_not_taken_for_a_secret_one(folder: Path, key: SigningKey) -> None:
-    with pytest.raises(SigningFailed, match="0 secret keys"):
-        import_key(folder / "home", public_key(key))
-
-
-def test_a_file_that_is_no_key_is_refused(folder: Path) -> None:
-    with pytest.raises(SigningFailed):
-        import_key(folder / "home", b"no key")
 
 
 def test_a_key_that_is_not_in_its_home_is_a_failure(folder: Path, key: SigningKey) -> None:

@@ -9,7 +9,6 @@ from staging_api.publishing.signing import (
     SignedRelease,
     SigningKey,
     UnsignedRelease,
-    import_key,
     sign,
 )
 
@@ -28,11 +27,6 @@ def test_without_gpg_there_is_a_reason_and_no_signature(tmp_path: Path) -> None:
     gpg = str(tmp_path / "gpg")
     outcome = sign(b"Suite: x\n", SigningKey(tmp_path, "0" * 40, program=gpg))
     assert outcome == UnsignedRelease(f"{gpg} is not installed")
-
-
-def test_importing_a_key_without_gpg_fails(tmp_path: Path) -> None:
-    with pytest.raises(SigningFailed, match="not installed"):
-        import_key(tmp_path / "home", b"", program=str(tmp_path / "gpg"))
 
 
 def test_a_gpg_that_hangs_is_ended(tmp_path: Path) -> None:
