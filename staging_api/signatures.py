@@ -271,10 +271,7 @@ def _viewed(message: bytes | Path) -> Iterator[Any]:
     if isinstance(message, bytes) or message.stat().st_size == 0:
         yield message if isinstance(message, bytes) else b""
         return
-    with (
-        message.open("rb") as file,
-        mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped,
-    ):
+    with message.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
         yield mapped
 
 

@@ -40,14 +40,7 @@ _DAMAGED = (OSError, EOFError, ValueError, lzma.LZMAError, _ISAL_ERROR, zstd.Zst
 # a search that is shorter than that of preset 6. zstd's level 9 is 10 % smaller than its default
 # and still ten times faster than xz.
 _XZ_FILTERS = [
-    {
-        "id": lzma.FILTER_LZMA2,
-        "preset": 6,
-        "dict_size": 1 << 20,
-        "lc": 4,
-        "pb": 0,
-        "nice_len": 24,
-    }
+    {"id": lzma.FILTER_LZMA2, "preset": 6, "dict_size": 1 << 20, "lc": 4, "pb": 0, "nice_len": 24}
 ]
 _GZ_LEVEL = 6
 _ZST_LEVEL = 9

@@ -30,10 +30,7 @@ from staging_api.documents.renderings import Renderings
 from staging_api.documents.revision_tags import RevisionTags
 from staging_api.documents.rows import commit_rows, content_rows
 from staging_api.documents.rules import DeploymentRule
-from staging_api.documents.stored import (
-    ContentRef,
-    Revision,
-)
+from staging_api.documents.stored import ContentRef, Revision
 from staging_api.documents.undoing import undo
 from staging_api.documents.validators import Validators
 from staging_api.documents.verdicts import Verdicts

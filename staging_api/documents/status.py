@@ -4,13 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from staging_api.documents.refusals import RequestInvalid, VersionNotFound
-from staging_api.documents.stored import (
-    BUFFER,
-    COMMITTED,
-    VERSIONS,
-    State,
-    Versions,
-)
+from staging_api.documents.stored import BUFFER, COMMITTED, VERSIONS, State, Versions
 
 UNMODIFIED = "unmodified"
 

@@ -6,12 +6,7 @@ from datetime import datetime
 from staging_api.debian.forms import Form
 
 #: The word for a form in API and tables, where "" would say too little.
-FORM_OF = {
-    "plain": Form.PLAIN,
-    "gz": Form.GZ,
-    "xz": Form.XZ,
-    "zst": Form.ZST,
-}
+FORM_OF = {"plain": Form.PLAIN, "gz": Form.GZ, "xz": Form.XZ, "zst": Form.ZST}
 WORD_OF = {form: word for word, form in FORM_OF.items()}
 
 

@@ -5,12 +5,7 @@ from dataclasses import dataclass
 
 from staging_api.publishing.domination import ALL
 from staging_api.publishing.index_model import Unlisted
-from staging_api.publishing.indices import (
-    INSTALLER_FOLDER,
-    IndexEntry,
-    packages_path,
-    sources_path,
-)
+from staging_api.publishing.indices import INSTALLER_FOLDER, IndexEntry, packages_path, sources_path
 from staging_api.publishing.model import Suite
 
 #: What changes in one index file: by key, the entry to put there, or None to take it away.

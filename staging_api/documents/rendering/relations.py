@@ -100,9 +100,7 @@ def relate(documents: Iterable[Document], before: Relations | None = None) -> Re
     return _Update(given, ranks, before).made()
 
 
-def _by_identity(
-    documents: Iterable[Document],
-) -> tuple[dict[Identity, Document], list[Finding]]:
+def _by_identity(documents: Iterable[Document]) -> tuple[dict[Identity, Document], list[Finding]]:
     found: dict[Identity, Document] = {}
     copies: dict[Identity, list[Document]] = {}
     for document in documents:

@@ -158,10 +158,7 @@ def add_revision(
 
 
 def change(
-    conn: Connection,
-    number: int,
-    changed: Mapping[str, int | None],
-    collection: str | None = None,
+    conn: Connection, number: int, changed: Mapping[str, int | None], collection: str | None = None
 ) -> DocumentElsewhere | None:
     """Let collections hold other contents (None: nothing) from the newest revision on.
 
