@@ -8,8 +8,9 @@ What ties a key to its owner, and a subkey to its key, is a signature of the key
 MD5 or SHA-1 counts for nothing with newer clients (apt with sqv, from February 2026 on).
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from string import hexdigits
 
 from staging_api.errors import Invalid, SigningFailed
 from staging_api.publishing.key_agent import ListedKey, listed_keys
@@ -34,7 +35,7 @@ def checked(home_key: SigningKey) -> SigningKey:
         Invalid: they would not, or it is not in its home directory; says why.
     """
     fingerprint = home_key.fingerprint.replace(" ", "").removeprefix("0x").upper()
-    if len(fingerprint) not in _LENGTHS_OF_FINGERPRINTS or not _is_hex(fingerprint):
+    if len(fingerprint) not in _LENGTHS_OF_FINGERPRINTS or set(fingerprint) - set(hexdigits):
         raise _refused("must be a whole fingerprint: shorter names fit more than one key")
     key = SigningKey(home_key.home, fingerprint, home_key.program)
     if signer_of(key) is None:
@@ -83,7 +84,7 @@ def _check_own_signatures(key: SigningKey, owner: ListedKey, found: ListedKey) -
     Raises:
         Invalid: it is over a digest that newer clients do not believe.
     """
-    parts = list(_parts(list_own_signatures(key)))
+    parts = _parts(list_own_signatures(key))
     names = [_digest(part, owner, _OVER_NAMES) for part in parts if part.kind in ("pub", "uid")]
     ties = [[each for each in names if each is not None]]
     if found is not owner:
@@ -107,20 +108,17 @@ class _KeyPart:
     signatures: list[tuple[str, int, str, str]]
 
 
-def _parts(colons: str) -> Iterator[_KeyPart]:
-    part: _KeyPart | None = None
+def _parts(colons: str) -> list[_KeyPart]:
+    parts: list[_KeyPart] = []
     for line in colons.splitlines():
         kind, *values = line.split(":")
         if kind in ("pub", "uid", "sub", "uat"):
-            if part is not None:
-                yield part
-            part = _KeyPart(kind, "", [])
-        elif part is not None and kind == "fpr":
-            part.fingerprint = values[8]
-        elif part is not None and kind == "sig" and values[0] == "!":
-            part.signatures.append((values[3], int(values[4] or 0), values[9], values[14]))
-    if part is not None:
-        yield part
+            parts.append(_KeyPart(kind, "", []))
+        elif parts and kind == "fpr":
+            parts[-1].fingerprint = values[8]
+        elif parts and kind == "sig" and values[0] == "!":
+            parts[-1].signatures.append((values[3], int(values[4] or 0), values[9], values[14]))
+    return parts
 
 
 def _digest(part: _KeyPart, owner: ListedKey, classes: Iterable[str]) -> str | None:
@@ -135,7 +133,3 @@ def _digest(part: _KeyPart, owner: ListedKey, classes: Iterable[str]) -> str | N
 
 def _refused(why: str) -> Invalid:
     return Invalid.field("STAGING_SIGNING_KEY", why)
-
-
-def _is_hex(text: str) -> bool:
-    return all(each in "0123456789ABCDEF" for each in text)
