@@ -24,6 +24,7 @@ _PLAIN_WORD = re.compile(r"""[^.\[\]'"*$\s\\]+""")
 #: Characters of posted names and paths that messages show.
 _SHOWN = 200
 _ESCAPED = re.compile(r"\\(.)", re.DOTALL)
+_KINDS = {dict: "a mapping", list: "a list", bool: "a boolean", str: "a text", type(None): "null"}
 
 
 class _Missing:
@@ -90,16 +91,8 @@ def get(value: Any, path: Path) -> Any:
 
 
 def kind_of(value: Any) -> str:
-    """What a value is, in words for messages that must not quote it."""
-    if value is None:
-        return "null"
-    if isinstance(value, dict):
-        return "a mapping"
-    if isinstance(value, list):
-        return "a list"
-    if isinstance(value, bool):
-        return "a boolean"
-    return "a text" if isinstance(value, str) else "a number"
+    """What a JSON value is, in words for messages that must not quote it."""
+    return _KINDS.get(type(value), "a number")
 
 
 def _step(match: re.Match[str]) -> str | int:

@@ -16,6 +16,7 @@ from staging_api.documents.rendering.budget import RenderingBudget, Unrenderable
 from staging_api.documents.rendering.draft import Draft
 from staging_api.documents.rendering.model import RenderedDocument
 from staging_api.documents.rendering.tracing import Trace, TraceStep
+from staging_api.documents.scalars import key_text
 
 Sources = Mapping[tuple[str, str], RenderedDocument]
 
@@ -192,8 +193,4 @@ class _Replacing:
 
 def _text_of(value: Any) -> str | None:
     """The text of a scalar as JSON writes it; None if it is not a scalar."""
-    if isinstance(value, str):
-        return value
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return repr(value) if isinstance(value, int | float) else None
+    return key_text(value) if isinstance(value, str | int | float) else None
