@@ -2,9 +2,7 @@
 
 from collections.abc import Mapping
 
-from sqlalchemy import Connection, bindparam, insert, select, text
-from sqlalchemy.dialects.postgresql import ARRAY
-from sqlalchemy.types import BigInteger, Text
+from sqlalchemy import Connection, insert, select, text
 
 from staging_api.db import document_tables as t
 from staging_api.documents.stored import (
@@ -27,7 +25,7 @@ _VERSIONS = text("""
         (SELECT max(revision) FROM document_commits),
         (SELECT max(revision) FROM document_tags WHERE tag = ANY (:either)),
         (SELECT max(revision) FROM document_tags WHERE tag = :success)
-""").bindparams(bindparam("either", list(SITE_ACTION_TAGS), ARRAY(Text)))
+""")
 
 _STATE = text("""
     SELECT c.name, v.content_id, k.digest
@@ -41,16 +39,14 @@ _CLOSE_VERSIONS = text("""
     UPDATE document_collection_versions v SET until_revision = :number
     FROM document_collections c
     WHERE c.id = v.collection_id AND c.name = ANY (:names) AND v.until_revision IS NULL
-""").bindparams(bindparam("names", type_=ARRAY(Text)))
+""")
 
 _OPEN_VERSIONS = text("""
     INSERT INTO document_collection_versions (collection_id, first_revision, content_id)
     SELECT c.id, :number, given.content_id
     FROM unnest(CAST(:names AS text[]), CAST(:content_ids AS bigint[])) AS given (name, content_id)
     JOIN document_collections c ON c.name = given.name
-""").bindparams(
-    bindparam("names", type_=ARRAY(Text)), bindparam("content_ids", type_=ARRAY(BigInteger))
-)
+""")
 
 # The documents of those collections, as the newest revision has them.
 _WANTED = """
@@ -72,7 +68,7 @@ _CLOSE_PLACES = text(f"""
             SELECT FROM wanted w
             WHERE (w.schema, w.name, w.replacement, w.collection_id)
                 = (p.schema, p.name, p.replacement, p.collection_id))
-""").bindparams(bindparam("names", type_=ARRAY(Text)))  # noqa: S608 - constants of this module
+""")  # noqa: S608 - constants of this module
 
 # In a place that another collection keeps, or in another of the collections that change with it:
 # `replace` takes back what the buffer had of all others.
@@ -104,7 +100,7 @@ _ELSEWHERE = text(f"""
     FROM elsewhere e JOIN document_collections c ON c.id = e.collection_id
     ORDER BY c.name = :collection, e.schema, e.name
     LIMIT 1
-""").bindparams(bindparam("names", type_=ARRAY(Text)))  # noqa: S608 - constants of this module
+""")  # noqa: S608 - constants of this module
 
 _OPEN_PLACES = text(f"""
     {_WANTED}
@@ -115,7 +111,7 @@ _OPEN_PLACES = text(f"""
         SELECT FROM document_places p
         WHERE p.until_revision IS NULL
             AND (p.schema, p.name, p.replacement) = (w.schema, w.name, w.replacement))
-""").bindparams(bindparam("names", type_=ARRAY(Text)))  # noqa: S608 - constants of this module
+""")  # noqa: S608 - constants of this module
 
 _COMMIT_COLUMNS = [t.document_commits.c[name] for name in COMMIT_FIELDS]
 _TAG_COLUMNS = [t.document_tags.c[name] for name in TAG_FIELDS]
@@ -123,7 +119,8 @@ _TAG_COLUMNS = [t.document_tags.c[name] for name in TAG_FIELDS]
 
 def versions(conn: Connection) -> Versions:
     """Which revision each version is, as of one moment."""
-    row = conn.execute(_VERSIONS, {"success": SITE_ACTION_TAGS[0]}).one()
+    given = {"either": list(SITE_ACTION_TAGS), "success": SITE_ACTION_TAGS[0]}
+    row = conn.execute(_VERSIONS, given).one()
     return Versions(*(number or 0 for number in row))
 
 
