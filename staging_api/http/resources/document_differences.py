@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
 import falcon
+from pydantic import NonNegativeInt, TypeAdapter
 
 from staging_api.documents.differences import DocumentChange, Position
 from staging_api.documents.model import Identity
@@ -22,6 +23,9 @@ from staging_api.http.document_bodies import DifferencesBody, DocumentChangeBody
 from staging_api.http.document_requests import DifferencesQuery, KnownHeaders
 from staging_api.http.openapi import contract
 from staging_api.http.resources.configdocs.answers import may_see_secrets
+
+# As `DifferencesCursor` names them: two revisions; a collection; schema, layer and name.
+_PARTS = TypeAdapter(tuple[NonNegativeInt, NonNegativeInt, str, str, str, str])
 
 
 @dataclass(frozen=True)
@@ -47,10 +51,10 @@ class DifferencesCursor:
         """
         try:
             # A cursor is not signed: it names what any caller of this route may name in the query.
-            old, new, *names = json.loads(base64.urlsafe_b64decode(text.encode()))
-            collection, schema, layer, name = (_text(each) for each in names)
-            return cls(_number(old), _number(new), (collection, Identity(schema, layer, name)))
-        except (ValueError, TypeError, RecursionError):
+            parts = base64.urlsafe_b64decode(text.encode())
+            old, new, collection, *identity = _PARTS.validate_json(parts, strict=True)
+            return cls(old, new, (collection, Identity(*identity)))
+        except ValueError:
             raise Invalid.field("after", "must be the `next` of the page before") from None
 
 
@@ -108,15 +112,3 @@ def _etag(compared: Mapping[str, object]) -> str:
 
 def _next(compared: ComparisonRequest, last: DocumentChange) -> str:
     return str(DifferencesCursor(compared.old, compared.new, (last.collection, last.document)))
-
-
-def _text(value: object) -> str:
-    if not isinstance(value, str):
-        raise TypeError
-    return value
-
-
-def _number(value: object) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-        raise TypeError
-    return value
