@@ -13,16 +13,9 @@ from spectree import Response, SpecTree
 
 from staging_api.errors import FieldError, Invalid
 from staging_api.http.bodies import Problem
-from staging_api.http.described import (
-    ALWAYS,
-    HEADERS,
-    MEANINGS,
-    headers,
-    parameter,
-)
+from staging_api.http.described import ALWAYS, HEADERS, MEANINGS, headers, parameter
 from staging_api.http.operation_names import operation_id, tag_of
 from staging_api.http.parameters import meant
-from staging_api.http.permissions import Permissions
 from staging_api.http.problems import MEDIA_PROBLEM
 from staging_api.http.published import (
     SERVERS,
@@ -168,9 +161,7 @@ def document(
     for _, _, operation in operations_of(made["paths"]):
         _finish(operation)
     made["components"]["schemas"] |= deepcopy(dict(schemas))
-    templates = {route.openapi_path: route.path for route in routes}
-    permissions = Permissions({route.path: route.roles for route in routes})
-    with_security(made["paths"], templates, permissions, security)
+    with_security(made["paths"], {route.openapi_path: route.roles for route in routes}, security)
     with_open_answers(made)
     without_null_defaults(made)
     with_examples(made["paths"])

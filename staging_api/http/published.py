@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from staging_api.http.examples import EXAMPLES
-from staging_api.http.permissions import ANYBODY, Permissions, Roles
+from staging_api.http.permissions import ANYBODY, Roles
 from staging_api.http.refusal_examples import refusal_example
 from staging_api.identity.model import Role
 
@@ -77,22 +77,17 @@ class Security:
 
 
 def with_security(
-    paths: Mapping[str, Any],
-    templates: Mapping[str, str],
-    permissions: Permissions,
-    security: Security,
+    paths: Mapping[str, Any], roles: Mapping[str, Mapping[str, Roles]], security: Security
 ) -> None:
     """Say of each operation whether it needs a credential.
 
     Args:
         paths: of the document.
-        templates: the router's template of each path.
-        permissions: who may call what.
+        roles: who may call what, by path and method.
         security: which credentials there are.
     """
     for path, method, operation in operations_of(paths):
-        roles = permissions.roles_for(templates.get(path), method.upper())
-        operation["security"] = security.needed(roles)
+        operation["security"] = security.needed(roles.get(path, {}).get(method.upper()))
 
 
 def with_open_answers(document: Mapping[str, Any]) -> None:
@@ -103,16 +98,12 @@ def with_open_answers(document: Mapping[str, Any]) -> None:
     for _, _, operation in operations_of(document["paths"]):
         asked |= _reached(schemas, [operation.get("requestBody"), operation.get("parameters")])
         answered |= _reached(schemas, [operation["responses"]])
-    for name in answered - asked:
-        for part in _objects(schemas[name]):
-            if part.get("additionalProperties") is False:
-                del part["additionalProperties"]
+    answers = [operation["responses"] for _, _, operation in operations_of(document["paths"])]
+    for part in _objects([*answers, *(schemas[name] for name in answered - asked)]):
+        if part.get("additionalProperties") is False:
+            del part["additionalProperties"]
     for name in schemas.keys() - asked - answered:
         del schemas[name]
-    for _, _, operation in operations_of(document["paths"]):
-        for part in _objects(operation["responses"]):
-            if part.get("additionalProperties") is False:
-                del part["additionalProperties"]
 
 
 def without_null_defaults(document: Mapping[str, Any]) -> None:
