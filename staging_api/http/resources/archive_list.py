@@ -4,10 +4,7 @@ import falcon
 
 from staging_api.http.dependencies import Resource
 from staging_api.http.openapi import contract
-from staging_api.http.report_bodies import (
-    RequestedArchiveList,
-    RequestedArchiveQuery,
-)
+from staging_api.http.report_bodies import RequestedArchiveList, RequestedArchiveQuery
 
 
 class RequestedArchives(Resource):

@@ -5,13 +5,7 @@ import falcon
 from staging_api.http.auth import is_operator
 from staging_api.http.bodies import PageQuery
 from staging_api.http.dependencies import Resource
-from staging_api.http.lock_bodies import (
-    BreakRequest,
-    LockBody,
-    LockList,
-    LockQuery,
-    WaiterList,
-)
+from staging_api.http.lock_bodies import BreakRequest, LockBody, LockList, LockQuery, WaiterList
 from staging_api.http.openapi import contract
 from staging_api.locks.model import LockFilter
 from staging_api.sources.url import canonical_filter

@@ -5,11 +5,7 @@ import falcon
 from staging_api.http.bodies import NameQuery
 from staging_api.http.dependencies import Resource
 from staging_api.http.openapi import contract
-from staging_api.http.report_bodies import (
-    CountList,
-    CountQuery,
-    ProcessList,
-)
+from staging_api.http.report_bodies import CountList, CountQuery, ProcessList
 
 
 class Processes(Resource):

@@ -7,12 +7,7 @@ from staging_api.http.bodies import PageQuery
 from staging_api.http.dependencies import Resource
 from staging_api.http.idempotency import answers_once
 from staging_api.http.openapi import contract
-from staging_api.http.store_bodies import (
-    PruneBody,
-    PruneList,
-    PruneRequest,
-    StoreBody,
-)
+from staging_api.http.store_bodies import PruneBody, PruneList, PruneRequest, StoreBody
 from staging_api.staging.pruning import Pruning
 from staging_api.staging.store_report import store_report
 

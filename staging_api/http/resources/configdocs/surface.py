@@ -9,13 +9,7 @@ import falcon
 from staging_api.documents.messages import of_finding
 from staging_api.documents.model import DocumentsInvalid
 from staging_api.documents.refusals import RequestInvalid
-from staging_api.errors import (
-    Forbidden,
-    Invalid,
-    LockHeld,
-    StagingApiError,
-    Unauthenticated,
-)
+from staging_api.errors import Forbidden, Invalid, LockHeld, StagingApiError, Unauthenticated
 from staging_api.http.parameters import meant
 from staging_api.http.problems import ErrorForm, FalconRefusal, advise, retry_after
 from staging_api.http.resources.configdocs.contract import CONFIGDOCS_PATHS
