@@ -4,6 +4,8 @@ import errno
 import stat
 from pathlib import Path
 
+from staging_api.errors import Invalid
+
 _MOST_BYTES = 16 << 20
 
 
@@ -24,3 +26,29 @@ def read_small_file(path: Path) -> str:
         return path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError:
         raise OSError(errno.EILSEQ, "is not text in UTF-8") from None
+
+
+def read_file_of(setting: str, path: Path) -> str:
+    """Return the text of a small file that a setting names.
+
+    Raises:
+        Invalid: of that setting; the file cannot be read.
+    """
+    try:
+        return read_small_file(path)
+    except OSError as error:
+        raise Invalid.field(setting, f"{path} cannot be read: {error.strerror}") from None
+
+
+def check_authorities(setting: str, path: Path) -> None:
+    """Check the certificates of authorities in the file that a setting names.
+
+    Raises:
+        Invalid: of that setting; there is no such file, or no certificate in it.
+    """
+    import ssl  # 10 ms, which most verbs of documents need not spend
+
+    try:
+        ssl.create_default_context(cafile=str(path))
+    except OSError:
+        raise Invalid.field(setting, f"{path} has no certificates that can be read") from None

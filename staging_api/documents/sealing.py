@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from staging_api.errors import DocumentsUnreadable, Invalid
-from staging_api.small_files import read_small_file
+from staging_api.small_files import read_file_of
 
 KEY_BYTES = 32
 #: Name of the key that digests are made with; all others seal.
@@ -90,10 +90,7 @@ def read_keys(path: Path) -> KeyRing:
     Raises:
         Invalid: the file cannot be read, or a line is wrong; names the line, never the key.
     """
-    try:
-        lines = read_small_file(path).splitlines()
-    except OSError as error:
-        raise Invalid.field(_FILE, f"{path} cannot be read: {error.strerror}") from None
+    lines = read_file_of(_FILE, path).splitlines()
     keys: dict[str, bytes] = {}
     for number, line in enumerate(lines, 1):
         words = line.partition("#")[0].split()

@@ -10,7 +10,6 @@ import importlib.util
 import os
 import shutil
 import socket
-import ssl
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
@@ -24,7 +23,7 @@ from staging_api.processes.bootstrap import build
 from staging_api.processes.listening import bound, unix_path, wait_until_free
 from staging_api.processes.metrics_folder import temporary_folder
 from staging_api.settings import Settings
-from staging_api.small_files import read_small_file
+from staging_api.small_files import check_authorities, read_file_of
 
 ProcessKind = Literal["api", "worker", "both"]
 
@@ -150,20 +149,11 @@ def _check_files(settings: Settings) -> None:
             _check_token(setting, file)
     authorities = settings.oidc_ca_file
     if settings.auth == "oidc" and authorities is not None:
-        try:
-            ssl.create_default_context(cafile=str(authorities))
-        except OSError:
-            raise Invalid.field(
-                "STAGING_OIDC_CA_FILE", f"{authorities} has no certificates that can be read"
-            ) from None
+        check_authorities("STAGING_OIDC_CA_FILE", authorities)
 
 
 def _check_token(setting: str, file: Path) -> None:
-    try:
-        token = read_small_file(file).strip()
-    except OSError as error:
-        raise Invalid.field(setting, f"{file} cannot be read: {error.strerror}") from None
-    if not is_token(token):
+    if not is_token(read_file_of(setting, file).strip()):
         raise Invalid.field(setting, f"{file} must hold a token, and nothing else")
 
 

@@ -1,6 +1,5 @@
 """Derive `SourceOptions` from the settings."""
 
-import ssl
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -8,7 +7,7 @@ from staging_api.buckets import SERVICES
 from staging_api.errors import Invalid
 from staging_api.http_url import is_http_url
 from staging_api.settings import Settings
-from staging_api.small_files import read_small_file
+from staging_api.small_files import check_authorities, read_file_of
 from staging_api.sources.model import SourceOptions
 from staging_api.sources.url import SCHEMES, is_safe_name, parse_prefix
 
@@ -82,11 +81,7 @@ def _buckets(field: str, text: str) -> frozenset[str]:
 def _ca_file(path: Path | None) -> str | None:
     if path is None:
         return None
-    try:
-        ssl.create_default_context(cafile=str(path))
-    except OSError:  # no such file, or no certificate in it
-        field = "STAGING_SOURCES_CA_FILE"
-        raise Invalid.field(field, f"{path} has no certificates that can be read") from None
+    check_authorities("STAGING_SOURCES_CA_FILE", path)
     return str(path)
 
 
@@ -95,11 +90,7 @@ def _authorization(path: Path | None) -> dict[str, str]:
     if path is None:
         return {}
     field, found = "STAGING_SOURCES_AUTHORIZATION_FILE", {}
-    try:
-        lines = read_small_file(path).splitlines()
-    except OSError as error:
-        raise Invalid.field(field, f"{path} cannot be read: {error.strerror}") from None
-    for number, line in enumerate(lines, 1):
+    for number, line in enumerate(read_file_of(field, path).splitlines(), 1):
         if not line.strip() or line.startswith("#"):
             continue
         origin, _, value = line.strip().partition(" ")
