@@ -97,6 +97,12 @@ def test_a_quick_source_is_looked_at_every_two_seconds(archive: Archive) -> None
         assert (archive.came(), archive.looks) == (set(), looks)
 
 
+def test_each_look_makes_room_for_the_next(archive: Archive) -> None:
+    for number in range(1, 10):
+        assert (archive.came(), archive.looks) == (set(), number)
+        archive.now += 2
+
+
 def test_a_slow_source_is_looked_at_for_a_tenth_of_the_time(archive: Archive) -> None:
     archive.took = 1.0
     assert archive.came() == set()

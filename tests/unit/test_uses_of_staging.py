@@ -311,6 +311,11 @@ def test_a_worker_brings_what_was_requested_and_says_for_which_staging(use: Use)
     logs.clear_log_context()
 
 
+def test_nothing_is_postponed_unless_it_is_asked_for(use: Use) -> None:
+    (*_, (_, postpone)) = resumed(use)
+    assert postpone() is False
+
+
 def test_what_ended_meanwhile_is_left_and_what_is_to_be_cancelled_is(use: Use) -> None:
     use.staging.final = True
     assert resumed(use) == []
