@@ -61,7 +61,7 @@ def taken(
             log.info("%s is read anew: %s", name, error.detail)
             # The bytes come again: they must not count twice as progress.
             monitor.count(-digests.size_bytes)
-            file.unlink(missing_ok=True)
+            file.unlink()
         else:
             return replace(found, size_bytes=size), partial(open_file, file, size), digests
     raise AssertionError("the last attempt ends it")
