@@ -112,7 +112,7 @@ def bring(
         found, reader = verified(transfer.source, read, transfer.monitor)
         assembly.unpack(SourceLookup(found), reader, file if assembly.plain else None, limits)
         if own is None:
-            file.unlink(missing_ok=True)
+            file.unlink()
 
 
 def _read_into(reader: ObjectReader, file: Path, *, is_written: bool) -> None:
