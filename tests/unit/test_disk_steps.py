@@ -3,6 +3,7 @@
 import errno
 import fcntl
 import os
+import socket
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -240,6 +241,34 @@ def test_of_a_folder_all_goes_but_what_the_disk_does_not_let_go(
     assert len(list(other.iterdir())) == 5
     disk.remove_tree(folder)
     assert list(tmp_path.iterdir()) == [other]
+
+
+def test_only_a_regular_file_is_opened_and_has_a_length(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)  # the path of a socket has to be short
+    for name, content in (("file", b"content"), ("empty", b"")):
+        (tmp_path / name).write_bytes(content)
+    (tmp_path / "folder").mkdir()
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to("file")
+    (tmp_path / "round").symlink_to("round")
+    before = open_files()
+    with socket.socket(socket.AF_UNIX) as bound:
+        bound.bind("socket")
+        for name in ("folder", "pipe", "link", "round", "socket", "gone", "file/below"):
+            assert (disk.open_file(name), disk.length_of(name)) == (None, None), name
+    for name, length in (("file", 7), ("empty", 0)):
+        descriptor = disk.open_file(name)
+        assert descriptor is not None
+        assert os.fstat(descriptor).st_size == disk.length_of(name) == length
+        os.close(descriptor)
+    assert open_files() == before
+    monkeypatch.setattr(os, "open", refuses(errno.EIO))
+    monkeypatch.setattr(os, "lstat", refuses(errno.EIO))
+    for ask in (disk.open_file, disk.length_of):
+        with pytest.raises(StoreFailed):
+            ask("file")
 
 
 def test_who_asks_for_a_folder_that_another_is_alone_in_waits(tmp_path: Path) -> None:
