@@ -93,6 +93,37 @@ def test_a_marker_stays_unless_it_is_damaged_or_to_be_replaced(
     assert aside == [f"{FIRST}\n".encode(), b"damaged"]
 
 
+@pytest.mark.parametrize("place", ["sha256", "sha256/ab", "sha256/ab/name"])
+def test_what_is_in_the_way_of_a_name_is_put_aside_and_nothing_else_is(
+    store: FolderStore, tmp_path: Path, place: str
+) -> None:
+    digest = sha256(b"content").hexdigest()
+    way = tmp_path / place.replace("ab", digest[:2]).replace("name", digest)
+    other = None if place == "sha256" else keep(store, b"other")[0]
+    if place.endswith("name"):
+        (way / "within").mkdir(parents=True)
+    else:
+        way.write_bytes(b"in the way")
+    [blob] = keep(store, b"content")
+    assert store.path(blob.sha256).read_bytes() == b"content"
+    [aside] = tmp_path.glob("quarantine/*/*")
+    assert aside.name == way.name
+    assert aside.is_dir() == place.endswith("name")
+    if other is not None:
+        assert store.has(other.sha256)
+
+
+def test_a_piece_of_a_blob_that_was_cut_since_it_was_opened_is_not_there(
+    store: FolderStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    [blob] = keep(store, b"content")
+    assert store.read(blob.sha256, 7, 2, 5) == b"ntent"
+    assert store.read(blob.sha256, 7, 7, 0) == b""
+    monkeypatch.setattr(os, "pread", lambda _descriptor, length, _start: bytes(length - 1))
+    with pytest.raises(NotFound):
+        store.read(blob.sha256, 7, 2, 5)
+
+
 def unlink_says(number: int) -> Callable[..., Any]:
     """What a system says where Linux says that it is a folder."""
 
