@@ -2,7 +2,7 @@
 
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from posixpath import commonpath
 from typing import Any
 
 from staging_api.catalogue.model import ArtifactKind
@@ -21,15 +21,6 @@ _STAGINGS_SHOWN = 10
 _LOCKS_SHOWN = 10
 _CHILDREN_SHOWN = 100
 _MOOD = {"failed": "bad", "running": "busy", "queued": "busy", "foreground_staged": "busy"}
-
-
-@dataclass(frozen=True)
-class ArtifactRow:
-    """An artifact of a build; `url` is where it is served."""
-
-    artifact: StagedArtifact
-    url: str | None
-    is_folder: bool
 
 
 def show(deps: UiDependencies, view: View) -> ScreenContent:
@@ -55,11 +46,15 @@ def show(deps: UiDependencies, view: View) -> ScreenContent:
             "name": name,
             "state": state,
             "refused": refused and refused.detail,
-            "artifacts": [_row(each) for each in artifacts],
+            # With the address at which it is served.
+            "artifacts": [
+                (each, static_url(each.path) if each.state == "staged" else None)
+                for each in artifacts
+            ],
             "newest": history[0] if history else None,
             "stagings": newest,
             "older": older,
-            "groups": [] if refused else _groups(deps, url),
+            "groups": {} if refused else _groups(deps, url),
             "here": build_url(url),
             "folder": _folder(deps, view, artifacts),
             "locks": _locks(deps, url),
@@ -68,22 +63,6 @@ def show(deps: UiDependencies, view: View) -> ScreenContent:
         mood=_MOOD.get(state, "ok"),
         copies=_copies(url),
     )
-
-
-@dataclass(frozen=True)
-class ArtifactOption:
-    """An entry of the catalogue in the form; `chosen`: it belongs to the default."""
-
-    kind: ArtifactKind
-    chosen: bool
-
-
-@dataclass(frozen=True)
-class Group:
-    """The entries of one group of the catalogue."""
-
-    name: str
-    choices: Sequence[ArtifactOption]
 
 
 def _copies(url: str) -> Copies:
@@ -109,13 +88,6 @@ def _artifacts(deps: UiDependencies, url: str) -> tuple[list[StagedArtifact], bo
     return shown, found.next is not None
 
 
-def _row(artifact: StagedArtifact) -> ArtifactRow:
-    staged = artifact.state == "staged"
-    return ArtifactRow(
-        artifact, static_url(artifact.path) if staged else None, artifact.path.endswith("/")
-    )
-
-
 def _state(artifacts: Sequence[StagedArtifact], history: Sequence[Staging]) -> str:
     """Return one word for the build: the state of its newest staging, or of its artifacts."""
     if history and not history[0].final:
@@ -131,13 +103,14 @@ def _state(artifacts: Sequence[StagedArtifact], history: Sequence[Staging]) -> s
     return history[0].state if history else "not staged"
 
 
-def _groups(deps: UiDependencies, url: str) -> list[Group]:
+def _groups(deps: UiDependencies, url: str) -> Mapping[str, Sequence[tuple[ArtifactKind, bool]]]:
+    """Return the entries of the catalogue by group, each with whether it is of the default."""
     catalogue = deps.api.stagings.catalogues.of(deps.api.stagings.check_url(url))
     default = {kind.name for kind in catalogue.resolve(())}
-    groups: dict[str, list[ArtifactOption]] = {}
+    groups: dict[str, list[tuple[ArtifactKind, bool]]] = {}
     for kind in catalogue.kinds:
-        groups.setdefault(kind.group, []).append(ArtifactOption(kind, kind.name in default))
-    return [Group(name, choices) for name, choices in groups.items()]
+        groups.setdefault(kind.group, []).append((kind, kind.name in default))
+    return groups
 
 
 def _folder(
@@ -180,13 +153,8 @@ def _folder(
 
 def _common_folder(paths: Sequence[str]) -> str:
     """Return the longest folder that all paths lie in, with its slash."""
-    parts = [path.split("/")[:-1] for path in paths]
-    common = []
-    for names in zip(*parts, strict=False):
-        if len(set(names)) != 1:
-            break
-        common.append(names[0])
-    return "/".join(common) + "/" if common else ""
+    common = commonpath([path.rpartition("/")[0] for path in paths])
+    return f"{common}/" if common else ""
 
 
 def _locks(deps: UiDependencies, url: str) -> Sequence[ListedGrant]:
