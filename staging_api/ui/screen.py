@@ -33,6 +33,12 @@ def roles_of(call: str) -> Roles:
     return ALLOWED[path if path in ALLOWED else f"{_API}{path}"][method]
 
 
+def needs_of(call: str, roles: Roles) -> str:
+    """Return which roles a caller with these `roles` lacks for a call; empty: none is lacking."""
+    allowed = roles_of(call)
+    return "" if not allowed or allowed & roles else "needs " + " or ".join(sorted(allowed))
+
+
 @dataclass(frozen=True)
 class View:
     """A request as screens see it.
@@ -54,14 +60,9 @@ class View:
     now: datetime
     once: str = ""
 
-    def may(self, call: str) -> bool:
-        """Whether the caller may make this call of the API; buttons for others are disabled."""
-        roles = roles_of(call)
-        return not roles or bool(roles & self.roles)
-
     def needs(self, call: str) -> str:
         """Return what a disabled button says: the roles of which the caller has none."""
-        return "" if self.may(call) else "needs " + " or ".join(sorted(roles_of(call)))
+        return needs_of(call, self.roles)
 
     def here(self, **changes: str | None) -> str:
         """Return the address of this page with other parameters; None removes one."""

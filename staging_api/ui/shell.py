@@ -14,7 +14,7 @@ from staging_api.ui.assets import build_id
 from staging_api.ui.dependencies import UiDependencies
 from staging_api.ui.problem import ErrorContent
 from staging_api.ui.rendering import render
-from staging_api.ui.screen import Screen, ScreenContent, roles_of
+from staging_api.ui.screen import Screen, ScreenContent, needs_of
 
 THEME_COOKIE = "staging-theme"
 THEMES = ("auto", "light", "dark")
@@ -91,8 +91,7 @@ def theme_of(req: falcon.Request) -> str:
 
 
 def _item(screen: Screen, path: str, roles: frozenset[Role]) -> NavItem:
-    allowed = roles_of(screen.call) if screen.call else frozenset()
-    needs = "" if not allowed or allowed & roles else "needs " + " or ".join(sorted(allowed))
+    needs = needs_of(screen.call, roles) if screen.call else ""
     below = screen.path != "/" and path.startswith(f"{screen.path}/")
     return NavItem(screen.path, screen.label, screen.key, path == screen.path or below, needs)
 
