@@ -64,15 +64,14 @@ def get(
         display(service.as_json) as shown,
     ):
         options = FetchOptions(connections, checksum, on_bytes=_Notes(shown))
-        names, watcher = artifacts or None, partial(watcher_of, client, service)
-        attempt = _Attempt(client, archive_url, names, deadline, shown, watcher)
-        bring = partial(attempt.bring, folder=to, options=options)
-        fetched = _unless_evicted(attempt.stage, bring, shown)
+        watcher = partial(watcher_of, client, service)
+        run = _Get(client, archive_url, artifacts or None, deadline, shown, watcher)
+        fetched = run.until_all_is_here(to, options)
     _print(fetched, service.as_json)
 
 
 @dataclass(frozen=True)
-class _Attempt:
+class _Get:
     """Stages artifacts of an archive and brings their files, until a deadline."""
 
     client: StagingClient
@@ -82,7 +81,17 @@ class _Attempt:
     shown: Display
     watcher: Callable[[], StagingClient]
 
-    def stage(self) -> Staging:
+    def until_all_is_here(self, folder: Path, options: FetchOptions) -> Fetched:
+        """Bring the files; what was evicted meanwhile is staged and brought again, a few times."""
+        for _ in range(ATTEMPTS - 1):
+            staging = self._stage()
+            try:
+                return self._bring(staging, folder, options)
+            except EVICTED as error:
+                self.shown.note(f"evicted while it was fetched, so staged again: {error.detail}")
+        return self._bring(self._stage(), folder, options)
+
+    def _stage(self) -> Staging:
         with self.watcher() as watcher:
             staging = watched(self._send, watcher, self.shown)
         if staging.final:
@@ -90,7 +99,7 @@ class _Attempt:
         left = self.deadline.remaining_seconds()
         return wait_until(self.client, staging.id, "staged", left, self.shown)
 
-    def bring(self, staging: Staging, folder: Path, options: FetchOptions) -> Fetched:
+    def _bring(self, staging: Staging, folder: Path, options: FetchOptions) -> Fetched:
         return self.client.fetch(
             staging,
             folder,
@@ -102,19 +111,6 @@ class _Attempt:
     def _send(self, on_retry: Callable[[StagingApiError, float], None]) -> Staging:
         left = self.deadline.remaining_seconds()
         return self.client.stage(self.archive_url, self.names, timeout=left, on_retry=on_retry)
-
-
-def _unless_evicted(
-    stage: Callable[[], Staging], bring: Callable[[Staging], Fetched], shown: Display
-) -> Fetched:
-    """Bring the files; what was evicted meanwhile is staged and brought again, a few times."""
-    for _ in range(ATTEMPTS - 1):
-        staging = stage()
-        try:
-            return bring(staging)
-        except EVICTED as error:
-            shown.note(f"evicted while it was fetched, so staged again: {error.detail}")
-    return bring(stage())
 
 
 class _Notes:
