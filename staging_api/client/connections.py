@@ -51,13 +51,9 @@ class SentRequest:
 class Response(Protocol):
     """An answer whose body is read within the block that it was given for."""
 
-    @property
-    def status(self) -> int:
-        """The status code."""
-
-    @property
-    def headers(self) -> Mapping[str, str]:
-        """The headers, by names of any case."""
+    status: int
+    #: By names of any case.
+    headers: Mapping[str, str]
 
     async def read(self) -> bytes:
         """Return the whole body."""

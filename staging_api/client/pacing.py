@@ -129,9 +129,7 @@ async def retrying(
         await pause(seconds)
 
 
-def retried(
-    once: Callable[[], T], deadline: Deadline, pacing: Pacing, on_retry: OnRetry | None = None
-) -> T:
+def retried(once: Callable[[], T], deadline: Deadline, pacing: Pacing) -> T:
     """Call `once`, which blocks, as `retrying` awaits an attempt."""
 
     async def attempt() -> T:
@@ -140,7 +138,7 @@ def retried(
     async def pause(seconds: float) -> None:
         time.sleep(seconds)  # noqa: ASYNC251 - over connections that block
 
-    return complete(retrying(attempt, deadline, pacing, pause, on_retry=on_retry))
+    return complete(retrying(attempt, deadline, pacing, pause))
 
 
 def _passes(error: StagingApiError) -> bool:
