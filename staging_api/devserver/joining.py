@@ -124,7 +124,7 @@ class Joining:
             StagingApiError: as `stage` does.
         """
         self.stage(request, origin)
-        self._wait_for_all(request, origin, origin.client)
+        self._patiently(partial(self._wait_for_all, request, origin, origin.client), origin.client)
 
     def queue(self, request: StagingRequest, origin: RequestOrigin) -> None:
         """Return at once; a worker stages it.
@@ -166,7 +166,7 @@ class Joining:
             ClientGone: the client closed its connection while its request waited.
             StagingApiError: an artifact failed.
         """
-        self._wait_for_all(request, None, client)
+        self._patiently(partial(self._wait_for_all, request, None, client), client)
 
     def check_there(self, request: StagingRequest, named: Collection[str]) -> None:
         """Refuse a request that names an artifact which the archive does not have.
@@ -209,11 +209,6 @@ class Joining:
             self.stagings.queue_behind(request, origin)
 
     def _wait_for_all(
-        self, request: StagingRequest, origin: RequestOrigin | None, client: Client
-    ) -> None:
-        self._patiently(partial(self._wait_for_phases, request, origin, client), client)
-
-    def _wait_for_phases(
         self,
         request: StagingRequest,
         origin: RequestOrigin | None,
