@@ -1,6 +1,5 @@
 """Locks: who holds what, since when, who waits; the history; and breaking one."""
 
-from dataclasses import dataclass
 
 from staging_api.errors import Invalid
 from staging_api.http.lock_bodies import BreakRequest
@@ -25,69 +24,40 @@ _HISTORY_SQL = """SELECT kind, scope, caller, holder, acquired_at, ended_at, out
 FROM api_locks{where} ORDER BY acquired_at DESC LIMIT {limit};"""
 
 
-@dataclass(frozen=True)
-class GrantQuery:
-    """The filter of a list of locks: those held, or with `history` every grant."""
-
-    history: bool
-    scope: str | None
-    keys: bool
-    outcome: str | None
-
-    @classmethod
-    def of(cls, view: View) -> "GrantQuery":
-        """Read the parameters of the page.
-
-        Raises:
-            Invalid: no grant ends in this way.
-        """
-        history = view.query.get("state") == "all"
-        return cls(
-            history,
-            scope=view.query.get("scope") or None,
-            keys=view.query.get("keys") == "yes",
-            outcome=_outcome(view) if history else None,
-        )
-
-    def page(self, service: LockService, after: str | None) -> Page[ListedGrant]:
-        """Read one page; locks of Idempotency-Keys only if they are wanted, or one is named."""
-        hidden = None if self.keys or self.scope else IDEMPOTENCY.name
-        only = LockFilter(scope=self.scope, except_kind=hidden, outcome=self.outcome)
-        if self.history:
-            return service.newest(limit=_PAGE, before=after, only=only)
-        return service.page("held", limit=_PAGE, after=after, only=only)
-
-    def copies(self) -> Copies:
-        """The same list for programs."""
-        state = "all" if self.history else "held"
-        return Copies(
-            api_path("/locks", state="all" if self.history else None, scope=self.scope),
-            cli="staging-api locks --all" if self.history else "staging-api locks",
-            python=f"for lock in client.locks({state!r}):"
-            " print(lock.kind, lock.scope, lock.holder)",
-            sql=_history_sql(self.outcome) if self.history else _HELD_SQL,
-        )
-
-
 def show_all(deps: UiDependencies, view: View) -> ScreenContent:
-    """List the locks that are held; with `state=all` every grant, the newest first."""
-    query = GrantQuery.of(view)
-    page = query.page(deps.api.lock_service, view.query.get("after") or None)
+    """List the locks that are held; with `state=all` every grant, the newest first.
+
+    Raises:
+        Invalid: no grant ends in the wanted way.
+    """
+    history = view.query.get("state") == "all"
+    scope, keys = view.query.get("scope") or None, view.query.get("keys") == "yes"
+    outcome = _outcome(view) if history else None
+    # Locks of Idempotency-Keys only if they are wanted, or one is named.
+    hidden = None if keys or scope else IDEMPOTENCY.name
+    only = LockFilter(scope=scope, except_kind=hidden, outcome=outcome)
+    page = _page(deps.api.lock_service, history, view.query.get("after") or None, only)
     count = f"{len(page.items)}{'+' if page.next else ''}"
     return ScreenContent(
         "locks.html",
-        "History of locks" if query.history else f"{counted(count, 'locks')} held",
+        "History of locks" if history else f"{counted(count, 'locks')} held",
         {
             "page": page,
-            "history": query.history,
-            "scope": query.scope or "",
-            "outcome": query.outcome or "",
+            "history": history,
+            "scope": scope or "",
+            "outcome": outcome or "",
             "outcomes": OUTCOMES,
-            "keys": query.keys,
+            "keys": keys,
             "count": count,
             "lease_seconds": deps.api.locks.lease_seconds,
         },
-        copies=query.copies(),
+        copies=Copies(
+            api_path("/locks", state="all" if history else None, scope=scope),
+            cli="staging-api locks --all" if history else "staging-api locks",
+            python=f"for lock in client.locks({'all' if history else 'held'!r}):"
+            " print(lock.kind, lock.scope, lock.holder)",
+            sql=_history_sql(outcome) if history else _HELD_SQL,
+        ),
     )
 
 
@@ -119,6 +89,14 @@ def show_one(deps: UiDependencies, view: View) -> ScreenContent:
             values={"id": grant.id},
         ),
     )
+
+
+def _page(
+    service: LockService, history: bool, after: str | None, only: LockFilter
+) -> Page[ListedGrant]:
+    if history:
+        return service.newest(limit=_PAGE, before=after, only=only)
+    return service.page("held", limit=_PAGE, after=after, only=only)
 
 
 def _outcome(view: View) -> str | None:
