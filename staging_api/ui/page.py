@@ -103,10 +103,10 @@ class HtmlPage:
         except Unavailable:
             raise
         except StagingApiError as error:
-            self._send(req, resp, view, error, form)
+            self._send(req, resp, view, error=error, form=form)
             return
         if isinstance(done, ScreenContent):
-            self._send_shown(req, resp, view, done, form=form)
+            self._send(req, resp, view, done, form=form)
             return
         # To load the page again must not send the form again: the result has an address of its own.
         mark = "&" if "?" in done.location else "?"
@@ -129,25 +129,15 @@ class HtmlPage:
         req: falcon.Request,
         resp: falcon.Response,
         view: View,
-        error: StagingApiError | None = None,
-        form: Form | None = None,
-    ) -> None:
-        shown = self._screen.show(self._deps, view)
-        if shown.goes_to is not None:
-            go_to(resp, shown.goes_to)
-            return
-        self._send_shown(req, resp, view, shown, error=error, form=form)
-
-    def _send_shown(
-        self,
-        req: falcon.Request,
-        resp: falcon.Response,
-        view: View,
-        shown: ScreenContent,
+        content: ScreenContent | None = None,
         *,
         error: StagingApiError | None = None,
         form: Form | None = None,
     ) -> None:
+        shown = content or self._screen.show(self._deps, view)
+        if shown.goes_to is not None:
+            go_to(resp, shown.goes_to)
+            return
         layout = layout_of(self._deps, req, self._screens, shown, view.now)
         problem = problem_of(error, layout["request_id"]) if error else None
         topics = " ".join(sorted(self._screen.topics))

@@ -102,7 +102,10 @@ def _one(
             "given": given,
             "body": _form(content.get("schema")),
             "body_example": _example(content),
-            "answers": _answers(document, operation),
+            "answers": [
+                _answer(document, status, each)
+                for status, each in sorted(operation.shown["responses"].items())
+            ],
             "address": address if tried and not missing else "",
             "missing": missing if tried else [],
             "open_here": deps.auth == "none" or not operation.roles,
@@ -110,11 +113,6 @@ def _one(
         live=False,
         copies=Copies(address, method=operation.method, body=_example(content, indent=None)),
     )
-
-
-def _answers(document: Mapping[str, Any], operation: Operation) -> list[OperationResponse]:
-    found = sorted(operation.shown["responses"].items())
-    return [_answer(document, status, each) for status, each in found]
 
 
 def _operations(document: Mapping[str, Any]) -> list[Operation]:
@@ -159,9 +157,7 @@ def _answer(
 
 def _content(shown: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
     """Return the first media type of a body or answer, and what the document says of it."""
-    for media, content in shown.get("content", {}).items():
-        return media, content
-    return "", {}
+    return next(iter(shown.get("content", {}).items()), ("", {}))
 
 
 def _address(path: str, parameters: Sequence[Parameter], given: Mapping[str, str]) -> str:
