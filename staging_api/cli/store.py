@@ -7,7 +7,7 @@ import typer
 
 from staging_api.cli.exits import EXIT_CODES
 from staging_api.cli.options import ServiceOptions, connected, of_service, verb_group
-from staging_api.cli.output import print_json, print_rows, say
+from staging_api.cli.output import print_lines, print_rows
 from staging_api.sizes import size
 
 _DAY_SECONDS = 86400.0
@@ -52,16 +52,12 @@ def prune(
         found = client.preview_prune(idle_seconds=idle_seconds, keep_bytes=keep_bytes)
         # By the token, so that nothing is evicted that the preview did not list.
         done = None if reason is None else client.prune(found["token"], reason)
-    if service.as_json:
-        print_json(done or found)
-        return
-    for each in found["artifacts"]:
-        verb = "would be evicted" if done is None else "to be evicted"
-        say(f"{verb}: {each['name']} of {each['archive_url']}")
-    if done is None:
-        say(f"would be freed: {size(found['frees_bytes'])}")
-    else:
-        say(f"evicted: {done['evicted']} artifacts; freed: {size(done['freed_bytes'])}")
+    verb, last = "would be evicted", f"would be freed: {size(found['frees_bytes'])}"
+    if done is not None:
+        verb = "to be evicted"
+        last = f"evicted: {done['evicted']} artifacts; freed: {size(done['freed_bytes'])}"
+    lines = [f"{verb}: {each['name']} of {each['archive_url']}" for each in found["artifacts"]]
+    print_lines(done or found, [*lines, last], as_json=service.as_json)
 
 
 def _lines(found: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

@@ -87,9 +87,10 @@ class RunNotes:
         with suppress(StagingApiError):
             runs = self._watcher.archives.publications(self._archive, page_size=_LOOKED_AT)
             marker = str(self._watcher.context_marker)
-            ours = (run for run in islice(runs, _LOOKED_AT) if _marker_of(run) == marker)
-            if (run := next(ours, None)) is not None:
-                self._show(run)
+            for run in islice(runs, _LOOKED_AT):
+                if run.document.get("reference_id") == marker:
+                    self._show(run)
+                    return
 
     def _show(self, run: PublisherRun) -> None:
         if self.run_id is None:
@@ -130,11 +131,6 @@ def _print(run: PublisherRun, *, as_json: bool) -> None:
     say(f"{run.state} {run.archive} ({run.id}): {_counts(run) or 'nothing to do'}")
     for note in run.notes:
         say(f"  {note}", err=True)
-
-
-def _marker_of(run: PublisherRun) -> str | None:
-    marker: str | None = run.document.get("reference_id")
-    return marker
 
 
 def _row(run: PublisherRun) -> tuple[str, ...]:
