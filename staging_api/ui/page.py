@@ -6,7 +6,7 @@ roles, so a screen may depend on the roles of its caller, and on nothing else of
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlencode
@@ -38,41 +38,35 @@ from staging_api.ui.screen import (
 from staging_api.ui.shell import layout_of
 
 
+@dataclass(eq=False)
 class HtmlPage:
-    """One screen."""
+    """One screen.
+
+    Attributes:
+        screens: all of them, for the navigation.
+        index: the resource that answers programs at the same path; None: there is none.
+    """
 
     answers_head = True
 
-    def __init__(
-        self,
-        screen: Screen,
-        deps: UiDependencies,
-        screens: Sequence[Screen],
-        fragments: Fragments,
-        index: Any = None,
-    ) -> None:
-        """Serve `screen`.
-
-        Args:
-            screens: all of them, for the navigation.
-            index: the resource that answers programs at the same path; None: there is none.
-        """
-        self._screen, self._deps, self._screens = screen, deps, screens
-        self._fragments = fragments
-        self._index = index
+    screen: Screen
+    deps: UiDependencies
+    screens: Sequence[Screen]
+    fragments: Fragments
+    index: Any = None
 
     def serves_program(self, req: falcon.Request) -> bool:
         """Whether a program gets what the API answers at this path; only the first screen's."""
         is_read = req.method in {"GET", "HEAD"}
-        return self._index is not None and is_read and not wants_page(req)
+        return self.index is not None and is_read and not wants_page(req)
 
     def on_get(self, req: falcon.Request, resp: falcon.Response, **params: Any) -> None:
         """Show the screen, or what is new on it."""
-        if self._index is not None:
+        if self.index is not None:
             # One address, two answers: a cache must not give a program the page of a browser.
             resp.set_header("Vary", "Accept")
         if self.serves_program(req):
-            self._index.on_get(req, resp, **params)
+            self.index.on_get(req, resp, **params)
             return
         view = view_of(req, params)
         if req.get_header("X-Live") is not None:
@@ -91,7 +85,7 @@ class HtmlPage:
         check_same_origin(req)
         form = form_of(req)
         name = form.get("action", "")
-        action = self._screen.actions.get(name)
+        action = self.screen.actions.get(name)
         if action is None:
             raise Invalid.field("action", "is none of this page")
         _check_role(req, action)
@@ -114,15 +108,15 @@ class HtmlPage:
 
     def _done(self, action: ScreenAction, view: View, form: Form) -> ActionDone | ScreenContent:
         if not form.get("once"):
-            return action.run(self._deps, view, form)
+            return action.run(self.deps, view, form)
 
         def act() -> ActionDone:
-            done = action.run(self._deps, view, form)
+            done = action.run(self.deps, view, form)
             if not isinstance(done, ActionDone):
                 raise TypeError("what is shown at once is not kept for a second request")
             return done
 
-        return done_once(self._deps.api.locks, view.origin, form, act)
+        return done_once(self.deps.api.locks, view.origin, form, act)
 
     def _send(
         self,
@@ -134,13 +128,13 @@ class HtmlPage:
         error: StagingApiError | None = None,
         form: Form | None = None,
     ) -> None:
-        shown = content or self._screen.show(self._deps, view)
+        shown = content or self.screen.show(self.deps, view)
         if shown.goes_to is not None:
             go_to(resp, shown.goes_to)
             return
-        layout = layout_of(self._deps, req, self._screens, shown, view.now)
+        layout = layout_of(self.deps, req, self.screens, shown, view.now)
         problem = problem_of(error, layout["request_id"]) if error else None
-        topics = " ".join(sorted(self._screen.topics))
+        topics = " ".join(sorted(self.screen.topics))
         names = {**layout, "layout": "base.html", "problem": problem, "form": form or {}}
         if error is not None:
             advise(resp, error)
@@ -150,14 +144,14 @@ class HtmlPage:
 
     def _send_news(self, req: falcon.Request, resp: falcon.Response, view: View) -> None:
         key = (view.here(), view.roles)
-        found = self._fragments.get(key, lambda: self._fragment(req, view))
+        found = self.fragments.get(key, lambda: self._fragment(req, view))
         resp.set_header("X-Build", build_id())
         if not not_modified(req, resp, found.etag):
             send_page(resp, found.html)
 
     def _fragment(self, req: falcon.Request, view: View) -> Fragment:
-        shown = self._screen.show(self._deps, view)
-        layout = layout_of(self._deps, req, self._screens, shown, view.now)
+        shown = self.screen.show(self.deps, view)
+        layout = layout_of(self.deps, req, self.screens, shown, view.now)
         names = {**layout, "layout": "live.html", "problem": None, "form": {}, "said": ""}
         html = render(shown.template, {**names, "view": view, **shown.context})
         return Fragment(html, etag_of(html))

@@ -1,6 +1,5 @@
 """Locks: who holds what, since when, who waits; the history; and breaking one."""
 
-
 from staging_api.errors import Invalid
 from staging_api.http.lock_bodies import BreakRequest
 from staging_api.http.openapi import validated
