@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from staging_api.client.calls import API, Calls, idempotency_key, read, with_query
+from staging_api.client.calls import API, Calls, idempotency_key, read
 from staging_api.client.connections import SentRequest
 from staging_api.client.pacing import Deadline, OnRetry
 from staging_api.client.problems import problem
@@ -26,29 +26,21 @@ class PostedCollection:
     etag: str | None
 
 
-async def changed(calls: Calls, method: str, path: str, body: Document | None = None) -> Document:
-    """Change something; a POST has one Idempotency-Key for all of its tries."""
-    headers = idempotency_key() if method == "POST" else None
-    return read(dict, await calls.ask(method, path, body, headers, queues=True))
-
-
-async def posted_change(
+async def changed(
     calls: Calls,
+    method: str,
     path: str,
-    query: Mapping[str, Any],
-    content: bytes,
+    body: Document | None = None,
     *,
+    content: bytes | None = None,
     headers: Mapping[str, str] | None = None,
     on_retry: OnRetry | None = None,
 ) -> Document:
-    """Change something by a body that is not JSON."""
+    """Change something, by JSON or by `content`; a POST has one Idempotency-Key for all tries."""
+    key = idempotency_key() if method == "POST" else {}
+    given = {**key, **(headers or {})}
     reply = await calls.ask(
-        "POST",
-        with_query(path, query),
-        headers={**idempotency_key(), **(headers or {})},
-        content=content,
-        on_retry=on_retry,
-        queues=True,
+        method, path, body, given, content=content, on_retry=on_retry, queues=True
     )
     return read(dict, reply)
 

@@ -13,7 +13,6 @@ from staging_api.client.document_calls import (
     PostedCollection,
     changed,
     fetched,
-    posted_change,
 )
 from staging_api.client.pacing import OnRetry
 from staging_api.vocabulary.documents import BufferMode
@@ -48,9 +47,9 @@ async def create(
     headers = {"Content-Type": "application/x-yaml"}
     if if_match is not None:
         headers["If-Match"] = if_match
-    path = f"/configdocs/{quote(collection, '')}"
     query = {"buffermode": mode, "reason": reason}
-    return await posted_change(calls, path, query, text, headers=headers, on_retry=on_retry)
+    path = with_query(f"/configdocs/{quote(collection, '')}", query)
+    return await changed(calls, "POST", path, content=text, headers=headers, on_retry=on_retry)
 
 
 async def empty(
@@ -69,9 +68,9 @@ async def empty(
         Conflict: the buffer does not allow it.
         LockHeld: another request changed documents all the time.
     """
-    path = f"/configdocs/{quote(collection, '')}"
     query = {"buffermode": mode, "empty-collection": "true", "reason": reason}
-    return await posted_change(calls, path, query, b"", on_retry=on_retry)
+    path = with_query(f"/configdocs/{quote(collection, '')}", query)
+    return await changed(calls, "POST", path, content=b"", on_retry=on_retry)
 
 
 async def status(calls: Calls, /, versions: Sequence[str] = ()) -> list[Document]:
@@ -159,7 +158,8 @@ async def commit(
         "stage": "true" if stage else None,
         "reason": reason,
     }
-    return await posted_change(calls, "/commitconfigdocs", query, b"", on_retry=on_retry)
+    path = with_query("/commitconfigdocs", query)
+    return await changed(calls, "POST", path, content=b"", on_retry=on_retry)
 
 
 async def buffer(calls: Calls, /) -> Document:
