@@ -31,8 +31,7 @@ from staging_api.db.embedded import running
 from staging_api.db.engine import Database, open_database
 from staging_api.db.migrate import migrate
 from staging_api.debian.forms import Form
-from staging_api.publishing.signing import stop_agent
-from tests.keys import signing_key
+from tests.keys import signing_key, stop_agent
 from tests.packages import control_text, deb
 from tests.publisher import shop
 from tests.service import service

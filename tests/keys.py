@@ -4,7 +4,7 @@ import re
 import subprocess
 from pathlib import Path
 
-from staging_api.publishing.signing import SigningKey, stop_agent
+from staging_api.publishing.signing import SigningKey
 
 # [GNUPG:] IMPORT_OK <flags> <fingerprint>; gpg's DETAILS: flags from 16 on are for secret keys.
 _IMPORTED = re.compile(rb"^\[GNUPG:\] IMPORT_OK (?:1[6-9]|[2-9][0-9]) ([0-9A-F]+)$", re.MULTILINE)
@@ -36,6 +36,12 @@ def imported(home: Path, secret: bytes) -> SigningKey:
     status = subprocess.run(argv, input=secret, check=True, capture_output=True).stdout
     (fingerprint,) = set(_IMPORTED.findall(status))
     return SigningKey(home, fingerprint.decode())
+
+
+def stop_agent(home: Path) -> None:
+    """End the agent that gpg left running for a home directory, if there is one."""
+    argv = ["gpgconf", "--homedir", str(home), "--kill", "gpg-agent"]
+    subprocess.run(argv, check=False, capture_output=True, timeout=30)
 
 
 def public_key(key: SigningKey) -> bytes:

@@ -12,7 +12,7 @@ from pathlib import Path
 from staging_api.debian.deb import read_deb
 from staging_api.debian.dsc import SourceFile, check_files, read_dsc
 from staging_api.debian.forms import Form, pack
-from staging_api.publishing.blocks import assemble, cut, measure
+from staging_api.publishing.blocks import Digest, assemble, cut
 from staging_api.publishing.indices import (
     IndexEntry,
     binary_entry,
@@ -28,6 +28,12 @@ from tests.packages import source_file
 
 SUITE = "stable"
 Assemble = Callable[[Form, Iterable[bytes]], Iterator[bytes]]
+
+
+def measure(chunks: Iterable[bytes]) -> Digest:
+    """Size and hash of a file, given in pieces."""
+    whole = b"".join(chunks)
+    return Digest(len(whole), sha256(whole).hexdigest())
 
 
 def release(files: Sequence[ReleaseFile]) -> Release:

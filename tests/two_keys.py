@@ -8,9 +8,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from staging_api.db.engine import Database, open_database
-from staging_api.publishing.signing import SigningKey, stop_agent
+from staging_api.publishing.signing import SigningKey
 from tests.apt import Apt
-from tests.keys import public_key, signing_key
+from tests.keys import public_key, signing_key, stop_agent
 from tests.service import Service, service
 
 

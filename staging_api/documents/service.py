@@ -11,7 +11,6 @@ Builds that a commit names are queued after it: the next commit with ``stage``, 
 them, queues those that this one did not.
 """
 
-import logging
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -35,8 +34,6 @@ from staging_api.documents.undoing import undo
 from staging_api.documents.validators import Validators
 from staging_api.documents.verdicts import Verdicts
 from staging_api.locks.hold import Locks
-
-log = logging.getLogger(__name__)
 
 #: Looks at the buffer that is there, and refuses by raising.
 BufferCheck = Callable[[Buffer], None]

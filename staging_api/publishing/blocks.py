@@ -127,15 +127,6 @@ def assemble(form: Form, packed: Iterable[bytes]) -> Iterator[bytes]:
         yield pack(form, b"")
 
 
-def measure(chunks: Iterable[bytes]) -> Digest:
-    """Size and hash of a file, given in pieces."""
-    size, digest = 0, hashlib.sha256()
-    for chunk in chunks:
-        size += len(chunk)
-        digest.update(chunk)
-    return Digest(size, digest.hexdigest())
-
-
 def _shares(
     layout: Sequence[BlockRef], changes: Mapping[bytes, IndexEntry | None]
 ) -> defaultdict[int, dict[bytes, IndexEntry | None]]:

@@ -8,9 +8,9 @@ Three outcomes, kept apart because clients see the difference:
 - `SigningFailed`: there is a key and gpg would not sign. Publishing then would lock every client
   out, so the run has to stop instead.
 
-gpg starts an agent for its home directory and leaves it running; `stop_agent` ends it. Once it
-runs, the agent makes the signatures (`key_agent`), and no program is started; gpg itself makes
-those that it cannot. If the process dies, the agent ends itself once its directory is gone.
+gpg starts an agent for its home directory and leaves it running. Once it runs, the agent makes the
+signatures (`key_agent`), and no program is started; gpg itself makes those that it cannot. If the
+process dies, the agent ends itself once its directory is gone.
 """
 
 import logging
@@ -131,12 +131,6 @@ def list_own_signatures(key: SigningKey) -> str:
     """
     listing = ["--with-colons", "--check-sigs", key.fingerprint]
     return _gpg(key, listing, b"", TIMEOUT_SECONDS).decode(errors="replace")
-
-
-def stop_agent(home: Path) -> None:
-    """End the agent that gpg left running for a home directory, if there is one."""
-    argv = ["gpgconf", "--homedir", str(home), "--kill", "gpg-agent"]
-    subprocess.run(argv, check=False, capture_output=True, timeout=TIMEOUT_SECONDS)
 
 
 def _by_agent(release: bytes, key: SigningKey) -> SignedRelease:

@@ -13,10 +13,10 @@ from threading import Event, Semaphore
 import pytest
 
 from staging_api.debian.forms import Form
-from staging_api.publishing.signing import SigningKey, stop_agent
+from staging_api.publishing.signing import SigningKey
 from tests.apt import Apt
 from tests.apt_archive_api import AptArchiveApi
-from tests.keys import public_key, signing_key
+from tests.keys import public_key, signing_key, stop_agent
 from tests.packages import control_text, deb, dsc, source_file
 from tests.service import Client, Service, service
 from tests.slow_front import SlowFront

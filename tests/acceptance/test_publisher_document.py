@@ -14,9 +14,8 @@ import pytest
 
 from staging_api.cli import main
 from staging_api.cli.publish import ACTIONS
-from staging_api.publishing.signing import stop_agent
 from tests.apt_archive_api import AptArchiveApi
-from tests.keys import signing_key
+from tests.keys import signing_key, stop_agent
 from tests.packages import control_text, deb
 from tests.service import API, Client, service
 

@@ -4,14 +4,13 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from staging_api.publishing.signing import stop_agent
 from tests.cluster.clients import Seen, Shift, Work
 from tests.cluster.cluster import API_PODS, LEASE_SECONDS, WORKERS, cluster
 from tests.cluster.findings import Findings, look
 from tests.cluster.load import Load
 from tests.cluster.packages import Packages
 from tests.cluster.trouble import Trouble, Troubles
-from tests.keys import signing_key
+from tests.keys import signing_key, stop_agent
 
 
 @dataclass(frozen=True)

@@ -19,11 +19,11 @@ from staging_api.publishing.blocks import (
     BlockRef,
     assemble,
     cut,
-    measure,
     recut,
 )
 from staging_api.publishing.indices import IndexEntry, entries_of
 from tests.packages import entry
+from tests.repositories import measure
 
 DECODERS: dict[Form, Callable[[bytes], bytes]] = {
     Form.PLAIN: bytes,

@@ -11,12 +11,12 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from staging_api.publishing.signing import SignedRelease, SigningKey, sign, stop_agent
+from staging_api.publishing.signing import SignedRelease, SigningKey, sign
 from staging_api.publishing.signing_keys import checked
 from staging_api.settings import Settings
 from staging_api.store.bucket import Bucket
 from tests.charts import CHART, KUBERNETES, VALUE_FILES, helm, render
-from tests.keys import signing_key
+from tests.keys import signing_key, stop_agent
 
 pytestmark = pytest.mark.system
 

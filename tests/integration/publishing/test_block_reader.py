@@ -8,11 +8,12 @@ import pytest
 from staging_api.db.engine import Database
 from staging_api.debian.forms import Form, pack
 from staging_api.publishing import pieces
-from staging_api.publishing.blocks import BlockRef, assemble, measure
+from staging_api.publishing.blocks import BlockRef, assemble
 from staging_api.publishing.index_model import FORM_OF
 from staging_api.publishing.indices import IndexEntry
 from staging_api.publishing.pieces import BlockReader, FileHashes
 from staging_api.publishing.rows import indices
+from tests.repositories import measure
 from tests.rows import execute
 
 FORMS = ("plain", "gz", "xz", "zst")

@@ -10,8 +10,8 @@ import pytest
 
 from staging_api.errors import SigningFailed
 from staging_api.publishing import signing
-from staging_api.publishing.signing import SignedRelease, SigningKey, sign, stop_agent
-from tests.keys import public_key
+from staging_api.publishing.signing import SignedRelease, SigningKey, sign
+from tests.keys import public_key, stop_agent
 
 pytestmark = pytest.mark.system
 

@@ -11,10 +11,9 @@ from staging_api.errors import SigningFailed
 from staging_api.publishing.signing import (
     SigningKey,
     sign,
-    stop_agent,
 )
 from tests.apt import Apt
-from tests.keys import public_key, signing_key
+from tests.keys import public_key, signing_key, stop_agent
 from tests.packages import deb
 from tests.repositories import Repository
 

@@ -14,10 +14,9 @@ from staging_api.publishing.signing import (
     SigningKey,
     list_own_signatures,
     sign,
-    stop_agent,
 )
 from staging_api.publishing.signing_keys import checked
-from tests.keys import public_key, signing_key
+from tests.keys import public_key, signing_key, stop_agent
 
 pytestmark = pytest.mark.system
 

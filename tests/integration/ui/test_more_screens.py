@@ -10,10 +10,9 @@ import pytest
 
 from staging_api.db.engine import Database
 from staging_api.debian.forms import Form
-from staging_api.publishing.signing import stop_agent
 from tests.documents import document, policy, stream
 from tests.integration.ui.conftest import Builds
-from tests.keys import signing_key
+from tests.keys import signing_key, stop_agent
 from tests.packages import control_text, deb
 from tests.pages import Page, Site, process, site_over
 from tests.rows import select
