@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,6 +13,7 @@ from staging_api.errors import ArchiveCorrupt, SourceChanged, SourceFailed, Stor
 from staging_api.sources.model import SourceObject
 from staging_api.staging import transfer
 from staging_api.staging.download import key_of
+from staging_api.staging.object_reader import TransferMonitor
 from staging_api.store.parts import PART_BYTES
 
 LONG = SourceObject("a", "https://x/a", 3 * PART_BYTES, "v")
@@ -94,3 +96,47 @@ def test_parts_of_a_source_that_failed_are_kept(parts: Parts) -> None:
     with pytest.raises(SourceFailed):
         parts.fail(SourceFailed("away"))
     assert parts.forgotten == []
+
+
+@pytest.mark.parametrize(
+    ("plain", "first", "seals", "whole"),
+    [
+        *((True, False, (), True), (False, False, (), False)),
+        *((False, True, (), True), (False, False, ("a.asc",), True)),
+    ],
+)
+def test_an_object_that_is_kept_as_it_is_or_verified_first_is_one_file(
+    monkeypatch: pytest.MonkeyPatch, *, plain: bool, first: bool, seals: Any, whole: bool
+) -> None:
+    seen: list[bool] = []
+
+    def opened(*_: object, whole: bool) -> None:
+        seen.append(whole)
+        raise SourceFailed("enough")
+
+    monkeypatch.setattr(transfer, "_opened", opened)
+    lookup: Any = SimpleNamespace(source_object=replace(LONG, seals=seals), hit=None)
+    how: Any = SimpleNamespace(verified_first=first, limits=None)
+    assembly: Any = SimpleNamespace(plain=plain)
+    nothing: Any = None
+    with pytest.raises(SourceFailed, match="enough"):
+        transfer.bring(lookup, assembly, how, nothing)
+    assert seen == [whole]
+
+
+@pytest.mark.parametrize(("plain", "done"), [(True, ["reuse"]), (False, ["unpack"])])
+def test_content_of_the_store_is_kept_or_unpacked_from_there(
+    *, plain: bool, done: list[str]
+) -> None:
+    calls: list[str] = []
+    assembly: Any = SimpleNamespace(
+        plain=plain,
+        reuse=lambda *_: calls.append("reuse"),
+        unpack=lambda *_: calls.append("unpack"),
+    )
+    monitor = TransferMonitor(lambda *_: None, lambda: None, None)
+    lookup: Any = SimpleNamespace(source_object=LONG, hit=SimpleNamespace(blob=None))
+    how: Any = SimpleNamespace(store=None, monitor=monitor, limits=None)
+    nothing: Any = None
+    transfer.bring(lookup, assembly, how, nothing)
+    assert calls == done

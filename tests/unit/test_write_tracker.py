@@ -1,5 +1,8 @@
 """How far a file is, told to another thread than the one that writes it."""
 
+import os
+from pathlib import Path
+
 from staging_api.staging.write_tracker import WriteTracker, WrittenExtent
 
 
@@ -14,6 +17,8 @@ def test_a_file_is_not_announced_before_it_exists(tmp_path):
     assert growth.synced() == WrittenExtent(file, 3, 1)
     assert list(pieces) == []
     assert growth.synced() == WrittenExtent(file, 3, 3)
+    left = [path for path in Path("/proc/self/fd").iterdir() if os.path.realpath(path) == str(file)]
+    assert left == []
 
 
 def test_a_file_that_the_store_did_not_need_is_no_longer_announced(tmp_path):
