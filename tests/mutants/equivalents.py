@@ -236,8 +236,8 @@ EQUIVALENT: dict[tuple[str, str, str], str] = {
     ): "whether the bytes are read here or by the kernel; the same ones are sent",
     (
         "staging_api/http/idempotency.py",
-        "if self._resp.status_code >= 300:  # noqa: PLR2004 - no success, RFC 9110",
-        "if self._resp.status_code >= 301:  # noqa: PLR2004 - no success, RFC 9110",
+        "if self.resp.status_code >= 300:  # noqa: PLR2004 - no success, RFC 9110",
+        "if self.resp.status_code >= 301:  # noqa: PLR2004 - no success, RFC 9110",
     ): "no responder answers with 300",
     (
         "staging_api/http/known_answers.py",
@@ -459,11 +459,6 @@ EQUIVALENT: dict[tuple[str, str, str], str] = {
         "found = folder_rows.served_below(conn, folder, _MOST_FILES + 1)",
         "found = folder_rows.served_below(conn, folder, _MOST_FILES + 2)",
     ): "one more row is read of what is refused",
-    (
-        "staging_api/staging/taken.py",
-        "file.unlink(missing_ok=True)",
-        "file.unlink(missing_ok=False)",
-    ): "the file is made before the first byte is asked for, and nothing else removes it",
     (
         "staging_api/staging/repository/count_rows.py",
         '_FIRST_EVENT = text("SELECT at FROM staging_events ORDER BY id LIMIT 1")',
