@@ -271,6 +271,17 @@ def test_less_than_sixteen_contents_are_a_blob_each(
         assert all(there)
 
 
+def test_a_store_is_made_with_all_above_it_when_it_is_checked_and_may_be_checked_again(
+    tmp_path: Path,
+) -> None:
+    stores = [FolderStore(tmp_path / "above" / name) for name in ("one", "other")]
+    for _ in range(2):
+        for store in stores:
+            store.check()
+    assert keep(stores[0], b"one")
+    assert stores[1].is_empty()
+
+
 def test_nothing_of_a_batch_is_left_but_what_another_of_its_owner_writes(
     store: FolderStore, tmp_path: Path
 ) -> None:
