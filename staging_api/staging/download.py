@@ -148,10 +148,8 @@ class Download:
                     yield from waiting.popleft().result()
             finally:
                 # The executor's exit waits for its threads: without this it would wait for whole
-                # pieces.
+                # pieces. Each of those that wait has a thread by now.
                 stop.set()
-                for future in waiting:
-                    future.cancel()
 
     def _piece(self, start: int, end: int, journal: Journal, stop: threading.Event) -> list[bytes]:
         # All connections together may have no more on its way than one part.

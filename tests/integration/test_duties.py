@@ -10,11 +10,18 @@ import pytest
 from prometheus_client import REGISTRY
 
 from staging_api.db.engine import Database
+from staging_api.staging import damage
 from staging_api.staging.damage import evict_holders, lose
 from staging_api.staging.duties import database_steps, scrub_steps, store_steps
 from staging_api.staging.housekeeping import StepResult
 from staging_api.staging.packs import Packs
-from staging_api.staging.repository import artifact_rows, file_rows, store_rows, upload_rows
+from staging_api.staging.repository import (
+    artifact_rows,
+    check_rows,
+    file_rows,
+    store_rows,
+    upload_rows,
+)
 from staging_api.staging.scrub import Scrub, ScrubResult
 from staging_api.staging.upkeep import StoreTerms
 from tests.factories import ORIGIN
@@ -112,6 +119,30 @@ def test_damage_is_counted_by_how_it_is_once_someone_has_the_content(at: Bench) 
     assert evict_holders(at.service.upkeep, "0" * 64, "corrupt") == []
     assert (damaged("lost"), damaged("corrupt")) == (before[0] + 1, before[1] + 1)
     assert at.rows("SELECT state FROM staged_artifacts ORDER BY id") == [("evicted",), ("staged",)]
+
+
+def test_what_is_worked_on_is_not_evicted_for_its_damage_now_but_looked_for_again_soon(
+    at: Bench, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = at.build("R17-1")
+    (artifact,) = at.stage(url, "payload").artifacts
+    assert artifact.sha256 is not None
+    shards = [artifact.sha256[:2], "00" if artifact.sha256[:2] != "00" else "01"]
+    with at.database.begin() as conn:
+        assert {check_rows.claim_shard(conn, shards, 60) for _ in shards} == set(shards)
+    # Its archive is locked.
+    monkeypatch.setattr(damage, "evict", lambda *_given: False)
+    assert evict_holders(at.service.upkeep, artifact.sha256, "lost") == []
+    monkeypatch.undo()
+    assert "which 1 artifacts have" in caplog.text
+    assert "and a pool" not in caplog.text
+    due_in = (
+        "SELECT round(extract(epoch FROM began_at - clock_timestamp())"
+        " + :every) BETWEEN 0 AND 60 FROM store_checks WHERE shard = :shard"
+    )
+    every = at.service.upkeep.terms.check_seconds
+    assert [at.rows(due_in, every=every, shard=each) for each in shards] == [[(True,)], [(False,)]]
+    assert evict_holders(at.service.upkeep, artifact.sha256, "lost") != []
 
 
 def scrubbed(at: Bench) -> StepResult | None:

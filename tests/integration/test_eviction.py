@@ -132,6 +132,20 @@ def test_a_plan_goes_beyond_the_idlest_when_they_are_not_enough(
     check_sums(ten)
 
 
+def test_a_plan_has_the_idlest_first_and_no_more_than_is_needed(ten: Bench) -> None:
+    ids = [payload(ten, name, 3) for name in ("a", "b", "c")]
+    planned = eviction.plan(ten.database, 6 * KB, 0)
+    assert ([each.id for each in planned.artifacts], planned.frees_bytes) == (ids[:2], 6 * KB)
+    planned = eviction.plan(ten.database, 99 * KB, 0, skipped=ids[1:2])
+    assert ([each.id for each in planned.artifacts], planned.frees_bytes) == (
+        [ids[0], ids[2]],
+        6 * KB,
+    )
+    assert eviction.plan(ten.database, 0, 0) == eviction.Eviction()
+    (one,) = eviction.plan(ten.database, 9 * KB, 0, most=1).artifacts
+    assert one.id == ids[0]
+
+
 def test_small_artifacts_stay_if_a_larger_one_must_be_evicted_anyway(ten: Bench) -> None:
     for name in ("small-1", "small-2", "small-3"):
         payload(ten, name, 1)

@@ -103,6 +103,21 @@ def test_callers_whose_stagings_are_final_take_no_turn_from_others(
     assert due(conn, 1) == ["s1", "s4"]
 
 
+@pytest.mark.parametrize(("phase", "is_due"), [("foreground", False), ("background", True)])
+def test_a_background_that_is_due_is_no_foreground(
+    conn: Connection, phase: str, is_due: bool
+) -> None:
+    conn.execute(
+        text(
+            "UPDATE staged_artifacts SET next_attempt_at = now() + interval '1 h'"
+            " WHERE phase = :phase"
+        ),
+        {"phase": phase},
+    )
+    assert reading.foreground_is_due(conn) is is_due
+    assert due(conn, 9) != []
+
+
 def test_where_all_is_final_one_cheap_question_says_so(conn: Connection) -> None:
     asked: list[str] = []
 

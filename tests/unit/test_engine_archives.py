@@ -203,3 +203,39 @@ def test_each_object_is_a_step_that_a_test_can_end_a_process_at(store, version):
     assert engine.fetch(kind, source, BUILD, store, engine.FetchHooks(checkpoint=steps.append))
     assert steps[0] == "objects found"
     assert steps.count("object verified") == 2
+
+
+def test_what_another_object_has_is_not_named_for_one_that_has_nothing(store):
+    kind = ArtifactKind(
+        "a", "g", "foreground", (Choice(Pattern("*"), extract="tar", only=("x",)),), every=True
+    )
+    source = MemorySource(
+        {"1": tar_of(("x", b"1"), ("of the first", b"1")), "2": tar_of(("y", b"2"))}
+    )
+    with pytest.raises(ArtifactNotFound) as absent:
+        engine.fetch(kind, source, BUILD, store)
+    assert absent.value.detail.startswith("2 has nothing of a")
+    assert "nearest of 1 member: y" in absent.value.detail
+
+
+def test_a_file_that_took_the_place_of_a_further_path_keeps_it(store):
+    choice = Choice(Pattern("object"), extract="tar")
+    kind = ArtifactKind("a", "g", "foreground", (choice,), also=(("p/", ""),))
+    data = tar_of(("p/a", b"1"), ("a", b"own"), ("p/a", b"2"))
+    found = engine.fetch(kind, MemorySource({"object": data}), BUILD, store)
+    assert found is not None
+    assert contents(found, store) == {"p/a": b"2", "a": b"own"}
+    # Nor does it go with the file of which it was a further path.
+    data = tar_of(("p/a", b"1"), ("a", b"own"), sym("p/a", "gone"))
+    found = engine.fetch(kind, MemorySource({"object": data}), BUILD, store)
+    assert found is not None
+    assert contents(found, store) == {"a": b"own"}
+
+
+def test_the_total_of_bytes_is_known_unless_parts_of_an_object_are_read(store):
+    for extract, data in (("tar", tar_of(("x.bin", b"content"))), ("zip", ZIP)):
+        totals: set[int | None] = set()
+        kind = ArtifactKind("a", "g", "foreground", (Choice(Pattern("object"), extract=extract),))
+        hooks = engine.FetchHooks(progress=lambda _done, total, seen=totals: seen.add(total))
+        assert engine.fetch(kind, MemorySource({"object": data}), BUILD, store, hooks)
+        assert totals == ({len(data)} if extract == "tar" else {None})
