@@ -39,9 +39,8 @@ def opened() -> list[str]:
 
 @pytest.fixture
 def at(database: Database, database_url: str, tmp_path: Path, opened: list[str]) -> Iterator[Bench]:
-    def versioned(source: Source) -> Source:
-        made: Any = Versioned(source, opened)
-        return made
+    def versioned(source: Source) -> Any:
+        return Versioned(source, opened)
 
     with bench(database, database_url, tmp_path, opened=versioned) as made:
         yield made

@@ -140,7 +140,7 @@ def counted(number: int = 3, digest: str | None = None) -> list[SimpleNamespace]
 
 
 NEWEST = "its newest events are not those that it counted"
-BROKEN = {
+BROKEN: dict[str, tuple[list[SimpleNamespace], list[tuple[int | None, str]]]] = {
     "the first is gone": (without(1), [(2, "event 1 is gone")]),
     "one between is gone": (without(2), [(3, "event 2 is gone")]),
     "the last is gone": (

@@ -236,6 +236,10 @@ def test_the_total_of_bytes_is_known_unless_parts_of_an_object_are_read(store):
     for extract, data in (("tar", tar_of(("x.bin", b"content"))), ("zip", ZIP)):
         totals: set[int | None] = set()
         kind = ArtifactKind("a", "g", "foreground", (Choice(Pattern("object"), extract=extract),))
-        hooks = engine.FetchHooks(progress=lambda _done, total, seen=totals: seen.add(total))
+
+        def note(_done: int, total: int | None, seen: set[int | None] = totals) -> None:
+            seen.add(total)
+
+        hooks = engine.FetchHooks(progress=note)
         assert engine.fetch(kind, MemorySource({"object": data}), BUILD, store, hooks)
         assert totals == ({len(data)} if extract == "tar" else {None})

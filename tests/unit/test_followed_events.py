@@ -57,7 +57,7 @@ def read(
     monkeypatch.setattr(event_stream, "time", SimpleNamespace(monotonic=lambda: 1000.0))
     database: Any = SimpleNamespace(connect=nullcontext)
     watch: Any = followed
-    found = EventStream(database, watch).follow("s", after, seconds)
+    found: Any = EventStream(database, watch).follow("s", after, seconds)
     return [
         None if each is None else getattr(each, "number", None) or [each.version] for each in found
     ]
