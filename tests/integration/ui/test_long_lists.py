@@ -82,6 +82,8 @@ def test_what_failed_and_what_runs_on_now(
     assert page.title.startswith("1 staging failed in the last hour")
     assert f"/ui/stagings/{failed.id}" in page.links()
     execute(database, "UPDATE stagings SET finished_at = finished_at - interval '61 min'")
+    # Anew: on a busy machine the requests above take longer than a beat counts.
+    beat(database, "worker-1", kind="worker")
     assert site.get("/").title.startswith("All is well: 50+ stagings running")
     execute(
         database,
