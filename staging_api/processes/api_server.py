@@ -12,6 +12,7 @@ What if it dies? A process: gunicorn starts another. The parent: the processes s
 """
 
 import logging
+import os
 import signal
 import time
 from types import FrameType
@@ -94,6 +95,8 @@ class ApiServer(BaseApplication):  # type: ignore[misc]
             "logconfig_dict": _GUNICORN_LOGS,
             "logger_class": _Lines,
             "when_ready": self._when_ready,
+            # SIGHUP has gunicorn set up its own logs again, which takes ours away.
+            "on_reload": lambda _arbiter: logs.configure(self.settings.log_format),
             "worker_exit": lambda _server, _worker: self._close(),
             "child_exit": lambda _server, worker: mark_process_dead(worker.pid),  # type: ignore[no-untyped-call]
         }.items():
@@ -148,12 +151,22 @@ class _Parent(Arbiter):  # type: ignore[misc]
     """gunicorn's parent, which would end all processes if it is refused a new one."""
 
     def spawn_worker(self) -> Any:
-        """Start a process; if the system refuses it, the next turn tries again."""
+        """Start a process; if the system refuses it, the next turn tries again.
+
+        In the new process this never returns: what is further up the stack is the parent's. Its
+        end would remove the folder of metrics, and leave the database, while others use them.
+        """
+        parent = os.getpid()
         try:
             return super().spawn_worker()
         except OSError as error:
             self.log.error("no process can be started: %s", error)  # noqa: TRY400 - one line says it
             time.sleep(_PAUSE_SECONDS)
+        except SystemExit as ended:
+            if os.getpid() == parent:
+                raise
+            logs.flush()
+            os._exit(ended.code if isinstance(ended.code, int) else 1)
 
 
 class _Lines(Logger):  # type: ignore[misc]

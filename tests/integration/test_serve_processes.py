@@ -190,3 +190,42 @@ def test_each_kind_of_process_counts_for_itself(serving: Serving) -> None:
     of_worker = urllib3.request("GET", f"http://{serving.worker_metrics}/metrics").data.decode()
     assert "staging_locks_held" in of_worker
     assert name not in of_worker
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGABRT], ids=["end", "abort"])
+def test_a_process_that_ends_leaves_what_the_others_share(
+    serving: Serving, number: signal.Signals
+) -> None:
+    name = 'staging_requests_total{method="GET",route="/api/v1.0/stagings",status="200"}'
+    for _ in range(20):
+        assert serving.client.get(STAGINGS).status == 200
+    (process, other) = serving.pids()["processes"]
+    os.kill(process, number)
+    eventually(
+        lambda: process not in serving.pids()["processes"] and is_ready(serving),
+        "no other process is started",
+    )
+    assert other in serving.pids()["processes"]
+    for _ in range(20):
+        assert serving.client.get(STAGINGS).status == 200
+    assert f"{name} 40.0" in serving.client.get("/metrics").body.decode()
+
+
+def test_new_processes_after_a_hangup_count_and_log_as_those_before(serving: Serving) -> None:
+    name = 'staging_requests_total{method="GET",route="/api/v1.0/stagings",status="200"}'
+    log, found = serving.noted.parent / "log", serving.pids()
+    assert serving.client.get(STAGINGS).status == 200
+    os.kill(found["api"][0], signal.SIGHUP)
+    eventually(
+        lambda: (
+            not {*found["processes"]}.intersection(serving.pids()["processes"])
+            and is_ready(serving)
+        ),
+        "no other processes are started",
+    )
+    before = log.read_text().count(f"GET {STAGINGS} 200")
+    assert serving.client.get(STAGINGS).status == 200
+    assert f"{name} 2.0" in serving.client.get("/metrics").body.decode()
+    eventually(
+        lambda: log.read_text().count(f"GET {STAGINGS} 200") == before + 1, "it was not logged"
+    )
