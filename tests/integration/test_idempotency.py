@@ -24,6 +24,7 @@ from tests.leases import acquired, released, rows
 from tests.service import eventually
 
 WAITING = "SELECT kind FROM lock_waiters"
+_ROUNDS = 10
 
 
 def named(_resource: "Thing", req: falcon.Request, _kind: LockKind) -> str:
@@ -200,22 +201,22 @@ def test_no_trace_of_a_lock_stays_in_the_thread_that_served_it(client: TestClien
 
 
 def cost(database: Database, work: Callable[[], object]) -> tuple[int, int, int]:
-    """Transaction ids, rows of the history and bytes of WAL: the least of three times.
+    """Transaction ids, rows of the history and bytes of WAL, of the quietest of some rounds.
 
-    The server writes a little by itself, now and then.
+    The server writes a little by itself and for other tests; the work would write in each round.
     """
     query = """
         SELECT txid_snapshot_xmax(txid_current_snapshot()), (SELECT count(*) FROM api_locks),
             pg_current_wal_insert_lsn() - '0/0'::pg_lsn
     """
-    found = []
-    for _ in range(3):
+    found: list[tuple[int, int, int]] = []
+    while len(found) < _ROUNDS and (0, 0) not in {each[:2] for each in found}:
         before = rows(database, query)[0]
         work()
         after = rows(database, query)[0]
-        found.append(tuple(int(new - old) for new, old in zip(after, before, strict=True)))
-    xids, history, wal = (min(each) for each in zip(*found, strict=True))
-    return xids, history, wal
+        xids, history, wal = (int(new - old) for new, old in zip(after, before, strict=True))
+        found.append((xids, history, wal))
+    return min(found)
 
 
 @pytest.mark.parametrize("method", ["POST", "PATCH"])
