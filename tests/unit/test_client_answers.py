@@ -13,6 +13,8 @@ from staging_api.client import Lock, Pacing, StagedArtifact, Staging, StagingCli
 from staging_api.client.fetching import staged_names
 from staging_api.client.model import Answer
 from staging_api.client.problems import problem, retry_after_seconds
+from staging_api.documents.model import RenderingFailed
+from staging_api.documents.refusals import BufferConflict, VersionNotFound
 from tests import scripted_service as documents
 
 
@@ -52,6 +54,18 @@ def test_an_unknown_code_is_kept_on_the_nearest_error() -> None:
     assert (error.code, error.retryable) == ("distribution_not_found", True)
     assert type(answered(418, code="teapot")) is errors.StagingApiError
     assert (errors.NotFound.code, errors.NotFound.retryable) == ("not_found", False)
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"), [(409, BufferConflict), (404, VersionNotFound), (422, RenderingFailed)]
+)
+def test_an_error_of_a_room_of_the_service_comes_back_as_the_nearest_of_the_contract(
+    status: int, kind: type[errors.StagingApiError]
+) -> None:
+    error = answered(status, code=kind.code)
+    assert type(error).__module__ == errors.__name__
+    assert (error.code, error.detail) == (kind.code, f"the detail of {kind.code}")
+    assert type(answered(409, code="lock_held")) is errors.LockHeld
 
 
 def test_the_fields_that_are_wrong_and_the_lock_are_kept() -> None:
