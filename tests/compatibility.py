@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from staging_api.publishing import rules
+from tests.options import refuse_options
 
 #: The document of the last release.
 RELEASED = Path(__file__).parents[1] / "docs" / "openapi-released.json"
@@ -249,4 +250,5 @@ def _credentials(where: str, before: list[Any], after: list[Any]) -> Iterator[st
 if __name__ == "__main__":
     from tests.contract import of_this_version, written
 
+    refuse_options("tests.compatibility", __doc__)
     RELEASED.write_text(written(of_this_version()))

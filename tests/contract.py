@@ -18,6 +18,7 @@ from staging_api.processes.application import dependencies_of
 from staging_api.processes.bootstrap import build
 from staging_api.settings import Settings
 from staging_api.vocabulary.documents import STORAGE_POLICIES
+from tests.options import refuse_options
 
 #: The copy that is committed, for readers and for clients that generate code.
 COMMITTED = Path(__file__).parents[1] / "docs" / "openapi.json"
@@ -154,5 +155,6 @@ def _check_body(schema: Mapping[str, Any], media: str, promised: str, body: byte
 
 
 if __name__ == "__main__":
+    refuse_options("tests.contract", __doc__)
     COMMITTED.parent.mkdir(exist_ok=True)
     COMMITTED.write_text(written(of_this_version()))

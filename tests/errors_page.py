@@ -10,6 +10,7 @@ from staging_api.errors import class_of
 from staging_api.http.problems import status_of_code
 from staging_api.http.resources.errors import facts
 from staging_api.processes import application  # noqa: F401 - all rooms, with their errors
+from tests.options import refuse_options
 
 PAGE = Path(__file__).parents[1] / "docs" / "reference" / "errors.md"
 _HEAD = """# Errors
@@ -66,4 +67,5 @@ def _told(codes: Mapping[str, ErrorHelp]) -> list[str]:
 
 
 if __name__ == "__main__":
+    refuse_options("tests.errors_page", __doc__)
     PAGE.write_text(page())

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from multiprocessing import get_context
 from multiprocessing.context import ForkProcess
 
-from staging_api.processes.signals import stop_when_parent_dies
+from staging_api.processes.signals import stop_signals, stop_when_parent_dies
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +27,6 @@ _LONGEST_PAUSE_SECONDS = 30.0
 # So long a life is no failure to start.
 _LONG_LIFE_SECONDS = 30.0
 _LOOK_SECONDS = 0.2
-_STOP = frozenset({signal.SIGTERM, signal.SIGINT})
 #: How a process ends that cannot work with its settings, or whose address another program has; see
 #: ``cli/exits.py``.
 REFUSED_STATUS, TAKEN_STATUS = 4, 9
@@ -59,12 +58,13 @@ class Children:
             SystemExit: one of them cannot work; with its status.
         """
         # Taken by this thread when it looks: a thread that waits for them would be there at a fork.
-        unblocked = signal.pthread_sigmask(signal.SIG_BLOCK, _STOP)
+        stop = stop_signals()
+        unblocked = signal.pthread_sigmask(signal.SIG_BLOCK, stop)
         try:
             while not self._stopping.is_set():
                 for name in self.functions:
                     self._keep(name, unblocked)
-                if signal.sigtimedwait(_STOP, _LOOK_SECONDS):
+                if signal.sigtimedwait(stop, _LOOK_SECONDS):
                     self._stopping.set()
         finally:
             for run in self._runs.values():

@@ -10,14 +10,14 @@ _PR_SET_PDEATHSIG = 1
 
 
 def on_stop(stop: Callable[[], None]) -> None:
-    """Run it in a thread of its own, once for each SIGTERM or SIGINT.
+    """Run it in a thread of its own, once for each of `stop_signals`.
 
     A handler would run it in the middle of whatever the main thread does, which may hold the very
     lock that `threading.Event.set` or a thread's start needs, and then nothing would ever stop.
     """
     reading, writing = os.pipe()
     os.set_blocking(writing, False)
-    numbers = {signal.SIGTERM, signal.SIGINT}
+    numbers = stop_signals()
 
     def watch() -> None:
         while got := os.read(reading, 1):
@@ -29,6 +29,17 @@ def on_stop(stop: Callable[[], None]) -> None:
     signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
     for number in numbers:
         signal.signal(number, lambda *_: None)
+
+
+def stop_signals() -> frozenset[signal.Signals]:
+    """Return what asks this process to end: SIGHUP too, by which a terminal that is closed does.
+
+    Not where it is ignored, as below ``nohup``.
+    """
+    asked = {signal.SIGTERM, signal.SIGINT}
+    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
+        asked.add(signal.SIGHUP)
+    return frozenset(asked)
 
 
 def stop_with_parent() -> None:

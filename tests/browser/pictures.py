@@ -7,6 +7,7 @@ from staging_api.db.embedded import running
 from staging_api.db.migrate import migrate
 from tests.browser.looking import browser, tab
 from tests.browser.world import world
+from tests.options import refuse_options
 
 IMAGES = Path(__file__).parents[2] / "docs" / "images"
 _PAGES = {
@@ -44,4 +45,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    refuse_options("tests.browser.pictures", __doc__)
     main()

@@ -4,9 +4,11 @@ import signal
 import sys
 import threading
 
+from staging_api.processes.signals import stop_signals
 from tests.builds import build
 from tests.cluster.cluster import BUCKET, Cluster, cluster
 from tests.cluster.programs import NotInstalled
+from tests.options import refuse_options
 
 _TOLD = """
 the service, through haproxy   {url}
@@ -28,8 +30,9 @@ Ctrl-C ends everything.
 
 def main() -> None:
     """Run until a signal ends it."""
+    refuse_options("tests.cluster", __doc__)
     ended = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in stop_signals():
         signal.signal(number, lambda *_: ended.set())
     try:
         with cluster() as made:

@@ -1,5 +1,6 @@
 """When a child that ended is started again, and how long the pause before the next time is."""
 
+import mmap
 import os
 import signal
 import time
@@ -99,32 +100,49 @@ def test_a_child_that_lives_is_left_alone(clock: Clock) -> None:
     assert children.starts == [1.0]
 
 
-def test_a_signal_ends_all_and_leaves_signals_as_they_were() -> None:
+@pytest.mark.parametrize(
+    ("number", "ignored"),
+    [(signal.SIGTERM, ()), (signal.SIGHUP, ()), (signal.SIGTERM, (signal.SIGHUP,))],
+)
+def test_a_signal_ends_all_and_leaves_signals_as_they_were(
+    number: signal.Signals, ignored: tuple[signal.Signals, ...]
+) -> None:
     # In a process of its own: threads of other tests would be given the signal, and this one end.
     runner = os.fork()
     if not runner:
         try:
-            os._exit(0 if ends_by_a_signal() else 1)
+            os._exit(0 if ends_by_a_signal(number, ignored) else 1)
         finally:
             os._exit(2)
     _, ended = os.waitpid(runner, 0)
     assert os.waitstatus_to_exitcode(ended) == 0
 
 
-def ends_by_a_signal() -> bool:
-    """Whether children end together, one of which sends the signal that says so, once."""
+def ends_by_a_signal(number: signal.Signals, ignored: tuple[signal.Signals, ...]) -> bool:
+    """Whether children end together, one of which sends the signal that says so, once.
+
+    It sends those that are ignored before, and gives them time to be taken for it.
+    """
 
     def live() -> None:
         while True:
             signal.pause()
 
     def ask() -> None:
-        os.kill(os.getppid(), signal.SIGTERM)
+        for each in ignored:
+            os.kill(os.getppid(), each)
+            time.sleep(1)
+        asked[number] = 1
+        os.kill(os.getppid(), number)
         live()
 
+    asked = mmap.mmap(-1, signal.NSIG)
+    for each in (signal.SIGHUP, *ignored):
+        signal.signal(each, signal.SIG_IGN if each in ignored else signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, [])
     children = Children({"one": ask, "other": live})
     children.run()
     codes = [run.process.exitcode for run in children._runs.values()]
     is_as_before = not signal.pthread_sigmask(signal.SIG_BLOCK, [])
-    return is_as_before and codes == [-signal.SIGTERM] * 2
+    is_asked = asked[number] == 1
+    return is_as_before and is_asked and codes == [-signal.SIGTERM] * 2

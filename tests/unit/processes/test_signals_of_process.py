@@ -14,7 +14,7 @@ from tests.service import eventually
 @pytest.fixture
 def _handlers() -> Iterator[None]:
     """The handlers of signals, and where their numbers go, are those of before."""
-    numbers = (signal.SIGTERM, signal.SIGINT)
+    numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
     before = [signal.getsignal(number) for number in numbers]
     yield
     written = signal.set_wakeup_fd(-1)
@@ -36,6 +36,25 @@ def test_each_signal_to_stop_is_told_once_in_a_thread_and_others_are_none() -> N
     eventually(lambda: len(told) == 2, "it is not told")
     signal.signal(signal.SIGUSR1, other)
     assert {(thread.name, thread.daemon) for thread in told} == {("signals", True)}
+
+
+@pytest.mark.usefixtures("_handlers")
+@pytest.mark.parametrize("is_ignored", [False, True])
+def test_a_terminal_that_is_closed_stops_a_process_that_does_not_ignore_it(
+    is_ignored: bool,
+) -> None:
+    signal.signal(signal.SIGHUP, signal.SIG_IGN if is_ignored else signal.SIG_DFL)
+    told: list[None] = []
+    on_stop(lambda: told.append(None))
+    if not is_ignored:
+        signal.raise_signal(signal.SIGHUP)
+        eventually(lambda: len(told) == 1, "it is not told")
+        return
+    signal.raise_signal(signal.SIGHUP)
+    signal.raise_signal(signal.SIGTERM)
+    eventually(lambda: len(told) == 1, "it is not told")
+    signal.raise_signal(signal.SIGINT)
+    eventually(lambda: len(told) == 2, "it is not told")
 
 
 @pytest.mark.usefixtures("_handlers")
