@@ -4,7 +4,6 @@ import re
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
@@ -164,7 +163,7 @@ class Balancer:
         self.pods = list(pods)
         self.over = threading.Event()
         self.wrong: list[str] = []
-        self.answers = count()
+        self.answered_by: list[Pod] = []
         self._turn = count()
         self._ready = list(pods)
 
@@ -181,6 +180,16 @@ class Balancer:
             self._send("POST", number, urls[number % len(urls)])
             self._send("GET", number, "")
 
+    def wait_for_answers_of(self, pods: list[Pod]) -> None:
+        """Return once each of them has given ten answers more."""
+        before = len(self.answered_by)
+
+        def enough() -> bool:
+            urls = [pod.url for pod in self.answered_by[before:]]
+            return all(urls.count(pod.url) >= 10 for pod in pods)
+
+        eventually(enough, f"a pod gives no answers; wrong: {self.wrong}")
+
     def _send(self, method: str, number: int, url: str) -> None:
         ready_now = self._ready
         pod = ready_now[number % len(ready_now)]
@@ -191,7 +200,7 @@ class Balancer:
             return
         if answer.status >= 400 and "Retry-After" not in answer.headers:
             self.wrong.append(f"{method} {answer.status} {answer.body!r}")
-        next(self.answers)
+        self.answered_by.append(pod)
 
 
 def _is_ready(pod: Pod) -> bool:
@@ -213,19 +222,20 @@ def test_a_rolling_restart_under_load_shows_no_client_an_error_without_a_retry(
             pool.submit(balancer.watch)
             load = [pool.submit(balancer.work, urls) for _ in range(4)]
             before = list(balancer.pods)
-            balancer.pods += pods.api(2)
+            new = pods.api(2)
+            balancer.pods += new
             pods.worker()
+            balancer.wait_for_answers_of(before)
             worker.process.terminate()
             for old in before:
                 old.process.terminate()
                 assert old.process.wait(60) == 0
                 balancer.pods.remove(old)
-            time.sleep(0.5)  # of load on the new ones alone
+            balancer.wait_for_answers_of(new)
             balancer.over.set()
         for thread in load:
             thread.result()
         assert balancer.wrong == []
-        assert next(balancer.answers) > 50
         eventually(
             lambda: (
                 {s for url in urls for s in states(own_rows, url).values()} <= {"staged", "missing"}
