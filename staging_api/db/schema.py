@@ -1,4 +1,4 @@
-"""The metadata of all tables, and the types that they share."""
+"""The metadata of all tables, and the types and kinds of columns that they share."""
 
 from collections.abc import Callable, Sequence
 from functools import partial

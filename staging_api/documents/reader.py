@@ -138,10 +138,8 @@ class DocumentReader:
         ordered = status.ordered(names)
         with self.database.connect() as conn:
             pair = status.revisions(ordered, revision_rows.versions(conn))
-            base, new = (
-                revision_rows.state(conn, pair.base_revision),
-                revision_rows.state(conn, pair.new_revision),
-            )
+            base = revision_rows.state(conn, pair.base_revision)
+            new = revision_rows.state(conn, pair.new_revision)
             waiting = commit_rows.unconfirmed(conn)
         if waiting is not None and waiting.revision not in {pair.base_revision, pair.new_revision}:
             waiting = None

@@ -3,9 +3,11 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, TypedDict, get_args
 
-from staging_api.vocabulary.publishing import Purpose
+from staging_api.vocabulary.publishing import Operation, Purpose, RunState
+
+_Part = Literal["publishing", "domination", "indices", "release"]
 
 
 @dataclass(frozen=True)
@@ -28,14 +30,30 @@ class Options:
     careful_release: bool = False
     suites: tuple[str, ...] = ()
 
-    def wants(self, part: Literal["publishing", "domination", "indices", "release"]) -> bool:
+    def wants(self, part: _Part) -> bool:
         """Return whether this part is to be thorough."""
         return self.careful or bool(getattr(self, f"careful_{part}"))
 
     @property
     def is_careful(self) -> bool:
         """Whether any part is to be thorough."""
-        return self != Options(suites=self.suites)
+        return any(self.wants(part) for part in get_args(_Part))
+
+
+@dataclass(frozen=True)
+class NewRun:
+    """A run that begins, by the columns of its row."""
+
+    id: str
+    operation: Operation
+    purpose: Purpose | None
+    archive_id: int
+    options: Mapping[str, Any]
+    caller: str
+    holder: str
+    reference_id: str | None
+    lock_id: str
+    fence: int
 
 
 @dataclass(frozen=True)
@@ -64,6 +82,17 @@ class NewPhases:
     position: int
     phases: Sequence[BegunPhase]
     now: float
+
+
+@dataclass(frozen=True)
+class RunEnd:
+    """How a run ended; `code` and `message` are those of its error, None if there was none."""
+
+    state: RunState
+    counts: Mapping[str, int]
+    notes: list[str]
+    code: str | None
+    message: str | None
 
 
 @dataclass(frozen=True)
@@ -122,3 +151,12 @@ class PublisherRun:
     purpose: Purpose | None = None
     phases: tuple[Phase, ...] = ()
     hooks: tuple[HookRun, ...] = ()
+
+
+class RunFilter(TypedDict, total=False):
+    """Which runs are listed: those below `after`, of one APT archive, state or operation."""
+
+    after: str | None
+    archive: str | None
+    state: str | None
+    operation: str | None

@@ -22,7 +22,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
-from typing import Any
 
 from sqlalchemy import Connection
 
@@ -34,7 +33,7 @@ from staging_api.locks.model import new_id
 from staging_api.publishing.hooks import HookResult
 from staging_api.publishing.model import AptArchive
 from staging_api.publishing.rows import runs
-from staging_api.publishing.run_model import BegunPhase, NewPhases, Options
+from staging_api.publishing.run_model import BegunPhase, NewPhases, NewRun, Options, RunEnd
 from staging_api.vocabulary.publishing import Operation, Purpose, RunState
 
 log = logging.getLogger(__name__)
@@ -83,20 +82,20 @@ class RunLog:
     ) -> "RunLog":
         """Write that a run began; mark an unfinished one, whose process died, as abandoned."""
         run = cls(new_id(), locks.database, held, origin.caller, reached)
-        values = {
-            "id": run.id,
-            "operation": operation,
-            "purpose": purpose,
-            "archive_id": apt_archive.id,
-            "options": asdict(options),
-            "caller": origin.caller,
-            "holder": locks.holder,
-            "reference_id": origin.reference_id,
-            "lock_id": held.lease.id,
-            "fence": held.lease.fence,
-        }
+        new = NewRun(
+            id=run.id,
+            operation=operation,
+            purpose=purpose,
+            archive_id=apt_archive.id,
+            options=asdict(options),
+            caller=origin.caller,
+            holder=locks.holder,
+            reference_id=origin.reference_id,
+            lock_id=held.lease.id,
+            fence=held.lease.fence,
+        )
         with guarded(run.database, held) as conn:
-            dead = runs.begin_run(conn, values)
+            dead = runs.begin_run(conn, new)
         if dead:
             run.note("the run before this one ended in the middle; what it left was given up")
         reached("begun")
@@ -228,9 +227,10 @@ class RunLog:
         counts: Counter[str],
         error: BaseException | None = None,
     ) -> None:
-        code = error.code if isinstance(error, StagingApiError) else StagingApiError.code
-        message = str(error) if isinstance(error, StagingApiError) else type(error).__name__
-        ended: dict[str, Any] = {"id": self.id, "state": state, "counts": +counts}
-        ended |= {"code": code if error else None, "message": message if error else None}
-        ended["notes"] = self.notes
-        runs.finish_run(conn, self._take_pending(), ended)
+        code = message = None
+        if isinstance(error, StagingApiError):
+            code, message = error.code, str(error)
+        elif error:
+            code, message = StagingApiError.code, type(error).__name__
+        end = RunEnd(state, +counts, self.notes, code, message)
+        runs.finish_run(conn, self.id, end, self._take_pending())

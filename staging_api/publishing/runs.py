@@ -3,12 +3,12 @@
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Unpack
 
 from staging_api.db.engine import Database
 from staging_api.paging import Page, page_of
 from staging_api.publishing.rows import runs
-from staging_api.publishing.run_model import PublisherRun
+from staging_api.publishing.run_model import PublisherRun, RunFilter
 
 # A run writes its row just after it got the lock; by then no caller waits longer for the row.
 _PATIENCE_SECONDS = 2.0
@@ -43,13 +43,8 @@ class PublisherRuns:
         with self.database.connect() as conn:
             return runs.find_run(conn, run_id)
 
-    def page(self, *, limit: int, **only: Any) -> Page[PublisherRun]:
-        """List runs, newest first.
-
-        Args:
-            limit: runs on a page.
-            only: ``after``, ``archive``, ``state`` and ``operation``, as `runs.list_runs` has them.
-        """
+    def page(self, *, limit: int, **only: Unpack[RunFilter]) -> Page[PublisherRun]:
+        """List runs, newest first."""
         with self.database.connect() as conn:
             return page_of(lambda count: runs.list_runs(conn, limit=count, **only), limit)
 

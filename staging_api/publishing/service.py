@@ -240,12 +240,12 @@ class Publisher(SuitePublishing):
         self, run: RunLog, operation: Operation, apt_archive: AptArchive, options: Options
     ) -> HookFailed | None:
         """Do what an operation does; return the failure of a hook that ran after going live."""
-        failed = None
         if operation == "publish-distro":
             return self.publish(run, apt_archive, options, hooks=False)
         phases.accept(run, apt_archive)
         if operation == "process-accepted":
             return None
+        failed = None
         if not options.suites and (security := self._security(apt_archive)):
             # Fixes do not wait for the rest to be made.
             only = replace(options, suites=security)

@@ -121,8 +121,8 @@ class HttpNames:
     def _of_bucket(self) -> Iterator[str]:
         """Ask for the listing of a bucket: that of the host, or that of the first segment."""
         for taken in (0, 1):
-            bucket = self._url.segments[:taken]
-            prefix = replace(self._url, segments=self._url.segments[taken:]).key_prefix
+            bucket, below = self._url.segments[:taken], self._url.segments[taken:]
+            prefix = "".join(f"{segment}/" for segment in below)
             found = False
             for listing in self._pages_of(bucket, prefix):
                 found = True

@@ -98,10 +98,20 @@ def _source(row: Row[Any]) -> PublishedVersion:
 
 
 def _binary(row: Row[Any]) -> PublishedVersion:
-    own = {"architecture": row.architecture, "installer": row.installer}
-    return _version(row, (row.source, row.source_version_key), **own)
+    built_from = (row.source, row.source_version_key)
+    return _version(row, built_from, row.architecture, installer=row.installer)
 
 
-def _version(row: Row[Any], source: Hashable, **own: Any) -> PublishedVersion:
-    now = (str(row.id), row.package, row.version_key, row.created_at)
-    return PublishedVersion(*now, source, release=row.release, **own)
+def _version(
+    row: Row[Any], source_release: Hashable, architecture: str = "", *, installer: bool = False
+) -> PublishedVersion:
+    return PublishedVersion(
+        id=str(row.id),
+        name=row.package,
+        version_key=row.version_key,
+        created_at=row.created_at,
+        source_release=source_release,
+        architecture=architecture,
+        installer=installer,
+        release=row.release,
+    )

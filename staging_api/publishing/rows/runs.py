@@ -15,7 +15,7 @@ from staging_api.db.publication_tables import hook_runs
 from staging_api.errors import NotFound, Unavailable
 from staging_api.publishing.hooks import HookResult
 from staging_api.publishing.rows.mapping import made, moment
-from staging_api.publishing.run_model import HookRun, NewPhases, Phase, PublisherRun
+from staging_api.publishing.run_model import HookRun, NewPhases, NewRun, Phase, PublisherRun, RunEnd
 
 # Under the publisher's lock any other row that is running or building is of a dead process. There
 # can be one running row only, so the new one is written when the dead have been counted. This
@@ -124,13 +124,9 @@ _ASYNCHRONOUS_COMMIT = text("SET LOCAL synchronous_commit = off")
 _AFTER_ALL = "~"  # sorts behind every ULID
 
 
-def begin_run(conn: Connection, values: Mapping[str, Any]) -> int:
-    """Begin a run, whose columns have these values, and abandon those of dead processes.
-
-    Returns:
-        How many those were.
-    """
-    given = {**values, "options": json.dumps(values["options"])}
+def begin_run(conn: Connection, new: NewRun) -> int:
+    """Begin a run, and abandon those of dead processes; return how many."""
+    given = {**vars(new), "options": json.dumps(new.options)}
     return int(conn.execute(_BEGIN, given).scalar_one())
 
 
@@ -186,16 +182,9 @@ def note_progress(conn: Connection, run_id: str, done: int, total: int) -> None:
     conn.execute(_PROGRESS, {"id": run_id, "done": done, "total": total})
 
 
-def finish_run(conn: Connection, new: NewPhases, ended: Mapping[str, Any]) -> None:
-    """Write how a run ended, with the last of its phases.
-
-    Args:
-        conn: the connection.
-        new: those of its phases that are not written yet.
-        ended: its ``id``, ``state``, ``counts`` and ``notes``, and ``code`` and ``message`` of the
-            error; None: there was none.
-    """
-    given = {**ended, "counts": json.dumps(ended["counts"]), **_new_phases(new)}
+def finish_run(conn: Connection, run_id: str, end: RunEnd, new: NewPhases) -> None:
+    """Write how a run ended, with those of its phases that are not written yet."""
+    given = {"id": run_id, **vars(end), "counts": json.dumps(end.counts), **_new_phases(new)}
     given["phase"] = new.phases[-1].name if new.phases else None
     # The end of the last phase: now.
     given["ages"].append(0.0)
