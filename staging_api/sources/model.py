@@ -63,14 +63,14 @@ class SourceOptions:
     redirects: int = 5
     manifests: tuple[str, ...] = ("UPLOADED",)
     most_names: int = 100_000
-    authorization: Mapping[str, str] = field(default_factory=dict)
+    authorization: Mapping[str, str] = field(default_factory=dict, repr=False)
     ca_file: str | None = None
     buckets: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     anonymous: frozenset[str] = frozenset()
     etag_is_md5: bool = True
     secret_parameters: frozenset[str] = frozenset()
     s3: Mapping[str, str] = field(default_factory=environment.s3_options)
-    proxies: Mapping[str, str] = field(default_factory=environment.proxies)
+    proxies: Mapping[str, str] = field(default_factory=environment.proxies, repr=False)
     breakers: Breakers = field(default_factory=Breakers)
     resolve: Callable[[str, int], list[str]] = resolve
     sleep: Callable[[float], None] = time.sleep

@@ -4,8 +4,11 @@ import pytest
 
 from staging_api.errors import Invalid
 from staging_api.settings import Settings
+from staging_api.sources import open_archive
+from staging_api.sources.allowlist import AllowList
 from staging_api.sources.model import SourceOptions
 from staging_api.sources.options import options_of
+from staging_api.sources.url import parse
 
 
 def test_without_settings_the_options_are_the_usual_ones():
@@ -100,3 +103,15 @@ def test_a_ca_file_must_hold_certificates(tmp_path):
     file.write_text("no certificate\n")
     with pytest.raises(Invalid, match="no certificates"):
         options_of(Settings(sources_ca_file=file))
+
+
+def test_no_text_of_a_source_has_a_credential_of_its_options(tmp_path):
+    folder = f"file://{tmp_path}"
+    options = SourceOptions(
+        authorization={"https://a.example": "Bearer swordfish", "https://b.example": "haddock"},
+        proxies={"https": "http://user:hunter2@proxy.example", "no": "localhost"},
+    )
+    texts = [repr(options), repr(open_archive(parse(folder), AllowList.parse(folder), options))]
+    for text in texts:
+        assert "attempts=5" in text
+        assert not [word for word in ("swordfish", "haddock", "hunter2") if word in text]
