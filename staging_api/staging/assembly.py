@@ -52,11 +52,13 @@ class ArtifactAssembly:
         self._further = NameTable(batch.folder)
         self._unpacked = NameTable(batch.folder)
         self._newest = ""
+        self._newest_is_packed = False
         self._passed_over: list[str] = []
         self._whole: tuple[str, int] | None = None
         self._verified_by: str | None = None
         self._proofs: set[str] = set()
         self._cached: list[CachedObject] = []
+        self._cached_unless_packed: list[CachedObject] = []
         self._warnings: list[str] = []
 
     @property
@@ -127,7 +129,8 @@ class ArtifactAssembly:
             verified_by=self._verified_by if one else None,
             parts=tuple(key for key in map(key_of, source_objects) if key is not None),
             cached_by=",".join(sorted(self._proofs)) or None,
-            cached_objects=tuple(self._cached),
+            # What is in a pack has no blob of its own, which a cached object is.
+            cached_objects=(*self._cached, *(() if self._pack else self._cached_unless_packed)),
             warnings=tuple(self._warnings),
         )
 
@@ -151,7 +154,7 @@ class ArtifactAssembly:
             else:
                 blob = self._kept(member, chunks, own)
                 digest, size, offset = bytes.fromhex(blob.sha256), blob.size_bytes, None
-            self._newest = digest.hex()
+            self._newest, self._newest_is_packed = digest.hex(), offset is not None
             self._add(member.path, FileFacts(digest, size, member.executable, offset))
 
         return keep
@@ -172,7 +175,8 @@ class ArtifactAssembly:
     def _remember(self, source_object: SourceObject, sha256: str, size_bytes: int) -> None:
         url, version = source_object.url, source_object.version
         if source_object.strong and version is not None:
-            self._cached.append(CachedObject(url, version, size_bytes, sha256, self._verified_by))
+            cached = self._cached_unless_packed if self._newest_is_packed else self._cached
+            cached.append(CachedObject(url, version, size_bytes, sha256, self._verified_by))
 
     def _selected(self, member: str) -> str | None:
         if self.plain or self._choice.takes(member):

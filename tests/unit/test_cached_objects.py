@@ -14,6 +14,7 @@ from staging_api.staging import engine
 from staging_api.staging.cached_objects import KnownContent
 from staging_api.staging.model import CachedObject
 from staging_api.store.folder_store import FolderStore
+from staging_api.store.pack_writer import LEAST_CONTENTS
 from tests.archives import InMemory, tar_of, zip_of
 
 BUILD = "R17-1"
@@ -88,6 +89,19 @@ def test_an_object_with_a_weak_version_is_not_cached(store, version, strong):
 def test_an_archive_that_was_unpacked_in_part_is_not_cached(store):
     packed = gzip.compress(tar_of(("a", b"1")))
     assert fetch(VersionedSource({"object": packed}), store, kind_of("tar")).cached_objects == ()
+
+
+@pytest.mark.parametrize("count", [LEAST_CONTENTS - 1, LEAST_CONTENTS])
+def test_only_an_object_that_is_a_blob_of_its_own_is_cached(store, count):
+    small = {f"small{number}": b"%d" % number for number in range(count)}
+    source = VersionedSource({**small, "large": b"x" * 100})
+    every = ArtifactKind("all", "build", "foreground", (Choice(Pattern("*")),), every=True)
+    fetched = engine.fetch(every, source, BUILD, store, engine.FetchHooks(), pack_below=50)
+    assert fetched is not None
+    blobs = ["large"] if fetched.pack else ["large", *small]
+    assert bool(fetched.pack) == (count == LEAST_CONTENTS)
+    assert {cached.url for cached in fetched.cached_objects} == {f"{URL}/{name}" for name in blobs}
+    assert {file.path for file in fetched.files} == {"large", *small}
 
 
 def test_a_version_that_was_read_before_is_not_read_again(store):
