@@ -8,6 +8,7 @@ An object's version is its generation (gs) or version id (s3, az) where the stor
 ETag; each read names it, and the answer is compared again.
 """
 
+import logging
 import re
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
@@ -45,6 +46,8 @@ if TYPE_CHECKING:  # the library shows this class to type checkers only
     from obstore import GetResult
 
     from staging_api.buckets import BucketClient
+
+log = logging.getLogger(__name__)
 
 _INVALID_PATH = re.compile(r'Path "(.{1,1024}?)"')
 _MD5 = re.compile(r'"?([0-9a-f]{32})"?')
@@ -139,7 +142,7 @@ class BucketSource:
         keys: Iterable[str] | None
         try:
             pages = self.lister.list(self.archive.key_prefix or None)
-            keys = [meta["path"] for page in pages for meta in page]
+            keys = self._exact({meta["path"]: meta["size"] for page in pages for meta in page})
         except InvalidPathError as error:
             keys = self.plain_list()
             if keys is None:
@@ -148,6 +151,26 @@ class BucketSource:
             # What ends in a slash stands for a folder in a console.
             if key.startswith(self.archive.key_prefix) and not key.endswith("/"):
                 yield key.removeprefix(self.archive.key_prefix)
+
+    def _exact(self, listed: Mapping[str, int]) -> Iterable[str]:
+        """Return the keys as they are in the bucket.
+
+        The library drops the slash at the end of a key, so that what stands for a folder looks like
+        an object which nobody could read. Only an empty one, or one with keys below it, may be so.
+
+        Args:
+            listed: keys as the library gives them, and lengths.
+        """
+        folders = _folders_of(listed)
+        if all(size and key not in folders for key, size in listed.items()):
+            return listed
+        try:
+            keys = self.plain_list()
+            if keys is not None:
+                return list(keys)
+        except SourceFailed:
+            log.info("Objects of %s that stand for folders are guessed", self.url)
+        return [key for key, size in listed.items() if size or key not in folders]
 
     def _chunks(self, found: SourceObject, start: int, end: int) -> Generator[bytes, None, None]:
         if start >= end:
@@ -205,6 +228,16 @@ def _translated_errors(url: ArchiveUrl, name: str) -> Iterator[None]:
         # Only the class: the message holds addresses, and signatures in them.
         kind = type(error).__name__
         raise SourceFailed(f"{where} did not deliver {name} ({kind})") from None
+
+
+def _folders_of(keys: Iterable[str]) -> set[str]:
+    folders: set[str] = set()
+    for key in keys:
+        folder = key.rpartition("/")[0]
+        while folder and folder not in folders:
+            folders.add(folder)
+            folder = folder.rpartition("/")[0]
+    return folders
 
 
 def _unlisted(url: ArchiveUrl, error: BaseError) -> SourceFailed:

@@ -64,6 +64,16 @@ def test_odd_keys_are_left_out_and_named(place):
     assert warning.isprintable()
 
 
+def test_what_stands_for_a_folder_is_no_object_and_an_empty_object_is_one(place):
+    place.put("b/marked/empty", b"")
+    place.put("b/marked/folder/a.txt", b"a")
+    for folder in ("", "folder/", "folder/deep/", "alone/"):
+        put(place, f"b/marked/{folder}")
+    found = names(place, "b/marked")
+    assert sorted(found) == ["empty", "folder/a.txt"]
+    assert found.left_out == ()
+
+
 def test_a_key_that_leads_upwards_is_hostile(place):
     put(place, "b/up/a.txt")
     put(place, "b/up/../../etc/passwd")
@@ -231,6 +241,13 @@ def test_odd_names_at_azure_are_left_out_where_its_list_needs_no_signature():
     assert (names, names.left_out) == (["a.txt", "no\ufffe+", "z%25+"], ("/x", "/odd"))
     first = "/account/builds?restype=container&comp=list&prefix=b%2FR17%2F"
     assert ours[-2:] == [first, f"{first}&marker=next%2F1%3D"]
+
+
+def test_a_folder_with_objects_is_no_object_where_exact_keys_are_not_to_be_had(monkeypatch):
+    monkeypatch.setenv("AZURE_STORAGE_ACCOUNT_KEY", "a2V5")
+    keys = [f"<Name>b/R17/{name}</Name>" for name in ("folder/", "folder/sub/x", "empty")]
+    with scripted_http(lambda _asked: azure_list(keys)) as server:
+        assert at_azure(server).names() == ["folder/sub/x", "empty"]
 
 
 def test_a_list_that_cannot_be_signed_is_refused_with_the_name_and_the_cure(monkeypatch):
