@@ -1,6 +1,7 @@
 """Every setting of the service: a variable ``STAGING_<NAME>`` of the environment."""
 
-from typing import Any
+from pathlib import Path
+from typing import Any, get_args
 
 from pydantic import ValidationError
 
@@ -31,9 +32,11 @@ class Settings(SiteSettings, CallerSettings, StagingSettings, SourceSettings, Se
         wrong = list(misspelt(environment, _PREFIX, cls.model_fields))
         given = {variable.upper(): text for variable, text in environment.items()}
         set_here = {
-            name: given[_PREFIX + name.upper()]
-            for name in cls.model_fields
-            if _PREFIX + name.upper() in given
+            name: text
+            for name, field in cls.model_fields.items()
+            if (text := given.get(_PREFIX + name.upper())) is not None
+            # As a path the empty text would be the working directory.
+            and (text or Path not in (field.annotation, *get_args(field.annotation)))
         }
         try:
             read = cls(**{**set_here, **chosen})

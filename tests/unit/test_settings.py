@@ -31,6 +31,18 @@ def test_what_is_not_set_is_of_the_same_type_as_what_is_set() -> None:
     assert isinstance(Settings.from_env(statement_seconds="40").statement_seconds, float)
 
 
+def test_an_empty_path_counts_as_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    fields = Settings.model_fields
+    paths = [name for name in fields if "Path" in str(fields[name].annotation)]
+    assert {"home", "hooks", "sources_ca_file", "keystone_config"} < set(paths)
+    for name in (*paths, "sources_manifest"):
+        monkeypatch.setenv(f"STAGING_{name.upper()}", "")
+    settings = Settings.from_env()
+    for name in paths:
+        assert getattr(settings, name) == fields[name].default
+    assert settings.sources_manifest == ""
+
+
 def test_all_that_is_wrong_is_said_together(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STAGING_THRAEDS", "40")
     monkeypatch.setenv("STAGING_WORKERS", "many")
