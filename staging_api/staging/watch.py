@@ -104,24 +104,31 @@ class Watch:
 
     def _run(self) -> None:
         pause = _LOOK_SECONDS
-        while not self._closed.wait(pause):
+        # In steps: the end of the process wakes waiters in a long pause, too.
+        while not self._closed.wait(min(pause, _LOOK_SECONDS)):
+            pause -= _LOOK_SECONDS
             if self._shutdown.begun:
                 self._wake_all()
-                continue
-            with self._mutex:
-                ids = list(self._waiting)
-            if not ids:
-                continue
-            began = time.monotonic()
-            try:
-                with self._database.connect() as conn:
-                    seen = reading.versions(conn, ids)
-            except StagingApiError:
-                # Waiters time out, and then meet the error themselves.
-                continue
-            self._wake(seen)
-            # Of many stagings less often, so that looking takes a fifth of the time at most.
-            pause = max(_LOOK_SECONDS, 4 * (time.monotonic() - began))
+                pause = _LOOK_SECONDS
+            elif pause <= 0:
+                pause = self._look()
+
+    def _look(self) -> float:
+        """Wake those who have news; return the pause before the next look, in seconds."""
+        with self._mutex:
+            ids = list(self._waiting)
+        if not ids:
+            return _LOOK_SECONDS
+        began = time.monotonic()
+        try:
+            with self._database.connect() as conn:
+                seen = reading.versions(conn, ids)
+        except StagingApiError:
+            # Waiters time out, and then meet the error themselves.
+            return _LOOK_SECONDS
+        self._wake(seen)
+        # Of many stagings less often, so that looking takes a fifth of the time at most.
+        return max(_LOOK_SECONDS, 4 * (time.monotonic() - began))
 
     def _wake(self, seen: Mapping[str, int]) -> None:
         with self._mutex:

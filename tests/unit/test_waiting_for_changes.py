@@ -223,36 +223,99 @@ def test_a_thread_that_does_not_run_is_missed(
     waits.check()
 
 
-@pytest.mark.parametrize(("look_seconds", "pause"), [(0.0, 0.1), (0.025, 0.1), (1.0, 4.0)])
-def test_looks_take_a_fifth_of_the_time_at_most(
-    monkeypatch: pytest.MonkeyPatch,
-    versions: Versions,
-    shutdown: Shutdown,
-    look_seconds: float,
-    pause: float,
-) -> None:
-    now, pauses = [100.0], list[float]()
+class Paused(threading.Event):
+    """Is set after so many waits; notes them, and calls `during` in each."""
+
+    def __init__(self, waits: int, during: Callable[[], None] = lambda: None) -> None:
+        super().__init__()
+        self.waited: list[float] = []
+        self._most = waits
+        self._during = during
+
+    def wait(self, timeout: float | None = None) -> bool:
+        assert timeout is not None
+        self.waited.append(timeout)
+        self._during()
+        return len(self.waited) > self._most
+
+
+@pytest.fixture
+def slow(monkeypatch: pytest.MonkeyPatch, versions: Versions) -> list[float]:
+    """How many seconds a look takes."""
+    seconds, now = [0.0], [0.0]
     monkeypatch.setattr(watch, "time", SimpleNamespace(monotonic=lambda: now[0]))
 
     def then() -> None:
-        now[0] += look_seconds
+        now[0] += seconds[0]
 
-    class Closed(threading.Event):
-        def wait(self, timeout: float | None = None) -> bool:
-            assert timeout is not None
-            pauses.append(timeout)
-            return len(pauses) > 2
+    versions.then = then
+    return seconds
+
+
+@pytest.mark.parametrize(
+    ("look_seconds", "between"),
+    [(0.0, [0.1]), (0.025, [0.1]), (0.03, [0.1, 0.02]), (0.0625, [0.1, 0.1, 0.05])],
+)
+def test_looks_take_a_fifth_of_the_time_at_most(
+    slow: list[float],
+    versions: Versions,
+    shutdown: Shutdown,
+    look_seconds: float,
+    between: list[float],
+) -> None:
+    slow[0] = look_seconds
+    database: Any = SimpleNamespace(connect=nullcontext)
+    made = Watch(database, NeverWaited(1), shutdown)
+    made._closed = pauses = Paused(1 + len(between))
+    made._waiting = {"one": set(), "other": set()}
+    made._run()
+    assert pauses.waited == pytest.approx([0.1, *between, between[0]])
+    assert versions.asked == [["one", "other"]] * 2
+    # Nobody waits: nothing is asked.
+    made._waiting = {}
+    made._closed = pauses = Paused(2)
+    made._run()
+    assert (pauses.waited, len(versions.asked)) == ([0.1] * 3, 2)
+
+
+def test_a_look_that_fails_late_is_tried_again_soon(
+    slow: list[float], versions: Versions, shutdown: Shutdown
+) -> None:
+    slow[0] = 10.0
+    takes_long = versions.then
+
+    def then() -> None:
+        takes_long()
+        raise Unavailable("the database cannot be reached")
 
     versions.then = then
     database: Any = SimpleNamespace(connect=nullcontext)
     made = Watch(database, NeverWaited(1), shutdown)
-    made._closed = Closed()
+    made._closed = pauses = Paused(2)
     made._waiting = {"one": set(), "other": set()}
     made._run()
-    assert pauses == pytest.approx([0.1, pause, pause])
+    assert pauses.waited == [0.1] * 3
     assert versions.asked == [["one", "other"]] * 2
-    # Nobody waits: nothing is asked.
-    made._waiting = {}
-    pauses.clear()
+
+
+@pytest.mark.parametrize("look_seconds", [0.0, 10.0])
+def test_the_end_of_the_process_wakes_all_in_the_pause_after_a_slow_look_too(
+    slow: list[float], versions: Versions, shutdown: Shutdown, look_seconds: float
+) -> None:
+    slow[0] = look_seconds
+    database: Any = SimpleNamespace(connect=nullcontext)
+    made = Watch(database, NeverWaited(1), shutdown)
+    one, other = watch._Waiter(1), watch._Waiter(1)
+    woken: list[tuple[bool, bool]] = []
+
+    def during() -> None:
+        woken.append((one.wake.is_set(), other.wake.is_set()))
+        if len(woken) == 2:
+            shutdown.begin(60)
+
+    made._closed = pauses = Paused(3, during)
+    made._waiting = {"one": {one}, "other": {other}}
     made._run()
-    assert len(versions.asked) == 2
+    assert versions.asked == [["one", "other"]]
+    assert pauses.waited == [0.1] * 4
+    assert woken == [(False, False), (False, False), (True, True), (True, True)]
