@@ -177,11 +177,10 @@ class Builder:
         # What changed meanwhile is as unseen as before, so no mark is cleared.
         draft = replace(draft, suites=())
         run.phase("go_live")
-        with run.writing() as conn:
+        with run.ending({"generations": int(draft.differs)}) as conn:
             holds.hold_suites(conn, back.contents, back.target.id, run.caller, reason)
             if draft.differs:
                 self.go_live(run, conn, apt_archive, new_id(), draft)
-                run.counts["generations"] += 1
 
     def _with_releases(
         self,

@@ -9,11 +9,11 @@ If this process dies, a running hook goes on by itself and may be run again by t
 hooks have to bear that.
 """
 
+import fcntl
 import os
 import re
 import signal
 import subprocess
-import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -24,6 +24,9 @@ from typing import BinaryIO
 #: How much of a hook's output is kept: its end, where programs say what went wrong.
 OUTPUT_BYTES = 64 << 10
 
+#: More of it than this is cut while the hook runs, which is looked at so often.
+_MOST_BYTES = 4 << 20
+_LOOK_SECONDS = 0.2
 _NAME = re.compile(r"[A-Za-z0-9_-]+")
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -87,13 +90,24 @@ def _hooks(directory: Path) -> list[Path]:
 def _run(hook: Path, environment: Mapping[str, str], timeout_seconds: float) -> HookResult:
     started = time.monotonic()
     try:
-        # A file and not a pipe: a child that outlives the hook would keep a pipe open for ever.
-        with tempfile.TemporaryFile() as output:
-            exit_code, timed_out = _wait(_start(hook, environment, output), timeout_seconds)
+        with _output() as output:
+            exit_code, timed_out = _wait(_start(hook, environment, output), output, timeout_seconds)
             text = _end_of(output)
     except OSError as error:
         return _unstarted(hook, error)
     return HookResult(hook.name, exit_code, timed_out, time.monotonic() - started, text)
+
+
+def _output() -> BinaryIO:
+    """Open a file in memory for what a hook says: on a full disk it would end in the middle.
+
+    No pipe: a child that outlives the hook would keep it open for ever, and a hook that outlives
+    this process would be ended by its next line.
+    """
+    descriptor = os.memfd_create("hook")
+    # It may be cut while the hook writes on.
+    fcntl.fcntl(descriptor, fcntl.F_SETFL, os.O_APPEND)
+    return os.fdopen(descriptor, "r+b", buffering=0)
 
 
 def _unstarted(place: Path, error: OSError) -> HookResult:
@@ -115,10 +129,15 @@ def _start(
     )
 
 
-def _wait(process: "subprocess.Popen[bytes]", timeout_seconds: float) -> tuple[int | None, bool]:
+def _wait(
+    process: "subprocess.Popen[bytes]", output: BinaryIO, timeout_seconds: float
+) -> tuple[int | None, bool]:
+    deadline = time.monotonic() + timeout_seconds
     try:
-        return process.wait(timeout_seconds), False
-    except subprocess.TimeoutExpired:
+        while (left := deadline - time.monotonic()) > 0:
+            with suppress(subprocess.TimeoutExpired):
+                return process.wait(min(left, _LOOK_SECONDS)), False
+            _keep_short(output)
         return None, True
     finally:
         # Also after success: what a hook leaves behind would run into the next publication.
@@ -128,7 +147,19 @@ def _wait(process: "subprocess.Popen[bytes]", timeout_seconds: float) -> tuple[i
         process.wait()
 
 
-def _end_of(output: BinaryIO) -> str:
+def _keep_short(output: BinaryIO) -> None:
+    """Keep of much output only the end, so that it takes little memory however long it becomes."""
+    if os.fstat(output.fileno()).st_size > _MOST_BYTES:
+        end = _last(output)
+        output.truncate(0)
+        output.write(end)
+
+
+def _last(output: BinaryIO) -> bytes:
     size = output.seek(0, os.SEEK_END)
     output.seek(max(0, size - OUTPUT_BYTES))
-    return output.read().decode(errors="replace")
+    return output.read(OUTPUT_BYTES)
+
+
+def _end_of(output: BinaryIO) -> str:
+    return _last(output).decode(errors="replace")

@@ -14,6 +14,10 @@ process goes on. So steps are counted in the run's row, in the same transaction,
 after them compares: PostgreSQL loses the last commits, never one in the middle, so if the last step
 is there all are, and a commit that waits for the disk makes them durable too. If one is lost, the
 run fails, as if the process had died before that step.
+
+What if a connection breaks? How a run ended, and what a hook said, are written a second time: both
+can be told from what the first try may have written. Phases wait for the next write. Whether a
+generation went live is looked up, so that no run is called failed for what clients see.
 """
 
 import logging
@@ -26,7 +30,7 @@ from dataclasses import asdict, dataclass, field
 from sqlalchemy import Connection
 
 from staging_api.db.engine import Database
-from staging_api.errors import LockLost, StagingApiError, Unavailable
+from staging_api.errors import ConnectionLost, LockLost, StagingApiError, Unavailable
 from staging_api.locks.hold import Locks, RequestOrigin, guarded
 from staging_api.locks.keeper import Hold
 from staging_api.locks.model import new_id
@@ -66,6 +70,9 @@ class RunLog:
     _steps: int = 0
     # The row itself is written without waiting for the disk.
     _durable: bool = False
+    _hooks: int = 0
+    # How it ended, as soon as that is known; its row may not say so yet.
+    _outcome: "tuple[RunState, StagingApiError | None] | None" = None
 
     @classmethod
     def begin(
@@ -161,26 +168,42 @@ class RunLog:
             self.notes.append(text)
 
     def hook(self, stage: str, result: HookResult) -> None:
-        """Keep the result of a hook."""
-        with self.writing() as conn:
-            runs.add_hook_run(conn, self.id, stage, result)
+        """Keep the result of a hook.
+
+        Raises:
+            LockLost, Unavailable: as with `writing`; it was kept, or was not.
+        """
+        self._write_surely(
+            lambda conn: runs.add_hook_run(conn, self.id, stage, result, before=self._hooks)
+        )
+        self._hooks += 1
 
     @contextmanager
     def ending(
-        self, more: Mapping[str, int], *, ends: Callable[[Connection], bool]
+        self,
+        more: Mapping[str, int],
+        *,
+        ends: Callable[[Connection], bool] = lambda _conn: True,
+        is_done: Callable[[Connection], bool] | None = None,
     ) -> Iterator[Connection]:
         """Open a transaction, which also writes that the run succeeded if that is all there is.
 
         Args:
             more: what the transaction adds to `counts`.
             ends: whether nothing is left to do, by the state at the end of the transaction.
+            is_done: whether the transaction was committed, should its connection break; by default
+                the run's row tells, in which it always writes the end.
         """
-        counts = self.counts + Counter(more)
-        with self.writing() as conn:
-            yield conn
-            if ended := ends(conn):
-                self._write_end(conn, "succeeded", counts)
-        self.counts, self.ended = counts, ended
+        counts, ended = self.counts + Counter(more), None
+        try:
+            with self.writing() as conn:
+                yield conn
+                if ended := ends(conn):
+                    self._write_end(conn, self._take_pending(), "succeeded", counts)
+        except ConnectionLost:
+            if ended is None or not self._look(is_done or self._has_succeeded):
+                raise
+        self.counts, self.ended = counts, bool(ended)
 
     def finish(self, error: StagingApiError | None = None) -> None:
         """Write that the run succeeded; with an error, that a hook failed after going live.
@@ -188,25 +211,56 @@ class RunLog:
         Nothing, if the transaction of `ending` has written it.
         """
         if not self.ended:
-            self._end("published_hook_failed" if error else "succeeded", error)
+            state: RunState = "published_hook_failed" if error else "succeeded"
+            self._outcome = state, error
+            self._end(state, error)
 
     def fail(self, error: BaseException) -> None:
-        """Write that the run failed; without the lock, the next run abandons it."""
+        """Write that the run failed; without the lock, the next run abandons it.
+
+        One that has ended, and whose end could not be written, did not fail: that is tried again.
+        """
+        outcome: tuple[RunState, BaseException | None] = self._outcome or ("failed", error)
         # The error that ended the run is raised, not one of writing it down.
         with suppress(LockLost, Unavailable):
-            self._end("failed", error)
+            self._end(*outcome)
 
     def _write_is_due(self) -> bool:
         return time.monotonic() - self._written_at >= _WRITE_SECONDS
 
     def _write(self, progress: tuple[int, int] | None = None) -> None:
         self._written_at = time.monotonic()
-        with guarded(self.database, self.held) as conn:
-            runs.commit_asynchronously(conn)
-            if self._pending:
-                runs.enter_phases(conn, self.id, self._take_pending())
-            if progress:
-                runs.note_progress(conn, self.id, *progress)
+        before = self._written, self._pending
+        try:
+            with guarded(self.database, self.held) as conn:
+                runs.commit_asynchronously(conn)
+                if self._pending:
+                    runs.enter_phases(conn, self.id, self._take_pending())
+                if progress:
+                    runs.note_progress(conn, self.id, *progress)
+        except Unavailable as error:
+            # People look at it, and nothing depends on it: the next write has to succeed.
+            log.warning("publication %s: its phase is written later: %s", self.id, error)
+            self._written, self._pending = before
+
+    def _write_surely(self, write: Callable[[Connection], None]) -> None:
+        """Write what changes nothing when it is written again; a second time if need be."""
+        for last in (False, True):
+            try:
+                with self.writing() as conn:
+                    write(conn)
+            except Unavailable:
+                if last:
+                    raise
+            else:
+                return
+
+    def _has_succeeded(self, conn: Connection) -> bool:
+        return runs.find_run(conn, self.id).state == "succeeded"
+
+    def _look(self, at: Callable[[Connection], bool]) -> bool:
+        with self.database.connect() as conn:
+            return at(conn)
 
     def _take_pending(self) -> NewPhases:
         """Return the phases that are not written yet; they count as written from now on."""
@@ -215,14 +269,19 @@ class RunLog:
         return new
 
     def _end(self, state: RunState, error: BaseException | None) -> None:
-        with self.writing() as conn:
+        new = self._take_pending()
+
+        def write(conn: Connection) -> None:
             if error:
                 runs.abandon_generations(conn)
-            self._write_end(conn, state, self.counts, error)
+            self._write_end(conn, new, state, self.counts, error)
+
+        self._write_surely(write)
 
     def _write_end(
         self,
         conn: Connection,
+        new: NewPhases,
         state: RunState,
         counts: Counter[str],
         error: BaseException | None = None,
@@ -233,4 +292,4 @@ class RunLog:
         elif error:
             code, message = StagingApiError.code, type(error).__name__
         end = RunEnd(state, +counts, self.notes, code, message)
-        runs.finish_run(conn, self.id, end, self._take_pending())
+        runs.finish_run(conn, self.id, end, new)

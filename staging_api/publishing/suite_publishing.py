@@ -18,11 +18,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from staging_api.db.engine import Database
-from staging_api.errors import HookFailed
+from staging_api.errors import HookFailed, Unavailable
 from staging_api.locks.model import new_id
 from staging_api.publishing import phases
 from staging_api.publishing.building import Builder, GenerationDraft
-from staging_api.publishing.hooks import run_hooks
+from staging_api.publishing.hooks import HookResult, run_hooks
 from staging_api.publishing.model import AptArchive, Distribution
 from staging_api.publishing.rows import apt_archives, generations
 from staging_api.publishing.run_model import Options
@@ -91,7 +91,11 @@ class SuitePublishing:
         if run.counts["published"] >= self.many:
             phases.renew_statistics(run)
         if not run.ended:
-            phases.tidy(run, apt_archive)
+            try:
+                phases.tidy(run, apt_archive)
+            except Unavailable as error:
+                # Clients see all of it, so the run has not failed.
+                run.note(f"what is no longer needed is left to the next run: {error.detail}")
         return failed
 
     def distribution(self, name: str) -> Distribution | None:
@@ -117,6 +121,7 @@ class SuitePublishing:
         with run.ending(
             {"generations": 1},
             ends=lambda conn: last and not any(generations.overdue(conn, archive_id, retention)),
+            is_done=lambda conn: generations.went_live(conn, generation_id),
         ) as conn:
             self.builder.go_live(run, conn, apt_archive, generation_id, draft)
 
@@ -178,7 +183,10 @@ class SuitePublishing:
                 raise refused
         self.go_live(run, apt_archive, draft, generation_id, last=last and not with_hooks)
         run.reached("live")
-        return self._run_hooks(run, "after", environment) if hooks else None
+        try:
+            return self._run_hooks(run, "after", environment) if hooks else None
+        except Unavailable as error:
+            return HookFailed(f"hooks of after.d did not run, or are not recorded: {error.detail}")
 
     def _run_hooks(
         self, run: RunLog, stage: str, environment: Mapping[str, str]
@@ -190,9 +198,15 @@ class SuitePublishing:
         for result in run_hooks(self.hooks / f"{stage}.d", environment, self.hook_seconds):
             run.hook(stage, result)
             if not result.succeeded:
-                how = "ran out of time" if result.timed_out else f"ended with {result.exit_code}"
-                return HookFailed(f"the hook {stage}.d/{result.name} {how}: {result.output[-500:]}")
+                return HookFailed(f"the hook {stage}.d/{result.name} {_failure(result)}")
         return None
+
+
+def _failure(result: HookResult) -> str:
+    said = result.output[-500:]
+    if result.timed_out:
+        return f"ran out of time: {said}"
+    return said if result.exit_code is None else f"ended with {result.exit_code}: {said}"
 
 
 def _in_scope(apt_archive: AptArchive, options: Options, work: set[int]) -> set[int]:

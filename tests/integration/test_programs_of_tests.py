@@ -12,9 +12,14 @@ WRITTEN = [compatibility.RELEASED, contract.COMMITTED, errors_page.PAGE]
 
 
 @pytest.mark.parametrize(
-    "module", ["tests.cluster", "tests.compatibility", "tests.contract", "tests.errors_page"]
+    ("module", "option"),
+    [
+        ("tests.cluster", "--halp"),
+        ("tests.cluster", "--help"),
+        ("tests.compatibility", "--help"),
+        ("tests.contract", "--help"),
+    ],
 )
-@pytest.mark.parametrize("option", ["--help", "--halp"])
 def test_a_program_without_options_prints_its_help_or_refuses_and_writes_nothing(
     module: str, option: str
 ) -> None:

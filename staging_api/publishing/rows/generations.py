@@ -59,6 +59,9 @@ _GO_LIVE = text("""
         cast(:releases AS jsonb)) AS g (number)
 """)
 _SETTLE = text("SELECT publisher_settle(:number, cast(:shown AS jsonb), cast(:suites AS jsonb))")
+_WENT_LIVE = text(
+    "SELECT EXISTS (SELECT FROM dists_generations WHERE id = :id AND live_at IS NOT NULL)"
+)
 _PIN = text("""
     UPDATE dists_generations
     SET pinned_at = CASE WHEN :pinned THEN clock_timestamp() END,
@@ -198,6 +201,11 @@ def settle(conn: Connection, number: int, shown: Sequence[Unlisted], seen: SeenM
         seen: by suite, its `dirty_since` and its `rebuild_since`.
     """
     conn.execute(_SETTLE, {"number": number, **_marks(shown, seen)})
+
+
+def went_live(conn: Connection, generation_id: str) -> bool:
+    """Return whether clients see a generation, or have seen it."""
+    return bool(conn.execute(_WENT_LIVE, {"id": generation_id}).scalar_one())
 
 
 def set_pin(conn: Connection, generation_id: str, caller: str, *, pinned: bool) -> bool:

@@ -9,9 +9,8 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from sqlalchemy import Connection, Row, insert, text
+from sqlalchemy import Connection, Row, text
 
-from staging_api.db.publication_tables import hook_runs
 from staging_api.errors import NotFound, Unavailable
 from staging_api.publishing.hooks import HookResult
 from staging_api.publishing.rows.mapping import made, moment
@@ -57,6 +56,7 @@ _TELL = """
         FROM unnest(cast(:phases AS text[]), cast(:ages AS float8[])) WITH ORDINALITY
             AS p (phase, age, place)
         WHERE p.phase IS NOT NULL
+        ON CONFLICT (run_id, position) DO NOTHING
     )
 """
 _ENTER = text(f"""
@@ -121,6 +121,11 @@ _COUNT_STEP = text("""
 _HAS_STEPS = text("SELECT FROM publisher_runs WHERE id = :id AND steps = :steps")
 _LOST_STEP = "PostgreSQL crashed and lost what the run had written; run it again"
 _ASYNCHRONOUS_COMMIT = text("SET LOCAL synchronous_commit = off")
+_ADD_HOOK = text("""
+    INSERT INTO hook_runs (run_id, stage, name, exit_code, timed_out, seconds, output)
+    SELECT :run_id, :stage, :name, cast(:exit_code AS integer), :timed_out, :seconds, :output
+    WHERE (SELECT count(*) FROM hook_runs h WHERE h.run_id = :run_id) = :before
+""")
 _AFTER_ALL = "~"  # sorts behind every ULID
 
 
@@ -191,10 +196,20 @@ def finish_run(conn: Connection, run_id: str, end: RunEnd, new: NewPhases) -> No
     conn.execute(_FINISH, given)
 
 
-def add_hook_run(conn: Connection, run_id: str, stage: str, result: HookResult) -> None:
-    """Keep the result of a hook; without NUL characters, which PostgreSQL cannot store."""
+def add_hook_run(
+    conn: Connection, run_id: str, stage: str, result: HookResult, *, before: int
+) -> None:
+    """Keep the result of a hook; without NUL characters, which PostgreSQL cannot store.
+
+    Args:
+        conn: the connection.
+        run_id: of the run.
+        stage: in which the hook ran.
+        result: how it ended.
+        before: how many of the run were kept before it; nothing is done if it is kept already.
+    """
     values = asdict(result) | {"output": result.output.replace("\0", "")}
-    conn.execute(insert(hook_runs).values(run_id=run_id, stage=stage, **values))
+    conn.execute(_ADD_HOOK, {"run_id": run_id, "stage": stage, "before": before, **values})
 
 
 def find_run(conn: Connection, run_id: str) -> PublisherRun:

@@ -133,17 +133,53 @@ def test_a_directory_that_cannot_be_read_is_a_failed_hook(
     assert [each.output for each in run(other)] == ["done\n"]
 
 
-def test_a_hook_without_space_for_its_output_is_a_failed_one(
+def test_a_hook_that_writes_succeeds_beside_a_full_disk_of_temporary_files(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full() -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
+    hook(tmp_path, "10-a", "set -e\necho done")
+    with Path("/dev/full").open("wb") as full:
+        monkeypatch.setattr(tempfile, "TemporaryFile", lambda: full)
+        (result,) = run(tmp_path)
+    assert (result.exit_code, result.output) == (0, "done\n")
+
+
+def test_a_hook_without_memory_for_its_output_is_a_failed_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_name: str) -> int:
+        raise OSError(errno.EMFILE, "Too many open files")
 
     hook(tmp_path, "10-a", "true")
-    monkeypatch.setattr(tempfile, "TemporaryFile", full)
+    monkeypatch.setattr(os, "memfd_create", full)
     (result,) = run(tmp_path)
     assert (result.name, result.exit_code) == ("10-a", None)
-    assert "No space left on device" in result.output
+    assert result.output == "could not be started: [Errno 24] Too many open files"
+
+
+def test_much_output_takes_little_memory_while_the_hook_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[int] = []
+    create = os.memfd_create
+
+    def noted(name: str) -> int:
+        made.append(os.dup(descriptor := create(name)))
+        return descriptor
+
+    monkeypatch.setattr(os, "memfd_create", noted)
+    much = "head -c 9000000 /dev/zero | tr '\\0' x; echo"
+    hook(tmp_path, "10-a", f"{much}; touch {tmp_path}/written; sleep 1; echo the end")
+    hook(tmp_path, "20-b", "echo other")
+    chatty, other = run(tmp_path)
+    assert (tmp_path / "written").exists()
+    assert len(chatty.output) == OUTPUT_BYTES
+    assert chatty.output.endswith("x\nthe end\n")
+    assert other.output == "other\n"
+    sizes = [os.fstat(each).st_size for each in made]
+    for each in made:
+        os.close(each)
+    assert sizes[0] < 2 * OUTPUT_BYTES
+    assert sizes[1] == len("other\n")
 
 
 def ends(pid: int) -> bool:
