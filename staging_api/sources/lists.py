@@ -3,10 +3,12 @@
 | form | an entry |
 |---|---|
 | text | a line: ``image.zip``, ``./image.zip`` (of find); ``folder/`` (of ls -p) is left out |
-| checksums | ``<hex>  name``, ``<hex> *name`` (of sha256sum), ``SHA256 (name) = <hex>`` (of BSD) |
+| checksums | ``<hex>  name``, ``<hex> *name`` (of sha256sum), ``sha256:<hex>  name``, |
+|  | ``SHA256 (name) = <hex>`` (of BSD), ``SHA2-256(name)= <hex>`` (of openssl) |
 | JSON | a list, an object with such a list, or a line each: texts, or objects with a name |
 
-The form is seen in the content: names of files say little about it.
+The form is seen in the content: names of files say little about it. A text that is signed within
+itself (OpenPGP, clear) is read without what signs it.
 """
 
 import codecs
@@ -18,10 +20,18 @@ from typing import Any
 from staging_api.errors import ArchiveCorrupt
 
 _SUM = re.compile(
-    r"\\?(?P<hex>[0-9A-Fa-f]{32}|[0-9A-Fa-f]{40}|[0-9A-Fa-f]{64}|[0-9A-Fa-f]{96}|[0-9A-Fa-f]{128})"
+    r"\\?(?:(?P<kind>[A-Za-z0-9-]+):)?"
+    r"(?P<hex>[0-9A-Fa-f]{32}|[0-9A-Fa-f]{40}|[0-9A-Fa-f]{64}|[0-9A-Fa-f]{96}|[0-9A-Fa-f]{128})"
     r"(?: [ *]|\t+| )(?P<name>.+)"
 )
-_BSD_SUM = re.compile(r"(?P<kind>[A-Za-z0-9/-]+) \((?P<name>.+)\) = (?P<hex>[0-9A-Fa-f]{32,128})")
+_BSD_SUM = re.compile(
+    r"(?P<kind>[A-Za-z0-9/-]+) ?\((?P<name>.+)\) ?= ?(?P<hex>[0-9A-Fa-f]{32,128})"
+)
+_CLEAR_SIGNED = re.compile(
+    r"-----BEGIN PGP SIGNED MESSAGE-----\n(?:\S.*\n)*\s*\n(?P<text>.*?)"
+    r"^-----BEGIN PGP SIGNATURE-----",
+    re.DOTALL | re.MULTILINE,
+)
 _ALGORITHMS = {32: "md5", 40: "sha1", 64: "sha256", 96: "sha384", 128: "sha512"}
 #: The strongest last; sha256 costs least of the unbroken ones.
 _STRENGTHS = ("md5", "sha1", "sha384", "sha512", "sha256")
@@ -50,7 +60,7 @@ def names_in(raw: bytes | bytearray, called: str) -> list[str]:
     Raises:
         ArchiveCorrupt: it is no text.
     """
-    text = text_of(raw, called)
+    text = _without_signature(text_of(raw, called))
     listed = _json_names(text)
     if listed is None:
         sums = sums_in(text, only=True)
@@ -95,9 +105,16 @@ def is_folder(value: Mapping[str, Any]) -> bool:
 
 
 def _kind_of(match: re.Match[str]) -> str | None:
-    """Return the algorithm that a line of BSD says it is of, as we call it."""
-    kind = match.groupdict().get("kind")
-    return kind and kind.lower().replace("-", "")
+    """Return the algorithm that a line says it is of, as we call it."""
+    kind = match["kind"]
+    return kind and re.sub("^sha2-", "sha", kind.lower()).replace("-", "")
+
+
+def _without_signature(text: str) -> str:
+    """Return the text that is signed within this one, or else this one."""
+    plain = text.replace("\r\n", "\n")
+    signed = _CLEAR_SIGNED.match(plain) if plain.startswith("-----BEGIN PGP ") else None
+    return text if signed is None else re.sub("^- ", "", signed["text"], flags=re.MULTILINE)
 
 
 def _is_weaker(algorithm: str, known: tuple[str, str] | None) -> bool:

@@ -13,6 +13,8 @@ from staging_api.sources.releases import release_names, release_target
 from staging_api.sources.url import parse
 
 MD5, SHA256 = "d41d8cd98f00b204e9800998ecf8427e", "e3b0c442" * 8
+CLEAR = "-----BEGIN PGP SIGNED MESSAGE-----\nHash: SHA256\n\n"
+SIGNATURE = "-----BEGIN PGP SIGNATURE-----\n\niQEz\n-----END PGP SIGNATURE-----\n"
 PAGE = "http://depot.example/b/R17/"
 
 NGINX = """<html>
@@ -84,6 +86,11 @@ def test_the_json_of_a_folder_is_read(entries):
         f"{SHA256}  image.zip\n{SHA256} *sub/x.bin\n",
         f"# made by a script\n{MD5}  ./image.zip\n{MD5}\tsub/x.bin\n",
         f"SHA256 (image.zip) = {SHA256}\nMD5 (sub/x.bin) = {MD5}\n",
+        f"SHA256(image.zip)= {SHA256}\nMD5(sub/x.bin)= {MD5}\n",
+        f"SHA2-256(image.zip)= {SHA256}\nSHA2-256(./sub/x.bin)= {SHA256}\n",
+        f"sha256:{SHA256}  image.zip\nmd5:{MD5} *sub/x.bin\n",
+        f"{CLEAR}{SHA256}  image.zip\n{MD5}  sub/x.bin\n{SIGNATURE}",
+        f"{CLEAR}image.zip\nsub/x.bin\n{SIGNATURE}".replace("\n", "\r\n"),
         '["image.zip", "sub/x.bin"]',
         '[{"name": "image.zip", "size": 1}, {"path": "sub/x.bin"}, {"type": "directory"}, 7]',
         '{"files": [{"path": "image.zip"}, {"path": "sub/x.bin"}], "name": "R17"}',
@@ -120,6 +127,15 @@ def test_checksums_say_their_algorithm_and_unescape_names():
 @pytest.mark.parametrize("kind", ["SHA3-256", "BLAKE2s", "SHA512/256", "BLAKE3"])
 def test_a_digest_of_another_algorithm_is_not_taken_for_sha256(kind):
     assert sums_in(f"{kind} (a) = {SHA256}\nSHA256 (b) = {SHA256}\n") == {"b": ("sha256", SHA256)}
+
+
+def test_the_digests_of_openssl_are_read():
+    text = f"SHA256(a)= {SHA256}\nSHA2-256(b (1))= {SHA256}\nSHA3-256(c)= {SHA256}\nMD5(d)= {MD5}\n"
+    assert sums_in(text) == {
+        "a": ("sha256", SHA256),
+        "b (1)": ("sha256", SHA256),
+        "d": ("md5", MD5),
+    }
 
 
 def test_the_listing_of_a_bucket_is_read():
