@@ -53,8 +53,8 @@ def from_bytes(raw: bytes, otherwise: str = "cp1252") -> str:
         pass
     try:
         return raw.decode(otherwise)
-    except UnicodeDecodeError:  # one of the five bytes that cp1252 leaves out
-        return raw.decode("latin-1")
+    except UnicodeDecodeError:  # one of the five bytes that cp1252 leaves out: of no Latin text
+        return raw.decode("cp437")
 
 
 def repaired(name: str) -> str:

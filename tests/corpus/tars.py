@@ -79,6 +79,7 @@ CASES = [
         {r"system-systemd\x2dfsck.slice": b"1"},
     ),
     Case("Latin-1", raw_named("größe".encode("latin-1")), {"größe": b"1"}),
+    Case("Cyrillic of DOS", raw_named("НПРЭ".encode("cp866")), {"ìÅÉ¥": b"1"}),
     Case("UTF-8 in ustar", raw_named("größe".encode()), {"größe": b"1"}),
     Case(
         "odd spaces and joiners",
@@ -340,7 +341,7 @@ HOSTILE = {
     "a reversed name": tar_of(("gnp.\u202eexe", b"1")),
     "an isolate in a name": tar_of(("a\u2066b", b"1")),
     "a line separator in a name": tar_of(("a\u2028b", b"1")),
-    "a C1 control in a name": raw_named(b"a\x9d0;owned\x9cb\x81"),
+    "a C1 control in a name": tar_of(("a\x9d0;owned\x9cb\x81", b"1")),
     "a folder above, folded": tar_of(("./a//../../b", b"1")),
     "a second root": tar_of(("//etc/passwd", b"1")),
     "a part of another volume": typed(b"M", "part", b"1") + ONE,

@@ -77,6 +77,7 @@ CASES = [
     Case("the flag, and no UTF-8", names(RawMember(LATIN, b"1", flags=UTF8)), {"größe": b"1"}),
     Case("the code page of DOS", names(RawMember(CP437, b"1", host=DOS)), {"größe": b"1"}),
     Case("Latin-1 from Unix", names(RawMember(LATIN, b"1")), {"größe": b"1"}),
+    Case("Cyrillic of DOS from Unix", names(RawMember("НП".encode("cp866"), b"1")), {"ìÅ": b"1"}),
     Case(
         "a backslash from Unix",
         names(RawMember(rb"system-systemd\x2dfsck.slice", b"1")),
