@@ -65,7 +65,7 @@ def prune(
                 if events_days is not None:
                     lines += _drop_events(upkeep.database, events_days, reason, report)
             if idle_days is not None:
-                lines += _evict(upkeep, idle_days, keep_bytes, report)
+                lines += _evict(upkeep, idle_days, keep_bytes, report, dry_run=dry_run)
         print_lines(report, lines, as_json=as_json)
 
 
@@ -91,8 +91,10 @@ def _drop_events(
     return [f"dropped {count} events"]
 
 
-def _evict(upkeep: Upkeep, idle_days: float, keep_bytes: int, report: dict[str, Any]) -> list[str]:
-    dry_run, idle_seconds = report["dry_run"], idle_days * _DAY_SECONDS
+def _evict(
+    upkeep: Upkeep, idle_days: float, keep_bytes: int, report: dict[str, Any], *, dry_run: bool
+) -> list[str]:
+    idle_seconds = idle_days * _DAY_SECONDS
     pruned = prune_store(upkeep, keep_bytes=keep_bytes, idle_seconds=idle_seconds, dry_run=dry_run)
     report["evicted"] = [
         {"archive_url": each.archive_url, "name": each.name, "size_bytes": each.size_bytes}
