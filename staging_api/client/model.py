@@ -14,7 +14,7 @@ from staging_api.vocabulary import staging
 #: States that a staging does not leave again.
 FINAL_STATES = frozenset(staging.FINAL_STATES)
 
-#: How names of times end; those that are nothing else begin so, too.
+#: How names of times end; `_member` also takes the word alone, as in ``at``.
 _TIMES = ("_at", "_until")
 
 
