@@ -125,7 +125,7 @@ class BlobStore(Protocol):
         Args:
             sha256: of the content that the blob should have.
             differs: reads what was put aside to its end, and says whether it is another content.
-                Where it is not, the blob stays.
+                Where it is not, or cannot be read, the blob stays, and nothing is kept aside.
         """
 
     def shard(self, shard: str) -> Iterator[tuple[Blob, float]]:

@@ -19,7 +19,7 @@ import logging
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from secrets import token_hex
 from typing import TYPE_CHECKING, BinaryIO, TypeVar
@@ -165,13 +165,18 @@ class BucketStore:
             copied = self._objects.copy(key, aside)
         except NotFound:
             return False
-        with self._objects.open(copied) as stream:
-            bad = differs(stream)
-        if bad and _state(before) != _state(self._objects.head(key_of(sha256))):
-            return False  # fresh bytes have replaced the object meanwhile: those stay
-        if bad or copied["path"] == aside:
-            self._objects.delete(key if bad else aside)
-        return bad
+        with ExitStack() as undo:
+            if copied["path"] == aside:
+                undo.callback(self._objects.delete, aside)
+            with self._objects.open(copied) as stream:
+                bad = differs(stream)
+            # Fresh bytes may have replaced the object meanwhile: those stay.
+            if bad and _state(before) == _state(self._objects.head(key_of(sha256))):
+                # The copy stays even if no answer says whether the object is gone.
+                undo.pop_all()
+                self._objects.delete(key)
+                return True
+        return False
 
     def shard(self, shard: str) -> Iterator[tuple[Blob, float]]:
         """The blobs whose digests begin with these two digits, with the times of their upload."""

@@ -19,7 +19,7 @@ import os
 import stat
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from secrets import token_hex
 from typing import BinaryIO
@@ -199,21 +199,21 @@ class FolderStore:
     def quarantine(self, sha256: str, differs: Callable[[BinaryIO], bool]) -> bool:
         """Keep a second name of the file aside; take the first away if the content differs."""
         path = self.path(sha256)
-        with disk_failures():
+        with disk_failures(), ExitStack() as undo:
             aside = self._aside(sha256)
+            undo.callback(aside.parent.rmdir)
             try:
                 aside.hardlink_to(path)
             except (FileNotFoundError, NotADirectoryError):
-                aside.parent.rmdir()
                 return False
+            undo.callback(aside.unlink)
             with aside.open("rb") as stream:
                 bad = differs(stream)
             # Fresh bytes may have replaced the file meanwhile: those stay.
             if bad and path.exists() and path.samefile(aside):
                 path.unlink()
+                undo.pop_all()
                 return True
-            aside.unlink()
-            aside.parent.rmdir()
         return False
 
     def shard(self, shard: str) -> Iterator[tuple[Blob, float]]:

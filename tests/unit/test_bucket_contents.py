@@ -158,6 +158,24 @@ def test_what_replaced_a_damaged_blob_while_it_was_read_stays(
     assert store.quarantine(bad.sha256, replaced) != is_replaced
     assert store.has(bad.sha256) == is_replaced
     assert store.has(good.sha256)
+    assert len(names(objects, "quarantine")) == (0 if is_replaced else 1)
+
+
+def test_nothing_is_left_aside_of_a_blob_that_could_not_be_read_again(
+    store: BucketStore, objects: MemoryStore
+) -> None:
+    blob, other = keep(store, b"good", b"other")
+    assert store.quarantine(other.sha256, differs)
+    before = names(objects, "quarantine")
+
+    def fails(stream: BinaryIO) -> bool:
+        stream.read(1)
+        raise StoreFailed("the object store sent less than the object has")
+
+    with pytest.raises(StoreFailed, match="sent less"):
+        store.quarantine(blob.sha256, fails)
+    assert names(objects, "quarantine") == before
+    assert store.has(blob.sha256)
 
 
 @pytest.mark.parametrize(("content", "is_bad"), [(b"good", False), (b"other", True)])

@@ -1,5 +1,6 @@
 """The files of a store in a folder: who may read them, and that none stays open behind a step."""
 
+import errno
 import hashlib
 import os
 import stat
@@ -10,7 +11,7 @@ from typing import BinaryIO
 
 import pytest
 
-from staging_api.errors import NotFound, StoreAbsent, StoreFailed
+from staging_api.errors import NotFound, StoreAbsent, StoreDenied, StoreFailed
 from staging_api.store.folder_store import FolderStore
 from staging_api.store.pack_writer import LEAST_CONTENTS
 
@@ -110,6 +111,39 @@ def test_nothing_is_left_aside_of_a_blob_that_is_good_or_gone(
     assert not store.quarantine(DIGEST, differs)
     assert list((tmp_path / "quarantine").iterdir()) == []
     assert store.has(DIGEST) == (content is not None)
+
+
+@pytest.mark.parametrize("error", [OSError(errno.EIO, "x"), StoreFailed("x")])
+def test_nothing_is_left_aside_of_a_blob_that_could_not_be_read_again(
+    store: FolderStore, tmp_path: Path, error: Exception
+) -> None:
+    other = hashlib.sha256(b"other").hexdigest()
+    keep(store, b"other")
+    assert store.quarantine(other, differs)
+    [aside] = (tmp_path / "quarantine").iterdir()
+
+    def fails(stream: BinaryIO) -> bool:
+        stream.read(1)
+        raise error
+
+    with pytest.raises(StoreFailed):
+        store.quarantine(DIGEST, fails)
+    assert list((tmp_path / "quarantine").iterdir()) == [aside]
+    assert (aside / other).read_bytes() == b"other"
+    assert store.path(DIGEST).stat().st_nlink == 1
+
+
+def test_nothing_is_left_aside_of_a_blob_that_can_have_no_second_name(
+    store: FolderStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_given: object) -> None:
+        raise PermissionError(errno.EPERM, "x")
+
+    monkeypatch.setattr(Path, "hardlink_to", refuse)
+    with pytest.raises(StoreDenied):
+        store.quarantine(DIGEST, differs)
+    assert list((tmp_path / "quarantine").iterdir()) == []
+    assert store.has(DIGEST)
 
 
 def open_files() -> int:
