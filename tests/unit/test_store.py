@@ -1,12 +1,14 @@
 """The store in a folder: what is durable when, on a disk that may be full. See also conformance."""
 
 import errno
+import hashlib
 import os
 import stat
 
 import pytest
 
 from staging_api.errors import NoSpace, NotFound
+from staging_api.store.blobs import Blob
 from staging_api.store.folder_store import FolderStore
 from staging_api.store.spool import SweepResult
 from tests.stores import blobs_of
@@ -62,12 +64,15 @@ def test_of_content_that_comes_twice_in_a_batch_one_file_takes_space(store, tmp_
     assert sorted(contents) == [b"other", b"same"]
 
 
-def test_a_file_that_is_adopted_ends_where_its_bytes_do(store):
+def test_a_file_that_is_adopted_is_named_by_its_bytes_and_ends_where_they_do(store):
     with store.parts.open("version", 9) as parts, store.batch("worker-1") as batch:
         parts.write(0, b"content..")
         blob = batch.adopt(parts.path, [b"con", b"tent"])
+        other = batch.keep([b"other"])
         batch.commit()
+    assert blob == Blob(hashlib.sha256(b"content").hexdigest(), len(b"content"))
     assert store.path(blob.sha256).read_bytes() == b"content"
+    assert store.path(other.sha256).read_bytes() == b"other"
 
 
 def test_data_is_synced_before_it_gets_its_name_and_folders_after(store, monkeypatch):
