@@ -84,7 +84,7 @@ suites = table(
     comment="One row per suite, such as stable or stable-security.",
 )
 
-COMPONENT_NAME = r"""
+_COMPONENT_NAME = r"""
     name ~ '^[a-zA-Z0-9][a-zA-Z0-9.+~_-]{0,63}(/[a-zA-Z0-9][a-zA-Z0-9.+~_-]{0,63}){0,3}$'
     AND name !~ '^(Release|InRelease|Release\.gpg)(/|$)'
     AND name !~ '/(source|debian-installer|by-hash|binary-[^/]*)(/|$)'
@@ -95,7 +95,7 @@ components = table(
     key("suite_id", ForeignKey("suites.id"), comment="its suite"),
     key("name", Text, comment="as in sources.list"),
     required("position", Integer, comment="order in Release: 0, 1, 2 ..."),
-    CheckConstraint(COMPONENT_NAME, name="name"),
+    CheckConstraint(_COMPONENT_NAME, name="name"),
     CheckConstraint("position >= 0", name="position"),
     UniqueConstraint("suite_id", "position"),
     comment="The components of a suite, such as main.",
