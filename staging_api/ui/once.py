@@ -11,7 +11,7 @@ import hashlib
 import json
 from collections.abc import Callable
 
-from staging_api.errors import IdempotencyKeyBusy, IdempotencyKeyReused, LockHeld
+from staging_api.errors import IdempotencyKeyBusy, IdempotencyKeyReused, Invalid, LockHeld
 from staging_api.locks.hold import Locks, RequestOrigin, hold
 from staging_api.locks.model import IDEMPOTENCY
 from staging_api.locks.responses import KeptResponse, KeptResponses
@@ -19,6 +19,8 @@ from staging_api.ui.screen import ActionDone, Form
 
 _WAIT_SECONDS = 10.0
 _SEE_OTHER = 303
+#: Of a key, in characters; ours have 26.
+_LONGEST_KEY = 100
 
 
 def done_once(
@@ -27,10 +29,13 @@ def done_once(
     """Do `act`, or return where it led when this form was sent before.
 
     Raises:
+        Invalid: the key is too long.
         IdempotencyKeyBusy: the first request with this form still runs.
         IdempotencyKeyReused: the page's key came before with other fields.
         StagingApiError: of `act`; nothing is kept, so the form can be sent again.
     """
+    if len(form["once"]) > _LONGEST_KEY:
+        raise Invalid.field("once", f"must be at most {_LONGEST_KEY} characters")
     key = f"page {form['once']}"
     digest = hashlib.sha256(json.dumps(dict(form), sort_keys=True).encode()).hexdigest()
     kept = KeptResponses(locks)

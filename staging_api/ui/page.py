@@ -113,7 +113,7 @@ class HtmlPage:
         def act() -> ActionDone:
             done = action.run(self.deps, view, form)
             if not isinstance(done, ActionDone):
-                raise TypeError("what is shown at once is not kept for a second request")
+                raise Invalid.field("once", "is for what changes something, not for a view")
             return done
 
         return done_once(self.deps.api.locks, view.origin, form, act)

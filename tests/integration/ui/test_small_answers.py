@@ -52,6 +52,19 @@ def test_a_form_that_was_refused_keeps_its_key_or_gets_one(site: Site, builds: B
     assert without.form("stage")["once"] not in ("", form["once"])
 
 
+def test_a_key_that_no_page_gave_is_refused_and_others_are_taken(
+    site: Site, builds: Builds
+) -> None:
+    where = build_url(builds.add("R1"))
+    form = site.get(where).form("stage")
+    long = site.post(where, {**form, "once": "0123456789" * 400})
+    assert (long.status, "once: must be at most 100 characters" in long.text) == (400, True)
+    view = site.post("/ui/audit", {"action": "verify", "once": "1"})
+    assert (view.status, "once: is for what changes something" in view.text) == (400, True)
+    assert site.post("/ui/audit", {"action": "verify"}).status == 200
+    assert site.post(where, {**form, "once": "0123456789" * 10}).status == 303
+
+
 def test_a_build_shows_the_foreground_first_and_each_folder_on_the_way(
     site: Site, builds: Builds
 ) -> None:
