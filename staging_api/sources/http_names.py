@@ -17,6 +17,7 @@ from staging_api.errors import (
     NotFound,
     SourceFailed,
     SourceNotAllowed,
+    SourceRefused,
     StagingApiError,
 )
 from staging_api.sources.bucket_listing import BucketListing, read_listing
@@ -37,7 +38,7 @@ log = logging.getLogger(__name__)
 
 #: Names of lists that are not written last, so that they are no manifests.
 LISTS = ("SHA256SUMS", "SHA512SUMS", "MD5SUMS", "manifest.json")
-_OK = 200
+_OK, _UNAUTHORIZED = 200, 401
 _SOON_BETTER = (429, 503)
 #: Each page is a request, and a folder that holds itself, by a link, has pages without end.
 _MAX_PAGES = 200
@@ -51,6 +52,7 @@ class HttpNames:
         self._url = url
         self._client = client
         self._options = options
+        self._wants_credential = False
 
     def names(self) -> Names:
         """List every object.
@@ -60,6 +62,7 @@ class HttpNames:
             ArchiveUnsafe: one of the names leads out of the archive.
             LimitExceeded: there are too many.
             SourceFailed: the server fails, and no other list is there.
+            SourceRefused: the same, if it wants a credential, or has a wrong certificate.
         """
         failure: StagingApiError | None = None
         outside: list[str] = []
@@ -70,10 +73,16 @@ class HttpNames:
                     return found
             except (SourceFailed, SourceNotAllowed, NotFound) as error:
                 log.info("%s: no list: %s", self._url.canonical, error.detail)
-                failure = failure or (error if isinstance(error, Interrupted) else None)
+                tells = isinstance(error, Interrupted | SourceRefused)
+                failure = failure or (error if tells else None)
                 outside += [error.detail] if isinstance(error, SourceNotAllowed) else []
         if failure is not None:
             raise failure
+        if self._wants_credential:
+            raise SourceRefused(
+                f"{self._url.authority} wants a credential for what lists the objects: by"
+                " STAGING_SOURCES_AUTHORIZATION_FILE, or in the archive_url"
+            )
         manifests = " or ".join(self._options.manifests)
         raise ArchiveNotFound(
             f"{self._url.canonical} has no {manifests}, and no other list of its objects:"
@@ -156,6 +165,7 @@ class HttpNames:
 
     def _read(self, target: RequestTarget) -> tuple[bytes, SourceResponse] | None:
         """Return the bytes at a target, and the answer that brought them; None if it has none."""
+        beside = self._folder("").path.partition("?")[0]
 
         def read() -> tuple[bytes, SourceResponse] | None:
             with self._client.request("GET", target, {}) as answer:
@@ -164,6 +174,9 @@ class HttpNames:
                         f"{target.url.authority} answered with status {answer.status}",
                         retry_after_seconds=retry_after_seconds(answer.headers),
                     )
+                # The rest of the server may want one, and this archive not be there.
+                if answer.status == _UNAUTHORIZED and target.path.startswith(beside):
+                    self._wants_credential = True
                 if answer.status != _OK:
                     return None
                 return _body(answer, self._options), answer

@@ -7,7 +7,13 @@ import threading
 
 import pytest
 
-from staging_api.errors import ArchiveNotFound, ArchiveUnsafe, LimitExceeded, SourceFailed
+from staging_api.errors import (
+    ArchiveNotFound,
+    ArchiveUnsafe,
+    LimitExceeded,
+    SourceFailed,
+    SourceRefused,
+)
 from staging_api.sources import open_archive
 from staging_api.sources.allowlist import AllowList
 from staging_api.sources.model import SourceOptions
@@ -159,6 +165,22 @@ def test_without_any_list_the_error_says_what_could_be_one():
     with archive({}) as (source, _):
         with pytest.raises(ArchiveNotFound, match=r"UPLOADED.*SHA256SUMS.*file:NAME"):
             source.names()
+
+
+def test_a_server_that_wants_a_credential_is_not_an_empty_archive():
+    with archive({"/b/R17/": 401, "/b/R17/UPLOADED": 401}) as (source, _):
+        with pytest.raises(SourceRefused, match="wants a credential"):
+            source.names()
+
+
+def test_a_credential_that_something_else_wants_says_nothing_of_an_archive():
+    root = "/?list-type=2&encoding-type=url&prefix=b%2FR17%2F"
+    with archive({root: 401}) as (source, server):
+        with pytest.raises(ArchiveNotFound):
+            source.names()
+        assert root in [each.path for each in server.asked]
+    with archive({"/b/R17/": 401, "/b/R17/SHA256SUMS": f"{'0' * 64}  x\n".encode()}) as (source, _):
+        assert source.names() == ["x", "SHA256SUMS"]
 
 
 def test_a_page_to_sign_in_is_no_list():

@@ -396,6 +396,8 @@ def test_tls_proves_the_name_though_the_address_is_connected_to(
         else:
             with pytest.raises(SourceRefused, match="certificate"):
                 source.stat("object.bin")
+            with pytest.raises(SourceRefused, match="certificate"):
+                source.names()
         source.close()
 
 
