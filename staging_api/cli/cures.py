@@ -20,7 +20,6 @@ _CURES: Mapping[str, str] = {
     "limit_exceeded": "an operator can raise the limit: the settings STAGING_UNPACK_* and _MAX_*",
     "lock_held": "`staging-api locks` shows who works; or give a longer --timeout",
     "no_space": "`staging-api prune --idle-days N` frees space; or raise STAGING_QUOTA_BYTES",
-    "schema_outdated": "run `staging-api migrate`",
     "source_failed": _SOURCE,
     "source_not_allowed": "an operator has to name its prefix in STAGING_SOURCES",
     "source_refused": "the service's credentials of the source are missing or wrong",

@@ -37,12 +37,16 @@ class Contents:
         return _digest(self.keys.ring(), documents)
 
     def pack(self, posted: bytes, documents: Sequence[Document]) -> StoredContent:
-        """Make what the rows of a content hold; sealed if a document is encrypted."""
-        ring = self.keys.ring()
+        """Make what the rows of a content hold; sealed if a document is encrypted.
+
+        Under the lock of documents: else keys could be rotated between this and the write.
+        """
+        has_secrets = any(each.encrypted for each in documents)
+        ring = self.keys.sealing() if has_secrets else self.keys.ring()
         digest = _digest(ring, documents)
         # Compressed first: sealed bytes look random, and do not get smaller.
         packed, key_id = zlib.compress(posted), None
-        if any(each.encrypted for each in documents):
+        if has_secrets:
             packed, key_id = ring.seal(packed, _text_of(digest)), ring.current
         bodies = [_body(ring, digest, place, each) for place, each in enumerate(documents)]
         return StoredContent(digest, packed, len(posted), key_id, bodies)

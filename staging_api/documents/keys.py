@@ -4,6 +4,7 @@ Keys in the database protect from roles that may read only its other tables, suc
 do not protect a copy of the whole database. With STAGING_DOCUMENTS_KEYS_FILE no key is in it.
 """
 
+import logging
 import threading
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +14,8 @@ from staging_api.documents.rows import content_rows
 from staging_api.documents.sealing import EQUALITY, KeyRing, new_key, read_keys
 from staging_api.errors import Invalid
 from staging_api.locks.model import new_id
+
+log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -41,6 +44,21 @@ class Keys:
         with self._reading:
             self._ring = self._read()
             return self._ring
+
+    def sealing(self) -> KeyRing:
+        """The keys to seal with: as they are now, or, while their file is wrong, as they were.
+
+        What was sealed with an old key after a rotation would be lost with that key.
+
+        Raises:
+            Invalid: the file is wrong, and was never right.
+            Unavailable: the database cannot be reached.
+        """
+        try:
+            return self.refresh()
+        except Invalid as error:
+            log.warning("documents are sealed with the keys that were read before: %s", error)
+            return self.ring()
 
     def renew(self) -> KeyRing:
         """Add a key that seals from now on, where the database keeps them.

@@ -120,20 +120,22 @@ class DocumentService:
         packed = None
         if post.documents is not None:
             self.renderings.refuse_schemas(post.documents)
-            packed = self.contents.pack(post.text, post.documents)
-        with self._changing(author) as change, change.deciding() as (conn, now):
-            # In the transaction: what the condition looked at is what the change is made from.
-            if post.unless is not None:
-                post.unless(now.newest.get(post.collection))
-            # Refused by the digest alone, before thousands of rows are written only to be rolled
-            # back.
-            content = None if packed is None else ContentRef(0, packed.digest)
-            target = now.posted(post.collection, content, post.mode)
-            if packed is not None:
-                content_id = content_rows.add_content(conn, packed)
-                content = ContentRef(content_id, packed.digest)
+        with self._changing(author) as change:
+            if post.documents is not None:
+                packed = self.contents.pack(post.text, post.documents)
+            with change.deciding() as (conn, now):
+                # In the transaction: what the condition looked at is what the change is made from.
+                if post.unless is not None:
+                    post.unless(now.newest.get(post.collection))
+                # Refused by the digest alone, before thousands of rows are written only to be
+                # rolled back.
+                content = None if packed is None else ContentRef(0, packed.digest)
                 target = now.posted(post.collection, content, post.mode)
-            made = change.make(conn, now, target, post.collection)
+                if packed is not None:
+                    content_id = content_rows.add_content(conn, packed)
+                    content = ContentRef(content_id, packed.digest)
+                    target = now.posted(post.collection, content, post.mode)
+                made = change.make(conn, now, target, post.collection)
         if content is not None and post.documents is not None:
             self.contents.keep(content.content_id, post.documents)
         verdict = self._verdicts.of_buffer(target.collections)

@@ -145,6 +145,18 @@ def test_rotation_seals_all_anew_and_old_processes_read_on(
     assert site.post_text("a", posted).status == 400
 
 
+def test_after_a_rotation_other_processes_seal_with_the_new_key(
+    site: DocumentApi, other_site: DocumentApi, database: Database
+) -> None:
+    other_site.add("a", secret("one"), document("open"))
+    assert rotate(site.services.documents, AUTHOR, new_key=True) == 1
+    other_site.add("b", secret("two"))
+    keys = select(database, "SELECT DISTINCT key_id FROM document_contents")
+    assert len(keys) == 1
+    assert keys != [("first",)]
+    assert rotate(site.services.documents, AUTHOR, new_key=False) == 0
+
+
 @pytest.fixture
 def keys_file(tmp_path: Path) -> Path:
     """A file of keys."""
@@ -169,6 +181,20 @@ def test_keys_of_a_file_are_nowhere_in_the_database(
         keys_file.write_text(f"{equality}\n{new}")
     with document_api(database_url, tmp_path, documents_keys_file=str(keys_file)) as site:
         assert SECRET.encode() in site.get("/configdocs/a", cleartext_secrets="true").body
+
+
+def test_while_the_file_of_keys_is_written_documents_are_sealed_with_those_of_before(
+    database: Database, database_url: str, tmp_path: Path, keys_file: Path
+) -> None:
+    with document_api(database_url, tmp_path, documents_keys_file=str(keys_file)) as site:
+        site.add("a", secret("one"))
+        before = keys_file.read_text()
+        keys_file.write_text("equality")
+        site.add("b", secret("two"))
+        keys_file.write_text(before.replace("k1", f"k2 {b64encode(new_key()).decode()}\nk1"))
+        site.add("c", secret("three"))
+    sealed = select(database, "SELECT key_id FROM document_contents ORDER BY id")
+    assert sealed == [("k1",), ("k1",), ("k2",)]
 
 
 def test_a_lost_key_is_reported_and_does_not_stop_the_rest(
