@@ -33,10 +33,10 @@ Content = bytes | Iterable[bytes]
 
 @dataclass(frozen=True)
 class SentRequest:
-    """One request to the service.
+    """One request to the service, or to where it led.
 
     Attributes:
-        path: below the address of the service, quoted.
+        path: below the address of the service, quoted; where it led, the whole URL.
         deadline: bounds each wait for bytes.
         content: its body; `headers` have its length unless it is bytes.
     """
