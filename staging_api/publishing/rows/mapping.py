@@ -14,8 +14,8 @@ T = TypeVar("T")
 def made(cls: type[T], row: Row[Any] | Mapping[str, Any], **more: Any) -> T:
     """Make an object of a row; lists become tuples, columns without a field are left out."""
     columns = row._mapping if isinstance(row, Row) else row  # noqa: SLF001 - its public name
-    known = {name: columns[name] for name in _names(cls) if name in columns}  # type: ignore[arg-type]
-    return cls(**{name: _plain(value) for name, value in known.items()} | more)
+    known = {name: _plain(columns[name]) for name in _names(cls) if name in columns}  # type: ignore[arg-type]
+    return cls(**known | more)
 
 
 def moment(text: str | None) -> datetime | None:
