@@ -126,6 +126,17 @@ def test_who_asks_for_all_waits_for_what_follows_too(joining, source):
     joining.stage(other, ORIGIN)
 
 
+def test_all_of_a_request_is_staged_once_each_of_its_artifacts_is(joining, source):
+    both = wanted(joining, source, "stateful", "full_payload")
+    other = wanted(joining, source, "stateful", "full_payload")
+    one = joining.stagings.check_request(both.archive_url, ["stateful"])
+    assert [joining.all_staged(each) for each in (one, both, other)] == [False] * 3
+    joining.stage(one, ORIGIN)
+    assert [joining.all_staged(each) for each in (one, both, other)] == [True, False, False]
+    joining.stage(both, ORIGIN)
+    assert [joining.all_staged(each) for each in (one, both, other)] == [True, True, False]
+
+
 @contextmanager
 def every_connection_in_use(database: Database) -> Iterator[None]:
     """Keep the connections of both pools, and let a request wait for one 0.2 s only."""

@@ -158,3 +158,22 @@ def test_the_sources_of_a_process_share_what_they_know(now):
                 source.names()
             source.close()
         assert len(server.requests) == 2
+
+
+def test_an_object_is_read_behind_a_breaker_from_where_it_is_asked_for_and_else_whole():
+    objects = {"/R17/a": b"the first", "/R17/b": b"another"}
+    with http_server(objects) as server:
+        url = parse(f"{server.url}/R17")
+        source = open_archive(url, AllowList.parse(server.url), SourceOptions())
+        first, other = map(source.stat, ("a", "b"))
+        for found, start, end, content in (
+            (first, 0, None, b"the first"),
+            (first, 4, None, b"first"),
+            (other, 1, 3, b"no"),
+        ):
+            with source.open(found, start, end) as chunks:
+                assert b"".join(chunks) == content
+        for found, content in ((first, b"the first"), (other, b"another")):
+            with source.open(found) as chunks:
+                assert b"".join(chunks) == content
+        source.close()

@@ -92,6 +92,60 @@ def test_a_refusal_that_is_no_problem_document_is_judged_by_its_status(body: byt
     assert type(problem(500, {}, body)) is errors.AnswerUnusable
 
 
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [
+        (400, errors.Invalid),
+        (401, errors.Unauthenticated),
+        (402, errors.StagingApiError),
+        (403, errors.Forbidden),
+        (404, errors.NotFound),
+        (405, errors.StagingApiError),
+        (409, errors.Conflict),
+        (410, errors.StagingApiError),
+        (412, errors.StagingApiError),
+        (413, errors.LimitExceeded),
+        (414, errors.StagingApiError),
+        (500, errors.StagingApiError),
+        (502, errors.StagingApiError),
+        (503, errors.Unavailable),
+        (504, errors.StagingApiError),
+    ],
+)
+def test_an_unknown_code_and_a_refusal_of_documents_are_of_the_kind_of_their_status(
+    status: int, kind: type[errors.StagingApiError]
+) -> None:
+    assert type(answered(status, code="teapot")) is kind
+    document = {"kind": "Status", "message": "no", "reason": "this"}
+    assert type(problem(status, {}, json.dumps(document).encode())) is kind
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [
+        (400, errors.Invalid),
+        (401, errors.Unauthenticated),
+        (402, errors.AnswerUnusable),
+        (404, errors.NotFound),
+        (409, errors.Conflict),
+        (413, errors.LimitExceeded),
+        (428, errors.AnswerUnusable),
+        (429, errors.Unavailable),
+        (430, errors.AnswerUnusable),
+        (500, errors.AnswerUnusable),
+        (501, errors.AnswerUnusable),
+        (502, errors.Unavailable),
+        (503, errors.Unavailable),
+        (504, errors.Unavailable),
+        (505, errors.AnswerUnusable),
+    ],
+)
+def test_an_answer_of_a_proxy_is_of_the_kind_of_its_status(
+    status: int, kind: type[errors.StagingApiError]
+) -> None:
+    assert type(problem(status, {}, b"<html>")) is kind
+
+
 def test_retry_after_is_seconds_or_a_date() -> None:
     assert retry_after_seconds("7") == 7
     in_a_minute = datetime.now(UTC) + timedelta(seconds=60)

@@ -76,6 +76,8 @@ def test_a_fork_counts_in_its_own_file_and_the_sum_is_right(tmp_path: Path) -> N
     first, *lines = done.stdout.splitlines()
     named = {int(file.stem.partition("_")[2]) for file in tmp_path.glob("counter_*.db")}
     assert named == set(map(int, first.split()))
+    # So much is taken before the first count, and more only for more counts than it has room for.
+    assert {file.stat().st_size for file in tmp_path.glob("*.db")} == {64 << 10}
     assert "staging_database_unavailable_total 8.0" in lines
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from staging_api.db.engine import Database
+from staging_api.documents.contents import Contents
 from staging_api.locks.hold import RequestOrigin, hold
 from staging_api.locks.model import IDEMPOTENCY
 from tests.documents import API, JSON, DocumentApi, document, policy, secret, stream
@@ -85,6 +86,33 @@ def test_a_post_sent_again_with_its_key_gets_the_same_answer_and_is_done_once(
         assert again.headers.get(name) == first.headers.get(name), name
     assert revisions(database) == count + 1
     assert select(database, "SELECT count(*) FROM document_tags") == tags
+
+
+@pytest.mark.parametrize("what", ["post", "empty"])
+def test_the_etag_of_a_post_is_that_of_the_buffer_it_made(site: DocumentApi, what: str) -> None:
+    POSTS[what][0](site)
+    before = site.get("/document-buffer").headers["Etag"]
+    made = sent(site, what).headers["Etag"]
+    assert made == site.get("/document-buffer").headers["Etag"] != before
+    site.add("other", document("other"))
+    assert made != site.get("/document-buffer").headers["Etag"]
+
+
+def test_what_was_posted_is_checked_without_being_read_back(
+    site: DocumentApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[int] = []
+    text = Contents.text
+
+    def noted(contents: Contents, content_id: int) -> bytes:
+        read.append(content_id)
+        return text(contents, content_id)
+
+    monkeypatch.setattr(Contents, "text", noted)
+    for name in ("a", "b"):
+        site.add(name, document(f"in {name}"))
+    assert site.status() == {"a": "created", "b": "created"}
+    assert read == []
 
 
 def test_a_key_belongs_to_its_text_parameters_and_collection(site: DocumentApi) -> None:

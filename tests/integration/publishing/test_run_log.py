@@ -92,6 +92,18 @@ def test_each_phase_of_a_run_begins_where_the_one_before_ended(here: Shop) -> No
     assert last.finished_at <= run.finished_at
 
 
+@pytest.mark.parametrize("write_seconds", [0.0, 3600.0], ids=["one by one", "together"])
+def test_the_phases_of_each_run_are_numbered_from_0(
+    here: Shop, monkeypatch: pytest.MonkeyPatch, write_seconds: float
+) -> None:
+    monkeypatch.setattr(runlog, "_WRITE_SECONDS", write_seconds)
+    for name in ("hello", "world"):
+        here.add(name)
+        run = here.run()
+        places = "SELECT position, phase FROM run_phases WHERE run_id = :id ORDER BY position"
+        assert select(here.database, places, id=run.id) == list(enumerate(ALL_PHASES))
+
+
 def written(database: Database) -> list[tuple[str, list[str], int]]:
     """The phase, all phases so far, and how many of them go on, of the run that runs."""
     query = """

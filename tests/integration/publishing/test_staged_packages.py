@@ -1,0 +1,50 @@
+"""Packages that are staged are taken into an archive without an upload, also out of a pack."""
+
+from pathlib import Path
+
+import pytest
+
+from staging_api.db.engine import Database
+from staging_api.debian.forms import Form
+from staging_api.errors import NotFound
+from staging_api.staging.packs import Packs, Written
+from tests.factories import ORIGIN
+from tests.packages import control_text, deb
+from tests.publisher import find, shop
+from tests.rows import select
+from tests.stagings import bench, packed
+
+#: By their names: more than the fewest that a pack has.
+PACKAGES = {
+    f"suites/tool-{n}_1.0-1_amd64.deb": deb(control_text(f"tool-{n}", "1.0-1", "amd64"), Form.GZ)
+    for n in range(20)
+}
+BELOW = "board/R17-1"
+
+
+@pytest.mark.parametrize(("written", "in_packs"), [("yes", len(PACKAGES)), ("no", 0)])
+def test_staged_packages_are_published_and_stay_when_what_was_staged_is_evicted(
+    database: Database, database_url: str, tmp_path: Path, written: Written, in_packs: int
+) -> None:
+    taken = [name for name in PACKAGES if "tool-3_" in name or "tool-12_" in name]
+    with (
+        bench(database, database_url, tmp_path, packs=Packs(written)) as at,
+        shop(database, database_url, tmp_path) as here,
+    ):
+        here.set_up()
+        (artifact,) = at.stage(at.build(suites_tgz=packed(PACKAGES)), "suites").artifacts
+        assert select(database, "SELECT count(*) FROM packed_files") == [(in_packs,)]
+        to = here.intake.destination(here.name, "stable", "main")
+        uploads = here.intake.take_staged(to, [f"/static/{BELOW}/{n}" for n in taken], ORIGIN)
+        assert [each.package for each in uploads] == ["tool-3", "tool-12"]
+        with pytest.raises(NotFound, match="nothing is staged at"):
+            here.intake.take_staged(to, [f"/static/{BELOW}/suites/none.deb"], ORIGIN)
+        here.run()
+        at.service.artifacts.evict(artifact.id, ORIGIN)
+        at.tamper("UPDATE blobs SET doomed_at = clock_timestamp() WHERE doomed_at IS NOT NULL")
+        at.service.upkeep.collect()
+        assert here.names() == ["tool-12 1.0-1", "tool-3 1.0-1"]
+        for name in ("tool-3", "tool-12"):
+            path = f"pool/main/t/{name}/{name}_1.0-1_amd64.deb"
+            assert here.served(path) == PACKAGES[f"suites/{name}_1.0-1_amd64.deb"]
+        assert find(database, "pool/main/t/tool-4/tool-4_1.0-1_amd64.deb") is None
