@@ -8,14 +8,18 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from functools import cache, cached_property
 from importlib.resources import files
 from typing import Any
 
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 
 from staging_api.db.engine import Database
 
+#: Of a question about a time between two dates that names none.
+_DAYS = 30
+_NOW = text("SELECT clock_timestamp()")
 # Not behind another colon: ``::`` is a cast.
 _PARAMETER = re.compile(r"(?<!:):([a-z0-9_]+)")
 _FILE = re.compile(r"(?P<number>\d+)_(?P<name>\w+)\.sql")
@@ -61,15 +65,26 @@ def answered(
     Args:
         database: read as the role of its URL.
         query: the question.
-        given: a value for each parameter: times, text; of ``allowed`` a list.
+        given: a value for each parameter: times, text; of ``allowed`` a list. Of times that are
+            not given, the usual ones.
 
     Raises:
         Unavailable: the database cannot be reached.
     """
     with database.begin() as conn:
         conn.exec_driver_sql("SET TRANSACTION READ ONLY")
-        rows = conn.execute(text(query.sql), {name: given[name] for name in query.parameters})
+        values = {**usual_times(conn), **given}
+        rows = conn.execute(text(query.sql), {name: values[name] for name in query.parameters})
         yield tuple(rows.keys()), (tuple(row) for row in rows)
+
+
+def usual_times(conn: Connection) -> Mapping[str, datetime]:
+    """Return the times of a question that names none.
+
+    By the clock that dated what is asked about: a machine whose own is wrong would miss the newest.
+    """
+    now: datetime = conn.execute(_NOW).scalar_one()
+    return {"since": now - timedelta(days=_DAYS), "until": now, "moment": now}
 
 
 def _read(match: "re.Match[str]", content: str) -> AuditQuery:

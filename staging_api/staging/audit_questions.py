@@ -6,18 +6,16 @@ The SQL is that of ``db/audit``, which the documentation, the command line and t
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from decimal import Decimal
 from itertools import islice
 from typing import Any
 
-from staging_api.db.audit_queries import AuditQuery, answered, audit_queries
+from staging_api.db.audit_queries import AuditQuery, answered, audit_queries, usual_times
 from staging_api.db.engine import Database
 from staging_api.errors import Invalid, NotFound
 from staging_api.staging.audit import AuditVerdict, verify
 
-#: Of a question about a time between two dates that names none.
-_DAYS = 30
 #: Parameters that are times, in UTC unless they say otherwise.
 TIMES = frozenset({"since", "until", "moment"})
 
@@ -63,8 +61,17 @@ class AuditQuestions:
         return found
 
     def defaults(self) -> dict[str, Any]:
-        """Return the values of parameters that need not be given."""
-        return defaults(self.allowed)
+        """Return the values of parameters that need not be given.
+
+        Raises:
+            Unavailable: the database cannot be reached.
+        """
+        with self.database.connect() as conn:
+            times = usual_times(conn)
+        return {
+            **{name: moment.astimezone(UTC) for name, moment in times.items()},
+            "allowed": list(self.allowed),
+        }
 
     def ask(self, query: AuditQuery, given: Mapping[str, str], most: int) -> AuditAnswer:
         """Answer a question with at most so many rows, in a transaction that can only read.
@@ -87,12 +94,17 @@ class AuditQuestions:
 def values_of(
     query: AuditQuery, given: Mapping[str, str], allowed: Sequence[str]
 ) -> Mapping[str, Any]:
-    """Return the values of a query's parameters; times and the allow-list have defaults.
+    """Return the values of a query's parameters, but for times that are not given.
+
+    Args:
+        query: the question.
+        given: values by parameter, as people write them.
+        allowed: the present allow-list, for a question that is given none.
 
     Raises:
         Invalid: one is missing, unknown, or no time.
     """
-    values = defaults(allowed)
+    values: dict[str, Any] = {"allowed": list(allowed)}
     for name, value in given.items():
         if name not in query.parameters:
             raise Invalid.field(name, f"{query.name} takes {parameters_line(query)}")
@@ -100,16 +112,9 @@ def values_of(
         if name == "allowed":
             values[name] = value.split(",")
     for name in query.parameters:
-        if name not in values:
+        if name not in values and name not in TIMES:
             raise Invalid.field(name, f"{query.name} needs {name}=...")
     return values
-
-
-def defaults(allowed: Sequence[str]) -> dict[str, Any]:
-    """Return the values of parameters that need not be given."""
-    now = datetime.now(UTC)
-    since = now - timedelta(days=_DAYS)
-    return {"since": since, "until": now, "moment": now, "allowed": list(allowed)}
 
 
 def time_of(name: str, value: str) -> datetime:

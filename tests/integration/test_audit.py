@@ -18,6 +18,7 @@ from staging_api.db.audit_queries import audit_queries
 from staging_api.db.engine import Database
 from staging_api.staging.accesses import Accesses
 from tests.factories import ORIGIN
+from tests.jumped_clock import DAY_SECONDS, run_jumped
 from tests.million import a_million_artifacts
 from tests.rows import refused_by_database
 from tests.stagings import bench
@@ -118,6 +119,17 @@ def test_a_parameter_that_is_wrong_is_refused(capsys, given, said):
     code, out, err = asked(capsys, "staged-by", *given)
     assert (code, out) == (4, "")
     assert said in err
+
+
+@pytest.mark.parametrize("jump", [DAY_SECONDS, -400 * DAY_SECONDS])
+def test_a_question_that_names_no_time_is_of_now_by_the_clock_of_the_database(
+    at, database_url, monkeypatch, jump
+):
+    at.stage(at.build("R17-1"), "payload")
+    monkeypatch.setenv("STAGING_DATABASE_URL", database_url)
+    for question, found in (("caller=tester", 1), ("caller=another", 0)):
+        said = run_jumped(jump, "staging_api", "audit", "staged-by", question, "--json")
+        assert len(json.loads(said)["items"]) == found
 
 
 def test_there_are_thirteen_questions():
