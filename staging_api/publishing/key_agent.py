@@ -13,7 +13,6 @@ What if the agent dies? The connection breaks, and gpg starts another one with t
 
 import re
 import socket
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -65,13 +64,12 @@ class AgentKey:
     expires_at: int | None
 
     @contextmanager
-    def signing(self) -> Iterator[SignDigest]:
-        """Connect to the agent for some signatures.
+    def signing(self, now: float) -> Iterator[SignDigest]:
+        """Connect to the agent for some signatures, which are made now; seconds since 1970.
 
         Raises:
             AgentUnavailable: it does not answer, or does not sign.
         """
-        now = time.time()
         if now < self.created_at or (self.expires_at is not None and now >= self.expires_at):
             raise AgentUnavailable("clients would not believe the key now")
         try:

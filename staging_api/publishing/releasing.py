@@ -37,7 +37,7 @@ class Releaser:
     """
 
     key: SigningKey | None
-    sign: Callable[[bytes, SigningKey | None], SignedRelease | UnsignedRelease] = sign
+    sign: Callable[[bytes, SigningKey | None, datetime], SignedRelease | UnsignedRelease] = sign
 
     @property
     def signer(self) -> str | None:
@@ -85,17 +85,17 @@ class Releaser:
             # Last-Modified counts whole seconds: of two Releases within one, the newer would look
             # unchanged.
             modified = max(modified, before.modified_at + _SECOND)
-        return self._signed(run, suite, wanted, modified)
+        return self._signed(run, suite, wanted, modified, now)
 
     def _is_signer(self, before: ReleaseText) -> bool:
         return self.signer is None or before.signed_by == self.signer
 
     def _signed(
-        self, run: RunLog, suite: Suite, release: Release, modified: datetime
+        self, run: RunLog, suite: Suite, release: Release, modified: datetime, now: datetime
     ) -> list[ReleaseText]:
         content = release_text(release)
         texts, signed_by = {"Release": content}, ""
-        signed = self.sign(content, self.key)
+        signed = self.sign(content, self.key, now)
         if isinstance(signed, SignedRelease):
             texts |= {"InRelease": signed.in_release, "Release.gpg": signed.release_gpg}
             signed_by = self.key.fingerprint if self.key else ""

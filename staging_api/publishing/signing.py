@@ -19,6 +19,7 @@ import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
 from urllib.parse import unquote
@@ -79,9 +80,20 @@ def signer_of(key: SigningKey | None) -> str | None:
 
 
 def sign(
-    release: bytes, key: SigningKey | None, timeout_seconds: float = TIMEOUT_SECONDS
+    release: bytes,
+    key: SigningKey | None,
+    at: datetime | None = None,
+    *,
+    timeout_seconds: float = TIMEOUT_SECONDS,
 ) -> SignedRelease | UnsignedRelease:
     """Sign a Release, if there is anything to sign it with.
+
+    Args:
+        release: its text.
+        key: to sign with.
+        at: the time of the signatures, by which a key that has expired is known as well; None: that
+            of this machine. Clients refuse what was signed in their future.
+        timeout_seconds: how long gpg may take.
 
     Raises:
         SigningFailed: there is a key, and gpg did not sign with it in time.
@@ -91,12 +103,12 @@ def sign(
     if not key.home.is_dir():
         return UnsignedRelease(f"there is no gpg home directory at {key.home}")
     try:
-        return _by_agent(release, key)
+        return _by_agent(release, key, int(at.timestamp() if at else time.time()))
     except AgentUnavailable as error:
         log.debug("gpg signs itself: %s", error)
     deadline = time.monotonic() + timeout_seconds
     # The ``!``: this very key or subkey. Without it gpg prefers the newest subkey that can sign.
-    user = ["--armor", *_DIGEST, "--local-user", f"{key.fingerprint}!"]
+    user = ["--armor", *_DIGEST, *_clock(at), "--local-user", f"{key.fingerprint}!"]
     try:
         try:
             return _both_at_once(release, key, user, timeout_seconds)
@@ -133,15 +145,19 @@ def list_own_signatures(key: SigningKey) -> str:
     return _gpg(key, listing, b"", TIMEOUT_SECONDS).decode(errors="replace")
 
 
-def _by_agent(release: bytes, key: SigningKey) -> SignedRelease:
+def _clock(at: datetime | None) -> list[str]:
+    """Return options that stop gpg's clock at a time."""
+    return [] if at is None else ["--faked-system-time", f"{int(at.timestamp())}!"]
+
+
+def _by_agent(release: bytes, key: SigningKey, now: int) -> SignedRelease:
     """Make both signatures by the agent.
 
     Raises:
         AgentUnavailable: it does not run yet, or cannot sign with this key.
     """
-    now = int(time.time())
     found = _agent_key(key, key_lists_of(key.home))
-    with found.signing() as by_key:
+    with found.signing(now) as by_key:
         return SignedRelease(
             clear_signed(release, found.issuer, by_key, now),
             detached(release, found.issuer, by_key, now),

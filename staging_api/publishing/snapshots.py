@@ -10,6 +10,7 @@ What if the process dies? Before the Release is kept, no client got it; the next
 """
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from sqlalchemy import Connection
 
@@ -17,7 +18,7 @@ from staging_api.db.engine import Database
 from staging_api.publishing.index_model import ServedArchiveFile
 from staging_api.publishing.release import without_expiry
 from staging_api.publishing.releasing import Releaser
-from staging_api.publishing.rows import serving
+from staging_api.publishing.rows import apt_archives, serving
 from staging_api.publishing.signing import SignedRelease
 
 _RELEASE_NAMES = ("Release", "InRelease", "Release.gpg")
@@ -45,17 +46,19 @@ class Snapshots:
                 suite, name = place
                 release = serving.stale_release(conn, apt_archive, generation, suite, signer)
                 if release is not None:
-                    return self._lasting(release, name, signer)
+                    now = apt_archives.find_apt_archive(conn, apt_archive).seen_at
+                    return self._lasting(release, name, signer, now)
             return served_at(conn, apt_archive, generation, path)
 
     def _lasting(
-        self, release: serving.StaleRelease, name: str, signer: str
+        self, release: serving.StaleRelease, name: str, signer: str, now: datetime
     ) -> ServedArchiveFile | None:
         with self.database.connect() as conn:
             kept = serving.lasting_releases(conn, release.id, signer)
         if not kept:
             content = without_expiry(release.content)
-            texts, signed = {"Release": content}, self.releaser.sign(content, self.releaser.key)
+            texts = {"Release": content}
+            signed = self.releaser.sign(content, self.releaser.key, now)
             if isinstance(signed, SignedRelease):
                 texts |= {"InRelease": signed.in_release, "Release.gpg": signed.release_gpg}
             with self.database.begin() as conn:

@@ -5,6 +5,7 @@ import random
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import ClassVar
 
@@ -30,7 +31,9 @@ Files = Mapping[str, str]
 Sent = Mapping[str, bytes]
 
 
-def fake_signature(release: bytes, key: SigningKey | None) -> SignedRelease | UnsignedRelease:
+def fake_signature(
+    release: bytes, key: SigningKey | None, _at: datetime
+) -> SignedRelease | UnsignedRelease:
     """What gpg would do, without the time that it takes."""
     if key is None:
         return UnsignedRelease("no signing key is configured")

@@ -3,6 +3,8 @@
 import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import nullcontext
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -43,10 +45,10 @@ def new_key(home: Path, algorithm: str = "ed25519", passphrase: str = "") -> Sig
     return SigningKey(home, fingerprints(home)[0])
 
 
-def believed(key: SigningKey, made: object) -> None:
-    """gpgv takes both forms for signatures of the key, and SHA512 for their digest."""
+def believed(key: SigningKey, made: object) -> set[int]:
+    """gpgv takes both forms for signatures of the key, and SHA512 for their digest; gives when."""
     assert isinstance(made, SignedRelease)
-    folder = key.home
+    folder, times = key.home, set()
     (folder / "ring.asc").write_bytes(public_key(key))
     subprocess.run(["gpg", "--dearmor", "--yes", "-o", "ring", "ring.asc"], cwd=folder, check=True)
     files = {"Release": RELEASE, "Release.gpg": made.release_gpg, "InRelease": made.in_release}
@@ -59,8 +61,10 @@ def believed(key: SigningKey, made: object) -> None:
         (valid,) = (line for line in done.stderr.split(b"\n") if b" VALIDSIG " in line)
         assert valid.split()[2].decode() == key.fingerprint
         assert valid.split()[9] == b"10"
+        times.add(int(valid.split()[4]))
     # What clients read are the lines without the blanks behind them.
     assert done.stdout == b"\n".join(line.rstrip(b" \t") for line in RELEASE.split(b"\n"))
+    return times
 
 
 @pytest.fixture
@@ -130,6 +134,34 @@ def test_a_key_whose_secret_was_removed_is_a_failure(home: Path) -> None:
     stop_agent(home)
     with pytest.raises(SigningFailed):
         sign(RELEASE, key)
+
+
+@pytest.mark.parametrize("is_running", [True, False], ids=["agent", "gpg"])
+def test_signatures_are_of_the_time_that_is_given(home: Path, is_running: bool) -> None:
+    key = new_key(home)
+    wanted = datetime.now(UTC) + timedelta(days=1)
+    sign(RELEASE, key)
+    if not is_running:
+        stop_agent(home)
+    made = sign(RELEASE, key, wanted)
+    assert believed(key, made) == {int(wanted.timestamp())}
+    now = int(time.time())
+    assert all(abs(at - now) < 3600 for at in believed(key, sign(RELEASE, key)))
+
+
+@pytest.mark.parametrize("is_running", [True, False], ids=["agent", "gpg"])
+def test_a_key_that_has_expired_by_the_time_that_is_given_is_a_failure(
+    home: Path, is_running: bool
+) -> None:
+    key = new_key(home)
+    gpg(home, "--quick-set-expire", key.fingerprint, "2d")
+    now = datetime.now(UTC)
+    for days, is_believed in ((1, True), (3, False)):
+        sign(RELEASE, key)
+        if not is_running:
+            stop_agent(home)
+        with nullcontext() if is_believed else pytest.raises(SigningFailed, match="gpg: "):
+            sign(RELEASE, key, now + timedelta(days=days))
 
 
 def test_a_key_that_expires_while_the_process_runs_is_a_failure(home: Path) -> None:

@@ -2,6 +2,7 @@
 
 import gzip
 import re
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -13,7 +14,7 @@ from staging_api.db.engine import Database
 from staging_api.publishing.renewal import Renewal
 from staging_api.publishing.rows import apt_archives, generations, runs, serving
 from staging_api.publishing.run_model import PublisherRun
-from staging_api.publishing.signing import SigningKey
+from staging_api.publishing.signing import SignedRelease, SigningKey, UnsignedRelease
 from staging_api.publishing.snapshots import Snapshots
 from tests.apt_archive_series.life import fake_signature, keys_in
 from tests.packages import control_text, deb
@@ -62,6 +63,30 @@ def test_a_key_that_is_set_signs_with_the_next_run_though_nothing_else_changed(
     signed_with(here, None)
     here.run()
     assert signers(here) == [None, None]
+
+
+def test_signatures_are_of_the_time_of_the_database(
+    here: Shop, keys: list[SigningKey], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    signed_at: list[datetime] = []
+
+    def noted(
+        release: bytes, key: SigningKey | None, at: datetime
+    ) -> SignedRelease | UnsignedRelease:
+        signed_at.append(at.replace(microsecond=0))
+        return fake_signature(release, key, at)
+
+    signed_with(here, keys[0])
+    builder = here.publisher.builder
+    releaser = replace(builder.releaser, sign=noted)
+    here.publisher = replace(here.publisher, builder=replace(builder, releaser=releaser))
+    now = time.time()
+    # A day ahead: clients would refuse what is signed in their future.
+    monkeypatch.setattr(time, "time", lambda: now + 86_400)
+    here.run()
+    dates = select(here.database, "SELECT dated_at FROM release_files WHERE gone_number IS NULL")
+    assert len(signed_at) == len(SUITES)
+    assert {*signed_at} == {dated for (dated,) in dates}
 
 
 def test_a_process_without_the_key_leaves_signatures_of_others(

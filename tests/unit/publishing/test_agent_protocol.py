@@ -6,7 +6,6 @@ never, is said here by a socket of the test's own.
 
 import socket
 import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -18,6 +17,7 @@ from staging_api.publishing.key_agent import AgentKey, AgentUnavailable, agent_k
 from staging_api.publishing.openpgp import Issuer
 
 RSA, ECDSA, EDDSA = 1, 19, 22
+NOW = 1_700_000_000
 HELLO = b"OK Pleased to meet you"
 #: The commands before the one that signs.
 PREPARED = [HELLO, b"OK", b"OK", b"OK"]
@@ -72,7 +72,7 @@ def agent() -> Iterator[Callable[..., tuple[Agent, AgentKey]]]:
 
 def test_the_agent_is_told_which_key_and_which_digest_and_not_to_ask_anybody(agent):
     running, key = agent(*PREPARED, b"D (7:sig-val(3:rsa(1:s3:abc)))\nOK")
-    with key.signing() as sign:
+    with key.signing(NOW) as sign:
         assert sign(b"\xabc") == [b"abc"]
     assert running.heard == [
         b"OPTION pinentry-mode=error\n",
@@ -99,14 +99,14 @@ def test_the_numbers_of_a_signature_are_read_from_its_expression(
     agent, algorithm: int, answer: bytes, numbers: list[bytes]
 ):
     _, key = agent(*PREPARED, b"D " + answer + b"\nOK", algorithm=algorithm)
-    with key.signing() as sign:
+    with key.signing(NOW) as sign:
         assert sign(b"x") == numbers
 
 
 def test_an_answer_may_come_in_pieces_with_remarks_and_what_is_escaped(agent):
     answer = b"S PROGRESS\n# a remark\nD (1:s4:%25%0\x41\nD %0Dx)\nOK all of it"
     _, key = agent(*PREPARED, answer)
-    with key.signing() as sign:
+    with key.signing(NOW) as sign:
         assert sign(b"x") == [b"%\n\rx"]
 
 
@@ -125,7 +125,7 @@ def test_an_answer_may_come_in_pieces_with_remarks_and_what_is_escaped(agent):
 )
 def test_an_agent_that_does_not_sign_says_why(agent, answers: list[bytes], why: str):
     _, key = agent(*answers)
-    with pytest.raises(AgentUnavailable, match=why), key.signing() as sign:
+    with pytest.raises(AgentUnavailable, match=why), key.signing(NOW) as sign:
         sign(b"x")
 
 
@@ -135,13 +135,13 @@ def test_an_agent_that_says_nothing_is_not_waited_for(monkeypatch, tmp_path: Pat
         silent.bind(str(tmp_path / "S"))
         silent.listen()
         key = AgentKey(str(tmp_path / "S"), "AAAA", Issuer(RSA, bytes(20)), 0, None)
-        with pytest.raises(AgentUnavailable, match="timed out"), key.signing():
+        with pytest.raises(AgentUnavailable, match="timed out"), key.signing(NOW):
             pass
 
 
 def test_an_agent_that_does_not_run_is_unavailable():
     key = AgentKey("/nowhere", "AAAA", Issuer(RSA, bytes(20)), 0, None)
-    with pytest.raises(AgentUnavailable, match="No such file"), key.signing():
+    with pytest.raises(AgentUnavailable, match="No such file"), key.signing(NOW):
         pass
 
 
@@ -149,10 +149,9 @@ def test_an_agent_that_does_not_run_is_unavailable():
 def test_the_agent_is_not_asked_while_clients_would_not_believe_the_key(
     created: int, expires: int | None
 ) -> None:
-    now = int(time.time())
-    times = (now + created, None if expires is None else now + expires)
+    times = (NOW + created, None if expires is None else NOW + expires)
     key = AgentKey("/nowhere", "", Issuer(22, bytes(20)), *times)
-    with pytest.raises(AgentUnavailable, match="believe"), key.signing():
+    with pytest.raises(AgentUnavailable, match="believe"), key.signing(NOW):
         pass
 
 
