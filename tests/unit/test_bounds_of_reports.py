@@ -9,7 +9,7 @@ import pytest
 
 from staging_api.clients import ALWAYS_CONNECTED
 from staging_api.staging import partial_files
-from staging_api.staging.audit_questions import defaults
+from staging_api.staging.audit_questions import AuditQuestions
 from staging_api.staging.partial_files import PartialFiles
 from staging_api.staging.repository import check_rows, space_rows, store_rows, usage_rows
 from staging_api.staging.repository.space_rows import StoreSpace
@@ -17,11 +17,13 @@ from staging_api.staging.store_report import store_report, used_share
 
 
 def test_a_question_between_two_dates_is_of_the_last_30_days() -> None:
-    before = datetime.now(UTC)
-    found = defaults(["gs://x"])
-    assert before <= found["until"] <= datetime.now(UTC)
+    now = datetime(2026, 1, 31, 12, tzinfo=UTC)
+    conn = SimpleNamespace(execute=lambda _statement: SimpleNamespace(scalar_one=lambda: now))
+    database: Any = SimpleNamespace(connect=lambda: nullcontext(conn))
+    found = AuditQuestions(database, ["gs://x"]).defaults()
+    assert (found["until"], found["moment"]) == (now, now)
     assert found["until"] - found["since"] == timedelta(days=30)
-    assert (found["moment"], found["allowed"]) == (found["until"], ["gs://x"])
+    assert found["allowed"] == ["gs://x"]
 
 
 def store(quota: int, free: int | OSError) -> Any:
