@@ -21,6 +21,8 @@ from staging_api.client import FetchOptions, Pacing, StagedFile, StagingClient, 
 from staging_api.client.fetching import ATTEMPTS
 from staging_api.client.local_folder import LocalFolder
 from staging_api.db.engine import Database
+from tests import stagings
+from tests.archives import zip_of
 from tests.factories import ORIGIN
 from tests.serving import serving
 from tests.stagings import Bench, bench, packed
@@ -428,6 +430,28 @@ def test_files_are_listed_with_digests_by_pages(at: Bench, client: StagingClient
         name: hashlib.sha256(content).hexdigest() for name, content in SUITES.items()
     }
     assert len(files) == len(SUITES)
+
+
+def test_an_image_has_one_name_though_it_is_served_at_two_paths(
+    database: Database, database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entry = "{name: img, group: images, phase: foreground, pattern: image.zip, extract: zip}"
+    monkeypatch.setattr("tests.stagings.CATALOGUE", f"{stagings.CATALOGUE}  - {entry}\n")
+    with (
+        bench(database, database_url, tmp_path) as at,
+        serving(at) as address,
+        StagingClient(address, pacing=SOON) as client,
+    ):
+        url = at.build(image_zip=zip_of(("a/one.img", b"1"), ("two.img", b"22")))
+        (image,) = at.stage(url, "images").artifacts
+        assert [(file.path, file.name) for file in client.files(image.id)] == [
+            ("board/R17-1/a/one.img", "a/one.img"),
+            ("board/R17-1/two.img", "two.img"),
+            ("images/board/R17-1/a/one.img", "a/one.img"),
+            ("images/board/R17-1/two.img", "two.img"),
+        ]
+        client.fetch(client.stage(url, ["images"]), tmp_path / "to")
+        assert contents(tmp_path / "to") == {"a/one.img": b"1", "two.img": b"22"}
 
 
 def test_the_verb_says_what_it_fetched(at: Bench, run: Run, tmp_path: Path) -> None:

@@ -146,9 +146,13 @@ _FILES_BELOW = text("""
     ORDER BY f.path COLLATE "C"
 """)
 
-# Each half is limited by itself, so that each reads one page of its index.
+# Each half is limited by itself, so that each reads one page of its index. An image is served below
+# the folder of images, too: a second path of the same name.
 _FILES_OF = text("""
-    SELECT substr(f.path, length(r.static_prefix) + 2), f.path, f.sha256, f.size_bytes, f.executable
+    SELECT substr(f.path, length(r.static_prefix) + 2
+            + CASE WHEN starts_with(f.path, r.static_prefix || '/') THEN 0
+                ELSE length('images/') END),
+        f.path, f.sha256, f.size_bytes, f.executable
     FROM (
         (SELECT artifact_id, path, sha256, size_bytes, executable FROM loose_files
          WHERE artifact_id = :id AND path COLLATE "C" > :after
