@@ -13,13 +13,20 @@ them, queues those that this one did not.
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from staging_api.db.engine import Database
 from staging_api.documents.buffering import BufferMode, CurrentCollections
 from staging_api.documents.builds import BuildState, DocumentBuilds
-from staging_api.documents.changing import Buffer, Change, ChangeOrigin, buffer_of, changing
+from staging_api.documents.changing import (
+    Buffer,
+    Change,
+    ChangeOrigin,
+    buffer_of,
+    changing,
+    unconfirmed_etag,
+)
 from staging_api.documents.contents import Contents
 from staging_api.documents.messages import Verdict
 from staging_api.documents.model import Document
@@ -75,7 +82,11 @@ class CommitRequest:
 
 @dataclass(frozen=True)
 class ChangeResult:
-    """What a change came to."""
+    """What a change came to.
+
+    Attributes:
+        buffer: as the change left it.
+    """
 
     buffer: Buffer
     verdict: Verdict = field(default_factory=Verdict)
@@ -83,6 +94,11 @@ class ChangeResult:
     #: When the commit is undone, unless it is confirmed before.
     confirm_until: datetime | None = None
     builds: tuple[BuildState, ...] = ()
+
+    @property
+    def etag(self) -> str:
+        """That of the buffer, as whoever reads it next gets it."""
+        return unconfirmed_etag(self.buffer.etag) if self.confirm_until else self.buffer.etag
 
 
 @dataclass(frozen=True)
@@ -178,6 +194,8 @@ class DocumentService:
                         forced=bool(verdict.errors),
                         confirm_seconds=request.confirm_seconds,
                     )
+        # A client goes on from the buffer as it is now: with nothing that is not committed.
+        left = replace(reviewed, committed=reviewed.revision) if commits else reviewed
         named: tuple[BuildState, ...] = ()
         if request.stage:
             rendering = self.renderings.of(now.newest).rendering
@@ -186,7 +204,7 @@ class DocumentService:
                 if commits
                 else self.builds.look(rendering)
             )
-        return ChangeResult(reviewed, verdict, commits, confirm_until, named)
+        return ChangeResult(left, verdict, commits, confirm_until, named)
 
     def discard(
         self, collection: str | None, author: ChangeOrigin, unless: BufferCheck | None = None

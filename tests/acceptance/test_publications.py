@@ -106,7 +106,7 @@ def test_sources_and_binaries_come_in_one_form(archive: AptArchiveApi) -> None:
     assert archive.get("dists/stable/main/debian-installer/binary-amd64/Packages.gz").status == 200
 
 
-def test_staged_packages_are_published_without_an_upload(
+def test_staged_files_that_are_no_packages_or_not_there_are_refused_as_packages(
     archive: AptArchiveApi, source: ArchiveSource, client: Client
 ) -> None:
     path = build_path()

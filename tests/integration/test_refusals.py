@@ -12,6 +12,7 @@ import pytest
 from falcon.testing import TestClient
 
 from staging_api.db.engine import Database
+from staging_api.http.limits import CallerLimits, Refusals
 from staging_api.identity.issuing import add_to_file, make_token
 from staging_api.identity.model import Role
 from staging_api.processes.application import api_of
@@ -50,6 +51,13 @@ def serve(
     yield made
     for each in built:
         each.close()
+
+
+@pytest.fixture(autouse=True)
+def limits_whose_time_stands_still(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No caller's share grows while requests are counted, however busy the machine is."""
+    for counted in (CallerLimits, Refusals):
+        monkeypatch.setattr(counted.__init__, "__defaults__", (lambda: 1000.0,))
 
 
 def bearer(token: str) -> dict[str, str]:

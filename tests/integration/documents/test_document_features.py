@@ -64,6 +64,21 @@ def test_a_buffer_that_moved_is_not_committed(site: DocumentApi, by: str) -> Non
     assert site.send("POST", f"{API}/commitconfigdocs", None, {"If-Match": etag}).status == 200
 
 
+@pytest.mark.parametrize("how", [{}, {"confirm_within": "600"}])
+def test_a_commit_answers_with_the_etag_of_the_buffer_that_it_leaves(
+    site: DocumentApi, how: dict[str, str]
+) -> None:
+    site.add("a", document("one"), policy())
+    site.add("b", document("two"))
+    reviewed = site.commit(dryrun="true").headers["Etag"]
+    left = site.commit(**how)
+    assert left.headers["Etag"] != reviewed
+    assert left.headers["Etag"] == site.ask("GET", "/document-buffer").headers["Etag"]
+    site.add("a", document("one", 2), policy())
+    known = {"If-Match": left.headers["Etag"]}
+    assert site.send("POST", f"{API}/commitconfigdocs", None, known).status == 409
+
+
 @pytest.mark.parametrize("revision", ["x", "0", "-1", "1.5", str(1 << 70)])
 def test_an_invalid_revision_is_refused(site: DocumentApi, revision: str) -> None:
     site.add("a", document("one"), policy())

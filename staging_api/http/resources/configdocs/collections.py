@@ -103,7 +103,7 @@ class Configdocs(Resource):
         done = self.deps.documents.post(req.context.post, replace(req.context.author, held=lock))
         resp.status = falcon.HTTP_201
         resp.location = f"{PATH}/{falcon.uri.encode_value(collection)}"
-        resp.set_header("ETag", done.buffer.etag)
+        resp.set_header("ETag", done.etag)
         resp.media = validation_result(done, falcon.HTTP_201)
 
     def on_get(self, req: falcon.Request, resp: falcon.Response, collection: str) -> None:

@@ -54,5 +54,5 @@ class CommitConfigdocs(Resource):
             body["builds"] = [asdict(each) for each in done.builds]
         resp.status = body["code"]
         if body["code"] == falcon.HTTP_200:
-            resp.set_header("ETag", done.buffer.etag)
+            resp.set_header("ETag", done.etag)
         resp.media = body
