@@ -50,13 +50,7 @@ def show_all(deps: UiDependencies, view: View) -> ScreenContent:
             "count": count,
             "lease_seconds": deps.api.locks.lease_seconds,
         },
-        copies=Copies(
-            api_path("/locks", state="all" if history else None, scope=scope),
-            cli="staging-api locks --all" if history else "staging-api locks",
-            python=f"for lock in client.locks({'all' if history else 'held'!r}):"
-            " print(lock.kind, lock.scope, lock.holder)",
-            sql=_history_sql(outcome) if history else _HELD_SQL,
-        ),
+        copies=_copies(scope, _history_sql(outcome) if history else None),
     )
 
 
@@ -87,6 +81,17 @@ def show_one(deps: UiDependencies, view: View) -> ScreenContent:
             sql="SELECT * FROM api_locks WHERE id = :id;",
             values={"id": grant.id},
         ),
+    )
+
+
+def _copies(scope: str | None, history: str | None) -> Copies:
+    """The same list for programs; `history` is the SQL of every grant, None for those held."""
+    state = "all" if history else "held"
+    return Copies(
+        api_path("/locks", state="all" if history else None, scope=scope),
+        cli="staging-api locks --all" if history else "staging-api locks",
+        python=f"for lock in client.locks({state!r}): print(lock.kind, lock.scope, lock.holder)",
+        sql=history or _HELD_SQL,
     )
 
 
