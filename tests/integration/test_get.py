@@ -494,6 +494,9 @@ def test_a_list_that_is_damaged_is_read_again(
 ) -> None:
     url, to = staged(at), tmp_path / "to"
     client.get(url, to=to)
-    for kept in (to / ".staging-api/lists").iterdir():
+    lists = {each: each.read_bytes() for each in (to / ".staging-api/lists").iterdir()}
+    assert len(lists) == 2
+    for kept in lists:
         kept.write_text("[{}]")
     assert client.get(url, to=to).fetched == []
+    assert {each: each.read_bytes() for each in lists} == lists

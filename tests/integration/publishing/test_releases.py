@@ -365,6 +365,39 @@ def test_an_unsigned_generation_is_signed_when_there_is_a_key(
     assert snapshot(here, old, "InRelease").startswith(b"signed by AAAA\n")
 
 
+@pytest.mark.parametrize(
+    ("release_is_of", "lasting_is_of"),
+    [("now() - interval '1 hour'", "created_at"), ("now() + interval '1 hour'", "modified_at")],
+)
+def test_what_stands_for_a_stale_release_is_later_than_that(
+    here: Shop, keys: list[SigningKey], release_is_of: str, lasting_is_of: str
+) -> None:
+    """Clients that have the stale one, of an hour ago or of a clock ahead, get the other one."""
+    signed_with(here, keys[0])
+    old = here.run().generation_id
+    assert old
+    here.add("world")
+    here.run()
+    execute(
+        here.database,
+        "UPDATE release_files SET valid_until = clock_timestamp(),"
+        f" modified_at = date_trunc('second', {release_is_of})",
+    )
+    snapshot(here, old, "InRelease")
+    snapshots = Snapshots(here.database, here.publisher.builder.releaser)
+    found = snapshots.served_at(here.name, old, "dists/stable/InRelease")
+    assert found is not None
+    ((later,),) = select(
+        here.database,
+        "SELECT date_trunc('second', CASE :which WHEN 'created_at' THEN l.created_at"
+        " ELSE f.modified_at + interval '1 second' END) FROM lasting_releases l"
+        " JOIN release_files f ON f.id = l.release_id WHERE l.name = 'InRelease'".replace(
+            ":which", f"'{lasting_is_of}'"
+        ),
+    )
+    assert found.modified_at == later
+
+
 def test_lasting_releases_are_dropped_with_their_generation(
     here: Shop, keys: list[SigningKey]
 ) -> None:
