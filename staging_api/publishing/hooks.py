@@ -9,6 +9,7 @@ If this process dies, a running hook goes on by itself and may be run again by t
 hooks have to bear that.
 """
 
+import ctypes
 import fcntl
 import os
 import re
@@ -24,8 +25,11 @@ from typing import BinaryIO
 #: How much of a hook's output is kept: its end, where programs say what went wrong.
 OUTPUT_BYTES = 64 << 10
 
-#: More of it than this is cut while the hook runs, which is looked at so often.
+#: Of more than this only the end is kept while the hook runs, which is looked at so often.
 _MOST_BYTES = 4 << 20
+_LIBC = ctypes.CDLL(None)
+#: FALLOC_FL_KEEP_SIZE and FALLOC_FL_PUNCH_HOLE of linux/falloc.h.
+_PUNCH_HOLE = 0x01 | 0x02
 _LOOK_SECONDS = 0.2
 _NAME = re.compile(r"[A-Za-z0-9_-]+")
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -105,7 +109,7 @@ def _output() -> BinaryIO:
     this process would be ended by its next line.
     """
     descriptor = os.memfd_create("hook")
-    # It may be cut while the hook writes on.
+    # A child that outlives the hook writes on behind what is read here.
     fcntl.fcntl(descriptor, fcntl.F_SETFL, os.O_APPEND)
     return os.fdopen(descriptor, "r+b", buffering=0)
 
@@ -148,11 +152,14 @@ def _wait(
 
 
 def _keep_short(output: BinaryIO) -> None:
-    """Keep of much output only the end, so that it takes little memory however long it becomes."""
-    if os.fstat(output.fileno()).st_size > _MOST_BYTES:
-        end = _last(output)
-        output.truncate(0)
-        output.write(end)
+    """Free the memory of all but the end of much output, however long it becomes.
+
+    What the hook writes meanwhile stays whole and in its order, as no place in the file moves.
+    """
+    size = os.fstat(output.fileno()).st_size
+    if size > _MOST_BYTES:
+        freed = ctypes.c_int64(size - OUTPUT_BYTES)
+        _LIBC.fallocate(output.fileno(), _PUNCH_HOLE, ctypes.c_int64(0), freed)
 
 
 def _last(output: BinaryIO) -> bytes:

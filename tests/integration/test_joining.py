@@ -315,7 +315,9 @@ def test_a_request_beyond_the_waiter_slots_is_refused(joining, source):
             wait_for_taken_slots(joining, 2)
             with pytest.raises(Unavailable, match="may wait"):
                 joining.stage(request, ORIGIN)
-        resume(joining.stagings, noted(joining, request), OTHER)
+        # One of those that wait may have taken the work over first.
+        with suppress(LockHeld):
+            resume(joining.stagings, noted(joining, request), OTHER)
         for one in waiting:
             one.result()
     assert joining.waiter_slots.taken == 0

@@ -9,6 +9,7 @@ from select import select
 
 import pytest
 
+from staging_api.publishing import hooks
 from staging_api.publishing.hooks import OUTPUT_BYTES, HookResult, run_hooks
 
 AMPLE = 30.0
@@ -175,11 +176,26 @@ def test_much_output_takes_little_memory_while_the_hook_runs(
     assert len(chatty.output) == OUTPUT_BYTES
     assert chatty.output.endswith("x\nthe end\n")
     assert other.output == "other\n"
-    sizes = [os.fstat(each).st_size for each in made]
+    kept = [os.fstat(each) for each in made]
     for each in made:
         os.close(each)
-    assert sizes[0] < 2 * OUTPUT_BYTES
-    assert sizes[1] == len("other\n")
+    # In blocks of 512 bytes; what was freed is still counted in the length.
+    assert kept[0].st_blocks * 512 < 2 * OUTPUT_BYTES
+    assert kept[0].st_size == 9_000_001 + len("the end\n")
+    assert kept[1].st_size == len("other\n")
+
+
+def test_what_a_hook_writes_while_its_output_is_kept_short_stays_in_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hooks, "_MOST_BYTES", OUTPUT_BYTES)
+    monkeypatch.setattr(hooks, "_LOOK_SECONDS", 0.0005)
+    hook(tmp_path, "10-a", "seq 300000")
+    hook(tmp_path, "20-b", "seq 3")
+    long, short = run(tmp_path)
+    expected = "".join(f"{number}\n" for number in range(1, 300001))
+    assert long.output == expected[-OUTPUT_BYTES:]
+    assert short.output == "1\n2\n3\n"
 
 
 def ends(pid: int) -> bool:
