@@ -32,7 +32,7 @@ def read_file_of(setting: str, path: Path) -> str:
     """Return the text of a small file that a setting names.
 
     Raises:
-        Invalid: of that setting; the file cannot be read.
+        Invalid: the file cannot be read; the error names the setting.
     """
     try:
         return read_small_file(path)
@@ -44,7 +44,7 @@ def check_authorities(setting: str, path: Path) -> None:
     """Check the certificates of authorities in the file that a setting names.
 
     Raises:
-        Invalid: of that setting; there is no such file, or no certificate in it.
+        Invalid: there is no such file, or no certificate in it; the error names the setting.
     """
     import ssl  # 10 ms, which most verbs of documents need not spend
 

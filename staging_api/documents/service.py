@@ -97,7 +97,7 @@ class ChangeResult:
 
     @property
     def etag(self) -> str:
-        """That of the buffer, as whoever reads it next gets it."""
+        """The ETag that `GET /document-buffer` has after the change."""
         return unconfirmed_etag(self.buffer.etag) if self.confirm_until else self.buffer.etag
 
 

@@ -15,9 +15,10 @@ after them compares: PostgreSQL loses the last commits, never one in the middle,
 is there all are, and a commit that waits for the disk makes them durable too. If one is lost, the
 run fails, as if the process had died before that step.
 
-What if a connection breaks? How a run ended, and what a hook said, are written a second time: both
-can be told from what the first try may have written. Phases wait for the next write. Whether a
-generation went live is looked up, so that no run is called failed for what clients see.
+What if a connection breaks? How a run ended, and what a hook said, are written a second time; if
+the first try was committed after all, the second changes nothing. Phases are written with whatever
+is written next. The database is asked whether a generation went live: a run is never called failed
+if clients see what it made.
 """
 
 import logging

@@ -155,8 +155,8 @@ class BucketSource:
     def _exact(self, listed: Mapping[str, int]) -> Iterable[str]:
         """Return the keys as they are in the bucket.
 
-        The library drops the slash at the end of a key, so that what stands for a folder looks like
-        an object which nobody could read. Only an empty one, or one with keys below it, may be so.
+        The library drops the slash at the end of a key, so the marker of a folder looks like an
+        object, and to read that fails. Only an empty key, or one with keys below it, can be one.
 
         Args:
             listed: keys as the library gives them, and lengths.

@@ -17,7 +17,6 @@ from staging_api.staging.repository import event_rows
 from tests.leases import acquired, grant_of, refused, released, renewed, rows
 from tests.service import eventually
 
-NOW = f"{datetime.now(UTC):%Y_%m}"
 THERE = "SELECT to_regclass(:name) IS NOT NULL"
 BEGINS_AT = """SELECT starts_with(pg_get_expr(relpartbound, oid),
         format('FOR VALUES FROM (%L)', ulid_floor(:month)))
@@ -57,8 +56,13 @@ def test_partitions_are_created_in_advance(database: Database) -> None:
             assert rows(database, BEGINS_AT, name=name, month=month) == [(True,)], name
 
 
+def this_month(table: str) -> str:
+    """The name of its partition of now: a run of all tests may see a month end."""
+    return f"{table}_{datetime.now(UTC):%Y_%m}"
+
+
 def remove_month(database: Database, table: str) -> str:
-    name = f"{table}_{NOW}"
+    name = this_month(table)
     with database.begin() as conn:
         conn.execute(text(f"DROP TABLE {name}"))
     return name
@@ -216,4 +220,4 @@ def test_an_old_partition_is_dropped_once_no_reader_uses_it(table: str, database
         assert rows(database, THERE, name=old) == [(True,)]
     drop()
     assert rows(database, THERE, name=old) == [(False,)]
-    assert rows(database, THERE, name=f"{table}_{NOW}") == [(True,)]
+    assert rows(database, THERE, name=this_month(table)) == [(True,)]

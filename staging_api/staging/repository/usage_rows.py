@@ -58,7 +58,7 @@ _COUNT_USAGE = text("""
     WITH named AS (
         SELECT f.sha256, count(*) AS files, min(CASE
             WHEN a.pinned_until > clock_timestamp() THEN 1
-            -- What is being staged is needed, though nobody could read it yet.
+            -- An artifact that is being staged is in use, but has no time of a read yet.
             WHEN coalesce(a.last_accessed_at, a.staged_at, a.started_at, a.created_at)
                 > clock_timestamp() - interval '7 days' THEN 2
             ELSE 3 END) AS rank
