@@ -97,7 +97,7 @@ class Shop:
     ) -> list[Upload]:
         """Send files."""
         to = self.intake.destination(self.name, suite, component)
-        return self.intake.take(to, ((name, [raw]) for name, raw in files.items()), ORIGIN)
+        return self.intake.take(to, ((name, [raw]) for name, raw in files.items()), ORIGIN, 0)
 
     def add(self, *names: str, version: str = "1.0-1", architecture: str = "amd64") -> None:
         """Send packages of these names."""

@@ -85,7 +85,7 @@ class Intake:
         to: UploadDestination,
         files: Iterable[tuple[str, Iterable[bytes]]],
         origin: RequestOrigin,
-        expected_bytes: int = 0,
+        expected_bytes: int,
     ) -> list[Upload]:
         """Take in files by name.
 

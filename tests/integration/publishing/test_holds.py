@@ -8,6 +8,7 @@ import pytest
 from staging_api.db.engine import Database
 from staging_api.errors import Conflict, Invalid, NotFound
 from staging_api.publishing.rows import apt_archives, generations, packages
+from staging_api.publishing.uploads import UploadService
 from tests.factories import ORIGIN
 from tests.packages import control_text, deb
 from tests.publisher import Shop, find, shop, time_passes
@@ -102,6 +103,23 @@ def test_an_upload_that_waits_for_a_decision_lifts_nothing(here: Shop) -> None:
         here.upload(b"not a package")
     here.run()
     assert held(here) == {"stable"}
+
+
+def test_an_accepted_upload_lifts_its_own_suite_and_a_refused_decision_none(here: Shop) -> None:
+    for suite in ("stable", "testing"):
+        here.change(suite, auto_accept=False)
+    (bad, good, later) = here.upload(*(deb(control_text(name)) for name in ("bad", "good", "on")))
+    here.hold(first(here))
+    decisions = UploadService(here.database)
+    with pytest.raises(Invalid, match="for a reason"):
+        decisions.reject(bad.id, "ada", "")
+    assert decisions.reject(bad.id, "ada", "no").state == "rejected"
+    with pytest.raises(Conflict, match="is rejected: it cannot be accepted now"):
+        decisions.accept(bad.id, "ada")
+    assert held(here) == {"stable", "testing"}
+    assert "which this lifts" in str(decisions.accept(good.id, "ada").note)
+    assert held(here) == {"testing"}
+    assert decisions.accept(later.id, "ada").note is None
 
 
 def test_uploads_and_deletions_wait_until_the_hold_is_lifted(here: Shop) -> None:
@@ -265,6 +283,8 @@ def heads(shop: Shop) -> list[int]:
 def test_an_impossible_rollback_is_refused_by_name(here: Shop) -> None:
     with pytest.raises(Invalid, match="no suite nowhere"):
         here.hold(first(here), "nowhere")
+    count = "SELECT count(*) FROM publisher_runs"
+    before = select(here.database, count)
     with pytest.raises(NotFound):
         here.hold("0" * 26)
     with here.database.begin() as conn:
@@ -272,6 +292,7 @@ def test_an_impossible_rollback_is_refused_by_name(here: Shop) -> None:
         apt_archives.add_suite(conn, here.archive, {**values, "architectures": ["amd64"]})
     with pytest.raises(Conflict, match="has no suite new"):
         here.hold(first(here), "new")
+    assert select(here.database, count) == before, "none was begun for it"
     here.run()
     here.hold(first(here))
     assert held(here) == {"stable", "testing"}

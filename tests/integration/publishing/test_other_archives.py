@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -63,6 +64,18 @@ def test_the_pool_lists_what_is_published_of_its_archive_alone(here: Shop, there
     assert pool(there) == [name.replace("hello", "other") for name in published]
     assert pool(here, limit=3) == published[:3]
     assert pool(here, after=f"pool/main/h/hello/{published[1]}") == published[2:]
+
+
+def test_a_page_of_the_pool_says_where_the_next_one_begins(here: Shop) -> None:
+    send(here, "hello")
+    here.run()
+    pages = partial(
+        here.publisher.distributions.files, here.name, generation_id=None, part="pool", limit=3
+    )
+    first = pages(after="")
+    assert (len(first.items), first.next) == (3, first.items[-1].path)
+    last = pages(after=first.items[-1].path)
+    assert (len(last.items), last.next) == (1, None)
 
 
 def test_a_file_of_the_pool_is_served_once_it_is_published_and_by_its_archive(

@@ -128,7 +128,7 @@ def test_a_package_is_hashed_by_the_store_and_its_data_is_not_read_again(here: S
     counting = CountingStore(here.intake.blobs)
     intake = dataclasses.replace(here.intake, blobs=cast("BlobStore", counting))
     files = [(f"{number}.deb", iter([raw])) for number, raw in enumerate(sent)]
-    intake.take(intake.destination(here.name, "stable", "main"), files, ORIGIN)
+    intake.take(intake.destination(here.name, "stable", "main"), files, ORIGIN, 0)
     assert 0 < counting.read_bytes < 64 << 10
     here.run()
     text = gzip.decompress(here.served("dists/stable/main/binary-amd64/Packages.gz")).decode()
@@ -246,6 +246,15 @@ def test_the_note_of_an_older_version_says_that_it_is_not_offered(here: Shop) ->
     assert elsewhere.note is None
 
 
+def test_a_run_notes_20_packages_that_were_never_offered_and_counts_all(here: Shop) -> None:
+    here.add("hello", version="2.0")
+    here.run()
+    here.upload(*(deb(control_text("hello", f"1.{number}")) for number in range(21)))
+    run = here.run()
+    assert run.counts["superseded_at_once"] == 21
+    assert len([note for note in run.notes if "was never offered" in note]) == 20
+
+
 def test_the_note_of_a_repeated_package_says_that_nothing_changed(here: Shop) -> None:
     here.upload(deb(control_text("hello")))
     here.run()
@@ -347,6 +356,15 @@ def test_a_refusal_of_several_files_names_them_and_says_what_is_wrong_with_the_f
     with pytest.raises(Invalid) as refused:
         here.upload(deb(control_text("Upper")))
     assert refused.value.detail == "'Upper' is not a package name"
+
+
+@pytest.mark.parametrize(("count", "end"), [(20, ""), (21, ", ...")])
+def test_a_refusal_names_20_files_at_most(here: Shop, count: int, end: str) -> None:
+    with pytest.raises(Invalid) as refused:
+        here.send({f"{number:02}.changes": b"Format: 1.8\n" for number in range(count)})
+    others = ", ".join(f"{number:02}.changes" for number in range(1, 20))
+    assert refused.value.detail.endswith(f"; refused with it: {others}{end}")
+    assert len(refused.value.extra["uploads"]) == count
 
 
 @pytest.mark.parametrize("ending", ["changes", "buildinfo", "ddeb", "orig.tar.gz.asc"])

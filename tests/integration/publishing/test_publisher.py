@@ -150,7 +150,8 @@ def test_old_files_stay_by_hash_until_their_time_is_over(here: Shop) -> None:
     assert here.served(path) != old
     assert here.served(by_hash) == old
     time_passes(here.database, "1 day 3 hours")
-    assert here.run().counts["reaped"] == 1
+    run = here.run()
+    assert (run.counts["reaped"], run.phases[-1].phase) == (1, "tidy")
     assert find(here.database, by_hash) is None
     assert here.names() == ["hello 1.0-1", "world 1.0-1"]
 
@@ -195,10 +196,12 @@ def test_a_file_that_a_pinned_generation_lists_stays(here: Shop) -> None:
 
 def test_a_copy_of_a_generation_that_is_not_kept_is_not_found(here: Shop) -> None:
     other = replace(here, name="other")
+    replace(here, name="empty").set_up()
     for each in (here, other):
         each.set_up()
         each.add("hello")
         each.run()
+    assert [each.archive for each in here.publisher.distributions.all()] == [here.name, "other"]
     files = partial(here.publisher.distributions.files, part="dists", after="", limit=9)
     foreign = other.publisher.distributions.find("other").live.id
     assert files("other", generation_id=foreign).items
@@ -268,12 +271,26 @@ def test_planner_statistics_are_renewed_before_many_new_packages_are_compared(he
     assert at_step["dominate"]
 
 
+def test_planner_statistics_are_renewed_after_generations_that_are_many_together(
+    here: Shop,
+) -> None:
+    known = "SELECT reltuples FROM pg_class WHERE relname = 'package_publications'"
+    here.set_up()
+    here.publisher = replace(here.publisher, at_once=2, many=4)
+    execute(here.database, "ANALYZE package_publications")
+    here.add("aa", "bb", "cc", "dd", "ee")
+    here.run()
+    assert select(here.database, known) == [(5,)]
+
+
 def test_one_broken_upload_among_many_stops_no_other(here: Shop) -> None:
     here.set_up()
     here.add(*(f"package-{n}" for n in range(20)))
     execute(here.database, "UPDATE uploads SET component = 'gone' WHERE name = '7.deb'")
     run = here.run()
     assert (run.counts["published"], run.counts["not_accepted"]) == (19, 1)
+    left = [note for note in run.notes if "was left for later" in note]
+    assert [note.endswith(": the suite stable has no component gone") for note in left] == [True]
     assert len(here.names()) == 19
     broken = "SELECT state, attempts, error_message FROM uploads WHERE name = '7.deb'"
     assert select(here.database, broken) == [
@@ -293,7 +310,7 @@ def test_a_file_that_is_gone_from_the_store_holds_back_only_its_package(here: Sh
     run = here.run()
     assert here.names() == ["world 1.0-1"]
     assert "not in the store" in run.notes[0]
-    here.intake.take(here.intake.destination(ARCHIVE, "stable", "main"), [("a.deb", [raw])], ORIGIN)
+    here.send({"a.deb": raw})
     here.run()
     assert here.names() == ["hello 1.0-1", "world 1.0-1"]
 
@@ -436,15 +453,71 @@ def test_a_hook_before_going_live_can_stop_the_run(
         assert here.names() == ["hello 1.0-1"]
 
 
+def test_a_run_without_hooks_starts_none(
+    database: Database, database_url: str, tmp_path: Path
+) -> None:
+    hook(tmp_path / "hooks", "before", "exit 3")
+    with shop(
+        database, database_url, tmp_path, hooks=hook(tmp_path / "hooks", "after", "exit 4")
+    ) as here:
+        here.set_up()
+        here.add("hello")
+        here.run("process-accepted")
+        run = here.run("publish-distro")
+        assert (run.state, list(run.hooks)) == ("succeeded", [])
+        assert here.names() == ["hello 1.0-1"]
+
+
+def test_suites_of_security_fixes_go_live_before_the_others(
+    database: Database, database_url: str, tmp_path: Path
+) -> None:
+    seen = tmp_path / "seen"
+    for stage in ("before", "after"):
+        hooks = hook(tmp_path / "hooks", stage, f'echo "{stage} $STAGING_SUITES" >> {seen}')
+    with shop(database, database_url, tmp_path, hooks=hooks) as here:
+        here.set_up({"stable": {}, "stable-security": {}, "other-security": {}})
+        here.run()
+        seen.unlink()
+        here.add("hello")
+        here.upload(deb(control_text("fix")), suite="stable-security")
+        assert here.run().counts["generations"] == 2
+        assert seen.read_text().splitlines() == [
+            *("before stable-security", "after stable-security", "before stable", "after stable")
+        ]
+        here.add("world")
+        here.upload(deb(control_text("later")), suite="stable-security")
+        assert here.run(suites=("stable", "other-security")).counts["generations"] == 1
+        assert here.names("stable-security") == ["fix 1.0-1"]
+
+
+def test_a_run_goes_on_after_suites_of_security_fixes_until_the_others_are_live(
+    here: Shop,
+) -> None:
+    states: list[str] = []
+
+    def reached(step: str) -> None:
+        if step == "live":
+            states.extend(state for (state,) in select(here.database, LAST_RUN))
+
+    here.set_up({"stable": {}, "stable-security": {}})
+    here.publisher = replace(here.publisher, reached=reached)
+    here.run()
+    assert states == ["running", "succeeded"]
+
+
+LAST_RUN = "SELECT state FROM publisher_runs ORDER BY id DESC LIMIT 1"
+
+
 def test_a_hook_that_fails_after_going_live_is_recorded(
     database: Database, database_url: str, tmp_path: Path
 ) -> None:
-    hooks = hook(tmp_path / "hooks", "after", "exit 1")
+    hooks = hook(tmp_path / "hooks", "after", "printf x%0500d 0; exit 1")
     with shop(database, database_url, tmp_path, hooks=hooks) as here:
         here.set_up()
         here.add("hello")
         run = here.run()
         assert (run.state, run.error_code) == ("published_hook_failed", "hook_failed")
+        assert run.error_message == "the hook after.d/10-test ended with 1: " + "0" * 500
         assert [(h.stage, h.exit_code) for h in run.hooks] == [("after", 1)]
         assert here.names() == ["hello 1.0-1"]
 

@@ -55,9 +55,13 @@ def test_a_key_that_is_set_signs_with_the_next_run_though_nothing_else_changed(
     here: Shop, keys: list[SigningKey]
 ) -> None:
     assert signers(here) == [None, None]
+    known = here.publisher.distributions.signers
+    replace(here, name="new").set_up()
+    assert known(here.name) == known("new") == {}
     for key in keys:
         signed_with(here, key)
         assert here.run().counts["generations"] == 1
+        assert known(here.name) == dict.fromkeys(SUITES, key.fingerprint)
         assert signers(here) == [f"signed by {key.fingerprint}".encode()] * 2
         assert here.run().counts == {}
     signed_with(here, None)

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,8 +14,10 @@ from sqlalchemy import Connection, event
 from staging_api.db import engine
 from staging_api.db.engine import Database
 from staging_api.debian.forms import Form
-from staging_api.publishing import runlog
+from staging_api.publishing import phases, runlog
+from staging_api.publishing import runs as found_runs
 from staging_api.publishing.rows import apt_archives, runs
+from staging_api.publishing.runs import PublisherRuns
 from staging_api.vocabulary.publishing import Operation
 from tests.packages import control_text, deb
 from tests.publisher import Shop, shop
@@ -177,11 +180,11 @@ def test_publishing_one_package_takes_four_writes_and_few_statements(
 
 @pytest.mark.parametrize("operation", ["publish-ftpmaster", "publish-distro"])
 def test_what_goes_live_last_ends_the_run_with_it(here: Shop, operation: Operation) -> None:
-    under_way: list[Any] = []
+    under_way: list[list[Any]] = []
 
     def reached(step: str) -> None:
         if step == "live":
-            under_way.extend(
+            under_way.append(
                 select(here.database, "SELECT id FROM publisher_runs WHERE finished_at IS NULL")
             )
 
@@ -189,7 +192,7 @@ def test_what_goes_live_last_ends_the_run_with_it(here: Shop, operation: Operati
     here.run("process-accepted")
     here.publisher = replace(here.publisher, reached=reached)
     assert here.run(operation).counts["generations"] == 1
-    assert under_way == []
+    assert under_way == [[]]
 
 
 @pytest.mark.usefixtures("_quick")
@@ -209,6 +212,40 @@ def test_the_statements_of_a_run_do_not_count_its_packages_or_suites(
         run = here.run()
     assert run.counts["published"] == 60
     assert len(sent.statements) <= ONE_PACKAGE, sent.statements
+
+
+def test_progress_is_noted_after_each_step_of_many_items(
+    here: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    noted: list[tuple[int, int]] = []
+    monkeypatch.setattr(runlog, "_WRITE_SECONDS", 0.0)
+    monkeypatch.setattr(runs, "note_progress", lambda _conn, _id, *given: noted.append(given))
+    monkeypatch.setattr(phases, "_ACCEPTED_AT_ONCE", 2)
+    monkeypatch.setattr(phases, "_PUBLISHED_AT_ONCE", 2)
+    here.add("aa", "bb", "cc")
+    here.run()
+    assert noted == [(2, 3), (3, 3)] * 2
+
+
+def test_of_a_lock_without_a_run_nothing_is_said_after_two_seconds(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [0.0]
+
+    def wait(seconds: float) -> None:
+        now[0] += seconds
+
+    def look() -> float:
+        # Ends a loop that does not wait, too.
+        now[0] += 0.001
+        return now[0]
+
+    asked: list[str] = []
+    monkeypatch.setattr(found_runs, "time", SimpleNamespace(monotonic=look, sleep=wait))
+    monkeypatch.setattr(runs, "run_of_lock", lambda _conn, lock_id: asked.append(lock_id))
+    assert PublisherRuns(database).running_under("nobody") is None
+    assert 90 < len(asked) <= 100
+    assert set(asked) == {"nobody"}
 
 
 def test_progress_is_written_to_its_run_alone(here: Shop) -> None:

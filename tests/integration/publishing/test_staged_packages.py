@@ -1,13 +1,16 @@
 """Packages that are staged are taken into an archive without an upload, also out of a pack."""
 
+from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from staging_api.db.engine import Database
 from staging_api.debian.forms import Form
-from staging_api.errors import NotFound
+from staging_api.errors import NoSpace, NotFound
 from staging_api.staging.packs import Packs, Written
+from staging_api.staging.upkeep import StoreTerms
 from tests.factories import ORIGIN
 from tests.packages import control_text, deb
 from tests.publisher import find, shop
@@ -35,7 +38,13 @@ def test_staged_packages_are_published_and_stay_when_what_was_staged_is_evicted(
         (artifact,) = at.stage(at.build(suites_tgz=packed(PACKAGES)), "suites").artifacts
         assert select(database, "SELECT count(*) FROM packed_files") == [(in_packs,)]
         to = here.intake.destination(here.name, "stable", "main")
-        uploads = here.intake.take_staged(to, [f"/static/{BELOW}/{n}" for n in taken], ORIGIN)
+        paths = [f"/static/{BELOW}/{name}" for name in taken]
+        # Only what is copied out of a pack needs room.
+        terms = StoreTerms(quota_bytes=at.service.upkeep.space().used)
+        full = replace(here.intake, upkeep=replace(at.service.upkeep, terms=terms))
+        with pytest.raises(NoSpace) if in_packs else nullcontext():
+            full.take_staged(to, paths, ORIGIN)
+        uploads = here.intake.take_staged(to, paths, ORIGIN)
         assert [each.package for each in uploads] == ["tool-3", "tool-12"]
         with pytest.raises(NotFound, match="nothing is staged at"):
             here.intake.take_staged(to, [f"/static/{BELOW}/suites/none.deb"], ORIGIN)

@@ -9,6 +9,7 @@ import pytest
 
 from staging_api.db.engine import Database
 from staging_api.debian.forms import Form
+from staging_api.publishing.apt_archives import AptArchiveService
 from staging_api.publishing.rows import apt_archives, packages
 from tests.factories import ORIGIN
 from tests.packages import control_text, deb
@@ -104,6 +105,19 @@ def test_a_superseded_file_waits_for_its_quarantine_and_a_deleted_one_does_not(h
     here.add("old", version="2.0")
     here.run()
     assert (leaves_at(here, "gone"), leaves_at(here, "old")) == ([(0,)], [(3,)])
+
+
+def test_a_deleted_package_leaves_something_to_do_in_its_suite_alone(here: Shop) -> None:
+    with here.database.begin() as conn:
+        values = {"name": "testing", "codename": "testing", "components": ["main"]}
+        apt_archives.add_suite(conn, here.archive, {**values, "architectures": ["amd64"]})
+    here.add("hello")
+    here.upload(part("hello", "1.0", "amd64"), suite="testing")
+    here.run()
+    service = AptArchiveService(here.database)
+    (one,) = service.packages(here.name, limit=9, suite="stable").items
+    assert service.delete_package(here.name, one.id, "ada", "a mistake").state == "deleted"
+    assert [suite.name for suite in here.archive.suites if suite.dirty_since] == ["stable"]
 
 
 def test_the_run_of_an_archive_decides_on_no_file_of_another(here: Shop) -> None:
