@@ -1,5 +1,7 @@
 """What an archive is where a request does not say, and what a request may not say."""
 
+from typing import Any
+
 import pytest
 
 from staging_api.db.engine import Database
@@ -11,7 +13,10 @@ DAY = 24 * 3600
 
 def test_an_archive_has_the_usual_terms_where_a_request_does_not_say(database: Database) -> None:
     archives = AptArchiveService(database)
-    suites = [{"name": "stable"}, {"name": "testing", "codename": "next", "components": ["extra"]}]
+    suites: list[dict[str, Any]] = [
+        {"name": "stable"},
+        {"name": "testing", "codename": "next", "components": ["extra"]},
+    ]
     made = archives.create({"name": "usual"}, suites)
     assert (made.forms, made.retention_seconds, made.quarantine_seconds) == (("gz", "xz"), DAY, DAY)
     assert [(s.codename, s.components, s.architectures) for s in made.suites] == [
