@@ -28,8 +28,8 @@ OUTPUT_BYTES = 64 << 10
 #: Of more than this only the end is kept while the hook runs, which is looked at so often.
 _MOST_BYTES = 4 << 20
 _LIBC = ctypes.CDLL(None)
-#: FALLOC_FL_KEEP_SIZE and FALLOC_FL_PUNCH_HOLE of linux/falloc.h.
-_PUNCH_HOLE = 0x01 | 0x02
+#: FALLOC_FL_KEEP_SIZE and FALLOC_FL_PUNCH_HOLE of linux/falloc.h, together.
+_PUNCH_HOLE = 0x03
 _LOOK_SECONDS = 0.2
 _NAME = re.compile(r"[A-Za-z0-9_-]+")
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"

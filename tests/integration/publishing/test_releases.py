@@ -64,6 +64,7 @@ def test_a_key_that_is_set_signs_with_the_next_run_though_nothing_else_changed(
         assert known(here.name) == dict.fromkeys(SUITES, key.fingerprint)
         assert signers(here) == [f"signed by {key.fingerprint}".encode()] * 2
         assert here.run().counts == {}
+        assert here.run(careful_indices=True).counts == {}
     signed_with(here, None)
     here.run()
     assert signers(here) == [None, None]
@@ -100,6 +101,7 @@ def test_a_process_without_the_key_leaves_signatures_of_others(
     here.run()
     signed_with(here, replace(keys[0], home=tmp_path / "gone"))
     assert here.run().counts == {}
+    assert here.run(careful_indices=True).counts == {}
     assert signers(here) == [b"signed by AAAA"] * 2
 
 

@@ -14,14 +14,20 @@ from sqlalchemy import Connection, event
 from staging_api.db import engine
 from staging_api.db.engine import Database
 from staging_api.debian.forms import Form
+from staging_api.errors import HookFailed, LockLost, Unavailable
+from staging_api.locks.hold import holding
+from staging_api.locks.model import GLOBAL, PUBLISHER, new_id
 from staging_api.publishing import phases, runlog
 from staging_api.publishing import runs as found_runs
-from staging_api.publishing.rows import apt_archives, runs
+from staging_api.publishing.rows import apt_archives, generations, runs
+from staging_api.publishing.run_model import Options
+from staging_api.publishing.runlog import RunLog
 from staging_api.publishing.runs import PublisherRuns
 from staging_api.vocabulary.publishing import Operation
+from tests.factories import ORIGIN
 from tests.packages import control_text, deb
 from tests.publisher import Shop, shop
-from tests.rows import select
+from tests.rows import execute, select
 
 #: Statements at most, with taking and releasing the lock: of a run with nothing to do, of one
 #: that publishes a package, and of the upload of it.
@@ -30,11 +36,16 @@ ALL_PHASES = ["accept", "publish", "dominate", "index", "release", "go_live"]
 
 
 @pytest.fixture
-def here(database: Database, database_url: str, tmp_path: Path) -> Iterator[Shop]:
+def bare(database: Database, database_url: str, tmp_path: Path) -> Iterator[Shop]:
     with shop(database, database_url, tmp_path) as made:
         made.set_up()
-        made.run()
         yield made
+
+
+@pytest.fixture
+def here(bare: Shop) -> Shop:
+    bare.run()
+    return bare
 
 
 @pytest.fixture
@@ -257,3 +268,133 @@ def test_progress_is_written_to_its_run_alone(here: Shop) -> None:
         runs.note_progress(conn, one, 3, 7)
     shown = select(here.database, "SELECT id, items_done, items_total FROM publisher_runs")
     assert sorted(shown) == [(one, 3, 7), *((each, 0, None) for each in others)]
+
+
+@contextmanager
+def begun(shop: Shop) -> Iterator[RunLog]:
+    """A run that does what the test says, under the publisher's lock."""
+    locks = shop.publisher.locks
+    with holding(locks, PUBLISHER, GLOBAL, ORIGIN) as held:
+        yield RunLog.begin(
+            locks,
+            held,
+            operation="publish-distro",
+            apt_archive=shop.archive,
+            options=Options(),
+            origin=ORIGIN,
+            reached=lambda _step: None,
+        )
+
+
+LOST_STEP = "UPDATE publisher_runs SET steps = steps - 1 WHERE state = 'running'"
+LOST_ROW = "DELETE FROM publisher_runs WHERE state = 'running'"
+
+
+@pytest.mark.parametrize(
+    ("writes", "lost"),
+    [("", LOST_ROW), ("s", LOST_STEP), ("ss", LOST_STEP), ("sws", LOST_STEP)],
+    ids=["begun", "a step", "steps", "a step after a write"],
+)
+def test_no_write_goes_on_after_one_that_a_crash_lost(bare: Shop, writes: str, lost: str) -> None:
+    """As if PostgreSQL had come back without what did not wait for the disk."""
+    with begun(bare) as run:
+        for write in writes:
+            with run.step() if write == "s" else run.writing():
+                pass
+        execute(bare.database, lost)
+        for again in (run.writing, run.step):
+            with pytest.raises(Unavailable, match="lost what the run had written"), again():
+                raise AssertionError("it goes on")
+
+
+def test_what_is_on_disk_is_not_looked_for_again(
+    bare: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counts = []
+    with begun(bare) as run:
+        for writing in (run.writing, run.writing, run.step, run.writing, run.writing):
+            with sent_to(bare.database, monkeypatch) as sent, writing():
+                pass
+            counts.append(len(sent.statements))
+    first, second, _, after_step, last = counts
+    assert first == after_step == second + 1 == last + 1
+
+
+def row_of(run: RunLog) -> tuple[str | None, int, int | None]:
+    with run.database.connect() as conn:
+        found = runs.find_run(conn, run.id)
+    return found.phase, found.items_done, found.items_total
+
+
+def test_progress_is_written_with_the_phase_when_it_is_time(
+    bare: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runlog, "_WRITE_SECONDS", 3600.0)
+    with begun(bare) as run:
+        run.phase("accept", 7)
+        run.progress(1, 7)
+        assert row_of(run) == (None, 0, None)
+        monkeypatch.setattr(runlog, "_WRITE_SECONDS", 0.0)
+        run.progress(2, 7)
+        assert row_of(run) == ("accept", 2, 7)
+        run.progress(3, 7)
+        assert row_of(run) == ("accept", 3, 7)
+        monkeypatch.setattr(runlog, "_WRITE_SECONDS", 3600.0)
+        run.progress(4, 7)
+        assert row_of(run) == ("accept", 3, 7)
+    with pytest.raises(LockLost):
+        run.progress(5, 7)
+
+
+def test_a_phase_and_its_progress_do_not_wait_for_the_disk(
+    bare: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asynchronous = "SET LOCAL synchronous_commit = off"
+    with begun(bare) as run, sent_to(bare.database, monkeypatch) as sent:
+        run.phase("index", lasting=True)
+        assert sent.statements.count(asynchronous) == 1
+        monkeypatch.setattr(runlog, "_WRITE_SECONDS", 0.0)
+        run.progress(1, 2)
+        assert sent.statements.count(asynchronous) == 2
+        run.finish()
+    assert sent.statements.count(asynchronous) == 2
+
+
+def test_a_run_keeps_each_note_once_and_says_of_the_one_before_that_it_died(here: Shop) -> None:
+    with begun(here):
+        pass
+    notes = [here.run().notes for _ in range(2)]
+    assert [len(each) for each in notes] == [1, 0]
+    assert "the run before this one ended in the middle" in notes[0][0]
+    with begun(here) as run:
+        for text in ("one", "other", "one"):
+            run.note(text)
+        run.finish()
+    with here.database.connect() as conn:
+        assert runs.find_run(conn, run.id).notes == ("one", "other")
+
+
+ENDS = [
+    (None, "succeeded", None, None),
+    (HookFailed("no"), "published_hook_failed", "hook_failed", "no"),
+    (Unavailable("away"), "failed", "unavailable", "away"),
+    (ZeroDivisionError("secret"), "failed", "internal_error", "ZeroDivisionError"),
+]
+
+
+def test_a_run_ends_with_its_error_and_gives_up_what_did_not_go_live(here: Shop) -> None:
+    for error, state, code, message in ENDS:
+        generation = new_id()
+        with begun(here) as run:
+            with run.writing() as conn:
+                generations.begin_generation(conn, generation, here.archive.id, run.id)
+            if error is None or isinstance(error, HookFailed):
+                run.finish(error)
+            else:
+                run.fail(error)
+        with here.database.connect() as conn:
+            found = runs.find_run(conn, run.id)
+        assert (found.state, found.error_code, found.error_message) == (state, code, message)
+        rows = select(here.database, "SELECT id, state FROM dists_generations ORDER BY number")
+        assert rows[0][1] == "live"
+        assert rows[-1] == (generation, "abandoned" if error else "building")

@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from staging_api.publishing.key_agent import AgentKey, AgentUnavailable, agent_key
+from staging_api.publishing.key_agent import AgentKey, AgentUnavailable, agent_key, key_lists_of
 from staging_api.publishing.openpgp import Issuer
 
 RSA, ECDSA, EDDSA = 1, 19, 22
@@ -156,7 +156,7 @@ def test_the_agent_is_not_asked_while_clients_would_not_believe_the_key(
 
 
 LISTED = """tru::1:1700000000:0:3:1:5
-sec:{validity}:255:22:00:100:::-:::scSC:::{token}::{curve}:::0:
+sec:{validity}:255:{kind}:00:100:::-:::scSC:::{token}::{curve}:::0:
 fpr:::::::::{one}:
 grp:::::::::AAAA:
 uid:-::::100::0000::Ada::::::::::0:
@@ -167,8 +167,9 @@ grp:::::::::BBBB:
 ONE, TWO = "1" * 40, "2" * 40
 
 
-def listed(validity: str = "-", token: str = "+", curve: str = "ed25519") -> str:
-    return LISTED.format(validity=validity, token=token, curve=curve, one=ONE, two=TWO)
+def listed(**given: str) -> str:
+    by_default = {"validity": "-", "kind": "22", "token": "+", "curve": "ed25519"}
+    return LISTED.format(**{**by_default, **given}, one=ONE, two=TWO)
 
 
 def test_a_key_of_the_agent_is_read_from_gpgs_listing() -> None:
@@ -180,8 +181,11 @@ def test_a_key_of_the_agent_is_read_from_gpgs_listing() -> None:
 
 @pytest.mark.parametrize(
     "given",
-    [{"validity": "e"}, {"validity": "r"}, {"token": "#"}, {"token": "D276"}, {"curve": "ed448"}],
-    ids=["expired", "revoked", "elsewhere", "on a card", "of another curve"],
+    [
+        *({"validity": "e"}, {"validity": "r"}, {"token": "#"}, {"token": "D276"}),
+        *({"curve": "ed448"}, {"kind": "17"}, {"kind": ""}),
+    ],
+    ids=["expired", "revoked", "elsewhere", "on a card", "other curve", "DSA", "unknown"],
 )
 def test_a_key_that_the_agent_cannot_sign_with_is_left_to_gpg(given: dict[str, str]) -> None:
     with pytest.raises(AgentUnavailable):
@@ -197,3 +201,17 @@ def test_a_subkey_of_a_key_that_is_no_longer_good_is_left_to_gpg(validity: str) 
 def test_a_key_that_is_not_listed_is_left_to_gpg() -> None:
     with pytest.raises(AgentUnavailable):
         agent_key(listed(), "3" * 40, "/socket")
+
+
+def test_a_key_is_looked_up_again_when_a_list_of_keys_changes_and_not_for_other_files(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "public-keys.d").mkdir()
+    seen = {key_lists_of(tmp_path)}
+    for name in ("pubring.gpg", "pubring.kbx", "public-keys.d/pubring.db"):
+        for content in ("", "a key"):
+            (tmp_path / name).write_text(content)
+            seen.add(key_lists_of(tmp_path))
+            (tmp_path / "trustdb.gpg").write_text(name + content)
+            assert key_lists_of(tmp_path) in seen
+    assert len(seen) == 7

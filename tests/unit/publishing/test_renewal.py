@@ -1,0 +1,101 @@
+"""When a worker looks for Releases that expire, and after which failures it waits.
+
+Releases are renewed in `tests/integration/publishing/test_releases.py`.
+"""
+
+import threading
+from collections.abc import Callable
+from contextlib import nullcontext
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from staging_api.errors import LockHeld, SigningFailed, Unavailable
+from staging_api.publishing import renewal as module
+from staging_api.publishing.renewal import Renewal
+
+Renew = Callable[[str], object]
+
+
+class Impatient(threading.Event):
+    """Is waited for only a moment, unless it is set."""
+
+    def wait(self, timeout: float | None = None) -> bool:
+        return super().wait(None if timeout is None else 0.001)
+
+
+@pytest.fixture
+def expiring(monkeypatch: pytest.MonkeyPatch) -> dict[str, set[str]]:
+    """Archives with Releases to renew, and their signers; this process signs as one of them."""
+    found = {"one": {"AAAA"}, "foreign": {"BBBB"}, "two": {"AAAA", "BBBB"}}
+    monkeypatch.setattr(module.apt_archives, "expiring_apt_archives", lambda _conn: found)
+    return found
+
+
+def renewal_by(renew: Renew) -> Renewal:
+    publisher: Any = SimpleNamespace(
+        database=SimpleNamespace(connect=nullcontext),
+        builder=SimpleNamespace(releaser=SimpleNamespace(signer="AAAA")),
+        renew=lambda name, _origin: renew(name),
+    )
+    return Renewal(publisher, _stop=Impatient())
+
+
+@pytest.mark.parametrize(
+    ("outcome", "pause"), [(SigningFailed("gpg: no"), 60), (None, 60), (LockHeld("busy"), 0)]
+)
+@pytest.mark.usefixtures("expiring")
+def test_what_failed_is_tried_again_after_a_pause_and_the_rest_at_each_look(
+    monkeypatch: pytest.MonkeyPatch, outcome: Exception | None, pause: int
+) -> None:
+    clock, asked = SimpleNamespace(monotonic=lambda: now), []
+
+    def renew(name: str) -> object:
+        asked.append(name)
+        if name == "two" or now > 0:
+            return "renewed"
+        if outcome:
+            raise outcome
+        return None
+
+    monkeypatch.setattr(module, "time", clock)
+    renewal, now = renewal_by(renew), 0.0
+    assert renewal.once() == ["two"]
+    for now in (59.9, 60.0):
+        asked.clear()
+        is_over = now >= pause
+        assert renewal.once() == (["one", "two"] if is_over else ["two"])
+        assert asked == (["one", "two"] if is_over else ["two"])
+
+
+def test_a_worker_looks_again_whatever_fails_until_its_work_ends(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Then it is waited for, but not for ever, and not by the end of the process."""
+    outcomes = iter([Unavailable("away"), ZeroDivisionError("odd")])
+    looked, made, joined = threading.Event(), [], []
+
+    class Noted(threading.Thread):
+        def start(self) -> None:
+            made.append(self)
+            super().start()
+
+        def join(self, timeout: float | None = None) -> None:
+            joined.append(timeout)
+            super().join(timeout)
+
+    def expiring(_conn: object) -> dict[str, set[str]]:
+        if error := next(outcomes, None):
+            raise error
+        looked.set()
+        return {}
+
+    monkeypatch.setattr(module.apt_archives, "expiring_apt_archives", expiring)
+    monkeypatch.setattr(module, "threading", SimpleNamespace(Thread=Noted))
+    with renewal_by(lambda _name: None).running():
+        assert looked.wait(30)
+    assert [(thread.daemon, thread.is_alive()) for thread in made] == [(True, False)]
+    assert joined == [10.0]
+    said = [record.getMessage() for record in caplog.records]
+    assert said == ["no Releases are renewed: away", "no Releases are renewed"]
