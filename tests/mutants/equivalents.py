@@ -578,4 +578,24 @@ EQUIVALENT: dict[tuple[str, str, str], str] = {
         "_ZEROS = bytes(1 << 20)",
         "_ZEROS = bytes(1 << 21)",
     ): "as long as the longest chunk, or longer: it is cut to the chunk's length",
+    (
+        "staging_api/publishing/key_agent.py",
+        "at = 0",
+        "at = 1",
+    ): "an expression begins with a parenthesis, which is passed over",
+    (
+        "staging_api/publishing/signing.py",
+        "@lru_cache(maxsize=16)",
+        "@lru_cache(maxsize=17)",
+    ): "how many are kept: only the time differs",
+    (
+        "staging_api/publishing/signing.py",
+        'with ThreadPoolExecutor(1, "gpg") as other:',
+        'with ThreadPoolExecutor(2, "gpg") as other:',
+    ): "a thread is started for a call that is handed over, and one is",
+    (
+        "staging_api/publishing/run_model.py",
+        "class RunFilter(TypedDict, total=False):",
+        "class RunFilter(TypedDict, total=True):",
+    ): "which members a dictionary has to have is for the type checker alone",
 }

@@ -60,13 +60,14 @@ def test_a_key_that_is_set_signs_with_the_next_run_though_nothing_else_changed(
     assert known(here.name) == known("new") == {}
     for key in keys:
         signed_with(here, key)
-        assert here.run().counts["generations"] == 1
+        run = here.run()
+        assert (run.counts["generations"], run.notes) == (1, ())
         assert known(here.name) == dict.fromkeys(SUITES, key.fingerprint)
         assert signers(here) == [f"signed by {key.fingerprint}".encode()] * 2
         assert here.run().counts == {}
         assert here.run(careful_indices=True).counts == {}
     signed_with(here, None)
-    here.run()
+    assert here.run().notes == ("published without a signature: no signing key is configured",)
     assert signers(here) == [None, None]
 
 
@@ -425,7 +426,7 @@ def test_lasting_releases_are_dropped_with_their_generation(
 def test_a_release_lists_components_of_several_segments_and_those_of_the_installer(
     here: Shop,
 ) -> None:
-    components = ["updates/main", "mysql-8.0", "updates"]
+    components = ["updates/main", "mysql-8.0", "updates", "own/extra"]
     here.change("testing", components=components)
     for name in components:
         package = deb(control_text(f"of-{name.replace('/', '-')}"))
@@ -434,7 +435,7 @@ def test_a_release_lists_components_of_several_segments_and_those_of_the_install
     here.upload(udeb, suite="testing", component="updates/main", ending="udeb")
     here.run()
     text = here.served("dists/testing/Release").decode()
-    assert "\nComponents: updates/main mysql-8.0 updates\n" in text
+    assert "\nComponents: updates/main mysql-8.0 updates own/extra\n" in text
     assert "\nArchitectures: amd64 arm64\n" in text
     for folder in (*components, "updates/main/debian-installer"):
         assert f" {folder}/binary-amd64/Packages.gz\n" in text

@@ -156,7 +156,7 @@ def test_a_subkey_is_as_weak_as_the_key_that_it_belongs_to(
 BELIEVED = {
     "the newest": {"named": sig(SHA1, 100) + sig(SHA512, 200)},
     "of the key itself": {"direct": sig(SHA512, 100, kind="1fx"), "named": sig(SHA1, 100)},
-    "of a time that is not said": {"named": sig(SHA1, 0).replace(":0:::", "::::") + sig(9, 1)},
+    "of a time that is not said": {"named": sig(SHA1, 0).replace(":0:::", "::::") + sig(SHA512, 1)},
     "not of another key": {"named": sig(SHA512, 100) + sig(SHA1, 200, by=OTHER)},
     "not one that does not hold": {"named": sig(SHA512, 100) + sig(SHA1, 200, good="-")},
     "not one of another class": {"named": sig(SHA512, 100) + sig(SHA1, 200, kind="30x")},

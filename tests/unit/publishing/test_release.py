@@ -2,11 +2,14 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from staging_api.errors import Invalid
 from staging_api.publishing.release import Release, ReleaseFile, by_hash_path, release_text
+from staging_api.publishing.releasing import expires
 
 RELEASE = Release(
     suite="stable",
@@ -81,3 +84,24 @@ def test_where_a_file_lies_by_its_hash() -> None:
     path = by_hash_path("main/binary-amd64/Packages.gz", "a" * 64)
     assert path == f"main/binary-amd64/by-hash/SHA256/{'a' * 64}"
     assert by_hash_path("Release", "b" * 64) == f"by-hash/SHA256/{'b' * 64}"
+
+
+@pytest.mark.parametrize(
+    ("valid_for", "left", "is_over"),
+    [
+        (3600, 1801, False),
+        (3600, 1800, False),
+        (3600, 1799, True),
+        (3600, None, False),
+        (None, 1, False),
+        (None, None, False),
+    ],
+)
+def test_a_release_expires_when_more_than_half_of_its_time_is_over(
+    valid_for: int | None, left: int | None, is_over: bool
+) -> None:
+    now = RELEASE.date
+    until = None if left is None else now + timedelta(seconds=left)
+    archive: Any = SimpleNamespace(valid_for_seconds=valid_for)
+    before: Any = SimpleNamespace(valid_until=until)
+    assert expires(archive, before, now) is is_over
