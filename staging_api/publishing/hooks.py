@@ -145,10 +145,12 @@ def _wait(
         return None, True
     finally:
         # Also after success: what a hook leaves behind would run into the next publication.
-        with suppress(ProcessLookupError):
-            # The hook leads a session of its own, so its pid is the number of its process group.
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+        # What is another user's, as by sudo, cannot be ended, and is not waited for.
+        with suppress(PermissionError):
+            with suppress(ProcessLookupError):
+                # The hook leads a session of its own, so its pid is the number of its group.
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
 
 
 def _keep_short(output: BinaryIO) -> None:

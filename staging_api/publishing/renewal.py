@@ -58,11 +58,13 @@ class Renewal:
         with self.publisher.database.connect() as conn:
             expiring = apt_archives.expiring_apt_archives(conn)
         signer, now = self.publisher.builder.releaser.signer, time.monotonic()
-        self._warn_of_foreign({name for name, signers in expiring.items() if signers - {signer}})
+        # Without its key at hand it signs as nobody, also where it is not recorded who signed.
+        own = set() if signer is None else {signer}
+        self._warn_of_foreign({name for name, signers in expiring.items() if signers - own})
         return [
             name
             for name, signers in expiring.items()
-            if signer in signers and self._paused_until.get(name, now) <= now and self._renew(name)
+            if own & signers and self._paused_until.get(name, now) <= now and self._renew(name)
         ]
 
     def _warn_of_foreign(self, names: set[str]) -> None:

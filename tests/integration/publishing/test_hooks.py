@@ -3,7 +3,10 @@
 import errno
 import mmap
 import os
+import signal
 import tempfile
+import warnings
+from contextlib import suppress
 from itertools import takewhile
 from pathlib import Path
 from select import select
@@ -97,6 +100,35 @@ def test_a_child_left_behind_neither_delays_nor_survives(tmp_path: Path) -> None
     (result,) = run(tmp_path)
     assert result.succeeded
     assert ends(int(result.output))
+
+
+@pytest.mark.parametrize(
+    ("script", "outcome"), [("echo done", (0, False)), ("echo done; exec sleep 600", (None, True))]
+)
+def test_what_belongs_to_another_user_is_not_ended_and_the_hook_s_outcome_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str, outcome: tuple[int | None, bool]
+) -> None:
+    """As a program that sudo began, and that a hook left behind, or became."""
+    groups: list[int] = []
+
+    def refused(group: int, _signal: int) -> None:
+        groups.append(group)
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "killpg", refused)
+    hook(tmp_path, "10-a", script)
+    try:
+        with warnings.catch_warnings():
+            # What still runs is said of its object when that goes.
+            warnings.simplefilter("ignore", ResourceWarning)
+            (result,) = run(tmp_path, timeout_seconds=0.5)
+        assert (result.exit_code, result.timed_out, result.output) == (*outcome, "done\n")
+    finally:
+        monkeypatch.undo()
+        for group in groups:
+            with suppress(ProcessLookupError):
+                os.killpg(group, signal.SIGKILL)
+    assert len(groups) == 1
 
 
 def test_only_the_end_of_much_output_is_kept(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from staging_api.publishing import renewal as module
 from staging_api.publishing.renewal import Renewal
 
 Renew = Callable[[str], object]
+EXPIRING = "staging_api.publishing.rows.apt_archives.expiring_apt_archives"
 
 
 class Impatient(threading.Event):
@@ -26,10 +27,14 @@ class Impatient(threading.Event):
 
 
 @pytest.fixture
-def expiring(monkeypatch: pytest.MonkeyPatch) -> dict[str, set[str]]:
+def expiring(monkeypatch: pytest.MonkeyPatch) -> dict[str, set[str | None]]:
     """Archives with Releases to renew, and their signers; this process signs as one of them."""
-    found = {"one": {"AAAA"}, "foreign": {"BBBB"}, "two": {"AAAA", "BBBB"}}
-    monkeypatch.setattr(module.apt_archives, "expiring_apt_archives", lambda _conn: found)
+    found: dict[str, set[str | None]] = {
+        "one": {"AAAA"},
+        "foreign": {"BBBB"},
+        "two": {"AAAA", "BBBB"},
+    }
+    monkeypatch.setattr(EXPIRING, lambda _conn: found)
     return found
 
 
@@ -49,6 +54,7 @@ def renewal_by(renew: Renew) -> Renewal:
 def test_what_failed_is_tried_again_after_a_pause_and_the_rest_at_each_look(
     monkeypatch: pytest.MonkeyPatch, outcome: Exception | None, pause: int
 ) -> None:
+    now = 0.0
     clock, asked = SimpleNamespace(monotonic=lambda: now), []
 
     def renew(name: str) -> object:
@@ -60,13 +66,26 @@ def test_what_failed_is_tried_again_after_a_pause_and_the_rest_at_each_look(
         return None
 
     monkeypatch.setattr(module, "time", clock)
-    renewal, now = renewal_by(renew), 0.0
+    renewal = renewal_by(renew)
     assert renewal.once() == ["two"]
     for now in (59.9, 60.0):
         asked.clear()
         is_over = now >= pause
         assert renewal.once() == (["one", "two"] if is_over else ["two"])
         assert asked == (["one", "two"] if is_over else ["two"])
+
+
+def test_a_worker_without_a_key_at_hand_renews_nothing_whoever_signed_it(
+    expiring: dict[str, set[str | None]], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Not what is of before signers were recorded, either."""
+    expiring["one"] = {None}
+    asked: list[str] = []
+    renewal = renewal_by(asked.append)
+    renewal.publisher.builder.releaser.signer = None  # type: ignore[misc]
+    assert (renewal.once(), asked) == ([], [])
+    said = [record.getMessage() for record in caplog.records]
+    assert [line.split()[2] for line in said] == ["foreign", "one", "two"]
 
 
 def test_a_worker_looks_again_whatever_fails_until_its_work_ends(
@@ -91,7 +110,7 @@ def test_a_worker_looks_again_whatever_fails_until_its_work_ends(
         looked.set()
         return {}
 
-    monkeypatch.setattr(module.apt_archives, "expiring_apt_archives", expiring)
+    monkeypatch.setattr(EXPIRING, expiring)
     monkeypatch.setattr(module, "threading", SimpleNamespace(Thread=Noted))
     with renewal_by(lambda _name: None).running():
         assert looked.wait(30)
