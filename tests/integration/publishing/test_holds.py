@@ -1,6 +1,7 @@
 """Going back: a state of a suite, until it is lifted or an upload to the suite is accepted."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -297,6 +298,20 @@ def test_an_impossible_rollback_is_refused_by_name(here: Shop) -> None:
     here.hold(first(here))
     assert held(here) == {"stable", "testing"}
     assert here.served("dists/new/Release")
+
+
+def test_only_a_kept_generation_of_the_archive_itself_can_be_gone_back_to(here: Shop) -> None:
+    old, other = first(here), replace(here, name="other")
+    other.set_up({"stable": {}, "testing": {}})
+    foreign = other.run().generation_id
+    assert foreign
+    with pytest.raises(Conflict, match=f"generation {foreign} of other is live"):
+        here.hold(foreign)
+    time_passes(here.database)
+    here.run()
+    with pytest.raises(Conflict, match=f"generation {old} of {here.name} is reaped"):
+        here.hold(old)
+    assert held(here) == held(other) == set()
 
 
 def test_a_lift_during_a_run_takes_effect_in_the_next(

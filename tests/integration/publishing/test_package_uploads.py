@@ -327,6 +327,18 @@ def test_a_valid_package_beside_an_invalid_one_is_taken(here: Shop) -> None:
     assert [upload.state for upload in sent] == ["rejected", "accepted"]
 
 
+def test_what_is_rejected_is_not_compared_with_what_is_offered(here: Shop) -> None:
+    for version in ("2.0", "1.0"):
+        here.add("hello", version=version)
+        here.run()
+    other = deb(control_text("hello", "1.0"), holds="other")
+    sent = here.upload(other, deb(control_text("hello", "1.5")))
+    assert [(each.state, each.note) for each in sent] == [
+        ("rejected", None),
+        ("accepted", "stable has 2.0, which is newer: clients are offered that"),
+    ]
+
+
 @pytest.mark.parametrize("second", ["1.0-1", "0:1.0-1", "1:1.0-1"])
 def test_two_contents_of_one_package_in_one_request_are_named(here: Shop, second: str) -> None:
     raws = (deb(control_text("hello")), deb(control_text("hello", second, X="other")))

@@ -1,17 +1,22 @@
 """Files of pools are contents of the store: kept while the pool has them, and no longer."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
 from staging_api.db.engine import Database
 from staging_api.debian.forms import Form
-from staging_api.errors import PackageInvalid
+from staging_api.errors import PackageInvalid, Unavailable, WrongStore
+from staging_api.publishing import intake
 from staging_api.staging.eviction import prune
 from staging_api.staging.reconcile import check
 from staging_api.staging.upkeep import StoreTerms, Upkeep
+from staging_api.store.blob_store import BlobStore
+from staging_api.store.blobs import MARKER
 from tests.packages import control_text, deb
 from tests.publisher import Shop, shop
 from tests.rows import execute, select
@@ -88,6 +93,63 @@ def test_contents_uploaded_again_before_collection_stay(here: Shop) -> None:
     here.upload(SMALL)
     sweep(here)
     assert is_stored(here)
+
+
+def test_packages_go_into_the_store_of_the_database_alone(here: Shop, tmp_path: Path) -> None:
+    here.intake = replace(here.intake, upkeep=upkeep_of(here))
+    here.upload(SMALL)
+    (tmp_path / "store" / MARKER).write_text("0" * 26)
+    here.intake = replace(here.intake, upkeep=upkeep_of(here))
+    other = deb(control_text("other"), Form.GZ)
+    with pytest.raises(WrongStore):
+        here.upload(other)
+    assert not here.publisher.blobs.has(hashlib.sha256(other).hexdigest())
+    with pytest.raises(WrongStore):
+        here.run()
+    states = "SELECT state, error_message FROM package_publications"
+    assert select(here.database, states) == [("pending", None)]
+
+
+class Losing:
+    """A store that has lost a content when it is asked which it lacks."""
+
+    def __init__(self, blobs: BlobStore) -> None:
+        self._blobs = blobs
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._blobs, name)
+
+    def lacks(self, contents: Mapping[str, int]) -> set[str]:
+        self._blobs.remove(DIGEST)
+        return self._blobs.lacks(contents)
+
+
+def test_an_upload_whose_content_the_store_lost_is_refused_and_its_row_does_not_stay(
+    here: Shop,
+) -> None:
+    here.intake = replace(here.intake, blobs=cast("BlobStore", Losing(here.intake.blobs)))
+    with pytest.raises(Unavailable, match="send them again") as refused:
+        here.upload(SMALL, deb(control_text("other"), Form.GZ))
+    assert refused.value.retry_after_seconds == 1
+    assert select(here.database, "SELECT 1 FROM uploads") == []
+    marked = "SELECT sha256 FROM blobs WHERE doomed_at IS NOT NULL"
+    assert select(here.database, marked) == [(DIGEST,)]
+
+
+def test_an_upload_whose_content_was_marked_for_removal_meanwhile_is_refused(
+    here: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def meanwhile(*_: object) -> None:
+        mark = "UPDATE blobs SET doomed_at = clock_timestamp() WHERE sha256 = :sha256"
+        execute(here.database, mark, sha256=DIGEST)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(intake, "make_way", meanwhile)
+        with pytest.raises(Unavailable, match="send them again") as refused:
+            here.upload(SMALL, deb(control_text("other"), Form.GZ))
+    assert refused.value.retry_after_seconds == 1
+    assert select(here.database, "SELECT 1 FROM uploads") == []
+    assert [each.state for each in here.upload(SMALL)] == ["accepted"]
 
 
 def test_contents_of_another_archive_stay(here: Shop, database: Database) -> None:

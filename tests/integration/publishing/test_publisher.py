@@ -173,6 +173,20 @@ def test_a_newer_version_supersedes_and_the_older_file_leaves_the_pool_after_qua
     assert find(here.database, "pool/main/h/hello/hello_2.0_amd64.deb")
 
 
+def test_careful_domination_looks_at_packages_that_did_not_change(here: Shop) -> None:
+    here.set_up()
+    here.add("hello", version="2.0")
+    here.run()
+    # As if it had been published beside the newer one.
+    here.upload(deb(control_text("hello", "1.0")))
+    here.run("process-accepted")
+    published = "UPDATE package_publications SET state = 'published', published_at = now()"
+    execute(here.database, published)
+    assert "superseded_at_once" not in here.run(careful_indices=True).counts
+    assert here.run(careful_domination=True).counts["superseded_at_once"] == 1
+    assert here.names() == ["hello 2.0"]
+
+
 def test_a_file_that_a_pinned_generation_lists_stays(here: Shop) -> None:
     here.set_up()
     here.add("hello")
@@ -309,7 +323,10 @@ def test_a_file_that_is_gone_from_the_store_holds_back_only_its_package(here: Sh
     here.publisher.blobs.remove(hashlib.sha256(raw).hexdigest())
     run = here.run()
     assert here.names() == ["world 1.0-1"]
-    assert "not in the store" in run.notes[0]
+    missing = "pool/main/h/hello/hello_1.0-1_amd64.deb is not in the store"
+    assert run.notes[0] == missing
+    reasons = "SELECT package, error_message FROM package_publications ORDER BY package"
+    assert select(here.database, reasons) == [("hello", missing), ("world", None)]
     here.send({"a.deb": raw})
     here.run()
     assert here.names() == ["hello 1.0-1", "world 1.0-1"]

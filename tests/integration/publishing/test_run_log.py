@@ -32,6 +32,7 @@ from tests.rows import execute, select
 #: Statements at most, with taking and releasing the lock: of a run with nothing to do, of one
 #: that publishes a package, and of the upload of it.
 NOTHING_NEW, ONE_PACKAGE, ONE_UPLOAD = 13, 33, 10
+QUICKLY = "SET LOCAL synchronous_commit = off"
 ALL_PHASES = ["accept", "publish", "dominate", "index", "release", "go_live"]
 
 
@@ -183,6 +184,8 @@ def test_publishing_one_package_takes_four_writes_and_few_statements(
         with sent_to(here.database, monkeypatch) as sent:
             here.add("world", version=version)
         assert len(sent.statements) <= ONE_UPLOAD, sent.statements
+        # That the store has the contents is asked once more where the rows are written.
+        assert [each for each in sent.statements if "synchronous_commit" in each] == [QUICKLY]
         with sent_to(here.database, monkeypatch) as sent:
             here.run()
         assert sent.transactions == writes

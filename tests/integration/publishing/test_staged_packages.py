@@ -1,5 +1,6 @@
 """Packages that are staged are taken into an archive without an upload, also out of a pack."""
 
+import hashlib
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -57,3 +58,20 @@ def test_staged_packages_are_published_and_stay_when_what_was_staged_is_evicted(
             path = f"pool/main/t/{name}/{name}_1.0-1_amd64.deb"
             assert here.served(path) == PACKAGES[f"suites/{name}_1.0-1_amd64.deb"]
         assert find(database, "pool/main/t/tool-4/tool-4_1.0-1_amd64.deb") is None
+
+
+def test_a_staged_file_that_the_store_lost_is_no_upload(
+    database: Database, database_url: str, tmp_path: Path
+) -> None:
+    lost, whole = list(PACKAGES)[:2]
+    with (
+        bench(database, database_url, tmp_path, packs=Packs("no")) as at,
+        shop(database, database_url, tmp_path) as here,
+    ):
+        here.set_up()
+        at.stage(at.build(suites_tgz=packed(PACKAGES)), "suites")
+        here.publisher.blobs.remove(hashlib.sha256(PACKAGES[lost]).hexdigest())
+        to = here.intake.destination(here.name, "stable", "main")
+        with pytest.raises(NotFound, match="the store has no blob"):
+            here.intake.take_staged(to, [f"/static/{BELOW}/{n}" for n in (whole, lost)], ORIGIN)
+        assert select(database, "SELECT 1 FROM uploads") == []
