@@ -41,9 +41,9 @@ class PublishedVersion:
     version_key: str
     created_at: datetime
     source_release: Hashable
-    architecture: str = ""
-    installer: bool = False
-    release: Hashable = None
+    architecture: str
+    installer: bool
+    release: Hashable
 
 
 @dataclass(frozen=True)
@@ -111,13 +111,11 @@ def _by_name(
 
 
 def _superseded_by(offer: Sequence[PublishedVersion]) -> dict[str, str]:
-    """Map the id of each but the newest to the id of the newest."""
-    newest = max(offer, key=_age, default=None)
-    return {each.id: newest.id for each in offer if newest and not _is_same(each, newest)}
-
-
-def _is_same(each: PublishedVersion, newest: PublishedVersion) -> bool:
-    return each is newest or (each.release is not None and each.release == newest.release)
+    """Map the id of each but the newest release to the id of the newest."""
+    if not offer:
+        return {}
+    newest = max(offer, key=_age)
+    return {each.id: newest.id for each in offer if each.release != newest.release}
 
 
 def _age(publication: PublishedVersion) -> tuple[str, datetime, str]:

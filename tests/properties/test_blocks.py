@@ -73,11 +73,32 @@ def test_sizes_stay_within_bounds_and_the_last_may_be_small() -> None:
     assert all(LEAST_BYTES <= size < MOST_BYTES + 4000 for size in sizes[:-1])
 
 
-def test_a_block_does_not_end_before_it_has_the_least_size() -> None:
-    """The hash of this key would end any block that has it."""
-    made = (entry(f"pkg-{n}") for n in range(100_000))
-    ending = next(each for each in made if zlib.crc32(each.key) % 256 == 0)
-    assert [len(block.entries) for block in cut([ending, entry("zz")])] == [2]
+def ending(odds: str) -> bytes:
+    """A key that ends a block of the least size, one of the usual size, or neither."""
+    for n in range(100_000):
+        key = b"pkg-%d" % n
+        crc = zlib.crc32(key)
+        # None that would do so by the neighbours of these odds.
+        if crc % 257 and crc % 17 and crc % 16 != 1 and crc % 256 != 1:
+            found = "seldom" if crc % 256 == 0 else "often" if crc % 16 == 0 else "never"
+            if found == odds:
+                return key
+    raise AssertionError("there is none")
+
+
+@pytest.mark.parametrize(
+    ("odds", "size"), [("seldom", 24 * 1024), ("often", 56 * 1024), ("never", 192 * 1024)]
+)
+def test_a_block_ends_by_its_size_and_the_hash_of_a_key(odds: str, size: int) -> None:
+    """Each archive would be written anew if this were to change."""
+    last = IndexEntry(b"zz", b"z")
+    ends = IndexEntry(ending(odds), bytes(size))
+    lacks_one = IndexEntry(ending(odds), bytes(size - 1))
+    for before in ([], [ends]):
+        found = [len(block.text) for block in cut([*before, ends, last])]
+        assert found == [*(size for _ in before), size, 1]
+        found = [len(block.text) for block in cut([*before, lacks_one, last])]
+        assert found == [*(size for _ in before), size]
 
 
 def test_what_sorts_behind_all_is_appended() -> None:

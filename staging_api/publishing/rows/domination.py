@@ -94,7 +94,7 @@ def has_ended(conn: Connection, archive_id: int) -> bool:
 
 
 def _source(row: Row[Any]) -> PublishedVersion:
-    return _version(row, row.release)
+    return _version(row, row.release, "", installer=False)
 
 
 def _binary(row: Row[Any]) -> PublishedVersion:
@@ -103,7 +103,7 @@ def _binary(row: Row[Any]) -> PublishedVersion:
 
 
 def _version(
-    row: Row[Any], source_release: Hashable, architecture: str = "", *, installer: bool = False
+    row: Row[Any], source_release: Hashable, architecture: str, *, installer: bool
 ) -> PublishedVersion:
     return PublishedVersion(
         id=str(row.id),

@@ -1,20 +1,27 @@
 """Blocks of index files are read from the database once, and remembered within bounds."""
 
 import hashlib
-from typing import Any
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, cast
 
 import pytest
+from sqlalchemy import Connection
 
 from staging_api.db.engine import Database
-from staging_api.debian.forms import Form, pack
+from staging_api.debian.forms import Form, FormatError, pack
 from staging_api.publishing import pieces
-from staging_api.publishing.blocks import BlockRef, assemble
+from staging_api.publishing.block_writer import BlockWriter
+from staging_api.publishing.blocks import BlockRef, PlainBlock, assemble
 from staging_api.publishing.index_model import FORM_OF
 from staging_api.publishing.indices import IndexEntry
 from staging_api.publishing.pieces import BlockReader, FileHashes
 from staging_api.publishing.rows import indices
+from staging_api.publishing.runlog import RunLog
 from tests.repositories import measure
-from tests.rows import execute
+from tests.rows import execute, select
 
 FORMS = ("plain", "gz", "xz", "zst")
 
@@ -172,3 +179,99 @@ def test_a_file_is_hashed_from_its_first_changed_block_on(
     assert hashes.measure("a file", "gz", [one, three]) == expected
     with pytest.raises(LookupError):
         hashes.measure("a file", "plain", [one])
+
+
+@dataclass
+class Noted:
+    """Stands for the run that writes blocks, and notes how far it said it is."""
+
+    database: Database
+    counts: Counter[str] = field(default_factory=Counter)
+    steps: int = 0
+    done: list[tuple[int, int]] = field(default_factory=list)
+
+    @contextmanager
+    def step(self) -> Iterator[Connection]:
+        self.steps += 1
+        with self.database.begin() as conn:
+            yield conn
+
+    def progress(self, done: int, total: int) -> None:
+        self.done.append((done, total))
+
+
+def plain(count: int) -> list[PlainBlock]:
+    """So many blocks, whose entries say that nobody read them from a text."""
+    return [
+        PlainBlock(BlockRef(digest_of(name), name.encode()), (IndexEntry(b"own", b"own"),), text)
+        for name in (f"w{number:02}" for number in range(count))
+        for text in (text_of(name),)
+    ]
+
+
+def forms_kept(database: Database) -> list[tuple[Any, ...]]:
+    return select(
+        database,
+        "SELECT sha256, last_key, entries, plain_bytes, zst IS NOT NULL, gz IS NOT NULL,"
+        " xz IS NOT NULL FROM index_blocks ORDER BY last_key",
+    )
+
+
+def test_blocks_are_kept_once_in_each_form_some_at_a_time_and_remembered(
+    database: Database,
+) -> None:
+    run, reader, blocks = Noted(database), BlockReader(database), plain(40)
+    writer = BlockWriter(database, reader)
+    writer.keep(cast("RunLog", run), blocks, ["gz", "zst"])
+    assert (run.steps, run.done, run.counts) == (2, [(32, 40), (40, 40)], {"blocks": 40})
+    expected = [(b.ref.sha256, b.ref.last_key, 1, len(b.text), True, True, False) for b in blocks]
+    assert [(*row[:1], bytes(row[1]), *row[2:]) for row in forms_kept(database)] == expected
+    # Another form of two of them, and then nothing new.
+    for _ in range(2):
+        writer.keep(cast("RunLog", run), [*blocks[:2], blocks[0]], ["xz", "plain"])
+        assert (run.steps, run.counts) == (3, {"blocks": 42})
+        assert [row[-2:] for row in forms_kept(database)] == [(True, n < 2) for n in range(40)]
+    forget(database)
+    digests = [block.ref.sha256 for block in blocks]
+    for form in ("plain", "gz", "zst"):
+        assert remembered(reader, digests, form) == [True] * 40
+        assert list(reader.read(digests[:1], form)) == [pack(FORM_OF[form], blocks[0].text)]
+    assert remembered(reader, digests, "xz") == [n < 2 for n in range(40)]
+    assert {reader.entries(digest) for digest in digests} == {blocks[0].entries}
+
+
+@pytest.mark.parametrize("count", [0, 32, 33])
+def test_few_new_blocks_are_kept_by_who_names_them_and_more_at_once(
+    database: Database, count: int
+) -> None:
+    run = Noted(database)
+    writer = BlockWriter(database, BlockReader(database))
+    rows = writer.packed(cast("RunLog", run), plain(count), ["gz"])
+    assert run.counts["blocks"] == count
+    assert (len(rows), len(forms_kept(database))) == ((0, count) if count > 32 else (count, 0))
+    if rows:
+        with database.begin() as conn:
+            indices.add_blocks(conn, rows)
+        assert writer.packed(cast("RunLog", run), plain(count), ["gz"]) == []
+
+
+def test_a_block_is_unpacked_within_bounds(database: Database) -> None:
+    whole, larger = (bytes(size) for size in (16 << 20, (16 << 20) + 1))
+    with database.begin() as conn:
+        for text in (whole, larger):
+            row = {"sha256": hashlib.sha256(text).hexdigest(), "last_key": b"", "entries": 1}
+            row |= {"plain_bytes": len(text), "zst": pack(Form.ZST, text), "gz": None, "xz": None}
+            indices.add_blocks(conn, [row])
+    reader = BlockReader(database)
+    (found,) = reader.read([hashlib.sha256(whole).hexdigest()], "plain")
+    assert found == whole
+    with pytest.raises(FormatError, match="unpacks to more than"):
+        list(reader.read([hashlib.sha256(larger).hexdigest()], "plain"))
+
+
+def test_a_few_blocks_are_read_at_a_time(database: Database, blocks: list[str]) -> None:
+    reader = BlockReader(database)
+    read = reader.read(blocks, "gz")
+    next(read)
+    forget(database)
+    assert remembered(reader, blocks, "gz") == [n < 16 for n in range(40)]

@@ -126,6 +126,14 @@ def test_an_index_file_is_found_by_hash_in_its_own_folder_only(here: Shop) -> No
     name = f"by-hash/SHA256/{hashlib.sha256(content).hexdigest()}"
     own = f"dists/stable/main/binary-amd64/{name}"
     assert here.served(own) == content
+    for path, lasting in {
+        own: True,
+        "dists/stable/main/binary-amd64/Packages.gz": False,
+        "dists/stable/Release": False,
+        "pool/main/h/hello/hello_1.0-1_amd64.deb": True,
+    }.items():
+        found = find(here.database, path)
+        assert (found and found.lasting) == lasting, path
     assert find(here.database, own, archive="other") is None
     for folder in (
         "testing/main/binary-amd64",
@@ -136,6 +144,17 @@ def test_an_index_file_is_found_by_hash_in_its_own_folder_only(here: Shop) -> No
         assert find(here.database, f"dists/{folder}/{name}") is None
     here.change(publish_by_hash=False, advertise_by_hash=False)
     assert find(here.database, own) is None
+
+
+def test_nothing_is_found_beside_the_paths_of_an_archive(here: Shop) -> None:
+    here.set_up()
+    here.run()
+    for path in ("Release", "main/binary-amd64/Packages.gz"):
+        assert here.served(f"dists/stable/{path}")
+        for top in ("", "/", "stable/", "other/stable/", "pool/stable/", "dists/", "dists//"):
+            assert find(here.database, top + path) is None, top
+    for path in ("", "dists", "dists/stable", "dists/stable/", "dists/stable/main/Release", "pool"):
+        assert find(here.database, path) is None, path
 
 
 def test_old_files_stay_by_hash_until_their_time_is_over(here: Shop) -> None:

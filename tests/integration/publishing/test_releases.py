@@ -362,6 +362,29 @@ def snapshot(shop: Shop, generation: str, name: str) -> bytes:
     return found
 
 
+def test_what_is_no_stale_release_is_served_as_it_is(
+    here: Shop, keys: list[SigningKey], tmp_path: Path
+) -> None:
+    signed_with(here, keys[0])
+    old = here.run().generation_id
+    here.add("world")
+    here.run()
+    served = {}
+    # Without the key's directory nothing can be signed, so an old one will have to do.
+    for key, valid in ((keys[0], True), (replace(keys[0], home=tmp_path / "gone"), False)):
+        signed_with(here, key)
+        if not valid:
+            execute(here.database, "UPDATE release_files SET valid_until = clock_timestamp()")
+        snapshots = Snapshots(here.database, here.publisher.builder.releaser)
+        for generation in (None, old):
+            for name in ("Release", "InRelease", "main/binary-amd64/Packages.gz"):
+                path = f"dists/stable/{name}"
+                found = served[name, generation] = snapshots.served_at(here.name, generation, path)
+                assert found is not None
+                assert found == find(here.database, path, generation)
+    assert all(served[name, None] != served[name, old] for name, _ in served)
+
+
 def test_an_unsigned_generation_is_signed_when_there_is_a_key(
     here: Shop, keys: list[SigningKey]
 ) -> None:

@@ -1,6 +1,7 @@
 """Domination: which publications of a suite newer ones supersede."""
 
 import random
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from staging_api.debian.version import parse_version
@@ -18,14 +19,16 @@ def published(
     name: str, version: str, architecture: str = "", *, day: int = 1, installer: bool = False
 ) -> PublishedVersion:
     """A publication of the source `src` in this version, or of a binary built from it."""
+    own = f"{name}/{version}/{architecture}/{day}{'/udeb' * installer}"
     return PublishedVersion(
-        id=f"{name}/{version}/{architecture}/{day}{'/udeb' * installer}",
+        id=own,
         name=name,
         version_key=parse_version(version).sort_key,
         created_at=datetime(2026, 1, 1, tzinfo=UTC) + timedelta(days=day),
         source_release=("src", version),
         architecture=architecture,
         installer=installer,
+        release=own,
     )
 
 
@@ -47,6 +50,13 @@ def test_of_equal_publications_one_stays_in_any_order() -> None:
     twins = [published("src", "1.0"), published("src", "1.0-0")]
     assert dominate_sources(twins) == dominate_sources(twins[::-1])
     assert len(dominate_sources(twins)) == 1
+
+
+def test_a_release_in_two_components_does_not_supersede_itself() -> None:
+    first = published("src", "2", day=1)
+    again = replace(first, id="again", created_at=first.created_at + timedelta(days=1))
+    old = published("src", "1")
+    assert dominate_sources([first, again, old]) == [Supersession(old.id, "again")]
 
 
 def test_sources_of_other_names_do_not_meet() -> None:

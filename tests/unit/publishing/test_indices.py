@@ -1,5 +1,7 @@
 """Stanzas of Packages and Sources, and their keys."""
 
+from dataclasses import replace
+from datetime import UTC, datetime
 from io import BytesIO
 
 from hypothesis import given
@@ -8,6 +10,8 @@ from hypothesis import strategies as st
 from staging_api.debian.deb import read_deb
 from staging_api.debian.dsc import read_dsc
 from staging_api.debian.version import parse_version
+from staging_api.publishing.blocks import cut
+from staging_api.publishing.index_model import IndexFile, ReleaseText, ServedArchiveFile
 from staging_api.publishing.indices import (
     binary_entry,
     entries_of,
@@ -16,7 +20,7 @@ from staging_api.publishing.indices import (
     source_entry,
     sources_path,
 )
-from tests.packages import control_text, deb, dsc, source_file
+from tests.packages import control_text, deb, dsc, entry, source_file
 
 
 def test_a_binary_stanza_is_the_control_file_with_path_size_and_hash() -> None:
@@ -71,3 +75,26 @@ def test_paths_of_index_files() -> None:
         "main/debian-installer/binary-amd64/Packages"
     )
     assert sources_path("main") == "main/source/Sources"
+
+
+INDEX_FILE = IndexFile(1, "main/source/Sources", "gz", True, "a" * 64, 1, "b" * 64)
+NOW = datetime.now(UTC)
+
+
+def test_an_index_file_is_the_same_whether_its_blocks_are_at_hand() -> None:
+    assert replace(INDEX_FILE, blocks=("c" * 64,)) == INDEX_FILE
+    assert replace(INDEX_FILE, form="xz") != INDEX_FILE
+
+
+def test_what_is_long_is_not_printed() -> None:
+    """Of what is large, an error would write all to the log."""
+    content, blocks = b"secret", ("secret",)
+    for each in (
+        *cut([entry("secret")]),
+        replace(INDEX_FILE, blocks=blocks),
+        ReleaseText(1, "Release", content, NOW, None, "a" * 64, None, None),
+        ServedArchiveFile("Release", "a" * 64, 6, None, content),
+        ServedArchiveFile("Packages.gz", "a" * 64, 6, None, blocks=blocks),
+    ):
+        shown = repr(each).replace("last_key=b'secret", "")
+        assert "secret" not in shown
