@@ -56,7 +56,8 @@ class GenerationDraft:
     @property
     def differs(self) -> bool:
         """Whether there is anything to go live with."""
-        return bool(self.opened or self.closed or self.releases)
+        # Without a file that it had, a suite has another Release, too.
+        return bool(self.opened or self.releases)
 
 
 @dataclass(frozen=True)

@@ -248,7 +248,9 @@ def _entry(package: Package, source_files: SourceFiles) -> IndexEntry:
     """Return the entry of a package; the one place where it gets its key."""
     if package.source_release_id is None:
         return binary_entry(package.control, package.path, package.size_bytes, package.sha256)
-    files = source_files[package.source_release_id]
-    folder = files[0].path.rpartition("/")[0]
-    named = [SourceFile(f.path.rpartition("/")[2], f.size_bytes, f.sha256) for f in files]
-    return source_entry(package.control, folder, named[0], tuple(named[1:]))
+    folder, _, _ = package.path.rpartition("/")
+    dsc, *others = (
+        SourceFile(f.path.removeprefix(f"{folder}/"), f.size_bytes, f.sha256)
+        for f in source_files[package.source_release_id]
+    )
+    return source_entry(package.control, folder, dsc, tuple(others))

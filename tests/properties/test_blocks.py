@@ -158,6 +158,8 @@ def test_every_form_decodes_to_the_index(form: Form, count: int) -> None:
     entries = in_order(MANY)[:count]
     packed = [pack(form, block.text) for block in cut(entries)]
     whole = b"".join(assemble(form, packed))
+    if packed and form is not Form.XZ:
+        assert whole == b"".join(packed)
     assert DECODERS[form](whole) == b"".join(each.stanza for each in entries)
 
 

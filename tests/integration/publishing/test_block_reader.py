@@ -11,7 +11,8 @@ import pytest
 from sqlalchemy import Connection
 
 from staging_api.db.engine import Database
-from staging_api.debian.forms import Form, FormatError, pack
+from staging_api.debian.errors import FormatError
+from staging_api.debian.forms import Form, pack
 from staging_api.publishing import pieces
 from staging_api.publishing.block_writer import BlockWriter
 from staging_api.publishing.blocks import BlockRef, PlainBlock, assemble

@@ -185,6 +185,7 @@ def test_a_worker_renews_a_held_suite_within_its_hold(here: Shop, keys: list[Sig
     with here.database.connect() as conn:
         made = runs.find_run(conn, back.run_id or "")
     assert (made.operation, made.purpose, made.state) == ("publish-distro", "go-back", "succeeded")
+    assert [each.phase for each in made.phases] == ["release", "go_live"]
     # One that was pinned while it was held is believed after its time, too.
     execute(here.database, "UPDATE release_files SET valid_until = clock_timestamp()")
     release = snapshot(here, back.id, "Release")

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, text
 from staging_api.db.engine import Database
 from staging_api.errors import NotFound
 from staging_api.publishing.blocks import BlockRef
+from staging_api.publishing.model import Generation
 from staging_api.publishing.rows import domination, generations, holds, indices, pool
 from tests.rows import keyed_rows, only_rows
 
@@ -106,7 +107,7 @@ KEYS = {
     "release_files": "id::text",
     "package_publications": "id::text",
 }
-LIVE = generations.Generation(
+LIVE = Generation(
     id="a6",
     archive="one",
     number=6,

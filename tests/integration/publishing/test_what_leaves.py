@@ -1,5 +1,6 @@
 """Which packages a run supersedes by what has changed, and from when their files may leave."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -177,12 +178,17 @@ def test_packages_for_the_installer_come_and_go_with_the_first_and_the_last_of_t
 
 def test_a_form_that_is_taken_away_leaves_the_others(here: Shop) -> None:
     place = "dists/stable/main/binary-amd64/Packages"
+    endings = {"gz": ".gz", "xz": ".xz", "plain": ""}
     here.add("hello")
     here.run()
-    for forms in (["gz"], ["gz", "xz"], ["xz"]):
+    # Release lists the plain file, too, where clients cannot get it.
+    for forms in (["gz"], ["gz", "xz"], ["xz"], ["xz", "plain"], ["plain"]):
         here.change(forms=forms)
-        here.run()
-        for form in ("gz", "xz"):
-            found = find(here.database, f"{place}.{form}")
+        assert here.run().counts["generations"] == 1
+        for form, ending in endings.items():
+            found = find(here.database, place + ending)
             assert (found is not None) == (form in forms), f"{form} of {forms}"
             assert found is None or here.bytes_of(found)
+    here.add("world")
+    here.run()
+    assert re.findall(b"^Package: (.*)$", here.served(place), re.MULTILINE) == [b"hello", b"world"]
