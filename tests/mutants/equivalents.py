@@ -69,6 +69,46 @@ EQUIVALENT: dict[tuple[str, str, str], str] = {
         ),
     ): "more rows are locked, in the same order, for a moment",
     (
+        "staging_api/publishing/pieces.py",
+        "REMEMBERED_BYTES = 128 << 20",
+        "REMEMBERED_BYTES = 129 << 20",
+    ): "how much a process remembers: only time and memory differ",
+    (
+        "staging_api/publishing/pieces.py",
+        "REMEMBERED_BYTES = 128 << 20",
+        "REMEMBERED_BYTES = 128 << 21",
+    ): "how much a process remembers: only time and memory differ",
+    (
+        "staging_api/publishing/pieces.py",
+        "_REMEMBERED_FILES = 2000",
+        "_REMEMBERED_FILES = 2001",
+    ): "how much a process remembers: only time and memory differ",
+    (
+        "staging_api/publishing/pieces.py",
+        "_REMEMBERED_LAYOUTS = 200",
+        "_REMEMBERED_LAYOUTS = 201",
+    ): "how much a process remembers: only time and memory differ",
+    (
+        "staging_api/publishing/pieces.py",
+        "_REMEMBERED_ENTRY_BYTES = 16 << 20",
+        "_REMEMBERED_ENTRY_BYTES = 17 << 20",
+    ): "how much a process remembers: only time and memory differ",
+    (
+        "staging_api/publishing/pieces.py",
+        "_REMEMBERED_ENTRY_BYTES = 16 << 20",
+        "_REMEMBERED_ENTRY_BYTES = 16 << 21",
+    ): "how much a process remembers: only time and memory differ",
+    (
+        "staging_api/publishing/indices.py",
+        "@lru_cache(maxsize=16_384)",
+        "@lru_cache(maxsize=16385)",
+    ): "how much a process remembers: only time and memory differ",
+    (
+        "staging_api/publishing/block_writer.py",
+        '_POOL = ThreadPoolExecutor(2, "compress")',
+        '_POOL = ThreadPoolExecutor(3, "compress")',
+    ): "how many blocks are compressed at once: only the time differs",
+    (
         "staging_api/misspelt.py",
         "if likely := get_close_matches(_MEANT.get(name, name), known, 1, _LIKENESS):",
         "if likely := get_close_matches(_MEANT.get(name, name), known, 2, _LIKENESS):",
@@ -598,43 +638,4 @@ EQUIVALENT: dict[tuple[str, str, str], str] = {
         "class RunFilter(TypedDict, total=False):",
         "class RunFilter(TypedDict, total=True):",
     ): "which members a dictionary has to have is for the type checker alone",
-        "staging_api/publishing/pieces.py",
-        "REMEMBERED_BYTES = 128 << 20",
-        "REMEMBERED_BYTES = 129 << 20",
-    ): "how much a process remembers: only time and memory differ",
-    (
-        "staging_api/publishing/pieces.py",
-        "REMEMBERED_BYTES = 128 << 20",
-        "REMEMBERED_BYTES = 128 << 21",
-    ): "how much a process remembers: only time and memory differ",
-    (
-        "staging_api/publishing/pieces.py",
-        "_REMEMBERED_FILES = 2000",
-        "_REMEMBERED_FILES = 2001",
-    ): "how much a process remembers: only time and memory differ",
-    (
-        "staging_api/publishing/pieces.py",
-        "_REMEMBERED_LAYOUTS = 200",
-        "_REMEMBERED_LAYOUTS = 201",
-    ): "how much a process remembers: only time and memory differ",
-    (
-        "staging_api/publishing/pieces.py",
-        "_REMEMBERED_ENTRY_BYTES = 16 << 20",
-        "_REMEMBERED_ENTRY_BYTES = 17 << 20",
-    ): "how much a process remembers: only time and memory differ",
-    (
-        "staging_api/publishing/pieces.py",
-        "_REMEMBERED_ENTRY_BYTES = 16 << 20",
-        "_REMEMBERED_ENTRY_BYTES = 16 << 21",
-    ): "how much a process remembers: only time and memory differ",
-    (
-        "staging_api/publishing/indices.py",
-        "@lru_cache(maxsize=16_384)",
-        "@lru_cache(maxsize=16385)",
-    ): "how much a process remembers: only time and memory differ",
-    (
-        "staging_api/publishing/block_writer.py",
-        '_POOL = ThreadPoolExecutor(2, "compress")',
-        '_POOL = ThreadPoolExecutor(3, "compress")',
-    ): "how many blocks are compressed at once: only the time differs",
 }

@@ -69,17 +69,33 @@ ROWS = """
     SELECT id, suite_id, 'Release', id::text::bytea, sha256, now(), first_number, gone_number
     FROM index_files;
     INSERT INTO binary_releases (id, archive_id, package, version, version_key, architecture,
-        installer, source, source_version_key, control, file_id)
+        installer, source, source_version_key, control, file_id, created_at)
         OVERRIDING SYSTEM VALUE
-    SELECT id, archive, 'p' || id, '1', '1', 'amd64', false, 's', '9', '', id
-    FROM (VALUES (1, 1), (2, 1), (3, 2), (4, 2)) AS made (id, archive);
-    INSERT INTO source_releases (id, archive_id, package, version, version_key, control)
-        OVERRIDING SYSTEM VALUE VALUES (1, 1, 's', '9', '9', ''), (2, 2, 's', '9', '9', '');
+    SELECT id, archive, package, source, source, 'amd64', false, 's', source, '', id, now() - since
+    FROM (VALUES (1, 1, 'p1', '9', interval '2 days'), (2, 1, 'p2', '9', '2 days'),
+            (3, 2, 'p3', '9', '2 days'), (4, 2, 'p4', '9', '2 days'),
+            (5, 1, 'unused', '1', '2 days'), (6, 2, 'unused', '1', '2 days'),
+            (7, 1, 'young', '1', '1 h'),
+            (10, 1, 'of-one', '9', '2 days'), (11, 1, 'of-one', '7', '2 days'))
+        AS made (id, archive, package, source, since);
+    INSERT INTO source_releases (id, archive_id, package, version, version_key, control, created_at)
+        OVERRIDING SYSTEM VALUE
+    SELECT id, archive, name, '9', '9', '', now() - interval '2 days'
+    FROM (VALUES (1, 1, 's'), (2, 2, 's'), (3, 1, 'unused')) AS made (id, archive, name);
+    INSERT INTO source_release_files (source_release_id, position, file_id)
+        VALUES (3, 0, 8), (1, 0, 12);
+    INSERT INTO package_files (id, archive_id, path, sha256, size_bytes, created_at)
+        OVERRIDING SYSTEM VALUE
+    SELECT id, coalesce(r.archive_id, 1), 'pool/' || id, repeat(to_hex(id), 64), id,
+        coalesce(r.created_at, now() - make_interval(days => CASE id WHEN 9 THEN 0 ELSE 2 END))
+    FROM generate_series(1, 12) id LEFT JOIN binary_releases r USING (id);
+    INSERT INTO blobs (sha256, size_bytes)
+        SELECT repeat(to_hex(id), 64), id FROM generate_series(1, 12) id;
     INSERT INTO package_publications (id, suite_id, component, binary_release_id, source_release_id,
         package, state, published_at, ended_at, superseded_by, scheduled_deletion_at, listed_in,
         delisted_in)
         OVERRIDING SYSTEM VALUE
-    SELECT id, suite, 'main', b, s, CASE WHEN s IS NULL THEN 'p' || b ELSE 's' END,
+    SELECT made.id, suite, 'main', b, s, coalesce(r.package, 's'),
         CASE WHEN ended THEN 'superseded' ELSE 'published' END, now(),
         CASE WHEN ended THEN now() END, CASE WHEN ended THEN 1 END, now() + leaves, listed, delisted
     FROM (VALUES
@@ -93,8 +109,12 @@ ROWS = """
         (8, 1, 2, NULL, true, '-1 h', 1, 2),  -- no generation that is kept lists it
         (9, 1, 2, NULL, true, '-1 h', 4, 5),  -- the held suite lists it
         (10, 1, 2, NULL, true, '1 h', 1, 2),  -- not yet
-        (11, 3, 4, NULL, true, '-1 h', 2, 3)  -- of the other archive
-    ) AS made (id, suite, b, s, ended, leaves, listed, delisted);
+        (11, 3, 4, NULL, true, '-1 h', 2, 3),  -- of the other archive
+        (12, 1, 10, NULL, false, NULL, 6, NULL),
+        (13, 1, 11, NULL, false, NULL, 6, NULL),
+        (14, 3, NULL, 2, false, NULL, 2, NULL)
+    ) AS made (id, suite, b, s, ended, leaves, listed, delisted)
+    LEFT JOIN binary_releases r ON r.id = b;
 """
 KEYS = {
     "dists_generations": "id",
@@ -106,6 +126,10 @@ KEYS = {
     "index_files": "id::text",
     "release_files": "id::text",
     "package_publications": "id::text",
+    "binary_releases": "id::text",
+    "source_releases": "id::text",
+    "package_files": "id::text",
+    "blobs": "size_bytes::text",
 }
 LIVE = Generation(
     id="a6",
@@ -242,6 +266,11 @@ def seen_hold(conn: Connection) -> list[tuple[Any, ...]]:
     return [tuple(row) for row in found]
 
 
+def of_file(file: str, releases: str, release: str | None = None) -> set[tuple[str, str]]:
+    """A file of the pool, its content and the release that it is of."""
+    return {("package_files", file), ("blobs", file), (releases, release or file)}
+
+
 CHANGES: dict[str, tuple[Call, Any, set[tuple[str, str]]]] = {
     "begin": (lambda c: begun(c, 1), (8, 8, "building"), {("dists_generations", "new")}),
     "begin the first": (lambda c: begun(c, 3), (1, 1, "building"), {("dists_generations", "new")}),
@@ -284,6 +313,28 @@ CHANGES: dict[str, tuple[Call, Any, set[tuple[str, str]]]] = {
         {("suite_holds", "1"), ("suite_holds", "2")},
     ),
     "remove packages": (lambda c: pool.remove_condemned(c, 1), 1, {("package_publications", "8")}),
+    "remove files": (
+        lambda c: pool.remove_unused_files(c, 1, DAY),
+        2,
+        {*of_file("5", "binary_releases"), *of_file("8", "source_releases", "3")},
+    ),
+    "remove a file": (
+        lambda c: pool.remove_unused_files(c, 2, DAY),
+        1,
+        of_file("6", "binary_releases"),
+    ),
+    "remove no file": (lambda c: pool.remove_unused_files(c, 1, 3 * DAY), 0, set()),
+    "give up a binary": (
+        lambda c: pool.remove_given_up(c, [1, 7]),
+        None,
+        of_file("7", "binary_releases"),
+    ),
+    "give up a source": (
+        lambda c: pool.remove_given_up(c, [8]),
+        None,
+        of_file("8", "source_releases", "3"),
+    ),
+    "give up nothing": (lambda c: pool.remove_given_up(c, [12]), None, set()),
 }
 
 
@@ -330,17 +381,35 @@ def test_what_is_lifted_is_noted_of_the_live_generation_of_its_archive(
     assert own == rows & {ITSELF}
 
 
+def shown(found: domination.PackageCandidates) -> list[tuple[Any, ...]]:
+    """What is compared, sources last."""
+    return [
+        (each.id, each.name, each.release, each.source_release, each.architecture, each.installer)
+        for each in (*sorted(found.binaries, key=lambda each: int(each.id)), *found.sources)
+    ]
+
+
+COMPARED = [
+    ("1", "p1", 1, ("s", "9"), "amd64", False),
+    ("12", "of-one", 10, ("s", "9"), "amd64", False),
+    ("13", "of-one", 11, ("s", "7"), "amd64", False),
+    ("5", "s", 1, 1, "", False),
+]
+
+
 def test_all_of_a_suite_that_is_published_is_compared(conn: Connection) -> None:
     found = domination.all_to_dominate(conn, 1)
-    assert found.decided == {"1"}
-    shown = [
-        (each.id, each.name, each.release, each.source_release, each.architecture, each.installer)
-        for each in (*found.binaries, *found.sources)
-    ]
-    assert shown == [
-        ("1", "p1", 1, ("s", "9"), "amd64", False),
-        ("5", "s", 1, 1, "", False),
-    ]
+    assert shown(found) == COMPARED
+    assert found.decided == {"1", "12", "13"}
+
+
+def test_what_may_be_superseded_is_of_a_source_release_that_changed(conn: Connection) -> None:
+    changed = "UPDATE package_publications SET unlisted_since = now() WHERE id IN (1, 5, 7)"
+    conn.exec_driver_sql(changed)
+    found = domination.changed_to_dominate(conn, [1])
+    assert found.keys() == {1}
+    assert shown(found[1]) == COMPARED
+    assert found[1].decided == {"1", "12"}
 
 
 def test_a_package_that_ended_is_one_of_its_archive(conn: Connection) -> None:
