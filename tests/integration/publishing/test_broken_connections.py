@@ -30,21 +30,29 @@ def break_connections(database: Database) -> None:
 
 
 class Breaking:
-    """Loses the answers to the commits of this process that follow, once it is told to."""
+    """Loses the answers to the commits of this process that follow, once it is told to.
+
+    With `before`, the connection breaks before the commit.
+    """
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.left = 0
+        self.left, self.before = 0, False
         begin = Database.begin
 
         @contextmanager
         def begun(database: Database, *given: Any, **how: Any) -> Iterator[Connection]:
             with begin(database, *given, **how) as conn:
                 yield conn
-            if self.left:
-                self.left -= 1
-                raise ConnectionLost("the connection to the database broke")
+                if self.before:
+                    self.lose()
+            self.lose()
 
         monkeypatch.setattr(Database, "begin", begun)
+
+    def lose(self) -> None:
+        if self.left:
+            self.left -= 1
+            raise ConnectionLost("the connection to the database broke")
 
 
 @pytest.fixture(autouse=True)
@@ -130,6 +138,23 @@ def test_a_generation_whose_commit_had_no_answer_is_looked_up(
         if has_hooks:
             check_hooks(run, hooks.parent)
         assert here.names() == ["hello 1.0-1"]
+
+
+def test_a_generation_that_was_not_committed_is_no_success(
+    database: Database, database_url: str, tmp_path: Path, breaking: Breaking
+) -> None:
+    steps: dict[str, Callable[[], None]] = {}
+    with filled(database, database_url, tmp_path, None, steps) as here:
+        here.run()
+        here.add("other")
+        breaking.before = True
+        steps["go_live"] = lambda: setattr(breaking, "left", 1)
+        with pytest.raises(ConnectionLost):
+            here.run()
+        assert [state for state, _ in select(database, RUNS)] == ["succeeded", "failed"]
+        assert here.names() == ["hello 1.0-1"]
+        assert here.run().counts["generations"] == 1
+        assert here.names() == ["hello 1.0-1", "other 1.0-1"]
 
 
 def test_going_back_whose_commit_had_no_answer_is_looked_up(

@@ -96,8 +96,11 @@ def sent_to(database: Database, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sen
 
 def test_each_phase_of_a_run_begins_where_the_one_before_ended(here: Shop) -> None:
     here.add("hello")
+    steps: list[str] = []
+    here.publisher = replace(here.publisher, reached=steps.append)
     run = here.run()
     assert [phase.phase for phase in run.phases] == ALL_PHASES
+    assert steps == ["begun", *ALL_PHASES, "live"]
     for before, after in pairwise(run.phases):
         assert before.started_at <= after.started_at == before.finished_at
     last = run.phases[-1]
