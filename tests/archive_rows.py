@@ -3,7 +3,7 @@
 #: Run within `tests.rows.only_rows`. What is added to the rows has numbers behind theirs.
 ARCHIVES = """
     SELECT setval(number, nextval(number) + 100)
-    FROM unnest('{apt_archives,package_files,source_releases}'::text[]) named,
+    FROM unnest('{apt_archives,package_files,source_releases,hook_runs}'::text[]) named,
         pg_get_serial_sequence(named, 'id') number;
     INSERT INTO apt_archives (id, name, forms, publish_by_hash, advertise_by_hash,
         valid_for_seconds, retention_seconds, quarantine_seconds) OVERRIDING SYSTEM VALUE
@@ -111,8 +111,8 @@ DISTS = """
         AS made (id, suite, name, age, lasts, key, first, gone);
     INSERT INTO lasting_releases (release_id, name, signed_by, content, sha256, created_at)
     SELECT id, name, key, convert_to(id || key, 'UTF8'), repeat('1', 64), made
-    FROM (VALUES (1, 'Release', 'C', 'epoch'::timestamptz), (1, 'Release', 'D', now()),
-            (4, 'Release', 'C', now())) AS made (id, name, key, made);
+    FROM (VALUES (1, 'Release', 'C', 'epoch'::timestamptz), (1, 'InRelease', 'D', now()),
+            (4, 'Release.gpg', 'C', now())) AS made (id, name, key, made);
     INSERT INTO index_layouts (sha256, blocks)
     SELECT repeat(n, 64), ARRAY[n] FROM unnest('{1,2,3,4,5}'::text[]) n;
     INSERT INTO index_files (id, suite_id, path, form, served, layout, size_bytes, sha256,

@@ -1,0 +1,190 @@
+"""What a run writes is about itself, and what is asked about a run is answered of it alone."""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import pytest
+from sqlalchemy import Connection, text
+
+from staging_api.db.engine import Database
+from staging_api.errors import NotFound, Unavailable
+from staging_api.publishing.hooks import HookResult
+from staging_api.publishing.rows import runs
+from staging_api.publishing.run_model import BegunPhase, NewPhases, NewRun, RunEnd
+from tests.archive_rows import ARCHIVES, DISTS, RUNS
+from tests.rows import keyed_rows, only_rows
+
+KEYS = {
+    "publisher_runs": "id",
+    "run_phases": "run_id || '/' || position",
+    "hook_runs": "run_id || '/' || name",
+    "dists_generations": "id",
+}
+NEW = NewRun("r9", "publish-distro", None, 2, {}, "me", "here", None, "l9", 9)
+# Begun three seconds and one second before now.
+PHASES = NewPhases(2, [BegunPhase("dominate", 5, 7.0), BegunPhase("index", 8, 9.0)], 10.0)
+NO_PHASES = NewPhases(2, [], 10.0)
+END = RunEnd("succeeded", {"published": 1}, ["slow"], None, None)
+HOOK = HookResult("last", exit_code=1, timed_out=False, seconds=1.0, output="a\0b")
+
+
+@pytest.fixture
+def conn(database: Database) -> Iterator[Connection]:
+    with only_rows(database, ARCHIVES + DISTS + RUNS) as made:
+        yield made
+
+
+Call = Callable[[Connection], Any]
+CHANGES: Mapping[str, tuple[Call, Any, set[tuple[str, str]]]] = {
+    "begins": (
+        lambda c: runs.begin_run(c, NEW),
+        1,
+        {("publisher_runs", "r1"), ("publisher_runs", "r9"), ("dists_generations", "one-3")},
+    ),
+    "gives up": (runs.abandon_generations, None, {("dists_generations", "one-3")}),
+    "enters phases": (
+        lambda c: runs.enter_phases(c, "r1", PHASES),
+        None,
+        {("publisher_runs", "r1"), *(("run_phases", f"r1/{n}") for n in (1, 2, 3))},
+    ),
+    "goes on": (lambda c: runs.note_progress(c, "r1", 1, 2), None, {("publisher_runs", "r1")}),
+    "counts a step": (lambda c: runs.count_step(c, "r1", 2), None, {("publisher_runs", "r1")}),
+    "looks for its steps": (lambda c: runs.check_steps(c, "r1", 2), None, set()),
+    "ends": (
+        lambda c: runs.finish_run(c, "r1", END, PHASES),
+        None,
+        {("publisher_runs", "r1"), *(("run_phases", f"r1/{n}") for n in (1, 2, 3))},
+    ),
+    "ends in its phase": (
+        lambda c: runs.finish_run(c, "r1", END, NO_PHASES),
+        None,
+        {("publisher_runs", "r1"), ("run_phases", "r1/1")},
+    ),
+    "keeps a hook": (
+        lambda c: runs.add_hook_run(c, "r1", "after", HOOK, before=2),
+        None,
+        {("hook_runs", "r1/last")},
+    ),
+    "keeps a hook again": (
+        lambda c: runs.add_hook_run(c, "r1", "after", HOOK, before=1),
+        None,
+        set(),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_what_a_run_changes_is_its_own(conn: Connection, name: str) -> None:
+    call, expected, rows = CHANGES[name]
+    before = keyed_rows(conn, KEYS)
+    assert call(conn) == expected
+    after = keyed_rows(conn, KEYS)
+    assert {key for key in before | after if before.get(key) != after.get(key)} == rows
+
+
+def phases(conn: Connection) -> list[tuple[str, int, int | None]]:
+    """The phases that were written now: when they began and ended, in seconds of the first one."""
+    query = """
+        SELECT phase, extract(epoch FROM started_at - min(started_at) OVER ())::int,
+            extract(epoch FROM finished_at - min(started_at) OVER ())::int
+        FROM run_phases WHERE run_id = 'r1' AND position > 1 ORDER BY position"""
+    return [tuple(row) for row in conn.execute(text(query))]
+
+
+def row_of(conn: Connection) -> tuple[Any, ...]:
+    query = "SELECT state, phase, items_done, items_total FROM publisher_runs WHERE id = 'r1'"
+    return tuple(conn.execute(text(query)).one())
+
+
+def test_a_phase_ends_when_the_next_one_begins_and_the_last_one_goes_on(conn: Connection) -> None:
+    runs.enter_phases(conn, "r1", PHASES)
+    assert phases(conn) == [("dominate", 0, 2), ("index", 2, None)]
+    assert row_of(conn) == ("running", "index", 0, 8)
+
+
+def test_the_last_phase_of_a_run_ends_with_it(conn: Connection) -> None:
+    runs.finish_run(conn, "r1", END, PHASES)
+    assert phases(conn) == [("dominate", 0, 2), ("index", 2, 3)]
+    assert row_of(conn) == ("succeeded", "index", 0, None)
+
+
+@pytest.mark.parametrize("check", [runs.count_step, runs.check_steps])
+def test_a_step_that_was_lost_is_noticed_though_other_runs_have_as_many(
+    conn: Connection, check: Callable[[Connection, str, int], None]
+) -> None:
+    with pytest.raises(Unavailable, match="lost what the run had written"):
+        check(conn, "r4", 2)
+
+
+def test_the_output_of_a_hook_is_kept_without_what_cannot_be_stored(conn: Connection) -> None:
+    runs.add_hook_run(conn, "r1", "after", HOOK, before=2)
+    assert [(each.name, each.output) for each in runs.find_run(conn, "r1").hooks] == [
+        *(("one", ""), ("two", "")),
+        ("last", "ab"),
+    ]
+
+
+def found(conn: Connection, name: str) -> tuple[Any, ...]:
+    run = runs.find_run(conn, name)
+    ran = [each.phase for each in run.phases], [each.name for each in run.hooks]
+    return run.archive, *ran, run.generation_id
+
+
+def listed(conn: Connection, limit: int = 9, **only: Any) -> list[str]:
+    return [each.id for each in runs.list_runs(conn, limit=limit, **only)]
+
+
+def under(conn: Connection, lock_id: str) -> tuple[str, str] | None:
+    run = runs.run_of_lock(conn, lock_id)
+    return run and (run["id"], run["archive"])
+
+
+READS: Mapping[str, tuple[Call, Any]] = {
+    "a run": (lambda c: found(c, "r1"), ("one", ["accept", "publish"], ["one", "two"], None)),
+    "its newest generation": (lambda c: found(c, "r2"), ("one", ["index"], ["three"], "one-2")),
+    "a run of another": (lambda c: found(c, "r3"), ("two", ["release"], [], "two-2")),
+    "all": (listed, ["r4", "r3", "r2", "r1"]),
+    "a page": (lambda c: listed(c, 2, after="r4"), ["r3", "r2"]),
+    "of an archive": (lambda c: listed(c, archive="one"), ["r2", "r1"]),
+    "in a state": (lambda c: listed(c, state="running"), ["r1"]),
+    "of an operation": (lambda c: listed(c, operation="publish-ftpmaster"), ["r3"]),
+    "the newest of a lock": (lambda c: under(c, "l2"), ("r3", "two")),
+    "of a lock": (lambda c: under(c, "l1"), ("r1", "one")),
+    "of no lock": (lambda c: under(c, "l0"), None),
+    "seconds left of no run": (lambda c: runs.seconds_left(c, "r0"), None),
+}
+
+
+def test_questions_about_runs_are_answered_of_the_run_that_is_meant(conn: Connection) -> None:
+    answers = {name: call(conn) for name, (call, _) in READS.items()}
+    assert answers == {name: expected for name, (_, expected) in READS.items()}
+    with pytest.raises(NotFound, match="there is no publication r0"):
+        runs.find_run(conn, "r0")
+
+
+# Newer than all that are like the run that goes on: ten of each other kind.
+OTHER_TIMES = """
+    INSERT INTO publisher_runs (id, operation, archive_id, options, state, caller, holder, lock_id,
+        fence, started_at, finished_at, purpose, error_code)
+    SELECT 's' || lpad(n::text, 2, '0'), 'publish-distro', 1, '{}', 'succeeded', 'me', 'here',
+        'l1', 1, 'epoch'::timestamptz, 'epoch'::timestamptz
+        + make_interval(secs => CASE WHEN n > 5 THEN 12000 ELSE 8000 END), NULL, NULL
+    FROM generate_series(0, 10) n
+    UNION ALL
+    SELECT 'z' || place || n, operation, archive, options::jsonb, state, 'me', 'here', 'l1', 1,
+        'epoch'::timestamptz, 'epoch'::timestamptz + interval '100000 s', purpose,
+        CASE WHEN state = 'failed' THEN 'bad' END
+    FROM generate_series(0, 9) n, (VALUES (1, 'publish-distro', 2, '{}', 'succeeded', NULL),
+        (2, 'publish-ftpmaster', 1, '{}', 'succeeded', NULL),
+        (3, 'publish-distro', 1, '{"careful": true}', 'succeeded', NULL),
+        (4, 'publish-distro', 1, '{}', 'failed', NULL),
+        (5, 'publish-distro', 1, '{}', 'succeeded', 'renewal'))
+        AS made (place, operation, archive, options, state, purpose);
+"""
+
+
+def test_the_time_left_is_by_the_median_of_the_newest_ten_of_its_kind(conn: Connection) -> None:
+    conn.exec_driver_sql(OTHER_TIMES)
+    left = runs.seconds_left(conn, "r1")
+    assert left is not None
+    assert round(left, -2) == 9000
