@@ -3,7 +3,7 @@
 #: Run within `tests.rows.only_rows`. What is added to the rows has numbers behind theirs.
 ARCHIVES = """
     SELECT setval(number, nextval(number) + 100)
-    FROM unnest('{apt_archives,package_files,source_releases,hook_runs}'::text[]) named,
+    FROM unnest('{apt_archives,suites,package_files,source_releases,hook_runs}'::text[]) named,
         pg_get_serial_sequence(named, 'id') number;
     INSERT INTO apt_archives (id, name, forms, publish_by_hash, advertise_by_hash,
         valid_for_seconds, retention_seconds, quarantine_seconds) OVERRIDING SYSTEM VALUE
@@ -69,7 +69,7 @@ PACKAGES = """
             (14, 21, 'main', 'other', 'published', 8, NULL),
             (15, 12, 'main', 'b', 'published', NULL, 1),
             (16, 21, 'main', 'b', 'published', NULL, 2),
-            (17, 11, 'main', 'h', 'pending', NULL, 3), (18, 11, 'extra', 'b', 'published', NULL, 1),
+            (17, 11, 'main', 'h', 'pending', NULL, 3),
             (19, 21, 'main', 'waits', 'pending', 9, NULL),
             (20, 11, 'main', 'i', 'deleted', NULL, 6), (21, 11, 'main', 'k', 'deleted', 10, NULL))
         AS made (id, suite, component, package, state, binary_release, source_release);

@@ -48,6 +48,7 @@ ROWS = """
     INSERT INTO apt_archives (id, name, forms, retention_seconds, quarantine_seconds)
         OVERRIDING SYSTEM VALUE
         VALUES (1, 'one', '{gz}', 1, 1), (2, 'two', '{gz}', 1, 1);
+    INSERT INTO suites (archive_id, name, codename) VALUES (1, 'old', 'old'), (2, 'old', 'old');
     INSERT INTO package_files (id, archive_id, path, sha256, size_bytes, removed_at)
         OVERRIDING SYSTEM VALUE
     SELECT id, archive, path, repeat(id::text, 64), id, gone
@@ -144,6 +145,12 @@ LOCKS: dict[str, tuple[Call, set[tuple[str, str]]]] = {
     "an APT archive": (
         lambda c: apt_archives.add_suite(
             c, apt_archives.find_apt_archive(c, "one"), {"name": "new", "codename": "new"}
+        ),
+        {("apt_archives", "one")},
+    ),
+    "an APT archive whose suite changes": (
+        lambda c: apt_archives.change_suite(
+            c, apt_archives.find_apt_archive(c, "one").suites[0], {"description": "new"}
         ),
         {("apt_archives", "one")},
     ),
