@@ -58,8 +58,10 @@ def add_archive(**values: Any) -> Callable[[Connection], Any]:
 
 
 def decide(upload: str, state: str) -> Callable[[Connection], Any]:
-    how = {"state": state, "before": ("new", "unapproved"), "caller": "you", "reason": "why"}
-    return lambda conn: uploads.decide(conn, upload, **how)
+    before = ("new", "unapproved")
+    return lambda conn: uploads.decide(
+        conn, upload, state=state, before=before, caller="you", reason="why"
+    )
 
 
 def delete(publication: int, archive: int = 1) -> Callable[[Connection], Any]:

@@ -136,7 +136,7 @@ def listed(conn: Connection, limit: int = 9, **only: Any) -> list[str]:
 
 def under(conn: Connection, lock_id: str) -> tuple[str, str] | None:
     run = runs.run_of_lock(conn, lock_id)
-    return run and (run["id"], run["archive"])
+    return (run["id"], run["archive"]) if run else None
 
 
 READS: Mapping[str, tuple[Call, Any]] = {

@@ -31,12 +31,12 @@ def hour(found: ServedArchiveFile) -> float:
 
 def release(conn: Connection, *of: Any) -> bytes | None:
     found = serving.release_at(conn, *of)
-    return found and found.content
+    return found.content if found else None
 
 
 def stale(conn: Connection, *of: Any) -> tuple[int, bytes] | None:
     found = serving.stale_release(conn, *of)
-    return found and (found.id, found.content)
+    return (found.id, found.content) if found else None
 
 
 def index(conn: Connection, *of: Any) -> Any:
@@ -44,9 +44,8 @@ def index(conn: Connection, *of: Any) -> Any:
     return found and (found.sha256[0], found.blocks, hour(found), found.lasting)
 
 
-def hashed(conn: Connection, *of: str) -> Any:
-    *place, digit = of
-    found = serving.by_hash(conn, *place, digit * 64)
+def hashed(conn: Connection, archive: str, suite: str, folder: str, digit: str) -> Any:
+    found = serving.by_hash(conn, archive, suite, folder, digit * 64)
     return found and (found.sha256[0], found.blocks, found.lasting)
 
 
