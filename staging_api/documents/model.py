@@ -223,6 +223,8 @@ class Document:
     #: As posted, without ``id`` and ``status`` beside it.
     metadata: Mapping[str, Any]
     data: Any
+    #: Characters of the data, aliases written out (see `DocumentLimits.expanded_size`).
+    size: int
     collection: str = ""
     #: Control documents steer rendering; they are not layered, and returned as they are.
     control: bool = False
@@ -239,8 +241,6 @@ class Document:
     #: Which document of the posted stream, from 0, and the line that it begins on, from 1.
     index: int = 0
     line: int = 1
-    #: Characters of the data, aliases written out (see `DocumentLimits.expanded_size`).
-    size: int = 0
 
     @cached_property
     def identity(self) -> Identity:

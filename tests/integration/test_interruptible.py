@@ -3,6 +3,7 @@
 import threading
 import time
 from contextlib import contextmanager
+from dataclasses import replace
 
 import pytest
 
@@ -62,6 +63,20 @@ def test_what_a_source_sends_comes_whole_and_in_order():
     with Interruptible(source, never).open(FOUND) as chunks:
         assert b"".join(chunks) == bytes(range(50)) + b"late"
     assert source.left.is_set()
+
+
+def test_an_object_is_taken_with_what_describes_it_and_the_next_one_apart():
+    class Described(SilentSource):
+        def stat(self, name):
+            return replace(FOUND, name=name)
+
+    source = Described(b"one", b"two")
+    source.released.set()
+    taking = Interruptible(source, never)
+    for name in ("object", "another"):
+        with taking.take(name) as (found, chunks):
+            assert found == replace(FOUND, name=name)
+            assert list(chunks) == [b"one", b"two", b"late"]
 
 
 def test_an_error_of_the_source_is_raised_in_the_waiting_thread():

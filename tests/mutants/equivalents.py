@@ -335,6 +335,21 @@ EQUIVALENT: dict[tuple[str, str, str], str] = {
         "@lru_cache(maxsize=4097)",
     ): "how many are kept: only the time differs",
     (
+        "staging_api/metrics.py",
+        "self._used = self._capacity = 0",
+        "self._used = self._capacity = 1",
+    ): "both are read only after the file is open, which sets them",
+    (
+        "staging_api/sources/model.py",
+        "CHUNK_BYTES = 1 << 20",
+        "CHUNK_BYTES = 1 << 21",
+    ): "how much is read at once: what is read in all is the same",
+    (
+        "staging_api/sources/model.py",
+        "CHUNK_BYTES = 1 << 20",
+        "CHUNK_BYTES = 2 << 20",
+    ): "how much is read at once: what is read in all is the same",
+    (
         "staging_api/sources/url.py",
         "@lru_cache(maxsize=1024)",
         "@lru_cache(maxsize=1025)",

@@ -1,10 +1,17 @@
 """Each process counts in a file of its own, a fork as well."""
 
+import errno
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
+from staging_api.metrics import _ReservedFile
+
+_FIRST = 64 << 10
 _COUNTS = """
 import os
 from staging_api import metrics
@@ -77,7 +84,7 @@ def test_a_fork_counts_in_its_own_file_and_the_sum_is_right(tmp_path: Path) -> N
     named = {int(file.stem.partition("_")[2]) for file in tmp_path.glob("counter_*.db")}
     assert named == set(map(int, first.split()))
     # So much is taken before the first count, and more only for more counts than it has room for.
-    assert {file.stat().st_size for file in tmp_path.glob("*.db")} == {64 << 10}
+    assert {file.stat().st_size for file in tmp_path.glob("*.db")} == {_FIRST}
     assert "staging_database_unavailable_total 8.0" in lines
 
 
@@ -107,3 +114,56 @@ def test_counts_that_find_no_space_are_shown_once_there_is_some(tmp_path: Path) 
     assert f"{tmp_path}/counter_" in done.stderr
     # Of three kinds of files at first, and of one once more.
     assert done.stderr.count("lacks metrics of this process: No space left on device") == 3 + 1
+
+
+@pytest.fixture
+def counts(tmp_path: Path) -> Iterator[_ReservedFile]:
+    made = _ReservedFile(str(tmp_path / "counter_1.db"))
+    yield made
+    made.close()
+
+
+def descriptors_of(name: str) -> int:
+    """How many descriptors of a file this process has."""
+    mine = Path("/proc/self/fd")
+    return [str(each.resolve()) for each in mine.iterdir()].count(name)
+
+
+@pytest.mark.parametrize(("more", "size"), [(0, _FIRST), (1, _FIRST * 2)])
+def test_a_file_is_doubled_by_the_first_count_that_has_no_room(
+    counts: _ReservedFile, more: int, size: int
+) -> None:
+    # The head of the file, and what the longest entry of such a key has beside it.
+    key = "k" * (_FIRST - 8 - 28 + more)
+    assert counts.read_value(key) == (0.0, 0.0)
+    counts.write_value(key, 3.0, 7.0)
+    assert Path(counts._name).stat().st_size == size
+    counts.write_value("another", 4.0, 8.0)
+    assert Path(counts._name).stat().st_size == _FIRST * 2
+    assert [counts.read_value(each) for each in (key, "another")] == [(3.0, 7.0), (4.0, 8.0)]
+
+
+def test_a_closed_file_has_no_descriptor_and_what_was_never_opened_can_be_closed(
+    counts: _ReservedFile,
+) -> None:
+    counts.close()
+    assert not Path(counts._name).exists()
+    counts.write_value("one", 1.0, 2.0)
+    assert descriptors_of(counts._name) > 0
+    counts.close()
+    assert descriptors_of(counts._name) == 0
+
+
+@pytest.mark.parametrize(
+    ("number", "is_counted"),
+    [(errno.ENOSPC, False), (errno.EDQUOT, False), (errno.EOPNOTSUPP, True), (errno.EINVAL, True)],
+)
+def test_a_file_system_that_cannot_reserve_has_counts_and_one_without_space_has_none(
+    counts: _ReservedFile, monkeypatch: pytest.MonkeyPatch, number: int, *, is_counted: bool
+) -> None:
+    def refused(*_: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr("staging_api.metrics.os.posix_fallocate", refused)
+    counts.write_value("one", 1.0, 2.0)
+    assert counts.read_value("one") == ((1.0, 2.0) if is_counted else (0.0, 0.0))
