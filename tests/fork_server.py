@@ -20,7 +20,9 @@ import time
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NoReturn
+
+from tests.program_end import run_to_its_end
 
 _LONGEST = 1 << 20
 _POLL_SECONDS = 0.01
@@ -143,11 +145,17 @@ def _ended(pid: int) -> int | None:
 
 
 def _forked(what: Mapping[str, Any], fds: list[int], asked: socket.socket) -> int:
-    if pid := os.fork():
-        _exit_codes.pop(pid, None)  # of an earlier pod with this number
-        for each in fds:
-            os.close(each)
-        return pid
+    pid = os.fork()
+    if pid == 0:
+        _become(what, fds, asked)
+    _exit_codes.pop(pid, None)  # of an earlier pod with this number
+    for each in fds:
+        os.close(each)
+    return pid
+
+
+def _become(what: Mapping[str, Any], fds: list[int], asked: socket.socket) -> NoReturn:
+    """Be the pod, in a fork."""
     os.setsid()
     for target, source in enumerate((fds[0], fds[1], fds[1])):
         os.dup2(source, target)
@@ -159,9 +167,8 @@ def _forked(what: Mapping[str, Any], fds: list[int], asked: socket.socket) -> in
     sys.argv = ["staging-api", *what["start"]]
     from staging_api.cli import main
 
-    # It ends as a program does: by `SystemExit`, which nobody here catches.
-    main()
-    sys.exit()
+    # A process that it forks ends here, too.
+    run_to_its_end(main)
 
 
 if __name__ == "__main__":

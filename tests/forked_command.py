@@ -9,7 +9,6 @@ A small program (`tests.forked_command_client`) hands its streams over a socket 
 forks, and waits. That process ends with the tests.
 """
 
-import atexit
 import json
 import os
 import select
@@ -18,12 +17,12 @@ import socket
 import subprocess
 import sys
 import tempfile
-import threading
-import traceback
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any, NoReturn
+
+from tests.program_end import run_to_its_end
 
 _CLIENT = Path(__file__).with_name("forked_command_client.py")
 _LONGEST = 1 << 20
@@ -136,20 +135,7 @@ def _become(what: dict[str, Any], fds: list[int]) -> NoReturn:
     sys.argv = ["staging-api", *what["arguments"]]
     from staging_api.cli import main
 
-    code: Any = None
-    try:
-        main()
-    except SystemExit as end:
-        code = end.code
-    except BaseException:  # noqa: BLE001 - what the interpreter does with it
-        traceback.print_exc()
-        code = 1
-    # All of an end but to forget each module, which would copy the memory shared with the parent.
-    threading._shutdown()  # type: ignore[attr-defined]
-    atexit._run_exitfuncs()
-    for stream in (sys.stdout, sys.stderr):
-        stream.flush()
-    os._exit(code or 0)
+    run_to_its_end(main)
 
 
 if __name__ == "__main__":

@@ -80,6 +80,11 @@ class Client:
         assert "X-Request-Id" in got.headers
         return answer
 
+    def hang_up(self) -> None:
+        """Close the connections that wait for a next request, for which a pod's end waits, too."""
+        for key in self._pool.pools.keys():  # noqa: SIM118 - it cannot be iterated over
+            self._pool.pools[key].close()
+
     def get(self, path: str, **headers: str) -> Answer:
         """GET; headers are named with ``_`` for ``-``."""
         return self.send("GET", path, None, _named(headers))
@@ -231,6 +236,7 @@ class Service:
     def close(self) -> None:
         """End every pod, together and in good order."""
         for pod in self._pods:
+            pod.client.hang_up()
             pod.begin_to_stop()
         for pod in self._pods:
             pod.stop()

@@ -23,7 +23,7 @@ def test_writers_on_dying_pods_leave_a_history_that_may_be(
     own_url: str, own_rows: Database, tmp_path: Path, collections: int
 ) -> None:
     with service(tmp_path, own_url) as pods:
-        contest = Contest(pods, pods.api(2), seconds=10, kills=1, collections=collections)
+        contest = Contest(pods, pods.api(2), seconds=4, kills=1, collections=collections)
         contest.run(writers=8)
     assert violations(own_rows, contest.committed) == []
     assert len(contest.committed) >= contest.least, contest.answers

@@ -11,7 +11,7 @@ from tests.faulty_bucket import faulty_bucket
 from tests.source import ArchiveSource
 from tests.store_chaos import Chaos, World, settle
 
-SECONDS = 5.0
+SECONDS = 1.0
 
 
 @pytest.fixture
