@@ -1,4 +1,4 @@
-"""The promises hold after any series of events: 100 short ones; `make prove` has long ones."""
+"""The promises hold after any series of events: 40 short ones; `make prove` has long ones."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from tests.apt_archive_series.life import keys_in
 from tests.publisher import shop
 
 #: Each gives two series, of two archives; in all of them each kind of event comes several times.
-SEEDS = 50
+SEEDS = 20
 #: Of one test, which share a database as archives of a service do.
 TOGETHER = 10
 STEPS = 12
