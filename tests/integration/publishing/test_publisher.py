@@ -157,6 +157,10 @@ def test_nothing_is_found_beside_the_paths_of_an_archive(here: Shop) -> None:
         assert find(here.database, path) is None, path
 
 
+UNNAMED_LAYOUTS = "SELECT sha256 FROM index_layouts EXCEPT SELECT layout FROM index_files"
+UNNAMED_BLOCKS = "SELECT sha256 FROM index_blocks EXCEPT SELECT unnest(blocks) FROM index_layouts"
+
+
 def test_old_files_stay_by_hash_until_their_time_is_over(here: Shop) -> None:
     here.set_up()
     here.add("hello")
@@ -172,6 +176,7 @@ def test_old_files_stay_by_hash_until_their_time_is_over(here: Shop) -> None:
     run = here.run()
     assert (run.counts["reaped"], run.phases[-1].phase) == (1, "tidy")
     assert find(here.database, by_hash) is None
+    assert select(here.database, UNNAMED_LAYOUTS) == select(here.database, UNNAMED_BLOCKS) == []
     assert here.names() == ["hello 1.0-1", "world 1.0-1"]
 
 
