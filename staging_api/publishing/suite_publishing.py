@@ -110,7 +110,7 @@ class SuitePublishing:
         draft: GenerationDraft,
         generation_id: str,
         *,
-        last: bool = False,
+        last: bool,
     ) -> None:
         """Let clients see a draft; if it is the last of a run and nothing is to tidy, end the run.
 

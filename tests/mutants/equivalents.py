@@ -10,6 +10,31 @@ EQUIVALENT: dict[tuple[str, str, str], str] = {
         "with transfer.store.parts.open(key, source_object.size_bytes or 1) as parts:",
     ): "only what has a length has a key",
     (
+        "staging_api/publishing/phases.py",
+        "_ACCEPTED_AT_ONCE = 200",
+        "_ACCEPTED_AT_ONCE = 201",
+    ): "how many are accepted at once, each by itself: all are, in the end",
+    (
+        "staging_api/publishing/phases.py",
+        "_PUBLISHED_AT_ONCE = 500",
+        "_PUBLISHED_AT_ONCE = 501",
+    ): "how many are published at once: all are, in the end; how soon a phase is shown is time",
+    (
+        "staging_api/publishing/suite_publishing.py",
+        "many: int = 1000",
+        "many: int = 1001",
+    ): "from how many packages on statistics are renewed: only the time of plans differs",
+    (
+        "staging_api/publishing/sent_packages.py",
+        "return read_dsc(opened.read(MAX_DSC_BYTES + 1))",
+        "return read_dsc(opened.read(MAX_DSC_BYTES + 2))",
+    ): "one byte too many is enough to be refused, and the bytes of a refused one are not kept",
+    (
+        "staging_api/publishing/apt_archives.py",
+        "conn, archive_id, limit=1, publication_id=publication_id",
+        "conn, archive_id, limit=2, publication_id=publication_id",
+    ): "one package has the number that is asked for",
+    (
         "staging_api/staging/housekeeping.py",
         "again = _FIRST_RETRY_SECONDS * 2.0 ** min(step.failures - 1, 20)",
         "again = _FIRST_RETRY_SECONDS * 2.0 ** min(step.failures - 1, 21)",

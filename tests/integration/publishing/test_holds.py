@@ -132,7 +132,7 @@ def test_uploads_and_deletions_wait_until_the_hold_is_lifted(here: Shop) -> None
         )
         packages.delete_package_publication(conn, here.archive.id, old.id, "ada", "a mistake")
     here.run()
-    here.run()
+    here.run(careful=True)
     assert here.names() == ["hello 2.0"]
     # Nothing says of it that it is published while no client can see it.
     state = "SELECT state FROM package_publications WHERE package = 'world'"

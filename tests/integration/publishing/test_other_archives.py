@@ -12,7 +12,7 @@ from staging_api.debian.forms import Form
 from staging_api.publishing.rows import packages, serving
 from tests.packages import control_text, deb, dsc, source_file
 from tests.publisher import Shop, find, shop
-from tests.rows import select
+from tests.rows import execute, select
 
 
 @pytest.fixture
@@ -116,6 +116,43 @@ def test_a_generation_is_listed_and_served_of_its_own_archive_alone(
     assert of_other == []
     assert here.served(path, live)
     assert find(there.database, path, live, there.name) is None
+
+
+def test_a_run_has_work_in_those_suites_alone_of_which_clients_do_not_see_all(
+    here: Shop, there: Shop
+) -> None:
+    stable, testing = here.archive.suites
+
+    def work() -> set[int]:
+        assert there.publisher.with_work(there.archive) == set()
+        return here.publisher.with_work(here.archive)
+
+    for each in (here, there):
+        each.change(valid_for_seconds=3600)
+        each.run()
+    assert work() == set()
+    here.upload(binary("hello"))
+    here.run("process-accepted")
+    assert work() == {stable.id}
+    here.run()
+    with here.database.begin() as conn:
+        (one,) = packages.list_package_publications(conn, here.archive.id, limit=2)
+        packages.delete_package_publication(conn, here.archive.id, one.id, "ada", "a mistake")
+    assert work() == {stable.id}
+    here.run()
+    assert work() == set()
+    expires = "UPDATE release_files SET valid_until = clock_timestamp() + interval '20 minutes'"
+    execute(here.database, f"{expires} WHERE suite_id = {testing.id} AND gone_number IS NULL")
+    assert work() == {testing.id}
+    here.run()
+    # Accepted before the hold, which an upload would lift.
+    here.upload(binary("other"))
+    here.hold(None, "stable")
+    here.run("process-accepted")
+    assert work() == set()
+    here.upload(binary("third"), suite="testing")
+    here.run("process-accepted")
+    assert work() == {testing.id}
 
 
 def test_a_newer_version_leaves_the_suites_of_another_archive_as_they_are(

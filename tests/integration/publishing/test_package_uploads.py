@@ -256,10 +256,11 @@ def test_a_run_notes_20_packages_that_were_never_offered_and_counts_all(here: Sh
 
 
 def test_the_note_of_a_repeated_package_says_that_nothing_changed(here: Shop) -> None:
-    here.upload(deb(control_text("hello")))
+    (first,) = here.upload(deb(control_text("hello")))
     here.run()
     (again,) = here.upload(deb(control_text("hello")))
     assert "published" not in here.run().counts
+    assert note_of(here, first) is None
     assert note_of(here, again) == "it is in stable/main already: nothing changed"
     (other,) = here.upload(deb(control_text("hello")), component="contrib")
     assert here.run().counts["published"] == 1

@@ -284,6 +284,7 @@ def test_more_packages_than_one_generation_may_add_are_published_by_the_same_run
 ) -> None:
     here.set_up()
     here.add("aa", "bb", "cc", "dd", "ee")
+    assert here.publisher.at_once == 10_000, "as the page on the publisher says"
     here.publisher = replace(here.publisher, at_once=2)
     run = here.run()
     assert (run.counts["published"], run.counts["generations"]) == (5, 3)
@@ -334,6 +335,8 @@ def test_one_broken_upload_among_many_stops_no_other(here: Shop) -> None:
     assert select(here.database, broken) == [
         ("accepted", 1, "the suite stable has no component gone")
     ]
+    others = "SELECT DISTINCT state, attempts, error_message FROM uploads WHERE name <> '7.deb'"
+    assert select(here.database, others) == [("done", 0, None)]
     execute(here.database, "UPDATE uploads SET component = 'main' WHERE name = '7.deb'")
     here.run()
     assert len(here.names()) == 20
@@ -529,6 +532,8 @@ def test_suites_of_security_fixes_go_live_before_the_others(
         here.upload(deb(control_text("later")), suite="stable-security")
         assert here.run(suites=("stable", "other-security")).counts["generations"] == 1
         assert here.names("stable-security") == ["fix 1.0-1"]
+        left = "SELECT state FROM package_publications WHERE package = 'later'"
+        assert select(database, left) == [("pending",)]
 
 
 def test_a_run_goes_on_after_suites_of_security_fixes_until_the_others_are_live(
