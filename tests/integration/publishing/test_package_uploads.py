@@ -232,7 +232,7 @@ def test_bytes_that_clients_never_saw_can_be_replaced(here: Shop) -> None:
 
 
 def test_the_note_of_an_older_version_says_that_it_is_not_offered(here: Shop) -> None:
-    here.add("hello", version="2.0")
+    (newer,) = here.upload(deb(control_text("hello", "2.0")))
     here.run()
     (upload,) = here.upload(deb(control_text("hello", "1.0")))
     assert upload.note == "stable has 2.0, which is newer: clients are offered that"
@@ -241,6 +241,7 @@ def test_the_note_of_an_older_version_says_that_it_is_not_offered(here: Shop) ->
     assert run.counts["superseded_at_once"] == 1
     assert "hello 1.0 was never offered by stable, which has 2.0" in run.notes
     assert note_of(here, upload) == "hello 1.0 was never offered by stable, which has 2.0"
+    assert note_of(here, newer) is None
     assert here.names() == ["hello 2.0"]
     (elsewhere,) = here.upload(deb(control_text("hello", "1.0")), suite="testing")
     assert elsewhere.note is None

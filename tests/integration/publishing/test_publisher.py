@@ -425,7 +425,8 @@ def test_sources_are_listed_with_their_files(here: Shop) -> None:
     here.set_up()
     files = {"hello_1.0.orig.tar.gz": b"orig", "hello_1.0-1.debian.tar.xz": b"debian"}
     text = dsc([source_file(*each) for each in files.items()])
-    here.send({"hello_1.0-1.dsc": text.encode(), **files})
+    (sent,) = here.send({"hello_1.0-1.dsc": text.encode(), **files})
+    assert (sent.name, sent.state) == ("hello_1.0-1.dsc", "accepted")
     more = {"hello_1.0-2.debian.tar.xz": b"debian 2"}
     listed = [source_file("hello_1.0.orig.tar.gz", b"orig"), source_file(*next(iter(more.items())))]
     here.send({"hello_1.0-2.dsc": dsc(listed, version="1.0-2").encode(), **more})
