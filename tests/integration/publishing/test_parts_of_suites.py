@@ -118,6 +118,8 @@ def test_a_package_without_a_place_waits_for_one_and_does_not_count_as_published
 def test_an_archive_has_no_more_index_files_than_can_be_published(
     here: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    with pytest.raises(Invalid, match="may be 2500 at most, and would be 2502"):
+        here.change("stable", architectures=[f"a{number}" for number in range(1249)])
     monkeypatch.setattr(rules, "MAX_PACKAGES_FILES", 10)
     with pytest.raises(Invalid, match="may be 10 at most, and would be 12"):
         here.change("stable", architectures=["amd64", "arm64", "armhf", "riscv64"])
