@@ -255,7 +255,10 @@ def test_a_lift_that_changes_nothing_that_clients_see_makes_the_live_generation_
     here.publisher.lift(here.name)
     here.run(suites=("stable",))
     assert heads(here) == [2]
+    dirty = "SELECT name FROM suites WHERE dirty_since IS NOT NULL OR rebuild_since IS NOT NULL"
+    assert select(here.database, dirty) == [("testing",)]
     assert "generations" not in here.run().counts
+    assert select(here.database, dirty) == []
     assert heads(here) == [3]
     for _ in range(2):
         time_passes(here.database)
