@@ -359,6 +359,17 @@ def test_two_contents_of_one_source_in_one_request_are_named(here: Shop) -> None
     assert "other.dsc and hello_1.0-1.dsc of this request are" in str(other.error_message)
 
 
+def test_a_source_that_another_request_adds_after_the_look_for_it_is_known(
+    here: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (before,) = here.send(source())
+    found, first = uploads.find_source, [None]
+    monkeypatch.setattr(uploads, "find_source", lambda *of: first.pop() if first else found(*of))
+    (upload,) = here.send(source())
+    assert first == []
+    assert (upload.state, upload.package, upload.sha256) == ("accepted", "hello", before.sha256)
+
+
 def test_a_refusal_of_several_files_names_them_and_says_what_is_wrong_with_the_first(
     here: Shop,
 ) -> None:

@@ -13,6 +13,7 @@ import pytest
 
 from staging_api.db.engine import Database
 from staging_api.errors import Conflict, HookFailed, NotFound, PackageInvalid
+from staging_api.publishing.pieces import BlockReader
 from staging_api.publishing.rows import apt_archives, generations, packages, uploads
 from tests.factories import ORIGIN
 from tests.packages import control_text, deb, dsc, source_file
@@ -105,6 +106,7 @@ def test_every_listed_hash_is_that_of_the_file(here: Shop) -> None:
     here.run()
     here.add("hello", version="2")
     here.run()
+    here.reader = BlockReader(here.database)  # that of another process
     lines = in_release(here).decode().partition("SHA256:\n")[2].split("\n")
     listed = [line.split() for line in lines if line]
     assert len(listed) == 2 * 3 * 4
