@@ -151,9 +151,8 @@ class HttpSource:
                 yield b""  # the description is complete
                 yield from self._streamed(answer, found, 0, None)
 
-        chunks = resumed(
-            read, 0, self._options, resumable=lambda: not taken or taken[0].version is not None
-        )
+        # It is asked only once bytes have come, and so the description.
+        chunks = resumed(read, 0, self._options, resumable=lambda: taken[0].version is not None)
         with closing(chunks):
             next(chunks)
             yield taken[0], chunks

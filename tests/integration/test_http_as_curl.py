@@ -264,9 +264,10 @@ def test_an_object_taken_by_one_get_goes_on_where_it_was_cut_if_it_has_a_version
 
 
 def test_an_object_without_a_version_is_not_sewn_together(opened):
-    source, _ = opened(lambda _asked: Reply(200, BODY, send_bytes=5000))
+    source, server = opened(lambda _asked: Reply(200, BODY, send_bytes=5000))
     with pytest.raises(SourceFailed, match="cut"):
         take(source)
+    assert len(server.asked) == 1
 
 
 def test_the_length_may_be_a_list_and_the_range_of_unknown_length(opened):
