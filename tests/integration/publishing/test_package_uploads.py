@@ -12,7 +12,7 @@ from typing import Any, cast
 import pytest
 
 from staging_api.db.engine import Database
-from staging_api.errors import Conflict, Invalid
+from staging_api.errors import Conflict, Invalid, PackageInvalid
 from staging_api.publishing.model import PackagePublication, Upload
 from staging_api.publishing.rows import apt_archives, packages, uploads
 from staging_api.publishing.run_model import PublisherRun
@@ -368,6 +368,23 @@ def test_a_source_that_another_request_adds_after_the_look_for_it_is_known(
     (upload,) = here.send(source())
     assert first == []
     assert (upload.state, upload.package, upload.sha256) == ("accepted", "hello", before.sha256)
+
+
+def test_a_source_whose_files_are_not_those_that_it_lists_is_refused_by_their_names(
+    here: Shop,
+) -> None:
+    files = source()
+    orig = "hello_1.0.orig.tar.gz"
+    missing = {name: raw for name, raw in files.items() if name != orig}
+    for sent, why in (
+        (missing, f"{orig} is listed in hello_1.0-1.dsc and is missing"),
+        ({**files, orig: b"other"}, f"{orig} differs from what hello_1.0-1.dsc lists"),
+    ):
+        with pytest.raises(PackageInvalid, match=why):
+            here.send(sent)
+    assert select(here.database, "SELECT path FROM package_files") == []
+    (upload,) = here.send(files)
+    assert upload.state == "accepted"
 
 
 def test_a_refusal_of_several_files_names_them_and_says_what_is_wrong_with_the_first(
