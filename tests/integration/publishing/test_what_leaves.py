@@ -160,8 +160,10 @@ def test_packages_for_the_installer_come_and_go_with_the_first_and_the_last_of_t
 ) -> None:
     """Whether there are any is known from the index files while none of them changes."""
     place = "dists/stable/main/debian-installer/binary-amd64/Packages.gz"
-    here.add("hello")
-    here.run()
+    for name in ("hello", "other"):
+        here.add(name)
+        here.run()
+    assert find(here.database, place) is None
     here.upload(part("probe", "1.0", "amd64"), ending="udeb")
     here.run()
     assert here.served(place)
