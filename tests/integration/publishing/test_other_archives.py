@@ -139,6 +139,9 @@ def test_a_run_has_work_in_those_suites_alone_of_which_clients_do_not_see_all(
         (one,) = packages.list_package_publications(conn, here.archive.id, limit=2)
         packages.delete_package_publication(conn, here.archive.id, one.id, "ada", "a mistake")
     assert work() == {stable.id}
+    here.upload(deb(control_text("waits", architecture="arm64"), Form.GZ))
+    here.run("process-accepted")
+    here.change("stable", architectures=["amd64"])
     here.run()
     assert work() == set()
     expires = "UPDATE release_files SET valid_until = clock_timestamp() + interval '20 minutes'"
