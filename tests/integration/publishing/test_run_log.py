@@ -26,7 +26,7 @@ from staging_api.publishing.runs import PublisherRuns
 from staging_api.vocabulary.publishing import Operation
 from tests.factories import ORIGIN
 from tests.packages import control_text, deb
-from tests.publisher import Shop, shop
+from tests.publisher import Shop, shop, time_passes
 from tests.rows import execute, select
 
 #: Statements at most, with taking and releasing the lock: of a run with nothing to do, of one
@@ -193,6 +193,21 @@ def test_publishing_one_package_takes_four_writes_and_few_statements(
             here.run()
         assert sent.transactions == writes
         assert len(sent.statements) <= ONE_PACKAGE, sent.statements
+
+
+@pytest.mark.usefixtures("_quick")
+def test_a_renewal_ends_with_what_goes_live_unless_something_is_left_to_tidy(
+    here: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here.change(valid_for_seconds=3600)
+    here.run()
+    for writes in (2, 3):
+        execute(here.database, "UPDATE release_files SET valid_until = clock_timestamp()")
+        with sent_to(here.database, monkeypatch) as sent:
+            run = here.publisher.renew(here.name, ORIGIN)
+        assert run
+        assert (run.state, sent.transactions) == ("succeeded", writes)
+        time_passes(here.database)
 
 
 @pytest.mark.parametrize("operation", ["publish-ftpmaster", "publish-distro"])
