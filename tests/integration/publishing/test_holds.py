@@ -301,6 +301,10 @@ def test_an_impossible_rollback_is_refused_by_name(here: Shop) -> None:
     here.hold(first(here))
     assert held(here) == {"stable", "testing"}
     assert here.served("dists/new/Release")
+    ended = "SELECT DISTINCT state FROM publisher_runs"
+    assert select(here.database, ended) == [("succeeded",)]
+    with pytest.raises(NotFound, match="has no suite nowhere"):
+        here.publisher.lift_suite(here.name, "nowhere")
 
 
 def test_only_a_kept_generation_of_the_archive_itself_can_be_gone_back_to(here: Shop) -> None:
