@@ -162,7 +162,6 @@ class Publisher(SuitePublishing):
             apt_archive = self.apt_archive(name)
             back = plan_rollback(self.database, apt_archive, generation_id, suites)
             self.builder.go_back(run, apt_archive, back, reason)
-            run.finish()
         return self.distributions.find(name)
 
     def check_suite(self, name: str, suite: str) -> None:
