@@ -29,6 +29,7 @@ class SilentSource:
         self.silent = threading.Event()
         self.released = threading.Event()
         self.left = threading.Event()
+        self.asked = []
 
     def names(self):
         return list(self._pieces())
@@ -38,6 +39,7 @@ class SilentSource:
 
     @contextmanager
     def open(self, found, start=0, end=None):
+        self.asked.append((start, end))
         try:
             yield self._pieces()
         finally:
@@ -62,6 +64,7 @@ def test_what_a_source_sends_comes_whole_and_in_order():
     source.released.set()
     with Interruptible(source, never).open(FOUND) as chunks:
         assert b"".join(chunks) == bytes(range(50)) + b"late"
+    assert source.asked == [(0, None)]
     assert source.left.is_set()
 
 
@@ -101,6 +104,7 @@ def test_a_failed_check_ends_the_wait_for_a_silent_source(ask):
                 list(chunks)
     assert not source.released.is_set()
     waited.close()
+    assert source.released.is_set()
 
 
 def test_leaving_early_abandons_the_source():
