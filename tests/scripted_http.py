@@ -95,7 +95,7 @@ def scripted_http(script: Script) -> Iterator[Scripted]:
             if reply.send_bytes is not None or not has_end:
                 self.close_connection = True
 
-        do_HEAD = do_GET = do_POST = answer
+        do_HEAD = do_GET = do_POST = do_CONNECT = answer
 
         def log_message(self, *_):
             pass

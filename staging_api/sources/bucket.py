@@ -1,8 +1,8 @@
 """Read archives in buckets of Google Cloud Storage, S3 or Azure, or of compatible servers.
 
 The object store library finds credentials along each platform's usual chain, retries transient
-failures, and resumes a cut body at the version it began with. Its error messages hold URLs and
-more, so only their classes are used, with our own messages.
+failures, and resumes a cut body at the version it began with. What its errors mean says
+`bucket_failures`.
 
 An object's version is its generation (gs) or version id (s3, az) where the store has one, else its
 ETag; each read names it, and the answer is compared again.
@@ -14,32 +14,21 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from obstore.exceptions import (
-    BaseError,
-    InvalidPathError,
-    PermissionDeniedError,
-    PreconditionError,
-    UnauthenticatedError,
-)
+from obstore.exceptions import BaseError, InvalidPathError
 
 from staging_api.buckets import SERVICES
-from staging_api.errors import (
-    ArchiveNotFound,
-    ArtifactNotFound,
-    SourceChanged,
-    SourceFailed,
-    SourceRefused,
-)
+from staging_api.errors import ArchiveNotFound, SourceChanged, SourceFailed
 from staging_api.formats.names import shown
 from staging_api.sources.allowlist import AllowList
+from staging_api.sources.bucket_failures import LISTING, bucket_failures
 from staging_api.sources.bucket_pages import listed_keys
 from staging_api.sources.manifest import checked_names, read_manifest
 from staging_api.sources.model import CHUNK_BYTES, Names, Source, SourceObject, SourceOptions
 from staging_api.sources.one_object import perhaps_one_object
 from staging_api.sources.retrying import SlowestRate
+from staging_api.sources.tls import authorities
 from staging_api.sources.url import ArchiveUrl
 
 if TYPE_CHECKING:  # the library shows this class to type checkers only
@@ -113,7 +102,7 @@ class BucketSource:
         if manifest is not None:
             found = manifest.names
         else:
-            with _translated_errors(self.archive, "its listing"):
+            with bucket_failures(self.archive, LISTING):
                 found = checked_names(self._listed(), self.options, keys=True)
         if not found:
             hint = perhaps_one_object(self.archive)
@@ -122,7 +111,7 @@ class BucketSource:
 
     def stat(self, name: str) -> SourceObject:
         """Describe one object."""
-        with _translated_errors(self.archive, name):
+        with bucket_failures(self.archive, name):
             return self._described(name, self.store.head(self.archive.key_prefix + name))
 
     @contextmanager
@@ -177,7 +166,7 @@ class BucketSource:
             return
         # Counted here: the library accepts a Content-Length that is too short.
         wanted, pace = end - start, SlowestRate(self.options)
-        with _translated_errors(self.archive, found.name):
+        with bucket_failures(self.archive, found.name):
             answer = self._answer(found, (start, end))
             if self._described(found.name, answer.meta).version != found.version:
                 raise SourceChanged(f"{found.name} changed since it was found")
@@ -210,24 +199,6 @@ class BucketSource:
             strong=bool(version or (etag or "").startswith('"')),
             digests={"md5": md5[1]} if md5 else {},
         )
-
-
-@contextmanager
-def _translated_errors(url: ArchiveUrl, name: str) -> Iterator[None]:
-    """Translate the library's errors by their class; `name` is the object or listing."""
-    where = f"{url.scheme}://{url.authority}"
-    try:
-        yield
-    except FileNotFoundError:
-        raise ArtifactNotFound(f"{name} is not in the archive") from None
-    except PreconditionError:
-        raise SourceChanged(f"{name} changed since it was found") from None
-    except (PermissionDeniedError, UnauthenticatedError):
-        raise SourceRefused(f"{where} refused access") from None
-    except BaseError as error:
-        # Only the class: the message holds addresses, and signatures in them.
-        kind = type(error).__name__
-        raise SourceFailed(f"{where} did not deliver {name} ({kind})") from None
 
 
 def _folders_of(keys: Iterable[str]) -> set[str]:
@@ -269,7 +240,7 @@ def _client(options: SourceOptions, headers: Mapping[str, str]) -> dict[str, Any
         "default_headers": dict(headers),
     }
     if options.ca_file:
-        client["root_certificate"] = Path(options.ca_file).read_bytes()
+        client["root_certificate"] = authorities(options.ca_file)
     retry = {
         "max_retries": options.attempts - 1,
         "retry_timeout": _LONGEST_REQUEST,

@@ -44,6 +44,7 @@ from staging_api.sources.http_names import HttpNames
 from staging_api.sources.manifest import read_manifest
 from staging_api.sources.model import CHUNK_BYTES, Names, Source, SourceObject, SourceOptions
 from staging_api.sources.parallel_requests import ParallelRequests
+from staging_api.sources.proxies import PROXY_CREDENTIAL
 from staging_api.sources.retrying import Interrupted, SlowestRate, resumed, retried
 from staging_api.sources.target import target_of
 from staging_api.sources.url import ArchiveUrl
@@ -51,7 +52,7 @@ from staging_api.sources.web_page import JUDGED_BYTES, is_foreign_page
 
 _GONE = (404, 410)
 _CHANGED = (412, 416)
-_REFUSED = (401, 403, 407)
+_REFUSED, _PROXY_REFUSED = (401, 403), 407
 _SOON_BETTER = (408, 425, 429)
 #: After these no GET follows a HEAD at once: it would be one request more of too many.
 _OVERLOADED = (*_SOON_BETTER, 503, 504)
@@ -284,6 +285,8 @@ class HttpSource:
             raise ArtifactNotFound(f"{name} is not in the archive")
         if status in _CHANGED:
             raise SourceChanged(f"{name} changed since it was found")
+        if status == _PROXY_REFUSED:
+            raise SourceRefused(f"{name} was refused with status {status}: {PROXY_CREDENTIAL}")
         if status in _REFUSED:
             cure = (
                 "the credential of the archive_url may have expired: ask again with a new one"

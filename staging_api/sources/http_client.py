@@ -12,14 +12,16 @@ from dataclasses import dataclass
 import urllib3
 
 from staging_api.call_deadline import limited
-from staging_api.errors import SourceFailed, SourceRefused
+from staging_api.errors import SourceFailed
 from staging_api.sources.allowlist import AllowList
 from staging_api.sources.headers import content_length
 from staging_api.sources.model import SourceOptions
 from staging_api.sources.origin import SENT_TARGET, OriginPools
+from staging_api.sources.proxies import proxy_failure
 from staging_api.sources.retrying import Interrupted
 from staging_api.sources.source_cookies import SourceCookies
 from staging_api.sources.target import RequestTarget, redirected
+from staging_api.sources.tls import tls_failure
 
 Response = urllib3.BaseHTTPResponse
 
@@ -80,7 +82,7 @@ class HttpClient:
 
         Raises:
             SourceNotAllowed: a redirect, or an address, is outside the allow-list.
-            SourceRefused: the certificate is not valid.
+            SourceRefused: the certificate is not valid, or a proxy refuses.
             SourceFailed: redirected too often.
             Interrupted: no connection, or a time-out.
         """
@@ -179,10 +181,10 @@ def _translated_errors(host: str) -> Iterator[None]:
     """Translate urllib3's errors by their class: their messages hold URLs and their secrets."""
     try:
         yield
-    except urllib3.exceptions.SSLError:
-        raise SourceRefused(f"{host} did not prove its name by a certificate") from None
-    except urllib3.exceptions.ProxyError:
-        raise Interrupted(f"{host} could not be reached through the proxy") from None
+    except urllib3.exceptions.SSLError as error:
+        raise tls_failure(host, error) from None
+    except urllib3.exceptions.ProxyError as error:
+        raise proxy_failure(host, error) from None
     except urllib3.exceptions.ConnectTimeoutError:
         raise Interrupted(f"{host} could not be connected to in time") from None
     except urllib3.exceptions.NewConnectionError:

@@ -11,7 +11,6 @@ a name that resolves here as well is vetted even so.
 import http.client
 import logging
 import socket
-import ssl
 import threading
 from contextlib import suppress
 from typing import Any
@@ -26,6 +25,7 @@ from staging_api.sources.allowlist import AllowedPrefix, host_of
 from staging_api.sources.model import SourceOptions
 from staging_api.sources.proxies import proxy_for, proxy_pools
 from staging_api.sources.retrying import Interrupted
+from staging_api.sources.tls import trusting
 from staging_api.sources.url import SCHEMES, ArchiveUrl
 
 log = logging.getLogger(__name__)
@@ -54,7 +54,7 @@ class OriginPools:
 
         Raises:
             SourceNotAllowed: one of its addresses is not permitted.
-            Interrupted: it has no address just now.
+            Interrupted: it has no address just now, or the authorities cannot be read.
             SourceFailed: the source was closed.
         """
         if self._sockets.cut:
@@ -102,7 +102,7 @@ class OriginPools:
             port,
             timeout=timeout,
             maxsize=_CONNECTIONS,
-            ssl_context=ssl.create_default_context(cafile=self._options.ca_file),
+            ssl_context=trusting(self._options.ca_file),
             # The pool connects to an address; certificate and SNI are about the name.
             assert_hostname=host,
             server_hostname=host,
@@ -112,7 +112,7 @@ class OriginPools:
 
     def _proxied(self, url: ArchiveUrl, proxy: str, timeout: urllib3.Timeout) -> Pool:
         """Return connections through a proxy, which resolves the name of the host itself."""
-        context = ssl.create_default_context(cafile=self._options.ca_file)
+        context = trusting(self._options.ca_file)
         manager = proxy_pools(proxy, timeout=timeout, maxsize=_CONNECTIONS, ssl_context=context)
         pool = manager.connection_from_host(host_of(url), _port_of(url), url.scheme)
         kind = LimitedHttpsConnection if url.scheme == "https" else LimitedHttpConnection

@@ -6,16 +6,22 @@ allow-list permits here is not the proxy's.
 """
 
 import ipaddress
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
-from staging_api.errors import SourceRefused
+from staging_api.errors import SourceFailed, SourceRefused
+from staging_api.sources.retrying import Interrupted
 
 if TYPE_CHECKING:
     import urllib3
 
 _PROXY_FORM = "the proxy of the environment must be http://host:port"
+_TUNNEL_REFUSED = re.compile(r"Tunnel connection failed: (\d{3})")
+_NEEDS_CREDENTIAL, _DENIED = 407, (401, 403, 405)
+#: What a proxy wants that answers 407.
+PROXY_CREDENTIAL = "the proxy needs a credential: user:password@ in the variable that names it"
 
 
 def proxy_for(scheme: str, host: str, port: int, proxies: Mapping[str, str]) -> str | None:
@@ -48,6 +54,21 @@ def proxy_pools(proxy: str, **options: object) -> "urllib3.ProxyManager":
     host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
     address = f"{parts.scheme}://{host}:{port}"
     return urllib3.ProxyManager(address, proxy_headers=headers, **options)  # type: ignore[arg-type]
+
+
+def proxy_failure(host: str, error: "urllib3.exceptions.ProxyError") -> SourceFailed:
+    """Return what it means that a proxy made no connection to a host."""
+    found = _TUNNEL_REFUSED.search(str(error.args[-1]))
+    if found is None:
+        return Interrupted(f"{host} could not be reached through the proxy")
+    status = int(found[1])
+    if status == _NEEDS_CREDENTIAL:
+        return SourceRefused(
+            f"{host} could not be reached with status {status}: {PROXY_CREDENTIAL}"
+        )
+    if status in _DENIED:
+        return SourceRefused(f"the proxy refuses to connect to {host}, with status {status}")
+    return Interrupted(f"{host} could not be reached: the proxy answered with status {status}")
 
 
 def _is_excepted(host: str, port: int, exceptions: str) -> bool:

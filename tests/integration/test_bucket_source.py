@@ -5,7 +5,7 @@ import gzip
 
 import pytest
 
-from staging_api.errors import SourceChanged, SourceFailed, SourceRefused
+from staging_api.errors import ArchiveNotFound, SourceChanged, SourceFailed, SourceRefused
 from staging_api.sources import open_archive
 from staging_api.sources.allowlist import AllowList
 from staging_api.sources.model import SourceOptions
@@ -15,12 +15,13 @@ from tests.scripted_http import Reply, scripted_http, served
 
 BODY = bytes(range(256)) * 16_384  # 4 MiB
 PATH = "/builds/R17/object.bin"
+MODIFIED = {"Last-Modified": "Sun, 22 Nov 2026 02:38:51 GMT"}
 
 
 @pytest.fixture
 def server():
     with http_server({PATH: BODY}) as served:
-        served.wrong.headers = {"Last-Modified": "Sun, 22 Nov 2026 02:38:51 GMT"}
+        served.wrong.headers = dict(MODIFIED)
         yield served
 
 
@@ -79,6 +80,49 @@ def test_a_denied_request_is_source_refused(server, source, status):
     server.wrong.status = status
     with pytest.raises(SourceRefused):
         source.stat("object.bin")
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "error", "words"),
+    [
+        (
+            403,
+            "AccessDenied",
+            SourceRefused,
+            "refused access to its listing.*403 AccessDenied; che",
+        ),
+        (403, "SignatureDoesNotMatch", SourceRefused, "the secret does not belong to the access"),
+        (401, "", SourceRefused, "it answered 401"),
+        (404, "NoSuchBucket", ArchiveNotFound, "s3://builds is not there: .*404 NoSuchBucket"),
+        (404, "", ArchiveNotFound, "s3://builds is not there: .*404"),
+        (301, "PermanentRedirect", SourceFailed, "another region than STAGING_SOURCES_S3_REGION"),
+        (400, "AuthorizationHeaderMalformed", SourceFailed, "another region than STAGING_SOURCES"),
+        (400, "ExpiredToken", SourceFailed, "the credential has expired"),
+        (500, "Odd", SourceFailed, "did not deliver its listing: it answered 500 Odd"),
+    ],
+)
+def test_a_bucket_that_does_not_list_says_why_and_whether_to_come_again(status, code, error, words):
+    """Its objects can be read even so."""
+    body = f"<Error><Code>{code}</Code><Message>hunter2</Message></Error>".encode()
+
+    def script(asked):
+        if asked.path.endswith("/UPLOADED"):
+            return Reply(404)
+        listed = "list-type=2" in asked.path
+        return Reply(status, body) if listed else served(b"bytes", asked, ETag='"1"', **MODIFIED)
+
+    with scripted_http(script) as server:
+        options = SourceOptions(
+            buckets={"s3": {"endpoint": server.url, "region": "eu-central-1"}},
+            anonymous=frozenset({"s3://builds"}),
+            attempts=1,
+        )
+        source = open_archive(parse("s3://builds/R17"), AllowList.parse("s3://builds"), options)
+        with pytest.raises(error, match=words) as failed:
+            source.names()
+        assert read(source) == b"bytes"
+    assert failed.value.retryable == (status == 500 or code == "ExpiredToken")
+    assert "hunter2" not in failed.value.detail
 
 
 def test_a_stalling_body_is_given_up(server, source):

@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 import trustme
 
-from staging_api.errors import SourceFailed, SourceNotAllowed
+from staging_api.errors import SourceFailed, SourceNotAllowed, SourceRefused
 from staging_api.sources import open_archive
 from staging_api.sources.allowlist import AllowList
 from staging_api.sources.bucket_pages import _http
@@ -70,10 +70,22 @@ def test_a_proxy_that_is_not_there_or_of_another_kind_is_named(proxy):
         read(f"http://{HOST}", {"http": proxy})
 
 
-def test_a_proxy_that_refuses_is_no_object():
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_a_proxy_that_wants_a_credential_says_so_at_once(scheme):
     with scripted_http(lambda _asked: Reply(407)) as proxy:
-        with pytest.raises(SourceFailed, match="407"):
-            read(f"http://{HOST}", {"http": proxy.url})
+        with pytest.raises(SourceRefused, match="407: the proxy needs a credential: user:pass"):
+            read(f"{scheme}://{HOST}", {scheme: proxy.url})
+
+
+@pytest.mark.parametrize(
+    ("status", "retryable", "words"), [(403, False, "refuses to connect"), (502, True, "502")]
+)
+def test_what_a_proxy_answers_instead_of_a_tunnel_is_told(status, retryable, words):
+    with scripted_http(lambda _asked: Reply(status)) as proxy:
+        with pytest.raises(SourceFailed, match=words) as failed:
+            read(f"https://{HOST}", {"https": proxy.url})
+    assert failed.value.retryable == retryable
+    assert HOST in failed.value.detail
 
 
 @pytest.mark.parametrize("host", ["10.0.0.1", "169.254.169.254", HOST])
