@@ -177,6 +177,8 @@ class Builder:
         )
         # What changed meanwhile is as unseen as before, so no mark is cleared.
         draft = replace(draft, suites=())
+        # The rows of the holds are gone once they are lifted.
+        run.note(back.note(going_back, reason))
         run.phase("go_live")
         with run.ending({"generations": int(draft.differs)}) as conn:
             holds.hold_suites(conn, back.contents, back.target.id, run.caller, reason)

@@ -35,6 +35,12 @@ class Rollback:
             if suite.id in self.contents
         ]
 
+    def note(self, suites: Sequence[Suite], reason: str) -> str:
+        """Return what the run says of it: which suites show which generation, and why."""
+        names = ", ".join(suite.name for suite in suites)
+        because = f": {reason}" if reason else ""
+        return f"held at generation {self.target.number} ({self.target.id}): {names}{because}"
+
     def _hold(self, suite: Suite, apt_archive: AptArchive, caller: str) -> SuiteHold:
         number, moment = self.contents[suite.id], apt_archive.seen_at
         return SuiteHold(suite.name, self.target.id, number, moment, caller, reason="")

@@ -163,9 +163,9 @@ class RunLog:
             self._write((done, total))
 
     def note(self, text: str) -> None:
-        """Note what was wrong and was tolerated."""
-        log.warning("publication %s: %s", self.id, text)
+        """Note what was wrong and was tolerated, or is to be known of it later."""
         if text not in self.notes:
+            log.warning("publication %s: %s", self.id, text)
             self.notes.append(text)
 
     def hook(self, stage: str, result: HookResult) -> None:

@@ -43,8 +43,10 @@ class UploadService:
                 limit,
             )
 
-    def accept(self, upload_id: str, caller: str, _reason: str = "") -> Upload:
+    def accept(self, upload_id: str, caller: str, reason: str = "") -> Upload:
         """Accept an upload; if its suite is held at older packages, lift the hold and note that.
+
+        Its note says the reason, too, if there is one.
 
         Raises:
             NotFound: there is no such upload.
@@ -59,6 +61,8 @@ class UploadService:
                 caller=caller,
                 reason="",
             )
+            if done and reason:
+                uploads.note_upload(conn, upload_id, f"accepted: {reason}")
             upload = uploads.find_upload(conn, upload_id)
             if done and apt_archives.lift_for(conn, upload_id):
                 uploads.note_upload(conn, upload_id, lifted_note(upload.suite))

@@ -84,6 +84,17 @@ def test_other_suites_are_published_during_a_hold_and_a_lift_shows_everything(
     assert here.run(careful=True).counts.get("index_files", 0) == 0
 
 
+def test_which_generation_was_held_and_why_is_known_after_the_lift(here: Shop) -> None:
+    here.publisher.go_back(here.name, first(here), ORIGIN, suites=("stable",), reason="it crashes")
+    here.hold(None, "testing")
+    here.publisher.lift(here.name)
+    runs = here.publisher.runs.page(limit=2).items
+    at_first, at_live = (run.notes[-1] for run in reversed(runs))
+    assert at_first == f"held at generation 1 ({first(here)}): stable: it crashes"
+    assert at_live.startswith("held at generation 3 (")
+    assert at_live.endswith("): testing")
+
+
 def test_an_upload_lifts_its_own_suite_and_says_so(here: Shop) -> None:
     here.hold(first(here))
     assert held(here) == {"stable", "testing"}
@@ -118,9 +129,15 @@ def test_an_accepted_upload_lifts_its_own_suite_and_a_refused_decision_none(here
     with pytest.raises(Conflict, match="is rejected: it cannot be accepted now"):
         decisions.accept(bad.id, "ada")
     assert held(here) == {"stable", "testing"}
-    assert "which this lifts" in str(decisions.accept(good.id, "ada").note)
+    note = str(decisions.accept(good.id, "ada", "asked for").note)
+    assert note.startswith(
+        "accepted: asked for; stable was held at older packages, which this lifts"
+    )
     assert held(here) == {"testing"}
     assert decisions.accept(later.id, "ada").note is None
+    with pytest.raises(Conflict, match="it cannot be accepted now"):
+        decisions.accept(good.id, "bob", "again")
+    assert decisions.find(good.id).note == note
 
 
 def test_uploads_and_deletions_wait_until_the_hold_is_lifted(here: Shop) -> None:

@@ -381,7 +381,9 @@ def test_a_phase_and_its_progress_do_not_wait_for_the_disk(
     assert sent.statements.count(asynchronous) == 2
 
 
-def test_a_run_keeps_each_note_once_and_says_of_the_one_before_that_it_died(here: Shop) -> None:
+def test_a_run_keeps_each_note_once_and_says_of_the_one_before_that_it_died(
+    here: Shop, caplog: pytest.LogCaptureFixture
+) -> None:
     with begun(here):
         pass
     notes = [here.run().notes for _ in range(2)]
@@ -393,6 +395,8 @@ def test_a_run_keeps_each_note_once_and_says_of_the_one_before_that_it_died(here
         run.finish()
     with here.database.connect() as conn:
         assert runs.find_run(conn, run.id).notes == ("one", "other")
+    said = [record.getMessage() for record in caplog.records if run.id in record.message]
+    assert said == [f"publication {run.id}: one", f"publication {run.id}: other"]
 
 
 ENDS = [
