@@ -11,6 +11,9 @@ from sqlalchemy.exc import DBAPIError
 from staging_api.db.timeouts import WATCHDOG, Watchdog
 
 _READ_ONLY = "25006"
+# The driver's errors of these kinds have the SQLSTATE of a server. Without one there was no answer,
+# whatever libpq says of it in its language; the driver does not always note that it is closed.
+_OF_SERVER = (psycopg2.DatabaseError, psycopg2.OperationalError)
 
 
 @contextmanager
@@ -40,7 +43,8 @@ def driver_cursor(conn: Connection, statement: str) -> Iterator[Any]:
 
 def is_lost(driver: Any, error: psycopg2.Error) -> bool:
     """Whether a connection is of no use after an error: broken, or to a standby."""
-    return bool(driver.closed) or is_of_standby(error)
+    unanswered = type(error) in _OF_SERVER and error.pgcode is None
+    return bool(driver.closed) or unanswered or is_of_standby(error)
 
 
 def is_of_standby(error: object) -> bool:

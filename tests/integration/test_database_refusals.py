@@ -13,6 +13,7 @@ from sqlalchemy import Connection, make_url, text
 from sqlalchemy.exc import DBAPIError, ProgrammingError
 
 from staging_api import metrics
+from staging_api.db.driver_cursor import driver_cursor
 from staging_api.db.engine import Database, open_database, reachable
 from staging_api.errors import ConnectionLost, DatabaseBusy, DatabaseRefused, Unavailable
 from staging_api.processes.application import api_of
@@ -193,6 +194,24 @@ def test_a_connection_that_was_made_and_broke_is_lost(database: Database) -> Non
         conn.execute(text("SELECT pg_terminate_backend(pg_backend_pid())"))
     assert counted() == 1
     assert lost.value.retry_after_seconds == 2
+
+
+@pytest.mark.parametrize("kind", [psycopg2.DatabaseError, psycopg2.OperationalError])
+def test_a_statement_without_any_answer_found_its_connection_broken(
+    database: Database, kind: type[psycopg2.Error]
+) -> None:
+    with (
+        outages() as counted,
+        pytest.raises(ConnectionLost),
+        database.connect() as conn,
+        driver_cursor(conn, "SELECT 1"),
+    ):
+        raise kind("le serveur a fermé la connexion de façon inattendue")
+    assert counted() == 1
+    with pytest.raises(ProgrammingError), database.connect() as conn:
+        with driver_cursor(conn, "SELECT 1") as cursor:
+            cursor.execute("SELECT %s", (object(),))
+    assert counted() == 1
 
 
 def test_a_busy_database_is_503_for_clients(

@@ -136,6 +136,10 @@ def test_a_statement_that_is_wrong_leaves_its_connection_usable(pools: Database)
     with pytest.raises(Exception, match="no_such_table") as wrong:
         pools.read("SELECT 1 FROM no_such_table", ())
     assert isinstance(wrong.value.__cause__, psycopg2.errors.UndefinedTable)
+    # With a SQLSTATE that the driver has no class for.
+    with pytest.raises(Exception, match="unheard of") as wrong:
+        pools.read("DO $$ BEGIN RAISE 'unheard of' USING ERRCODE = 'ZZ001'; END $$", ())
+    assert type(wrong.value.__cause__) is psycopg2.DatabaseError
     assert pid_of(pools) == first
 
 
