@@ -27,6 +27,7 @@ from staging_api.sources.bucket_pages import listed_keys
 from staging_api.sources.manifest import checked_names, read_manifest
 from staging_api.sources.model import CHUNK_BYTES, Names, Source, SourceObject, SourceOptions
 from staging_api.sources.one_object import perhaps_one_object
+from staging_api.sources.proxies import library_proxy
 from staging_api.sources.retrying import SlowestRate
 from staging_api.sources.tls import authorities
 from staging_api.sources.url import ArchiveUrl
@@ -57,11 +58,11 @@ def open_archive(url: ArchiveUrl, allowed: AllowList, options: SourceOptions) ->
     anonymous = f"{url.scheme}://{url.authority}" in options.anonymous
 
     def connect(headers: Mapping[str, str]) -> "BucketClient":
-        client = _client(options, headers)
+        client = _client(url, options, headers)
         return service.connect(url.authority, where, skip_signature=anonymous, **client)
 
     def plain_list() -> Iterator[str] | None:
-        return listed_keys(url, options, _client(options, {}), anonymous=anonymous)
+        return listed_keys(url, options, _client(url, options, {}), anonymous=anonymous)
 
     try:
         store = connect(service.as_stored)
@@ -230,8 +231,11 @@ def _of_version(found: SourceObject) -> dict[str, Any]:
     return {"if_match" if found.version.startswith('"') else "version": found.version}
 
 
-def _client(options: SourceOptions, headers: Mapping[str, str]) -> dict[str, Any]:
+def _client(url: ArchiveUrl, options: SourceOptions, headers: Mapping[str, str]) -> dict[str, Any]:
+    known = options.s3 if url.scheme == "s3" else {}
+    endpoint = {**known, **options.buckets.get(url.scheme, {})}.get("endpoint", "")
     client: dict[str, Any] = {
+        **library_proxy(endpoint, options.proxies),
         "allow_http": True,  # used only if a configured endpoint says http
         "connect_timeout": timedelta(seconds=options.connect_timeout_seconds),
         "read_timeout": timedelta(seconds=options.read_timeout_seconds),

@@ -1,9 +1,11 @@
 """Open the archive of a URL, whatever its scheme."""
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pkgutil import resolve_name
 
+from staging_api.errors import SourceFailed, SourceNotAllowed
 from staging_api.sources.allowlist import AllowList
 from staging_api.sources.breaker import Breakers
 from staging_api.sources.model import Names, Source, SourceObject, SourceOptions, take
@@ -47,23 +49,36 @@ class _BreakerSource:
             return self._source.names()
 
     def stat(self, name: str) -> SourceObject:
-        with self._breakers.calling(self._host):
+        with self._breakers.calling(self._host), _named(name):
             return self._source.stat(name)
 
     @contextmanager
     def open(
         self, found: SourceObject, start: int = 0, end: int | None = None
     ) -> Iterator[Iterator[bytes]]:
-        with self._breakers.calling(self._host), self._source.open(found, start, end) as chunks:
+        opened = self._source.open(found, start, end)
+        with self._breakers.calling(self._host), _named(found.name), opened as chunks:
             yield chunks
 
     @contextmanager
     def take(self, name: str) -> Iterator[tuple[SourceObject, Iterator[bytes]]]:
-        with self._breakers.calling(self._host), take(self._source, name) as taken:
+        with self._breakers.calling(self._host), _named(name), take(self._source, name) as taken:
             yield taken
 
     def close(self) -> None:
         self._source.close()
+
+
+@contextmanager
+def _named(name: str) -> Iterator[None]:
+    """Let an error say which object it is about: an artifact may be made of thousands."""
+    try:
+        yield
+    except (SourceFailed, SourceNotAllowed) as error:
+        if not re.search(rf"(?<!\w){re.escape(name)}(?!\w)", error.detail):
+            error.detail = f"{name}: {error.detail}"
+            error.args = (error.detail,)
+        raise
 
 
 def _opener(scheme: Scheme) -> Callable[[ArchiveUrl, AllowList, SourceOptions], Source]:

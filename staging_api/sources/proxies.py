@@ -29,7 +29,7 @@ def proxy_for(scheme: str, host: str, port: int, proxies: Mapping[str, str]) -> 
     proxy = proxies.get(scheme) or proxies.get("all")
     if not proxy or host == "localhost" or _is_excepted(host, port, proxies.get("no", "")):
         return None
-    return proxy if "://" in proxy else f"http://{proxy}"
+    return _with_scheme(proxy)
 
 
 def proxy_pools(proxy: str, **options: object) -> "urllib3.ProxyManager":
@@ -56,6 +56,25 @@ def proxy_pools(proxy: str, **options: object) -> "urllib3.ProxyManager":
     return urllib3.ProxyManager(address, proxy_headers=headers, **options)  # type: ignore[arg-type]
 
 
+def library_proxy(address: str, proxies: Mapping[str, str]) -> Mapping[str, str]:
+    """Return options that keep a client of buckets from asking a proxy for this machine itself.
+
+    The library reads the environment by itself, and would.
+
+    Args:
+        address: of the service of buckets; empty: its own, which is elsewhere.
+        proxies: by the environment.
+    """
+    parts = urlsplit(address)
+    host = parts.hostname or ""
+    given = [proxies[scheme] for scheme in ("https", "all", "http") if proxies.get(scheme)]
+    is_asked = proxy_for(parts.scheme, host, 0, {"all": "any"}) is not None
+    if not host or not given or is_asked:
+        return {}
+    excepted = ",".join(filter(None, (host, proxies.get("no", ""))))
+    return {"proxy_url": _with_scheme(given[0]), "proxy_excludes": excepted}
+
+
 def proxy_failure(host: str, error: "urllib3.exceptions.ProxyError") -> SourceFailed:
     """Return what it means that a proxy made no connection to a host."""
     found = _TUNNEL_REFUSED.search(str(error.args[-1]))
@@ -69,6 +88,10 @@ def proxy_failure(host: str, error: "urllib3.exceptions.ProxyError") -> SourceFa
     if status in _DENIED:
         return SourceRefused(f"the proxy refuses to connect to {host}, with status {status}")
     return Interrupted(f"{host} could not be reached: the proxy answered with status {status}")
+
+
+def _with_scheme(proxy: str) -> str:
+    return proxy if "://" in proxy else f"http://{proxy}"
 
 
 def _is_excepted(host: str, port: int, exceptions: str) -> bool:

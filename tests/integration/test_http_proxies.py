@@ -109,6 +109,27 @@ def test_what_leads_to_our_own_network_is_asked_of_no_proxy(host):
     assert proxy.asked == []
 
 
+@pytest.mark.parametrize("variable", ["http_proxy", "all_proxy"])
+def test_a_bucket_on_this_machine_is_asked_of_no_proxy_and_another_is(monkeypatch, variable):
+    def script(asked):
+        return served(BODY, asked, ETag='"1"', **{"Last-Modified": "Sun, 22 Nov 2026 02:38:51 GMT"})
+
+    with scripted_http(script) as server, scripted_http(script) as proxy:
+        monkeypatch.setenv(variable, proxy.url)
+        for endpoint, asked in ((server.url, server.asked), (f"http://{HOST}", proxy.asked)):
+            options = SourceOptions(
+                buckets={"gs": {"endpoint": endpoint}},
+                anonymous=frozenset({"gs://builds"}),
+                attempts=1,
+            )
+            allowed = AllowList.parse("gs://builds")
+            source = open_archive(parse("gs://builds/R17"), allowed, options)
+            with source.open(source.stat("object.bin")) as chunks:
+                assert b"".join(chunks) == BODY
+            assert len(asked) == 2
+        assert len(server.asked) == 2
+
+
 @pytest.mark.parametrize(
     ("host", "environment", "expected"),
     [

@@ -5,7 +5,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from staging_api.errors import SourceFailed
+from staging_api.errors import SourceFailed, StagingApiError
 from staging_api.sources import open_archive
 from staging_api.sources.allowlist import AllowList
 from staging_api.sources.model import Source, SourceOptions
@@ -102,3 +102,23 @@ def test_a_head_that_is_not_read_is_named_and_not_asked_for_again(
         source.stat("object.bin")
     assert not failed.value.retryable
     assert len(server.asked) == 1
+
+
+@pytest.mark.parametrize(
+    ("reply", "code"),
+    [
+        (Reply(hang_up=True), "source_failed"),
+        (Reply(503), "source_failed"),
+        (Reply(302, headers={"Location": "/b/R17/object.bin"}), "source_failed"),
+        (Reply(302, headers={"Location": "file:///etc/passwd"}), "source_not_allowed"),
+        (Reply(body=b"abc", send_bytes=1), "source_failed"),
+        (Reply(200, b"abc", has_length=False), "source_failed"),
+    ],
+)
+def test_a_failure_names_the_object_once(opened: Opened, reply: Reply, code: str) -> None:
+    source, _ = opened(lambda _asked: reply)
+    with pytest.raises(StagingApiError, match=r"object\.bin") as failed:
+        read(source)
+    assert failed.value.code == code
+    assert failed.value.detail.count("object.bin") == 1
+    assert str(failed.value) == failed.value.detail
