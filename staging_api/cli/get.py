@@ -100,6 +100,9 @@ class _Get:
         return wait_until(self.client, staging.id, "staged", left, self.shown)
 
     def _bring(self, staging: Staging, folder: Path, options: FetchOptions) -> Fetched:
+        for artifact in staging.artifacts:
+            for warning in artifact.warnings:
+                self.shown.note(f"{artifact.name}: {warning}")
         return self.client.fetch(
             staging,
             folder,

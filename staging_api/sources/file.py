@@ -161,26 +161,29 @@ class FileSource:
 
     def _listed(self) -> Iterator[str]:
         """Yield the files; other entries with a slash at the end, so that they are left out."""
-        unreadable: list[str] = []
+        # Folders that are still to come; what is left at the end may not be read, or was removed.
+        unseen: dict[str, None] = {}
 
         def note(error: OSError) -> None:
-            name = os.path.normpath(str(error.filename))
             if error.errno not in _LEFT_OUT:
                 # A list that is short for such a reason would pass for the whole archive.
-                raise _unreadable(name, error) from error
-            unreadable.append(name)
+                raise _unreadable(str(error.filename), error) from error
 
         with self._folder() as archive:
             # Relative to the open folder, so a swap of a folder above it leads nowhere.
             walk = os.fwalk(".", dir_fd=archive, follow_symlinks=False, onerror=note)
             for folder, folders, files, descriptor in walk:
+                unseen.pop(os.path.normpath(folder), None)
                 for file in files:
                     name = os.path.normpath(f"{folder}/{file}")
                     yield name if _is_file(file, descriptor) else f"{name}/"
                 for each in folders:
-                    if not _is_folder(each, descriptor):
-                        yield os.path.normpath(f"{folder}/{each}") + "/"
-        yield from (f"{name}/" for name in unreadable)
+                    name = os.path.normpath(f"{folder}/{each}")
+                    if _is_folder(each, descriptor):
+                        unseen[name] = None
+                    else:
+                        yield f"{name}/"
+        yield from (f"{name}/" for name in unseen)
 
 
 class _IsFile(Exception):

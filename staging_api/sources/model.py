@@ -123,7 +123,7 @@ class Names(list[str]):
     """The names of an archive's objects that can be asked for, as some list says.
 
     Attributes:
-        left_out: names of that list which are not safe (`is_safe_name`).
+        left_out: names of that list which are not safe (`is_safe_name`), or of what is no object.
     """
 
     def __init__(self, names: Iterable[str] = (), left_out: Sequence[str] = ()) -> None:
@@ -150,8 +150,8 @@ def warnings_of(names: Iterable[str]) -> tuple[str, ...]:
     left_out = names.left_out if isinstance(names, Names) else ()
     if not left_out:
         return ()
-    counted = f"{len(left_out)} of the names in the archive's list are not safe, and are left out"
-    return (f"{counted}; the first is {shown(left_out[0])}",)
+    counted = f"{len(left_out)} of the names in the archive's list are no safe names of objects"
+    return (f"{counted}, and are left out; the first is {shown(left_out[0])}",)
 
 
 class Source(Protocol):

@@ -22,7 +22,7 @@ from staging_api.client.fetching import ATTEMPTS
 from staging_api.client.local_folder import LocalFolder
 from staging_api.db.engine import Database
 from tests import stagings
-from tests.archives import zip_of
+from tests.archives import header, tar_of, zip_of
 from tests.factories import ORIGIN
 from tests.serving import serving
 from tests.stagings import Bench, bench, packed
@@ -109,6 +109,24 @@ def test_only_the_artifacts_that_were_named_come_also_by_their_group(
     assert list(contents(tmp_path / "one")) == ["payload.bin"]
     client.get(url, ["build"], to=tmp_path / "all")
     assert len(contents(tmp_path / "all")) == 41
+
+
+def test_what_was_left_out_of_an_archive_is_said(
+    at: Bench,
+    url: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    link = header("suites/l", tarfile.SYMTYPE, "/usr/lib/x")
+    archive = at.build(suites_tgz=tar_of(("suites/control", b"1"), link))
+    monkeypatch.setenv("STAGING_SERVER", url)
+    with pytest.raises(SystemExit) as ended:
+        main(["get", archive, "suites", "-o", str(tmp_path / "to")])
+    printed = capsys.readouterr()
+    assert not ended.value.code
+    assert "suites: suites.tgz: 1 of its members are links to nothing" in printed.err
+    assert ": 1 files, 1 fetched" in printed.out
 
 
 def test_a_file_that_changed_here_or_there_is_fetched_alone(

@@ -101,7 +101,7 @@ def test_a_name_that_cannot_be_asked_for_is_left_out_of_a_manifest(server, reade
     server.objects["/b/R17/UPLOADED"] = f"{name}\nfine\n".encode()
     names = reader().names()
     assert (names, names.left_out) == (["fine"], (name,))
-    assert "1 of the names in the archive's list are not safe" in caplog.text
+    assert "1 of the names in the archive's list are no safe" in caplog.text
 
 
 def test_a_manifest_names_objects_literally(server, reader):

@@ -44,7 +44,8 @@ def test_a_row_keeps_what_was_left_out_until_it_is_staged_anew(at):
 
 
 LEFT_OUT = (
-    "2 of the names in the archive's list are not safe, and are left out; the first is 'logs//x'"
+    "2 of the names in the archive's list are no safe names of objects, and are left out;"
+    " the first is 'logs//x'"
 )
 
 

@@ -211,10 +211,14 @@ def test_a_listing_that_breaks_off_is_no_list(source, monkeypatch, call, number)
 @pytest.mark.parametrize("call", ["open", "stat"])
 @pytest.mark.parametrize("number", [errno.EACCES, errno.ENOENT])
 def test_what_is_not_for_us_or_was_removed_is_left_out_of_a_listing(
-    source, monkeypatch, call, number
+    source, archive, monkeypatch, call, number
 ):
+    (archive / "other" / "sub").mkdir(parents=True)
+    (archive / "other" / "kept.bin").write_bytes(b"kept")
     failing(monkeypatch, call, number, "sub")
-    assert source.names() == ["object.bin"]
+    names = source.names()
+    assert sorted(names) == ["object.bin", "other/kept.bin"]
+    assert sorted(names.left_out) == ["other/sub/", "sub/"]
 
 
 def test_an_archive_that_is_a_file_names_the_folder_to_ask_for(archive, tmp_path):
