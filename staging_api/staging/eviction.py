@@ -119,19 +119,22 @@ def evict(
         origin: on whose behalf.
         idle_before: with ``space`` an artifact that was read since then stays, too.
     """
-    kind = LOCK_BY_NAME[artifact.lock_kind]
+    kind, done = LOCK_BY_NAME[artifact.lock_kind], False
     try:
-        with (
-            hold(upkeep.locks, kind, artifact.archive_url, origin) as held,
-            guarded(upkeep.database, held) as conn,
-        ):
-            # Asked again under the lock: it may have been read or pinned since it was listed.
-            if not artifact_rows.is_evictable(conn, artifact.id, reason, idle_seconds, idle_before):
-                return False
-            artifact_rows.mark_evicted(conn, artifact.id, reason)
+        with hold(upkeep.locks, kind, artifact.archive_url, origin) as held:
+            with guarded(upkeep.database, held) as conn:
+                # Asked again under the lock: it may have been read or pinned since it was listed.
+                if not artifact_rows.is_evictable(
+                    conn, artifact.id, reason, idle_seconds, idle_before
+                ):
+                    return False
+                artifact_rows.mark_evicted(conn, artifact.id, reason)
+            done = True
     # An eviction never waits for work on an archive: the caller plans with another artifact.
     except (LockHeld, LockLost):
-        return False
+        # The lock may be lost only after the commit: then the artifact is gone.
+        if not done:
+            return False
     metrics.ARTIFACTS_EVICTED.labels(reason).inc()
     log.info("evicted %s of %s: %s", artifact.name, artifact.archive_url, reason)
     return True

@@ -11,6 +11,7 @@ from prometheus_client import REGISTRY
 
 from staging_api.db.engine import Database
 from staging_api.errors import Cancelled, NoSpace
+from staging_api.locks import store
 from staging_api.locks.hold import hold
 from staging_api.locks.model import ARCHIVE
 from staging_api.staging import eviction
@@ -175,6 +176,23 @@ def test_an_eviction_is_counted_by_its_reason(ten: Bench) -> None:
     before = counted("space"), counted("lost")
     payload(ten, "new", 6)
     assert (counted("space"), counted("lost")) == (before[0] + 1, before[1])
+
+
+def test_an_eviction_whose_lock_is_lost_just_after_it_is_reported_as_done(
+    ten: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    payload(ten, "a", 3)
+    payload(ten, "b", 3)
+    release = store.release
+
+    def too_late(*given: Any) -> str:
+        release(*given)
+        return "expired"
+
+    monkeypatch.setattr(store, "release", too_late)
+    done = prune(ten.service.upkeep, keep_bytes=3 * KB)
+    assert ([each.name for each in done.artifacts], done.freed_bytes) == (["payload"], 3 * KB)
+    assert len(evicted(ten)) == 1
 
 
 def test_artifacts_without_bytes_are_never_evicted_for_space(ten: Bench) -> None:
