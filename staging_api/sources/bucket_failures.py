@@ -31,6 +31,8 @@ LISTING = "its listing"
 _CODE = re.compile(r"<Code>(\w{1,60})</Code>")
 _STATUS = re.compile(r"status code: (\d{3})")
 _REFUSED, _ABSENT = ("401", "403"), ("404",)
+#: What S3 answers to HEAD, without a body that has a code.
+_NOT_SAID = "400"
 _ABSENT_BUCKET = ("NoSuchBucket", "ContainerNotFound")
 _OTHER_REGION = ("PermanentRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraint")
 #: The library's own words for a redirect of S3, which has no Location.
@@ -42,6 +44,16 @@ _CURES = {
     "SignatureDoesNotMatch": "the secret does not belong to the access key",
 }
 _RIGHTS = "check the credential, and that its policy allows to list and to read the prefix"
+#: The services of platforms that hand out credentials.
+_METADATA = ("//169.254.169.254", "//169.254.170.2", "//metadata.google.internal")
+_NO_PROOF = re.compile(r"InvalidCertificate\(\s*(\w{1,60})")
+#: What the libraries below call what came instead of an answer.
+_NO_ANSWER = {
+    "dns error": "its address has a host of no known name",
+    "Connection refused": "it could not be connected to",
+    "TimedOut": "it did not answer in time",
+}
+_NO_TLS, _NO_RANGES = "InvalidContentType", "NotPartial"
 _EXPIRED = ("ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired")
 
 
@@ -59,7 +71,10 @@ def bucket_failures(url: ArchiveUrl, name: str) -> Iterator[None]:
 
 
 def _meaning(where: str, name: str, error: BaseError) -> StagingApiError:
-    text, kind = str(error), type(error).__name__
+    text = str(error)
+    is_answer = _STATUS.search(text) is not None or _REGION_WORDS in text
+    if not is_answer or _is_of_platform(text):
+        return _unanswered(where, name, error)
     found = _CODE.search(text), _STATUS.search(text)
     code, status = (each[1] if each else "" for each in found)
     answered = f"it answered {' '.join(filter(None, (status, code)))}"
@@ -76,4 +91,36 @@ def _meaning(where: str, name: str, error: BaseError) -> StagingApiError:
     if status in _REFUSED or isinstance(error, PermissionDeniedError | UnauthenticatedError):
         cure = _CURES.get(code, _RIGHTS)
         return SourceRefused(f"{where} refused access to {name}: {answered}; {cure}")
-    return SourceFailed(f"{where} did not deliver {name}: {answered if status else kind}")
+    if status == _NOT_SAID and not code and where.startswith("s3:"):
+        answered += ", which may mean another region, or a credential that has expired"
+    return SourceFailed(f"{where} did not deliver {name}: {answered}")
+
+
+def _unanswered(where: str, name: str, error: BaseError) -> StagingApiError:
+    """Say why there was no answer, or none that can be used."""
+    text = str(error)
+    if _is_of_platform(text):
+        return SourceFailed(
+            f"{where} did not deliver {name}: no credential is set, and this machine's platform"
+            " gave none; a public bucket has to be in STAGING_SOURCES_ANONYMOUS"
+        )
+    if proof := _NO_PROOF.search(text):
+        return SourceRefused(
+            f"{where} did not prove its name by a certificate: {proof[1]}; STAGING_SOURCES_CA_FILE"
+            " names whose certificates are believed"
+        )
+    if _NO_TLS in text:
+        return SourceRefused(f"{where} did not answer in TLS: its address may be one of http://")
+    if isinstance(error, PermissionDeniedError | UnauthenticatedError):
+        return SourceRefused(f"{where} refused access to {name}; {_RIGHTS}")
+    if _NO_RANGES in text:
+        why = "it has no ranges, as a bucket must"
+        return SourceFailed(f"{where} did not deliver {name}: {why}", retryable=False)
+    reasons = (reason for word, reason in _NO_ANSWER.items() if word in text)
+    why = next(reasons, type(error).__name__)
+    return SourceFailed(f"{where} did not deliver {name}: {why}")
+
+
+def _is_of_platform(text: str) -> bool:
+    """Whether the failure is one of the service that hands out credentials."""
+    return any(place in text for place in _METADATA)

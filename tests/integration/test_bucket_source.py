@@ -2,12 +2,16 @@
 
 import dataclasses
 import gzip
+import ssl
 
 import pytest
+import trustme
+from obstore.exceptions import GenericError
 
 from staging_api.errors import ArchiveNotFound, SourceChanged, SourceFailed, SourceRefused
 from staging_api.sources import open_archive
 from staging_api.sources.allowlist import AllowList
+from staging_api.sources.bucket_failures import bucket_failures
 from staging_api.sources.model import SourceOptions
 from staging_api.sources.url import parse
 from tests.http_server import http_server
@@ -98,6 +102,7 @@ def test_a_denied_request_is_source_refused(server, source, status):
         (301, "PermanentRedirect", SourceFailed, "another region than STAGING_SOURCES_S3_REGION"),
         (400, "AuthorizationHeaderMalformed", SourceFailed, "another region than STAGING_SOURCES"),
         (400, "ExpiredToken", SourceFailed, "the credential has expired"),
+        (400, "", SourceFailed, "it answered 400, which may mean another region, or a credential"),
         (500, "Odd", SourceFailed, "did not deliver its listing: it answered 500 Odd"),
     ],
 )
@@ -121,8 +126,58 @@ def test_a_bucket_that_does_not_list_says_why_and_whether_to_come_again(status, 
         with pytest.raises(error, match=words) as failed:
             source.names()
         assert read(source) == b"bytes"
-    assert failed.value.retryable == (status == 500 or code == "ExpiredToken")
+    assert failed.value.retryable == (
+        status == 500 or (status == 400 and code in ("", "ExpiredToken"))
+    )
     assert "hunter2" not in failed.value.detail
+
+
+@pytest.mark.parametrize("trusted", [True, False])
+def test_a_bucket_has_to_prove_its_name(tmp_path, trusted):
+    authority, context = trustme.CA(), ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert("localhost").configure_cert(context)
+    (authority if trusted else trustme.CA()).cert_pem.write_to_path(tmp_path / "ca.pem")
+    with http_server({PATH: BODY}, context) as server:
+        server.wrong.headers = dict(MODIFIED)
+        endpoint = f"https://localhost:{server.url.rpartition(':')[2]}"
+        options = SourceOptions(
+            buckets={"gs": {"endpoint": endpoint}},
+            anonymous=frozenset({"gs://builds"}),
+            attempts=1,
+            ca_file=str(tmp_path / "ca.pem"),
+        )
+        source = open_archive(parse("gs://builds/R17"), AllowList.parse("gs://builds"), options)
+        if trusted:
+            assert read(source) == BODY
+            return
+        with pytest.raises(SourceRefused, match="UnknownIssuer; STAGING_SOURCES_CA_FILE"):
+            source.stat("object.bin")
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "retryable", "words"),
+    [
+        ("InvalidContentType", "source_refused", False, "did not answer in TLS"),
+        ("NotPartial", "source_failed", False, "it has no ranges"),
+        ("dns error", "source_failed", True, "a host of no known name"),
+        ("Connection refused", "source_failed", True, "it could not be connected to"),
+        ("TimedOut", "source_failed", True, "it did not answer in time"),
+        ("secret words", "source_failed", True, "did not deliver x: GenericError"),
+        (
+            "PUT http://169.254.169.254/latest/api/token: status code: 403",
+            "source_failed",
+            True,
+            "no credential is set, and this machine's platform gave none",
+        ),
+    ],
+)
+def test_a_bucket_that_gives_no_answer_says_why(text, code, retryable, words):
+    with pytest.raises(SourceFailed, match=words) as failed:
+        with bucket_failures(parse("gs://builds/R17"), "x"):
+            raise GenericError(text)
+    assert (failed.value.code, failed.value.retryable) == (code, retryable)
+    assert failed.value.detail.startswith("gs://builds did not ")
+    assert "secret" not in failed.value.detail
 
 
 def test_a_stalling_body_is_given_up(server, source):
