@@ -38,6 +38,8 @@ _STRENGTHS = ("md5", "sha1", "sha384", "sha512", "sha256")
 #: By which key an object of JSON says its name, and which says that it is a folder.
 _NAME_KEYS = ("name", "path", "key", "Key", "file", "filename", "fileName", "Name", "Path")
 _LIST_KEYS = ("files", "objects", "artifacts", "assets", "items", "entries", "names", "Contents")
+#: No list of another form begins so: a name may begin with a bracket.
+_JSON_BEGINS = re.compile(r'\s*(?:\{\s*"|\[\s*["{])')
 _BYTE_ORDER_MARKS = {codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 
 
@@ -47,9 +49,8 @@ def text_of(raw: bytes | bytearray, called: str) -> str:
     Raises:
         ArchiveCorrupt: it is no text.
     """
-    encoding = next((e for m, e in _BYTE_ORDER_MARKS.items() if raw.startswith(m)), "utf-8-sig")
     try:
-        return bytes(raw).decode(encoding)
+        return bytes(raw).decode(_encoding_of(raw))
     except UnicodeDecodeError:
         raise ArchiveCorrupt(f"{called} is not a list of names in UTF-8") from None
 
@@ -58,10 +59,12 @@ def names_in(raw: bytes | bytearray, called: str) -> list[str]:
     """Return the names of a list of any form, each once and in its order.
 
     Raises:
-        ArchiveCorrupt: it is no text.
+        ArchiveCorrupt: it is no text, or JSON that is cut off.
     """
     text = _without_signature(text_of(raw, called))
     listed = _json_names(text)
+    if listed is None and _JSON_BEGINS.match(text):
+        raise ArchiveCorrupt(f"{called} begins as JSON and is none: it may be cut off")
     if listed is None:
         sums = sums_in(text, only=True)
         listed = iter(sums) if sums else _lines(text)
@@ -69,8 +72,11 @@ def names_in(raw: bytes | bytearray, called: str) -> list[str]:
 
 
 def is_markup(raw: bytes) -> bool:
-    """Whether it is a web page or XML, which some sites send in the place of any file."""
-    return text_of(raw, "it").lstrip().startswith("<")
+    """Whether it is a web page or XML, which some sites send in the place of any file.
+
+    It may be in any encoding: pages of old servers are in Latin-1.
+    """
+    return raw.decode(_encoding_of(raw), errors="replace").lstrip().startswith("<")
 
 
 def sums_in(text: str, *, only: bool = False) -> dict[str, tuple[str, str]]:
@@ -102,6 +108,11 @@ def sums_in(text: str, *, only: bool = False) -> dict[str, tuple[str, str]]:
 def is_folder(value: Mapping[str, Any]) -> bool:
     """Whether an entry of a JSON listing is a folder, in the words of nginx and of Caddy."""
     return value.get("type") == "directory" or value.get("is_dir") is True
+
+
+def _encoding_of(raw: bytes | bytearray) -> str:
+    marked = (name for mark, name in _BYTE_ORDER_MARKS.items() if raw.startswith(mark))
+    return next(marked, "utf-8-sig")
 
 
 def _kind_of(match: re.Match[str]) -> str | None:

@@ -8,7 +8,7 @@ import pytest
 from staging_api.errors import ArchiveCorrupt
 from staging_api.sources.bucket_listing import read_listing
 from staging_api.sources.index_page import read_index
-from staging_api.sources.lists import names_in, sums_in
+from staging_api.sources.lists import is_markup, names_in, sums_in
 from staging_api.sources.releases import release_names, release_target
 from staging_api.sources.url import parse
 
@@ -112,6 +112,21 @@ def test_text_that_only_begins_like_json_is_text():
 def test_what_is_no_text_is_no_list(raw):
     with pytest.raises(ArchiveCorrupt):
         names_in(raw, "UPLOADED")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ['{"files": ["a",', '{\n  "files": [\n    "a",\n', '["a", "b', '[{"name": "a"}', '{"name": "a'],
+)
+def test_json_that_is_cut_off_is_no_text(text):
+    with pytest.raises(ArchiveCorrupt, match=r"^UPLOADED begins as JSON and is none"):
+        names_in(text.encode(), "UPLOADED")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "latin-1"])
+def test_a_page_is_one_in_any_encoding(encoding):
+    assert is_markup("\n<html><p>pas trouv\xe9".encode(encoding))
+    assert not is_markup("trouv\xe9.bin\n<html>\n".encode(encoding))
 
 
 def test_checksums_say_their_algorithm_and_unescape_names():
