@@ -52,9 +52,13 @@ class Renewal:
     def once(self) -> list[str]:
         """Renew the Releases that are due; return the names of their archives.
 
+        Before that, runs that nobody ended are abandoned.
+
         Raises:
             Unavailable: the database cannot be reached.
         """
+        for run_id in self.publisher.runs.abandon_dead():
+            log.warning("publication %s was abandoned: its process ended, or lost the lock", run_id)
         with self.publisher.database.connect() as conn:
             expiring = apt_archives.expiring_apt_archives(conn)
         signer, now = self.publisher.builder.releaser.signer, time.monotonic()

@@ -48,6 +48,14 @@ class PublisherRuns:
         with self.database.connect() as conn:
             return page_of(lambda count: runs.list_runs(conn, limit=count, **only), limit)
 
+    def abandon_dead(self) -> list[str]:
+        """Say of a run that its process died, or lost the lock; return its id, if there is one.
+
+        The next run would say it, and may come in days.
+        """
+        with self.database.connect() as conn:
+            return runs.abandon_dead(conn)
+
     def running_under(self, lock_id: str) -> RunningOperation | None:
         """Return what runs under a grant of the lock, waiting a moment for its row.
 

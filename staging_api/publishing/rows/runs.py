@@ -12,6 +12,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, text
 
 from staging_api.errors import NotFound, Unavailable
+from staging_api.locks.model import GLOBAL, PUBLISHER
 from staging_api.publishing.hooks import HookResult
 from staging_api.publishing.rows.mapping import made, moment
 from staging_api.publishing.run_model import HookRun, NewPhases, NewRun, Phase, PublisherRun, RunEnd
@@ -40,6 +41,23 @@ _BEGIN = text("""
 _ABANDON_GENERATIONS = text(
     "UPDATE dists_generations SET state = 'abandoned' WHERE state = 'building'"
 )
+# A grant that is gone from its scope does not come back, and no write under it is open any more:
+# each change of the holder waits for those.
+_ABANDON_DEAD = text("""
+    WITH dead AS (
+        UPDATE publisher_runs r
+        SET state = 'abandoned', finished_at = clock_timestamp(),
+            error_message = 'its process ended, or lost the lock, in the middle'
+        WHERE r.state = 'running' AND NOT EXISTS (
+            SELECT FROM lock_scopes l
+            WHERE l.kind = :kind AND l.scope = :scope AND l.lock_id = r.lock_id)
+        RETURNING r.id
+    ), given_up AS (
+        UPDATE dists_generations SET state = 'abandoned'
+        WHERE state = 'building' AND run_id IN (SELECT id FROM dead)
+    )
+    SELECT id FROM dead
+""")
 # Each phase ends when the next one begins; the last one at the age behind its own, or else it goes
 # on. Ages count from one moment, which clock_timestamp() would not be.
 _TELL = """
@@ -133,6 +151,14 @@ def begin_run(conn: Connection, new: NewRun) -> int:
     """Begin a run, and abandon those of dead processes; return how many."""
     given = {**vars(new), "options": json.dumps(new.options)}
     return int(conn.execute(_BEGIN, given).scalar_one())
+
+
+def abandon_dead(conn: Connection) -> list[str]:
+    """Abandon a run whose grant of the publisher's lock is gone, if there is one; return its id.
+
+    It needs no lock: nothing can be written under that grant any more.
+    """
+    return list(conn.execute(_ABANDON_DEAD, {"kind": PUBLISHER.name, "scope": GLOBAL}).scalars())
 
 
 def abandon_generations(conn: Connection) -> None:

@@ -19,6 +19,7 @@ from staging_api.locks.hold import holding
 from staging_api.locks.model import GLOBAL, PUBLISHER, new_id
 from staging_api.publishing import phases, runlog
 from staging_api.publishing import runs as found_runs
+from staging_api.publishing.renewal import Renewal
 from staging_api.publishing.rows import apt_archives, generations, runs
 from staging_api.publishing.run_model import Options
 from staging_api.publishing.runlog import RunLog
@@ -305,6 +306,32 @@ def begun(shop: Shop) -> Iterator[RunLog]:
             origin=ORIGIN,
             reached=lambda _step: None,
         )
+
+
+def test_a_worker_abandons_a_run_whose_lock_is_gone_and_no_other(
+    here: Shop, caplog: pytest.LogCaptureFixture
+) -> None:
+    here.add("hello")
+    done = here.run()
+    renewal = Renewal(here.publisher)
+    newest = "SELECT id, state FROM publisher_runs ORDER BY id DESC LIMIT 2"
+    generation = "SELECT state FROM dists_generations ORDER BY number DESC LIMIT 2"
+    with begun(here) as run:
+        with run.writing() as conn:
+            generations.begin_generation(conn, new_id(), here.archive.id, run.id)
+        renewal.once()
+        assert select(here.database, newest) == [(run.id, "running"), (done.id, "succeeded")]
+        assert select(here.database, generation) == [("building",), ("live",)]
+    caplog.clear()
+    renewal.once()
+    dead = here.publisher.runs.find(run.id)
+    assert (dead.state, dead.finished_at is None) == ("abandoned", False)
+    assert dead.error_message is not None
+    assert [record.getMessage() for record in caplog.records] == [
+        f"publication {run.id} was abandoned: its process ended, or lost the lock"
+    ]
+    assert select(here.database, generation) == [("abandoned",), ("live",)]
+    assert here.publisher.runs.find(done.id) == done
 
 
 LOST_STEP = "UPDATE publisher_runs SET steps = steps - 1 WHERE state = 'running'"

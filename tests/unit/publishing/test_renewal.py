@@ -41,6 +41,7 @@ def expiring(monkeypatch: pytest.MonkeyPatch) -> dict[str, set[str | None]]:
 def renewal_by(renew: Renew) -> Renewal:
     publisher: Any = SimpleNamespace(
         database=SimpleNamespace(connect=nullcontext),
+        runs=SimpleNamespace(abandon_dead=list),
         builder=SimpleNamespace(releaser=SimpleNamespace(signer="AAAA")),
         renew=lambda name, _origin: renew(name),
     )
