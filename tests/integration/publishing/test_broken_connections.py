@@ -88,7 +88,7 @@ def filled(
     hooks: Path | None,
     steps: dict[str, Callable[[], None]],
 ) -> Iterator[Shop]:
-    """A publisher with a package to publish, and what is to happen at a step of its next run."""
+    """A publisher with a package to publish, and what has to happen at a step of its next run."""
 
     def reached(step: str) -> None:
         if step in steps:
@@ -98,6 +98,7 @@ def filled(
         here.set_up()
         here.add("hello")
         yield here
+        assert steps == {}, "a step was not reached"
 
 
 def check_hooks(run: PublisherRun, folder: Path) -> None:
@@ -167,6 +168,7 @@ def test_going_back_whose_commit_had_no_answer_is_looked_up(
         here.run()
         steps["go_live"] = lambda: setattr(breaking, "left", 1)
         assert here.hold(first).state == "live"
+        assert breaking.left == 0
         assert here.names() == ["hello 1.0-1"]
         assert select(database, RUNS) == [("succeeded", None)] * 3
         # What is held stays as it is, though a run follows.
