@@ -4,7 +4,7 @@ Archives are read from them, blobs are stored in them, and copies of APT archive
 them. Another service is one entry here, and its settings `sources_<scheme>_<option>`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any
@@ -22,6 +22,8 @@ class BucketService:
     Attributes:
         client: ``module:class`` of the library's client of one bucket.
         options: where the bucket is: our names, and the library's.
+        firmly: other names for some of these, by which they count before every variable of the
+            environment; versions of the library that lack the names do not read the variables.
         address: of the service, where `endpoint` is not given; it may name other options. Empty:
             it depends on more, which only the library knows.
         required: options that a store has to be given; a source may find them in the environment.
@@ -32,6 +34,7 @@ class BucketService:
 
     client: str
     options: Mapping[str, str]
+    firmly: Mapping[str, str] = field(default_factory=dict)
     address: str = ""
     required: tuple[str, ...] = ()
     deletes_many: bool = True
@@ -46,9 +49,16 @@ class BucketService:
             where: values of `options`; an empty one is as none.
             more: arguments of the library's client, the same for all services.
         """
-        given = {self.options[option]: value for option, value in where.items() if value}
-        client: BucketClient = resolve_name(self.client)(bucket, **given, **more)
-        return client
+        from obstore.exceptions import UnknownConfigurationKeyError
+
+        made: Callable[..., BucketClient] = resolve_name(self.client)
+        given = {option: value for option, value in where.items() if value}
+        plain = {self.options[option]: value for option, value in given.items()}
+        firm = {self.firmly.get(o, self.options[o]): value for o, value in given.items()}
+        try:
+            return made(bucket, **firm, **more)
+        except UnknownConfigurationKeyError:
+            return made(bucket, **plain, **more)
 
     def address_of(self, where: Mapping[str, str]) -> str:
         """The address of the service; empty: only the library knows."""
@@ -68,6 +78,7 @@ SERVICES: Mapping[str, BucketService] = {
     "s3": BucketService(
         "obstore.store:S3Store",
         {"endpoint": "endpoint", "region": "region"},
+        firmly={"endpoint": "aws_endpoint_url_s3"},
         deletes_many=False,
     ),
     "az": BucketService(

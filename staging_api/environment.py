@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 
 #: In which folder the processes of a server share their metrics; prometheus_client's own.
 _METRICS_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
+#: The library of buckets takes each of them for the address of S3; the first before the others.
+_S3_ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
 
 
 def variables() -> dict[str, str]:
@@ -58,6 +60,6 @@ def proxies() -> Mapping[str, str]:
 
 def s3_options() -> Mapping[str, str]:
     """The `endpoint` and the `region` of S3, as far as they are named."""
-    endpoint = os.environ.get("AWS_ENDPOINT_URL", "")
+    endpoint = next(filter(None, map(os.environ.get, _S3_ENDPOINTS)), "")
     region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION", "")
     return {name: value for name, value in (("endpoint", endpoint), ("region", region)) if value}

@@ -14,6 +14,8 @@ from staging_api.sources.allowlist import AllowList
 from staging_api.sources.bucket_failures import bucket_failures
 from staging_api.sources.model import SourceOptions
 from staging_api.sources.url import parse
+from staging_api.store.bucket import Bucket
+from tests.buckets import CREDENTIALS
 from tests.http_server import http_server
 from tests.scripted_http import Reply, scripted_http, served
 
@@ -130,6 +132,18 @@ def test_a_bucket_that_does_not_list_says_why_and_whether_to_come_again(status, 
         status == 500 or (status == 400 and code in ("", "ExpiredToken"))
     )
     assert "hunter2" not in failed.value.detail
+
+
+@pytest.mark.parametrize("name", ["AWS_ENDPOINT", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"])
+def test_the_endpoint_of_the_settings_counts_before_each_of_the_environment(monkeypatch, name):
+    for variable, value in {**CREDENTIALS, name: "http://127.0.0.1:9"}.items():
+        monkeypatch.setenv(variable, value)
+    with scripted_http(lambda asked: served(b"x", asked, ETag='"1"', **MODIFIED)) as server:
+        options = SourceOptions(buckets={"s3": {"endpoint": server.url}}, attempts=1)
+        source = open_archive(parse("s3://builds/R17"), AllowList.parse("s3://builds"), options)
+        assert read(source) == b"x"
+        store = Bucket.parse(f"s3://builds?endpoint={server.url}").connect()
+        assert bytes(store.get("object.bin").bytes()) == b"x"
 
 
 @pytest.mark.parametrize("trusted", [True, False])

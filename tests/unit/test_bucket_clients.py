@@ -85,7 +85,8 @@ def test_only_links_lead_to_where_clients_reach_the_bucket(
     url: str, public: bool, endpoint: str
 ) -> None:
     client = Bucket.parse(url).connect(public=public) if public else Bucket.parse(url).connect()
-    assert dict(client.config)["endpoint"] == endpoint
+    # Which name it has depends on the version of the library.
+    assert [value for name, value in client.config.items() if "endpoint" in name] == [endpoint]
     assert str(client.prefix) == "prefix"
 
 

@@ -43,14 +43,17 @@ def test_a_client_is_told_of_its_service(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_where_s3_is_comes_from_the_variables_of_its_own_tools(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    for name in ("AWS_ENDPOINT_URL", "AWS_REGION", "AWS_DEFAULT_REGION"):
+    endpoints = ("AWS_ENDPOINT", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3")
+    for name in (*endpoints, "AWS_REGION", "AWS_DEFAULT_REGION"):
         monkeypatch.delenv(name, raising=False)
     assert environment.s3_options() == {}
     monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
     assert environment.s3_options() == {"region": "eu-west-1"}
     monkeypatch.setenv("AWS_REGION", "eu-west-2")
-    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://s3.here")
-    assert environment.s3_options() == {"endpoint": "http://s3.here", "region": "eu-west-2"}
+    for name in endpoints:  # each counts before those above it
+        monkeypatch.setenv(name, f"http://{name}.here")
+        found = {"endpoint": f"http://{name}.here", "region": "eu-west-2"}
+        assert environment.s3_options() == found
 
 
 def test_sockets_of_systemd_are_those_of_this_process_alone(
