@@ -302,6 +302,18 @@ def test_the_lowest_ulid_of_a_time_is_within_those_that_ulids_can_have(database,
         assert found.scalar_one() == lowest
 
 
+def test_a_ulid_of_a_time_has_its_ten_digits_and_sixteen_of_all_that_there_are(database):
+    digits = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+    made = text("SELECT ulid_of('2026-01-01 00:00+00') FROM generate_series(1, 200)")
+    with database.connect() as conn:
+        found = set(conn.execute(made).scalars())
+    assert len(found) == 200
+    assert {(len(each), each[:10]) for each in found} == {(26, "01KDVDNA00")}
+    assert {digit for each in found for digit in each[10:]} == set(digits)
+    # Half of them would mean that a bit is always the same.
+    assert min(len({each[place] for each in found}) for place in range(10, 26)) > 16
+
+
 def test_a_question_since_ever_finds_what_one_since_yesterday_does(at):
     at.stage(at.build())
     found = ask(at.database, 4)

@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from staging_api.cli.streams import standard_streams
+
 NAME = "\u00e9 \u2013 \u2603 \U0001f600"
 SAY = f"say({NAME!r})"
 LINE = "staging-api: standard output cannot be written: No space left on device\n"
@@ -106,3 +108,14 @@ def test_a_stream_that_is_closed_goes_nowhere(closed: int, tmp_path: Path) -> No
     told = (done.stdout, done.stderr)
     expected = (b"", b"progress\n") if closed == 1 else (b"a result\n", b"")
     assert (done.returncode, told) == (0, expected)
+
+
+def test_what_was_written_before_comes_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with (tmp_path / "output").open("w") as output:
+        monkeypatch.setattr(sys, "stdout", output)
+        sys.stdout.write("before, ")
+        with standard_streams():
+            sys.stdout.write("after")
+    assert (tmp_path / "output").read_text() == "before, after"

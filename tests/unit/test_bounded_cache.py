@@ -30,3 +30,9 @@ def test_what_is_larger_than_all_is_not_kept_and_what_was_there_is_forgotten() -
     cache.put("b", 2, 10)
     cache.put("a", 3, 101)
     assert (cache.get("a"), cache.get("b"), cache.size_bytes) == (None, 2, 10)
+
+
+def test_a_value_of_no_size_takes_no_bytes() -> None:
+    cache: BoundedCache[str, int] = BoundedCache(10, 0)
+    cache.put("a", 1)
+    assert (cache.get("a"), cache.size_bytes) == (1, 0)

@@ -5,7 +5,7 @@ import errno
 import pytest
 
 from staging_api.errors import Unavailable
-from staging_api.exhaustion import is_exhaustion, startup_errors
+from staging_api.exhaustion import is_exhaustion, named_lack, startup_errors
 
 SCARCE = [
     *(OSError(number, "x") for number in (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN)),
@@ -41,3 +41,23 @@ def test_what_the_system_refuses_at_the_start_is_said(error: Exception) -> None:
 def test_a_fault_of_ours_at_the_start_stays_one() -> None:
     with pytest.raises(RuntimeError, match="of ours"), startup_errors():
         raise RuntimeError("a fault of ours")
+
+
+@pytest.mark.parametrize(
+    ("error", "word", "seconds"),
+    [
+        (OSError(errno.ENOSPC, "x"), "disk", 10),
+        (OSError(errno.EDQUOT, "x"), "disk", 10),
+        (MemoryError(), "memory", 2),
+        (OSError(errno.EMFILE, "x"), "descriptor", 2),
+    ],
+    ids=repr,
+)
+def test_what_is_lacking_is_named_and_when_to_come_again(
+    error: Exception, word: str, seconds: int
+) -> None:
+    lack = named_lack(error)
+    assert lack is not None
+    assert word in lack.detail
+    assert lack.retry_after_seconds == seconds
+    assert named_lack(ValueError("x")) is None

@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 import staging_api
-from staging_api.db.sessions import CONNECT_ARGS
+from staging_api.db.sessions import CONNECT_ARGS, SETTINGS, Session
 
 PACKAGE = Path(staging_api.__file__).parent
 #: Sets what holds for all of a session, before any caller has it.
@@ -40,3 +40,12 @@ def test_a_dead_peer_is_given_up_within_what_a_write_may_wait() -> None:
     probed = CONNECT_ARGS["keepalives_count"] * CONNECT_ARGS["keepalives_interval"]
     assert CONNECT_ARGS["tcp_user_timeout"] == 15_000
     assert 10 <= silent + probed <= 15
+
+
+def test_the_first_packet_has_no_setting_that_some_servers_would_refuse() -> None:
+    sent = Session("postgresql://db.example/x", {}).arguments["options"]
+    kept_back = {name for name in SETTINGS if name not in sent}
+    of_newer_servers = {
+        *("idle_session_timeout", "transaction_timeout", "restrict_nonsystem_relation_kind")
+    }
+    assert kept_back == {*of_newer_servers, "session_replication_role", "client_encoding"}
