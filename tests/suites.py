@@ -24,7 +24,7 @@ _FIRST = [
             *("death", "store_chaos", "store_faults", "documents_contest", "silence", "journeys"),
         ],
         "integration": [
-            *("staging_model", "docs_site", "configurations", "scale_script"),
+            *("staging_model", "docs_site", "configurations"),
             *("lock_real_warnings", "contracts", "damaged_store", "migrate_among_others"),
             *("migrate_with_rows", "migrate"),
         ],

@@ -17,7 +17,7 @@ def own_rows(own_url: str) -> Iterator[Database]:
     pools.close()
 
 
-@pytest.mark.parametrize("collections", [2, 30])
+@pytest.mark.parametrize("collections", [2, pytest.param(30, marks=pytest.mark.prove)])
 @pytest.mark.timeout(300)
 def test_writers_on_dying_pods_leave_a_history_that_may_be(
     own_url: str, own_rows: Database, tmp_path: Path, collections: int

@@ -1,4 +1,4 @@
-"""A short store chaos run over a folder and over a bucket; the long one is in tests/prove."""
+"""A short store chaos run over a folder, in `make prove` over a bucket; the long ones are there."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -43,6 +43,7 @@ def test_nothing_bad_is_served_from_a_folder_and_all_of_it_heals(
     proved(World(tmp_path, own_url, rows, source, url, url), SECONDS)
 
 
+@pytest.mark.prove
 @pytest.mark.timeout(600)
 def test_nothing_bad_is_served_from_a_bucket_and_all_of_it_heals(
     own_url: str, rows: Database, source: ArchiveSource, tmp_path: Path

@@ -7,9 +7,12 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.mark.prove
 def test_the_script_measures_compares_and_simulates(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "benchmarks.scale"]
     small = ["--pods", "1", "--seconds", "1", "--times", "20", "--cores", "2"]
