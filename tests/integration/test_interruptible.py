@@ -157,7 +157,7 @@ def test_closing_hangs_up_on_a_server_that_is_silent(after_bytes):
         source.close()
         reader.join(30)
         assert not reader.is_alive(), f"it still reads after {time.monotonic() - began:.0f} s"
-        assert failed[0].detail == "this source was closed"
+        assert failed[0].detail == "object: this source was closed"
         assert server.read_of(url) == {"object": 1}
 
 
