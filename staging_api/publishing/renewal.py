@@ -1,8 +1,9 @@
-"""Renewing Releases before they expire, in archives without publisher runs.
+"""What a worker does for archives between their runs: renew Releases, and abandon dead runs.
 
-A worker looks every few seconds for Releases of which half of the time is over. Which packages a
-suite shows is not decided here: the new Releases are of the same index files. A worker renews what
-is signed by the key that it has itself; of the rest it says once that it does not.
+It looks every few seconds for runs whose process died, and says so of them; and for Releases of
+which half of the time is over. Which packages a suite shows is not decided here: the new Releases
+are of the same index files. A worker renews what is signed by the key that it has itself; of the
+rest it says once that it does not.
 
 What if the process dies? Before the new Releases go live: nothing happened, and another worker, or
 the next look, does it. They go live in one transaction of the lock's holder, as those of any run.
@@ -52,7 +53,7 @@ class Renewal:
     def once(self) -> list[str]:
         """Renew the Releases that are due; return the names of their archives.
 
-        Before that, runs that nobody ended are abandoned.
+        First it abandons a run whose process died, or lost the lock.
 
         Raises:
             Unavailable: the database cannot be reached.
@@ -62,7 +63,7 @@ class Renewal:
         with self.publisher.database.connect() as conn:
             expiring = apt_archives.expiring_apt_archives(conn)
         signer, now = self.publisher.builder.releaser.signer, time.monotonic()
-        # Without its key at hand it signs as nobody, also where it is not recorded who signed.
+        # A worker without the key renews nothing: not even a Release whose signer is unknown.
         own = set() if signer is None else {signer}
         self._warn_of_foreign({name for name, signers in expiring.items() if signers - own})
         return [

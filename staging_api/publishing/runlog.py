@@ -163,7 +163,7 @@ class RunLog:
             self._write((done, total))
 
     def note(self, text: str) -> None:
-        """Note what was wrong and was tolerated, or is to be known of it later."""
+        """Note what was wrong and was tolerated, or what the run decided; each text once."""
         if text not in self.notes:
             log.warning("publication %s: %s", self.id, text)
             self.notes.append(text)

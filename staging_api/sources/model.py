@@ -123,7 +123,8 @@ class Names(list[str]):
     """The names of an archive's objects that can be asked for, as some list says.
 
     Attributes:
-        left_out: names of that list which are not safe (`is_safe_name`), or of what is no object.
+        left_out: those of the list that cannot be asked for: unsafe names (`is_safe_name`), pipes,
+            folders that may not be read.
     """
 
     def __init__(self, names: Iterable[str] = (), left_out: Sequence[str] = ()) -> None:

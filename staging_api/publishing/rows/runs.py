@@ -17,15 +17,16 @@ from staging_api.publishing.hooks import HookResult
 from staging_api.publishing.rows.mapping import made, moment
 from staging_api.publishing.run_model import HookRun, NewPhases, NewRun, Phase, PublisherRun, RunEnd
 
+_AS_ABANDONED = """state = 'abandoned', finished_at = clock_timestamp(),
+            error_message = 'its process ended, or lost the lock, in the middle'"""
 # Under the publisher's lock any other row that is running or building is of a dead process. There
 # can be one running row only, so the new one is written when the dead have been counted. This
 # commit does not wait for the disk. Later commits of the run do, and each makes all earlier ones
 # durable: so no generation goes live without this row.
-_BEGIN = text("""
+_BEGIN = text(f"""
     WITH dead AS (
         UPDATE publisher_runs
-        SET state = 'abandoned', finished_at = clock_timestamp(),
-            error_message = 'its process ended, or lost the lock, in the middle'
+        SET {_AS_ABANDONED}
         WHERE state = 'running' RETURNING id
     ), given_up AS (
         UPDATE dists_generations SET state = 'abandoned' WHERE state = 'building'
@@ -37,17 +38,16 @@ _BEGIN = text("""
         :holder, :reference_id, :lock_id, :fence
     FROM (SELECT count(*) FROM dead) d
     RETURNING (SELECT count(*) FROM dead), set_config('synchronous_commit', 'off', true)
-""")
+""")  # noqa: S608 - our own words
 _ABANDON_GENERATIONS = text(
     "UPDATE dists_generations SET state = 'abandoned' WHERE state = 'building'"
 )
 # A grant that is gone from its scope does not come back, and no write under it is open any more:
 # each change of the holder waits for those.
-_ABANDON_DEAD = text("""
+_ABANDON_DEAD = text(f"""
     WITH dead AS (
         UPDATE publisher_runs r
-        SET state = 'abandoned', finished_at = clock_timestamp(),
-            error_message = 'its process ended, or lost the lock, in the middle'
+        SET {_AS_ABANDONED}
         WHERE r.state = 'running' AND NOT EXISTS (
             SELECT FROM lock_scopes l
             WHERE l.kind = :kind AND l.scope = :scope AND l.lock_id = r.lock_id)
@@ -57,7 +57,7 @@ _ABANDON_DEAD = text("""
         WHERE state = 'building' AND run_id IN (SELECT id FROM dead)
     )
     SELECT id FROM dead
-""")
+""")  # noqa: S608 - our own words
 # Each phase ends when the next one begins; the last one at the age behind its own, or else it goes
 # on. Ages count from one moment, which clock_timestamp() would not be.
 _TELL = """

@@ -202,7 +202,7 @@ class Noted:
 
 
 def plain(count: int) -> list[PlainBlock]:
-    """So many blocks, whose entries say that nobody read them from a text."""
+    """So many blocks, each with one entry that is not the one in its text."""
     return [
         PlainBlock(BlockRef(digest_of(name), name.encode()), (IndexEntry(b"own", b"own"),), text)
         for name in (f"w{number:02}" for number in range(count))

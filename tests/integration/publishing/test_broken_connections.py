@@ -30,7 +30,7 @@ def break_connections(database: Database) -> None:
 
 
 class Breaking:
-    """Loses the answers to the commits of this process that follow, once it is told to.
+    """Breaks connections of this process at their next commits, so that no answer comes.
 
     With `before`, the connection breaks before the commit.
     """

@@ -114,5 +114,5 @@ def test_no_agent_is_left_behind(key: SigningKey) -> None:
         ps = subprocess.run(["ps", "-eo", "args"], check=True, capture_output=True, text=True)
         return str(key.home) not in ps.stdout
 
-    # It is told to end, and does so in its own time.
+    # To be told to end takes less time than to end.
     eventually(is_gone, "an agent is left behind")
