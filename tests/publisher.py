@@ -168,7 +168,7 @@ def publisher_of(
         blobs=blobs,
         builder=Builder(locks.database, indexer, Releaser(key)),
         hooks=hooks,
-        hook_seconds=5,
+        hook_seconds=60,
         reached=reached,
     )
 

@@ -15,16 +15,17 @@ after them compares: PostgreSQL loses the last commits, never one in the middle,
 is there all are, and a commit that waits for the disk makes them durable too. If one is lost, the
 run fails, as if the process had died before that step.
 
-What if a connection breaks? How a run ended, and what a hook said, are written a second time; if
-the first try was committed after all, the second changes nothing. Phases are written with whatever
-is written next. The database is asked whether a generation went live: a run is never called failed
-if clients see what it made.
+What if a connection breaks, or all of them, as PostgreSQL starts anew? How a run ended, and what a
+hook said, are written again for some seconds, as long as the lock is held; if an earlier try was
+committed after all, a later one changes nothing. Phases are written with whatever is written next.
+The database is asked whether a generation went live: a run is never called failed if clients see
+what it made.
 """
 
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 
@@ -44,6 +45,10 @@ from staging_api.vocabulary.publishing import Operation, Purpose, RunState
 log = logging.getLogger(__name__)
 
 _WRITE_SECONDS = 0.5
+# Between the tries to write what a hook said, and how a run ended: PostgreSQL restarts in seconds.
+_PAUSES_SECONDS = (0.0, 0.5, 1.0, 2.0, 4.0)
+# Of a run that failed, whose process may be ending.
+_NO_PAUSE = (0.0,)
 
 
 @dataclass
@@ -224,7 +229,7 @@ class RunLog:
         outcome: tuple[RunState, BaseException | None] = self._outcome or ("failed", error)
         # The error that ended the run is raised, not one of writing it down.
         with suppress(LockLost, Unavailable):
-            self._end(*outcome)
+            self._end(*outcome, pauses=_NO_PAUSE)
 
     def _write_is_due(self) -> bool:
         return time.monotonic() - self._written_at >= _WRITE_SECONDS
@@ -244,17 +249,17 @@ class RunLog:
             log.warning("publication %s: its phase is written later: %s", self.id, error)
             self._written, self._pending = before
 
-    def _write_surely(self, write: Callable[[Connection], None]) -> None:
-        """Write what changes nothing when it is written again; a second time if need be."""
-        for last in (False, True):
-            try:
-                with self.writing() as conn:
-                    write(conn)
-            except Unavailable:
-                if last:
-                    raise
-            else:
+    def _write_surely(
+        self, write: Callable[[Connection], None], pauses: Iterable[float] = _PAUSES_SECONDS
+    ) -> None:
+        """Write what changes nothing when it is written again; after each pause if need be."""
+        for pause in pauses:
+            with suppress(Unavailable), self.writing() as conn:
+                write(conn)
                 return
+            time.sleep(pause)
+        with self.writing() as conn:
+            write(conn)
 
     def _has_succeeded(self, conn: Connection) -> bool:
         return runs.find_run(conn, self.id).state == "succeeded"
@@ -269,7 +274,12 @@ class RunLog:
         self._written, self._pending = self._written + len(self._pending), []
         return new
 
-    def _end(self, state: RunState, error: BaseException | None) -> None:
+    def _end(
+        self,
+        state: RunState,
+        error: BaseException | None,
+        pauses: Iterable[float] = _PAUSES_SECONDS,
+    ) -> None:
         new = self._take_pending()
 
         def write(conn: Connection) -> None:
@@ -277,7 +287,7 @@ class RunLog:
                 runs.abandon_generations(conn)
             self._write_end(conn, new, state, self.counts, error)
 
-        self._write_surely(write)
+        self._write_surely(write, pauses)
 
     def _write_end(
         self,

@@ -12,6 +12,7 @@ from staging_api.db.engine import Database
 from staging_api.errors import ConnectionLost, Unavailable
 from staging_api.publishing.rows import generations, runs
 from staging_api.publishing.run_model import PublisherRun
+from tests.pauses import patch_sleep
 from tests.publisher import Shop, shop, time_passes
 from tests.rows import select
 
@@ -117,7 +118,7 @@ def test_connections_that_break_behind_going_live_keep_no_hook_from_running(
     steps = {step: lambda: break_connections(database)}
     with filled(database, database_url, tmp_path, hooks, steps) as here:
         run = here.run()
-        assert (run.state, run.error_code) == ("succeeded", None)
+        assert (run.state, run.error_message) == ("succeeded", None)
         check_hooks(run, tmp_path)
         assert [phase.phase for phase in run.phases][-3:] == ["before", "go_live", "after"]
         assert here.names() == ["hello 1.0-1"]
@@ -199,29 +200,37 @@ def test_hooks_whose_results_are_lost_leave_a_run_that_published(
     def fail(*_: Any, **__: Any) -> None:
         raise Unavailable("the database is away")
 
+    pauses: list[float] = []
+    patch_sleep(monkeypatch, pauses.append)
     monkeypatch.setattr(runs, "add_hook_run", fail)
     with filled(database, database_url, tmp_path, hooks, {}) as here:
         run = here.run()
         assert (run.state, run.error_code) == ("published_hook_failed", "hook_failed")
         assert "the database is away" in str(run.error_message)
         assert here.names() == ["hello 1.0-1"]
+    # To wait for the hook pauses, too.
+    assert [each for each in pauses if not 0 < each < 0.5] == [0, 0.5, 1, 2, 4]
 
 
 def test_an_end_that_cannot_be_written_makes_no_failure_of_a_success(
     database: Database, database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    finish, tries = runs.finish_run, iter([True, True])
+    finish, tries = runs.finish_run, iter([True] * 6)
 
     def away(*given: Any) -> None:
         if next(tries, False):
             raise Unavailable("the database is away")
         finish(*given)
 
+    pauses: list[float] = []
     with filled(database, database_url, tmp_path, None, {}) as here:
         monkeypatch.setattr(runs, "finish_run", away)
+        patch_sleep(monkeypatch, pauses.append)
         with pytest.raises(Unavailable):
             here.run("process-accepted")
         assert select(database, RUNS) == [("succeeded", None)]
+        # Then once more by itself, as if it had failed.
+        assert pauses == [0, 0.5, 1, 2, 4]
         assert here.run().state == "succeeded"
         assert here.names() == ["hello 1.0-1"]
 

@@ -39,12 +39,17 @@ def crashing(folder: Path) -> Iterator[Database]:
         database.close()
 
 
-def crash(database: Database) -> None:
-    """Kill a backend: the server ends all, and starts anew from what was written to disk."""
+def kill_backend(database: Database) -> None:
+    """The server ends all, and starts anew from what was written to disk."""
     with suppress(Unavailable), database.connect() as conn:
         pid = conn.execute(text("SELECT pg_backend_pid()")).scalar_one()
         os.kill(pid, signal.SIGKILL)
         conn.execute(text("SELECT 1"))
+
+
+def crash(database: Database) -> None:
+    """Crash the server, and wait until it is back."""
+    kill_backend(database)
     # Else the first connection that is used again would end the run by itself.
     for each in database.engines:
         each.dispose()
@@ -81,3 +86,25 @@ def test_a_run_whose_step_a_crash_lost_shows_clients_nothing_of_it(
         run = here.run()
         assert run.counts["published"] == 1
         assert here.served("dists/stable/Release") != before
+
+
+@pytest.mark.parametrize("step", ["live", "after"])
+def test_a_server_that_restarts_behind_going_live_makes_no_failure_of_a_hook(
+    crashing: Database, folder: Path, step: str
+) -> None:
+    def reached(name: str) -> None:
+        if name == step:
+            kill_backend(crashing)
+
+    hook = folder / "hooks" / "after.d" / "10-tell"
+    hook.parent.mkdir(parents=True, exist_ok=True)
+    hook.write_text("#!/bin/sh\necho told\n")
+    hook.chmod(0o755)
+    url = crashing.transactions.url.render_as_string(hide_password=False)
+    with shop(crashing, url, folder, hooks=hook.parent.parent, reached=reached) as here:
+        here.name = f"told-{step}"
+        here.set_up()
+        here.add("hello")
+        run = here.run()
+    assert (run.state, run.error_message) == ("succeeded", None)
+    assert [(each.name, each.output) for each in run.hooks] == [("10-tell", "told\n")]
