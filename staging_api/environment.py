@@ -10,8 +10,14 @@ from collections.abc import Mapping, Sequence
 
 #: In which folder the processes of a server share their metrics; prometheus_client's own.
 _METRICS_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
-#: The library of buckets takes each of them for the address of S3; the first before the others.
-_S3_ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
+#: The library of buckets takes each of them for the address of a service; the first before the
+#: others.
+_ENDPOINTS = {
+    "s3": ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT"),
+    "gs": ("GOOGLE_BASE_URL",),
+    "az": ("AZURE_STORAGE_ENDPOINT", "AZURE_ENDPOINT"),
+}
+_REGIONS = {"s3": ("AWS_REGION", "AWS_DEFAULT_REGION")}
 
 
 def variables() -> dict[str, str]:
@@ -58,8 +64,12 @@ def proxies() -> Mapping[str, str]:
     return getproxies_environment()
 
 
-def s3_options() -> Mapping[str, str]:
-    """The `endpoint` and the `region` of S3, as far as they are named."""
-    endpoint = next(filter(None, map(os.environ.get, _S3_ENDPOINTS)), "")
-    region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION", "")
-    return {name: value for name, value in (("endpoint", endpoint), ("region", region)) if value}
+def bucket_options(scheme: str) -> Mapping[str, str]:
+    """The `endpoint` and the `region` of a service of buckets, as far as they are named."""
+    names = {"endpoint": _ENDPOINTS.get(scheme, ()), "region": _REGIONS.get(scheme, ())}
+    found = {option: _first_of(variables) for option, variables in names.items()}
+    return {option: value for option, value in found.items() if value}
+
+
+def _first_of(names: Sequence[str]) -> str:
+    return next(filter(None, map(os.environ.get, names)), "")

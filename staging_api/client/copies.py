@@ -13,9 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from staging_api import environment
 from staging_api.buckets import SERVICES
 from staging_api.client.local_folder import disk_errors
 from staging_api.errors import Invalid, Unavailable
+from staging_api.proxies import library_proxy
 
 _BUCKETS = tuple(f"{scheme}://" for scheme in SERVICES)
 _FOR_EVER = "public, max-age=31536000, immutable"
@@ -112,7 +114,7 @@ class _Bucket:
             ) from None
 
         try:
-            self._store = from_url(url)
+            self._store = from_url(url, **_connection(url))
         except (BaseError, ValueError) as error:
             raise Invalid.field("target", f"{url} cannot be used: {error}") from error
         self._name = url
@@ -157,3 +159,12 @@ class _Bucket:
         except (BaseError, OSError) as error:
             # Only the class: the message may hold a secret.
             raise Unavailable(f"{self._name} failed: {type(error).__name__}") from None
+
+
+def _connection(url: str) -> dict[str, Any]:
+    """Return how a bucket is connected to, where the library would not do it so by itself.
+
+    What the environment says of connections is then not read, so an address of http is allowed.
+    """
+    proxy = library_proxy(url.partition(":")[0], {}, environment.proxies())
+    return {"client_options": {**proxy, "allow_http": True}} if proxy else {}

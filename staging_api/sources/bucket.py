@@ -21,13 +21,13 @@ from obstore.exceptions import BaseError, InvalidPathError
 from staging_api.buckets import SERVICES
 from staging_api.errors import ArchiveNotFound, SourceChanged, SourceFailed
 from staging_api.formats.names import shown
+from staging_api.proxies import library_proxy
 from staging_api.sources.allowlist import AllowList
 from staging_api.sources.bucket_failures import LISTING, bucket_failures
 from staging_api.sources.bucket_pages import listed_keys
 from staging_api.sources.manifest import checked_names, read_manifest
 from staging_api.sources.model import CHUNK_BYTES, Names, Source, SourceObject, SourceOptions
 from staging_api.sources.one_object import perhaps_one_object
-from staging_api.sources.proxies import library_proxy
 from staging_api.sources.retrying import SlowestRate
 from staging_api.sources.tls import authorities
 from staging_api.sources.url import ArchiveUrl
@@ -232,10 +232,8 @@ def _of_version(found: SourceObject) -> dict[str, Any]:
 
 
 def _client(url: ArchiveUrl, options: SourceOptions, headers: Mapping[str, str]) -> dict[str, Any]:
-    known = options.s3 if url.scheme == "s3" else {}
-    endpoint = {**known, **options.buckets.get(url.scheme, {})}.get("endpoint", "")
     client: dict[str, Any] = {
-        **library_proxy(endpoint, options.proxies),
+        **library_proxy(url.scheme, options.buckets.get(url.scheme, {}), options.proxies),
         "allow_http": True,  # used only if a configured endpoint says http
         "connect_timeout": timedelta(seconds=options.connect_timeout_seconds),
         "read_timeout": timedelta(seconds=options.read_timeout_seconds),

@@ -14,19 +14,21 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 import obstore
 import urllib3
 from obstore.exceptions import BaseError
 
+from staging_api import environment
 from staging_api.buckets import SERVICES
 from staging_api.errors import LimitExceeded, SourceFailed
+from staging_api.proxies import pools_by, proxy_to
 from staging_api.sources.bucket_listing import BucketListing, read_listing
 from staging_api.sources.http_client import broken_off
 from staging_api.sources.manifest import MAX_BYTES
 from staging_api.sources.model import SourceOptions
-from staging_api.sources.proxies import proxy_for, proxy_pools
+from staging_api.sources.proxy_failures import usable_proxy
 from staging_api.sources.retrying import Interrupted, SlowestRate, retried
 from staging_api.sources.url import ArchiveUrl
 
@@ -139,9 +141,9 @@ def _got(http: urllib3.PoolManager, url: str, options: SourceOptions) -> tuple[i
 
 def _address(url: ArchiveUrl, options: SourceOptions, *, anonymous: bool) -> str | None:
     """Return where the service of a bucket answers; None if its list cannot be asked for."""
-    where = options.buckets.get(url.scheme, {})
+    where = {**environment.bucket_options(url.scheme), **options.buckets.get(url.scheme, {})}
     if url.scheme == "s3":
-        where = {"region": "us-east-1", **options.s3, **where}
+        where = {"region": "us-east-1", **where}
         address = where.get("endpoint", f"https://s3.{where['region']}.amazonaws.com")
     elif url.scheme == "gs" or (anonymous and where):
         address = SERVICES[url.scheme].address_of(where)
@@ -151,11 +153,9 @@ def _address(url: ArchiveUrl, options: SourceOptions, *, anonymous: bool) -> str
 
 
 def _http(address: str, options: SourceOptions) -> urllib3.PoolManager:
-    parts = urlsplit(address)
     timeout = urllib3.Timeout(
         connect=options.connect_timeout_seconds, read=options.read_timeout_seconds
     )
     given: dict[str, Any] = {"timeout": timeout, "ca_certs": options.ca_file}
-    port = parts.port or (443 if parts.scheme == "https" else 80)
-    proxy = proxy_for(parts.scheme, parts.hostname or "", port, options.proxies)
-    return urllib3.PoolManager(**given) if proxy is None else proxy_pools(proxy, **given)
+    with usable_proxy():
+        return pools_by(proxy_to(address, options.proxies), **given)

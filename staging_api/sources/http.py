@@ -44,7 +44,7 @@ from staging_api.sources.http_names import HttpNames
 from staging_api.sources.manifest import read_manifest
 from staging_api.sources.model import CHUNK_BYTES, Names, Source, SourceObject, SourceOptions
 from staging_api.sources.parallel_requests import ParallelRequests
-from staging_api.sources.proxies import PROXY_CREDENTIAL
+from staging_api.sources.proxy_failures import PROXY_CREDENTIAL
 from staging_api.sources.retrying import Interrupted, SlowestRate, resumed, retried
 from staging_api.sources.target import target_of
 from staging_api.sources.url import ArchiveUrl

@@ -17,7 +17,7 @@ from staging_api.sources.allowlist import AllowList
 from staging_api.sources.headers import content_length
 from staging_api.sources.model import SourceOptions
 from staging_api.sources.origin import SENT_TARGET, OriginPools
-from staging_api.sources.proxies import proxy_failure
+from staging_api.sources.proxy_failures import proxy_failure
 from staging_api.sources.retrying import Interrupted
 from staging_api.sources.source_cookies import SourceCookies
 from staging_api.sources.target import RequestTarget, redirected

@@ -46,7 +46,6 @@ class SourceOptions:
             is not where customer-managed keys (KMS, CMEK) encrypt the objects.
         secret_parameters: further query parameters of archive URLs that are credentials, in lower
             case: sent, never kept.
-        s3: endpoint and region of S3 by the environment, where `buckets` does not name them.
         proxies: by scheme, and under ``no`` the exceptions, by the environment.
         breakers: circuit breakers of the hosts.
         resolve: host and port to addresses.
@@ -69,7 +68,6 @@ class SourceOptions:
     anonymous: frozenset[str] = frozenset()
     etag_is_md5: bool = True
     secret_parameters: frozenset[str] = frozenset()
-    s3: Mapping[str, str] = field(default_factory=environment.s3_options)
     proxies: Mapping[str, str] = field(default_factory=environment.proxies, repr=False)
     breakers: Breakers = field(default_factory=Breakers)
     resolve: Callable[[str, int], list[str]] = resolve

@@ -21,9 +21,10 @@ import urllib3
 
 from staging_api.call_deadline import LimitedHttpConnection, LimitedHttpsConnection
 from staging_api.errors import SourceFailed, SourceNotAllowed
+from staging_api.proxies import pools_by, proxy_for
 from staging_api.sources.allowlist import AllowedPrefix, host_of
 from staging_api.sources.model import SourceOptions
-from staging_api.sources.proxies import proxy_for, proxy_pools
+from staging_api.sources.proxy_failures import usable_proxy
 from staging_api.sources.retrying import Interrupted
 from staging_api.sources.tls import trusting
 from staging_api.sources.url import SCHEMES, ArchiveUrl
@@ -113,7 +114,8 @@ class OriginPools:
     def _proxied(self, url: ArchiveUrl, proxy: str, timeout: urllib3.Timeout) -> Pool:
         """Return connections through a proxy, which resolves the name of the host itself."""
         context = trusting(self._options.ca_file)
-        manager = proxy_pools(proxy, timeout=timeout, maxsize=_CONNECTIONS, ssl_context=context)
+        with usable_proxy():
+            manager = pools_by(proxy, timeout=timeout, maxsize=_CONNECTIONS, ssl_context=context)
         pool = manager.connection_from_host(host_of(url), _port_of(url), url.scheme)
         kind = LimitedHttpsConnection if url.scheme == "https" else LimitedHttpConnection
         pool.ConnectionCls = self._sockets.tracking(kind)

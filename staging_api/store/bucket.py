@@ -10,8 +10,10 @@ from urllib.parse import parse_qsl, quote, urlsplit
 
 from obstore.exceptions import BaseError
 
+from staging_api import environment
 from staging_api.buckets import SERVICES, BucketService
 from staging_api.errors import Invalid, NotFound, StoreFailed
+from staging_api.proxies import library_proxy
 from staging_api.store.refusals import refusal
 
 if TYPE_CHECKING:  # the library shows this class to type checkers only
@@ -104,7 +106,8 @@ class Bucket:
         where = dict(self.where)
         if public and self.public_endpoint:
             where["endpoint"] = self.public_endpoint
-        client: Any = {**_CLIENT, **_BRIEF} if brief else _CLIENT
+        proxy = library_proxy(self.scheme, where, environment.proxies())
+        client: Any = {**_CLIENT, **proxy, **(_BRIEF if brief else {})}
         retries: Any = {"max_retries": 0} if brief else _RETRIES
         with bucket_failures():
             return self.service.connect(

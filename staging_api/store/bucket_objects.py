@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -19,8 +20,9 @@ import obstore
 import urllib3
 from obstore.exceptions import AlreadyExistsError, PreconditionError
 
-from staging_api import clock
+from staging_api import clock, environment
 from staging_api.errors import NotFound, StagingApiError, StoreDenied, StoreFailed
+from staging_api.proxies import pools_by, proxy_to
 from staging_api.store.blobs import MARKER, key_of
 from staging_api.store.bucket import (
     BRIEF_SECONDS,
@@ -44,7 +46,6 @@ _COMPARED_SECONDS = 600.0
 #: Of requests that the library does not make, by URLs that it signs.
 _REQUEST_LIFE = timedelta(minutes=1)
 _REQUEST_SECONDS = BRIEF_SECONDS
-_http = urllib3.PoolManager(maxsize=16)
 _PART_BYTES = 8 << 20
 _PARTS_AT_ONCE = 4
 
@@ -242,8 +243,16 @@ def _request(method: str, url: str) -> urllib3.BaseHTTPResponse:
         StoreFailed: there was none.
     """
     try:
-        return _http.request(method, url, retries=False, timeout=_REQUEST_SECONDS)
+        pools = _pools(proxy_to(url, environment.proxies()))
+        return pools.request(method, url, retries=False, timeout=_REQUEST_SECONDS)
     except urllib3.exceptions.HTTPError as error:
         raise StoreFailed(
             f"the object store did not answer ({type(error).__name__})", retry_after_seconds=10
         ) from None
+    except ValueError as error:
+        raise StoreFailed(f"the object store cannot be asked: {error}") from None
+
+
+@lru_cache
+def _pools(proxy: str | None) -> urllib3.PoolManager:
+    return pools_by(proxy, maxsize=16)

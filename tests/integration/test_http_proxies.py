@@ -10,13 +10,16 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 import trustme
 
+from staging_api.client.copies import CopiedFile, copy_at
 from staging_api.errors import SourceFailed, SourceNotAllowed, SourceRefused
+from staging_api.proxies import pools_by, proxy_for
 from staging_api.sources import open_archive
 from staging_api.sources.allowlist import AllowList
 from staging_api.sources.bucket_pages import _http
 from staging_api.sources.model import SourceOptions
-from staging_api.sources.proxies import proxy_for, proxy_pools
 from staging_api.sources.url import parse
+from staging_api.store.bucket import Bucket
+from staging_api.store.bucket_objects import BucketObjects
 from tests.http_server import http_server
 from tests.scripted_http import Reply, scripted_http, served
 
@@ -130,6 +133,25 @@ def test_a_bucket_on_this_machine_is_asked_of_no_proxy_and_another_is(monkeypatc
         assert len(server.asked) == 2
 
 
+@pytest.mark.parametrize("variable", ["http_proxy", "all_proxy"])
+def test_stores_and_exports_ask_no_proxy_for_a_bucket_on_this_machine(monkeypatch, variable):
+    for name, value in (("KEY_ID", "key"), ("KEY", "secret")):
+        monkeypatch.setenv(f"AWS_{'SECRET_' * (name == 'KEY')}ACCESS_{name}", value)
+    with scripted_http(lambda _asked: Reply(404)) as server:
+        with scripted_http(lambda _asked: Reply(404)) as proxy:
+            monkeypatch.setenv(variable, proxy.url)
+            for endpoint, asked in ((server.url, server.asked), (f"http://{HOST}", proxy.asked)):
+                # One request is the library's, the other our own.
+                objects = BucketObjects(Bucket.parse(f"s3://bucket?endpoint={endpoint}&region=r"))
+                assert objects.head("key") is None
+                objects.time()
+                monkeypatch.setenv("AWS_ENDPOINT_URL_S3", endpoint)
+                monkeypatch.setenv("AWS_ALLOW_HTTP", "true")
+                assert not copy_at("s3://bucket").has(CopiedFile("key", "", 1))
+                assert len(asked) == 3, endpoint
+            assert len(server.asked) == 3
+
+
 @pytest.mark.parametrize(
     ("host", "environment", "expected"),
     [
@@ -146,6 +168,10 @@ def test_a_bucket_on_this_machine_is_asked_of_no_proxy_and_another_is(monkeypatc
         ("11.1.2.3", {"http": "http://proxy", "no": "10.0.0.0/8"}, "http://proxy"),
         ("127.0.0.2", {"http": "http://proxy"}, None),
         ("::1", {"http": "http://proxy"}, None),
+        ("10.1.2.3", {"http": "http://proxy", "no": "10.1.2.3:80"}, None),
+        ("fd00::80", {"http": "http://proxy", "no": "fd00::80"}, None),
+        ("fd00::80", {"http": "http://proxy", "no": "[fd00::80]:80"}, None),
+        ("fd00::80", {"http": "http://proxy", "no": "fd00::"}, "http://proxy"),
         ("localhost", {"http": "http://proxy"}, None),
         (HOST, {}, None),
     ],
@@ -159,7 +185,7 @@ def test_the_environment_decides(host, environment, expected):
     [("http://proxy.test", 80), ("https://proxy.test", 443), ("http://proxy.test:3128", 3128)],
 )
 def test_a_proxy_without_a_port_has_that_of_its_scheme(proxy, port):
-    with proxy_pools(proxy) as pools:
+    with pools_by(proxy) as pools:
         assert pools.proxy is not None
         assert pools.proxy.port == port
 

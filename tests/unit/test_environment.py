@@ -40,20 +40,22 @@ def test_a_client_is_told_of_its_service(monkeypatch: pytest.MonkeyPatch) -> Non
     assert environment.chosen_service("http://here") == ("http://there", "abc")
 
 
-def test_where_s3_is_comes_from_the_variables_of_its_own_tools(
+def test_where_a_bucket_is_comes_from_the_variables_of_its_own_tools(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     endpoints = ("AWS_ENDPOINT", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3")
     for name in (*endpoints, "AWS_REGION", "AWS_DEFAULT_REGION"):
         monkeypatch.delenv(name, raising=False)
-    assert environment.s3_options() == {}
+    assert environment.bucket_options("s3") == {}
     monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
-    assert environment.s3_options() == {"region": "eu-west-1"}
+    assert environment.bucket_options("s3") == {"region": "eu-west-1"}
     monkeypatch.setenv("AWS_REGION", "eu-west-2")
     for name in endpoints:  # each counts before those above it
         monkeypatch.setenv(name, f"http://{name}.here")
         found = {"endpoint": f"http://{name}.here", "region": "eu-west-2"}
-        assert environment.s3_options() == found
+        assert environment.bucket_options("s3") == found
+    monkeypatch.setenv("GOOGLE_BASE_URL", "http://gcs.here")
+    assert environment.bucket_options("gs") == {"endpoint": "http://gcs.here"}
 
 
 def test_sockets_of_systemd_are_those_of_this_process_alone(
