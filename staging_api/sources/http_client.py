@@ -123,8 +123,8 @@ class HttpClient:
         # For plain HTTP a proxy gets the whole URL; for https it makes a tunnel.
         place = target.origin if pool.proxy is not None and pool.scheme == "http" else ""
         sent[SENT_TARGET] = f"{place}{target.path}"
-        if target.origin in self._options.authorization:
-            sent["Authorization"] = self._options.authorization[target.origin]
+        if header := self._options.authorization.get(target.origin):
+            sent["Authorization"] = header
         host = target.url.authority
         try:
             with limited(self._options.head_seconds) as limit, _translated_errors(host):

@@ -7,7 +7,8 @@ from staging_api.buckets import SERVICES
 from staging_api.errors import Invalid
 from staging_api.http_url import is_http_url
 from staging_api.settings import Settings
-from staging_api.small_files import check_authorities, read_file_of
+from staging_api.small_files import check_authorities
+from staging_api.sources.authorization import AuthorizationFile
 from staging_api.sources.model import SourceOptions
 from staging_api.sources.url import SCHEMES, is_safe_name, parse_prefix
 
@@ -20,13 +21,14 @@ def options_of(settings: Settings) -> SourceOptions:
     Raises:
         Invalid: a setting is wrong; says which, and what would be right.
     """
+    headers = settings.sources_authorization_file
     return SourceOptions(
         connect_timeout_seconds=settings.sources_connect_seconds,
         read_timeout_seconds=settings.sources_read_seconds,
         slowest_bytes_per_second=settings.sources_slowest_bytes_per_second,
         attempts=settings.sources_attempts,
         manifests=_manifests(settings.sources_manifest),
-        authorization=_authorization(settings.sources_authorization_file),
+        authorization=AuthorizationFile(headers) if headers else {},
         ca_file=_ca_file(settings.sources_ca_file),
         buckets={scheme: where for scheme in SERVICES if (where := _where(settings, scheme))},
         anonymous=_buckets("STAGING_SOURCES_ANONYMOUS", settings.sources_anonymous),
@@ -83,20 +85,3 @@ def _ca_file(path: Path | None) -> str | None:
         return None
     check_authorities("STAGING_SOURCES_CA_FILE", path)
     return str(path)
-
-
-def _authorization(path: Path | None) -> dict[str, str]:
-    """Read lines of an origin and its Authorization header; errors show neither."""
-    if path is None:
-        return {}
-    field, found = "STAGING_SOURCES_AUTHORIZATION_FILE", {}
-    for number, line in enumerate(read_file_of(field, path).splitlines(), 1):
-        if not line.strip() or line.startswith("#"):
-            continue
-        origin, _, value = line.strip().partition(" ")
-        url = parse_prefix(origin, f"{field}: line {number}")
-        if url.scheme not in ("http", "https") or url.segments or not value.strip():
-            shape = "https://host:port, a space, and the header, such as: Bearer abc"
-            raise Invalid.field(field, f"line {number} must be {shape}")
-        found[f"{url.scheme}://{url.authority}"] = value.strip()
-    return found

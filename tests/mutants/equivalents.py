@@ -635,8 +635,8 @@ EQUIVALENT: dict[tuple[str, str, str], str] = {
     ): "how much is read at once: what is read in all is the same",
     (
         "staging_api/store/bucket_objects.py",
-        "_http = urllib3.PoolManager(maxsize=16)",
-        "_http = urllib3.PoolManager(maxsize=17)",
+        "return pools_by(proxy, maxsize=16)",
+        "return pools_by(proxy, maxsize=17)",
     ): "how many connections are kept: only the time differs",
     (
         "staging_api/store/bucket_store.py",

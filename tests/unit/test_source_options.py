@@ -92,6 +92,26 @@ def test_an_error_names_the_wrong_line_of_the_authorization_file(tmp_path, line)
     assert "Basic" not in refused.value.detail
 
 
+def test_an_authorization_file_that_changed_counts_at_once_and_one_that_is_wrong_does_not(
+    tmp_path, caplog
+):
+    file = tmp_path / "authorization"
+    file.write_text("https://a Bearer first\n")
+    headers = options_of(Settings(sources_authorization_file=file)).authorization
+    assert headers["https://a"] == "Bearer first"
+    draft = tmp_path / "draft"
+    draft.write_text("https://a Bearer later\n")
+    draft.rename(file)
+    assert headers == {"https://a": "Bearer later"}
+    for spoil in (file.unlink, lambda: file.write_text("Bearer swordfish\n")):
+        spoil()
+        assert headers == {"https://a": "Bearer later"}
+    assert caplog.text.count("the previous credentials of sources stay in force") == 2
+    assert "swordfish" not in caplog.text
+    file.write_text("")
+    assert not headers
+
+
 @pytest.mark.parametrize("name", ["sources_ca_file", "sources_authorization_file"])
 def test_a_missing_file_is_an_error(tmp_path, name):
     with pytest.raises(Invalid, match=f"STAGING_{name.upper()}"):

@@ -1,0 +1,81 @@
+"""Authorization headers by origin, from a file that is read again when it has changed.
+
+Tokens rotate, so whoever writes the file need not end the service. While it is gone or wrong, what
+was read last stays in force, and the log says so.
+"""
+
+import logging
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from staging_api.errors import Invalid
+from staging_api.small_files import read_file_of
+from staging_api.sources.url import parse_prefix
+
+log = logging.getLogger(__name__)
+
+_SETTING = "STAGING_SOURCES_AUTHORIZATION_FILE"
+
+
+class AuthorizationFile(Mapping[str, str]):
+    """The headers of a file as it is now; its text never shows them."""
+
+    def __init__(self, path: Path) -> None:
+        """Read the file.
+
+        Raises:
+            Invalid: it cannot be read, or a line is wrong.
+        """
+        self._path = path
+        self._seen = _version(path)
+        self._headers = read_headers(path)
+
+    def __getitem__(self, origin: str) -> str:
+        """The header for ``https://host:port``."""
+        return self._current()[origin]
+
+    def __iter__(self) -> Iterator[str]:
+        """The origins."""
+        return iter(self._current())
+
+    def __len__(self) -> int:
+        """How many origins there are."""
+        return len(self._current())
+
+    def _current(self) -> Mapping[str, str]:
+        version = _version(self._path)
+        if version != self._seen:
+            self._seen = version
+            try:
+                self._headers = read_headers(self._path)
+            except Invalid as error:
+                log.error("the previous credentials of sources stay in force: %s", error.detail)  # noqa: TRY400
+        return self._headers
+
+
+def read_headers(path: Path) -> Mapping[str, str]:
+    """Read lines of an origin and its Authorization header; errors show neither.
+
+    Raises:
+        Invalid: the file cannot be read, or a line is wrong; names the line.
+    """
+    found = {}
+    for number, line in enumerate(read_file_of(_SETTING, path).splitlines(), 1):
+        if not line.strip() or line.startswith("#"):
+            continue
+        origin, _, value = line.strip().partition(" ")
+        url = parse_prefix(origin, f"{_SETTING}: line {number}")
+        if url.scheme not in ("http", "https") or url.segments or not value.strip():
+            shape = "https://host:port, a space, and the header, such as: Bearer abc"
+            raise Invalid.field(_SETTING, f"line {number} must be {shape}")
+        found[f"{url.scheme}://{url.authority}"] = value.strip()
+    return found
+
+
+def _version(path: Path) -> tuple[int, int, int] | None:
+    """Return what changes with the file; None while it cannot be seen."""
+    try:
+        facts = path.stat()
+    except OSError:
+        return None
+    return facts.st_mtime_ns, facts.st_ino, facts.st_size
