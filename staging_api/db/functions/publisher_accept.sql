@@ -61,6 +61,13 @@ DECLARE
     v_id text;
     v_error text;
 BEGIN
+    -- In the order in which every transaction locks them; each is looked at again below.
+    PERFORM FROM binary_releases r WHERE r.id IN (
+        SELECT u.binary_release_id FROM uploads u WHERE u.id = ANY(p_uploads))
+    ORDER BY r.id FOR SHARE;
+    PERFORM FROM source_releases r WHERE r.id IN (
+        SELECT u.source_release_id FROM uploads u WHERE u.id = ANY(p_uploads))
+    ORDER BY r.id FOR SHARE;
     FOREACH v_id IN ARRAY p_uploads LOOP
         BEGIN
             PERFORM publisher_accept_one(v_id);

@@ -44,7 +44,7 @@ BEGIN
         AND r.version_key = n.version_key AND r.architecture = n.architecture
         AND r.installer = n.installer AND r.removed_at IS NULL
     JOIN package_files f ON f.id = r.file_id
-    FOR KEY SHARE OF r;
+    ORDER BY r.id FOR KEY SHARE OF r;
 END $$;
 COMMENT ON FUNCTION publisher_add_binaries IS
     'Adds releases and their files where they are new; returns the release of each by its place.';

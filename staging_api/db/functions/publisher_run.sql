@@ -121,7 +121,9 @@ BEGIN
         RETURNING p.*
     ), dirty AS (
         UPDATE suites SET dirty_since = clock_timestamp()
-        WHERE id IN (SELECT suite_id FROM superseded)
+        WHERE id IN (
+            SELECT id FROM suites WHERE id IN (SELECT suite_id FROM superseded)
+            ORDER BY id FOR NO KEY UPDATE)
     ), unseen AS (
         SELECT s.upload_id, format(
             '%s %s was never offered by %s, which has %s', s.package,
@@ -135,7 +137,7 @@ BEGIN
         LEFT JOIN source_releases nc ON nc.id = n.source_release_id
         WHERE s.listed_in IS NULL
     ), noted AS (
-        UPDATE uploads u SET note = n.note FROM unseen n WHERE u.id = n.upload_id
+        UPDATE uploads u SET note = concat_ws('; ', u.note, n.note) FROM unseen n WHERE u.id = n.upload_id
     )
     SELECT unseen.note FROM unseen ORDER BY unseen.note;
     UPDATE package_publications p
@@ -244,6 +246,9 @@ BEGIN
         delisted_in = CASE WHEN l.shown THEN NULL ELSE p_number END
     FROM jsonb_to_recordset(p_shown) AS l (id bigint, since timestamptz, shown boolean)
     WHERE p.id = l.id;
+    PERFORM FROM suites WHERE id IN (
+        SELECT d.id FROM jsonb_to_recordset(p_suites) AS d (id integer))
+    ORDER BY id FOR NO KEY UPDATE;
     UPDATE suites s
     SET dirty_since = CASE WHEN s.dirty_since = d.dirty THEN NULL ELSE s.dirty_since END,
         rebuild_since = CASE WHEN s.rebuild_since = d.rebuild THEN NULL ELSE s.rebuild_since END

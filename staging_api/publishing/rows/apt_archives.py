@@ -69,11 +69,23 @@ _ARCHIVE_OF = text("SELECT archive_id FROM suites WHERE id = :id")
 # All packages of a lifted suite are looked at again: the index files that it shows are older than
 # the marks that say what has changed.
 _LIFT = text("""
-    WITH lifted AS (
-        DELETE FROM suite_holds WHERE suite_id = ANY(:suites) RETURNING suite_id
+    WITH there AS (
+        SELECT suite_id FROM suite_holds WHERE suite_id = ANY(:suites)
+        ORDER BY suite_id FOR UPDATE
+    ), lifted AS (
+        DELETE FROM suite_holds WHERE suite_id IN (SELECT suite_id FROM there) RETURNING suite_id
+    ), locked AS (
+        SELECT id FROM suites WHERE id IN (SELECT suite_id FROM lifted)
+        ORDER BY id FOR NO KEY UPDATE
     )
     UPDATE suites s SET rebuild_since = clock_timestamp(), dirty_since = clock_timestamp()
-    FROM lifted l WHERE s.id = l.suite_id RETURNING s.name
+    FROM locked l WHERE s.id = l.id RETURNING s.name
+""")
+# In the order in which every transaction locks suites.
+_MARK_DIRTY = text("""
+    UPDATE suites SET dirty_since = clock_timestamp()
+    WHERE id IN (
+        SELECT id FROM suites WHERE id = ANY(:suites) ORDER BY id FOR NO KEY UPDATE)
 """)
 
 
@@ -194,8 +206,7 @@ def change_suite(conn: Connection, suite: Suite, values: Mapping[str, Any]) -> N
 
 def mark_dirty(conn: Connection, suite_ids: Sequence[int]) -> None:
     """Mark these suites as having something to publish."""
-    values = {"dirty_since": func.clock_timestamp()}
-    conn.execute(update(suites).where(suites.c.id.in_(suite_ids)).values(**values))
+    conn.execute(_MARK_DIRTY, {"suites": list(suite_ids)})
 
 
 def _suite(row: Mapping[str, Any]) -> Suite:

@@ -34,6 +34,7 @@ _HOLD = text("""
     INSERT INTO suite_holds AS h (suite_id, generation_id, content_number, held_by, reason)
     SELECT n.suite_id, :generation_id, n.number, :caller, :reason
     FROM unnest(cast(:suites AS int[]), cast(:numbers AS bigint[])) AS n (suite_id, number)
+    ORDER BY n.suite_id
     ON CONFLICT (suite_id) DO UPDATE
     SET generation_id = excluded.generation_id, content_number = excluded.content_number,
         held_at = clock_timestamp(), held_by = excluded.held_by, reason = excluded.reason

@@ -23,7 +23,9 @@ _PUBLISH = text("""
         RETURNING suite_id
     ), dirty AS (
         UPDATE suites SET dirty_since = clock_timestamp()
-        WHERE id IN (SELECT suite_id FROM published)
+        WHERE id IN (
+            SELECT id FROM suites WHERE id IN (SELECT suite_id FROM published)
+            ORDER BY id FOR NO KEY UPDATE)
     )
     SELECT count(*) FROM published
 """)

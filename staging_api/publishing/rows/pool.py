@@ -39,18 +39,21 @@ _UNUSED = """
         SELECT FROM uploads u
         WHERE u.{release}_id = r.id AND u.state IN ('new', 'unapproved', 'accepted'))
 """
-_STATEMENTS = {
-    release: (
+_STATEMENTS = [
+    (
         # First the row lock, for which an upload of the same package waits or is waited for; then
         # a look that sees what it wrote.
-        text(f"SELECT r.id FROM {release}s r WHERE {_UNUSED.format(release=release)} FOR UPDATE"),  # noqa: S608
+        text(
+            f"SELECT r.id FROM {release}s r WHERE {_UNUSED.format(release=release)}"  # noqa: S608
+            " ORDER BY r.id FOR UPDATE"
+        ),
         text(
             f"UPDATE {release}s r SET removed_at = clock_timestamp()"  # noqa: S608
             f" WHERE r.id = ANY(:ids) AND {_UNUSED.format(release=release)}"
         ),
     )
     for release in ("binary_release", "source_release")
-}
+]
 _NO_RELEASE = """
     f.removed_at IS NULL
     AND NOT EXISTS (
@@ -63,11 +66,16 @@ _UNUSED_FILES = f"""
     f.archive_id = :archive_id AND {_NO_RELEASE}
     AND f.created_at + make_interval(secs => :quarantine) < clock_timestamp()
 """
-# Contents before files, as an upload takes them.
-_LOCK_FILES = text(
-    "SELECT f.id FROM package_files f JOIN blobs b ON b.sha256 = f.blob"  # noqa: S608
-    f" WHERE {_UNUSED_FILES} ORDER BY b.sha256 FOR UPDATE OF b, f"
-)
+# What may leave, and what may once its release has.
+_LEAVING = text(f"""
+    SELECT r.file_id FROM binary_releases r WHERE {_UNUSED.format(release="binary_release")}
+    UNION
+    SELECT n.file_id
+    FROM source_release_files n JOIN source_releases r ON r.id = n.source_release_id
+    WHERE {_UNUSED.format(release="source_release")}
+    UNION
+    SELECT f.id FROM package_files f WHERE {_UNUSED_FILES}
+""")  # noqa: S608 - our own words
 _REMOVE_FILES = text(
     "UPDATE package_files f SET removed_at = clock_timestamp()"  # noqa: S608
     f" WHERE f.id = ANY(:ids) AND {_UNUSED_FILES} RETURNING f.sha256"
@@ -98,7 +106,8 @@ _GIVE_UP = [
     )
     for release, files in _OF_FILES.items()
 ]
-# Contents before all else, as an upload takes them.
+# Every transaction locks contents, then files, then releases, each in one order: an upload and what
+# tidies would wait for each other else.
 _LOCK_CONTENTS = text("""
     SELECT FROM blobs WHERE sha256 IN (SELECT blob FROM package_files WHERE id = ANY(:files))
     ORDER BY sha256 FOR UPDATE
@@ -129,10 +138,10 @@ def remove_given_up(conn: Connection, files: Sequence[int]) -> None:
     """Remove those of these files from the pool that were given up before a client saw them."""
     given = {"files": list(files)}
     conn.execute(_LOCK_CONTENTS, given)
+    conn.execute(_LOCK_THESE, given)
     for lock, remove in _GIVE_UP:
         if ids := list(conn.execute(lock, given).scalars()):
             conn.execute(remove, {"ids": ids})
-    conn.execute(_LOCK_THESE, given)
     mark_unnamed_for_deletion(conn, set(conn.execute(_REMOVE_THESE, given).scalars()))
 
 
@@ -144,10 +153,14 @@ def remove_condemned(conn: Connection, archive_id: int) -> int:
 def remove_unused_files(conn: Connection, archive_id: int, quarantine_seconds: float) -> int:
     """Remove files from the pool that no package needs any more; return how many."""
     given = {"archive_id": archive_id, "quarantine": quarantine_seconds}
-    for lock, remove in _STATEMENTS.values():
+    files = list(conn.execute(_LEAVING, given).scalars())
+    if not files:
+        return 0
+    conn.execute(_LOCK_CONTENTS, {"files": files})
+    conn.execute(_LOCK_THESE, {"files": files})
+    for lock, remove in _STATEMENTS:
         if ids := list(conn.execute(lock, given).scalars()):
             conn.execute(remove, {**given, "ids": ids})
-    ids = list(conn.execute(_LOCK_FILES, given).scalars())
-    removed = list(conn.execute(_REMOVE_FILES, {**given, "ids": ids}).scalars()) if ids else []
+    removed = list(conn.execute(_REMOVE_FILES, {**given, "ids": files}).scalars())
     mark_unnamed_for_deletion(conn, set(removed))
     return len(removed)

@@ -28,7 +28,7 @@ _ADD_BINARIES = text("SELECT * FROM publisher_add_binaries(:archive_id, cast(:ro
 _FIND_FILES = text("""
     SELECT f.id, f.path, f.sha256, f.size_bytes FROM package_files f
     WHERE f.archive_id = :archive_id AND f.path = ANY(:paths) AND f.removed_at IS NULL
-    FOR KEY SHARE
+    ORDER BY f.id FOR KEY SHARE
 """)
 _ADD_SOURCE = text("""
     INSERT INTO source_releases (archive_id, package, version, version_key, control)

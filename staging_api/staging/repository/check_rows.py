@@ -8,6 +8,7 @@ from sqlalchemy import Connection, delete, func, select, text, update
 
 from staging_api.db.store_tables import lost_contents
 from staging_api.db.tables import blobs
+from staging_api.staging.repository.store_rows import in_order
 from staging_api.staging.repository.terms import now
 from staging_api.vocabulary.staging import EvictReason
 
@@ -99,7 +100,7 @@ def lost_count(conn: Connection) -> int:
 
 def note_scrubbed(conn: Connection, digests: Collection[str]) -> None:
     """Record that these contents were read and have their digests."""
-    conn.execute(update(blobs).where(blobs.c.sha256.in_(sorted(digests))).values(checked_at=now()))
+    conn.execute(update(blobs).where(in_order(digests)).values(checked_at=now()))
 
 
 # A new shard began at the epoch, so its check is due at once.

@@ -10,7 +10,7 @@ open during a request to a disk or a bucket.
 from collections.abc import Collection, Mapping
 from datetime import timedelta
 
-from sqlalchemy import Connection, Text, column, delete, select, table, text, update
+from sqlalchemy import ColumnElement, Connection, Text, column, delete, select, table, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import OperationalError
 
@@ -56,9 +56,19 @@ def mark_unnamed_for_deletion(conn: Connection, digests: Collection[str]) -> Non
     """Mark those of these contents for deletion that no file names."""
     conn.execute(
         update(blobs)
-        .where(blobs.c.sha256.in_(sorted(digests)), blobs.c.doomed_at.is_(None), _unnamed)
+        .where(in_order(digests), blobs.c.doomed_at.is_(None), _unnamed)
         .values(doomed_at=now())
     )
+
+
+def in_order(digests: Collection[str]) -> ColumnElement[bool]:
+    """Return the condition that a content is one of these, whose rows it locks in one order.
+
+    That of `name_blobs`: two transactions with the same contents never wait for each other.
+    """
+    c = blobs.c.sha256
+    locked = select(c).where(c.in_(sorted(digests))).order_by(c).with_for_update().subquery()
+    return c.in_(select(locked.c.sha256))
 
 
 def claim_marked(
@@ -89,9 +99,7 @@ def claim_marked(
 def renew_claim(conn: Connection, digests: Collection[str], claim_seconds: float) -> list[str]:
     """Extend the claim of these contents; return those whose claim had not expired."""
     rows = update(blobs).where(
-        blobs.c.sha256.in_(sorted(digests)),
-        blobs.c.doomed_at.is_not(None),
-        blobs.c.removing_until > now(),
+        in_order(digests), blobs.c.doomed_at.is_not(None), blobs.c.removing_until > now()
     )
     claimed = rows.values(removing_until=now() + timedelta(seconds=claim_seconds)).returning(
         blobs.c.sha256
@@ -102,12 +110,12 @@ def renew_claim(conn: Connection, digests: Collection[str], claim_seconds: float
 def forget_blobs(conn: Connection, digests: Collection[str]) -> None:
     """Delete the rows of these claimed contents, whose files were removed."""
     claimed = blobs.c.removing_until.is_not(None), blobs.c.doomed_at.is_not(None)
-    conn.execute(delete(blobs).where(blobs.c.sha256.in_(sorted(digests)), *claimed))
+    conn.execute(delete(blobs).where(in_order(digests), *claimed))
 
 
 def put_back(conn: Connection, digests: Collection[str], after_seconds: float) -> None:
     """Release these claimed contents, which are in use, until `after_seconds`."""
-    rows = update(blobs).where(blobs.c.sha256.in_(sorted(digests)), blobs.c.doomed_at.is_not(None))
+    rows = update(blobs).where(in_order(digests), blobs.c.doomed_at.is_not(None))
     conn.execute(
         rows.values(doomed_at=now() + timedelta(seconds=after_seconds), removing_until=None)
     )
@@ -201,7 +209,9 @@ _PUT_OFF = text("""
     UPDATE blobs SET removing_until = NULL, removal_failures = removal_failures + 1,
         doomed_at = clock_timestamp() + make_interval(
             secs => least(30 * 2.0 ^ least(removal_failures, 20), :longest))
-    WHERE sha256 = ANY (CAST(:digests AS text[])) AND doomed_at IS NOT NULL
+    WHERE doomed_at IS NOT NULL AND sha256 IN (
+        SELECT sha256 FROM blobs WHERE sha256 = ANY (CAST(:digests AS text[]))
+        ORDER BY sha256 FOR UPDATE)
 """)
 
 _ADOPT = text("""
