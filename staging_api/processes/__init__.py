@@ -1,1 +1,1 @@
-"""The processes of a deployment: what each is made of, how it starts, serves and ends."""
+"""Processes of a deployment: how each is composed, starts, serves requests and ends."""

@@ -1,14 +1,16 @@
-"""gunicorn with our settings: its processes, how they end, and what they let a client do.
+"""The API server: gunicorn with the settings of the service.
 
-A process (`api_worker`) answers requests in threads, and its heart beats beside them: a request may
-take as long as its staging takes, and `timeout` ends only a process that hangs as a whole.
+A process (`api_worker`) answers requests in threads, and its heartbeat runs beside the requests. So
+a request may take as long as its staging takes; gunicorn's `timeout` ends only a process that hangs
+as a whole.
 
-SIGTERM first turns `/readyz`, and the server goes on for ``STAGING_DRAIN_SECONDS``: until the load
-balancers have noticed, requests still come. Only then every process closes the listening socket, so
-that new connections are refused at once, and running requests have ``STAGING_SHUTDOWN_SECONDS`` to
-end (`staging_api.shutdown`). A second SIGTERM does not wait.
+On SIGTERM, `/readyz` fails first, while the server goes on for ``STAGING_DRAIN_SECONDS``: until the
+load balancers have noticed, requests still arrive. Only then every process closes the listening
+socket, so that new connections are refused at once, and running requests have
+``STAGING_SHUTDOWN_SECONDS`` to end (`staging_api.shutdown`). A second SIGTERM skips the drain.
 
-What if it dies? A process: gunicorn starts another. The parent: the processes see it and end.
+What if a process dies? gunicorn starts another. What if the parent dies? Its processes notice, and
+end.
 """
 
 import logging
@@ -40,9 +42,9 @@ from staging_api.shutdown import Drain
 
 log = logging.getLogger(__name__)
 
-# Between two tries to start a process.
+# Pause between two attempts to start a process.
 _PAUSE_SECONDS = 1.0
-# gunicorn's own lines go where ours go, once.
+# gunicorn's own log lines go to the handlers of the service, once.
 _GUNICORN_LOGS = {
     "version": 1,
     "disable_existing_loggers": False,
@@ -67,24 +69,25 @@ def run_api(settings: Settings) -> None:
 
 
 class ApiServer(BaseApplication):  # type: ignore[misc]
-    """The parent process; each child builds its own services after the fork."""
+    """gunicorn's parent process; each child builds its own services after the fork."""
 
     def __init__(self, settings: Settings) -> None:
-        """Nothing is shared between processes but the listening socket and the `drain`."""
+        """Create the `drain`; the processes share only this and the listening socket."""
         self.settings = settings
         self.drain = Drain()
         self.services: Services | None = None
         super().__init__()
 
     def load_config(self) -> None:
-        """Translate our settings into gunicorn's."""
+        """Translate the settings of the service into gunicorn's."""
         settings = self.settings
         for name, value in {
-            # The probes' address comes last: by that the processes know it.
+            # The address of the probes comes last; the processes recognize it by that position.
             "bind": [*settings.bind.split(","), *filter(None, [settings.probes_bind])],
             "worker_class": ApiWorker,
             "workers": settings.workers,
-            # By default any program of this machine may rewrite the path of its request by them.
+            # By default, gunicorn takes these headers from local clients: any program of this
+            # machine could rewrite the path of its request.
             "forwarder_headers": "",
             "limit_request_line": LONGEST_REQUEST_LINE,
             "limit_request_fields": MOST_HEADERS,
@@ -95,7 +98,8 @@ class ApiServer(BaseApplication):  # type: ignore[misc]
             "logconfig_dict": _GUNICORN_LOGS,
             "logger_class": _Lines,
             "when_ready": self._when_ready,
-            # SIGHUP has gunicorn set up its own logs again, which takes ours away.
+            # On SIGHUP gunicorn configures its own logging again, which removes the handlers set
+            # here.
             "on_reload": lambda _arbiter: logs.configure(self.settings.log_format),
             "worker_exit": lambda _server, _worker: self._close(),
             "child_exit": lambda _server, worker: mark_process_dead(worker.pid),  # type: ignore[no-untyped-call]
@@ -108,13 +112,13 @@ class ApiServer(BaseApplication):  # type: ignore[misc]
         return wsgi_of(self.services)
 
     def probes(self) -> Any:
-        """The application at the address of the probes, over the services of this process."""
+        """Return the application for the probes' address, over the services of this process."""
         if self.services is None:
             raise AssertionError("called before `load`")
         return create_probes(self.services.probes)
 
     def run(self) -> None:
-        """Run the parent; does not return."""
+        """Run the parent process; does not return."""
         _Parent(self).run()
 
     def _when_ready(self, arbiter: Any) -> None:
@@ -140,7 +144,7 @@ class ApiServer(BaseApplication):  # type: ignore[misc]
 
 
 def address_of_pages(settings: Settings) -> str:
-    """Return where people see the dashboard; empty: there is none, or only behind a socket file."""
+    """Return the URL of the dashboard; empty if there is none, or only behind a Unix socket."""
     first = settings.bind.partition(",")[0]
     if not settings.dashboard or first.startswith("unix:"):
         return ""
@@ -148,13 +152,14 @@ def address_of_pages(settings: Settings) -> str:
 
 
 class _Parent(Arbiter):  # type: ignore[misc]
-    """gunicorn's parent, which would end all processes if it is refused a new one."""
+    """gunicorn's parent, which without this class ends all processes if a fork is refused."""
 
     def spawn_worker(self) -> Any:
-        """Start a process; if the system refuses it, the next turn tries again.
+        """Start a process; if the system refuses the fork, the next turn of the loop tries again.
 
-        In the new process this never returns: what is further up the stack is the parent's. Its
-        end would remove the folder of metrics, and leave the database, while others use them.
+        In the new process this never returns: the frames further up the stack belong to the parent.
+        If they were unwound here, they would remove the metrics folder and release the database,
+        which other processes still use.
         """
         parent = os.getpid()
         try:
@@ -170,7 +175,7 @@ class _Parent(Arbiter):  # type: ignore[misc]
 
 
 class _Lines(Logger):  # type: ignore[misc]
-    """gunicorn's log lines about itself; requests are logged by the API."""
+    """gunicorn's log lines about itself; the API logs the requests."""
 
     def access(self, *_about: object) -> None:
-        """Gather nothing: to find all that a line might say takes 20 us a request."""
+        """Gather nothing: collecting all fields of an access log line takes 20 us a request."""

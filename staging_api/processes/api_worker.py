@@ -1,17 +1,18 @@
-"""A process that serves the API: gunicorn's parent starts it, its connections are our own matter.
+"""A process that serves the API: gunicorn's parent starts it, this module runs its connections.
 
-gunicorn's worker with threads (`gthread`) gives a thread to each new connection, which reads the
-head of its request there; so half heads take all threads, and probes wait behind work. Here
+gunicorn's own worker with threads (`gthread`) gives a thread to each new connection, which reads
+the head of the request there; so incomplete heads occupy all threads, and probes queue behind work.
+Here
 
     RequestHeads      one thread polls all connections, and reads heads
     probe threads     one each for /livez, /readyz and /metrics, on any address
-    RequestThreads    all other requests; one that waits gives its place to another
-    OpenStreams       one thread for all connections that only say what changed
+    RequestThreads    all other requests; a waiting request gives its place to another
+    OpenStreams       one thread for all connections that only send change notices
 
-What gunicorn gives is its parent process, the parser and the writer of HTTP; of its worker only
-what a worker has to have: `init_process`, `run` and the handlers of signals.
+gunicorn provides the parent process, and the parser and writer of HTTP. Of its worker class only
+the required parts are used: `init_process`, `run` and the signal handlers.
 
-What if this process dies? Its connections end, its locks run out; the parent starts another.
+What if this process dies? Its connections end, its locks expire; the parent starts another process.
 """
 
 import errno
@@ -48,40 +49,41 @@ from staging_api.processes.requests_of_connection import RequestsOfConnection, l
 from staging_api.processes.slow_clients import SlowClients, TimedAnswers, TimedBody
 
 PROBES = (b"/livez", b"/readyz", b"/metrics")
-# Tokens of identity providers can be long; nothing else in a request's head is.
+# Tokens of identity providers can be long; no other part of a request's head is.
 LONGEST_HEADER = 16 << 10
 MOST_HEADERS = 64
 LONGEST_REQUEST_LINE = 4094
 IDLE_SECONDS = 15.0
-# After SIGTERM a client may be sending its next request already.
+# When SIGTERM comes, a client may be sending its next request already.
 _LAST_IDLE_SECONDS = 2.0
 _TURN_SECONDS = 1.0
-# Before the parent may start another process for one that could not start.
+# Pause before the parent may start another process after one that could not start.
 _PAUSE_SECONDS = 1.0
-# Connections of a process, most of them idle; its files and sources need descriptors, too.
+# Connections of a process, most of them idle. Files and sources need descriptors, too.
 _MOST_CONNECTIONS = 4096
 _OTHER_DESCRIPTORS = 512
-# Less than a huge page, which the kernel would give to each thread for its first few kB.
+# Less than a huge page: the kernel would give a whole one to each thread for its first few kB.
 _STACK_BYTES = (2 << 20) - (64 << 10)
 _CLIENT_IS_GONE = frozenset({errno.EPIPE, errno.ECONNRESET, errno.ENOTCONN, errno.EBADF})
-# What the application left of a body: read, so that the next request can be found behind it.
+# Time to read the part of a body that the application left, to find the next request behind it.
 _REST_SECONDS = 1.0
 _OK = 200
-# So much of it is read; the response to a longer one announces that the connection ends.
+# At most this much of a body is read; the response to a longer one announces that the connection
+# ends.
 _READ_TO_THE_END = 32 << 10
 
 
 class ApiWorker(Worker):  # type: ignore[misc]
-    """A child of gunicorn's parent."""
+    """gunicorn worker whose connections are polled by one thread."""
 
     app: Any  # an `ApiServer`, which imports this module
     wsgi: Any
 
     def init_process(self) -> None:
-        """Begin, after the fork: start what must run before the first request, then serve.
+        """Start, after the fork, the threads needed before the first request; then serve.
 
-        If the system refuses a thread now, another process tries again, which the parent starts. It
-        would take an exception for a reason to end all its processes.
+        If the system refuses a thread, this process exits, and the parent starts another, which
+        tries again. An exception would make the parent end all its processes.
         """
         try:
             with startup_errors():
@@ -94,7 +96,7 @@ class ApiWorker(Worker):  # type: ignore[misc]
             sys.exit(1)
 
     def load_wsgi(self) -> None:
-        """Build the application, the one of the probes' own address, and start what runs them."""
+        """Build the applications of the API and of the probes; start the threads that run them."""
         super().load_wsgi()
         self.wsgi = TimedAnswers(self.wsgi, self._slow)
         self._probes = TimedAnswers(self.app.probes(), self._slow)
@@ -111,7 +113,7 @@ class ApiWorker(Worker):  # type: ignore[misc]
             )
 
     def run(self) -> None:
-        """Serve until the parent says that it is enough, or is gone."""
+        """Serve until the parent stops this process, or has ended."""
         last = len(self.sockets) - 1 if self.app.settings.probes_bind else None
         for number, listener in enumerate(self.sockets):
             self._heads.listen(listener, for_probes=number == last)
@@ -124,13 +126,13 @@ class ApiWorker(Worker):  # type: ignore[misc]
         self._end()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """SIGTERM from the parent: end in good order."""
+        """Begin the shutdown on SIGTERM from the parent: release all locks before its deadline."""
         services = self.app.services
         if services is not None and not services.locks.shutdown.begun:
             give_back_in = services.locks.shutdown.begin(self.app.settings.shutdown_seconds)
             last = threading.Timer(give_back_in, services.locks.release_all)
             last.daemon = True
-            with suppress(RuntimeError):  # no thread is to be had: leases that hang run out
+            with suppress(RuntimeError):  # no thread available: the remaining leases expire
                 last.start()
         super().handle_exit(sig, frame)
         self._heads.wake()
@@ -142,7 +144,8 @@ class ApiWorker(Worker):  # type: ignore[misc]
         self._threads = RequestThreads(
             settings.threads, settings.waiters + settings.devserver_waiters
         )
-        # One for each, on each address: a probe that hangs, or is not read, holds up no other.
+        # One thread for each probe on each address: a probe that hangs, or whose response is not
+        # read, delays no other.
         self._probe_threads = {
             (at_own_address, path): RequestThreads(1, 0)
             for at_own_address in (True, False)
@@ -158,7 +161,7 @@ class ApiWorker(Worker):  # type: ignore[misc]
         return ProcessLoad(self._threads.running, self._threads.waiting)
 
     def _end(self) -> None:
-        """Refuse new requests, and answer running ones as long as there is time."""
+        """Refuse new requests, and answer running requests until the deadline."""
         self._heads.stop_listening(idle_seconds=_LAST_IDLE_SECONDS)
         if self.app.services is not None:
             self.app.services.changes.close()
@@ -168,10 +171,10 @@ class ApiWorker(Worker):  # type: ignore[misc]
             self._heads.turn(0.2)
 
     def _dispatch(self, connection: Connection) -> None:
-        """Have a thread answer the request whose head is there."""
+        """Give the request whose head is complete to a thread."""
         probes, path = self._probe_threads, connection.path
         if connection.is_for_probes and path not in PROBES:
-            path = PROBES[0]  # where it is found to be nothing
+            path = PROBES[0]  # answered there with 404
         threads = probes.get((connection.is_for_probes, path), self._threads)
         connection.sock.parked = threads.parked
         threads.add(partial(self._serve, connection))
@@ -193,9 +196,9 @@ class ApiWorker(Worker):  # type: ignore[misc]
                 self._heads.done(connection, keep=keep)
 
     def _answer(self, connection: Connection) -> bool:
-        """Answer one request, and say whether the connection may have another."""
+        """Answer one request; return whether the connection may have another."""
         sock, req = connection.sock, None
-        if connection.requests is None:  # its first one
+        if connection.requests is None:  # first request of the connection
             self._slow.limit_answers(sock)
             connection.requests = RequestsOfConnection(
                 self.cfg, sock, connection.address, connection.server
@@ -237,7 +240,7 @@ class ApiWorker(Worker):  # type: ignore[misc]
                 resp.force_close()
             return resp.start_response(status, headers, *error)
 
-        # A probe's thread must never wait for a client that has not read the last answer.
+        # A probe's thread must never wait for a client that has not read the last response.
         is_probe = connection.is_for_probes or req.path.encode("latin-1", "replace") in PROBES
         if is_probe or length > _READ_TO_THE_END or self.app.drain.begun or not self.alive:
             resp.force_close()
@@ -253,7 +256,7 @@ class ApiWorker(Worker):  # type: ignore[misc]
     def _send(
         self, body: Iterable[bytes], resp: Any, environ: Any, client: ConnectedClient
     ) -> bool:
-        """Send an answer, or of a stream what it begins with; False: it broke off."""
+        """Send a response, or the first part of a stream; return False if it broke off."""
         try:
             if isinstance(body, environ["wsgi.file_wrapper"]):
                 resp.write_file(body)
@@ -265,7 +268,8 @@ class ApiWorker(Worker):  # type: ignore[misc]
         except Exception as error:
             if isinstance(error, OSError) or not resp.headers_sent:
                 raise
-            # The head is sent, so no error can be answered; the client sees the answer cut off.
+            # The head is sent, so no error response is possible; the client sees a truncated
+            # response.
             self.log.exception("an answer broke off")
             return False
         finally:
@@ -276,7 +280,7 @@ class ApiWorker(Worker):  # type: ignore[misc]
     def _leave(
         self, connection: Connection, stream: OpenStream, resp: Any, *, is_sent: bool
     ) -> None:
-        """Leave the connection to a stream whose beginning is sent."""
+        """Hand the connection to a stream whose first part is sent."""
         if not is_sent or resp.status_code != _OK:
             self.app.services.changes.streams.refuse(stream)
             return
@@ -286,7 +290,7 @@ class ApiWorker(Worker):  # type: ignore[misc]
 
 
 def _reach_next(connection: Connection) -> bool:
-    """Return whether the next request can be found behind the body of the last."""
+    """Return whether the connection is positioned at its next request, behind the last body."""
     rest = connection.requests.reach_next(time.monotonic() + _REST_SECONDS)
     if rest is None:
         return False
@@ -295,7 +299,7 @@ def _reach_next(connection: Connection) -> bool:
 
 
 def _refuse(sock: Any, reason: type[Exception]) -> None:
-    """Answer what can be no request as everything else is answered."""
+    """Send an error response for bytes that are no request, in the format of all other errors."""
     status, detail = 431, "the headers are too long, or too many"
     if reason is LimitRequestLine:
         status, detail = 414, "the request line is too long"
@@ -306,7 +310,7 @@ def _refuse(sock: Any, reason: type[Exception]) -> None:
 
 
 def _most_connections() -> int:
-    """What the system's limit of descriptors lets us have; it is made as wide as it may be."""
+    """Return how many connections the limit of descriptors allows, after raising that limit."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = _MOST_CONNECTIONS + _OTHER_DESCRIPTORS
     if soft != resource.RLIM_INFINITY and soft < wanted:

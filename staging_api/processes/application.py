@@ -1,4 +1,4 @@
-"""The API over the services of a process, and the dependencies of which it is made."""
+"""The API application over the services of a process, and its dependencies."""
 
 from collections.abc import Callable, Collection
 from dataclasses import replace
@@ -38,7 +38,7 @@ from staging_api.traces import traced
 
 
 def api_of(services: Services, hosts: Collection[str] = ()) -> App:
-    """Return the API over the services, for requests to `hosts`; none: to any.
+    """Return the API application over the services, for requests to `hosts`; if empty, to any host.
 
     Raises:
         Invalid: a setting is wrong.
@@ -47,7 +47,7 @@ def api_of(services: Services, hosts: Collection[str] = ()) -> App:
 
 
 def site_of(services: Services, hosts: Collection[str] = ()) -> App:
-    """Return the API and, unless they are switched off, the pages of the dashboard.
+    """Return the API application with the dashboard's pages, unless they are switched off.
 
     Raises:
         Invalid: a setting is wrong.
@@ -55,7 +55,7 @@ def site_of(services: Services, hosts: Collection[str] = ()) -> App:
     settings = services.settings
     if not settings.dashboard:
         return api_of(services, hosts)
-    # Templates take 30 ms to import: a process without pages, or a worker, needs none.
+    # Importing the templates takes 30 ms; a worker, or a process without pages, needs none.
     from staging_api.ui.dependencies import UiDependencies
     from staging_api.ui.folder_pages import FolderPages
     from staging_api.ui.routes import SCREENS, pages_of
@@ -78,7 +78,7 @@ def site_of(services: Services, hosts: Collection[str] = ()) -> App:
 
 
 def wsgi_of(services: Services) -> Callable[..., Any]:
-    """Return API and pages as a WSGI server runs them: for its own names, traced if chosen."""
+    """Return API and pages for a WSGI server: only for its own host names, and traced if set."""
     settings = services.settings
     anybody = settings.auth == "none"
     hosts = hosts_of(settings.hosts, settings.bind, anybody_may_call=anybody)
@@ -89,7 +89,7 @@ def wsgi_of(services: Services) -> Callable[..., Any]:
 
 
 def dependencies_of(services: Services) -> AppDependencies:
-    """Return what the API is made of.
+    """Return the dependencies of the API application.
 
     Raises:
         Invalid: a setting is wrong.

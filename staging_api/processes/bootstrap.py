@@ -1,4 +1,4 @@
-"""The composition root: the one place that builds the objects that live long."""
+"""The composition root: the only module that builds long-lived objects."""
 
 import threading
 
@@ -46,15 +46,15 @@ from staging_api.store.blob_store import BlobStore
 from staging_api.store.opening import open_store
 from staging_api.work_slots import WorkSlots
 
-# What a server that does not hang takes at most to say that it ended a statement.
+# Longest time in which a server that does not hang reports that it ended a statement.
 _HUNG_AFTER_SECONDS = 5.0
 
 
 def build(settings: Settings, drain: Drain | None = None) -> Services:
-    """Build the services; connects to nothing yet.
+    """Build the services, without connecting to anything yet.
 
     Args:
-        drain: of the pod, if this is one of several processes.
+        drain: drain of the pod, if this is one of several processes.
 
     Raises:
         CatalogueInvalid: the catalogue file is wrong; says the line and the reason.
@@ -98,7 +98,7 @@ def build(settings: Settings, drain: Drain | None = None) -> Services:
 
 
 def documents_of(settings: Settings, locks: Locks, stagings: StagingService) -> DocumentService:
-    """Documents, over the locks and stagings of a process.
+    """Return the document service over the locks and stagings of a process.
 
     Raises:
         Invalid: a setting is wrong.
@@ -106,7 +106,7 @@ def documents_of(settings: Settings, locks: Locks, stagings: StagingService) -> 
     file, token_file = settings.documents_keys_file, settings.documents_validator_token_file
     keys = Keys(locks.database, file)
     if file is not None:
-        keys.ring()  # a wrong file is found at start, not with the first secret
+        keys.ring()  # find a wrong file at start, not with the first secret
     contents = Contents(locks.database, keys)
     return DocumentService(
         database=locks.database,
@@ -139,7 +139,7 @@ def _locks(settings: Settings, waiter_slots: threading.BoundedSemaphore) -> Lock
 def _stagings(
     settings: Settings, locks: Locks, waiter_slots: threading.BoundedSemaphore
 ) -> StagingService:
-    # One for all archives: it holds the state of failing hosts.
+    # One object for all archives: it holds the state of failing hosts.
     options = options_of(settings)
     allowed = AllowList.parse(settings.sources)
     import_openers(allowed)
@@ -177,7 +177,7 @@ def _limits(settings: Settings) -> UnpackLimits:
 
 
 def _joining(settings: Settings, stagings: StagingService) -> Joining:
-    # WaiterSlots of their own: old clients wait by default, and must not keep the new ones from it.
+    # Waiter slots of their own: old clients wait by default, and must not use up those of the API.
     waiter_slots = threading.BoundedSemaphore(settings.devserver_waiters)
     return Joining(
         stagings=stagings,

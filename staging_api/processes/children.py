@@ -1,11 +1,11 @@
 """Child processes that are kept running: `serve` runs the API and a worker as children.
 
-They are forks of the process that imported all that they need, so they start at once, and what was
-imported is in memory once. A fork copies no thread, and two processes must not share a connection:
-this process has neither when it forks, and `Children` makes none.
+The children are forks of a process that has imported all their modules: so they start at once, and
+share the memory of these modules. A fork copies no thread, and two processes must not share a
+connection: this process has neither when it forks, and `Children` creates none.
 
-What if this process dies, by any signal? The kernel sends its children SIGTERM. A child: it is
-forked again.
+What if this process dies, by any signal? The kernel sends its children SIGTERM. What if a child
+dies? It is forked again.
 """
 
 import logging
@@ -24,26 +24,26 @@ log = logging.getLogger(__name__)
 
 _RESTART_SECONDS = 1.0
 _LONGEST_PAUSE_SECONDS = 30.0
-# So long a life is no failure to start.
+# A child that lived this long did not fail to start.
 _LONG_LIFE_SECONDS = 30.0
 _LOOK_SECONDS = 0.2
-#: How a process ends that cannot work with its settings, or whose address another program has; see
-#: ``cli/exits.py``.
+#: Exit status of a process that cannot work with its settings, and of one whose address another
+#: program uses; see ``cli/exits.py``.
 REFUSED_STATUS, TAKEN_STATUS = 4, 9
 _FINAL_STATUSES = frozenset({REFUSED_STATUS, TAKEN_STATUS})
 
 
 @dataclass
 class Children:
-    """Functions that run in processes of their own as long as this one, again should they end.
+    """Functions that run in child processes, which are started again whenever they end.
 
-    One that cannot work as things are would end each time: then all of them end, and so does this,
-    with the same status. One that ends soon after its start for another reason is started again
-    after a pause, which grows each time.
+    A child that cannot work with its configuration would end each time: then all children end, and
+    this process ends with the same status. A child that ends soon after its start for another
+    reason is started again after a pause, which grows each time.
 
     Attributes:
-        functions: what runs in each child, by its name; what it raises ends the child, a
-            `SystemExit` with its status.
+        functions: function to run in each child, by the child's name; an exception ends the child,
+            a `SystemExit` with its status.
     """
 
     functions: Mapping[str, Callable[[], None]]
@@ -52,12 +52,12 @@ class Children:
     _status: int = 0
 
     def run(self) -> None:
-        """Run them until a signal says stop, then stop them all and wait.
+        """Run the children until a stop signal, then stop all of them and wait for their end.
 
         Raises:
-            SystemExit: one of them cannot work; with its status.
+            SystemExit: a child cannot work; with its status.
         """
-        # Taken by this thread when it looks: a thread that waits for them would be there at a fork.
+        # This thread polls for signals: a second thread waiting for them would exist during a fork.
         stop = stop_signals()
         unblocked = signal.pthread_sigmask(signal.SIG_BLOCK, stop)
         try:
@@ -114,7 +114,7 @@ class Children:
 
 @dataclass
 class _ChildRun:
-    """One run of a child, and when the next one begins should it end."""
+    """One run of a child, and the time of the next run once it has ended."""
 
     process: ForkProcess
     began_at: float

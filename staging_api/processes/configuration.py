@@ -1,8 +1,9 @@
-"""Checks of a configuration before anything starts.
+"""Checks of the configuration before anything starts.
 
-A process that cannot work with its settings must end with one line that says why. Started again and
-again, it would only hide that line. Faults that can heal by themselves are not checked: a database
-or an identity provider that is away, a bucket, a port that another process is about to leave.
+A process that cannot work with its settings must end with one line that states the reason; a
+process that is restarted again and again hides that line. Temporary faults are not checked: a
+database, identity provider or bucket that does not answer, or a port that another process is about
+to release.
 """
 
 import errno
@@ -28,12 +29,12 @@ from staging_api.small_files import check_authorities, read_file_of
 ProcessKind = Literal["api", "worker", "both"]
 
 _BINARIES = "STAGING_POSTGRES_BINARIES"
-# To build the services takes a URL, and connects to nothing.
+# Building the services needs a URL, and connects to nothing.
 _NO_DATABASE = "postgresql+psycopg2:///"
 
 
 def check_configuration(settings: Settings, kind: ProcessKind) -> None:
-    """Check all that follows from the settings alone, of one kind of process or of both.
+    """Check everything that follows from the settings alone, for one kind of process or for both.
 
     Raises:
         Invalid: names the variable, what is wrong with it and what would be right.
@@ -55,7 +56,7 @@ def check_anonymous_access(settings: Settings) -> None:
     """Refuse anonymous access on an address that other machines reach, unless confirmed.
 
     Raises:
-        Invalid: says what to choose instead.
+        Invalid: says which setting to change.
     """
     binds = settings.bind.split(",")
     open_to_all = settings.auth == "none" and not all(
@@ -71,10 +72,10 @@ def check_anonymous_access(settings: Settings) -> None:
 
 
 def wait_for_addresses(settings: Settings, kind: ProcessKind) -> None:
-    """Wait a moment for addresses that another process has, as it may be about to leave.
+    """Wait a few seconds for addresses in use: the process that has them may be about to end.
 
     Raises:
-        AddressTaken: it stays; names the setting.
+        AddressTaken: an address is still in use; names the setting.
     """
     for setting, bind in _binds(settings, kind):
         wait_until_free(setting, bind)
@@ -91,7 +92,7 @@ def _binds(settings: Settings, kind: ProcessKind) -> Iterator[tuple[str, str]]:
 
 
 def _check_bind(setting: str, bind: str) -> None:
-    """Bind to the address and let it go; one that is in use may be free in a moment."""
+    """Bind to the address and release it; an address in use may be free in a moment."""
     path = unix_path(bind)
     if path is not None:
         if not os.access(path.parent, os.W_OK | os.X_OK):
@@ -128,13 +129,13 @@ def _check_folders(settings: Settings) -> None:
 
 
 def _check_writable(setting: str, folder: Path) -> None:
-    """Check that the folder is there, or can be made."""
+    """Check that the folder exists, or can be made."""
     found = folder.absolute()
     while not found.exists() and found != found.parent:
         found = found.parent
     if not found.is_dir():
         raise Invalid.field(setting, f"{folder} cannot be a folder: {found} is a file")
-    # A store may be read-only for a while; so only what would have to be made is refused.
+    # A store may be read-only for a while, so only a folder that cannot be made is refused.
     if found != folder.absolute() and not os.access(found, os.W_OK | os.X_OK):
         raise Invalid.field(setting, f"{folder} cannot be made: {found} may not be written to")
 
@@ -194,7 +195,7 @@ def _check_embedded(settings: Settings) -> None:
 
 
 def _check_services(settings: Settings, kind: ProcessKind) -> None:
-    """Build all that lives long; it reads every file that a setting names, and connects nowhere."""
+    """Build all services, which reads every file that a setting names, and connects to nothing."""
     url = settings.database_url or _NO_DATABASE
     try:
         services = build(settings.model_copy(update={"database_url": url}))
@@ -202,7 +203,7 @@ def _check_services(settings: Settings, kind: ProcessKind) -> None:
         raise Invalid.field("STAGING_CATALOGUE", error.detail) from None
     try:
         if kind != "worker":
-            # Not at the top: a worker starts without the routes of the API.
+            # Imported here: a worker starts without the routes of the API.
             from staging_api.processes.application import site_of
 
             site_of(services)

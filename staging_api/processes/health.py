@@ -1,4 +1,4 @@
-"""How a process is: what must be in order for requests to come, and figures for /metrics."""
+"""Health of a process: its readiness checks, and its gauges for /metrics."""
 
 import logging
 from collections.abc import Callable, Iterator, Mapping
@@ -17,10 +17,10 @@ log = logging.getLogger(__name__)
 
 
 def readiness_checks(database: Database, blobs: BlobStore, drain: Drain) -> Mapping[str, Check]:
-    """What must be in order for requests to come here.
+    """Return the checks that must succeed before requests are sent to this process.
 
-    A full disk is no reason: staged files can still be served, and all pods share the disk, so none
-    would be left. ``staging_store_free_bytes`` and its alert report it.
+    A full disk is not checked: staged files can still be served, and all pods share the disk, so no
+    pod would be left. ``staging_store_free_bytes`` and its alert report a full disk.
     """
 
     def draining() -> None:
@@ -37,7 +37,7 @@ def readiness_checks(database: Database, blobs: BlobStore, drain: Drain) -> Mapp
 
 
 def readings(database: Database, blobs: BlobStore) -> Callable[[], Iterator[Reading]]:
-    """What the database and the disk know, for /metrics."""
+    """Return a function that reads gauges from the database and the store for /metrics."""
 
     def read() -> Iterator[Reading]:
         try:

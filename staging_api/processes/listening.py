@@ -13,27 +13,27 @@ from staging_api.errors import AddressTaken
 _UNIX = "unix:"
 _BACKLOG = 128
 _HIGHEST_PORT = 65535
-# A process that is being replaced may take so long to let its address go.
+# A process that is being replaced may take this long to release its address.
 _PATIENCE_SECONDS = 5.0
 _LOOK_SECONDS = 0.2
 
 
 def unix_path(bind: str) -> Path | None:
-    """The path of a Unix socket; None: it is no address of one."""
+    """Return the path of a Unix socket address; None if `bind` is another kind of address."""
     return Path(bind.removeprefix(_UNIX)) if bind.startswith(_UNIX) else None
 
 
 def bound(bind: str) -> socket.socket:
-    """A socket that has the address, and does not listen yet.
+    """Return a socket that is bound to the address, and does not listen yet.
 
     Raises:
-        ValueError: it is not of the form ``address:port``.
-        OSError: this machine does not give it.
+        ValueError: `bind` does not have the form ``address:port``.
+        OSError: this machine refuses the address.
     """
     path = unix_path(bind)
     if path is not None:
         with suppress(FileNotFoundError):
-            path.unlink()  # of a process that has ended
+            path.unlink()  # left by a process that has ended
         return _bind(socket.socket(socket.AF_UNIX), str(path))
     host, colon, port = bind.rpartition(":")
     if not colon or not port.isdecimal() or int(port) > _HIGHEST_PORT:
@@ -47,10 +47,10 @@ def bound(bind: str) -> socket.socket:
 
 
 def listener(bind: str) -> socket.socket:
-    """A socket that listens.
+    """Return a listening socket.
 
     Raises:
-        OSError: this machine does not give the address.
+        OSError: this machine refuses the address.
     """
     found = bound(bind)
     found.listen(_BACKLOG)
@@ -58,10 +58,10 @@ def listener(bind: str) -> socket.socket:
 
 
 def wait_until_free(setting: str, bind: str) -> None:
-    """Wait for an address that another program is about to let go.
+    """Wait a few seconds until another program has released the address.
 
     Raises:
-        AddressTaken: it did not; names the setting.
+        AddressTaken: the address is still in use; names the setting.
     """
     if has_sockets_of_systemd():
         return
@@ -92,6 +92,6 @@ def _is_taken(bind: str) -> bool:
         with socket.socket(socket.AF_UNIX) as other:
             other.connect(str(path))
     except OSError as error:
-        # Anything else is found, and named, when it is listened at.
+        # Any other error is reported when the process listens at the address.
         return error.errno == errno.EADDRINUSE
     return True

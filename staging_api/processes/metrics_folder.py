@@ -1,9 +1,9 @@
 """The folder in which the processes of one service share their metrics.
 
 What if a process dies? prometheus_client keeps each process's counts in a file of the folder, so
-the others still show them. The folder is removed when the process that made it ends. If that one
-was killed, its children keep the folder's lock, which they inherited, until they end as well; the
-next service that this user starts on the machine then removes the folder.
+the others still show them. The folder is removed when the process that made it ends. If that
+process was killed, its children keep the folder's lock, which they inherited, until they end as
+well; then the next service that this user starts on the machine removes the folder.
 """
 
 import fcntl
@@ -18,17 +18,18 @@ from pathlib import Path
 from staging_api.errors import Invalid
 
 _PREFIX = "staging-metrics-"
-# No metrics: prometheus_client reads *.db.
+# Not read as metrics: prometheus_client reads *.db.
 _LOCK = "lock"
-# Between making a folder and locking it, another process must not take it for an abandoned one.
+# A folder is made before it is locked; until this age, another process must not take it for
+# abandoned.
 _YOUNG_SECONDS = 60.0
 
 
 def temporary_folder() -> Path:
-    """The folder of the machine's temporary files, which gunicorn needs as well.
+    """Return the machine's folder for temporary files, which gunicorn needs as well.
 
     Raises:
-        Invalid: no folder takes any, as on a read-only or full disk.
+        Invalid: no folder accepts files, as on a read-only or full disk.
     """
     try:
         return Path(tempfile.gettempdir())
@@ -41,10 +42,10 @@ def temporary_folder() -> Path:
 
 @contextmanager
 def metrics_folder() -> Iterator[str]:
-    """Yield a new folder, which is removed afterwards; first remove those that were abandoned.
+    """Yield a new folder and remove it afterwards; first remove abandoned ones.
 
     Raises:
-        Invalid: no folder takes temporary files.
+        Invalid: no folder accepts temporary files.
     """
     root = temporary_folder()
     _sweep(root)
@@ -66,9 +67,9 @@ def _sweep(root: Path) -> None:
 
 
 def _is_ours(folder: Path) -> bool:
-    """Return whether this user made it, a while ago.
+    """Return whether this user made the folder, over a minute ago.
 
-    The temporary folder is shared: other users may put anything there, links too.
+    The temporary folder is shared: other users may put anything there, also links.
     """
     status = folder.lstat()
     made_before = time.time() - _YOUNG_SECONDS
@@ -76,9 +77,10 @@ def _is_ours(folder: Path) -> bool:
 
 
 def _is_abandoned(folder: Path) -> bool:
-    """Return whether no process holds its lock; a folder without one was made by an old version.
+    """Return whether no process holds the folder's lock.
 
-    Those are left alone: a service of that version may run.
+    Raises:
+        FileNotFoundError: the folder has no lock. An old version made it, and may still be running.
     """
     with (folder / _LOCK).open("rb") as lock:
         try:

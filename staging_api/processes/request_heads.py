@@ -1,17 +1,17 @@
-"""Connections while nothing runs for them: a request's head is read here, without a thread.
+"""Poll connections and read the heads of requests in one thread.
 
-One thread polls every connection that has not sent a whole head yet, is kept alive between two
+The thread polls every connection that has not sent a whole head yet, is kept alive between two
 requests, or is being closed. Only a whole head is handed on (`dispatch`), so a client that sends
-half of one costs its bytes here, and no thread. A head has to come in time and may have only so
-many bytes; when all the connections that there may be are taken, the one that has waited here
-longest is closed for a new one.
+half a head costs memory for these bytes, and no thread. A head has a deadline and a limit of bytes.
+When the limit of connections is reached, the connection that has been polled longest is closed for
+a new one.
 
 The kernel reports each connection once (`EPOLLONESHOT`) until it is asked to report it again. So a
-thread that has answered a request gives its connection back by itself, without waking the thread
-that polls; `_mutex` keeps the two apart.
+thread that has answered a request returns its connection by itself, without waking the polling
+thread; `_mutex` synchronizes the two.
 
-What if this thread hangs? Then nothing is accepted any more, and gunicorn's parent ends the
-process, as its heart beats in the same loop.
+What if this thread hangs? Then no connection is accepted any more, and gunicorn's parent ends the
+process, whose heartbeat runs in the same loop.
 """
 
 import os
@@ -28,17 +28,18 @@ from typing import Any
 from staging_api.clients import ClientSocket
 from staging_api.open_stream import OpenStream
 
-#: Identity providers' tokens are long; nothing else in a head is.
+#: Tokens of identity providers are long; no other part of a head is.
 MOST_HEAD_BYTES = 32 << 10
 _END_OF_HEAD = b"\r\n\r\n"
 _READ_BYTES = 16 << 10
-# Between the end of our answer and the close: else bytes that the client still sends would have
-# the kernel throw away what it has not read of the answer (RFC 9112, section 9.6).
+# Pause between the end of a response and the close of its connection: otherwise bytes that the
+# client still sends would make the kernel discard the unread part of the response (RFC 9112,
+# section 9.6).
 _LINGER_SECONDS = 2.0
 _LINGER_BYTES = 64 << 10
-# A look at the deadlines of all connections takes a while if there are thousands.
+# Scanning the deadlines of thousands of connections takes a while.
 _LOOK_SECONDS = 0.1
-# Instead of trying without a pause to accept what there is no descriptor for.
+# Pause when no descriptor is left for a new connection, instead of retrying in a busy loop.
 _NO_ROOM_SECONDS = 0.01
 _ONCE = select.EPOLLIN | select.EPOLLONESHOT
 
@@ -48,13 +49,13 @@ class Connection:
     """One connection of a client.
 
     Attributes:
-        server: the address that the client came to.
-        is_for_probes: it came to the address of the probes.
-        head: bytes of the next request, as far as they are there.
-        late_at: the monotonic time when it is closed, while it is here.
-        requests: made of its heads, by the server that it is handed to.
-        lingers: it is answered for the last time, and closed when its client does.
-        stream: takes it over behind the answer's head.
+        server: the local address to which the client connected.
+        is_for_probes: whether this is the address of the probes.
+        head: bytes of the next request, as far as received.
+        late_at: the monotonic time when the connection is closed, while it is polled.
+        requests: the parser of its requests, set by the server that answers them.
+        lingers: whether its last response is sent, and the connection closes when the client does.
+        stream: the stream that takes the connection over behind the response's head.
     """
 
     sock: ClientSocket
@@ -70,12 +71,12 @@ class Connection:
 
     @property
     def is_too_long(self) -> bool:
-        """Whether no head has so many bytes."""
+        """Whether the received bytes exceed the limit for a head."""
         return len(self.head) > MOST_HEAD_BYTES
 
     @property
     def path(self) -> bytes:
-        """The path of the request whose head is whole, without its query."""
+        """The path in the complete head, without the query."""
         words = bytes(self.head[:256]).split(b" ", 2)
         return words[1].partition(b"?")[0] if len(words) > 1 else b""
 
@@ -85,9 +86,9 @@ class ConnectionLimits:
     """Limits for clients.
 
     Attributes:
-        head_seconds: for the whole head, from its first byte or the connection's beginning.
-        idle_seconds: between two requests.
-        most: connections at once, those included for which a request runs; for a moment one more.
+        head_seconds: time for a whole head, from its first byte or from the connection's beginning.
+        idle_seconds: time between two requests.
+        most: connections at once, including those with a running request; briefly one more.
     """
 
     head_seconds: float
@@ -96,7 +97,7 @@ class ConnectionLimits:
 
 
 class RequestHeads:
-    """The connections of a process, and the poll of those for which no request runs."""
+    """The connections of a process, and the poll of those without a running request."""
 
     def __init__(
         self,
@@ -104,10 +105,10 @@ class RequestHeads:
         dispatch: Callable[[Connection], None],
         all_dispatched: Callable[[], None],
     ) -> None:
-        """Have `dispatch` answer each request whose head is there.
+        """Have `dispatch` answer each request whose head is complete.
 
-        It gives the connection back by `done`. After those that were found together
-        `all_dispatched` is called.
+        `dispatch` returns the connection by calling `done`. `all_dispatched` is called once after
+        the requests of one poll.
         """
         self.limits = limits
         self._dispatch = dispatch
@@ -121,12 +122,13 @@ class RequestHeads:
         self._open: set[Connection] = set()
         self._is_full = False
         self._look_at = 0.0
-        # Held to begin or end to poll a connection, as its descriptor may be another's afterwards.
+        # Held to begin or end polling a connection: after the end, its descriptor may belong to
+        # another connection.
         self._mutex = threading.Lock()
 
     @property
     def waited_for(self) -> int:
-        """How many connections are open, but for those of probes."""
+        """The number of open connections, without those of probes."""
         return sum(not each.is_for_probes for each in self._open)
 
     def listen(self, listener: Any, *, for_probes: bool) -> None:
@@ -136,9 +138,9 @@ class RequestHeads:
         self._epoll.register(listener.fileno(), select.EPOLLIN)
 
     def stop_listening(self, *, idle_seconds: float) -> None:
-        """Refuse new connections at once, but for probes; those that are made already are served.
+        """Refuse new connections at once, except for probes; existing connections are still served.
 
-        Connections between two requests are closed after `idle_seconds`, at the latest.
+        Connections between two requests are closed after at most `idle_seconds`.
         """
         for descriptor, (listener, for_probes) in list(self._listeners.items()):
             if not for_probes:
@@ -154,7 +156,7 @@ class RequestHeads:
                     connection.late_at = min(connection.late_at, time.monotonic() + idle_seconds)
 
     def done(self, connection: Connection, *, keep: bool) -> None:
-        """Take a connection back, from any thread: for its next request, or to close it."""
+        """Return a connection, from any thread: to poll for its next request, or to close it."""
         if keep and not connection.head:
             self._poll(connection)
             if not self._is_full:
@@ -164,11 +166,11 @@ class RequestHeads:
         os.eventfd_write(self._wake_up, 1)
 
     def wake(self) -> None:
-        """Let `turn` return; from any thread, or a signal handler."""
+        """Make `turn` return; callable from any thread, or a signal handler."""
         os.eventfd_write(self._wake_up, 1)
 
     def turn(self, seconds: float) -> None:
-        """Wait for news of the connections, at most so long, and act on it."""
+        """Wait for events of the connections, at most `seconds`, and handle them."""
         for descriptor, _events in self._epoll.poll(seconds):
             if descriptor in self._listeners:
                 self._accept(*self._listeners[descriptor])
@@ -183,20 +185,20 @@ class RequestHeads:
         self._limit_connections()
 
     def _accept(self, listener: Any, for_probes: bool) -> bool:
-        """Take a connection, one at a time: another process may be less busy.
+        """Accept one connection only: another process may be less busy.
 
-        Returns False if none waits, or there is no room for it.
+        Returns False if no connection is waiting, or no descriptor is left.
         """
         try:
             sock, address = listener.accept()
         except BlockingIOError:
             return False
         except ConnectionAbortedError:
-            return True  # others may wait behind it
+            return True  # other connections may wait behind it
         except OSError:
             # No descriptor is left, though fewer than `most` are open.
             if self._close_oldest():
-                return True  # it has room now, and is taken next
+                return True  # a descriptor is free now, and the next call accepts
             time.sleep(_NO_ROOM_SECONDS)
             return False
         family, kind = sock.family, sock.type
@@ -209,7 +211,7 @@ class RequestHeads:
         return True
 
     def _poll(self, connection: Connection, seconds: float | None = None) -> None:
-        """Wait for its next bytes, so many seconds at most; else as long as one may be idle."""
+        """Poll for the connection's next bytes, for at most `seconds`, or else the idle time."""
         with self._mutex:
             if seconds is None:
                 seconds = self.limits.idle_seconds
@@ -223,7 +225,7 @@ class RequestHeads:
             self._polled.pop(connection.sock.fileno(), None)
 
     def _go_on(self, connection: Connection) -> None:
-        """Wait for more of it; its deadline stays."""
+        """Poll for more bytes, with the same deadline."""
         self._epoll.modify(connection.sock.fileno(), _ONCE)
 
     def _read(self, connection: Connection) -> None:
@@ -250,7 +252,7 @@ class RequestHeads:
             self._extend(connection, read)
 
     def _extend(self, connection: Connection, read: bytes) -> None:
-        """Add to the head, and hand it on if it is whole, or too long to become one."""
+        """Append to the head, and dispatch it if it is complete or too long."""
         seen = max(0, len(connection.head) - len(_END_OF_HEAD) + 1)
         connection.head += read
         end = connection.head.find(_END_OF_HEAD, seen)
@@ -264,7 +266,7 @@ class RequestHeads:
         if not keep:
             self._linger(connection)
             return
-        # It sent its next request together with the last.
+        # The client sent its next request together with the last.
         rest, connection.head = bytes(connection.head), bytearray()
         self._poll(connection, self.limits.head_seconds)
         self._extend(connection, rest)
@@ -296,24 +298,24 @@ class RequestHeads:
             self._close(connection)
 
     def _oldest(self) -> Connection | None:
-        """Return the connection of a client that has waited here longest, if there is one."""
+        """Return the connection that has been polled longest, except probes; None if none."""
         with self._mutex:
             return next((each for each in self._polled.values() if not each.is_for_probes), None)
 
     def _close_oldest(self) -> bool:
-        """Close the connection that has waited here longest; return whether there was one."""
+        """Close the connection that has been polled longest; return whether there was one."""
         oldest = self._oldest()
         if oldest is not None:
             self._close(oldest)
         return oldest is not None
 
     def _limit_connections(self) -> None:
-        """Make room for new connections, and accept none while there is none to be made.
+        """Close old connections for new ones; stop accepting while none can be closed.
 
-        A probe is never closed for it: where all is in use, a probe has to say so.
+        A probe's connection is never closed for this: a probe must be able to report the overload.
         """
-        # Not as soon as there are as many as may be: it would be the newest, whose head is under
-        # way, if requests run for all others.
+        # Close only above the limit, not at it: while requests run for all others, the oldest
+        # polled connection is the newest one, whose head is still arriving.
         while len(self._open) > self.limits.most and self._close_oldest():
             pass
         is_full = len(self._open) >= self.limits.most and self._oldest() is None

@@ -1,12 +1,13 @@
-"""The threads that answer requests: so many work at once, and those that wait are not counted.
+"""Thread pool that answers requests: a limited number works at once, waiting requests excluded.
 
-A thread that runs a request has a place, of which there are `most`. A request that only waits, for
-a lock, for another's work or for its own client, gives its place to another request for that time
-(`parked`) and takes one again before it goes on. So parked requests cost a thread's memory, and
-never keep the others from being answered.
+A running request occupies one of `most` places. A request that only waits, for a lock, for another
+request's work or for its own client, gives its place to another request for that time (`parked`)
+and takes one again before it goes on. So parked requests cost the memory of a thread, and never
+keep other requests from being answered.
 
-What if no thread can be started? Those for the places exist from the beginning. A request that
-would park, and for which no other thread can be started, keeps its place: fewer run, none is lost.
+What if no thread can be started? The threads for all places exist from the beginning. A request
+that would park while no further thread can be started keeps its place: fewer requests run, none is
+lost.
 """
 
 import logging
@@ -20,7 +21,7 @@ log = logging.getLogger(__name__)
 
 Job = Callable[[], None]
 
-# Threads without work that are kept, so that short waits do not start and end one each.
+# Idle threads that are kept, so that short waits do not start and end a thread each.
 _SPARE = 8
 
 
@@ -31,20 +32,22 @@ class RequestThreads:
         """Start no thread yet: a process may fork first.
 
         Args:
-            most: jobs that run at once.
-            most_parked: jobs that may be parked besides; one more keeps its place.
+            most: limit of jobs that run at once.
+            most_parked: limit of jobs that are parked at once; a further job keeps its place.
         """
         self.most = most
         self._most_parked = most_parked
         self._jobs: deque[Job] = deque()
-        # Where each idle thread waits for a job; None: it can end. To wait for a condition takes
-        # the interpreter three times where this takes it once. The thread that became idle last
-        # gets the next job: what it works with is still in the caches of its processor.
+        # The queue at which each idle thread waits for a job; None ends the thread. A condition
+        # would take the interpreter three times per wait, a queue takes it once. The thread that
+        # became idle last gets the next job, because its data are still in the caches of its
+        # processor.
         self._idle: list[SimpleQueue[Job | None]] = []
         mutex = threading.Lock()
         self._mutex = mutex
         self._place_free = threading.Condition(mutex)
-        # Threads that are not parked; of those, the ones that have a job, or want to go on with it.
+        # Threads that are not parked; of these, threads with a job; parked threads that wait for a
+        # place.
         self._present = self._running = self._returning = 0
         self._parked = 0
 
@@ -60,12 +63,12 @@ class RequestThreads:
 
     @property
     def running(self) -> int:
-        """Jobs that have a place now."""
+        """The number of jobs that have a place now."""
         return self._running
 
     @property
     def waiting(self) -> int:
-        """Jobs that are parked, and those that wait for a place."""
+        """The number of jobs that are parked or wait for a place."""
         return self._parked + len(self._jobs)
 
     def submit(self, job: Job) -> None:
@@ -74,14 +77,14 @@ class RequestThreads:
         self.hand_out()
 
     def add(self, job: Job) -> None:
-        """Leave `job` to a thread that ends another one, or to `hand_out`."""
+        """Queue `job` for the next thread that ends another one, or for `hand_out`."""
         self._jobs.append(job)
 
     def hand_out(self) -> None:
-        """Give the jobs that were added to idle threads, as far as there are places.
+        """Give queued jobs to idle threads, as far as places are free.
 
-        Call this once after several were added, just before the calling thread waits: a thread that
-        is woken earlier would find the interpreter taken, and have to wait again.
+        Call this once after several `add`, just before the calling thread waits: a thread that is
+        woken earlier would find the interpreter in use, and wait again.
         """
         with self._mutex:
             self._fill_places()
@@ -103,7 +106,7 @@ class RequestThreads:
             self._parked += 1
             lacks_thread = self._present <= self.most
             self._present += lacks_thread
-        # Not under the mutex: on a busy machine it takes long until a thread has started.
+        # Not under the mutex: on a busy machine, starting a thread takes long.
         if lacks_thread and not self._start_thread_if_possible():
             return False
         with self._mutex:
@@ -158,7 +161,7 @@ class RequestThreads:
                 self._fill_places()
 
     def _next(self, handed: "SimpleQueue[Job | None]") -> tuple[Job | None, bool]:
-        """Return a job for a thread without one; else whether it ends, or waits at `handed`."""
+        """Return a job, and whether the thread ends; without either, it waits at `handed`."""
         if self._jobs and self._has_place():
             self._running += 1
             return self._jobs.popleft(), False
@@ -169,9 +172,9 @@ class RequestThreads:
         return None, False
 
     def _fill_places(self) -> None:
-        """Let jobs that come back go on, and idle threads begin new ones, while there are places.
+        """Let parked jobs resume, and idle threads begin queued jobs, while places are free.
 
-        Those go first: each has a lock that others wait for.
+        Parked jobs resume first: each holds a lock for which others wait.
         """
         if self._returning:
             self._place_free.notify()

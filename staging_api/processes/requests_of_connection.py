@@ -1,13 +1,13 @@
-"""The requests of one connection: a head that repeats the last one is not read again.
+"""The requests of one connection: a head that repeats the last one is not parsed again.
 
-A client that polls, or tries again, sends the same bytes each time, and to read them takes the
-parser longer than the application needs for an answer that is kept. What was made of a head stays
-with its connection: the same parser would make the same of the same bytes. It is made anew of all
-others, and of a head that does not say where its request ends (Transfer-Encoding), that is answered
-before it is handed on (Expect), or behind which the connection ends.
+A client that polls or retries sends the same bytes each time, and parsing them takes longer than
+the application needs for a cached response. So the parsed request is kept with its connection: the
+parser would return an equal one for equal bytes. A head is always parsed if it differs from the
+last, does not state the length of its body (Transfer-Encoding), is answered before it is dispatched
+(Expect), or ends the connection.
 
-A head may have a credential; it is kept no longer than its connection. What the application finds
-is a copy each time, whatever it writes into it.
+A head may contain a credential, so a parsed request is kept no longer than its connection. The
+application gets a copy of the environment each time, which it may modify.
 """
 
 from dataclasses import dataclass
@@ -22,15 +22,16 @@ from staging_api.processes.sent_together import BufferedResponse
 _END_OF_HEAD = b"\r\n\r\n"
 _LONGEST_KEPT = 4096
 _READ_ANEW = frozenset({"TRANSFER-ENCODING", "EXPECT"})
-# What differs from request to request. The last sends early hints, which this service never does.
+# Keys that differ from request to request. The last sends early hints, which this service never
+# does.
 _OF_ONE_REQUEST = ("wsgi.input", "wsgi.early_hints")
 
 
 class RequestsOfConnection:
-    """What the parser of a connection makes of the bytes that come."""
+    """The parser of one connection, with the last request that it parsed."""
 
     def __init__(self, cfg: Any, sock: Any, address: Any, server: Any) -> None:
-        """Read by gunicorn's settings what comes from `address` to `server`."""
+        """Parse, with gunicorn's settings, the requests from `address` to `server`."""
         self._cfg, self._sock, self._address, self._server = cfg, sock, address, server
         self._parser = get_parser(cfg, sock, address)
         self._known: _Known | None = None
@@ -38,10 +39,10 @@ class RequestsOfConnection:
         self._is_known = False
 
     def next(self, received: bytes) -> Any:
-        """Return the request whose head was received, perhaps with what follows.
+        """Return the request whose head was received, perhaps followed by part of its body.
 
         Raises:
-            gunicorn's errors: it is none.
+            gunicorn's errors: the bytes are no valid request.
         """
         known = self._known
         end = received.find(_END_OF_HEAD) + len(_END_OF_HEAD)
@@ -58,7 +59,7 @@ class RequestsOfConnection:
         return req
 
     def exchange(self, req: Any) -> tuple[BufferedResponse, dict[str, Any]]:
-        """Return the answer to be begun, and what the application finds of the request."""
+        """Return the response to be sent, and the WSGI environment of the request."""
         if self._is_known and self._known is not None:
             return BufferedResponse(req, self._sock, self._cfg), {
                 **self._known.environ,
@@ -72,14 +73,14 @@ class RequestsOfConnection:
         return resp, environ
 
     def reach_next(self, deadline: float) -> bytes | None:
-        """Read the rest of the last body until then; return what came behind it.
+        """Read the rest of the last body before the deadline; return the bytes that follow.
 
-        None: it cannot be known where the next request begins.
+        Returns None if the beginning of the next request cannot be found.
         """
         parser = self._parser
         if not parser.mesg.body.is_read and not parser.finish_body(deadline=deadline):
             return None
-        parser.mesg = None  # or the parser looks for the rest once more
+        parser.mesg = None  # or the parser would look for the rest once more
         rest: bytes = parser.unreader.buf.getvalue()
         parser.unreader.buf.seek(0)
         parser.unreader.buf.truncate()
@@ -95,13 +96,13 @@ class RequestsOfConnection:
 
 
 def length_of(req: Any) -> int:
-    """How long a request says that its body is."""
+    """Return the declared length of a request's body in bytes; 0 if none is declared."""
     return next((int(value) for name, value in req.headers if name == "CONTENT-LENGTH"), 0)
 
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """A head, and what was made of it: its own objects, as no two requests run at once."""
+    """A head and its parsed request, whose objects are reused: no two requests run at once."""
 
     head: bytes
     req: Any

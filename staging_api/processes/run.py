@@ -1,7 +1,7 @@
-"""What every process of the service starts with: checked settings, logs, and a database.
+"""Start of every process of the service: checked settings, logs, and a database.
 
-What if one dies? Its locks run out and its work is taken up again (see `staging.service`). An API
-worker: gunicorn starts another.
+What if a process dies? Its locks expire and its work is resumed elsewhere (see `staging.service`).
+gunicorn starts another API worker.
 """
 
 import gc
@@ -28,14 +28,14 @@ _NOT_FOR_OTHERS = 0o027
 
 @contextmanager
 def database_of(settings: Settings) -> Iterator[Settings]:
-    """Settings with a database that is there and has the right schema, for the block.
+    """Yield settings with a database that answers and has the right schema.
 
-    Without a URL the embedded server is started, or joined, and migrated.
+    Without a URL, the embedded server is started, or joined, and migrated.
 
     Raises:
         DatabaseUnusable: the embedded server cannot be used.
         SchemaOutdated: the database of the URL has an older schema.
-        Unavailable: it cannot be reached.
+        Unavailable: the database cannot be reached.
     """
     if settings.database_url:
         database = open_database(settings.database_url, 1)
@@ -52,7 +52,7 @@ def database_of(settings: Settings) -> Iterator[Settings]:
 
 @contextmanager
 def known_database_of(settings: Settings) -> Iterator[Settings]:
-    """As `database_of`, for verbs to which an empty database would say nothing.
+    """Yield settings as `database_of` does, but never make a database, for verbs that only read.
 
     Raises:
         DatabaseUnusable: there is no URL, and no service ever ran with this STAGING_HOME.
@@ -67,7 +67,7 @@ def known_database_of(settings: Settings) -> Iterator[Settings]:
 
 
 def keep_from_others() -> None:
-    """Let only this user and its group (a web server in front, say) read files that are made.
+    """Restrict new files to this user and its group (a web server in front, say).
 
     Callers get staged files by their roles; other users of the machine must not read them.
     """
@@ -75,25 +75,25 @@ def keep_from_others() -> None:
 
 
 def prepare_forks() -> None:
-    """Do once what each child would do for itself, and let them share the memory.
+    """Do once what each child would do for itself, so that children share the memory.
 
-    A child that reads the files of the package takes 2 MB and 0.05 s of CPU for it.
+    A child that reads the files of the package itself takes 2 MB and 0.05 s of CPU for that.
     """
     about.package_version()
     about.build()
-    gc.collect()  # what the check of the configuration built
-    gc.freeze()  # what no pass looks at stays shared
+    gc.collect()  # the objects that the check of the configuration built
+    gc.freeze()  # pages that the collector does not touch stay shared
 
 
 def run_process(
     run: Callable[[Settings], None], kind: ProcessKind, *, with_parent: bool, **chosen: Any
 ) -> None:
-    """Run one kind of process with its database and logs, if its settings can work.
+    """Run one kind of process with its database and logs, after checking its settings.
 
     Raises:
-        Invalid: they cannot; nothing was made, and no process of the service was started.
-        AddressTaken: another program listens at one of its addresses.
-        Unavailable: the database or the system refuses what it needs to start.
+        Invalid: a setting is wrong; nothing was made, and no process of the service was started.
+        AddressTaken: another program listens at one of the addresses of the process.
+        Unavailable: the database does not answer, or the system refuses a thread or file.
     """
     settings = Settings.from_env(**chosen)
     check_configuration(settings, kind)
@@ -106,13 +106,14 @@ def run_process(
 
 
 def run_below(run: Callable[[Settings], None], settings: Settings) -> None:
-    """Run in a child of a process that has checked the database, or migrated it, before.
+    """Run in a child of a process that has already checked or migrated the database.
 
-    The child has a use of its own: should the embedded server be gone, this starts it again.
+    The child registers its own use of the embedded server: if that server has ended, this starts it
+    again.
 
     Raises:
         DatabaseUnusable: the embedded server cannot be used.
-        Unavailable: the system refuses what it needs to start.
+        Unavailable: the database does not answer, or the system refuses a thread or file.
     """
     _run_with(_checked_database_of(settings), run)
 

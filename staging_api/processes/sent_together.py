@@ -1,8 +1,8 @@
-"""Write an answer with less work than gunicorn's writer, which this is.
+"""A writer of responses that takes less work than gunicorn's, from which it inherits.
 
-The head and the body of a short one leave by one call of the kernel: each such call gives the
-interpreter to another thread, and has to get it back. Headers are checked by gunicorn as they are
-everywhere; but most are the same in many answers, so what it makes of one is kept.
+The head and a short body are sent by one system call: each call gives the interpreter to another
+thread, and has to get it back. gunicorn checks the headers; most are the same in many responses, so
+the result of each check is cached.
 """
 
 import time
@@ -18,16 +18,16 @@ _LONGEST_KEPT = 256
 
 
 class BufferedResponse(Response):  # type: ignore[misc]
-    """gunicorn's, which sends the head by itself."""
+    """gunicorn's response, which by itself sends the head in a call of its own."""
 
     sock: Any
     upgrade: bool
 
     def process_headers(self, headers: list[tuple[str, str]]) -> None:
-        """Check and take headers.
+        """Check headers and add them to the response.
 
         Raises:
-            gunicorn's errors: one of them could not be sent.
+            gunicorn's errors: a header cannot be sent.
         """
         taken = self.headers
         for name, value in headers:
@@ -40,7 +40,7 @@ class BufferedResponse(Response):  # type: ignore[misc]
                 self.response_length = found.response_length
 
     def default_headers(self) -> list[str]:
-        """The head's first lines."""
+        """Return the first lines of the head."""
         major, minor = self.req.version
         connection = "close" if self.should_close() else "keep-alive"
         lines = [
@@ -54,7 +54,7 @@ class BufferedResponse(Response):  # type: ignore[misc]
         return lines
 
     def write(self, part: bytes) -> None:
-        """Send a part of the body, behind the head unless that was sent."""
+        """Send a part of the body, together with the head unless the head was sent."""
         if self.headers_sent or self.chunked or len(part) > _SENT_TOGETHER:
             super().write(part)
             return
@@ -68,18 +68,18 @@ class BufferedResponse(Response):  # type: ignore[misc]
 
 
 class _Gathered:
-    """Takes what is sent."""
+    """A stand-in for a socket that collects the sent parts."""
 
     def __init__(self) -> None:
         self.parts: list[bytes] = []
 
     def sendall(self, part: bytes) -> None:
-        """Keep it."""
+        """Append the part."""
         self.parts.append(part)
 
 
 class _Header(Response):  # type: ignore[misc]
-    """What gunicorn makes of one header."""
+    """gunicorn's result of checking one header."""
 
     def __init__(self) -> None:
         self.headers: list[tuple[str, str]] = []

@@ -1,4 +1,4 @@
-"""The services of one process, and its worker; `application` makes the API of them."""
+"""The services of one process, and its worker; `application` builds the API over them."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -31,12 +31,13 @@ from staging_api.vocabulary.reports import ProcessKind
 
 @dataclass(frozen=True)
 class Services:
-    """The objects of a process that live long; build them after any fork, close them at the end.
+    """The long-lived objects of a process; build them after any fork, close them at the end.
 
     Attributes:
         watch: wakes requests that wait for a staging.
-        drain: of the pod, set when requests are to go elsewhere.
-        probes_database: for probes alone, so that they never wait for a connection behind requests.
+        drain: drain of the pod, set when load balancers should use other pods.
+        probes_database: pool for probes alone, so that they never wait for a connection behind
+            requests.
     """
 
     settings: Settings
@@ -53,17 +54,17 @@ class Services:
 
     @property
     def locks(self) -> Locks:
-        """The locks."""
+        """The lock service."""
         return self.stagings.locks
 
     @cached_property
     def heartbeat(self) -> Heartbeat:
-        """Writes that this process lives, once it was started."""
+        """The heartbeat of this process, once it was started."""
         return Heartbeat(self.locks.database)
 
     @cached_property
     def changes(self) -> ChangeFeed:
-        """Tells open pages that something changed."""
+        """The feed that notifies open pages of changes."""
         return ChangeFeed(self.locks.database)
 
     def begin_heartbeat(
@@ -72,9 +73,9 @@ class Services:
         """Show this process among those of the service until `close`.
 
         Args:
-            places: requests, or stagings, that run at once.
-            address: where it listens; None: nowhere.
-            load: what it does at a moment, but for whether it ends.
+            places: number of requests, or stagings, that run at once.
+            address: where the process listens; None if nowhere.
+            load: returns the current load, without the shutdown state, which this method adds.
         """
         described = ProcessDescription(
             name=self.locks.holder,
@@ -105,11 +106,11 @@ class Services:
         )
 
     def renewal(self) -> Renewal:
-        """Return what renews Releases beside a worker."""
+        """Return the thread that renews Releases beside a worker."""
         return Renewal(self.publisher)
 
     def close(self) -> None:
-        """Give back the locks, stop the threads and close the connections."""
+        """Release the locks, stop the threads and close the connections."""
         self.locks.release_all()
         self.changes.close()
         self.heartbeat.stop()
@@ -127,7 +128,7 @@ class Services:
 
 
 def refusals() -> float:
-    """Return how many requests this process has refused so far, as another held the lock."""
+    """Return how many requests this process has refused so far because a lock was held."""
     return sum(
         sample.value
         for family in metrics.LOCKS_REFUSED.collect()

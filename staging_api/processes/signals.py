@@ -1,4 +1,4 @@
-"""How a process learns that it is to stop: by a signal, or as its parent has ended."""
+"""Detect that this process should stop: by a signal, or because its parent has ended."""
 
 import ctypes
 import os
@@ -10,10 +10,10 @@ _PR_SET_PDEATHSIG = 1
 
 
 def on_stop(stop: Callable[[], None]) -> None:
-    """Run it in a thread of its own, once for each of `stop_signals`.
+    """Call `stop` in a separate thread, once for each of `stop_signals` received.
 
-    A handler would run it in the middle of whatever the main thread does, which may hold the very
-    lock that `threading.Event.set` or a thread's start needs, and then nothing would ever stop.
+    A signal handler would run in the middle of the main thread's work, which may hold the very lock
+    that `threading.Event.set` or the start of a thread needs; then the process would never stop.
     """
     reading, writing = os.pipe()
     os.set_blocking(writing, False)
@@ -25,16 +25,16 @@ def on_stop(stop: Callable[[], None]) -> None:
                 stop()
 
     threading.Thread(target=watch, name="signals", daemon=True).start()
-    # The interpreter's own handler writes the signal's number there.
+    # The interpreter's own handler writes the number of the signal to this pipe.
     signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
     for number in numbers:
         signal.signal(number, lambda *_: None)
 
 
 def stop_signals() -> frozenset[signal.Signals]:
-    """Return what asks this process to end: SIGHUP too, by which a terminal that is closed does.
+    """Return the signals that end this process, with SIGHUP, sent when a terminal closes.
 
-    Not where it is ignored, as below ``nohup``.
+    SIGHUP is left out where it is ignored, as below ``nohup``.
     """
     asked = {signal.SIGTERM, signal.SIGINT}
     if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
@@ -58,5 +58,5 @@ def stop_when_parent_dies(parent: int) -> None:
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.prctl(_PR_SET_PDEATHSIG, int(signal.SIGTERM), 0, 0, 0):
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG)")
-    if os.getppid() != parent:  # it died before the request
+    if os.getppid() != parent:  # the parent died before the call
         os.kill(os.getpid(), signal.SIGTERM)

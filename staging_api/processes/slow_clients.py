@@ -1,10 +1,10 @@
-"""Clients that send slowly, or not at all, or read nothing: their connections are shut.
+"""Deadlines for clients: connections that send or read too slowly are shut down.
 
 A thread that reads from a client waits in the kernel, so clients that send a byte now and then, or
-request much and take little of it, could occupy all threads of a process. While a thread reads or
-writes, its socket is in a list with its deadline; another thread shuts late sockets, and the reader
-sees the end of its input, the writer a broken pipe. Earlier than that, the kernel gives up a client
-that takes nothing at all, or is gone (`TCP_USER_TIMEOUT`), and probes idle connections
+request much and read little of it, could occupy all threads of a process. While a thread reads or
+writes, its socket is in a list with its deadline. Another thread shuts down late sockets; then a
+reader sees the end of its input, a writer a broken pipe. Before that, the kernel ends connections
+of clients that read nothing at all, or are gone (`TCP_USER_TIMEOUT`), and probes idle connections
 (`SO_KEEPALIVE`).
 """
 
@@ -22,21 +22,21 @@ if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 _LOOK_SECONDS = 0.5
-# As Falcon and as WSGI's own examples write it.
+# Spelled as by Falcon, and as in the examples of WSGI.
 _LENGTH = ("content-length", "Content-Length")
 _KEEPALIVE = {socket.TCP_KEEPIDLE: 10, socket.TCP_KEEPINTVL: 5, socket.TCP_KEEPCNT: 3}
 
 
 class SlowClients:
-    """The connections of one process that are being read from, or written to."""
+    """The connections of one process that are being read from or written to."""
 
     def __init__(self, seconds: float, bytes_per_second: int) -> None:
         """Start no thread yet: a process may fork first.
 
         Args:
-            seconds: for the head of a request, for any part of an answer to be taken, and on top
-                of what a body or an answer takes at the slowest pace.
-            bytes_per_second: the slowest pace of a body or an answer.
+            seconds: time for the head of a request, for the client to read any part of a response,
+                and in addition to the time that a body or response takes at the lowest rate.
+            bytes_per_second: lowest rate of a body or a response.
         """
         self.seconds = seconds
         self._bytes_per_second = bytes_per_second
@@ -45,15 +45,15 @@ class SlowClients:
         self._thread = BackgroundThread("slow-clients", self._run)
 
     def start(self) -> None:
-        """Begin to look, before the first client.
+        """Start the thread that watches deadlines, before the first client.
 
         Raises:
-            Unavailable: the system gives no thread.
+            Unavailable: the system refuses a thread.
         """
         self._thread.ensure()
 
     def check(self) -> None:
-        """Refuse to go on if no thread closes connections that are late.
+        """Check that the thread that watches deadlines runs.
 
         Raises:
             Unavailable: the thread does not run.
@@ -61,21 +61,21 @@ class SlowClients:
         self._thread.check()
 
     def begin(self, client: socket.socket, size_bytes: int = 0) -> None:
-        """So much has to come from a client, or to be taken by it, in time."""
+        """Set the deadline by which a client must send, or read, `size_bytes`."""
         seconds = self.seconds + size_bytes / self._bytes_per_second
         with self._mutex:
             self._late_at[client] = time.monotonic() + seconds
-        # Should it have ended, and none can be started just now, the next client tries again.
+        # If the thread has ended and none can be started now, the next client tries again.
         with suppress(Unavailable):
             self._thread.ensure()
 
     def end(self, client: socket.socket) -> None:
-        """It is done, or nothing is awaited any more."""
+        """Remove the deadline: the transfer is complete or abandoned."""
         with self._mutex:
             self._late_at.pop(client, None)
 
     def limit_answers(self, client: socket.socket) -> None:
-        """Let the kernel give up a client that takes nothing of its answer, or is gone."""
+        """Have the kernel end connections of clients that read nothing, or are gone."""
         # A Unix socket has no such option, and a proxy at its other end.
         with suppress(OSError):
             milliseconds = int(self.seconds * 1000)
@@ -96,19 +96,19 @@ class SlowClients:
 
 
 class TimedBody:
-    """The body of a request, as WSGI has it, each part of which has to come in time."""
+    """The WSGI body of a request, each part of which must arrive before a deadline."""
 
     def __init__(self, body: Any, client: socket.socket, clients: SlowClients, length: int) -> None:
-        """Read `body`, of so many bytes, which comes from `client`."""
+        """Wrap `body`, of `length` bytes, which `client` sends."""
         self._body, self._client, self._clients, self._length = body, client, clients, length
 
     @property
     def is_read(self) -> bool:
-        """Whether its length is known, and so much was read."""
+        """Whether the length of the body is known, and all of it was read."""
         return getattr(self._body.reader, "length", None) == 0
 
     def read(self, size: int | None = None) -> bytes:
-        """As of a file."""
+        """Read as from a file."""
         self._begin(size)
         try:
             return bytes(self._body.read(size))
@@ -116,7 +116,7 @@ class TimedBody:
             self._clients.end(self._client)
 
     def readline(self, size: int | None = None) -> bytes:
-        """As of a file."""
+        """Read a line as from a file."""
         self._begin()
         try:
             return bytes(self._body.readline(size))
@@ -124,7 +124,7 @@ class TimedBody:
             self._clients.end(self._client)
 
     def readlines(self, size: int | None = None) -> list[bytes]:
-        """As of a file."""
+        """Read lines as from a file."""
         self._begin()
         try:
             return list(self._body.readlines(size))
@@ -142,23 +142,23 @@ class TimedBody:
 
 
 class TimedAnswers:
-    """A WSGI application, each of whose answers a client has to take in time."""
+    """A WSGI application whose responses must be read by the client before a deadline."""
 
     def __init__(self, app: "WSGIApplication", clients: SlowClients) -> None:
-        """Take the application, which gunicorn serves."""
+        """Wrap the application that gunicorn serves."""
         self._app, self._clients = app, clients
 
     def __call__(
         self, environ: "WSGIEnvironment", start_response: "StartResponse"
     ) -> Iterable[bytes]:
-        """Time an answer as a whole if it says how long it is, else each part of it."""
+        """Set one deadline for a response of declared length, else one for each part."""
         client, is_timed = environ["gunicorn.socket"], False
 
         def begun(status: str, headers: list[tuple[str, str]], *error: Any) -> Any:
             nonlocal is_timed
             length = next((value for name, value in headers if name in _LENGTH), None)
             if length is not None:
-                # Ended by the caller: a file is sent long after this returns.
+                # The caller removes this deadline: a file is sent long after this returns.
                 self._clients.begin(client, int(length))
                 is_timed = True
             return start_response(status, headers, *error)
@@ -171,7 +171,7 @@ class TimedAnswers:
             for part in body:
                 self._clients.begin(client, len(part))
                 yield part
-                self._clients.end(client)  # no deadline before the response begins
+                self._clients.end(client)  # none while the application computes
         finally:
             if hasattr(body, "close"):
                 body.close()

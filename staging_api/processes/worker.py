@@ -1,6 +1,6 @@
-"""The process of a worker: it stages what requests leave, and serves only its probes.
+"""The worker process: stages background artifacts, and serves only its probes.
 
-What if it dies? Its locks run out, and its work is taken up again (see `staging.service`).
+What if it dies? Its locks expire, and its work is resumed elsewhere (see `staging.service`).
 """
 
 import logging
@@ -22,9 +22,9 @@ log = logging.getLogger(__name__)
 
 
 def run_worker(settings: Settings) -> None:
-    """Work until a signal stops it, and then at most ``STAGING_SHUTDOWN_SECONDS`` longer.
+    """Work until a signal stops the process, and at most ``STAGING_SHUTDOWN_SECONDS`` longer.
 
-    Jobs in the middle of an artifact may finish it; locks of unfinished ones are released.
+    Jobs may finish the artifact in progress; locks of unfinished artifacts are released.
     """
     keep_from_others()
     services = build(settings)
@@ -41,7 +41,7 @@ def run_worker(settings: Settings) -> None:
         worker.stop()
         last = threading.Timer(give_back_in, _end_at_once, [services])
         last.daemon = True
-        with suppress(RuntimeError):  # no thread is to be had: leases that hang run out
+        with suppress(RuntimeError):  # no thread available: the remaining leases expire
             last.start()
 
     on_stop(stop)
@@ -57,7 +57,7 @@ def run_worker(settings: Settings) -> None:
 
 
 def _end_at_once(services: Services) -> None:
-    """The way out past threads that hang in a read: their leases are released, they are not."""
+    """Release all leases and exit, although threads hang in a read and cannot be stopped."""
     log.warning("work did not stop in time; its locks are given back")
     services.locks.release_all()
     os._exit(0)

@@ -1,11 +1,11 @@
-"""The probes of a worker, on an address of their own; a worker serves nothing else.
+"""The server of a worker's probes, on their own address; a worker serves nothing else.
 
 As in a process of the API, one thread polls the connections and reads the heads of requests, and
-each probe has a thread of its own. So half heads take no thread, and a probe that hangs, or whose
-answer is not read, holds up no other.
+each probe has a thread of its own. So incomplete heads occupy no thread, and a probe that hangs, or
+whose response is not read, delays no other.
 
-What if it dies? The polling thread begins again after an error. Should it be gone, no probe is
-answered, and kubelet ends the process; its locks run out, and its work is taken up elsewhere.
+What if the polling thread dies? It begins again after an error. If it has ended for good, no probe
+is answered, and kubelet ends the process; its locks expire, and its work is resumed elsewhere.
 """
 
 import logging
@@ -26,9 +26,9 @@ from staging_api.processes.slow_clients import SlowClients, TimedAnswers
 
 log = logging.getLogger(__name__)
 
-# Of a probe, which is one small packet.
+# For a probe's head, which is one small packet.
 _HEAD_SECONDS = 5.0
-# kubelets, load balancers, Prometheus; beyond that the oldest half head makes room.
+# kubelets, load balancers, Prometheus; above this, the oldest incomplete head is closed.
 _MOST_CONNECTIONS = 256
 _LEAST_BYTES_PER_SECOND = 16 << 10
 _TURN_SECONDS = 1.0
@@ -38,7 +38,7 @@ class WorkerProbes:
     """A server of one small application, for as long as its process lives."""
 
     def __init__(self, bind: str, app: Callable[..., Any]) -> None:
-        """Listen.
+        """Listen at the address.
 
         Args:
             bind: ``address:port`` or ``unix:/path``.
@@ -61,11 +61,11 @@ class WorkerProbes:
         self._thread = BackgroundThread("worker-probes", self._run)
 
     def start(self) -> None:
-        """Answer from now on.
+        """Start the threads that answer probes.
 
         Raises:
-            RuntimeError: the system gives no more threads.
-            Unavailable: the same.
+            RuntimeError: the system refuses a thread of a probe.
+            Unavailable: the system refuses another thread.
         """
         for threads in self._threads.values():
             threads.start()
