@@ -1,7 +1,7 @@
 """Configuration documents: read, rendered, validated, redacted, compared.
 
-The modules here are pure: values in, values out. They know no database and no HTTP, so that the
-service and the offline command line give the same answers::
+The modules here are pure: values in, values out. They use no database and no HTTP, so that the
+service and the offline command line give the same results::
 
     documents = load_documents(posted_bytes, collection="site")     # text: DocumentsInvalid
     rendering = render(documents, previous=None)                    # rendering: RenderingFailed

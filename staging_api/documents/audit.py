@@ -1,9 +1,10 @@
-"""Prove that the record of what happened to documents was not altered.
+"""Tamper check of the record of document changes.
 
-It is one chain for all documents, guarded as the record of stagings is: a trigger refuses changes,
-each event carries the digest of the one before, and revisions and commits are compared with their
-events. A role that may write everywhere could compute a whole chain anew, or cut off its newest
-part together with the rows of these events: against that, keep the `head` somewhere else.
+The events of all documents form one hash chain, guarded like the record of stagings: a trigger
+refuses changes, each event has the digest of the previous one, and revisions and commits are
+compared with their events. A role with write access to everything could compute a new chain, or
+delete the newest events together with the rows they describe: to detect that, store the `head`
+elsewhere.
 """
 
 import hashlib
@@ -17,7 +18,7 @@ from sqlalchemy import Row
 from staging_api.db.engine import Database
 from staging_api.documents.rows import event_rows
 
-#: What the digest of an event is of, in order.
+#: The columns covered by the digest of an event, in order.
 DIGESTED = (
     *("number", "id", "at", "kind", "revision", "name", "actor", "holder", "reference_id"),
     *("lock_id", "fence", "reason", "detail", "previous_digest"),
@@ -26,10 +27,10 @@ DIGESTED = (
 
 @dataclass(frozen=True)
 class DocumentBreak:
-    """Where the record contradicts itself.
+    """A contradiction in the record.
 
     Attributes:
-        number: of the event; None if it is no single one.
+        number: number of the event; None if the contradiction is not in one single event.
     """
 
     revision: int
@@ -39,10 +40,10 @@ class DocumentBreak:
 
 @dataclass(frozen=True)
 class DocumentVerdict:
-    """The result of a check of the record: what was checked, and the breaks found.
+    """Result of a check of the record: number of events checked, and breaks found.
 
     Attributes:
-        head: digest of the newest event before the end of the time; empty: there is none.
+        head: digest of the newest event before `until`; empty: there is none.
     """
 
     events: int
@@ -51,13 +52,13 @@ class DocumentVerdict:
 
 
 def verify_documents(database: Database, until: datetime | None = None) -> DocumentVerdict:
-    """Check all events of documents; only the head is of those before a time (None: of all).
+    """Check all events of documents; `until` limits only the head (None: the newest event).
 
     Raises:
         Unavailable: the database cannot be reached.
     """
     count, head = 0, ""
-    # Number and digest of the event before.
+    # Number and digest of the previous event.
     previous: tuple[int, str | None] = (0, None)
     breaks: list[DocumentBreak] = []
     with database.begin() as conn:
@@ -74,7 +75,7 @@ def verify_documents(database: Database, until: datetime | None = None) -> Docum
 
 
 def digest_of(row: Row[Any]) -> str:
-    """The digest that an event must have."""
+    """Compute the digest that an event must have."""
     columns = [getattr(row, name) for name in DIGESTED]
     return hashlib.sha256(json.dumps(columns, ensure_ascii=False).encode()).hexdigest()
 

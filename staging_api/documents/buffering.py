@@ -1,7 +1,7 @@
-"""What a request makes of the buffer: pure, from the committed and the newest collections.
+"""Rules for changing the buffer: pure functions of the committed and the newest collections.
 
-Every rule about buffer modes is here, so that it is applied before the work and again in the
-transaction that decides.
+All rules about buffer modes are in this module, because they are applied twice: before the work
+starts, and again in the transaction that decides.
 """
 
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from staging_api.documents.stored import ContentRef, State
 
 
 class BufferMode(StrEnum):
-    """What a post does with a buffer that is not empty."""
+    """Behaviour of a post when the buffer is not empty."""
 
     REJECT_ON_CONTENTS = "rejectoncontents"
     APPEND = "append"
@@ -21,10 +21,10 @@ class BufferMode(StrEnum):
 
 
 def buffer_mode(text: str | None) -> BufferMode:
-    """The mode that a request names, in any case; none or empty is the strictest.
+    """Parse the buffer mode of a request, ignoring case; None or empty means the strictest mode.
 
     Raises:
-        RequestInvalid: there is no such mode.
+        RequestInvalid: the text is not a buffer mode.
     """
     try:
         return BufferMode((text or BufferMode.REJECT_ON_CONTENTS).lower())
@@ -37,12 +37,12 @@ def buffer_mode(text: str | None) -> BufferMode:
 
 @dataclass(frozen=True)
 class RevisionTarget:
-    """The revision to be made.
+    """The revision to create.
 
     Attributes:
         kind: as ``document_revisions.kind``.
-        collections: all that it has.
-        copied_from: the revision that they were taken from, if they were.
+        collections: all collections of the revision.
+        copied_from: the revision that the collections were copied from, if they were copied.
     """
 
     kind: str
@@ -52,7 +52,7 @@ class RevisionTarget:
 
 @dataclass(frozen=True)
 class CurrentCollections:
-    """The collections of the committed and of the newest revision."""
+    """The collections of the committed revision and of the newest revision."""
 
     committed_revision: int
     committed: State
@@ -61,16 +61,16 @@ class CurrentCollections:
 
     @property
     def buffered(self) -> list[str]:
-        """The collections that the buffer changes; none: it is empty."""
+        """Names of the collections that the buffer changes; empty if the buffer is empty."""
         return status.changed(self.committed, self.newest)
 
     def posted(
         self, collection: str, content: ContentRef | None, mode: BufferMode
     ) -> RevisionTarget:
-        """Let a collection hold something else (None: nothing).
+        """Set the content of a collection (None: remove the collection).
 
         Raises:
-            BufferConflict: the mode refuses.
+            BufferConflict: the buffer mode does not allow it.
             RequestInvalid: nothing would change.
         """
         buffered = self.buffered
@@ -79,8 +79,8 @@ class CurrentCollections:
             _check_mode(collection, mode, buffered)
         base = self.committed if replaces else self.newest
         collections = _with(base, collection, content)
-        # What the committed version has as well would not be in the buffer, for all that a client
-        # could see of it.
+        # A post that restores the committed content leaves nothing in the buffer that a client
+        # could see.
         is_added = content is None or collection in status.changed(self.committed, collections)
         if not is_added or not status.changed(self.newest, collections):
             raise _not_added(collection)
@@ -89,7 +89,7 @@ class CurrentCollections:
         return RevisionTarget("emptied" if content is None else "posted", collections)
 
     def discarded(self, collection: str | None) -> RevisionTarget | None:
-        """Drop the buffer, or what it has of one collection; None: there is nothing to drop.
+        """Drop the buffer, or its change of one collection; None: there is nothing to drop.
 
         Raises:
             VersionNotFound: the buffer does not change that collection.
@@ -109,10 +109,10 @@ class CurrentCollections:
     def rolled_back(
         self, revision: int, collections: State, *, over_buffer: bool
     ) -> RevisionTarget:
-        """Let the buffer be an older revision.
+        """Make an older revision the buffer.
 
         Raises:
-            BufferConflict: there is a buffer that may not be lost, or nothing would change.
+            BufferConflict: there is a buffer and `over_buffer` is false, or nothing would change.
         """
         if self.buffered and not over_buffer:
             raise _refused_by(BufferMode.REJECT_ON_CONTENTS)
@@ -124,7 +124,7 @@ class CurrentCollections:
 
 
 def _with(collections: State, name: str, content: ContentRef | None) -> State:
-    """Give collections of which one holds something else (None: it is gone)."""
+    """Return a copy of the collections with one content replaced (None: removed)."""
     others = {each: held for each, held in collections.items() if each != name}
     return others if content is None else {**others, name: content}
 

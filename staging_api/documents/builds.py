@@ -1,11 +1,11 @@
-"""Builds that documents name: staged by the staging service, under the locks of their archives.
+"""Builds named in documents: the staging service stages them, under the locks of their archives.
 
-A document of the schema ``staging/Builds/v1`` lists them::
+A document of the schema ``staging/Builds/v1`` lists builds::
 
     data:
       builds:
         - archive_url: gs://builds/board/R17-1412.33.0
-          artifacts: [installer, symbols]          # default: what the catalogue says
+          artifacts: [installer, symbols]          # default: those that the catalogue selects
 """
 
 from collections.abc import Iterator
@@ -22,12 +22,12 @@ from staging_api.vocabulary.staging import SETTLED_STATES
 
 @dataclass(frozen=True)
 class BuildState:
-    """How far a build that documents name is.
+    """Staging state of a build named in documents.
 
     Attributes:
-        state: of the staging that brings it, ``not_staged`` if there is none, ``refused`` if it
-            cannot be.
-        detail: why it is refused.
+        state: state of the staging of this build; ``not_staged`` if there is none, ``refused`` if
+            the build cannot be staged.
+        detail: reason for the refusal.
     """
 
     archive_url: str
@@ -38,22 +38,22 @@ class BuildState:
 
     @property
     def staged(self) -> bool:
-        """Whether all of it is there."""
+        """Whether all artifacts are staged."""
         return self.state == "staged"
 
 
 @dataclass(frozen=True)
 class DocumentBuilds:
-    """What documents have to do with builds."""
+    """Look up and stage the builds named in documents."""
 
     stagings: StagingService
 
     def look(self, rendering: Rendering | None) -> tuple[BuildState, ...]:
-        """Which builds are there."""
+        """Return the state of each build."""
         return tuple(self._look(*each) for each in named_by(rendering))
 
     def stage(self, rendering: Rendering | None, origin: RequestOrigin) -> tuple[BuildState, ...]:
-        """Queue the missing builds for a worker; return the state of each."""
+        """Queue the missing builds for a worker; return the state of each build."""
         return tuple(self._stage(*each, origin) for each in named_by(rendering))
 
     def _look(self, archive_url: str, artifacts: tuple[str, ...]) -> BuildState:
@@ -82,7 +82,7 @@ class DocumentBuilds:
 
 
 def named_by(rendering: Rendering | None) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """The archive_url and artifacts of each build that the documents name, each once."""
+    """Yield archive_url and artifacts of each build named in the documents, without duplicates."""
     seen = set()
     for each in rendering.documents if rendering else ():
         if each.document.schema != BUILDS_SCHEMA or each.secret_paths or faults_of(each.data):

@@ -1,4 +1,4 @@
-"""One change of documents: the lock, the transaction that decides, and the revision it makes."""
+"""Frame of a document change: the lock, the guarded transaction, and the new revision."""
 
 import hashlib
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ class ChangeOrigin:
     """The caller of a change, and the reason.
 
     Attributes:
-        held: the lock on all documents, if the caller has it; else it is taken.
+        held: the lock on all documents, if the caller already holds it; None: acquire the lock.
     """
 
     origin: RequestOrigin
@@ -36,8 +36,8 @@ class Buffer:
     """The newest revision, as a caller reviews it before the commit.
 
     Attributes:
-        committed: the revision that it would take the place of; 0: none.
-        digest: of all collections and their contents.
+        committed: the revision that a commit of this buffer would supersede; 0: none.
+        digest: digest of all collections and their contents.
     """
 
     revision: int
@@ -46,28 +46,28 @@ class Buffer:
 
     @property
     def etag(self) -> str:
-        """A strong validator of all that the buffer is compared with and holds."""
+        """Strong ETag of the buffer's content and of the committed revision it is compared with."""
         return etag_of(self.committed, self.revision, self.digest)
 
     @property
     def etags(self) -> tuple[str, str]:
-        """The forms that name this buffer: confirming the commit below it does not change it."""
+        """Both ETags of this buffer: with the commit below it confirmed, and still unconfirmed."""
         return self.etag, unconfirmed_etag(self.etag)
 
 
 def etag_of(committed: int, revision: int, digest: str) -> str:
-    """The ETag of a revision that is compared with a committed one."""
+    """Return the ETag of a revision that is compared with a committed revision."""
     return f'"{committed}-{revision}-{digest[:16]}"'
 
 
 def unconfirmed_etag(etag: str) -> str:
-    """The ETag of the same while the committed revision waits to be confirmed."""
+    """Return the variant of an ETag for while the committed revision waits to be confirmed."""
     return f'{etag[:-1]}-unconfirmed"'
 
 
 @dataclass(frozen=True)
 class Change:
-    """A change, as long as the lock is held for it."""
+    """A change in progress, while the lock is held."""
 
     database: Database
     held: Hold
@@ -80,7 +80,7 @@ class Change:
 
     @contextmanager
     def deciding(self) -> Iterator[tuple[Connection, CurrentCollections]]:
-        """The transaction that commits only while the lock is held, and the collections in it.
+        """Yield a transaction that commits only while the lock is held, and the collections in it.
 
         Raises:
             LockLost: the lock was lost; nothing was written.
@@ -95,7 +95,7 @@ class Change:
         target: RevisionTarget,
         collection: str | None = None,
     ) -> Buffer:
-        """Make the next revision; the transaction must not commit if this raises.
+        """Create the next revision; the transaction must not commit if this raises.
 
         Raises:
             BufferConflict: a document would be in two collections.
@@ -142,21 +142,21 @@ def changing(database: Database, locks: Locks, author: ChangeOrigin) -> Iterator
 
 
 def now(conn: Connection, versions: Versions) -> CurrentCollections:
-    """The committed and the newest collections."""
+    """Read the committed and the newest collections."""
     committed = revision_rows.state(conn, versions.committed)
     newest = committed
-    # Without a buffer both are one revision: one query is saved for each request.
+    # Without a buffer both are the same revision: this saves one query for each request.
     if versions.newest != versions.committed:
         newest = revision_rows.state(conn, versions.newest)
     return CurrentCollections(versions.committed, committed, versions.newest, newest)
 
 
 def buffer_of(there: CurrentCollections) -> Buffer:
-    """The newest revision, to be reviewed."""
+    """Return the newest revision, for a review."""
     return Buffer(there.newest_revision, there.committed_revision, digest_of(there.newest))
 
 
 def digest_of(collections: State) -> str:
-    """The same for the same documents in the same collections; shows nothing of them."""
+    """Return a digest of the documents by collection; it reveals nothing about their content."""
     lines = (f"{name} {content.digest}\n" for name, content in sorted(collections.items()))
     return hashlib.sha256("".join(lines).encode()).hexdigest()

@@ -1,7 +1,7 @@
-"""What collections hold: packed for its rows, and read back as documents.
+"""Contents of collections: packed for storage, and loaded as documents.
 
-A content never changes, so its documents are kept in memory once they were read; a rendering finds
-again by identity what it has rendered before.
+A content never changes, so its documents are cached in memory after the first read; the cache
+returns the same objects each time, so that a rendering recognises documents it has rendered.
 """
 
 import zlib
@@ -18,13 +18,13 @@ from staging_api.documents.stored import FoundText, State, StoredBody, StoredCon
 from staging_api.documents.text import load_documents
 from staging_api.errors import DocumentsUnreadable
 
-#: Contents in memory; of a site of 100 collections this is its last 20 versions of each.
+#: Number of contents in memory: for a site of 100 collections, the last 20 versions of each.
 _KEPT = 2000
 
 
 @dataclass
 class Contents:
-    """The contents of all collections; safe for several threads."""
+    """The contents of all collections; thread-safe."""
 
     database: Database
     keys: Keys
@@ -33,18 +33,18 @@ class Contents:
     )
 
     def digest(self, documents: Iterable[Document]) -> str:
-        """The same for the same documents, in whatever order and spelling they were posted."""
+        """Return a digest that is equal for equal documents, whatever their order and spelling."""
         return _digest(self.keys.ring(), documents)
 
     def pack(self, posted: bytes, documents: Sequence[Document]) -> StoredContent:
-        """Make what the rows of a content hold; sealed if a document is encrypted.
+        """Pack a content for its rows; seal it if a document is encrypted.
 
-        Under the lock of documents: else keys could be rotated between this and the write.
+        Call this under the lock of documents, so that keys are not rotated before the write.
         """
         has_secrets = any(each.encrypted for each in documents)
         ring = self.keys.sealing() if has_secrets else self.keys.ring()
         digest = _digest(ring, documents)
-        # Compressed first: sealed bytes look random, and do not get smaller.
+        # Compress before sealing: sealed bytes look random, and cannot be compressed.
         packed, key_id = zlib.compress(posted), None
         if has_secrets:
             packed, key_id = ring.seal(packed, _text_of(digest)), ring.current
@@ -52,25 +52,26 @@ class Contents:
         return StoredContent(digest, packed, len(posted), key_id, bodies)
 
     def text(self, content_id: int) -> bytes:
-        """The bytes that were posted.
+        """Return the bytes that were posted.
 
         Raises:
-            DocumentsUnreadable: the key that sealed them is not here.
+            DocumentsUnreadable: the key that sealed the content is missing.
         """
         with self.database.connect() as conn:
             found = content_rows.posted_text(conn, content_id)
         return zlib.decompress(self._opened(found))
 
     def documents(self, state: State) -> list[Document]:
-        """The documents of all collections of a revision; the same objects each time.
+        """Return the documents of all collections of a revision; the same objects each time.
 
         Raises:
-            DocumentsUnreadable: a key that sealed some of them is not here.
+            DocumentsUnreadable: a key that sealed some of the documents is missing.
         """
         found: list[Document] = []
         for collection, content in state.items():
             kept = self._kept.get(content.content_id)
-            # Documents name their collection, and two collections may have had one content.
+            # A document has the name of its collection, and two collections may have had the same
+            # content.
             if kept is None or (kept and kept[0].collection != collection):
                 kept = load_documents(self.text(content.content_id), collection=collection)
                 self.keep(content.content_id, kept)
@@ -78,7 +79,7 @@ class Contents:
         return found
 
     def keep(self, content_id: int, documents: tuple[Document, ...]) -> None:
-        """Remember the documents of a content."""
+        """Cache the documents of a content."""
         self._kept.put(content_id, documents)
 
     def _opened(self, found: FoundText) -> bytes:
@@ -88,14 +89,14 @@ class Contents:
         try:
             return self.keys.ring().open(posted, found.key_id, _text_of(found.digest))
         except DocumentsUnreadable:
-            # Another process may have made a new key, and sealed with it, since these were read.
+            # Another process may have added a key since the keys were read, and sealed with it.
             return self.keys.refresh().open(posted, found.key_id, _text_of(found.digest))
 
 
 def seal_again(
     ring: KeyRing, old: FoundText, sealed: Sequence[tuple[int, bytes]]
 ) -> tuple[bytes, dict[int, bytes]]:
-    """Seal a content with the current key: its text, and its sealed documents by position."""
+    """Seal a content with the current key; return its text and its sealed documents by position."""
     key_id = old.key_id or ""
     text_of = _text_of(old.digest)
     posted = ring.seal(ring.open(bytes(old.posted), key_id, text_of), text_of)
@@ -126,7 +127,7 @@ def _body(ring: KeyRing, digest: str, place: int, document: Document) -> StoredB
     )
 
 
-# What a sealed value is for: it opens in no other place.
+# Associated data of a sealed value: it names the only row where the value can be opened.
 def _text_of(digest: str) -> str:
     return f"text of {digest}"
 

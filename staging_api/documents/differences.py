@@ -1,7 +1,7 @@
-"""What differs between two sets of documents: by collection, document and path.
+"""Differences between two sets of documents, by collection, document and path.
 
-Documents are compared by digest first, then place by place; lists are aligned by `difflib`, as
-lines of text are. Secrets are compared as they are, and shown as changed without their values.
+Documents are compared by digest first, then value by value; lists are aligned by `difflib`, like
+lines of text. Secrets are compared by their values, but reported as changed without their values.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -15,14 +15,14 @@ from staging_api.documents.redaction import REDACTED, masked
 from staging_api.documents.rendering.model import RenderedDocument
 from staging_api.documents.text import dump
 
-#: Elements of a list above which it is compared element by element, without alignment.
+#: Lists with more elements than this are compared index by index, without alignment.
 _ALIGNED = 200
-#: Lines of a document above which it has no unified diff: finding one is quadratic.
+#: Documents with more lines than this have no unified diff, as computing one is quadratic.
 _LINES = 20_000
 
 
 class ChangeKind(StrEnum):
-    """How something differs."""
+    """Kind of a difference."""
 
     CREATED = "created"
     DELETED = "deleted"
@@ -31,32 +31,32 @@ class ChangeKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class PathChange:
-    """One place that differs."""
+    """A path whose value differs."""
 
-    #: In the whole document: it begins with ``metadata`` or ``data``.
+    #: Path in the whole document; begins with ``metadata`` or ``data``.
     path: Path
     change: ChangeKind
-    #: None where there is none; the mark where the value is or holds a secret.
+    #: None if there is no value; the redaction mark if the value is or contains a secret.
     old: Any = None
     new: Any = None
 
 
 @dataclass(frozen=True, slots=True)
 class DocumentChange:
-    """One document that differs."""
+    """A document that differs."""
 
     collection: str
     document: Identity
     change: ChangeKind
-    #: The places that differ, of a modified document.
+    #: The paths that differ; only for a modified document.
     paths: tuple[PathChange, ...] = ()
-    #: The collection that it was in before, if that is another.
+    #: The previous collection of the document, if it was moved.
     moved_from: str | None = None
-    #: A unified diff of the documents as YAML, secrets masked.
+    #: Unified diff of the documents as YAML, with secrets masked.
     text: str = ""
 
 
-#: Where a document comes in a comparison: its collection, and its identity.
+#: Position of a document in a comparison: its collection, then its identity.
 Position = tuple[str, Identity]
 
 
@@ -71,10 +71,10 @@ def compare(
     Args:
         old: the documents before.
         new: the documents after.
-        reveal: show secrets too, to callers with the right to see them.
+        reveal: show secrets too, for callers who may see them.
 
     Returns:
-        The documents that differ, by collection, then by identity.
+        The documents that differ, ordered by collection, then by identity.
     """
     return tuple(differences(old, new, reveal=reveal))
 
@@ -86,13 +86,13 @@ def differences(
     reveal: bool,
     after: Position | None = None,
 ) -> Iterator[DocumentChange]:
-    """Compare as `compare` does, each document as the caller iterates.
+    """Compare as `compare` does, but lazily, while the caller iterates.
 
     Args:
         old: the documents before.
         new: the documents after.
-        reveal: show secrets too, to callers with the right to see them.
-        after: begin after this position; what comes before it is not compared.
+        reveal: show secrets too, for callers who may see them.
+        after: start after this position; earlier documents are not compared.
     """
     before, there = _sides(old, reveal=reveal), _sides(new, reveal=reveal)
     places = sorted(((there.get(key) or before[key]).collection, key) for key in before | there)
@@ -105,7 +105,7 @@ def differences(
 
 
 class _Key(NamedTuple):
-    """A key that is unique in every revision, also in one that cannot be rendered."""
+    """A key that is unique in every revision, even in one that cannot be rendered."""
 
     identity: Identity
     replacement: bool
@@ -113,7 +113,7 @@ class _Key(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class _Side:
-    """One document of one side."""
+    """A document on one side of the comparison."""
 
     collection: str
     digest: str
@@ -161,7 +161,7 @@ def _text(identity: Identity, old: _Side | None, new: _Side | None) -> str:
 
 
 def _lines(side: _Side | None, hidden: Iterable[Path]) -> list[str]:
-    # Without the first line, which is `---` in every document.
+    # Omit the first line, which is `---` in every document.
     return dump([masked(side.value, hidden)]).splitlines()[1:] if side else []
 
 
@@ -170,13 +170,13 @@ def _changed_paths(old: _Side, new: _Side, hidden: tuple[Path, ...]) -> Iterator
     for path, change, before, after in _places(old.value, new.value, ()):
         secret = next((each for each in hidden if path[: len(each)] == each), None)
         if secret is not None and secret != path:
-            # Below a secret, not even keys are shown.
+            # Below a secret, even the keys are hidden.
             found = PathChange(secret, ChangeKind.MODIFIED, REDACTED, REDACTED)
         elif secret is not None or any(each[: len(path)] == path for each in hidden):
             found = PathChange(path, change, _mark(before), _mark(after))
         else:
             found = PathChange(path, change, before, after)
-        # Several places below one secret are all shown as that secret.
+        # Report several changes inside one secret only once, as a change of the secret.
         if found.path not in seen:
             seen.add(found.path)
             yield found
@@ -211,7 +211,7 @@ def _places_of_mapping(
 
 
 def _places_of_list(old: list[Any], new: list[Any], here: Path) -> Iterator[_Place]:
-    """Align two lists; places are those of the new one, of deleted elements those of the old."""
+    """Align two lists; indexes are those of the new list, except for deleted elements."""
     for tag, old_start, old_end, new_start, new_end in _blocks(old, new):
         if tag == "equal":
             continue
@@ -228,12 +228,13 @@ def _places_of_list(old: list[Any], new: list[Any], here: Path) -> Iterator[_Pla
 def _blocks(old: list[Any], new: list[Any]) -> Iterable[tuple[str, int, int, int, int]]:
     if max(len(old), len(new)) > _ALIGNED:
         return [("replace", 0, len(old), 0, len(new))]
-    # Aligned as texts: `difflib` looks elements up in a mapping, and mappings cannot be its keys.
-    # By default it also takes what comes often in a long list for noise, and leaves it unaligned.
+    # Compare the elements as texts: `difflib` uses them as keys of a mapping, and mappings are not
+    # hashable. By default `difflib` also treats frequent elements of a long list as noise, and does
+    # not align them.
     before, after = ([canonical_json(each) for each in side] for side in (old, new))
     return SequenceMatcher(None, before, after, autojunk=False).get_opcodes()
 
 
 def _differ(old: Any, new: Any) -> bool:
-    """Compare with types: 1 and true differ, and Python says that they are equal."""
+    """Compare values and types: 1 and true differ here, but are equal in Python."""
     return type(old) is not type(new) or bool(old != new)

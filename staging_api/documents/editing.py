@@ -1,4 +1,4 @@
-"""Changing a value that others share: the containers on the way are copied once, the rest never."""
+"""Copy on write of values that are shared: only containers on the way to a change are copied."""
 
 from typing import Any
 
@@ -7,26 +7,26 @@ from staging_api.documents.paths import MISSING, kind_of, path_text
 
 
 class PlaceUnusable(ValueError):
-    """A place that cannot be set or removed; the message says why, without quoting values."""
+    """A path that cannot be set or removed; the message gives the reason and quotes no values."""
 
 
 class CopyOnWrite:
-    """A copy on write of a value of mappings, lists and scalars."""
+    """Copy on write of a value made of mappings, lists and scalars."""
 
     def __init__(self, value: Any) -> None:
-        """Begin as `value`, which is never changed."""
+        """Start with `value`, which is never changed."""
         self.value = value
-        #: The containers made here, by id; kept, so that no other can get their id.
+        #: The containers copied or created here, by id; kept alive so that no id is reused.
         self._own: dict[int, Any] = {}
 
     def put(self, path: Path, new: Any) -> None:
-        """Set a place.
+        """Set the value at a path.
 
-        Missing mappings and lists on the way are made; a list is filled with ``{}`` up to its
+        Missing mappings and lists on the way are created; a list is filled with ``{}`` up to the
         index.
 
         Raises:
-            PlaceUnusable: if something on the way is neither missing nor the right container.
+            PlaceUnusable: a value on the way exists, but is not the right kind of container.
         """
         if not path:
             self.value = new
@@ -40,10 +40,10 @@ class CopyOnWrite:
         node[path[-1]] = new
 
     def remove(self, path: Path) -> None:
-        """Remove a place; removing the whole leaves ``{}``.
+        """Remove the value at a path; removing the root leaves ``{}``.
 
         Raises:
-            PlaceUnusable: if the place is not there.
+            PlaceUnusable: the path does not exist.
         """
         if not path:
             self.value = {}
@@ -60,7 +60,7 @@ class CopyOnWrite:
         del node[path[-1]]
 
     def _opened(self, value: Any, path: Path, at: int) -> Any:
-        """Give a container of this copy that can hold the step at `at`."""
+        """Return a container of this copy that can hold the step at index `at` of the path."""
         kind: type = dict if isinstance(path[at], str) else list
         if value is MISSING:
             value = kind()
@@ -83,7 +83,7 @@ def _has(container: Any, step: str | int) -> bool:
 
 
 def _taken(container: Any, step: str | int) -> Any:
-    """Give what a container has at a step, and make room for it in a list."""
+    """Return the value of a container at a step, after extending a list that is too short."""
     if isinstance(step, str):
         return container.get(step, MISSING)
     if step < len(container):

@@ -1,4 +1,4 @@
-"""Fields of a posted mapping, read with their types; faults are collected, not raised."""
+"""Typed access to the fields of a posted mapping; faults are collected, not raised."""
 
 from collections.abc import Collection, Iterator
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 from staging_api.documents.model import Path
 from staging_api.documents.paths import kind_of, path_text, shortened
 
-#: Faults of one document that are worth an answer.
+#: Maximum number of faults reported for one document.
 _MOST_FAULTS = 100
 
 
@@ -14,20 +14,20 @@ class Faults:
     """Collects the faults of one document, by field."""
 
     def __init__(self) -> None:
-        """Begin with nothing wrong."""
+        """Start without faults."""
         self.found: list[tuple[Path, str]] = []
 
     def add(self, path: Path, message: str) -> None:
-        """Note that the value at `path` is wrong; the message reads on from the path."""
+        """Add a fault of the value at `path`; the message continues a sentence after the path."""
         if len(self.found) < _MOST_FAULTS:
             self.found.append((path, message))
 
 
 class Fields:
-    """One mapping of a document, and where it is."""
+    """A mapping in a document, with its path."""
 
     def __init__(self, value: Any, path: Path, faults: Faults) -> None:
-        """Take `value`; anything but a mapping is a fault, and then has no fields."""
+        """Wrap `value`; a value that is not a mapping is a fault, and has no fields."""
         self.path = path
         self.faults = faults
         self.sound = isinstance(value, dict)
@@ -39,7 +39,7 @@ class Fields:
         return key in self._value
 
     def only(self, *known: str) -> None:
-        """Refuse all other keys."""
+        """Refuse all keys except these."""
         for key in self._value:
             if key not in known:
                 self.faults.add(
@@ -48,26 +48,26 @@ class Fields:
                 )
 
     def refuse(self, key: str, message: str) -> None:
-        """Note that the value of a key is wrong."""
+        """Add a fault of the value at a key."""
         self.faults.add((*self.path, key), message)
 
     def text(self, key: str, among: Collection[str] = ()) -> str:
-        """Take a text that must be there, and one of `among` if that is given."""
+        """Return a required text; it must be in `among`, if given."""
         value = self._required(key, str, "a text")
         if value and among and value not in among:
             self.refuse(key, f"must be one of {', '.join(among)}")
         return value or ""
 
     def optional_text(self, key: str) -> str | None:
-        """Take a text that may be missing."""
+        """Return an optional text."""
         return self.text(key) if key in self else None
 
     def flag(self, key: str) -> bool:
-        """Take a boolean; missing means false."""
+        """Return an optional boolean; missing means false."""
         return bool(self._required(key, bool, "true or false")) if key in self else False
 
     def integer(self, key: str, minimum: int, default: int) -> int:
-        """Take a whole number; missing means `default`."""
+        """Return an optional whole number; missing means `default`."""
         if key not in self:
             return default
         value = self._value[key]
@@ -77,20 +77,20 @@ class Fields:
         return value
 
     def fields(self, key: str) -> "Fields":
-        """Take a mapping that must be there."""
+        """Return a required mapping."""
         if key not in self:
             self.refuse(key, "is missing, and must be a mapping")
             return Fields({}, (*self.path, key), Faults())
         return Fields(self._value[key], (*self.path, key), self.faults)
 
     def elements(self, key: str) -> Iterator["Fields"]:
-        """Take the mappings of a list; missing means none."""
+        """Yield the mappings in an optional list; missing means none."""
         values = self._required(key, list, "a list") if key in self else None
         for number, value in enumerate(values or ()):
             yield Fields(value, (*self.path, key, number), self.faults)
 
     def one_or_more(self, key: str) -> Iterator["Fields"]:
-        """Take a mapping, or the mappings of a list that is not empty."""
+        """Yield a mapping, or the mappings in a non-empty list."""
         if isinstance(self._value.get(key), list) and self._value[key]:
             yield from self.elements(key)
         elif isinstance(self._value.get(key), dict):
@@ -99,7 +99,7 @@ class Fields:
             self.refuse(key, "must be a mapping, or a list of at least one")
 
     def scalars(self, key: str) -> dict[str, Any]:
-        """Take a mapping to texts, numbers and booleans; missing means empty."""
+        """Return an optional mapping to texts, numbers and booleans; missing means empty."""
         values: dict[str, Any] = (
             (self._required(key, dict, "a mapping") or {}) if key in self else {}
         )
@@ -109,7 +109,7 @@ class Fields:
         return values
 
     def value(self, key: str) -> Any:
-        """The value as it is; None if missing."""
+        """Return the value as it is; None if missing."""
         return self._value.get(key)
 
     def _required(self, key: str, kind: type, needed: str) -> Any:
@@ -122,5 +122,5 @@ class Fields:
 
 
 def field_text(path: Path) -> str:
-    """Write the place of a fault, as messages show it."""
+    """Format the path of a fault for messages."""
     return shortened(path_text(path))

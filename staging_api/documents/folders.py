@@ -1,8 +1,8 @@
 """Documents in a folder of YAML files, for work without a server.
 
-A folder holds collections as its subfolders; files that lie directly in it form a collection with
-the folder's own name. All files with the suffixes ``.yaml`` and ``.yml`` are read, also deeper
-ones. One file, of any suffix, or standard input may stand in the place of a folder.
+Each subfolder is a collection; files directly in the folder form a collection with the folder's
+own name. All files with the suffixes ``.yaml`` and ``.yml`` are read, at any depth. Instead of a
+folder, the input can be one file with any suffix, or standard input.
 """
 
 import sys
@@ -29,7 +29,7 @@ _SUFFIXES = (".yaml", ".yml")
 
 @dataclass(frozen=True, slots=True)
 class LocatedFinding:
-    """A finding, and the file that it is about if that is known."""
+    """A finding with the file concerned, if that is known."""
 
     finding: Finding
     file: Path | None
@@ -37,15 +37,15 @@ class LocatedFinding:
 
 @dataclass(frozen=True, slots=True)
 class Folder:
-    """What the files of a folder hold."""
+    """The documents in a folder, and the faults of its files."""
 
     documents: tuple[Document, ...]
-    #: Findings about files that could not be read as documents.
+    #: Findings about files that are not readable as documents.
     findings: tuple[LocatedFinding, ...]
     files: Mapping[Identity, Path] = field(default_factory=dict)
 
     def located(self, findings: Iterable[Finding]) -> tuple[LocatedFinding, ...]:
-        """Find the files of the documents that findings are about."""
+        """Add the file of the first document to each finding."""
         return tuple(
             LocatedFinding(each, self.files.get(each.documents[0]) if each.documents else None)
             for each in findings
@@ -55,7 +55,7 @@ class Folder:
 def read_folder(folder: Path) -> Folder:
     """Read all documents below a folder, or of one file or standard input.
 
-    Faults of one file leave the others readable.
+    A faulty file does not prevent the others from being read.
     """
     findings: list[LocatedFinding] = []
     files: dict[Document, Path] = {}
@@ -68,16 +68,16 @@ def read_folder(folder: Path) -> Folder:
         files.update((document, file) for document in found)
     for document, finding in exclusions(files, lambda other: f"{files[other]}:{other.line}"):
         findings.append(LocatedFinding(finding, files[document]))
-    # From the end, so that of two documents with one identity the first keeps its file.
+    # Reversed, so that of two documents with the same identity the first one keeps its file.
     by_identity = {each.identity: file for each, file in reversed(files.items())}
     return Folder(tuple(files), tuple(findings), by_identity)
 
 
 def check_folder(folder: Folder) -> tuple[Rendering | None, tuple[LocatedFinding, ...]]:
-    """Render and validate a folder as the service does a revision.
+    """Render and validate a folder in the same way as the service does a revision.
 
     Returns:
-        The rendering, None if there is none; and all findings, those of unreadable files too.
+        The rendering, or None if rendering failed; and all findings, including unreadable files.
     """
     found = [*folder.findings, *folder.located(check_schemas(folder.documents))]
     if folder.findings:
@@ -90,7 +90,7 @@ def check_folder(folder: Folder) -> tuple[Rendering | None, tuple[LocatedFinding
 
 
 def has_errors(findings: Iterable[LocatedFinding]) -> bool:
-    """Return whether any of them is more than a warning."""
+    """Return whether any finding is an error."""
     return any(each.finding.level is Level.ERROR for each in findings)
 
 

@@ -1,4 +1,4 @@
-"""What a document's metadata asks of rendering: its layer and actions, and its substitutions."""
+"""Parser of rendering instructions in a document's metadata: layer, actions and substitutions."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ _METHODS = [method.value for method in Method]
 
 
 def layering_of(definition: Fields) -> dict[str, Any]:
-    """Take ``layeringDefinition``: layer, abstract, and parentSelector together with actions."""
+    """Parse ``layeringDefinition``: layer, abstract, and parentSelector together with actions."""
     if not definition.sound:
         return {}
     definition.only("layer", "abstract", "parentSelector", "actions")
@@ -44,7 +44,7 @@ def layering_of(definition: Fields) -> dict[str, Any]:
 
 
 def substitutions_of(metadata: Fields) -> tuple[Substitution, ...]:
-    """Take the list ``substitutions``."""
+    """Parse the list ``substitutions``."""
     return tuple(_substitution(each) for each in metadata.elements("substitutions"))
 
 
@@ -52,7 +52,8 @@ def _action(fields: Fields) -> LayeringAction:
     fields.only("method", "path")
     method = fields.text("method", among=_METHODS)
     path = _path(fields)
-    # Authors may write the path from the document, ``.data.hosts``, or from its data, ``.hosts``.
+    # Authors may write the path relative to the document, ``.data.hosts``, or to its data,
+    # ``.hosts``.
     within_data = path[1:] if path[:1] == ("data",) else path
     return LayeringAction(Method(method) if method in _METHODS else Method.MERGE, within_data)
 

@@ -1,7 +1,8 @@
-"""Where the keys for documents come from: a file of the operator, else the database itself.
+"""Source of the encryption keys for documents: a file of the operator, or else the database.
 
-Keys in the database protect from roles that may read only its other tables, such as auditors; they
-do not protect a copy of the whole database. With STAGING_DOCUMENTS_KEYS_FILE no key is in it.
+Keys in the database protect from roles that may read only the other tables, such as auditors; they
+do not protect a copy of the whole database. With STAGING_DOCUMENTS_KEYS_FILE the database has no
+keys.
 """
 
 import logging
@@ -28,10 +29,10 @@ class Keys:
     _reading: threading.Lock = field(default_factory=threading.Lock)
 
     def ring(self) -> KeyRing:
-        """The keys as they were last read.
+        """Return the keys as last read.
 
         Raises:
-            Invalid: the file is wrong.
+            Invalid: the key file is wrong.
             Unavailable: the database cannot be reached.
         """
         with self._reading:
@@ -40,18 +41,19 @@ class Keys:
             return self._ring
 
     def refresh(self) -> KeyRing:
-        """Read them again: another process has rotated them."""
+        """Read the keys again, because another process has rotated them."""
         with self._reading:
             self._ring = self._read()
             return self._ring
 
     def sealing(self) -> KeyRing:
-        """The keys to seal with: as they are now, or, while their file is wrong, as they were.
+        """Return the current keys for sealing, or the last valid keys while the key file is wrong.
 
-        What was sealed with an old key after a rotation would be lost with that key.
+        The keys are read again because a value sealed with the old key after a rotation would be
+        lost with that key.
 
         Raises:
-            Invalid: the file is wrong, and was never right.
+            Invalid: the key file is wrong, and was never valid.
             Unavailable: the database cannot be reached.
         """
         try:
@@ -61,10 +63,10 @@ class Keys:
             return self.ring()
 
     def renew(self) -> KeyRing:
-        """Add a key that seals from now on, where the database keeps them.
+        """Add a key to the database; it seals from now on.
 
         Raises:
-            Invalid: a file keeps them, so a new one goes there.
+            Invalid: the keys are in a file, so a new key must be added there.
         """
         if self.file is not None:
             raise Invalid.field(
@@ -81,7 +83,7 @@ class Keys:
         with self.database.begin() as conn:
             found = content_rows.keys(conn)
             if EQUALITY not in found:
-                # Of several processes that begin at once, one makes it and the others read it.
+                # If several processes start at once, one creates the keys and the others read them.
                 content_rows.add_key(conn, EQUALITY, new_key())
                 content_rows.add_key(conn, "first", new_key())
         if EQUALITY not in found:

@@ -1,4 +1,4 @@
-"""The line of a field in the posted text, looked up only when a message needs it."""
+"""Line numbers of fields in the posted text, looked up only when a message needs one."""
 
 from functools import cached_property
 from typing import Any
@@ -9,12 +9,12 @@ from staging_api.documents.model import Document, Path
 from staging_api.documents.paths import PathInvalid, parse_path
 
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-#: Bytes of a document in which a line is looked for: beyond it, its first line must do.
+#: Maximum size in bytes of a document to search; in a larger one, every field gets the first line.
 _LONGEST = 2 << 20
 
 
 def line_of(document: Document, path: str) -> int:
-    """Find the line, from 1, of a field such as ``.data.hosts[0]``, or of what should hold it."""
+    """Return the line (from 1) of a field such as ``.data.hosts[0]`` or its nearest container."""
     try:
         return DocumentLines(document.text, document.line).of(parse_path(path or "."))
     except PathInvalid:
@@ -22,19 +22,20 @@ def line_of(document: Document, path: str) -> int:
 
 
 class DocumentLines:
-    """The lines of one YAML document that was read without faults; composed at most once."""
+    """Line numbers of one faultless YAML document; its text is parsed at most once."""
 
     def __init__(self, text: bytes, first_line: int) -> None:
-        """Look into `text`, which begins on line `first_line` of its stream."""
+        """Search `text`, which begins on line `first_line` of its stream."""
         self._text = text if len(text) <= _LONGEST else b""
         self._first_line = first_line
-        #: Line and value of each key, by the id of its mapping; the root keeps all of them.
+        #: Line and value of each key, by the id of its mapping; the root node keeps all nodes
+        #: alive.
         self._keys: dict[int, dict[Any, tuple[int, Any]]] = {}
 
     def of(self, path: Path) -> int:
-        """Find the line of a place in the document.
+        """Return the line of a path in the document.
 
-        If it is not there: the line of the nearest container that is.
+        If the path does not exist: the line of its nearest existing container.
         """
         if self._root is None:
             return self._first_line
@@ -49,20 +50,20 @@ class DocumentLines:
 
     @cached_property
     def _root(self) -> Any:
-        # Not `compose`: what follows the document in its part of the stream may not be YAML.
+        # Not `compose`: the text after the document in its part of the stream may not be YAML.
         loader = _Loader(self._text)
         return loader.get_node() if loader.check_node() else None
 
     @cached_property
     def _start(self) -> int:
-        """The line, from 0, of the text's document marker: comments may stand before it."""
+        """The line, from 0, of the document marker in the text: comments may precede it."""
         events = yaml.parse(self._text, Loader=_Loader)
         starts = (each for each in events if isinstance(each, yaml.DocumentStartEvent))
         mark: Any = next(starts).start_mark
         return int(mark.line)
 
     def _below(self, node: Any, step: str | int) -> tuple[int, Any] | None:
-        """Give the line and the node of a step below."""
+        """Return the line and the node of a key or index, or None if it does not exist."""
         if isinstance(node, yaml.MappingNode):
             if id(node) not in self._keys:
                 self._keys[id(node)] = {

@@ -1,8 +1,8 @@
-"""Messages about documents, as clients of configdocs read them, and what they add up to.
+"""Messages about documents in the format of configdocs clients, and verdicts made of them.
 
 A message is a mapping: ``kind`` ValidationMessage, ``message``, ``error`` (bool), ``name``,
 ``documents`` (schema and name of each), ``level`` (Error, Warning, Info), ``diagnostic``,
-``source``. None of them quotes the data of a document.
+``source``. No message quotes the data of a document.
 """
 
 import json
@@ -27,23 +27,23 @@ class Verdict:
 
     @property
     def errors(self) -> int:
-        """How many of them are errors."""
+        """Number of messages that are errors."""
         return sum(bool(each["error"]) for each in self.messages)
 
     def adding(self, more: Iterable[Message]) -> "Verdict":
-        """These messages and others."""
+        """Return a verdict with more messages appended."""
         return Verdict((*self.messages, *more))
 
 
 def of_finding(
     finding: Finding, level: Level | None = None, *, collection: str | None = None
 ) -> Message:
-    """The message that says what a finding says.
+    """Convert a finding to a message.
 
     Args:
-        finding: what was found.
-        level: in the place of the finding's own.
-        collection: in whose text its line is; None: in the text that was posted.
+        finding: the finding to convert.
+        level: replaces the level of the finding.
+        collection: the collection that the finding's line refers to; None: the posted text.
     """
     diagnostic: dict[str, Any] = {**finding.diagnostic}
     if collection is not None:
@@ -63,7 +63,7 @@ def of_finding(
 
 
 def validation_message(given: Mapping[str, Any], **defaults: Any) -> Message:
-    """A whole message: its own fields win over the defaults, what it lacks is filled in."""
+    """Build a complete message: the given fields first, then the defaults, then empty values."""
     made: dict[str, Any] = {"kind": "ValidationMessage"}
     for field in _FIELDS:
         value = given.get(field)
@@ -75,7 +75,7 @@ def validation_message(given: Mapping[str, Any], **defaults: Any) -> Message:
 
 
 def rule_message(level: str, text: str) -> Message:
-    """The message of a rule whose level a setting chooses."""
+    """Build the message of a rule whose level is a setting."""
     word = _LEVELS[level]
     return {
         "code": "",

@@ -1,8 +1,8 @@
-"""The nouns of the documents room: documents, findings about them, and limits.
+"""Data model of documents, of the findings about them, and of their limits.
 
-A document has three keys: ``schema``, ``metadata`` and ``data``. Its metadata says on which layer
-it lies, which parent it builds on, and which values it takes from other documents. All classes are
-frozen, and the values that they hold must never be changed: renderings share them.
+A document has three keys: ``schema``, ``metadata`` and ``data``. Its metadata names the layer
+of the document, the parent that it builds on, and the values that it takes from other documents.
+All classes are frozen, and the values that they hold must never be changed: renderings share them.
 """
 
 import hashlib
@@ -19,12 +19,12 @@ LAYERING_POLICY = "deckhand/LayeringPolicy"
 DATA_SCHEMA = "deckhand/DataSchema"
 VALIDATION_POLICY = "deckhand/ValidationPolicy"
 
-#: A place inside a document's data: keys of mappings and indexes of lists, from the outside in.
+#: A path inside a document's data: keys of mappings and indexes of lists, outermost first.
 Path = tuple[str | int, ...]
 
 
 class StoragePolicy(StrEnum):
-    """How a document's data is stored and shown."""
+    """Policy for storing and showing a document's data."""
 
     CLEARTEXT = "cleartext"
     #: Stored encrypted, and shown only to callers with the right to see it.
@@ -32,7 +32,7 @@ class StoragePolicy(StrEnum):
 
 
 class Method(StrEnum):
-    """What a layering action does with the value at its path."""
+    """Operation of a layering action on the value at its path."""
 
     MERGE = "merge"
     REPLACE = "replace"
@@ -40,7 +40,7 @@ class Method(StrEnum):
 
 
 class Level(StrEnum):
-    """How grave a finding is. Only errors forbid a commit."""
+    """Severity of a finding. Only errors forbid a commit."""
 
     ERROR = "Error"
     WARNING = "Warning"
@@ -48,7 +48,7 @@ class Level(StrEnum):
 
 
 class Fault(StrEnum):
-    """What can be wrong with documents; the value is the name that messages show."""
+    """Kinds of faults in documents; the value is the name that messages show."""
 
     INVALID_YAML = "InvalidYaml"
     LIMIT_EXCEEDED = "LimitExceeded"
@@ -65,23 +65,23 @@ class Fault(StrEnum):
     SUBSTITUTION_DEPENDENCY_CYCLE = "SubstitutionDependencyCycle"
     SUBSTITUTION_SOURCE_NOT_FOUND = "SubstitutionSourceNotFound"
     SUBSTITUTION_SOURCE_DATA_NOT_FOUND = "SubstitutionSourceDataNotFound"
-    #: Any other substitution that cannot be done; the message says why.
+    #: Any other substitution that fails; the message gives the reason.
     INVALID_SUBSTITUTION = "InvalidSubstitution"
-    #: A warning: the pattern matched nothing, so the text stayed as it was.
+    #: A warning: the pattern matched nothing, so the text was left unchanged.
     PATTERN_WITHOUT_MATCH = "PatternWithoutMatch"
-    #: A DataSchema document that is itself not a usable JSON Schema.
+    #: A DataSchema document that is not a valid JSON Schema.
     INVALID_DATA_SCHEMA = "InvalidDataSchema"
-    #: Data that its DataSchema refuses.
+    #: Data that does not conform to its DataSchema.
     INVALID_DATA = "InvalidData"
 
     @property
     def conflict(self) -> bool:
-        """Whether other documents are missing, rather than this one wrong (HTTP 409, not 400)."""
+        """Whether other documents are missing, and this one is not wrong (HTTP 409, not 400)."""
         return self in _CONFLICTS
 
     @property
     def message_name(self) -> str:
-        """The ``name`` of a ValidationMessage: ``D002`` for data, ``D001`` for all else."""
+        """The ``name`` of a ValidationMessage: ``D002`` for faults in data, else ``D001``."""
         return "D002" if self is Fault.INVALID_DATA else "D001"
 
 
@@ -89,10 +89,10 @@ _CONFLICTS = frozenset({Fault.LAYERING_POLICY_NOT_FOUND, Fault.SUBSTITUTION_SOUR
 
 
 class Identity(NamedTuple):
-    """Schema, layer and name: unique among the documents of a revision before rendering."""
+    """Schema, layer and name; unique among the documents of a revision before rendering."""
 
     schema: str
-    #: The empty text for control documents, which have no layer.
+    #: Empty for control documents, which have no layer.
     layer: str
     name: str
 
@@ -103,21 +103,21 @@ class Identity(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One fault or warning; never quotes a value of a document's data."""
+    """A fault or warning; never quotes a value of a document's data."""
 
     fault: Fault
-    #: One sentence: the fault and its correction.
+    #: One sentence that names the fault and its correction.
     message: str
-    #: The documents that it is about, the one to change first.
+    #: The documents concerned; the first is the one to correct.
     documents: tuple[Identity, ...] = ()
     #: The field in the first document, such as ``.metadata.name`` or ``.data.hosts[0]``.
     path: str = ""
-    #: The line in the posted text, from 1.
+    #: Line number in the posted text, from 1.
     line: int | None = None
-    #: Which document of the posted stream, from 0.
+    #: Index of the document in the posted stream, from 0.
     index: int | None = None
     level: Level = Level.ERROR
-    #: JSON values for programs: for data, ``schema_path`` and ``validation_schema``.
+    #: JSON values for programs; for faults in data: ``schema_path`` and ``validation_schema``.
     diagnostic: Mapping[str, Any] = field(default_factory=dict)
 
     def __str__(self) -> str:
@@ -129,7 +129,7 @@ class Finding:
 
 
 class DocumentsInvalid(Invalid):
-    """Posted documents that cannot be taken; `findings` has one entry for each fault."""
+    """The posted documents cannot be accepted; `findings` has one entry for each fault."""
 
     code, title = "documents_invalid", "The documents are not valid"
 
@@ -142,41 +142,41 @@ class DocumentsInvalid(Invalid):
 
     @property
     def conflict(self) -> bool:
-        """Whether every fault is about documents that are missing (HTTP 409, not 400)."""
+        """Whether all faults are missing documents (HTTP 409, not 400)."""
         return all(each.fault.conflict for each in self.findings)
 
 
 class RenderingFailed(DocumentsInvalid):
-    """Documents that are valid one by one, but cannot be rendered together."""
+    """The documents are valid one by one, but cannot be rendered together."""
 
     code, title = "rendering_failed", "The documents cannot be rendered"
 
 
 @dataclass(frozen=True, slots=True)
 class DocumentLimits:
-    """What documents may cost; beyond it they are refused, with the limit in the message."""
+    """Resource limits of documents; a document above one is refused, and the message names it."""
 
-    #: Bytes of one posted stream.
+    #: Bytes in one posted stream.
     stream_bytes: int = 32 << 20
-    #: Documents of one posted stream.
+    #: Number of documents in one posted stream.
     documents: int = 50_000
-    #: Keys and values of a stream, which cost the same time however short they are.
+    #: Number of keys and values in one stream: each costs the same time, however short it is.
     values: int = 1_000_000
-    #: Mappings and lists inside each other.
+    #: Nesting depth of mappings and lists.
     depth: int = 100
-    #: Characters of all values of a stream, aliases written out; a container counts as one.
+    #: Characters in all values of a stream, with aliases expanded; a container counts as one.
     expanded_size: int = 64 << 20
-    #: Characters of all rendered documents together.
+    #: Characters in all rendered documents together.
     rendered_size: int = 256 << 20
-    #: The largest index that a path may name: a list is filled up to it.
+    #: The largest list index in a path: writing to an index fills the list up to it.
     list_index: int = 9_999
-    #: Findings of one answer; looking stops there.
+    #: Number of findings in one response; checking stops at this number.
     findings: int = 100
-    #: CPU seconds that all patterns of one rendering may take together.
+    #: CPU seconds for matching all patterns of one rendering.
     pattern_seconds: float = 5.0
-    #: CPU seconds that the check of one document against its DataSchema may take.
+    #: CPU seconds for checking one document against its DataSchema.
     check_seconds: float = 2.0
-    #: CPU seconds that the checks of all documents may take together.
+    #: CPU seconds for checking all documents.
     total_check_seconds: float = 20.0
 
 
@@ -185,7 +185,7 @@ DEFAULT_LIMITS = DocumentLimits()
 
 @dataclass(frozen=True, slots=True)
 class LayeringAction:
-    """One layering action; its path is already understood."""
+    """A layering action with its parsed path."""
 
     method: Method
     path: Path
@@ -193,18 +193,18 @@ class LayeringAction:
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """Where a substitution writes."""
+    """A place that a substitution writes to."""
 
     path: Path
-    #: Only the matches of this regular expression in the text at `path` are replaced.
+    #: If set, replace only the matches of this regular expression in the text at `path`.
     pattern: str | None = None
-    #: How many levels below `path` are searched for texts: 0 none, -1 all. None: only `path`.
+    #: Number of levels below `path` to search for texts: 0 none, -1 all. None: only `path` itself.
     recurse_depth: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Substitution:
-    """One value taken from another document."""
+    """A value to take from another document."""
 
     schema: str
     name: str
@@ -216,17 +216,18 @@ class Substitution:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Document:
-    """One posted document. Make it with `documents.text.load_documents`."""
+    """A posted document. Create it with `documents.text.load_documents`."""
 
     schema: str
     name: str
-    #: As posted, without ``id`` and ``status`` beside it.
+    #: As posted; ``id`` and ``status`` beside it are ignored.
     metadata: Mapping[str, Any]
     data: Any
-    #: Characters of the data, aliases written out (see `DocumentLimits.expanded_size`).
+    #: Characters in the data, with aliases expanded (see `DocumentLimits.expanded_size`).
     size: int
     collection: str = ""
-    #: Control documents steer rendering; they are not layered, and returned as they are.
+    #: Whether this is a control document: it steers rendering, is not layered, and is returned
+    #: unchanged.
     control: bool = False
     layer: str = ""
     abstract: bool = False
@@ -236,9 +237,9 @@ class Document:
     parent_selector: Mapping[str, Any] = field(default_factory=dict)
     actions: tuple[LayeringAction, ...] = ()
     substitutions: tuple[Substitution, ...] = ()
-    #: The bytes posted, from its ``---`` to the next one; all slices joined are the stream.
+    #: The posted bytes from this document's ``---`` to the next; all slices joined are the stream.
     text: bytes = b""
-    #: Which document of the posted stream, from 0, and the line that it begins on, from 1.
+    #: Index of the document in the posted stream, from 0, and the line that it begins on, from 1.
     index: int = 0
     line: int = 1
 
@@ -249,7 +250,7 @@ class Document:
 
     @cached_property
     def source_keys(self) -> tuple[tuple[str, str], ...]:
-        """Schema and name of the documents that substitutions take from, in order, each once."""
+        """Schema and name of each substitution source, in order and without duplicates."""
         return tuple(dict.fromkeys((each.schema, each.name) for each in self.substitutions))
 
     @cached_property
@@ -259,7 +260,7 @@ class Document:
 
     @property
     def encrypted(self) -> bool:
-        """Whether the storage policy asks for encryption."""
+        """Whether the storage policy requires encryption."""
         return self.storage_policy is StoragePolicy.ENCRYPTED
 
     @property
@@ -274,7 +275,7 @@ class Document:
 
 
 def canonical_json(value: object) -> bytes:
-    """UTF-8 JSON with sorted keys and no spaces: equal values have equal bytes."""
+    """Encode as UTF-8 JSON with sorted keys and no spaces: equal values have equal bytes."""
     text = json.dumps(
         value, ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False
     )

@@ -1,10 +1,10 @@
-"""Paths inside data: ``.a.b[1]['x.y']``, read, written and looked up.
+"""Paths inside data, such as ``.a.b[1]['x.y']``: parse, write and look up.
 
 A path is a leading ``.`` or ``$``, words between dots, ``[N]`` for the N-th element of a list
-(from 0), and quotes around keys that hold dots or brackets. ``.`` and ``$`` alone are the whole.
-Wildcards, filters and ``..`` are refused: a path names one place.
+(from 0), and quotes around keys that contain dots or brackets. ``.`` or ``$`` alone is the whole
+value. Wildcards, filters and ``..`` are refused: a path names exactly one place.
 
-`editing` sets and removes what a path names.
+`editing` sets and removes the value at a path.
 """
 
 import re
@@ -21,7 +21,7 @@ _STEP = re.compile(
     re.VERBOSE | re.DOTALL,
 )
 _PLAIN_WORD = re.compile(r"""[^.\[\]'"*$\s\\]+""")
-#: Characters of posted names and paths that messages show.
+#: Maximum number of characters of a posted name or path in a message.
 _SHOWN = 200
 _ESCAPED = re.compile(r"\\(.)", re.DOTALL)
 _KINDS = {dict: "a mapping", list: "a list", bool: "a boolean", str: "a text", type(None): "null"}
@@ -34,20 +34,20 @@ class _Missing:
         return "MISSING"
 
 
-#: What `get` gives for a place that is not there; null is a value.
+#: Result of `get` for a path that does not exist; null is a value.
 MISSING: Final = _Missing()
 
 
 class PathInvalid(ValueError):
-    """A text that is not a path; the message says why."""
+    """The text is not a path; the message gives the reason."""
 
 
 @lru_cache(maxsize=4096)
 def parse_path(text: str) -> Path:
-    """Read a path.
+    """Parse a path.
 
     Raises:
-        PathInvalid: with the text and the reason.
+        PathInvalid: the text is not a path; the message has the text and the reason.
     """
     rest = text.removeprefix("$")
     if rest in ("", ".") and text:
@@ -66,7 +66,7 @@ def parse_path(text: str) -> Path:
 
 
 def path_text(path: Path) -> str:
-    """Write a path so that `parse_path` reads it back."""
+    """Format a path as text that `parse_path` reads back."""
     if not path:
         return "."
     text = "".join(_written(step) for step in path)
@@ -74,12 +74,12 @@ def path_text(path: Path) -> str:
 
 
 def shortened(text: str) -> str:
-    """Cut a posted name or path to what a message can show."""
+    """Truncate a posted name or path to the length that a message can show."""
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
 
 
 def get(value: Any, path: Path) -> Any:
-    """Look a place up; `MISSING` if it is not there."""
+    """Return the value at a path, or `MISSING` if the path does not exist."""
     for step in path:
         if isinstance(step, str):
             if not isinstance(value, dict) or step not in value:
@@ -91,7 +91,7 @@ def get(value: Any, path: Path) -> Any:
 
 
 def kind_of(value: Any) -> str:
-    """What a JSON value is, in words for messages that must not quote it."""
+    """Return the kind of a JSON value, in words for messages that must not quote the value."""
     return _KINDS.get(type(value), "a number")
 
 

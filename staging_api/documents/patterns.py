@@ -1,8 +1,8 @@
-"""Regular expressions from documents, matched within a budget.
+"""Regular expressions from documents, matched within a time budget.
 
-A posted pattern such as ``(a|aa)+$`` can need longer than the universe. The `regex` package takes
-a time-out for each match and lets other threads of the process run meanwhile, so such a pattern
-fails its document and nothing else.
+Matching a posted pattern such as ``(a|aa)+$`` can take practically forever. The `regex` package
+has a timeout for each match and lets other threads of the process run meanwhile, so such a
+pattern fails only its own document.
 """
 
 import re
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     import regex
 
 _Result = TypeVar("_Result")
-#: Characters of a pattern.
+#: Maximum length of a pattern in characters.
 _PATTERN_LENGTH = 4_096
-#: Parts of a pattern, counted repeats written out: compiling and matching take time and memory
-#: for each, and no time-out looks at compiling.
+#: Maximum number of parts in a pattern, with counted repeats written out: each costs time and
+#: memory to compile and match, and the timeout does not cover compiling.
 _EXPANDED_LENGTH = 2_000
 _TOKEN = re.compile(
     r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|\{(?P<most>[0-9]+)(?:,(?P<upper>[0-9]*))?\}|.", re.DOTALL
@@ -29,11 +29,11 @@ _MOST_MATCHES = 100_000
 
 
 class PatternInvalid(ValueError):
-    """A text that is not a regular expression; the message says why."""
+    """The text is not a regular expression; the message gives the reason."""
 
 
 class PatternTooSlow(Exception):
-    """The budget for patterns is used up."""
+    """The time budget for patterns is used up."""
 
 
 @lru_cache(maxsize=2048)
@@ -41,14 +41,15 @@ def compiled(pattern: str) -> "regex.Pattern[str]":
     """Compile a pattern.
 
     Raises:
-        PatternInvalid: with the reason and the place in the pattern.
+        PatternInvalid: the pattern is not allowed; the message has the reason and the position.
     """
-    import regex  # with the first pattern: most processes never see one
+    import regex  # imported with the first pattern: most processes never compile any
 
     if len(pattern) > _PATTERN_LENGTH:
         raise PatternInvalid(f"the pattern has more than {_PATTERN_LENGTH} characters")
     try:
-        # What only `regex` knows, such as recursion, may not end even with a time-out.
+        # `re` refuses features that only `regex` has: some, such as recursion, can ignore the
+        # timeout.
         re.compile(pattern)
         if _expanded_length(pattern) > _EXPANDED_LENGTH:
             raise PatternInvalid(f"the pattern repeats more than {_EXPANDED_LENGTH} parts by {{n}}")
@@ -58,28 +59,28 @@ def compiled(pattern: str) -> "regex.Pattern[str]":
 
 
 class Budget:
-    """Seconds that a piece of work may still spend in patterns."""
+    """Time budget for matching patterns, in seconds."""
 
     def __init__(self, seconds: float) -> None:
-        """Begin with `seconds`."""
+        """Start with a budget of `seconds`."""
         self.seconds_left = seconds
 
     def search(self, pattern: str, text: str) -> "regex.Match[str] | None":
         """Find the first match.
 
         Raises:
-            PatternInvalid: if it is not a regular expression.
-            PatternTooSlow: if the budget does not suffice.
+            PatternInvalid: the pattern is not a regular expression.
+            PatternTooSlow: the budget is not sufficient.
         """
         found = compiled(pattern)
         return self._spend(lambda limit: found.search(text, timeout=limit, concurrent=True))
 
     def matches(self, pattern: str, text: str) -> "list[regex.Match[str]]":
-        """Find all matches that do not overlap.
+        """Find all non-overlapping matches.
 
         Raises:
-            PatternInvalid: if it is not a regular expression, or matches too often.
-            PatternTooSlow: if the budget does not suffice.
+            PatternInvalid: the pattern is not a regular expression, or matches too often.
+            PatternTooSlow: the budget is not sufficient.
         """
         found = compiled(pattern)
         matches = self._spend(
@@ -104,7 +105,7 @@ class Budget:
 
 
 def reason_of(error: Any) -> str:
-    """Say what was wrong with a pattern."""
+    """Describe a pattern error in words."""
     if isinstance(error, PatternTooSlow):
         return "the patterns of these documents need too long: make them simpler"
     return str(error)

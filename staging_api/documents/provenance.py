@@ -1,4 +1,4 @@
-"""Where the values of a rendered document came from, and which documents it reaches in turn."""
+"""Origins of the values of a rendered document, and the documents that depend on it."""
 
 from collections.abc import Iterator
 from itertools import islice
@@ -7,23 +7,23 @@ from staging_api.documents.model import Identity, Path
 from staging_api.documents.rendering.model import RenderedDocument, Rendering
 from staging_api.documents.rendering.tracing import Origin, Trace
 
-#: Places of one document that an answer lists.
+#: Maximum number of places of one document in a response.
 _MOST = 10_000
 
 
 def why(rendered: RenderedDocument, path: Path = ()) -> list[tuple[Path, Origin]]:
-    """The origins of the value at a path, and of each place below that came from elsewhere.
+    """Return the origins of the value at a path, and of the values below with other origins.
 
-    A value that patterns composed has several, the newest first. Of a secret, the path inside its
-    document is left out: keys below it are secret too.
+    A value composed by patterns has several origins, the newest first. For a secret, the path
+    inside its document is left out, as the keys below a secret are secret too.
     """
     return list(islice(_origins(rendered.trace.get(path), path), _MOST))
 
 
 def users(rendering: Rendering, identity: Identity) -> list[Identity]:
-    """The documents that build on a document or take values from it, themselves or through others.
+    """Return the documents that depend on a document, directly or through other documents.
 
-    They are what a change of it touches; in order of schema, layer and name.
+    A change of the document affects them; ordered by schema, layer and name.
     """
     return sorted(rendering.relations.reached_from([identity]) - {identity})
 

@@ -1,4 +1,4 @@
-"""Read documents: compare versions, return posted collections, render revisions."""
+"""Read access to documents: compare versions, return posted collections, render revisions."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -33,25 +33,25 @@ from staging_api.errors import NotFound
 from staging_api.paging import Page, page_of
 
 _MAX_NUMBER = (1 << 63) - 1
-#: Of what a request names, in a refusal.
+#: Maximum length of a request parameter in an error message.
 _SHOWN_LENGTH = 80
-#: Of unified diffs, after which a page of differences ends.
+#: Characters of unified diffs after which a page of differences ends.
 _PAGE_CHARACTERS = 2_000_000
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two versions, and what became of each collection between them."""
+    """Two versions, and the status of each collection between them."""
 
     pair: status.VersionPair
     digest: str
     collections: list[status.CollectionStatus]
-    #: One of the two versions, if that is undone unless it is confirmed.
+    #: One of the two versions, if it waits to be confirmed.
     unconfirmed: Unconfirmed | None = None
 
     @property
     def etag(self) -> str:
-        """A strong validator; of committed and buffer, that of the buffer."""
+        """A strong validator; for committed and buffer, the ETag of the buffer."""
         pair = self.pair
         tag = etag_of(pair.base_revision, pair.new_revision, self.digest)
         tag = tag if self.unconfirmed is None else unconfirmed_etag(tag)
@@ -64,8 +64,8 @@ class BufferState:
     """The buffer at one moment.
 
     Attributes:
-        collections: those that it changes.
-        unconfirmed: the committed revision, if that is undone unless it is confirmed.
+        collections: names of the collections that the buffer changes.
+        unconfirmed: the committed revision, if it waits to be confirmed.
     """
 
     buffer: Buffer
@@ -74,22 +74,22 @@ class BufferState:
 
     @property
     def etag(self) -> str:
-        """A strong validator, of which `Buffer.etags` knows every form."""
+        """A strong validator; one of `Buffer.etags`."""
         etag = self.buffer.etag
         return etag if self.unconfirmed is None else unconfirmed_etag(etag)
 
 
 @dataclass(frozen=True)
 class ComparisonRequest:
-    """Which documents are compared, and how.
+    """Parameters of a comparison of documents.
 
     Attributes:
         old: the revision before; 0 has no documents.
         new: the revision after.
-        rendered: compare rendered documents, not the posted ones.
+        rendered: compare rendered documents instead of posted ones.
         reveal: show secrets too.
-        after: where the page before ended.
-        limit: documents of a page, at most.
+        after: the position where the previous page ended.
+        limit: maximum number of documents in a page.
     """
 
     old: int
@@ -102,7 +102,7 @@ class ComparisonRequest:
 
 @dataclass(frozen=True)
 class Differences:
-    """A page of documents that differ, compared place by place."""
+    """A page of documents that differ, with their differences by path."""
 
     changes: tuple[DocumentChange, ...]
     more: bool
@@ -110,26 +110,26 @@ class Differences:
 
 @dataclass(frozen=True)
 class DocumentReader:
-    """The use cases that read documents; they take no lock."""
+    """The use cases that read documents; they acquire no lock."""
 
     database: Database
     contents: Contents
     renderings: Renderings
 
     def buffer(self) -> Buffer:
-        """The newest revision, to be reviewed."""
+        """Return the newest revision, for a review."""
         with self.database.connect() as conn:
             return buffer_of(now(conn, revision_rows.versions(conn)))
 
     def buffer_state(self) -> BufferState:
-        """Read the newest revision, the collections it changes, and the commit that waits."""
+        """Read the newest revision, the collections it changes, and the unconfirmed commit."""
         with self.database.connect() as conn:
             there = now(conn, revision_rows.versions(conn))
             unconfirmed = commit_rows.unconfirmed(conn)
         return BufferState(buffer_of(there), there.buffered, unconfirmed)
 
     def compare(self, names: Sequence[str]) -> Comparison:
-        """The collections of two versions (none named: committed and buffer), compared.
+        """Compare the collections of two versions (no names: committed and buffer).
 
         Raises:
             RequestInvalid: the names are not two different versions.
@@ -146,12 +146,12 @@ class DocumentReader:
         return Comparison(pair, digest_of(new), status.compare(pair, base, new), waiting)
 
     def differences(self, query: ComparisonRequest) -> Differences:
-        """Compare the documents of two revisions, a page at a time.
+        """Return a page of the differences between two revisions.
 
         Raises:
-            NotFound: there is no such revision.
-            RenderingFailed: one of them cannot be rendered.
-            DocumentsUnreadable: a key that sealed some documents is not here.
+            NotFound: a revision does not exist.
+            RenderingFailed: one of the revisions cannot be rendered.
+            DocumentsUnreadable: a key that sealed some of the documents is missing.
         """
         read = self._rendered if query.rendered else self._posted
         old, new = read(query.old), read(query.new)
@@ -166,26 +166,26 @@ class DocumentReader:
         return Differences(tuple(page), more=False)
 
     def number_or_zero(self, version: str) -> int:
-        """The revision of a version, as `number_of`; 0 while nothing is committed, or of "0".
+        """Return the revision of a version like `number_of`; 0 for "0" or if nothing is committed.
 
         Raises:
-            RequestInvalid: it is no version.
+            RequestInvalid: the text is not a version.
             VersionNotFound: a version of site actions does not exist.
-            NotFound: there is no such revision.
+            NotFound: the revision does not exist.
         """
         if version == "0":
             return 0
         if version.lower() not in {BUFFER, COMMITTED}:
             return self.number_of(version)
-        # Without a buffer the documents are those that are committed.
+        # Without a buffer, the newest documents are the committed ones.
         buffer = self.buffer()
         return buffer.revision if version.lower() == BUFFER else buffer.committed
 
     def content(self, version: str, collection: str) -> ContentRef | None:
-        """What a collection holds in a version; None: the buffer deletes it.
+        """Return the content of a collection in a version; None: the buffer deletes the collection.
 
         Raises:
-            VersionNotFound: the version, or the collection in it, is not there.
+            VersionNotFound: the version does not exist, or does not have the collection.
         """
         with self.database.connect() as conn:
             versions = revision_rows.versions(conn)
@@ -202,17 +202,17 @@ class DocumentReader:
         return state[collection]
 
     def posted(self, collection: str, content: ContentRef) -> tuple[bytes, list[Document]]:
-        """The text of a collection as it was posted, and its documents."""
+        """Return the text of a collection as it was posted, and its documents."""
         text = self.contents.text(content.content_id)
         return text, self.contents.documents({collection: content})
 
     def number_of(self, version: str) -> int:
-        """The revision of a version or of a number in digits.
+        """Return the revision of a version, or of a number in digits.
 
         Raises:
-            RequestInvalid: it is neither.
-            VersionNotFound: there is no such version.
-            NotFound: there is no such revision.
+            RequestInvalid: the text is neither a version nor a number.
+            VersionNotFound: the version does not exist.
+            NotFound: the revision does not exist.
         """
         if version.isascii() and version.isdigit():
             return self.find(revision_number(version)).number
@@ -224,18 +224,18 @@ class DocumentReader:
         return number
 
     def rendered(self, number: int) -> Rendered:
-        """A revision, rendered.
+        """Render a revision.
 
         Raises:
-            NotFound: there is no such revision.
+            NotFound: the revision does not exist.
         """
         return self.renderings.of(self.state(number))
 
     def state(self, number: int) -> State:
-        """The collections of a revision; of 0, none.
+        """Return the collections of a revision; revision 0 has none.
 
         Raises:
-            NotFound: there is no such revision.
+            NotFound: the revision does not exist.
         """
         if number:
             self.find(number)
@@ -243,10 +243,10 @@ class DocumentReader:
             return revision_rows.state(conn, number)
 
     def find(self, number: int) -> Revision:
-        """One revision.
+        """Return a revision.
 
         Raises:
-            NotFound: there is none of this number.
+            NotFound: the revision does not exist.
         """
         revision = None
         if number <= _MAX_NUMBER:
@@ -278,14 +278,14 @@ class DocumentReader:
 
 
 def version_named(text: str | None, or_else: str = "") -> str:
-    """The version that a request names, in any case; none is the buffer.
+    """Parse the version in a request, ignoring case; None or empty means the buffer.
 
     Args:
-        text: what the request has.
-        or_else: what it could be instead, for the refusal.
+        text: the parameter of the request.
+        or_else: description of other allowed values, for the error message.
 
     Raises:
-        RequestInvalid: there is no such version.
+        RequestInvalid: the version does not exist.
     """
     name = (text or BUFFER).lower()
     if name not in VERSIONS:
@@ -298,11 +298,11 @@ def version_named(text: str | None, or_else: str = "") -> str:
 
 
 def revision_number(text: str) -> int:
-    """The number of a revision that a request names.
+    """Parse the revision number in a request.
 
     Raises:
-        RequestInvalid: it is no number.
-        NotFound: it has more digits than that of any revision.
+        RequestInvalid: the text is not a number.
+        NotFound: the number has more digits than any revision number.
     """
     shown = text[:_SHOWN_LENGTH]
     if not (text.isascii() and text.isdigit()):

@@ -1,9 +1,9 @@
-"""YAML streams to JSON values in one pass over libyaml's events.
+"""Parser of YAML streams to JSON values, in one pass over libyaml's events.
 
-Going over the events ourselves costs no more than PyYAML's own constructor, and lets every limit
-act before memory is spent: depth stops the scanner, which is quadratic in open brackets; aliases
-are counted as if written out, since every later JSON, digest or copy writes them out. A fault does
-not stop the reading: further faults of the stream are found too, each with document, field, line.
+Processing the events here costs no more than PyYAML's own constructor, and every limit acts before
+memory is spent: the depth limit stops the scanner, which is quadratic in open brackets; aliases
+are counted as if expanded, because every later JSON, digest or copy expands them. Parsing continues
+after a fault, to find further faults in the stream, each with document, field and line.
 """
 
 import re
@@ -23,11 +23,12 @@ from staging_api.documents.scalars import (
     tagged,
 )
 
-# Wheels of PyYAML bring libyaml; in a build without it, the slow one reads the same.
+# Wheels of PyYAML include libyaml; a build without it falls back to the slow loader, with equal
+# results.
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _UTF_16 = (BOM_UTF16_LE, BOM_UTF16_BE)
-#: A mark that opens a later document, as in streams that were joined: YAML allows it there, libyaml
-#: does not.
+#: Byte order mark at the start of a later document, as in concatenated streams: YAML allows it
+#: there, libyaml does not.
 _LATER_MARK = re.compile(r"^\ufeff(?=---(?:\s|\Z))|(?<=^---\n|^\.\.\.\n)\ufeff", re.MULTILINE)
 _UNDEFINED = object()
 _MERGE = object()
@@ -37,33 +38,33 @@ _KEY = "a mapping or list cannot be a key: keys are texts"
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """One YAML document of a stream."""
+    """A YAML document in a stream."""
 
     value: Any
     text: bytes
-    #: From 0.
+    #: Index in the stream, from 0.
     index: int
-    #: From 1.
+    #: Line number, from 1.
     line: int
-    #: Characters of all values, aliases written out.
+    #: Characters in all values, with aliases expanded.
     size: int
 
 
 @dataclass(slots=True)
 class Stream:
-    """What reading gave: the sound documents, and the faults of the others."""
+    """Result of parsing: the faultless documents, and the faults of the others."""
 
     nodes: list[Node] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
 
 
 def read_stream(raw: bytes, limits: DocumentLimits) -> Stream:
-    """Read all YAML documents of a stream; never raises for what the bytes hold."""
+    """Parse all YAML documents of a stream; never raises, whatever the bytes are."""
     stream = Stream()
     if len(raw) > limits.stream_bytes:
         stream.findings.append(_too_large(len(raw), limits))
         return stream
-    # libyaml compares each of these directives with all before it.
+    # libyaml compares each of these directives with all earlier ones.
     if raw.count(b"%TAG") > _TAG_DIRECTIVES:
         message = f"the stream has more than {_TAG_DIRECTIVES} %TAG directives"
         stream.findings.append(Finding(Fault.LIMIT_EXCEEDED, message))
@@ -89,7 +90,7 @@ def _too_large(count: int, limits: DocumentLimits) -> Finding:
 
 
 class _DocumentPart(NamedTuple):
-    """A document that was read: where it starts, and what it is."""
+    """A document that was parsed, and its start in the stream."""
 
     start: int
     line: int
@@ -99,20 +100,20 @@ class _DocumentPart(NamedTuple):
 
 
 class _Stop(Exception):
-    """Nothing more of the stream can be read; a finding says why."""
+    """The rest of the stream cannot be parsed; a finding says why."""
 
 
 class _Frame:
-    """A mapping or list that is being read."""
+    """A mapping or list that is being parsed."""
 
     __slots__ = ("anchor", "container", "key", "merges", "size", "waiting")
 
     def __init__(self, container: Any, anchor: str | None, size: int) -> None:
         self.container = container
         self.anchor = anchor
-        #: The reader's count when this began.
+        #: Value of the reader's size counter when this frame began.
         self.size = size
-        #: The key whose value comes next, if `waiting`.
+        #: The key of the next value, if `waiting`.
         self.key: Any = None
         self.waiting = False
         #: Values of merge keys, in order of precedence.
@@ -136,7 +137,7 @@ class _Reader:
         self._read_so_far: list[_DocumentPart] = []
 
     def read(self) -> None:
-        """Read to the end of the stream, or to a fault that nothing can be read behind."""
+        """Parse to the end of the stream, or to a fault that makes the rest unreadable."""
         try:
             self._documents()
         except _Stop:
@@ -166,7 +167,7 @@ class _Reader:
             self._read_so_far.append(_DocumentPart(*start, self._root, self._size - size, sound))
 
     def _cut(self) -> None:
-        """Give each sound document its part of the text."""
+        """Assign its part of the text to each faultless document."""
         parts = self._read_so_far
         ends = [*(part.start for part in parts[1:]), len(self._text)][: len(parts)]
         ascii_only = self._text.isascii()
@@ -179,7 +180,7 @@ class _Reader:
                 self._stream.nodes.append(node)
 
     def _content(self) -> None:
-        """Read the events of one document."""
+        """Process the events of one document."""
         get_event = self._parser.get_event
         while True:
             event = get_event()
@@ -225,7 +226,7 @@ class _Reader:
         value = self._plain.get(text, _UNDEFINED)
         if value is _UNDEFINED:
             value = self._read(event, plain, text)
-            # A refused scalar (None) is looked at, and reported, each time.
+            # A refused scalar (None) is not cached, so that it is reported each time.
             if value is not None:
                 self._plain[text] = value
         return value
@@ -345,12 +346,12 @@ def _wants_key(frame: _Frame) -> bool:
 
 
 def _start_of(event: Any) -> tuple[int, int]:
-    """Give the character and the line, from 1, that an event begins on."""
+    """Return the character index of an event and its line, from 1."""
     return event.start_mark.index, event.start_mark.line + 1
 
 
 def _syntax(error: yaml.YAMLError, index: int, text: str) -> Finding:
-    """Say what libyaml stopped at."""
+    """Convert an error of libyaml to a finding."""
     line = None
     if isinstance(error, yaml.MarkedYAMLError):
         problem = ", ".join(filter(None, (error.context, error.problem)))

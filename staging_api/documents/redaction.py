@@ -1,8 +1,8 @@
-"""What callers without the right to see secrets get instead of them.
+"""Redaction of secrets for callers without permission to see them.
 
-Secrets follow the data: a place is masked if its value was written in an encrypted document, or
-came through one, by layering, replacement or substitution (`Trace`). The mark is the same for all
-secrets, so that it reveals neither a short secret nor that two secrets are equal.
+The redaction follows the data: a value is masked if it was written in an encrypted document, or
+passed through one, by layering, replacement or substitution (`Trace`). All secrets have the same
+mark, so that the mark reveals neither a short secret nor that two secrets are equal.
 """
 
 from collections.abc import Iterable
@@ -17,14 +17,14 @@ REDACTED = "REDACTED"
 
 
 def redacted(rendered: RenderedDocument, rendering: Rendering) -> dict[str, Any]:
-    """Give a rendered document as a mapping, its secrets masked.
+    """Return a rendered document as a mapping, with its secrets masked.
 
-    Masked are secret values in ``data``, and in ``metadata.substitutions`` the paths into and out
-    of secret documents. ``storagePolicy`` stays as it is.
+    This masks secret values in ``data``, and the paths in ``metadata.substitutions`` into and out
+    of secret documents. ``storagePolicy`` is not changed.
 
     Args:
         rendered: the document; it is not changed.
-        rendering: what it is part of, to know which sources are secret.
+        rendering: the rendering of the document, to find out which sources are secret.
     """
     secret = {
         (source.schema, source.name)
@@ -37,23 +37,23 @@ def redacted(rendered: RenderedDocument, rendering: Rendering) -> dict[str, Any]
 
 
 def redacted_document(document: Document) -> dict[str, Any]:
-    """Give a document as posted, its data masked if it is encrypted."""
+    """Return a document as posted, with its data masked if it is encrypted."""
     data = REDACTED if document.encrypted else document.data
     return {**document.value, "data": data}
 
 
 def masked(data: Any, secret_paths: Iterable[Path]) -> Any:
-    """Give a copy of data with the mark at each of the paths."""
+    """Return a copy of data with the mark at each of the paths."""
     copy = CopyOnWrite(data)
     for path in secret_paths:
-        # A comparison masks both sides by the secrets of either.
+        # A comparison masks each side by the secret paths of both, so a path may not exist here.
         if get(copy.value, path) is not MISSING:
             copy.put(path, REDACTED)
     return copy.value
 
 
 def visible_path(path: Path, secret_paths: Iterable[Path]) -> Path:
-    """Cut a path where it enters a secret value: keys below are secret too."""
+    """Cut a path where it enters a secret value: the keys below are secret too."""
     for secret in secret_paths:
         if path[: len(secret)] == secret:
             return secret

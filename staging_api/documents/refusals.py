@@ -1,6 +1,7 @@
-"""Why a change of documents is refused, in the words that clients of configdocs know.
+"""Errors of document changes, with the texts that clients of configdocs know.
 
-``title`` is their ``message``, ``detail`` their ``reason``, and ``messages`` their messageList.
+In the responses for these clients, ``title`` is ``message``, ``detail`` is ``reason``, and
+``messages`` is the messageList.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,7 +13,7 @@ Messages = Sequence[Mapping[str, Any]]
 
 
 class RequestInvalid(Invalid):
-    """A parameter or the body of a request is wrong."""
+    """A parameter or the body of a request is invalid."""
 
     code = "documents_request_invalid"
 
@@ -22,7 +23,7 @@ class RequestInvalid(Invalid):
 
 
 class BufferConflict(Conflict):
-    """The buffer is not as the request needs it."""
+    """The state of the buffer does not allow the request."""
 
     code = "buffer_conflict"
 
@@ -34,7 +35,7 @@ class BufferConflict(Conflict):
 
 
 class VersionNotFound(NotFound):
-    """There is no such version, or not this collection in it."""
+    """The version does not exist, or does not have the collection."""
 
     code = "version_not_found"
 
@@ -44,7 +45,7 @@ class VersionNotFound(NotFound):
 
 
 def elsewhere(schema: str, name: str, collection: str) -> BufferConflict:
-    """A document, or a LayeringPolicy, is in another collection already."""
+    """Build the error for a document or LayeringPolicy that is already in another collection."""
     return BufferConflict(
         "Documents may not exist in more than one collection",
         f"the document [{schema}, {name}] exists in the collection {collection!r} already"
@@ -55,7 +56,7 @@ def elsewhere(schema: str, name: str, collection: str) -> BufferConflict:
 
 
 def moved(what: str, newest: int) -> BufferConflict:
-    """The buffer is not what was reviewed."""
+    """Build the error for a buffer that has changed since it was reviewed."""
     return BufferConflict(
         "The buffer has moved",
         f"{what} is not the buffer any more: its revision is {newest}; review it and try again",
@@ -63,7 +64,7 @@ def moved(what: str, newest: int) -> BufferConflict:
 
 
 def late(revision: int) -> BufferConflict:
-    """The commit that this one would confirm is overdue; what was reviewed stands on it."""
+    """Build the error for an overdue commit, which the reviewed buffer was compared with."""
     return BufferConflict(
         "A commit was not confirmed in time",
         f"the commit of revision {revision} was not confirmed in time and is undone, so the"

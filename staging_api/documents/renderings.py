@@ -1,7 +1,7 @@
-"""Renderings of revisions, kept in memory and shared: no caller may change one.
+"""Cache of renderings by content, shared in memory: no caller may change one.
 
-They are kept by the contents that they are of, in full; what a caller may see of them is decided
-when an answer is written, so that no answer made for one caller is given to another.
+Renderings are stored unredacted, under the contents that they are made of. What a caller may see
+is decided when a response is written, so no response made for one caller is given to another.
 """
 
 import threading
@@ -23,10 +23,10 @@ _Key = tuple[tuple[str, int], ...]
 
 @dataclass(frozen=True)
 class Rendered:
-    """A rendering, or why there is none, and all findings about it.
+    """A rendering, or the findings that prevent it, and all findings about it.
 
     Attributes:
-        sound: whether its checks found nothing; warnings of the rendering itself do not count.
+        sound: whether the checks found nothing; warnings of the rendering itself do not count.
     """
 
     rendering: Rendering | None
@@ -36,22 +36,22 @@ class Rendered:
 
 @dataclass
 class Renderings:
-    """The last renderings; safe for several threads."""
+    """The most recent renderings; thread-safe."""
 
     contents: Contents
     checker: Checker = field(default_factory=Checker)
     _kept: BoundedCache[_Key, Rendered] = field(default_factory=lambda: BoundedCache(_KEPT))
-    #: The newest rendering, to build the next one on, and the newest that had no finding.
+    #: The newest rendering, which the next one starts from, and the newest without findings.
     _newest: Rendering | None = None
     _sound: Rendering | None = None
     _keeping: threading.Lock = field(default_factory=threading.Lock)
     _checking: threading.Lock = field(default_factory=threading.Lock)
 
     def refuse_schemas(self, documents: Sequence[Document]) -> None:
-        """Refuse DataSchema documents that no document could be checked by.
+        """Refuse DataSchema documents that are not valid schemas.
 
         Raises:
-            DocumentsInvalid: with a finding for each.
+            DocumentsInvalid: with a finding for each fault.
         """
         with self._checking:
             findings = self.checker.schema_findings(documents)
@@ -59,10 +59,10 @@ class Renderings:
             raise DocumentsInvalid(findings)
 
     def of(self, state: State) -> Rendered:
-        """Render the collections of a revision; only what changed is rendered again.
+        """Render the collections of a revision; only changed documents are rendered again.
 
         Raises:
-            DocumentsUnreadable: a key that sealed some documents is not here.
+            DocumentsUnreadable: a key that sealed some of the documents is missing.
         """
         key = tuple(sorted((name, content.content_id) for name, content in state.items()))
         with self._keeping:

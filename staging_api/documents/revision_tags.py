@@ -1,6 +1,7 @@
-"""The use cases that name revisions: tags, and the outcome of site actions.
+"""The use cases that name revisions: tags, and outcomes of site actions.
 
-What if the process dies? Each change is one guarded transaction: it was made, or it was not.
+What if the process dies? Each change is one guarded transaction: it was made completely, or not at
+all.
 """
 
 from dataclasses import dataclass
@@ -28,22 +29,22 @@ class RevisionTags:
     builds: DocumentBuilds
 
     def tag(self, number: int, tag: str, data: object, author: ChangeOrigin) -> Revision:
-        """Name a revision.
+        """Tag a revision.
 
         Raises:
-            NotFound: there is no such revision.
-            RequestInvalid: the name is kept for the service's own use.
+            NotFound: the revision does not exist.
+            RequestInvalid: the tag is reserved for the service.
             LockHeld: another request changes documents.
         """
         _check_tag(tag)
         return self._tagged(number, tag, data, author)
 
     def untag(self, number: int, tag: str, author: ChangeOrigin) -> Revision:
-        """Take a name from a revision.
+        """Remove a tag from a revision.
 
         Raises:
-            NotFound: the revision, or its name, is not there.
-            RequestInvalid: the name is kept for the service's own use.
+            NotFound: the revision does not exist, or does not have the tag.
+            RequestInvalid: the tag is reserved for the service.
             LockHeld: another request changes documents.
         """
         _check_tag(tag)
@@ -62,18 +63,18 @@ class RevisionTags:
         succeeded: bool,
         staged: bool,
     ) -> Revision:
-        """Note that a site action ended on a committed revision.
+        """Record the end of a site action on a committed revision.
 
         Args:
-            number: which revision; None: the committed version.
-            data: whatever is to be kept of it.
-            author: who says so.
-            succeeded: whether it did what it should.
-            staged: whether the builds that its documents name have to be staged.
+            number: the revision; None: the committed version.
+            data: any data to store with the tag.
+            author: the caller who reports the outcome.
+            succeeded: whether the site action succeeded.
+            staged: whether the builds named in the documents must be staged.
 
         Raises:
-            NotFound: there is no such revision.
-            BufferConflict: it was not committed, or its builds are not staged.
+            NotFound: the revision does not exist.
+            BufferConflict: the revision was not committed, or its builds are not staged.
             LockHeld: another request changes documents.
         """
         if number is None:

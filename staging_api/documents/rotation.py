@@ -1,7 +1,8 @@
-"""Sealing encrypted documents anew, with the key that is the current one now.
+"""Key rotation: seal encrypted documents again with the current key.
 
-What if the process dies? Each content is one guarded transaction: it is sealed with the old key or
-with the new one, and says with which. Run again, it goes on with those that are left.
+What if the process dies? Each content is sealed again in one guarded transaction: it is sealed
+either with the old key or with the new one, and names its key. Another run continues with the
+contents that are left.
 """
 
 from staging_api.documents.changing import ChangeOrigin, changing
@@ -13,16 +14,16 @@ _AT_ONCE = 100
 
 
 def rotate(documents: DocumentService, author: ChangeOrigin, *, new_key: bool) -> int:
-    """Seal everything with the current key; returns how many contents were sealed anew.
+    """Seal all contents with the current key; return the number of contents sealed again.
 
     Args:
-        documents: whose contents.
-        author: who wants it.
-        new_key: make a new key first, where the database keeps them.
+        documents: the service whose contents to seal.
+        author: the caller of the rotation.
+        new_key: create a new key first; only for keys in the database.
 
     Raises:
-        Invalid: a new key is wanted, and a file keeps them.
-        DocumentsUnreadable: the key of some content is not here.
+        Invalid: `new_key` is true, but the keys are in a file.
+        DocumentsUnreadable: the key of a content is missing.
         LockHeld: another request changes documents.
     """
     keys, database = documents.contents.keys, documents.database
@@ -34,8 +35,8 @@ def rotate(documents: DocumentService, author: ChangeOrigin, *, new_key: bool) -
                 left = content_rows.sealed_by_others(conn, ring.current, _AT_ONCE)
             if not left:
                 return done
-            # A transaction for each: all together would keep every content in memory, and lose all
-            # its work if the lock is lost.
+            # One transaction for each content: a single one would keep all contents in memory, and
+            # lose all work if the lock is lost.
             for content_id in left:
                 with change.deciding() as (conn, _):
                     old = content_rows.posted_text(conn, content_id)

@@ -1,4 +1,4 @@
-"""The rule about the deployment version: a document that every posted collection should have."""
+"""Rule that every posted collection should have a deployment version document."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ _TITLE = "Deployment version document missing from collection"
 
 @dataclass(frozen=True)
 class DeploymentRule:
-    """How grave it is that a collection lacks the document.
+    """Severity of a collection without the deployment version document.
 
     Attributes:
         level: ``skip``, ``info``, ``warning`` or ``error``.
@@ -22,10 +22,10 @@ class DeploymentRule:
     level: str = "skip"
 
     def missing_from(self, documents: Sequence[Document] | None) -> list[Message]:
-        """Return messages about a collection (None: it is emptied).
+        """Return messages about a collection without the document (None: it is being emptied).
 
         Raises:
-            RequestInvalid: it lacks the document, and that is an error.
+            RequestInvalid: the document is missing, and the level is ``error``.
         """
         if documents is None or self.level == "skip" or self._is_among(documents):
             return []

@@ -1,8 +1,8 @@
-"""Plain YAML scalars as YAML 1.1 reads them: the clients and the ancestor are 1.1 throughout.
+"""Parser of plain YAML scalars by the rules of YAML 1.1, which the clients and Deckhand use.
 
 File modes such as ``0644`` are octal, ``on`` is true, ``12:30`` is base 60, and ``1e3`` is a text.
-What JSON cannot hold, or what readers disagree on, is refused with a hint to quote it: dates,
-``.nan``, ``.inf``, and numbers that no 64 bits hold.
+Values that JSON cannot represent, or that parsers read differently, are refused with a hint to
+quote them: dates, ``.nan``, ``.inf``, and numbers beyond 64 bits.
 """
 
 import math
@@ -39,27 +39,27 @@ _DATE = re.compile(
         (?:[ \t]*(?:Z|[-+][0-9]{1,2}(?::[0-9]{2})?))?""",
     re.VERBOSE,
 )
-#: Characters that a number, a date, a boolean or null can begin with.
+#: Possible first characters of a number, a date, a boolean or null.
 _FIRST = frozenset("-+.0123456789yYnNtTfFoO~")
 _SMALLEST, _LARGEST = -(1 << 63), (1 << 64) - 1
-#: More characters than any number of 64 bits needs, also in base 2 with separators.
+#: More characters than any 64-bit number needs, even in base 2 with separators.
 _NUMBER_LENGTH = 160
 _TAG = "tag:yaml.org,2002:"
 
 
 class ScalarRefused(ValueError):
-    """A scalar that cannot be taken; the message says what would be right, and no value."""
+    """A scalar that is refused; the message gives the correct form, and never quotes the value."""
 
 
 def plain(text: str) -> Any:
-    """Read a scalar without quotes and without a tag.
+    """Parse a scalar without quotes and without a tag.
 
     Raises:
         ScalarRefused: for dates, ``.nan``, ``.inf`` and numbers beyond 64 bits.
     """
     if text in _NULLS:
         return None
-    # Most texts end here, before three regular expressions are tried on them.
+    # Most texts return here, without matching three regular expressions.
     if text[0] not in _FIRST:
         return text
     if text in _BOOLEANS:
@@ -74,10 +74,10 @@ def plain(text: str) -> Any:
 
 
 def tagged(tag: str, text: str) -> Any:
-    """Read a scalar with an explicit tag.
+    """Parse a scalar with an explicit tag.
 
     Raises:
-        ScalarRefused: for an unknown tag, or a text that is not of its kind.
+        ScalarRefused: the tag is unknown, or the text does not match it.
     """
     if tag in ("!", _TAG + "str"):
         return text
@@ -90,17 +90,17 @@ def tagged(tag: str, text: str) -> Any:
 
 
 def check_collection_tag(tag: str | None, expected: str) -> None:
-    """Take ``!!map`` and ``!!seq`` on what they are, and no other tag.
+    """Allow ``!!map`` on mappings and ``!!seq`` on lists, and no other tag.
 
     Raises:
-        ScalarRefused: for any other tag.
+        ScalarRefused: the tag is another one.
     """
     if tag not in (None, "!", _TAG + expected):
         raise ScalarRefused(f"has the tag {_shown(str(tag))}: mappings and lists take no such tag")
 
 
 def key_text(value: Any) -> str:
-    """The text of a mapping key: JSON has no other keys, so ``1`` is "1" and ``yes`` is "true"."""
+    """Return a mapping key as text, as JSON has no other keys: ``1`` is "1", ``yes`` is "true"."""
     if isinstance(value, str):
         return value
     if value is None:
@@ -163,7 +163,7 @@ def _shown(tag: str) -> str:
     return repr(shortened(f"!!{short}" if short != tag else tag))
 
 
-#: By tag: whether a text is of its kind, and how it is read.
+#: By tag: a predicate that matches the text, and its parser.
 _TAGGED: Mapping[str, tuple[Callable[[str], object], Callable[[str], Any]]] = {
     _TAG + "null": (_NULLS.__contains__, lambda _text: None),
     _TAG + "bool": (_BOOLEANS.__contains__, _BOOLEANS.__getitem__),

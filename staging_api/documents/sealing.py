@@ -1,9 +1,9 @@
-"""Stored secrets: AES-256-GCM encrypts them, a keyed HMAC compares them.
+"""Encryption of stored secrets with AES-256-GCM, and their comparison by keyed HMAC.
 
-A sealed value is the nonce and then the ciphertext with its tag; the id of the key is kept beside
-it. The associated data names the row, so that a value that is moved to another row does not open.
-Equality is compared by HMACs under a separate key, which no rotation changes: a plain digest of
-a short secret is found by trying words.
+A sealed value is the nonce, followed by the ciphertext with its tag; the id of the key is stored
+beside it. The associated data names the row, so a value that is moved to another row cannot be
+opened. Values are compared by HMACs under a separate key, which no rotation changes: a plain
+digest of a short secret could be found by trying words.
 """
 
 import hashlib
@@ -19,7 +19,7 @@ from staging_api.errors import DocumentsUnreadable, Invalid
 from staging_api.small_files import read_file_of
 
 KEY_BYTES = 32
-#: Name of the key that digests are made with; all others seal.
+#: Name of the key for digests; all other keys are for sealing.
 EQUALITY = "equality"
 _NONCE_BYTES = 12
 _FILE = "STAGING_DOCUMENTS_KEYS_FILE"
@@ -28,11 +28,11 @@ _MAX_NAME_LENGTH = 64
 
 @dataclass(frozen=True)
 class KeyRing:
-    """The keys of a service.
+    """The encryption keys of a service.
 
     Attributes:
-        equality: for digests.
-        sealing: by name; the first one seals, the others only open what they sealed.
+        equality: key for digests.
+        sealing: keys by name; the first one seals, the others only open values sealed with them.
     """
 
     equality: bytes = field(repr=False)
@@ -44,21 +44,20 @@ class KeyRing:
         return next(iter(self.sealing))
 
     def seal(self, plain: bytes, associated: str) -> bytes:
-        """Encrypt with the current key; `associated` names the row that it is for."""
+        """Encrypt with the current key; `associated` names the row that stores the value."""
         from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-        # Random, as several processes seal with one key and share no counter; GCM must never see a
-        # nonce twice with one key, and 96 random bits are safe for some 2**32 of them.
+        # The nonce is random because several processes share the key but no counter. GCM must never
+        # see a nonce twice with one key; 96 random bits are safe for about 2**32 nonces.
         nonce = os.urandom(_NONCE_BYTES)
         key = AESGCM(self.sealing[self.current])
         return nonce + key.encrypt(nonce, plain, associated.encode())
 
     def open(self, sealed: bytes, key_id: str, associated: str) -> bytes:
-        """Decrypt what `seal` made.
+        """Decrypt a value that `seal` encrypted.
 
         Raises:
-            DocumentsUnreadable: the key is not here, or the value is not what was sealed for this
-                row.
+            DocumentsUnreadable: the key is missing, or the value was not sealed for this row.
         """
         from cryptography.exceptions import InvalidTag
         from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -73,7 +72,7 @@ class KeyRing:
             raise DocumentsUnreadable(f"{associated} is not what was sealed for it") from None
 
     def digest(self, plain: bytes) -> str:
-        """The same for equal values, in hex; useless without the key."""
+        """Return the HMAC in hex: equal for equal values, and useless without the key."""
         return hmac.new(self.equality, plain, hashlib.sha256).hexdigest()
 
 
@@ -83,9 +82,9 @@ def new_key() -> bytes:
 
 
 def read_keys(path: Path) -> KeyRing:
-    """The keys of a file: a line each, a name and 32 bytes in base64; ``#`` begins a comment.
+    """Read the keys from a file with a name and 32 bytes in base64 on each line.
 
-    One is named ``equality``. Of the others, the first one seals.
+    Comments start with ``#``. One key must be named ``equality``; the first of the others seals.
 
     Raises:
         Invalid: the file cannot be read, or a line is wrong; names the line, never the key.

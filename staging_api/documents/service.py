@@ -1,14 +1,14 @@
 """The use cases that change documents: post, commit, discard, roll back, confirm.
 
-All of it happens under one lock, `CONFIGDOCS_UPDATE` on `GLOBAL`, and each change is one guarded
-transaction that looks anew at the buffer: lock, buffer and new revision are decided together.
-Reading, rendering and validating take no transaction and come before it.
+All changes are made under one lock, `CONFIGDOCS_UPDATE` on `GLOBAL`. Each change is one guarded
+transaction that reads the buffer again, so lock, buffer and new revision are decided together.
+Reading, rendering and validating run before the transaction and outside of it.
 
-What if the process dies? Before the transaction commits: nothing was stored, the buffer is as it
-was, the lock runs out. After it: the revision, the ranges of its collections and its event are all
-there; a client that sends the same again is answered that nothing is left to add, or to commit.
-Builds that a commit names are queued after it: the next commit with ``stage``, or a request for
-them, queues those that this one did not.
+What if the process dies? Before the transaction commits: nothing was stored, the buffer is
+unchanged, and the lock expires. After it: the revision, the ranges of its collections and its
+event are all stored; a client that repeats the request gets the response that nothing is left to
+add or to commit. Builds named in a commit are queued after the transaction: builds that were not
+queued then are queued by the next commit with ``stage``, or by a staging request.
 """
 
 from collections.abc import Callable
@@ -42,17 +42,17 @@ from staging_api.documents.validators import Validators
 from staging_api.documents.verdicts import Verdicts
 from staging_api.locks.hold import Locks
 
-#: Looks at the buffer that is there, and refuses by raising.
+#: Examines the current buffer, and raises to refuse the change.
 BufferCheck = Callable[[Buffer], None]
 
 
 @dataclass(frozen=True)
 class CollectionPost:
-    """A collection as a client sends it.
+    """A collection posted by a client.
 
     Attributes:
-        documents: those of `text`; None: the collection is emptied.
-        unless: looks at what the collection holds (None: nothing), and refuses by raising.
+        documents: the documents in `text`; None: empty the collection.
+        unless: examines the current content of the collection (None: empty), and raises to refuse.
     """
 
     collection: str
@@ -64,12 +64,14 @@ class CollectionPost:
 
 @dataclass(frozen=True)
 class CommitRequest:
-    """How the buffer is to be committed.
+    """Options of a commit.
 
     Attributes:
-        reviewed: the revision that the caller looked at; None: whatever is there.
-        confirm_seconds: undone after so long unless confirmed; None: final at once.
-        stage: whether the builds that documents name are to be staged.
+        reviewed: the revision that the caller reviewed; None: commit the current buffer unchecked.
+        confirm_seconds: undo the commit after this time unless it is confirmed; None: final at
+            once.
+        stage: whether to stage the builds named in documents.
+        unless: examines the current buffer, and raises to refuse.
     """
 
     force: bool = False
@@ -82,28 +84,28 @@ class CommitRequest:
 
 @dataclass(frozen=True)
 class ChangeResult:
-    """What a change came to.
+    """Result of a change.
 
     Attributes:
-        buffer: as the change left it.
+        buffer: the buffer after the change.
     """
 
     buffer: Buffer
     verdict: Verdict = field(default_factory=Verdict)
     committed: bool = False
-    #: When the commit is undone, unless it is confirmed before.
+    #: When the commit will be undone unless it is confirmed.
     confirm_until: datetime | None = None
     builds: tuple[BuildState, ...] = ()
 
     @property
     def etag(self) -> str:
-        """The ETag that `GET /document-buffer` has after the change."""
+        """The ETag of `GET /document-buffer` after the change."""
         return unconfirmed_etag(self.buffer.etag) if self.confirm_until else self.buffer.etag
 
 
 @dataclass(frozen=True)
 class DocumentService:
-    """Documents, as the API and the worker change them."""
+    """Changes to documents, for the API and the worker."""
 
     database: Database
     locks: Locks
@@ -124,12 +126,12 @@ class DocumentService:
         return DocumentReader(self.database, self.contents, self.renderings)
 
     def post(self, post: CollectionPost, author: ChangeOrigin) -> ChangeResult:
-        """Let a collection hold other documents, in the buffer.
+        """Set the documents of a collection in the buffer.
 
         Raises:
             BufferConflict: the buffer does not allow it, or a document is in another collection.
-            RequestInvalid: nothing would change, or a rule of this service refuses.
-            DocumentsInvalid: a DataSchema among them is none.
+            RequestInvalid: nothing would change, or a rule of this service refuses the documents.
+            DocumentsInvalid: one of the DataSchema documents is not a valid schema.
             LockHeld: another request changes documents.
         """
         required = self.rule.missing_from(post.documents)
@@ -140,11 +142,12 @@ class DocumentService:
             if post.documents is not None:
                 packed = self.contents.pack(post.text, post.documents)
             with change.deciding() as (conn, now):
-                # In the transaction: what the condition looked at is what the change is made from.
+                # Checked in the transaction, so that the change is based on the content that was
+                # checked.
                 if post.unless is not None:
                     post.unless(now.newest.get(post.collection))
-                # Refused by the digest alone, before thousands of rows are written only to be
-                # rolled back.
+                # Check the mode by the digest alone first, before thousands of rows are written
+                # only to be rolled back.
                 content = None if packed is None else ContentRef(0, packed.digest)
                 target = now.posted(post.collection, content, post.mode)
                 if packed is not None:
@@ -160,13 +163,14 @@ class DocumentService:
     def commit(self, request: CommitRequest, author: ChangeOrigin) -> ChangeResult:
         """Validate the buffer, and make it the committed version.
 
-        With errors it is committed only by force; a dry run changes nothing. An earlier commit
-        that waits to be confirmed is confirmed by this one. If its time is over it is undone
-        instead, and this one is refused: the buffer still has what the overdue commit brought.
+        A buffer with errors is committed only with `force`; a dry run changes nothing. This commit
+        also confirms an earlier commit that waits to be confirmed. If the time of the earlier
+        commit is over, that commit is undone instead, and this one is refused: the buffer still has
+        the changes of the overdue commit.
 
         Raises:
-            BufferConflict: there is no buffer, or it is not the one that was reviewed, or an
-                earlier commit is overdue.
+            BufferConflict: there is no buffer, or it is not the reviewed revision, or an earlier
+                commit is overdue.
             LockHeld: another request changes documents.
         """
         with self._changing(author) as change:
@@ -181,8 +185,8 @@ class DocumentService:
                 with change.deciding() as (conn, there):
                     if buffer_of(there) != reviewed:
                         raise moved(f"revision {reviewed.revision}", there.newest_revision)
-                    # The time can end during the validations. One statement reads the clock:
-                    # what it leaves unconfirmed is late.
+                    # The time of the earlier commit can end during the validations. One statement
+                    # reads the clock: a commit that it leaves unconfirmed is late.
                     commit_rows.confirm(conn, there.committed_revision, author.origin.caller)
                     waiting = commit_rows.unconfirmed(conn)
                     if waiting is not None:
@@ -194,7 +198,7 @@ class DocumentService:
                         forced=bool(verdict.errors),
                         confirm_seconds=request.confirm_seconds,
                     )
-        # A client goes on from the buffer as it is now: with nothing that is not committed.
+        # The client's next state: the buffer is now committed, so nothing uncommitted is left.
         left = replace(reviewed, committed=reviewed.revision) if commits else reviewed
         named: tuple[BuildState, ...] = ()
         if request.stage:
@@ -209,7 +213,7 @@ class DocumentService:
     def discard(
         self, collection: str | None, author: ChangeOrigin, unless: BufferCheck | None = None
     ) -> ChangeResult:
-        """Drop what the buffer has, of one collection or of all.
+        """Drop the changes in the buffer, of one collection or of all.
 
         Raises:
             VersionNotFound: the buffer does not change that collection.
@@ -230,11 +234,11 @@ class DocumentService:
         over_buffer: bool,
         unless: BufferCheck | None = None,
     ) -> ChangeResult:
-        """Let the buffer have exactly what an older revision has; 0 has nothing.
+        """Make an older revision the buffer; revision 0 is empty.
 
         Raises:
-            NotFound: there is no such revision.
-            BufferConflict: there is a buffer, or nothing would change.
+            NotFound: the revision does not exist.
+            BufferConflict: there is a buffer and `over_buffer` is false, or nothing would change.
             LockHeld: another request changes documents.
         """
         old = self.reader.state(number)
@@ -247,8 +251,8 @@ class DocumentService:
         """Make a commit final.
 
         Raises:
-            NotFound: there is no such revision.
-            BufferConflict: it does not wait for that, or not any more.
+            NotFound: the revision does not exist.
+            BufferConflict: the revision does not wait to be confirmed.
             LockHeld: another request changes documents.
         """
         self.reader.find(number)

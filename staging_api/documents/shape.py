@@ -1,7 +1,7 @@
-"""JSON values to documents: every key checked, every path and pattern understood once.
+"""Conversion of JSON values to documents: every key is checked, every path and pattern parsed once.
 
-All faults of a document are found, each with its field. What only rendering can know, such as
-whether a layer exists, is not looked at here.
+All faults of a document are found, each with its field. Facts that only rendering can establish,
+such as whether a layer exists, are not checked here.
 """
 
 import re
@@ -20,18 +20,19 @@ from staging_api.documents.model import (
 _SCHEMA = re.compile(r"[A-Za-z]+/[A-Za-z]+/v[0-9]+")
 _METADATA_SCHEMA = re.compile(r"metadata/(Document|Control)/v[12]")
 _CONTROL_KINDS = frozenset({LAYERING_POLICY, DATA_SCHEMA, VALIDATION_POLICY})
-#: Not the author's: the ancestor's answers have them beside the three keys.
+#: Accepted and ignored: responses of Deckhand, the ancestor, have these beside the three keys.
 _IGNORED = ("id", "status")
-#: As Deckhand has it, so that both accept the same documents.
+#: The same limit as Deckhand's, so that both accept the same documents.
 _NAME_LENGTH = 64
 _VALIDATION_NAME = re.compile(r".+-(validation|verification)")
 
 
 def shaped(value: Any, faults: Faults, **posted: Any) -> Document | None:
-    """Make a document of one posted mapping, or note its faults in `faults`.
+    """Convert one posted mapping to a document, or add its faults to `faults`.
 
     Args:
-        value: the mapping; ``id`` and ``status`` are ignored, so that answers can be posted again.
+        value: the mapping; ``id`` and ``status`` are ignored, so that responses can be posted
+            again.
         faults: collects the faults, by field.
         posted: further fields of `Document`, such as ``collection`` and ``text``.
     """

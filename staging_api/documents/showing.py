@@ -1,4 +1,4 @@
-"""Documents as text for a caller: in full, or with a mark in the place of each secret."""
+"""Documents as text for a caller, either in full or with secrets redacted."""
 
 from collections.abc import Iterable
 
@@ -9,12 +9,12 @@ from staging_api.documents.text import dump
 
 
 def posted_text(documents: Iterable[Document]) -> bytes:
-    """Documents as they were posted, without the data of those that are encrypted."""
+    """Return the documents as posted, without the data of encrypted ones."""
     return dump(map(redacted_document, documents)).encode()
 
 
 def rendered_text(rendering: Rendering, *, secrets: bool) -> bytes:
-    """Rendered documents; without `secrets`, no value that came from an encrypted document."""
+    """Return rendered documents; without `secrets`, redact values from encrypted documents."""
     return dump(
         each.value if secrets else redacted(each, rendering) for each in rendering.documents
     ).encode()

@@ -1,4 +1,4 @@
-"""How the collections of two versions compare: pure, by digests."""
+"""Comparison of the collections of two versions: pure functions, by digest."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ class VersionPair:
 
 @dataclass(frozen=True)
 class CollectionStatus:
-    """What became of a collection between two versions."""
+    """Status of a collection in two versions."""
 
     collection_name: str
     base_version: str
@@ -33,10 +33,10 @@ class CollectionStatus:
 
 
 def ordered(requested: Sequence[str]) -> tuple[str, str]:
-    """The two versions to compare, the older one first; `requested` are none or two names.
+    """Return the two versions to compare, the older one first; `requested` has no or two names.
 
     Raises:
-        RequestInvalid: they are not two, or the same, or unknown.
+        RequestInvalid: the names are not two, or equal, or unknown.
     """
     names = [name.lower() for name in requested] or [COMMITTED, BUFFER]
     if len(names) != 2:  # noqa: PLR2004 - a comparison
@@ -60,7 +60,7 @@ def ordered(requested: Sequence[str]) -> tuple[str, str]:
 
 
 def revisions(names: tuple[str, str], versions: Versions) -> VersionPair:
-    """The revisions of two versions: without a buffer it is what it would be made from.
+    """Return the revisions of two versions; an empty buffer counts as the committed revision.
 
     Raises:
         VersionNotFound: a version of site actions does not exist.
@@ -77,7 +77,7 @@ def revisions(names: tuple[str, str], versions: Versions) -> VersionPair:
 
 
 def compare(pair: VersionPair, base: State, new: State) -> list[CollectionStatus]:
-    """One entry for each collection of either, by name."""
+    """Return one entry for each collection in either version, ordered by name."""
     return [
         CollectionStatus(
             name,
@@ -93,7 +93,7 @@ def compare(pair: VersionPair, base: State, new: State) -> list[CollectionStatus
 
 
 def became(name: str, base: State, new: State) -> str:
-    """``created``, ``deleted``, ``modified`` or ``unmodified``."""
+    """Return ``created``, ``deleted``, ``modified`` or ``unmodified``."""
     if name not in base:
         return "created" if name in new else UNMODIFIED
     if name not in new:
@@ -102,6 +102,6 @@ def became(name: str, base: State, new: State) -> str:
 
 
 def changed(base: State, new: State) -> list[str]:
-    """The collections that differ, by name."""
+    """Return the names of the collections that differ, in order."""
     names = sorted(base.keys() | new.keys())
     return [name for name in names if became(name, base, new) != UNMODIFIED]

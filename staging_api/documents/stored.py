@@ -1,4 +1,4 @@
-"""What the tables of documents hold, as frozen objects."""
+"""Rows of the document tables, as frozen objects."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
@@ -9,18 +9,18 @@ BUFFER = "buffer"
 COMMITTED = "committed"
 LAST_SITE_ACTION = "last_site_action"
 SUCCESSFUL_SITE_ACTION = "successful_site_action"
-#: From the oldest to the newest, which is how two of them are compared.
+#: From the oldest to the newest; comparisons use this order.
 VERSIONS = (SUCCESSFUL_SITE_ACTION, LAST_SITE_ACTION, COMMITTED, BUFFER)
 
-#: Tags that make a version: set by the outcome of a site action, not by hand.
+#: Tags that define a version: set by the outcome of a site action, never by a caller.
 SITE_ACTION_TAGS = ("site-action-success", "site-action-failure")
-#: Tags that clients of the ancestor take for a commit.
+#: Tags that clients of Shipyard and Deckhand, the ancestors, interpret as a commit.
 RESERVED_TAGS = (*SITE_ACTION_TAGS, "committed", "rollback_commit")
 
 
 @dataclass(frozen=True)
 class Versions:
-    """The revision of each version; 0: there is none.
+    """The revision of each version; 0: the version does not exist.
 
     Attributes:
         newest: the newest revision; the buffer, if it is not committed.
@@ -33,18 +33,18 @@ class Versions:
 
     @property
     def buffer(self) -> int:
-        """The newest revision, if it is younger than the committed one."""
+        """The newest revision, if it is newer than the committed one; else 0."""
         return self.newest if self.newest > self.committed else 0
 
     def named(self, version: str) -> int:
-        """The revision of a version, by its name."""
+        """Return the revision of a version by name."""
         number: int = getattr(self, version)
         return number
 
 
 @dataclass(frozen=True)
 class ContentRef:
-    """The content that a collection has in a revision."""
+    """Reference to the content of a collection in a revision."""
 
     content_id: int
     digest: str
@@ -56,7 +56,7 @@ State = Mapping[str, ContentRef]
 
 @dataclass(frozen=True)
 class Stamp:
-    """Who makes a change, why, and under which grant of the lock."""
+    """Author and reason of a change, and the lock grant it is made under."""
 
     caller: str
     holder: str
@@ -67,13 +67,13 @@ class Stamp:
 
 
 def stamped(stamp: Stamp) -> dict[str, Any]:
-    """The columns that a stamp fills."""
+    """Return the columns filled from a stamp."""
     return asdict(stamp)
 
 
 @dataclass(frozen=True)
 class StoredBody:
-    """One document of a content: `body` as JSON, or `sealed`."""
+    """A document of a content: either `body` as JSON, or `sealed`."""
 
     position: int
     schema: str
@@ -87,7 +87,7 @@ class StoredBody:
 
 @dataclass(frozen=True)
 class StoredContent:
-    """A content as its row has it: compressed, and sealed if there is a `key_id`."""
+    """A content for its row: compressed, and sealed if there is a `key_id`."""
 
     digest: str
     posted: bytes
@@ -98,7 +98,7 @@ class StoredContent:
 
 @dataclass(frozen=True)
 class FoundText:
-    """The text of a content, as its row has it."""
+    """The stored text of a content."""
 
     posted: bytes
     key_id: str | None
@@ -107,7 +107,7 @@ class FoundText:
 
 @dataclass(frozen=True)
 class DocumentElsewhere:
-    """A document that is in another collection already."""
+    """A document that is already in another collection."""
 
     schema: str
     name: str
@@ -116,7 +116,7 @@ class DocumentElsewhere:
 
 @dataclass(frozen=True)
 class Commit:
-    """That a revision was committed, and what became of it."""
+    """A commit of a revision, and its outcome."""
 
     revision: int
     forced: bool
@@ -133,7 +133,7 @@ class Commit:
 
 @dataclass(frozen=True)
 class Unconfirmed:
-    """A commit that is undone at a time, unless it is confirmed before."""
+    """A commit that will be undone at `confirm_until` unless it is confirmed."""
 
     revision: int
     confirm_until: datetime
@@ -154,7 +154,7 @@ class Tag:
 
 @dataclass(frozen=True)
 class Revision:
-    """One state of all documents, and who made it."""
+    """One state of all documents, and its author."""
 
     number: int
     kind: str

@@ -1,7 +1,7 @@
-"""Text to documents, and documents to text.
+"""Conversion between YAML text and documents.
 
-YAML in is read as YAML 1.1, as the clients and the ancestor write it. YAML out is written so that
-readers of 1.1 and of 1.2 give the same values: texts that either takes for a number, a boolean,
+Input is read as YAML 1.1, as the clients and Deckhand, the ancestor, write it. Output has the same
+values for parsers of 1.1 and of 1.2: texts that one of them would read as a number, a boolean,
 null or a date are quoted.
 """
 
@@ -26,7 +26,7 @@ from staging_api.documents.reading import Node, read_stream
 from staging_api.documents.shape import shaped
 
 _Dumper: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
-#: Texts that some reader of YAML 1.1 or 1.2 does not take for a text.
+#: Texts that a parser of YAML 1.1 or 1.2 would not read as a text.
 _AMBIGUOUS = re.compile(
     r"""[-+]?[0-9][0-9_]*
       | [-+]?0[box][0-9a-fA-F_]+
@@ -37,9 +37,9 @@ _AMBIGUOUS = re.compile(
       | y | n | yes | no | on | off | true | false | null | ~ | = | << |""",
     re.VERBOSE | re.IGNORECASE | re.DOTALL,
 )
-#: Readers of 1.1 take these for line breaks, readers of 1.2 do not.
+#: Characters that are line breaks for parsers of 1.1, but not for those of 1.2.
 _OTHER_BREAKS = re.compile("[\x85\u2028\u2029\ufeff]")
-#: Texts of several lines that are safe, and easier to read, as a literal block.
+#: Multi-line texts that can safely be written as a literal block, which is easier to read.
 _BLOCK = re.compile(
     r"(?!\s)(?:[^\s\x00-\x1f\x7f-\xa0][^\x00-\x1f\x7f-\xa0]*)?(?:\n[^\x00-\x1f\x7f-\xa0]*)*"
 )
@@ -47,7 +47,7 @@ _UNFOLDED = 1 << 30
 
 
 def load_documents(raw: bytes, *, collection: str = "") -> tuple[Document, ...]:
-    """Read the documents of a YAML stream; empty ones between two ``---`` are skipped.
+    """Read the documents of a YAML stream; empty documents between two ``---`` are skipped.
 
     Args:
         raw: the stream, UTF-8.
@@ -77,7 +77,7 @@ def load_documents(raw: bytes, *, collection: str = "") -> tuple[Document, ...]:
 
 
 def dump(values: Iterable[Any]) -> str:
-    """Write values as a YAML stream, each behind ``---``: keys sorted, block style, no aliases."""
+    """Write values as a YAML stream, each after ``---``: keys sorted, block style, no aliases."""
     return str(
         yaml.dump_all(
             values,
@@ -91,10 +91,10 @@ def dump(values: Iterable[Any]) -> str:
 
 
 class _Writer(_Dumper):  # type: ignore[misc] # the C class has no types
-    """Writes texts so that no reader takes them for anything else."""
+    """YAML writer whose texts no parser reads as another type."""
 
     def ignore_aliases(self, data: Any) -> bool:
-        """Write every value out: anchors are not part of the data."""
+        """Disable aliases: anchors are not part of the data."""
         return True
 
 
@@ -115,14 +115,14 @@ _Writer.add_representer(str, _text_node)
 def exclusions(
     documents: Iterable[Document], place: Callable[[Document], str]
 ) -> Iterator[tuple[Document, Finding]]:
-    """Find documents of which a revision can hold only one.
+    """Find pairs of documents that cannot be in the same revision.
 
     Args:
-        documents: those of one stream, or of one revision.
-        place: where a document is, for the message of another: ``line 7``.
+        documents: the documents of one stream, or of one revision.
+        place: returns the location of a document for messages, such as ``line 7``.
 
     Returns:
-        Each that another one before it excludes, with a finding.
+        Each document that conflicts with an earlier one, with a finding.
     """
     first: dict[Hashable, Document] = {}
     for document in documents:
@@ -156,7 +156,7 @@ def _shape_findings(node: Node, faults: Faults) -> Iterable[Finding]:
 
 
 def _identity_of(value: Any) -> Identity | None:
-    """Name a document that is not well-formed, as far as it says who it is."""
+    """Return the identity of a malformed document, as far as the document has the fields."""
     metadata = value.get("metadata") if isinstance(value, dict) else None
     name = metadata.get("name") if isinstance(metadata, dict) else None
     schema = value.get("schema") if isinstance(value, dict) else None
@@ -166,7 +166,7 @@ def _identity_of(value: Any) -> Identity | None:
 
 
 def _unique_keys(document: Document) -> Iterator[tuple[Hashable, Fault, str]]:
-    """Give what no other document may share, and the finding if one does."""
+    """Yield the keys that no other document may share, each with fault and message."""
     message = "is there twice, on {place} too: keep one"
     yield document.identity, Fault.DUPLICATE_DOCUMENT, message
     message = (

@@ -1,7 +1,8 @@
-"""Undo commits that were not confirmed in time.
+"""Undo of commits that were not confirmed in time.
 
-What if the process dies? A commit is undone by one transaction (new revision, its commit, the mark
-on the old one), so it is undone or still overdue; the next worker, or the next commit, undoes it.
+What if the process dies? A commit is undone in one transaction (new revision, its commit, the mark
+on the old commit), so it is either undone or still overdue; in that case the next worker, or the
+next commit, undoes it.
 """
 
 import logging
@@ -18,14 +19,15 @@ log = logging.getLogger(__name__)
 
 
 def undo_overdue(locks: Locks) -> None:
-    """Undo overdue commits; while another request changes documents, leave them for later.
+    """Undo overdue commits; if another request is changing documents, leave them for later.
 
     Raises:
         Unavailable: the database cannot be reached.
     """
     author = ChangeOrigin(RequestOrigin(caller="worker"))
     try:
-        # First without the lock: taken at each look, it would refuse posts for nothing.
+        # Check first without the lock: taking the lock for each check would refuse posts
+        # needlessly.
         while _overdue(locks.database) is not None:
             with changing(locks.database, locks, author) as change:
                 undo(change)
@@ -34,9 +36,10 @@ def undo_overdue(locks: Locks) -> None:
 
 
 def undo(change: Change) -> int | None:
-    """Undo the overdue commit, under the lock of `change`; return its revision; None: none is.
+    """Undo the overdue commit under the lock of `change`; return its revision, or None.
 
-    The revision before is committed again, as a new one; documents posted since stay the buffer.
+    The revision before the commit is committed again under a new number; documents posted since the
+    commit stay in the buffer.
     """
     overdue = _overdue(change.database)
     if overdue is None:
@@ -51,7 +54,7 @@ def undo(change: Change) -> int | None:
         commit_rows.add_commit(
             conn, undone.revision, change.stamp, forced=False, confirm_seconds=None
         )
-        # The buffer is the newest revision, so it has to come again, behind the one that undoes.
+        # The buffer is the newest revision, so it is created again, after the revision that undoes.
         if now.buffered:
             old = target.collections
             then = CurrentCollections(undone.revision, old, undone.revision, old)

@@ -1,8 +1,8 @@
 """External validators: HTTP services that check rendered documents before a commit.
 
-Each is sent ``{rel, href, type}``: where the rendered documents of the revision are. It answers 200
-or 400 with a messageList; anything else is one error message in its place. Requests run in
-parallel, and each has a time limit.
+The request body is ``{rel, href, type}``; ``href`` is the address of the rendered documents of the
+revision. A validator responds with status 200 or 400 and a messageList; any other response becomes
+one error message. The requests run in parallel, each with a time limit.
 """
 
 import json
@@ -28,7 +28,7 @@ _ANSWERS = (200, 400)
 
 @dataclass(frozen=True)
 class Validator:
-    """One validator."""
+    """A validator from the setting."""
 
     name: str
     url: str
@@ -36,12 +36,12 @@ class Validator:
 
 @dataclass(frozen=True)
 class Validators:
-    """Those that are configured.
+    """The configured validators.
 
     Attributes:
-        seconds: how long each may take in all.
-        public_url: address of this service, as validators reach it.
-        token_file: has the token that they are sent as X-Auth-Token; None: they get none.
+        seconds: time limit for each request, in total.
+        public_url: address of this service for the validators.
+        token_file: file with the token to send as X-Auth-Token; None: send no token.
     """
 
     validators: tuple[Validator, ...] = ()
@@ -50,10 +50,10 @@ class Validators:
     token_file: Path | None = None
 
     def ask(self, revision: int, reference_id: str | None) -> list[Message]:
-        """Ask all about a revision, in parallel; their messages in the order of the setting.
+        """Call all validators in parallel; return their messages in the order of the setting.
 
         Raises:
-            Unavailable: the token for them cannot be read just now.
+            Unavailable: the token file is not readable at the moment.
         """
         if not self.validators:
             return []
@@ -85,7 +85,7 @@ class Validators:
 
 
 def parse_validators(text: str) -> tuple[Validator, ...]:
-    """The setting: ``name=http://host/validatedesign``, separated by commas.
+    """Parse the setting: ``name=http://host/validatedesign``, separated by commas.
 
     Raises:
         Invalid: an entry has no name, or no HTTP address.
@@ -124,14 +124,15 @@ def _answer(
                 body=body,
                 headers=dict(headers),
                 timeout=urllib3.Timeout(connect=min(_CONNECT_SECONDS, seconds), read=seconds),
-                # A redirect would take the token to another server.
+                # A redirect would send the token to another server.
                 redirect=False,
                 preload_content=False,
             ) as answer:
                 if answer.status not in _ANSWERS:
                     raise ValueError(f"status {answer.status}")
                 raw = answer.read(_MAX_ANSWER_BYTES + 1)
-                # A body without a length ends where we cut it off, with no error.
+                # When the time limit closes the connection, a body without a length ends without an
+                # error.
                 if limit.over:
                     raise TimeoutError
         except (urllib3.exceptions.HTTPError, OSError):
@@ -151,7 +152,7 @@ def _messages(status: int, document: Any) -> Sequence[Mapping[str, Any]]:
     if not isinstance(listed, list) or not all(isinstance(each, dict) for each in listed):
         raise TypeError("details.messageList is not a list of messages")
     if status != _ANSWERS[0] and not any(each.get("error") for each in listed):
-        # A refusal without a reason is a refusal.
+        # A refusal without a message remains a refusal.
         text = str(document.get("message") or "refused without a message")
         return [*listed, {"message": text, "error": True}]
     return listed

@@ -1,4 +1,4 @@
-"""Verdicts on a buffer: the findings of its rendering, and the answers of the validators."""
+"""Verdicts on a buffer: the findings of its rendering, and the responses of the validators."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,24 +11,24 @@ from staging_api.documents.renderings import Renderings
 from staging_api.documents.stored import State
 from staging_api.documents.validators import Validators
 
-#: What other collections can still bring: it makes a buffer incomplete, not wrong.
+#: Faults that a later post of another collection can correct: the buffer is incomplete, not wrong.
 _INCOMPLETE = frozenset({Fault.LAYERING_POLICY_NOT_FOUND, Fault.SUBSTITUTION_SOURCE_NOT_FOUND})
 
 
 @dataclass(frozen=True)
 class Verdicts:
-    """Judges buffers; a verdict has the messages of the API."""
+    """Judges buffers; a verdict holds messages in the format of the API."""
 
     contents: Contents
     renderings: Renderings
     validators: Validators
 
     def of_buffer(self, collections: State) -> Verdict:
-        """Judge a buffer, to which other collections may still be posted."""
+        """Judge a buffer while other collections may still be posted."""
         return Verdict(tuple(self._incomplete(collections)))
 
     def of_commit(self, now: CurrentCollections, reference_id: str | None) -> Verdict:
-        """Judge a buffer before its commit; the sites' validators are called if it is sound."""
+        """Judge a buffer before its commit; call the validators only if rendering has no errors."""
         findings = self._findings(now.newest)
         verdict = Verdict(tuple(of_finding(each, collection=home) for each, home in findings))
         if verdict.errors:
@@ -42,7 +42,7 @@ class Verdicts:
             yield of_finding(finding, level, collection=collection)
 
     def _findings(self, collections: State) -> Iterator[tuple[Finding, str | None]]:
-        """All findings, each with the collection of the document to change first."""
+        """Yield all findings, each with the collection of the document to correct."""
         findings = self.renderings.of(collections).findings
         documents = self.contents.documents(collections) if findings else ()
         homes = {each.identity: each.collection for each in documents}

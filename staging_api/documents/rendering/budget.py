@@ -1,4 +1,4 @@
-"""The budgets of one rendering, and how a document's rendering fails."""
+"""Resource budget of one rendering, and the exception for a document that cannot be rendered."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -8,52 +8,52 @@ from staging_api.documents.patterns import Budget
 
 
 class Unrenderable(Exception):
-    """One document cannot be rendered; those that do not need it still can."""
+    """One document cannot be rendered; documents that do not need it still can."""
 
     def __init__(
         self, fault: Fault, message: str, documents: Iterable[Identity], path: str = ""
     ) -> None:
-        """Add a finding about these documents."""
+        """Create the finding about these documents."""
         super().__init__(message)
         self.finding = Finding(fault, message, tuple(documents), path)
 
 
 class RenderingBudget:
-    """The budgets of one rendering, and the warnings of the document at hand."""
+    """Budgets for patterns and output size of a rendering, and the current document's warnings."""
 
     def __init__(self, limits: DocumentLimits) -> None:
-        """Begin with nothing spent."""
+        """Start with nothing spent."""
         self.limits = limits
         self.patterns = Budget(limits.pattern_seconds)
-        #: Characters counted so far.
+        #: Characters counted until now.
         self.spent = 0
         self._warnings: list[Finding] = []
         self._size_left = limits.rendered_size
-        # By id; the containers are kept, so that no other can get their id.
+        # By id; the containers are kept alive so that their ids are not reused.
         self._measures: dict[int, tuple[int, int, Any]] = {}
 
     def warn(self, fault: Fault, message: str, document: Identity, path: str) -> None:
-        """Note what may be a mistake."""
+        """Add a warning about a possible mistake."""
         self._warnings.append(Finding(fault, message, (document,), path, level=Level.WARNING))
 
     def begin(self) -> None:
-        """Begin with another document, which has no warnings yet."""
+        """Start with the next document, which has no warnings yet."""
         self._warnings = []
 
     @property
     def warnings(self) -> tuple[Finding, ...]:
-        """The warnings of the document at hand."""
+        """The warnings of the current document."""
         return tuple(self._warnings)
 
     def keep(self, size: int) -> None:
-        """Count characters of documents that were rendered before."""
+        """Count characters of documents that are reused from the previous rendering."""
         self._size_left -= size
 
     def spend(self, size: int, document: Identity) -> None:
         """Count characters of rendered documents.
 
         Raises:
-            Unrenderable: if they are more than allowed.
+            Unrenderable: the total is above the limit.
         """
         self.spent += size
         self._size_left -= size
@@ -63,7 +63,7 @@ class RenderingBudget:
             raise Unrenderable(Fault.LIMIT_EXCEEDED, message, (document,))
 
     def measure(self, value: Any) -> tuple[int, int]:
-        """Give the size of a finished value in characters, and its depth."""
+        """Return the size of a finished value in characters, and its nesting depth."""
         if isinstance(value, str):
             return len(value) + 1, 0
         if not isinstance(value, dict | list):

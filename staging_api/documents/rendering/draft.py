@@ -1,4 +1,4 @@
-"""The document that is being rendered: its data and its trace, changed together."""
+"""A document while it is rendered: data and trace, which are changed together."""
 
 from typing import Any
 
@@ -9,25 +9,25 @@ from staging_api.documents.rendering.tracing import Trace
 
 
 class Draft:
-    """Data and trace of one document; what they are made of is shared, and never changed."""
+    """Data and trace of one document; both are copied on write, as they are shared with others."""
 
     def __init__(self, data: Any, trace: Trace) -> None:
-        """Begin with another document's data, or with the document's own."""
+        """Start with the parent's data, or with the document's own."""
         self._data = CopyOnWrite(data)
         self.trace = trace
         self._own: dict[int, Trace] = {}
 
     @property
     def data(self) -> Any:
-        """The data as it is now."""
+        """The current data."""
         return self._data.value
 
     def get(self, path: Path) -> Any:
-        """Look a place up; `MISSING` if it is not there."""
+        """Return the value at a path; `MISSING` if the path does not exist."""
         return get(self._data.value, path)
 
     def put(self, path: Path, data: Any, trace: Trace) -> None:
-        """Set a place.
+        """Set the value at a path.
 
         Raises:
             PlaceUnusable: as `CopyOnWrite.put`.
@@ -39,7 +39,7 @@ class Draft:
             self._holder(path).children[path[-1]] = trace
 
     def merge(self, path: Path, data: Any, trace: Trace) -> None:
-        """Merge a value into a place: mappings deeply, anything else takes the place.
+        """Merge a value into the value at a path: mappings deeply, other values are replaced.
 
         Raises:
             PlaceUnusable: as `CopyOnWrite.put`.
@@ -51,10 +51,10 @@ class Draft:
             self.put(path, data, trace)
 
     def remove(self, path: Path, trace: Trace) -> None:
-        """Remove a place; the whole leaves ``{}``, which came from `trace`.
+        """Remove the value at a path; removing the root leaves ``{}``, whose origin is `trace`.
 
         Raises:
-            PlaceUnusable: if the place is not there.
+            PlaceUnusable: the path does not exist.
         """
         self._data.remove(path)
         if not path:
@@ -62,7 +62,7 @@ class Draft:
             return
         holder, last = self._holder(path), path[-1]
         if isinstance(last, int):
-            # The elements behind it moved up, and keep where they came from.
+            # The elements after the removed one moved up; their traces move with them.
             length = len(self.get(path[:-1]))
             for place in range(last, length):
                 holder.children[place] = holder.child(place + 1)
@@ -71,7 +71,7 @@ class Draft:
             holder.children.pop(last, None)
 
     def _holder(self, path: Path) -> Trace:
-        """Give the trace of the container of a place, as one that may be changed."""
+        """Return the trace of the container of a path, as a copy that may be changed."""
         node = self.trace = self._owned(self.trace)
         for step in path[:-1]:
             node.children[step] = self._owned(node.child(step))
@@ -82,7 +82,7 @@ class Draft:
         if id(trace) in self._own:
             return trace
         copied = trace.copy()
-        # Kept, so that no later trace gets its id.
+        # Kept alive so that no later trace gets the same id.
         self._own[id(copied)] = copied
         return copied
 

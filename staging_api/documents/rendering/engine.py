@@ -1,4 +1,4 @@
-"""The walk over the graph: each document once, behind what it needs."""
+"""Rendering engine: walks the dependency graph and renders each document after those it needs."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
@@ -24,7 +24,7 @@ from staging_api.documents.rendering.relations import Relations, relate
 from staging_api.documents.rendering.substitution import substitute
 from staging_api.documents.rendering.tracing import Origin, Trace
 
-#: Documents of a cycle that its finding names.
+#: Maximum number of documents of a cycle that its finding names.
 _MOST_NAMED = 20
 
 
@@ -35,13 +35,13 @@ def render(
 ) -> Rendering:
     """Layer, replace and substitute all documents of a revision.
 
-    The order of the documents does not matter, and they are not changed.
+    The order of the documents does not matter, and the documents are not changed.
 
     Args:
-        documents: those of all collections of the revision.
-        previous: an earlier rendering, of this or another revision: only what changed since then,
-            and what that change reaches, is related and rendered again.
-        limits: what the rendering may cost.
+        documents: the documents of all collections of the revision.
+        previous: an earlier rendering, of this or another revision: only documents that changed
+            since then, and documents that depend on them, are related and rendered again.
+        limits: resource limits of the rendering.
 
     Raises:
         RenderingFailed: with a finding for each document that cannot be rendered.
@@ -54,8 +54,9 @@ def render(
 
 
 def _order(relations: Relations, limits: DocumentLimits) -> list[Identity]:
-    """Put every document that a change reaches behind those that it needs."""
-    # A cycle that was not there before has a document that changed, so all of it is reached.
+    """Sort all documents that a change affects, each after the documents that it needs."""
+    # A cycle that did not exist before contains a changed document, so all of its documents are
+    # reached.
     reached = relations.reached_from(relations.touched)
     needs = {each: reached.intersection(relations.needs(each)) for each in sorted(reached)}
     missing = {identity: len(needed) for identity, needed in needs.items()}
@@ -69,14 +70,14 @@ def _order(relations: Relations, limits: DocumentLimits) -> list[Identity]:
                 order.append(user)
     stuck = needs.keys() - set(order)
     if stuck:
-        # They are the same whatever was rendered before, and so is the cycle that is found.
+        # Neither these documents nor the cycle found depends on what was rendered before.
         among = {each: sorted(needs[each] & stuck) for each in sorted(stuck)}
         raise RenderingFailed(_with_lines([_cycle(among)], relations, limits))
     return order
 
 
 def _cycle(needs: Mapping[Identity, Sequence[Identity]]) -> Finding:
-    """Name the documents of a cycle, each before what it needs; the first again as the last."""
+    """Describe a cycle: each document before the one that it needs; the first is also the last."""
     try:
         TopologicalSorter(needs).prepare()
     except CycleError as error:
@@ -89,7 +90,7 @@ def _cycle(needs: Mapping[Identity, Sequence[Identity]]) -> Finding:
 
 
 class _Walk:
-    """What was rendered before, and is being rendered anew."""
+    """One pass over the affected documents; the others are taken from the previous rendering."""
 
     def __init__(
         self,
@@ -106,7 +107,7 @@ class _Walk:
         self.done: dict[Identity, RenderedDocument] = {}
 
     def render(self, order: Sequence[Identity]) -> None:
-        """Render in `order`; what needs a failed document is left out, and adds no finding."""
+        """Render in `order`; skip documents that need a failed one, without another finding."""
         self._take_over(set(order))
         failed: set[Identity] = set()
         for identity in order:
@@ -123,7 +124,7 @@ class _Walk:
         _fail_if_any(self._findings, self._relations, self._limits)
 
     def _take_over(self, reached: AbstractSet[Identity]) -> None:
-        """Keep what was rendered before, and is out of the reach of what changed."""
+        """Take unaffected documents from the previous rendering."""
         documents, size = self._relations.documents, 0
         for identity, known in self._previous.items():
             document = documents.get(identity)
@@ -170,7 +171,7 @@ class _Walk:
 
 
 def _digest(document: Document, needed: Sequence[RenderedDocument], *, layered: bool) -> str:
-    """Digest a document with the digests of what it is made from, and so with all of its past."""
+    """Digest a document with the digests of its parent and sources, which cover all ancestors."""
     if not needed:
         return document.digest
     # `layered` says whether the first digest is a parent's or a source's.
@@ -186,7 +187,7 @@ def _fail_if_any(findings: list[Finding], relations: Relations, limits: Document
 def _with_lines(
     findings: list[Finding], relations: Relations, limits: DocumentLimits
 ) -> tuple[Finding, ...]:
-    """Give findings in the order of their documents, with the lines of the posted texts."""
+    """Sort findings by document, and add the line numbers of the posted texts."""
     documents = relations.documents
     ordered = sorted(findings, key=lambda finding: (finding.documents, finding.path))
     located = []

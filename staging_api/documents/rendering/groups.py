@@ -1,4 +1,4 @@
-"""Sets by key, as an index keeps them from one rendering to the next."""
+"""Copy-on-write mapping of keys to sets, for indexes shared between renderings."""
 
 from collections.abc import Iterator, Mapping
 from collections.abc import Set as AbstractSet
@@ -9,32 +9,32 @@ _V = TypeVar("_V")
 
 
 class Groups(Generic[_K, _V]):
-    """Sets by key; a copy shares the sets of its original, and copies one before changing it."""
+    """Sets by key; a copy shares the sets of its original, and copies a set before changing it."""
 
     def __init__(self, began: Mapping[_K, set[_V]] | None = None) -> None:
-        """Begin with these sets, which are not changed."""
+        """Start with these sets, which are never changed."""
         self._sets = dict(began or {})
-        #: The keys whose sets were made here.
+        #: Keys of the sets that were created or copied here, and may be changed in place.
         self._own: set[_K] = set()
 
     def copy(self) -> "Groups[_K, _V]":
-        """Give a copy; changing it leaves this as it is."""
+        """Return a copy; changing the copy leaves the original unchanged."""
         return Groups(self._sets)
 
     def __iter__(self) -> Iterator[_K]:
-        """The keys that have a set."""
+        """Iterate over the keys that have a set."""
         return iter(self._sets)
 
     def get(self, key: _K) -> AbstractSet[_V]:
-        """The set of a key; empty if there is none."""
+        """Return the set of a key; empty if the key has none."""
         return self._sets.get(key, frozenset())
 
     def add(self, key: _K, value: _V) -> None:
-        """Put a value into the set of a key."""
+        """Add a value to the set of a key."""
         self._owned(key).add(value)
 
     def discard(self, key: _K, value: _V) -> None:
-        """Take a value from the set of a key, if it is there."""
+        """Remove a value from the set of a key, if present."""
         if value not in self.get(key):
             return
         members = self._owned(key)

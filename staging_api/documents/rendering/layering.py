@@ -1,4 +1,4 @@
-"""Layering: a child's actions, run in order on a copy of its parent's finished data."""
+"""Layering: run a child's actions in order on a copy of its parent's finished data."""
 
 from staging_api.documents.editing import PlaceUnusable
 from staging_api.documents.model import Document, Fault, LayeringAction, Method
@@ -10,10 +10,10 @@ from staging_api.documents.rendering.tracing import Trace, TraceStep
 
 
 def layer(child: Document, parent: RenderedDocument, own: Trace, work: RenderingBudget) -> Draft:
-    """Give the child as a draft: the parent's data, changed by the child's actions.
+    """Return a draft of the child: the parent's data, changed by the child's actions.
 
     Raises:
-        Unrenderable: `MISSING_DOCUMENT_KEY`, naming the action and both documents.
+        Unrenderable: `MISSING_DOCUMENT_KEY`, with the action and both documents.
     """
     step = TraceStep(child.identity, "layeringDefinition.parentSelector")
     draft = Draft(parent.data, parent.trace.further((step,)))

@@ -1,4 +1,4 @@
-"""What rendering gives: the finished documents, where each value came from, and warnings."""
+"""Result of a rendering: finished documents, the origin of each value, and warnings."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -13,32 +13,32 @@ from staging_api.documents.rendering.tracing import Trace
 
 @dataclass(frozen=True, eq=False)
 class RenderedDocument:
-    """One document after layering, replacement and substitution."""
+    """A document after layering, replacement and substitution."""
 
     #: As posted.
     document: Document
-    #: The finished data. Renderings share values: never change it.
+    #: The finished data. Renderings share values: never change them.
     data: Any
     trace: Trace
-    #: Digest of the document and of everything it was made from: equal digests, equal `data`.
+    #: Digest of the document and of all its sources and ancestors: equal digests mean equal `data`.
     digest: str
-    #: Whether it is in the output: concrete, and not replaced by another.
+    #: Whether the document is in the output: concrete, and not replaced by another.
     returned: bool
-    #: The document that it was layered on, if any.
+    #: The document that this one is layered on, if any.
     parent: Identity | None = None
-    #: The documents that its substitutions took values from, in order, each once.
+    #: The sources of its substitutions, in order and without duplicates.
     sources: tuple[Identity, ...] = ()
-    #: Characters of the data, an upper bound.
+    #: Characters in the data; an upper bound.
     size: int = 0
     warnings: tuple[Finding, ...] = ()
 
     @cached_property
     def secret_paths(self) -> tuple[Path, ...]:
-        """The places that hold secret values; ``((),)`` if all of the data is secret."""
+        """Paths to the secret values; ``((),)`` if all of the data is secret."""
         return self.trace.secret_paths()
 
     def touches_secret(self, path: Path) -> bool:
-        """Whether the value at a place is secret, holds a secret, or lies inside one."""
+        """Return whether the value at a path is secret, contains a secret, or is inside one."""
         return any(
             path[: len(secret)] == secret or secret[: len(path)] == path
             for secret in self.secret_paths
@@ -54,26 +54,27 @@ class RenderedDocument:
 class Rendering:
     """All documents of one revision, rendered."""
 
-    #: Every document, also abstract and replaced ones, ordered by identity.
+    #: All documents, including abstract and replaced ones, ordered by identity.
     by_identity: Mapping[Identity, RenderedDocument]
-    #: What the next rendering builds on.
+    #: Relations between the documents, which the next rendering starts from.
     relations: Relations
 
     @property
     def everything(self) -> Iterable[RenderedDocument]:
-        """Every document, ordered by identity."""
+        """All documents, ordered by identity."""
         return self.by_identity.values()
 
     @cached_property
     def documents(self) -> tuple[RenderedDocument, ...]:
-        """The output: concrete documents that no other replaces, ordered by schema and name."""
+        """The output: concrete documents that are not replaced, ordered by schema and name."""
         return tuple(self._by_key.values())
 
     @cached_property
     def data_schemas(self) -> Mapping[str, tuple[Document, ...]]:
-        """The DataSchema documents, by the schema of the documents that they are for.
+        """The DataSchema documents, by the schema that each one describes.
 
-        There should be one for each; ``v1`` and ``v2`` of DataSchema may have the same name.
+        Each schema should have one DataSchema; ``v1`` and ``v2`` of DataSchema may have the same
+        name.
         """
         found: dict[str, tuple[Document, ...]] = {}
         for each in self.documents:
@@ -84,16 +85,16 @@ class Rendering:
 
     @property
     def warnings(self) -> tuple[Finding, ...]:
-        """Warnings of all documents, such as a pattern that matched nothing."""
+        """The warnings of all documents, such as a pattern that matched nothing."""
         return tuple(finding for each in self.everything for finding in each.warnings)
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 (hex) over the digests of all documents: equal digests, equal output."""
+        """SHA-256 (hex) over the digests of all documents: equal digests mean equal output."""
         return sha256("\n".join(each.digest for each in self.everything).encode()).hexdigest()
 
     def get(self, schema: str, name: str) -> RenderedDocument | None:
-        """Look up a document of the output."""
+        """Look up a document in the output."""
         return self._by_key.get((schema, name))
 
     @cached_property

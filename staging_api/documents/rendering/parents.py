@@ -1,4 +1,4 @@
-"""Which document a child is layered on: the matching one on the nearest layer above."""
+"""Choice of a child's parent: the document on the nearest layer above that its selector matches."""
 
 from bisect import bisect_left
 from collections import defaultdict
@@ -8,35 +8,35 @@ from typing import Any
 from staging_api.documents.model import Document, Fault, Finding, Identity
 
 _PARENT_SELECTOR = ".metadata.layeringDefinition.parentSelector"
-#: Documents that one finding names: of thousands, these are enough to find the mistake.
+#: Maximum number of documents in one finding: enough to find the mistake among thousands.
 _MOST_NAMED = 20
 
-#: A label as it is compared: 1, true and "1" are three values.
+#: A label in comparable form: 1, true and "1" are three different values.
 Pair = tuple[str, type, Any]
 Selector = frozenset[Pair]
 
 
 def pairs_of(labels: Mapping[str, Any]) -> frozenset[Pair]:
-    """Labels, or a selector of them, as they are compared."""
+    """Convert labels, or a selector of labels, to their comparable form."""
     return frozenset((key, type(value), value) for key, value in labels.items())
 
 
 class ParentCandidates:
-    """The documents that one selector matches, for all children that have this selector."""
+    """The documents that one selector matches, for all children with this selector."""
 
     def __init__(self, matching: Iterable[Document], ranks: Mapping[str, int]) -> None:
-        """Order the matching documents by schema and by layer."""
+        """Sort the matching documents by schema and layer."""
         #: The first document of each schema.
         self._schemas: dict[str, Identity] = {}
         self._by_rank: dict[int, list[Identity]] = defaultdict(list)
         for document in sorted(matching, key=lambda each: each.identity):
             self._schemas.setdefault(document.schema, document.identity)
-            # An unknown layer is a separate finding.
+            # An unknown layer gets a finding of its own.
             self._by_rank[ranks.get(document.layer, -1)].append(document.identity)
         self._ranks = sorted(self._by_rank)
 
     def parent_of(self, child: Document, rank: int) -> tuple[Identity | None, Finding | None]:
-        """Give the parent of a child on the layer of this rank, and the finding about it."""
+        """Return the parent of a child on the layer of this rank, and a finding if it is wrong."""
         other = self._of_another_schema(child)
         if other is not None:
             reason = f"{other}, whose schema is another"
@@ -58,7 +58,7 @@ class ParentCandidates:
         return None
 
     def _not_above(self, child: Document, rank: int) -> Identity | None:
-        """Give a matching document on the child's layer or below; the child itself is none."""
+        """Return a matching document on the child's layer or below, other than the child."""
         for below in reversed(self._ranks[bisect_left(self._ranks, rank) :]):
             for other in self._by_rank[below]:
                 if other != child.identity:

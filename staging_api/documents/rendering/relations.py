@@ -1,9 +1,9 @@
-"""How the documents of one revision relate: layers, parents, replacements, sources.
+"""Relations between the documents of one revision: layers, parents, replacements, sources.
 
-Relations are made from those of an earlier set of documents, which they share what stayed the same
-with: only documents that changed, those whose selector matches one of them, and those that take
-from one of them are looked at. From no earlier ones, that is all of them. An earlier set that had
-findings is never built on, so every fault is found among these documents.
+Relations are computed incrementally from an earlier set, and share its unchanged parts. Only three
+kinds of documents are examined: changed ones, children whose selector matches a changed one, and
+documents that take values from a changed one; without an earlier set, that is all documents. An
+earlier set with findings is never used, so all faults are found in the examined documents.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -20,21 +20,21 @@ Key = tuple[str, str]
 
 @dataclass(slots=True)
 class Relations:
-    """The graph that rendering follows; must not be changed once it is made."""
+    """The dependency graph for rendering; never changed once it is complete."""
 
     documents: Mapping[Identity, Document]
-    #: Each layer's place in the order of layers, the base first.
+    #: Rank of each layer in the layer order, from 0 for the base.
     ranks: Mapping[str, int] = field(default_factory=dict)
     findings: list[Finding] = field(default_factory=list)
-    #: New or with other contents, other needs or another part in the output than before.
+    #: Documents that are new, or whose content, needs or part in the output changed.
     touched: set[Identity] = field(default_factory=set)
-    #: Child -> the document that its selector finds.
+    #: Child -> the document that its selector matches.
     chosen: dict[Identity, Identity] = field(default_factory=dict)
     #: Replaced document -> its replacement.
     replaced_by: dict[Identity, Identity] = field(default_factory=dict)
-    #: Schema and name -> the document that stands for them in the output.
+    #: Schema and name -> the document in the output with this schema and name.
     standing: dict[Key, StandingDocument] = field(default_factory=dict)
-    #: Document -> the documents that it takes values from, in order, each once.
+    #: Document -> the sources of its substitutions, in order and without duplicates.
     sources: dict[Identity, tuple[Identity, ...]] = field(default_factory=dict)
     labelled: Groups[Pair, Identity] = field(default_factory=Groups)
     selectors: Groups[Pair, Selector] = field(default_factory=Groups)
@@ -44,9 +44,9 @@ class Relations:
     takers: Groups[Key, Identity] = field(default_factory=Groups)
 
     def parent(self, identity: Identity) -> Identity | None:
-        """The document that this one is layered on: the replacement of its parent if there is one.
+        """Return the document that this one is layered on: its parent, or the parent's replacement.
 
-        A replacement itself is layered on what it replaces.
+        A replacement itself is layered on the document that it replaces.
         """
         chosen = self.chosen.get(identity)
         if chosen is None:
@@ -55,12 +55,12 @@ class Relations:
         return chosen if replacement == identity else replacement
 
     def needs(self, identity: Identity) -> tuple[Identity, ...]:
-        """The documents that must be finished before this one."""
+        """Return the documents that must be finished before this one."""
         parent, sources = self.parent(identity), self.sources.get(identity, ())
         return sources if parent is None else (parent, *sources)
 
     def needed_by(self, identity: Identity) -> set[Identity]:
-        """The documents that need this one themselves."""
+        """Return the documents that need this one directly."""
         key = identity.schema, identity.name
         users: set[Identity] = set()
         standing = self.standing.get(key)
@@ -73,7 +73,7 @@ class Relations:
         return users
 
     def reached_from(self, identities: Iterable[Identity]) -> set[Identity]:
-        """These documents, and all that need one of them, themselves or through others."""
+        """Return these documents and all documents that need them, directly or indirectly."""
         found = set(identities)
         waiting = list(found)
         while waiting:
@@ -85,10 +85,10 @@ class Relations:
 
 
 def relate(documents: Iterable[Document], before: Relations | None = None) -> Relations:
-    """Find out how documents relate; `findings` has the faults.
+    """Find the relations between documents; `findings` has the faults.
 
     Args:
-        documents: those of all collections, in any order.
+        documents: the documents of all collections, in any order.
         before: relations without findings, of this or another revision.
     """
     given, repeated = _by_identity(documents)
@@ -133,7 +133,7 @@ def _ranks(documents: Iterable[Document]) -> tuple[Mapping[str, int], list[Findi
 
 
 class _Update:
-    """Relations in the making: the previous ones, changed by the documents given now."""
+    """Updates a copy of the old relations for the documents that were added, changed or removed."""
 
     def __init__(
         self, given: Mapping[Identity, Document], ranks: Mapping[str, int], before: Relations
@@ -158,11 +158,11 @@ class _Update:
         self._came: list[Document] = []
         for identity, document in given.items():
             was = old.get(identity)
-            # Posted again, it is another object; with the same digest nothing about it changed.
+            # A document posted again is another object; with an equal digest it did not change.
             if was is not document and (was is None or was.digest != document.digest):
                 self._came.append(document)
                 self._gone += () if was is None else (was,)
-        #: Schemas and names whose documents, or the parents of these, changed.
+        #: Schema and name of documents that changed, or whose parent changed.
         self._keys: set[Key] = set()
 
     def made(self) -> Relations:
@@ -236,7 +236,7 @@ class _Update:
                 self._layer_on(child, parent)
 
     def _selecting(self) -> Mapping[Selector, set[Identity]]:
-        """The children whose parent may be another now, by their selectors."""
+        """Group the children whose parent may have changed by their selectors."""
         new = self._new
         if self._is_first:
             return {selector: set(new.selecting.get(selector)) for selector in new.selecting}
@@ -283,11 +283,11 @@ class _Update:
                 self._replace(was, now)
 
     def _replace(self, was: StandingDocument | None, now: StandingDocument | None) -> None:
-        """Let another document stand for a schema and a name."""
+        """Record that another document has this schema and name in the output."""
         new = self._new
         for each in (was, now):
             if each is not None and each.replaced is not None:
-                # Its children have another parent now.
+                # The children of the replaced document have another parent now.
                 new.touched |= {each.replaced, *new.children.get(each.replaced)}
                 new.replaced_by.pop(each.replaced, None)
         if now is not None and now.replaced is not None:
@@ -310,7 +310,7 @@ class _Update:
 
 
 def _first(selector: Selector) -> Pair:
-    """The pair under which a selector is found: whatever it matches has all of its pairs."""
+    """Return the pair that indexes a selector: a document that it matches has all of its pairs."""
     return min(selector, key=lambda pair: pair[0])
 
 

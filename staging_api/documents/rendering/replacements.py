@@ -1,4 +1,4 @@
-"""Which document stands for a schema and a name: the only one of them, or its replacement."""
+"""Choice of the output document for each schema and name: the only one, or its replacement."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -7,17 +7,17 @@ from staging_api.documents.model import Document, Fault, Finding, Identity
 
 
 class StandingDocument(NamedTuple):
-    """What a schema and a name stand for in the output."""
+    """The document in the output for a schema and name."""
 
     identity: Identity
-    #: The document that `identity` replaces, if it replaces one.
+    #: The document that `identity` replaces, if any.
     replaced: Identity | None = None
 
 
 def standing_among(
     documents: Sequence[Document], chosen: Mapping[Identity, Identity]
 ) -> tuple[StandingDocument, Finding | None]:
-    """Choose among the documents of one schema and name, and report their faults.
+    """Choose among the documents with the same schema and name, and report their faults.
 
     Args:
         documents: ordered by identity; at least one.

@@ -1,8 +1,8 @@
-r"""Substitution: values taken from finished documents, put at places of the draft.
+r"""Substitution: copy values from finished documents to places in the draft.
 
 The value is a literal, never a template: ``\1`` in a password stays as it is. Values are shared
-with their source, and copied as soon as a later substitution changes something inside them, so
-no substitution reaches back into a source.
+with their source, and copied as soon as a later substitution changes a part of them, so no
+substitution changes its source.
 """
 
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ Sources = Mapping[tuple[str, str], RenderedDocument]
 
 
 def substitute(document: Document, draft: Draft, sources: Sources, work: RenderingBudget) -> None:
-    """Run a document's substitutions in order on its draft; each sees the ones before.
+    """Run a document's substitutions in order on its draft; each sees the earlier results.
 
     Raises:
         Unrenderable: `SUBSTITUTION_SOURCE_DATA_NOT_FOUND` or `INVALID_SUBSTITUTION`.
@@ -40,25 +40,25 @@ def substitute(document: Document, draft: Draft, sources: Sources, work: Renderi
 
 
 class _One:
-    """One substitution, from one source to all its destinations."""
+    """One substitution, from its source to all its destinations."""
 
     def __init__(
         self, document: Identity, source: Identity, place: str, draft: Draft, work: RenderingBudget
     ) -> None:
         self._document = document
         self._source = source
-        #: The field at work, for messages.
+        #: The field being processed, for messages.
         self._place = place
         self._draft = draft
         self._work = work
 
     def failed(self, fault: Fault, reason: str) -> Unrenderable:
-        """Say why the substitution cannot be done."""
+        """Build the exception for a substitution that cannot be done."""
         message = f"cannot take a value from {self._source}: {reason}"
         return Unrenderable(fault, message, (self._document, self._source), self._place)
 
     def run(self, substitution: Substitution, source: RenderedDocument) -> None:
-        """Take the value, and put it everywhere."""
+        """Read the value from the source, and write it to all destinations."""
         place = self._place
         self._place = f"{place}.src"
         value = self._value(substitution, source)
@@ -73,11 +73,11 @@ class _One:
                 self._replace(destination, value, trace)
 
     def replaced(self, pattern: str, old: str, text: str) -> str | None:
-        """Replace all matches in one text by `text`, literally; None if there are none."""
+        """Replace all matches in a text by `text`, literally; None: nothing matched."""
         matches = self._work.patterns.matches(pattern, old)
         if not matches:
             return None
-        # Before the text is built: a short pattern and a long value can make gigabytes of it.
+        # Checked before the text is built: a short pattern and a long value can produce gigabytes.
         self._grow(len(matches) * len(text))
         parts, end = [], 0
         for match in matches:
@@ -122,7 +122,7 @@ class _One:
             self._draft.put(path, value, trace)
 
     def _replace(self, destination: Destination, value: Any, trace: Trace) -> None:
-        """Replace the matches of the destination's pattern by the value's text."""
+        """Replace the matches of the destination's pattern by the value as text."""
         path, text = destination.path, _text_of(value)
         if text is None:
             raise self._invalid(f"{kind_of(value)} cannot take the place of a pattern in a text")
@@ -155,7 +155,7 @@ class _One:
 
 
 class _Replacing:
-    """Replaces a pattern in texts, also below mappings and lists."""
+    """Replaces a pattern in texts, including texts inside mappings and lists."""
 
     def __init__(self, pattern: str, text: str, trace: Trace, one: _One) -> None:
         self._pattern = pattern
@@ -164,12 +164,12 @@ class _Replacing:
         self._one = one
 
     def below(self, value: Any, trace: Trace, depth: int) -> tuple[Any, Trace] | None:
-        """Give value and trace with the texts replaced; None if nothing matched.
+        """Return value and trace with the texts replaced; None: nothing matched.
 
         Args:
-            value: a text, or a mapping or list whose texts are looked at, never its keys.
-            trace: where it came from.
-            depth: levels of mappings and lists to go into; -1: all.
+            value: a text, or a mapping or list whose texts are searched, but never its keys.
+            trace: the origin of the value.
+            depth: number of levels of mappings and lists to search; -1: all.
         """
         if isinstance(value, str):
             text = self._one.replaced(self._pattern, value, self._text)
@@ -192,5 +192,5 @@ class _Replacing:
 
 
 def _text_of(value: Any) -> str | None:
-    """The text of a scalar as JSON writes it; None if it is not a scalar."""
+    """Return a scalar as text, as JSON writes it; None: the value is not a scalar."""
     return key_text(value) if isinstance(value, str | int | float) else None

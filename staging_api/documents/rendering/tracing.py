@@ -1,8 +1,8 @@
-"""Where each value of a rendered document came from.
+"""Origin of each value of a rendered document.
 
-A trace has the shape of the data, but sparsely: a node says where everything below it came from,
-and its children name only the places that came from elsewhere. Layering and substitution change
-data and trace by the same steps, so redaction and provenance follow from one walk.
+A trace is a sparse copy of the data's structure: a node has the origin of everything below it, and
+its children name only the places with another origin. Layering and substitution change data and
+trace by the same steps, so redaction and provenance both read the trace.
 """
 
 from collections.abc import Iterator
@@ -13,31 +13,31 @@ from staging_api.documents.model import Identity, Path
 
 @dataclass(frozen=True, slots=True)
 class TraceStep:
-    """One step of a value's way: the document that took it, and by which instruction."""
+    """One step on a value's way: the document that took the value, and the instruction."""
 
     document: Identity
-    #: Such as ``layeringDefinition.actions[0]`` or ``substitutions[2].dest``.
+    #: For example ``layeringDefinition.actions[0]`` or ``substitutions[2].dest``.
     instruction: str
 
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """The place in a posted document that a value was written in, and how it came from there."""
+    """Place in a posted document where a value was written, and the steps it has taken since."""
 
     document: Identity
-    #: The place in that document's posted data.
+    #: Path in the posted data of that document.
     path: Path = ()
-    #: Whether the value is secret: its document, or one that it came through, is encrypted.
+    #: Whether the value is secret: its document, or one on its way, is encrypted.
     secret: bool = False
-    #: The last step first; empty if the value is still where it was written.
+    #: The last step first; empty if the value is still in the document where it was written.
     steps: tuple[TraceStep, ...] = ()
 
     def at(self, path: Path) -> "Origin":
-        """The origin of a place below."""
+        """Return the origin of the value at a path below."""
         return Origin(self.document, self.path + path, self.secret, self.steps)
 
     def further(self, steps: tuple[TraceStep, ...], *, secret: bool) -> "Origin":
-        """The origin of a value that went further."""
+        """Return the origin of the value after further steps."""
         return Origin(self.document, self.path, self.secret or secret, steps + self.steps)
 
 
@@ -45,15 +45,15 @@ class Origin:
 class Trace:
     """The origins of a value and of the values below it; shared, and changed only by its `Draft`.
 
-    A value that is taken ten times, and its taker ten times, has a trace that is shared just as
-    the value is: going further costs the same for every size, and is passed on to the children
-    only when they are looked at.
+    If a value is taken ten times, and the result ten times again, all these share one trace, as
+    they share the value. Adding steps therefore costs the same for every size: the steps are passed
+    on to the children only when a child is read.
     """
 
-    #: More than one if patterns composed a text; the newest first.
+    #: More than one if patterns composed a text from several values; the newest first.
     origins: tuple[Origin, ...]
     children: dict[str | int, "Trace"] = field(default_factory=dict)
-    #: Not yet passed on to the children: steps, and that they are secret.
+    #: Steps not yet passed on to the children, and whether they make the children secret.
     pending: tuple[TraceStep, ...] = ()
     pending_secret: bool = False
 
@@ -63,21 +63,21 @@ class Trace:
         return any(origin.secret for origin in self.origins)
 
     def child(self, step: str | int) -> "Trace":
-        """The trace of one place directly below."""
+        """Return the trace of the value at a key or index directly below."""
         found = self.children.get(step)
         if found is None:
             return Trace(tuple(origin.at((step,)) for origin in self.origins))
         return found.further(self.pending, secret=self.pending_secret)
 
     def get(self, path: Path) -> "Trace":
-        """The trace of a place below."""
+        """Return the trace of the value at a path below."""
         trace = self
         for step in path:
             trace = trace.child(step)
         return trace
 
     def further(self, steps: tuple[TraceStep, ...], *, secret: bool = False) -> "Trace":
-        """Give a copy in which every origin went further."""
+        """Return a copy in which every origin has further steps."""
         if not steps and not secret:
             return self
         origins = tuple(origin.further(steps, secret=secret) for origin in self.origins)
@@ -85,11 +85,11 @@ class Trace:
 
     def copy(self) -> "Trace":
         """Return a copy with a separate mapping of children."""
-        # By `child`, which passes the pending steps on: the copy has none pending.
+        # `child` passes the pending steps on, so the copy has no pending steps.
         return Trace(self.origins, {step: self.child(step) for step in self.children})
 
     def secret_paths(self) -> tuple[Path, ...]:
-        """The topmost places that hold secret values."""
+        """Return the topmost paths that hold secret values."""
         return tuple(_secret_paths(self, (), {}))
 
 
@@ -103,8 +103,8 @@ def _secret_paths(trace: Trace, here: Path, harmless: dict[int, bool]) -> Iterat
 
 
 def _holds_secret(trace: Trace, known: dict[int, bool]) -> bool:
-    """Return whether there is a secret at or below; each shared trace is looked at once."""
-    # The ids stay unique while this runs: the trace that it began with keeps all of these alive.
+    """Return whether this trace or one below it is secret; examine each shared trace once."""
+    # The ids stay unique while this runs: the root of the trace keeps all nodes alive.
     found = known.get(id(trace))
     if found is None:
         found = trace.secret or trace.pending_secret

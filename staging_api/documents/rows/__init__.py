@@ -1,1 +1,1 @@
-"""Every statement that reads or writes documents; each takes the connection that it uses."""
+"""All SQL statements on documents; each function takes the connection to use."""

@@ -1,4 +1,4 @@
-"""Commits and tags of revisions."""
+"""SQL statements on commits and tags of revisions."""
 
 from datetime import datetime
 
@@ -19,10 +19,10 @@ _WAITS = (
 def add_commit(
     conn: Connection, revision: int, stamp: Stamp, *, forced: bool, confirm_seconds: float | None
 ) -> datetime | None:
-    """Commit a revision; no other commit may wait to be confirmed.
+    """Commit a revision; no other commit may be waiting to be confirmed.
 
     Returns:
-        When the commit is undone, unless it is confirmed before; None: it is final.
+        When the commit will be undone unless it is confirmed; None: the commit is final.
     """
     c = t.document_commits
     until = None
@@ -38,22 +38,23 @@ def add_commit(
 
 
 def unconfirmed(conn: Connection) -> Unconfirmed | None:
-    """The commit that waits to be confirmed; there is one at most."""
+    """Return the commit that waits to be confirmed; there is at most one."""
     c = t.document_commits.c
     row = conn.execute(select(c.revision, c.confirm_until).where(*_WAITS)).one_or_none()
     return None if row is None else Unconfirmed(row.revision, row.confirm_until)
 
 
 def confirm(conn: Connection, revision: int, caller: str) -> bool:
-    """Make a commit final, if it waits for that and its time is not over by the database's clock.
+    """Make a commit final, if it is unconfirmed and not overdue by the database's clock.
 
     Returns:
-        Whether it did.
+        Whether the commit was confirmed.
     """
     c = t.document_commits
     done = conn.execute(
         update(c)
-        # Not now(): that is when the transaction began, which may have waited since.
+        # Not now(), which is the start of the transaction: the transaction may have waited since
+        # then.
         .where(*_WAITS, c.c.revision == revision, c.c.confirm_until > text("clock_timestamp()"))
         .values(confirmed_at=text("clock_timestamp()"), confirmed_by=caller)
     )
@@ -61,27 +62,27 @@ def confirm(conn: Connection, revision: int, caller: str) -> bool:
 
 
 def overdue(conn: Connection) -> int | None:
-    """A commit whose time ran out before it was confirmed."""
+    """Return a commit whose time ended before it was confirmed."""
     c = t.document_commits.c
     query = select(c.revision).where(*_WAITS, c.confirm_until <= text("clock_timestamp()"))
     return conn.execute(query.order_by(c.revision).limit(1)).scalar_one_or_none()
 
 
 def mark_undone(conn: Connection, revision: int, undone_in: int) -> None:
-    """Say which revision undid a commit."""
+    """Record the revision that undid a commit."""
     c = t.document_commits
     conn.execute(update(c).where(c.c.revision == revision).values(undone_in=undone_in))
 
 
 def committed_before(conn: Connection, revision: int) -> int:
-    """The revision that was committed before this one; 0: none was."""
+    """Return the revision that was committed before this one; 0: none."""
     c = t.document_commits.c
     query = select(c.revision).where(c.revision < revision).order_by(c.revision.desc()).limit(1)
     return conn.execute(query).scalar_one_or_none() or 0
 
 
 def set_tag(conn: Connection, revision: int, tag: str, data: object, stamp: Stamp) -> None:
-    """Name a revision; set again, it takes the place of what was there."""
+    """Tag a revision; an existing tag of this name is replaced."""
     tags = t.document_tags
     values = {"data": data, **stamped(stamp)}
     statement = upsert(tags).values(revision=revision, tag=tag, **values)
@@ -92,10 +93,10 @@ def set_tag(conn: Connection, revision: int, tag: str, data: object, stamp: Stam
 
 
 def remove_tag(conn: Connection, revision: int, tag: str, caller: str) -> bool:
-    """Take a name from a revision; says whether it had it."""
+    """Remove a tag from a revision; return whether the revision had the tag."""
     tags = t.document_tags
-    # The row that goes does not say who takes it away, and the trigger that writes the event sees
-    # only the row and this setting; `true` ends it with the transaction.
+    # A deleted row does not name the caller of the deletion, so the trigger that writes the event
+    # reads this setting; `true` limits the setting to the transaction.
     conn.execute(text("SELECT set_config('staging.actor', :caller, true)"), {"caller": caller})
     where = (tags.c.revision == revision, tags.c.tag == tag)
     return conn.execute(tags.delete().where(*where)).rowcount == 1

@@ -1,4 +1,4 @@
-"""Contents of collections, their documents, and the keys that seal them."""
+"""SQL statements on contents of collections, their documents, and the sealing keys."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
@@ -12,28 +12,28 @@ from staging_api.documents.stored import FoundText, StoredBody, StoredContent
 
 
 def posted_text(conn: Connection, content_id: int) -> FoundText:
-    """The text of a content."""
+    """Read the posted text of a content."""
     c = t.document_contents.c
     query = select(c.posted, c.key_id, c.digest).where(c.id == content_id)
     return FoundText(*conn.execute(query).one())
 
 
 def sealed_bodies(conn: Connection, content_id: int) -> list[tuple[int, bytes]]:
-    """Position and bytes of each sealed document of a content, in order."""
+    """Return position and bytes of each sealed document of a content, in order."""
     c = t.document_bodies.c
     query = select(c.position, c.sealed).where(c.content_id == content_id, c.sealed.is_not(None))
     return [(row.position, bytes(row.sealed)) for row in conn.execute(query.order_by(c.position))]
 
 
 def add_content(conn: Connection, content: StoredContent) -> int:
-    """Keep a content; one with the same digest is that content already."""
+    """Store a content unless one with the same digest exists; return its id."""
     values = {name: value for name, value in vars(content).items() if name != "bodies"}
     values["documents_count"] = len(content.bodies)
     statement = upsert(t.document_contents).values(**values).on_conflict_do_nothing()
     content_id: int | None = conn.execute(
         statement.returning(t.document_contents.c.id)
     ).scalar_one_or_none()
-    # A statement of its own: RETURNING gives no row that was in conflict.
+    # A separate statement: RETURNING does not return the existing row of a conflict.
     if content_id is None:
         c = t.document_contents.c
         found: int = conn.execute(select(c.id).where(c.digest == content.digest)).scalar_one()
@@ -43,7 +43,7 @@ def add_content(conn: Connection, content: StoredContent) -> int:
     return content_id
 
 
-# One statement for thousands of documents; the driver would send one for each.
+# One statement for thousands of documents; `executemany` would send one for each.
 _ADD_BODIES = text("""
     INSERT INTO document_bodies (
         content_id, position, schema, name, layer, replacement, storage_policy, body, sealed)
@@ -59,19 +59,19 @@ _ADD_BODIES = text("""
 
 
 def keys(conn: Connection) -> dict[str, bytes]:
-    """The keys that the database keeps, newest first."""
+    """Return the keys in the database, newest first."""
     c = t.document_keys.c
     rows = conn.execute(select(c.id, c.key).order_by(c.created_at.desc(), c.id))
     return {row.id: bytes(row.key) for row in rows}
 
 
 def add_key(conn: Connection, key_id: str, key: bytes) -> None:
-    """Keep a key, unless there is one of this name."""
+    """Store a key, unless a key of this name exists."""
     conn.execute(upsert(t.document_keys).values(id=key_id, key=key).on_conflict_do_nothing())
 
 
 def sealed_by_others(conn: Connection, key_id: str, limit: int) -> list[int]:
-    """Contents that are sealed with another key than this one."""
+    """Return contents that are sealed with another key than this one."""
     c = t.document_contents.c
     query = select(c.id).where(c.key_id.is_not(None), c.key_id != key_id)
     return list(conn.execute(query.order_by(c.id).limit(limit)).scalars())
@@ -80,7 +80,7 @@ def sealed_by_others(conn: Connection, key_id: str, limit: int) -> list[int]:
 def reseal(
     conn: Connection, content_id: int, key_id: str, posted: bytes, sealed: Mapping[int, bytes]
 ) -> None:
-    """Put a content that was sealed anew in the place of the old one; `sealed` by position."""
+    """Replace a content by the same content sealed with another key; `sealed` by position."""
     contents, documents = t.document_contents, t.document_bodies
     conn.execute(
         update(contents).where(contents.c.id == content_id).values(key_id=key_id, posted=posted)

@@ -1,4 +1,4 @@
-"""The record of what happened to documents, as it is stored; written by triggers alone."""
+"""SQL statements on the record of document changes; only triggers write the record."""
 
 from collections.abc import Iterator
 from datetime import datetime
@@ -8,7 +8,7 @@ from sqlalchemy import Connection, Row, text
 
 _ROWS_AT_ONCE = 2000
 
-# Every column of an event as the text, number or null that its digest is of.
+# Each column in the form (text, number or null) that the digest covers.
 _EVENTS = text("""
     SELECT number, id, to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS at,
         kind, revision, name, actor, holder, reference_id, lock_id, fence, reason,
@@ -41,12 +41,12 @@ _CONTRADICTIONS = text("""
 
 
 def events(conn: Connection, until: datetime | None) -> Iterator[Row[Any]]:
-    """All events in order, with whether each is older than `until`; a few thousand at a time."""
-    # By a cursor in the server: the whole record need not fit into memory.
+    """Yield all events in order, with whether each is older than `until`, in batches of rows."""
+    # Use a server-side cursor, because the whole record may not fit into memory.
     reading = conn.execution_options(yield_per=_ROWS_AT_ONCE)
     yield from reading.execute(_EVENTS, {"until": until})
 
 
 def contradictions(conn: Connection) -> list[tuple[int, str]]:
-    """Revisions that differ from their events, and how."""
+    """Return the revisions that differ from their events, with a description."""
     return [(row.revision, row.what) for row in conn.execute(_CONTRADICTIONS)]

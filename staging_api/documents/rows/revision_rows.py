@@ -1,4 +1,4 @@
-"""Revisions, and which collections and documents each of them has."""
+"""SQL statements on revisions and on their collections and documents."""
 
 from collections.abc import Mapping
 
@@ -48,7 +48,7 @@ _OPEN_VERSIONS = text("""
     JOIN document_collections c ON c.name = given.name
 """)
 
-# The documents of those collections, as the newest revision has them.
+# The documents of the changed collections, as in the newest revision.
 _WANTED = """
     WITH wanted AS (
         SELECT b.schema, b.name, b.replacement, v.collection_id
@@ -70,8 +70,8 @@ _CLOSE_PLACES = text(f"""
                 = (p.schema, p.name, p.replacement, p.collection_id))
 """)  # noqa: S608 - constants of this module
 
-# In a place that another collection keeps, or in another of the collections that change with it:
-# `replace` takes back what the buffer had of all others.
+# Conflicts with a collection that is not changed, and between the collections changed together:
+# `replace` reverts all other collections of the buffer.
 _ELSEWHERE = text(f"""
     {_WANTED}, elsewhere AS (
         SELECT w.schema, w.name, p.collection_id
@@ -118,14 +118,14 @@ _TAG_COLUMNS = [t.document_tags.c[name] for name in TAG_FIELDS]
 
 
 def versions(conn: Connection) -> Versions:
-    """Which revision each version is, as of one moment."""
+    """Return the revision of each version, all read at the same moment."""
     given = {"either": list(SITE_ACTION_TAGS), "success": SITE_ACTION_TAGS[0]}
     row = conn.execute(_VERSIONS, given).one()
     return Versions(*(number or 0 for number in row))
 
 
 def state(conn: Connection, number: int) -> State:
-    """The collections of a revision; of 0, none."""
+    """Return the collections of a revision; revision 0 has none."""
     rows = conn.execute(_STATE, {"number": number})
     return {row.name: ContentRef(row.content_id, row.digest) for row in rows}
 
@@ -140,7 +140,7 @@ def add_revision(
     collection: str | None = None,
     copied_from: int | None = None,
 ) -> None:
-    """Add a revision, whose collections are those of the one before until `change` says more."""
+    """Add a revision; its collections are those of the previous one until `change` is called."""
     collection_id = None if collection is None else _collection_id(conn, collection)
     conn.execute(
         insert(t.document_revisions).values(
@@ -157,11 +157,11 @@ def add_revision(
 def change(
     conn: Connection, number: int, changed: Mapping[str, int | None], collection: str | None = None
 ) -> DocumentElsewhere | None:
-    """Let collections hold other contents (None: nothing) from the newest revision on.
+    """Set the contents of collections (None: remove) from the newest revision on.
 
     Returns:
-        A document of theirs that is in another collection (of two, not in `collection`): then the
-        transaction must not commit.
+        A document of these contents that is also in another collection (preferably not in
+        `collection`): in that case the transaction must not commit.
     """
     names = list(changed)
     now = {name: content_id for name, content_id in changed.items() if content_id is not None}
@@ -171,8 +171,8 @@ def change(
     conn.execute(_CLOSE_VERSIONS, given)
     opened = {"number": number, "names": list(now), "content_ids": list(now.values())}
     conn.execute(_OPEN_VERSIONS, opened)
-    # Places close before others open: what a collection of this change gives up, another of them
-    # may take.
+    # Close places before opening others, so that a document can move between two of the changed
+    # collections.
     conn.execute(_CLOSE_PLACES, given)
     found = conn.execute(_ELSEWHERE, {"names": names, "collection": collection or ""}).one_or_none()
     if found is not None:
@@ -182,13 +182,13 @@ def change(
 
 
 def find_revision(conn: Connection, number: int) -> Revision | None:
-    """One revision."""
+    """Return a revision, or None."""
     found = _revisions(conn, "r.number = :number", {"number": number}, limit=1)
     return found[0] if found else None
 
 
 def list_revisions(conn: Connection, *, limit: int, before: int | None = None) -> list[Revision]:
-    """Revisions, newest first; those before `before`."""
+    """Return revisions, newest first; only those before `before`, if given."""
     return _revisions(
         conn, "CAST(:before AS bigint) IS NULL OR r.number < :before", {"before": before}, limit
     )
@@ -229,7 +229,7 @@ def _revisions(
 
 
 def _collection_id(conn: Connection, name: str) -> int:
-    """The id of a collection, which is made if it is new."""
+    """Return the id of a collection, which is created if it is new."""
     c = t.document_collections
     query = select(c.c.id).where(c.c.name == name)
     found: int | None = conn.execute(query).scalar_one_or_none()

@@ -1,4 +1,4 @@
-"""Validation: built-in kinds, and data against the DataSchema documents of the revision."""
+"""Validation of built-in kinds, and of data against the DataSchema documents of the revision."""
 
 from collections.abc import Iterable
 
@@ -6,17 +6,17 @@ from staging_api.documents.model import DEFAULT_LIMITS, Document, DocumentLimits
 from staging_api.documents.rendering.model import Rendering
 from staging_api.documents.validation.checks import SECRET_KINDS, Checker
 
-#: Shared by the threads of a process: it knows digests and schemas, and no data.
+#: Shared by all threads of the process: it keeps digests and schemas, but no data.
 _CHECKER = Checker()
 
 
 def validate(rendering: Rendering, limits: DocumentLimits = DEFAULT_LIMITS) -> tuple[Finding, ...]:
-    """Check a rendered revision; no finding means that it may be committed."""
+    """Check a rendered revision; without findings it may be committed."""
     return _CHECKER.findings(rendering, limits)
 
 
 def check_schemas(documents: Iterable[Document]) -> tuple[Finding, ...]:
-    """Check the DataSchema documents among posted ones, also if they cannot be rendered yet."""
+    """Check the DataSchema documents among `documents`, even before they can be rendered."""
     return _CHECKER.schema_findings(documents)
 
 

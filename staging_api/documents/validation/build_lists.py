@@ -1,4 +1,4 @@
-"""The data of documents that name builds, schema ``staging/Builds/v1``: what may stand in it."""
+"""Validation of the data of ``staging/Builds/v1`` documents, which list builds."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -10,7 +10,7 @@ _MOST = 1000
 
 
 def faults_of(data: Any) -> Sequence[tuple[Path, str]]:
-    """Yield the faults of such data: the place of each, and a message."""
+    """Return the faults of the data: path and message of each."""
     if not isinstance(data, Mapping) or set(data) != {"builds"}:
         return [((), "must be a mapping with `builds`, and nothing else")]
     builds = data["builds"]

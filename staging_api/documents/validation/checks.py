@@ -1,6 +1,6 @@
-"""The checks of a rendered revision: built-in kinds, and data against its DataSchema.
+"""Checks of a rendered revision: built-in kinds, and data against its DataSchema.
 
-The libraries of JSON Schema are imported with the first schema: most processes never see one.
+The JSON Schema libraries are imported with the first schema: most processes never need them.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from staging_api.documents.validation.schemas import CompiledSchema
 
-#: Kinds of secrets whose data must be a text.
+#: Kinds of secrets; their data must be a text.
 SECRET_KINDS = frozenset(
     f"deckhand/{kind}"
     for kind in (
@@ -46,25 +46,25 @@ SECRET_KINDS = frozenset(
 )
 _SCHEMAS_KEPT = 1_000
 _VERDICTS_KEPT = 100_000
-#: Characters of data that a diagnostic quotes.
+#: Maximum number of characters of data quoted in a diagnostic.
 _SECTION_LENGTH = 2_000
 
-#: DataSchema documents by the schema that they are for: one each, unless there are rivals.
+#: DataSchema documents by the schema that they describe: normally one each; several conflict.
 _Schemas = Mapping[str, Sequence[Document]]
 
 
 class Checker:
-    """Compiled schemas, and which documents they found nothing wrong with; keeps no data."""
+    """Cache of compiled schemas and of the documents that passed their checks; keeps no data."""
 
     def __init__(self) -> None:
-        """Begin with nothing compiled."""
+        """Start with an empty cache."""
         self._compiled: dict[str, CompiledSchema] = {}
         self._sound: set[tuple[str, str]] = set()
 
     def schema_findings(
         self, documents: Iterable[Document], limits: DocumentLimits = DEFAULT_LIMITS
     ) -> tuple[Finding, ...]:
-        """Return the findings about the DataSchema documents among `documents`."""
+        """Return the findings about the DataSchema documents in `documents`."""
         watch = CpuBudget(limits.check_seconds, limits.total_check_seconds)
         found: list[Finding] = []
         for document in documents:
@@ -84,9 +84,9 @@ class Checker:
 
         Args:
             rendering: the revision.
-            limits: what the checks may cost.
-            before: a rendering in which nothing was found: documents that are as they were there
-                are not looked at, if the schemas are the same too.
+            limits: CPU and size limits of the checks.
+            before: a rendering without findings: documents unchanged since then are skipped, if the
+                schemas are unchanged too.
         """
         watch = CpuBudget(limits.check_seconds, limits.total_check_seconds)
         schemas = rendering.data_schemas
@@ -98,7 +98,7 @@ class Checker:
         for each in rendering.documents:
             if len(found) >= limits.findings:
                 break
-            # The same object: the rendering kept it, so nothing that it is made from changed.
+            # The same object was kept by the rendering, so none of its sources changed.
             if sound.get(each.document.identity) is each:
                 continue
             found += _wrong_secret(each)
@@ -119,8 +119,8 @@ class Checker:
             return ()
         found = tuple(_data_findings(rendered, schema, compiled, watch))
         if not found:
-            # All of them: a set does not know its oldest. What is still in use is checked once
-            # more.
+            # Clear the whole set, as it does not know its oldest entries; entries still in use are
+            # checked once more.
             if len(self._sound) >= _VERDICTS_KEPT:
                 self._sound.clear()
             self._sound.add(verdict)
@@ -133,7 +133,7 @@ class Checker:
         if known is not None:
             return known
         complaints = complaints_about(document.data, watch)
-        # A complaint quotes the schema, which is a secret here.
+        # A complaint quotes the schema, which is secret in this case.
         if complaints and document.encrypted:
             message = "is not a JSON Schema of draft 4"
             return (_located(document, ("data",), Fault.INVALID_DATA_SCHEMA, message),)
@@ -215,7 +215,7 @@ def _wrong_builds(rendered: RenderedDocument) -> Iterator[Finding]:
     if document.schema != BUILDS_SCHEMA:
         return
     if rendered.secret_paths:
-        # Everyone sees which builds are staged.
+        # All callers can see which builds are staged.
         message = "names builds, which are no secret: it must not be, or hold, one"
         yield _located(document, ("data",), Fault.INVALID_DATA, message)
         return
@@ -224,7 +224,7 @@ def _wrong_builds(rendered: RenderedDocument) -> Iterator[Finding]:
 
 
 def _located(document: Document, path: Path, fault: Fault, message: str) -> Finding:
-    """Make a finding with the line of the posted text that it is about, if that is known."""
+    """Create a finding with the line number in the posted text, if known."""
     text = path_text(path)
     line, index = (line_of(document, text), document.index) if document.text else (None, None)
     return Finding(fault, message, (document.identity,), shortened(text), line, index)

@@ -1,4 +1,4 @@
-"""CPU time that checks of documents may take; without the libraries that check."""
+"""CPU time limits for checks of documents; imports none of the JSON Schema libraries."""
 
 import time
 from collections.abc import Iterator
@@ -7,29 +7,28 @@ from contextvars import ContextVar
 
 from staging_api.documents.patterns import Budget, PatternTooSlow
 
-#: Keywords between two looks at the clock.
+#: Number of keywords between two readings of the clock.
 _STEPS = 16
 
 
 class CheckTooSlow(Exception):
-    """The data cannot be checked within the budget."""
+    """The check does not fit into the CPU budget."""
 
 
 class CpuBudget:
-    """CPU seconds of this thread that checks may take: all together, and each by itself."""
+    """CPU time limits of this thread: for all checks together, and for each check."""
 
     def __init__(self, each_seconds: float, total_seconds: float) -> None:
-        """Begin to count now."""
+        """Start the total budget now."""
         self._each_seconds = each_seconds
-        # CPU time of this thread: on a busy machine the same documents must not fail by the wall
-        # clock.
+        # CPU time of this thread, not wall-clock time: a busy machine must not make documents fail.
         self._end = time.thread_time() + total_seconds
         self._deadline = self._end
         self._steps = 0
 
     @contextmanager
     def one_check(self) -> Iterator[None]:
-        """Watch the checks of this block.
+        """Limit the CPU time of the block.
 
         Raises:
             CheckTooSlow: from within the block.
@@ -44,13 +43,13 @@ class CpuBudget:
             _current.reset(token)
 
     def step(self) -> None:
-        """Count a keyword."""
+        """Count a keyword, and check the budget from time to time."""
         self._steps += 1
         if self._steps % _STEPS == 0:
             self.patterns()
 
     def patterns(self) -> Budget:
-        """Return the time that is left, for patterns."""
+        """Return the remaining time as a budget for patterns."""
         left = self._deadline - time.thread_time()
         if left <= 0:
             raise CheckTooSlow
@@ -61,5 +60,5 @@ _current: ContextVar[CpuBudget] = ContextVar("budget")
 
 
 def current_budget() -> CpuBudget:
-    """Return the budget of the check that runs."""
+    """Return the budget of the running check."""
     return _current.get()

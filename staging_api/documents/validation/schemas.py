@@ -1,4 +1,4 @@
-"""DataSchema documents: whether they are usable, and what they say about data."""
+"""DataSchema documents: check the schemas, and validate data against them."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
@@ -14,7 +14,7 @@ from staging_api.documents.patterns import PatternInvalid, compiled
 from staging_api.documents.validation.cpu_budget import CheckTooSlow, CpuBudget
 from staging_api.documents.validation.watched import validator_of
 
-#: Errors of one document that are worth an answer.
+#: Maximum number of errors reported for one document.
 _MOST_ERRORS = 20
 #: Keywords whose values are data, not schemas.
 _DATA_KEYWORDS = frozenset({"enum", "default", "example", "examples"})
@@ -28,27 +28,27 @@ _COMPLAINTS = {
     "format": "must be of format {value}",
 }
 
-#: A place in the schema or the data, and the message about it.
+#: A path in the schema or the data, with a message.
 Complaint = tuple[Path, str]
 
 
 class SchemaUnusable(Exception):
-    """A schema cannot be applied to some data; the message says why."""
+    """A schema cannot be applied to some data; the message gives the reason."""
 
 
 class CompiledSchema:
-    """One DataSchema: draft 4, whatever its ``$schema`` says."""
+    """A compiled DataSchema: always draft 4, whatever its ``$schema`` is."""
 
     def __init__(self, schema: Mapping[str, Any]) -> None:
-        """Compile a schema that `complaints_about` found nothing wrong with."""
+        """Compile a schema without complaints from `complaints_about`."""
         self._validator = validator_of(schema)
 
     def errors(self, data: Any, watch: CpuBudget) -> list[ValidationError]:
-        """Check data.
+        """Validate data against the schema.
 
         Raises:
-            CheckTooSlow: if it needs more than the watch allows.
-            SchemaUnusable: if the data leads to a part of the schema that cannot be applied.
+            CheckTooSlow: the check exceeds the budget in `watch`.
+            SchemaUnusable: validating this data needs a part of the schema that cannot be applied.
         """
         try:
             with watch.one_check():
@@ -61,12 +61,12 @@ class CompiledSchema:
         except RecursionError:
             raise SchemaUnusable("its $ref leads back to itself without end") from None
         except Exception as error:
-            # `jsonschema` trusts its schemas: {"$ref": 5} is an AttributeError, and so on.
+            # `jsonschema` trusts its schemas: {"$ref": 5} raises AttributeError, and so on.
             raise SchemaUnusable(f"its check ends in {type(error).__name__}") from error
 
 
 def complaints_about(schema: Any, watch: CpuBudget) -> list[Complaint]:
-    """Say what keeps a posted schema from being a draft 4 schema."""
+    """Return the reasons why a posted schema is not a draft 4 schema."""
     try:
         with watch.one_check():
             errors = list(islice(_META_SCHEMA.iter_errors(schema), _MOST_ERRORS))
@@ -77,7 +77,7 @@ def complaints_about(schema: Any, watch: CpuBudget) -> list[Complaint]:
 
 
 def complaint(error: ValidationError) -> str:
-    """Say what an error is about, quoting the schema and never the data."""
+    """Describe an error by quoting the schema and never the data."""
     keyword, value = str(error.validator), error.validator_value
     if keyword == "type":
         return f"is {kind_of(error.instance)}, and must be of type {_shown(value)}"

@@ -1,11 +1,11 @@
-"""JSON Schema draft 4 within a budget of CPU time.
+"""JSON Schema draft 4 validation with a CPU time limit.
 
-Schemas and data are posted by callers. A few lines of schema can ask for more checks than a
-machine can do: definitions that name each other twice, a pattern that backtracks, `uniqueItems`
-over mappings. So every keyword looks at a watch first, patterns have a time-out, and the text that
-`jsonschema` makes of each error, which quotes the data, is dropped at once: kept for each branch
-of an ``anyOf``, it would fill the memory. Nothing is fetched: a ``$ref`` outside the schema is
-not there.
+Schemas and data are posted by callers. A few lines of schema can require more checks than a
+machine can do: definitions that refer to each other twice, a pattern that backtracks, `uniqueItems`
+over mappings. Therefore every keyword checks the budget first, and patterns have a timeout. The
+message that `jsonschema` builds for each error quotes the data and is dropped at once: kept for
+each branch of an ``anyOf``, the messages would fill the memory. Nothing is fetched: a ``$ref`` to
+another document is not resolved.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -30,7 +30,7 @@ def _watched(keyword: _Keyword) -> _Keyword:
     def checked(validator: Any, value: Any, instance: Any, schema: Any) -> Iterator[Any]:
         current_budget().step()
         for error in keyword(validator, value, instance, schema) or ():
-            # The message quotes the data. `complaint` says it without.
+            # The message quotes the data; `complaint` builds one that does not.
             error.message, error.args = "", ()
             yield error
 
@@ -80,7 +80,7 @@ def _found(pattern: str, text: str) -> bool:
 
 
 def _hashable(value: Any) -> Any:
-    """Give a value that is equal where JSON values are equal: 1 and 1.0 are, 1 and true are not."""
+    """Return a hashable that is equal for equal JSON values: 1 equals 1.0, but not true."""
     if isinstance(value, dict):
         return dict, frozenset((key, _hashable(each)) for key, each in value.items())
     if isinstance(value, list):
