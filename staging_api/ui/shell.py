@@ -39,8 +39,8 @@ def layout_of(
     now: datetime,
 ) -> Mapping[str, Any]:
     """Return the names that ``base.html`` needs beside those of the screen."""
-    # An error page has the same shell, also where the caller is not known yet.
-    roles: frozenset[Role] = getattr(req.context, "roles", frozenset())
+    # An error page has the same shell, also where the caller is not known yet, or cannot be.
+    roles: frozenset[Role] | None = getattr(req.context, "roles", None)
     server = server_of(deps, req)
     signed = deps.auth != "none"
     return {
@@ -51,8 +51,9 @@ def layout_of(
         "now": now,
         "nav": [_item(screen, req.path, roles) for screen in screens if screen.label],
         "caller": getattr(req.context, "caller", ANONYMOUS),
+        "knows_caller": roles is not None,
         "auth": deps.auth,
-        "roles": sorted(roles),
+        "roles": sorted(roles or ()),
         "theme": theme_of(req),
         "build": build_id(),
         "server": server,
@@ -90,8 +91,9 @@ def theme_of(req: falcon.Request) -> str:
     return chosen[0] if chosen[0] in THEMES else "auto"
 
 
-def _item(screen: Screen, path: str, roles: frozenset[Role]) -> NavItem:
-    needs = needs_of(screen.call, roles) if screen.call else ""
+def _item(screen: Screen, path: str, roles: frozenset[Role] | None) -> NavItem:
+    # Nothing is lacking as far as anybody knows: the screen itself will say.
+    needs = needs_of(screen.call, roles) if screen.call and roles is not None else ""
     below = screen.path != "/" and path.startswith(f"{screen.path}/")
     return NavItem(screen.path, screen.label, screen.key, path == screen.path or below, needs)
 

@@ -88,6 +88,11 @@ class SignIn:
         signed_in = None
         with suppress(StagingApiError):
             signed_in = sessions and sessions.principal(req.env)
+        if signed_in:
+            # The form asks for no role, so nobody has looked who is there: the navigation would
+            # say of every screen that it may not be opened.
+            req.context.caller = signed_in.name
+            req.context.roles = signed_in.roles | self._deps.api.anonymous.roles
         names = {
             "next": back if is_own_page(back) else "/",
             "signed_in": signed_in,

@@ -67,6 +67,10 @@ document.addEventListener("click", (event) => {
   countFresh();
 });
 
+// On a phone the navigation is one row: it begins where this page is. The page itself stays.
+const current = document.querySelector(".rail [aria-current]");
+if (current) current.closest(".rail").scrollLeft = current.offsetLeft - 40;
+
 // --- Keys: single letters, switched off by a box (WCAG 2.1.4), never while typing.
 
 const keysOn = () => localStorage.getItem("staging-keys") !== "off";

@@ -25,6 +25,8 @@ _RUNNING_SHOWN = 50
 _NEWEST_SHOWN = 20
 _LOOKED_AT = 100
 _LOCKS_SHOWN = 100
+#: Of those that need somebody: where a pod died, they are many, and of one cause.
+_LONG_HELD_SHOWN = 10
 _MINUTES = 60
 _RECENT = timedelta(hours=1)
 #: A lock that is held for so many leases is worth a look.
@@ -71,7 +73,8 @@ def show(deps: UiDependencies, view: View) -> ScreenContent:
             "refused": sum(each.refused for each in seen if each.alive),
             "failures": failures,
             "long_held": long_held,
-            "locks": locks,
+            "most_held": _LONG_HELD_SHOWN,
+            "more_held": _number(len(long_held), _LOCKS_SHOWN, _LONG_HELD_SHOWN),
             "sources": [entry.url.canonical for entry in deps.api.stagings.allowed.entries],
         },
         mood=mood,
@@ -215,15 +218,19 @@ def _summary(
     """Return the mood and the sentence of the page."""
     failed = sum(group.count for group in failures)
     if failed:
-        number = f"{failed}{'+' if failed == _LOOKED_AT else ''}"
-        return "bad", f"{counted(number, 'stagings')} failed in the last hour"
+        return "bad", f"{counted(_number(failed, _LOOKED_AT), 'stagings')} failed in the last hour"
     if trouble:
         return "warn", trouble[0]
     if long_held:
         oldest = min(lock.acquired_at for lock in long_held)
         held = duration((now - oldest).total_seconds())
-        return "warn", f"{counted(len(long_held), 'locks')} held for {held}"
+        return "warn", f"{counted(_number(len(long_held), _LOCKS_SHOWN), 'locks')} held for {held}"
     if running.items:
         number = f"{len(running.items)}{'+' if running.next else ''}"
         return "busy", f"All is well: {counted(number, 'stagings')} running"
     return "ok", "All is well: nothing runs"
+
+
+def _number(found: int, looked_at: int, shown: int = 0) -> str:
+    """Return how many there are beside those shown, ``+`` where not all were looked at."""
+    return f"{found - shown}{'+' if found >= looked_at else ''}"

@@ -259,6 +259,12 @@ def test_locks_on_now_and_on_the_wall_and_who_waits_for_one(site: Site, database
     page = site.get(f"/ui/locks/{held.id}")
     assert rows(page, "Requests that wait for this lock, in order") == 50
     assert "51waiting behind it" in page.text
+    execute(database, "UPDATE api_locks SET acquired_at = acquired_at - interval '1 h'")
+    page = site.get("/")
+    # What else needs somebody, and what runs, must not be below a hundred rows of one cause.
+    assert rows(page, "What needs attention") == 11
+    assert "90+ locks more, held as long" in page.text
+    assert page.title.startswith("100+ locks held for 1 h")
 
 
 def test_prunes_that_were_done(site: Site, builds: Builds, database: Database) -> None:

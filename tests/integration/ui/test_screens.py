@@ -173,6 +173,17 @@ def test_a_staging_shows_its_way_its_events_and_that_the_chain_is_whole(
     assert "event 1: it was altered" in site.get(f"/ui/stagings/{staging.id}").text
 
 
+def test_a_cause_that_artifacts_share_is_told_once(site: Site, builds: Builds):
+    stagings = builds.services.stagings
+    request = stagings.check_request(f"file://{builds.folder}/nothing", ())
+    staging = builds.work_on(stagings.queue(request, ORIGIN).id)
+    told = [each.failure.message for each in staging.artifacts if each.failure]
+    assert (len(told), len(set(told))) == (len(staging.artifacts), 1)
+    page = site.get(build_url(staging.archive_url))
+    assert page.text.count(told[0]) == 1
+    assert page.text.count("for the same reason as") == len(told) - 1
+
+
 def test_a_failed_staging_says_why_and_is_asked_again(site: Site, builds: Builds):
     staging = builds.staged("R1", other_txt=b"")
     page = site.get(f"/ui/stagings/{staging.id}?only=failures")

@@ -77,6 +77,17 @@ def test_what_needs_a_role_leads_to_the_form_and_back(site: Site, token: str):
     page = site.get("/ui/locks?state=all", **session)
     assert page.status == 200
     assert page.all("a", **{"class": "caller"})[0].text == "one viewer"
+    form_again = site.get("/ui/sign-in", **session)
+    assert form_again.all("a", **{"class": "caller"})[0].text == "one viewer"
+    assert not form_again.all("span", **{"class": "off"})
+
+
+def test_where_nobody_has_looked_who_is_there_no_screen_is_said_to_need_a_role(site: Site):
+    page = site.get("/ui/nothing")
+    assert page.status == 404
+    assert not page.all("span", **{"class": "off"})
+    assert not [each for each in page.all("a") if each.text == "Sign in"]
+    assert site.get("/ui/sign-in").all("span", **{"class": "off"})
 
 
 @pytest.mark.parametrize("path", ["/static/board/R1/", "/static/archive/R1/a.log"])
