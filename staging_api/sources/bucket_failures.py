@@ -44,6 +44,10 @@ _CURES = {
     "SignatureDoesNotMatch": "the secret does not belong to the access key",
 }
 _RIGHTS = "check the credential, and that its policy allows to list and to read the prefix"
+_RIGHTS_TO_READ = (
+    "check that it is there (a bucket that may not be listed refuses what it does not have, too),"
+    " and that the credential's policy allows to read it"
+)
 #: The services of platforms that hand out credentials.
 _METADATA = ("//169.254.169.254", "//169.254.170.2", "//metadata.google.internal")
 _NO_PROOF = re.compile(r"InvalidCertificate\(\s*(\w{1,60})")
@@ -89,7 +93,7 @@ def _meaning(where: str, name: str, error: BaseError) -> StagingApiError:
     if code in _ABSENT_BUCKET or (status in _ABSENT and name == LISTING):
         return ArchiveNotFound(f"{where} is not there: {answered}")
     if status in _REFUSED or isinstance(error, PermissionDeniedError | UnauthenticatedError):
-        cure = _CURES.get(code, _RIGHTS)
+        cure = _CURES.get(code, _rights_to(name))
         return SourceRefused(f"{where} refused access to {name}: {answered}; {cure}")
     if status == _NOT_SAID and not code and where.startswith("s3:"):
         answered += ", which may mean another region, or a credential that has expired"
@@ -112,13 +116,17 @@ def _unanswered(where: str, name: str, error: BaseError) -> StagingApiError:
     if _NO_TLS in text:
         return SourceRefused(f"{where} did not answer in TLS: its address may be one of http://")
     if isinstance(error, PermissionDeniedError | UnauthenticatedError):
-        return SourceRefused(f"{where} refused access to {name}; {_RIGHTS}")
+        return SourceRefused(f"{where} refused access to {name}; {_rights_to(name)}")
     if _NO_RANGES in text:
         why = "it has no ranges, as a bucket must"
         return SourceFailed(f"{where} did not deliver {name}: {why}", retryable=False)
     reasons = (reason for word, reason in _NO_ANSWER.items() if word in text)
     why = next(reasons, type(error).__name__)
     return SourceFailed(f"{where} did not deliver {name}: {why}")
+
+
+def _rights_to(name: str) -> str:
+    return _RIGHTS if name == LISTING else _RIGHTS_TO_READ
 
 
 def _is_of_platform(text: str) -> bool:

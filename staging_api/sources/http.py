@@ -14,6 +14,7 @@ reads and describes an object by one GET.
 
 from collections.abc import Generator, Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
 
 from staging_api.errors import (
     ArchiveNotFound,
@@ -32,10 +33,12 @@ from staging_api.sources.headers import (
 from staging_api.sources.http_answers import (
     OK,
     PARTIAL,
+    UNDONE,
     begins_object,
     bytes_before,
     describes_object,
     range_headers,
+    unasked_coding,
     version_of,
     whole_length,
 )
@@ -63,6 +66,8 @@ _NOT_SERVED = range(400, 500)
 _SERVER_FAILED = 500
 #: From a server without ranges a reader may want a part; the bytes before it are read in vain.
 _MOST_SKIPPED_BYTES = 8 << 20
+#: By which the services of buckets number their answers.
+_BUCKET_HEADERS = ("x-amz-request-id", "x-guploader-uploadid", "x-ms-request-id")
 _FIRST_BYTES = {"Range": f"bytes=0-{JUDGED_BYTES - 1}"}
 
 
@@ -169,7 +174,13 @@ class HttpSource:
         stored = {"Accept-Encoding": "gzip"} if name in self._packed else {}
         target = target_of(self._url.below(name))
         with self._client.request(method, target, {**stored, **(headers or {})}) as answer:
-            yield answer
+            coding = "" if stored else unasked_coding(answer, name)
+            if coding and coding not in UNDONE and answer.status in (OK, PARTIAL):
+                raise SourceRefused(
+                    f"{self._url.authority} sends {name} with Content-Encoding: {coding}, which was"
+                    " not asked for and is not undone here: have it send the file as it is"
+                )
+            yield replace(answer, coding=coding)
 
     def _stat(self, name: str) -> SourceObject:
         with self._request("HEAD", name) as answer:
@@ -205,7 +216,7 @@ class HttpSource:
         return True
 
     def _described(self, name: str, answer: SourceResponse) -> SourceObject:
-        if refuses_ranges(answer.headers):
+        if answer.coding or refuses_ranges(answer.headers):
             self._rangeless.add(name)
         size = whole_length(answer)
         version = version_of(answer, size)
@@ -215,7 +226,7 @@ class HttpSource:
             size_bytes=size,
             version=version,
             strong=version is not None and version.startswith('"'),
-            digests=declared_digests(answer.headers),
+            digests={} if answer.coding else declared_digests(answer.headers),
         )
 
     def _body(
@@ -223,7 +234,7 @@ class HttpSource:
     ) -> Generator[bytes, None, None]:
         headers = {} if found.name in self._rangeless else range_headers(found, start, end)
         with self._parallel.one(), self._request("GET", found.name, headers) as answer:
-            self._check_status(answer, found.name)
+            self._check_status(answer, found.name, is_found=True)
             self._check_version(answer, found)
             if needs_range and answer.status == OK:
                 raise self._no_ranges(found.name)
@@ -277,23 +288,19 @@ class HttpSource:
                 " (STAGING_SOURCES_AUTHORIZATION_FILE), or another URL"
             )
 
-    def _check_status(self, answer: SourceResponse, name: str) -> None:
+    def _check_status(self, answer: SourceResponse, name: str, *, is_found: bool = False) -> None:
+        """Raise the error of an answer that has no object; `is_found`: once it was described."""
         host, status = self._url.authority, answer.status
         if status in (OK, PARTIAL):
             return
         if status in _GONE:
             raise ArtifactNotFound(f"{name} is not in the archive")
-        if status in _CHANGED:
+        if status in _CHANGED and is_found:
             raise SourceChanged(f"{name} changed since it was found")
         if status == _PROXY_REFUSED:
             raise SourceRefused(f"{name} was refused with status {status}: {PROXY_CREDENTIAL}")
         if status in _REFUSED:
-            cure = (
-                "the credential of the archive_url may have expired: ask again with a new one"
-                if self._url.has_credential
-                else "it needs a credential: by STAGING_SOURCES_AUTHORIZATION_FILE, or in the"
-                " archive_url, which is not kept, so of each request"
-            )
+            cure = self._cure(answer)
             raise SourceRefused(f"{host} refused access to {name} with status {status}; {cure}")
         if status in _SOON_BETTER or status >= _SERVER_FAILED:
             raise Interrupted(
@@ -303,6 +310,24 @@ class HttpSource:
         if status in _NOT_SERVED:
             raise SourceRefused(f"{host} does not serve {name}: it answered with status {status}")
         raise SourceFailed(f"{host} answered with status {status}", retryable=False)
+
+    def _cure(self, answer: SourceResponse) -> str:
+        """Say what may help where access is refused."""
+        if self._url.has_credential:
+            cure = "the credential of the archive_url may have expired: ask again with a new one"
+        elif answer.target.origin in self._options.authorization:
+            cure = (
+                f"what STAGING_SOURCES_AUTHORIZATION_FILE has for {answer.target.origin} may have"
+                " expired, or lacks the right"
+            )
+        else:
+            cure = (
+                "it needs a credential: by STAGING_SOURCES_AUTHORIZATION_FILE, or in the"
+                " archive_url, which is not kept, so of each request"
+            )
+        of_bucket = any(header in answer.headers for header in _BUCKET_HEADERS)
+        absent = "; or it is not there: a bucket that may not be listed refuses that, too"
+        return cure + absent if of_bucket else cure
 
     def _no_ranges(self, name: str) -> SourceChanged:
         """Note that an object has no ranges; return what makes its reader take it at once."""

@@ -9,6 +9,23 @@ from staging_api.sources.model import SourceObject
 from staging_api.sources.web_page import is_html_type, names_page
 
 OK, PARTIAL = 200, 206
+#: Codings that can be undone, and others that servers use (RFC 9110, 8.4.1).
+UNDONE = ("gzip", "x-gzip", "deflate", "zstd")
+_CODINGS = (*UNDONE, "br", "compress", "x-compress")
+#: Of files that are packed themselves; Apache takes any of the extensions of a name for a coding.
+_PACKED = {"gz", "tgz", "svgz", "taz", "z", "br", "tbr", "zst", "tzst"}
+_PACKED_TYPES = ("application/gzip", "application/x-gzip", "application/zstd")
+
+
+def unasked_coding(answer: SourceResponse, name: str) -> str:
+    """Return the coding to undo, which none was asked for; empty: the bytes are the object's.
+
+    So they are of what is packed itself: servers call the one of ``image.tar.gz`` gzip, too.
+    """
+    coding = answer.headers.get("Content-Encoding", "").strip().lower()
+    extensions = name.rpartition("/")[2].lower().split(".")[1:]
+    packed = _PACKED.intersection(extensions) or media_type(answer.headers) in _PACKED_TYPES
+    return coding if coding in _CODINGS and not packed else ""
 
 
 def describes_object(answer: SourceResponse, name: str) -> bool:
@@ -25,6 +42,8 @@ def begins_object(answer: SourceResponse) -> bool:
 
 def whole_length(answer: SourceResponse) -> int | None:
     """Return the length of the object, whatever part of it the answer brings."""
+    if answer.coding:
+        return None  # what is said is of the packed bytes
     if answer.status != PARTIAL:
         return content_length(answer.headers)
     part = content_range(answer.headers)
@@ -56,6 +75,8 @@ def bytes_before(answer: SourceResponse, start: int) -> int | None:
     """
     if answer.status == OK:
         return start
+    if answer.coding:
+        return None  # a part of the packed bytes
     part = content_range(answer.headers)
     if part is None or part.start is None or part.end is None:
         return None

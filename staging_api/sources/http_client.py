@@ -35,10 +35,16 @@ _WORTH_READING = 64 << 10
 
 @dataclass(frozen=True)
 class SourceResponse:
-    """An answer after all redirects, whose body has not been read; `target` is where it is from."""
+    """An answer after all redirects, whose body has not been read.
+
+    Attributes:
+        target: where it is from.
+        coding: in which its body came, though none was asked for, and which is undone; empty: none.
+    """
 
     response: Response
     target: RequestTarget
+    coding: str = ""
 
     @property
     def status(self) -> int:
@@ -62,8 +68,8 @@ class SourceResponse:
         return bool(getattr(self.response, "chunked", False))
 
     def read1(self, count: int) -> bytes:
-        """Return what one read of the socket brings, as it was sent; nothing at the end."""
-        return self.response.read1(count, decode_content=False)
+        """Return what one read of the socket brings, without its coding; nothing at the end."""
+        return self.response.read1(count, decode_content=bool(self.coding))
 
 
 class HttpClient:
@@ -171,7 +177,7 @@ def _release(response: Response) -> None:
     with suppress(urllib3.exceptions.HTTPError, OSError):
         if left is not None and left <= _WORTH_READING:
             # Also if nothing is left: http.client notices the end of a body only by a read.
-            response.read(decode_content=False)
+            response.drain_conn()
     # At its end the connection went back to the pool, and is not of this response any more.
     response.close()
 
@@ -189,6 +195,12 @@ def _translated_errors(host: str) -> Iterator[None]:
         raise Interrupted(f"{host} could not be connected to in time") from None
     except urllib3.exceptions.NewConnectionError:
         raise Interrupted(f"{host} could not be connected to") from None
+    except urllib3.exceptions.DecodeError:
+        raise SourceFailed(
+            f"{host} says that what it sends is packed (Content-Encoding), and it is not, or is"
+            " damaged",
+            retryable=False,
+        ) from None
     except urllib3.exceptions.ReadTimeoutError:
         raise Interrupted(f"{host} stopped sending") from None
     except (urllib3.exceptions.HTTPError, OSError) as error:

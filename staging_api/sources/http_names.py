@@ -22,6 +22,7 @@ from staging_api.errors import (
 )
 from staging_api.sources.bucket_listing import BucketListing, read_listing
 from staging_api.sources.headers import media_type, retry_after_seconds
+from staging_api.sources.http_answers import unasked_coding
 from staging_api.sources.http_client import HttpClient, SourceResponse
 from staging_api.sources.index_page import read_index
 from staging_api.sources.lists import names_in
@@ -179,7 +180,8 @@ class HttpNames:
                     self._wants_credential = True
                 if answer.status != _OK:
                     return None
-                return _body(answer, self._options), answer
+                read = replace(answer, coding=unasked_coding(answer, ""))
+                return _body(read, self._options), read
 
         return retried(read, self._options)
 

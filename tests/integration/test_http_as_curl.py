@@ -35,8 +35,7 @@ ETAG = {"ETag": '"one"'}
 #: What an object's status means; some of those beside them mean nothing special.
 OF_STATUS = {
     ArtifactNotFound: (404, 410),
-    SourceChanged: (412, 416),
-    SourceRefused: (400, 401, 402, 403, 405, 407, 409, 411, 413, 417, 426, 451),
+    SourceRefused: (400, 401, 402, 403, 405, 407, 409, 411, 412, 413, 416, 417, 426, 451),
     Interrupted: (408, 425, 429, 500, 502, 503, 504, 599),
     SourceFailed: (201, 204, 207, 300, 304, 305),
 }
@@ -100,7 +99,39 @@ def test_what_a_status_says_of_an_object(opened, status, kind):
     with pytest.raises(kind) as refused:
         take(source)
     assert type(refused.value) is kind
-    assert refused.value.retryable == (kind in {SourceChanged, Interrupted})
+    assert refused.value.retryable == (kind is Interrupted)
+    if kind is SourceRefused:
+        assert str(status) in refused.value.detail
+
+
+@pytest.mark.parametrize("status", [412, 416])
+def test_a_range_that_is_refused_after_an_object_was_found_says_that_it_changed(opened, status):
+    source, _ = opened(lambda asked: served(BODY, asked, **ETAG) if not asked.part else Reply(416))
+    found = source.stat("object.bin")
+    with pytest.raises(SourceChanged, match="changed since"), source.open(found, 5) as chunks:
+        list(chunks)
+
+
+@pytest.mark.parametrize(
+    ("given", "of_bucket", "says"),
+    [
+        (
+            False,
+            False,
+            "it needs a credential: by STAGING_SOURCES_AUTHORIZATION_FILE, or .*request$",
+        ),
+        (False, True, "; or it is not there: a bucket that may not be listed refuses that, too"),
+        (True, False, "what STAGING_SOURCES_AUTHORIZATION_FILE has for http://.* may have expired"),
+    ],
+)
+def test_a_refusal_says_what_may_help(given, of_bucket, says):
+    headers = {"x-amz-request-id": "1"} if of_bucket else {}
+    with scripted_http(lambda _asked: Reply(403, headers=headers)) as server:
+        options = SourceOptions(authorization={server.url: "Bearer x"} if given else {})
+        source = open_archive(parse(f"{server.url}/b"), AllowList.parse(server.url), options)
+        with pytest.raises(SourceRefused, match=says):
+            source.stat("object.bin")
+        source.close()
 
 
 @pytest.mark.parametrize(

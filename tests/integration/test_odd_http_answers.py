@@ -1,14 +1,16 @@
 """Answers of http servers that are odd, and mean something: cookies, 203, heads without end."""
 
+import gzip
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
 import pytest
 
-from staging_api.errors import SourceFailed, StagingApiError
+from staging_api.errors import SourceFailed, SourceRefused, StagingApiError
 from staging_api.sources import open_archive
 from staging_api.sources.allowlist import AllowList
-from staging_api.sources.model import Source, SourceOptions
+from staging_api.sources.model import Source, SourceOptions, take
 from staging_api.sources.source_cookies import SourceCookies
 from staging_api.sources.url import parse
 from tests.scripted_http import Asked, Reply, Script, Scripted, scripted_http, served
@@ -33,8 +35,8 @@ def opened() -> Iterator[Opened]:
         yield open_it
 
 
-def read(source: Source) -> bytes:
-    with source.open(source.stat("object.bin")) as chunks:
+def read(source: Source, name: str = "object.bin") -> bytes:
+    with source.open(source.stat(name)) as chunks:
         return b"".join(chunks)
 
 
@@ -122,3 +124,81 @@ def test_a_failure_names_the_object_once(opened: Opened, reply: Reply, code: str
     assert failed.value.code == code
     assert failed.value.detail.count("object.bin") == 1
     assert str(failed.value) == failed.value.detail
+
+
+@pytest.mark.parametrize(
+    ("coding", "sent"),
+    [
+        ("gzip", gzip.compress(BODY)),
+        ("X-GZIP", gzip.compress(BODY[:100]) + gzip.compress(BODY[100:])),
+        ("deflate", zlib.compress(BODY)),
+    ],
+)
+@pytest.mark.parametrize("more", [{}, ETAG, {"Last-Modified": "Sun, 22 Nov 2026 02:38:51 GMT"}])
+@pytest.mark.parametrize("has_ranges", [True, False])
+def test_a_coding_that_was_not_asked_for_is_undone(
+    opened: Opened, coding: str, sent: bytes, more: dict[str, str], has_ranges: bool
+) -> None:
+    headers = {**more, "Content-Encoding": coding, "Content-MD5": "AAAAAAAAAAAAAAAAAAAAAA=="}
+
+    def script(asked: Asked) -> Reply:
+        return served(sent, asked, **headers) if has_ranges else Reply(200, sent, headers)
+
+    source, _ = opened(script)
+    found = source.stat("object.bin")
+    assert (found.size_bytes, found.digests) == (None, {})
+    assert read(source) == BODY
+    with source.open(found, 100, 200) as chunks:
+        assert b"".join(chunks) == BODY[100:200]
+    with take(source, "object.bin") as (_, chunks):
+        assert b"".join(chunks) == BODY
+
+
+def test_what_is_packed_by_its_name_or_its_type_comes_as_it_is(opened: Opened) -> None:
+    sent, kinds = gzip.compress(BODY), iter(["application/x-tar"] * 8 + ["application/x-gzip"] * 2)
+
+    def script(asked: Asked) -> Reply:
+        kind = {"Content-Encoding": "x-gzip", "Content-Type": next(kinds)}
+        return served(sent, asked, **ETAG, **kind)
+
+    source, _ = opened(script)
+    for name in ("image.tar.gz", "IMAGE.TGZ", "image.tar.gz.asc", "a/b.gz.1", "download"):
+        assert read(source, name) == sent
+
+
+@pytest.mark.parametrize("cut", [True, False])
+def test_what_was_packed_and_is_cut_or_damaged_is_a_failure(opened: Opened, cut: bool) -> None:
+    sent = gzip.compress(BODY * 100)
+    headers = {"Content-Encoding": "gzip", **ETAG}
+    says = "cut the" if cut else "it is not, or is damaged"
+    bad = Reply(200, sent, headers, send_bytes=500) if cut else Reply(200, BODY, headers)
+    source, _ = opened(lambda _asked: bad)
+    with pytest.raises(SourceFailed, match=says):
+        read(source)
+
+
+def always(headers: dict[str, str]) -> Script:
+    return lambda asked: served(BODY, asked, **headers)
+
+
+def test_a_coding_that_cannot_be_undone_is_refused_and_a_word_that_is_none_is_passed_over(
+    opened: Opened,
+) -> None:
+    codings = {"br": SourceRefused, "aws-chunked": None, "utf-8": None, "identity": None}
+    for coding, refusal in codings.items():
+        source, _ = opened(always({"Content-Encoding": coding}))
+        if refusal is None:
+            assert read(source) == BODY
+        else:
+            with pytest.raises(refusal, match="Content-Encoding: br"):
+                source.stat("object.bin")
+
+
+def test_a_list_that_comes_packed_is_read(opened: Opened) -> None:
+    page = gzip.compress(b'<html><a href="a.bin">a.bin</a></html>')
+    headers = {"Content-Encoding": "gzip", "Content-Type": "text/html"}
+
+    def script(asked: Asked) -> Reply:
+        return Reply(200, page, headers) if asked.path.endswith("/R17/") else Reply(404)
+
+    assert opened(script)[0].names() == ["a.bin"]
