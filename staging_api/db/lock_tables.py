@@ -2,7 +2,18 @@
 
 from sqlalchemy import BigInteger, CheckConstraint, Column, Index, Integer, Interval, Text
 
-from staging_api.db.schema import Domain, Time, Ulid, counter, key, now, numbered, required, table
+from staging_api.db.schema import (
+    Domain,
+    Time,
+    Ulid,
+    counter,
+    index_where,
+    key,
+    now,
+    numbered,
+    required,
+    table,
+)
 
 lock_scopes = table(
     "lock_scopes",
@@ -65,6 +76,8 @@ api_locks = table(
     Index(None, "scope", "id"),
     # The order of the history, by which readers page on.
     Index(None, "acquired_at", "id"),
+    # An auditor's question: which leases ran out (``db/audit/08``).
+    index_where("outcome IN ('expired', 'superseded')", "api_locks_lost_idx", "expires_at"),
     comment="One row per grant: the history of every lock; each grant has exactly one outcome.",
     postgresql_partition_by="RANGE (id)",
 )

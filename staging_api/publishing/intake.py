@@ -27,7 +27,6 @@ from staging_api.errors import (
 )
 from staging_api.http_url import static_path
 from staging_api.locks.hold import RequestOrigin
-from staging_api.locks.model import new_id
 from staging_api.publishing.model import Suite, Upload
 from staging_api.publishing.placing import UploadDestination, make_way, placed
 from staging_api.publishing.rows import apt_archives, runs, uploads
@@ -230,7 +229,6 @@ def _decided(
         error = place if isinstance(place, StagingApiError) else None
         state = "rejected" if error else _state(to.suite, sent, known)
         row = {
-            "id": new_id(),
             "suite_id": to.suite.id,
             "component": to.component,
             "name": sent.name,

@@ -42,9 +42,8 @@ class Options:
 
 @dataclass(frozen=True)
 class NewRun:
-    """A run that begins, by the columns of its row."""
+    """A run that begins, by the columns of its row; the database gives it its id."""
 
-    id: str
     operation: Operation
     purpose: Purpose | None
     archive_id: int

@@ -35,7 +35,6 @@ from staging_api.db.engine import Database
 from staging_api.errors import ConnectionLost, LockLost, StagingApiError, Unavailable
 from staging_api.locks.hold import Locks, RequestOrigin, guarded
 from staging_api.locks.keeper import Hold
-from staging_api.locks.model import new_id
 from staging_api.publishing.hooks import HookResult
 from staging_api.publishing.model import AptArchive
 from staging_api.publishing.rows import runs
@@ -94,9 +93,7 @@ class RunLog:
         purpose: Purpose | None = None,
     ) -> "RunLog":
         """Write that a run began; mark an unfinished one, whose process died, as abandoned."""
-        run = cls(new_id(), locks.database, held, origin.caller, reached)
         new = NewRun(
-            id=run.id,
             operation=operation,
             purpose=purpose,
             archive_id=apt_archive.id,
@@ -107,8 +104,9 @@ class RunLog:
             lock_id=held.lease.id,
             fence=held.lease.fence,
         )
-        with guarded(run.database, held) as conn:
-            dead = runs.begin_run(conn, new)
+        with guarded(locks.database, held) as conn:
+            run_id, dead = runs.begin_run(conn, new)
+        run = cls(run_id, locks.database, held, origin.caller, reached)
         if dead:
             run.note("the run before this one ended in the middle; what it left was given up")
         reached("begun")

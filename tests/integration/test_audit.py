@@ -132,6 +132,27 @@ def test_a_question_that_names_no_time_is_of_now_by_the_clock_of_the_database(
         assert len(json.loads(said)["items"]) == found
 
 
+@pytest.mark.parametrize("jump", [400 * DAY_SECONDS, -400 * DAY_SECONDS])
+def test_what_a_machine_did_whose_clock_is_wrong_is_listed_by_the_clock_of_the_database(
+    at, database, monkeypatch, jump
+):
+    right = time.time_ns
+    for number in range(3):
+        with monkeypatch.context() as patched:
+            if number == 1:
+                patched.setattr(time, "time_ns", lambda: right() + int(jump * 1e9))
+            at.stage(at.build(f"R17-{number}"), "payload")
+    listed = [each.archive_url for each in at.service.page(limit=9).items]
+    assert [url.rpartition("/")[2] for url in listed] == ["R17-2", "R17-1", "R17-0"]
+    artifacts = at.service.artifacts.page(limit=9).items
+    assert [each.archive_url for each in artifacts] == listed
+    assert [row["archive_url"] for row in ask(database, 4)] == listed[::-1]
+    assert ask(database, 10)[0]["events"] == at.rows("SELECT count(*) FROM staging_events")[0][0]
+    at.tamper("UPDATE api_locks SET outcome = 'expired', expires_at = ended_at")
+    lost = [row["scope"] for row in ask(database, 8)]
+    assert list(dict.fromkeys(lost)) == listed[::-1]
+
+
 def test_there_are_thirteen_questions():
     assert sorted(QUERIES) == list(range(1, 14))
 

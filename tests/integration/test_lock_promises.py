@@ -692,6 +692,23 @@ def test_promise_17_history_is_dropped_by_the_month_but_never_a_lock_that_is_hel
     assert rows(database, "SELECT * FROM api_locks") == []
 
 
+@pytest.mark.parametrize("days", [-20000, -400, -40, 40, 4000])
+def test_promise_17_a_grant_is_as_old_as_the_clock_of_the_database_says(
+    database: Database, days: int
+) -> None:
+    wrong = datetime.now(UTC) + timedelta(days=days)
+    with database.begin() as conn:
+        conn.execute(text("SELECT lock_history_extend(3)"))
+    released(database, acquired(database, id=str(ULID.from_datetime(wrong))))
+    with database.connect() as conn:
+        assert store.delete_unused_scopes(conn, unused_seconds=60) == 0
+        store.drop_history(conn, datetime.now(UTC) - timedelta(days=1))
+        assert len(rows(database, "SELECT id FROM api_locks")) == 1
+        store.drop_history(conn, max(wrong, datetime.now(UTC)) + timedelta(days=62))
+        store.extend_history(conn)
+    assert rows(database, "SELECT id FROM api_locks") == []
+
+
 def test_promise_17_a_grant_of_an_unforeseen_month_is_kept_and_moved_when_it_comes(
     database: Database,
 ) -> None:

@@ -3,12 +3,11 @@
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 
 import psycopg2
 import pytest
 from sqlalchemy import Connection, make_url, text
-from ulid import ULID
 
 from staging_api.db.engine import Database
 from staging_api.errors import LockLost
@@ -245,9 +244,9 @@ def test_a_scope_that_was_lost_of_late_is_not_forgotten(database: Database) -> N
 
 
 def test_a_grant_of_one_kind_keeps_no_scope_of_another(database: Database) -> None:
-    drawn = datetime.now(UTC) - timedelta(minutes=2)
     for scope in ("s", "t"):
-        released(database, acquired(database, id=str(ULID.from_datetime(drawn)), scope=scope))
+        released(database, acquired(database, scope=scope))
+    rows(database, "UPDATE api_locks SET acquired_at = acquired_at - interval '2 min' RETURNING id")
     released(database, acquired(database, kind=IMAGES, scope="s"))
     with database.connect() as conn:
         assert store.delete_unused_scopes(conn, unused_seconds=60) == 2

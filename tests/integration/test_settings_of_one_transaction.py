@@ -43,7 +43,6 @@ def settings(conn: Connection) -> Mapping[str, str]:
 def run_of(conn: Connection, archive: str) -> NewRun:
     """A run of an archive, as it begins."""
     return NewRun(
-        id=f"run-of-{archive}",
         operation="publish-distro",
         purpose=None,
         archive_id=apt_archives.find_apt_archive(conn, archive).id,
@@ -56,6 +55,12 @@ def run_of(conn: Connection, archive: str) -> NewRun:
     )
 
 
+def run_id(conn: Connection) -> str:
+    """The run that was begun."""
+    found: str = conn.execute(text("SELECT max(id) FROM publisher_runs")).scalar_one()
+    return found
+
+
 #: By what it is sent for: a statement, a setting that it makes, and the value.
 STATEMENTS: Mapping[str, tuple[Statement, str, str]] = {
     "a run begins": (
@@ -64,7 +69,7 @@ STATEMENTS: Mapping[str, tuple[Statement, str, str]] = {
         "off",
     ),
     "a run counts a step": (
-        lambda conn, _lease: runs.count_step(conn, "run-of-two", 0),
+        lambda conn, _lease: runs.count_step(conn, run_id(conn), 0),
         "synchronous_commit",
         "off",
     ),

@@ -8,5 +8,5 @@ LEFT JOIN LATERAL (
     ORDER BY n.fence LIMIT 1
 ) n ON true
 WHERE l.outcome IN ('expired', 'superseded')
-  AND l.id >= ulid_floor(CAST(:since AS timestamptz)) AND l.id < ulid_floor(CAST(:until AS timestamptz))
-ORDER BY l.id;
+  AND l.expires_at >= CAST(:since AS timestamptz) AND l.expires_at < CAST(:until AS timestamptz)
+ORDER BY l.expires_at, l.id;

@@ -32,7 +32,7 @@ LANGUAGE sql VOLATILE AS $$
           AND NOT EXISTS (
               SELECT FROM api_locks l
               WHERE l.scope = s.scope AND l.kind = s.kind
-                AND l.id >= ulid_floor(clock_timestamp() - p_unused))
+                AND l.acquired_at >= clock_timestamp() - p_unused)
         FOR UPDATE SKIP LOCKED
     ), gone AS (
         DELETE FROM lock_scopes s USING unused u

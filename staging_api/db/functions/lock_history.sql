@@ -41,13 +41,16 @@ END $$;
 COMMENT ON FUNCTION lock_history_extend IS
     'Makes the missing partitions of api_locks for this month and the next p_ahead ones.';
 
--- A month stays while a lock is held that was granted in it: its row has yet to get its outcome.
+-- A month stays while a lock is held that was granted in it: its row has yet to get its outcome. It also
+-- stays while a grant in it is younger than its id: a machine made that whose clock was behind. Whatever
+-- its id says, a grant is as old as the database's clock says.
 CREATE OR REPLACE FUNCTION lock_history_drop(p_before timestamptz) RETURNS SETOF text
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp SET lock_timeout = '100ms' AS $$
 DECLARE
     v_name text;
     v_from timestamptz;
     v_to timestamptz;
+    v_younger boolean;
 BEGIN
     FOR v_name IN
         SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
@@ -59,10 +62,13 @@ BEGIN
         CONTINUE WHEN v_to > p_before OR EXISTS (
             SELECT FROM lock_scopes s
             WHERE s.lock_id >= ulid_floor(v_from) AND s.lock_id < ulid_floor(v_to));
+        EXECUTE format('SELECT EXISTS (SELECT FROM %I WHERE acquired_at >= $1)', v_name)
+            INTO v_younger USING p_before;
+        CONTINUE WHEN v_younger;
         EXECUTE format('DROP TABLE %I', v_name);
         RETURN NEXT v_name;
     END LOOP;
-    DELETE FROM api_locks_other WHERE id < ulid_floor(p_before) AND outcome IS NOT NULL;
+    DELETE FROM api_locks_other WHERE acquired_at < p_before AND outcome IS NOT NULL;
 END $$;
 COMMENT ON FUNCTION lock_history_drop IS
     'Drops the months of api_locks that ended before p_before, and returns their names.';

@@ -25,10 +25,12 @@ _GENERATIONS = """
     FROM dists_generations g JOIN apt_archives a ON a.id = g.archive_id
 """
 _FIND = text(_GENERATIONS + " WHERE g.id = :id")
-_LIST = text(
-    _GENERATIONS
-    + " WHERE g.archive_id = :archive_id AND g.id < :after ORDER BY g.id DESC LIMIT :limit"
-)
+_LIST = text(f"""
+    {_GENERATIONS}
+    WHERE g.archive_id = :archive_id AND CASE WHEN cast(:after AS text) IS NULL THEN true
+        ELSE g.number < (SELECT a.number FROM dists_generations a WHERE a.id = :after) END
+    ORDER BY g.number DESC LIMIT :limit
+""")  # noqa: S608 - our own words
 _DISTRIBUTION = text("""
     SELECT g.*, a.name AS archive, d.changed_at, d.changed_by,
         g.id = d.live_generation_id AS is_live, g.id = d.head_generation_id AS is_head, array(
@@ -88,7 +90,6 @@ _REAP = text(f"""
 #: Tidying looks at all blocks, so it waits until some have been due for a while.
 _TIDY_SHARE = 0.1
 _TIDY_SECONDS = 600.0
-_AFTER_ALL = "~"  # sorts behind every ULID
 
 #: By suite, its `dirty_since` and its `rebuild_since` as they were read.
 SeenMarks = Mapping[int, tuple[datetime | None, datetime | None]]
@@ -135,8 +136,8 @@ def find_generation(conn: Connection, generation_id: str) -> Generation:
 def list_generations(
     conn: Connection, archive_id: int, *, limit: int, after: str | None
 ) -> list[Generation]:
-    """List generations of an archive, newest first."""
-    given = {"archive_id": archive_id, "limit": limit, "after": after or _AFTER_ALL}
+    """List generations of an archive, newest first: those before `after`, which must be one."""
+    given = {"archive_id": archive_id, "limit": limit, "after": after}
     return [made(Generation, row) for row in conn.execute(_LIST, given)]
 
 

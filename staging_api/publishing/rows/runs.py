@@ -34,10 +34,10 @@ _BEGIN = text(f"""
     INSERT INTO publisher_runs (
         id, operation, purpose, archive_id, options, state, caller, holder, reference_id, lock_id,
         fence)
-    SELECT :id, :operation, :purpose, :archive_id, cast(:options AS jsonb), 'running', :caller,
-        :holder, :reference_id, :lock_id, :fence
+    SELECT ulid_of(clock_timestamp()), :operation, :purpose, :archive_id,
+        cast(:options AS jsonb), 'running', :caller, :holder, :reference_id, :lock_id, :fence
     FROM (SELECT count(*) FROM dead) d
-    RETURNING (SELECT count(*) FROM dead), set_config('synchronous_commit', 'off', true)
+    RETURNING id, (SELECT count(*) FROM dead), set_config('synchronous_commit', 'off', true)
 """)  # noqa: S608 - our own words
 _ABANDON_GENERATIONS = text(
     "UPDATE dists_generations SET state = 'abandoned' WHERE state = 'building'"
@@ -147,10 +147,11 @@ _ADD_HOOK = text("""
 _AFTER_ALL = "~"  # sorts behind every ULID
 
 
-def begin_run(conn: Connection, new: NewRun) -> int:
-    """Begin a run, and abandon those of dead processes; return how many."""
+def begin_run(conn: Connection, new: NewRun) -> tuple[str, int]:
+    """Begin a run, and abandon those of dead processes; return its id, and how many those were."""
     given = {**vars(new), "options": json.dumps(new.options)}
-    return int(conn.execute(_BEGIN, given).scalar_one())
+    run_id, dead, _ = conn.execute(_BEGIN, given).one()
+    return run_id, dead
 
 
 def abandon_dead(conn: Connection) -> list[str]:

@@ -85,6 +85,11 @@ _ADD = text(
     + _UPLOADS.format(uploads="added")
     + " ORDER BY u.id"
 )
+# By the database's clock, as lists begin with the newest; in the order of the files of a request.
+_NEW_IDS = text("""
+    SELECT ulid_of(statement_timestamp()) COLLATE "C" AS id FROM generate_series(1, :count)
+    ORDER BY 1
+""")
 _LIST = text(
     _UPLOADS.format(uploads="uploads")
     + """
@@ -176,7 +181,9 @@ def known_packages(conn: Connection, archive_id: int, packages: Sequence[str]) -
 
 def add_uploads(conn: Connection, rows: Sequence[Mapping[str, Any]]) -> list[Upload]:
     """Note uploads, with what was decided of each; gives them, oldest first."""
-    return [made(Upload, row) for row in conn.execute(_ADD, {"rows": json.dumps(list(rows))})]
+    ids = conn.execute(_NEW_IDS, {"count": len(rows)}).scalars()
+    named = [{**row, "id": new_id} for row, new_id in zip(rows, ids, strict=True)]
+    return [made(Upload, row) for row in conn.execute(_ADD, {"rows": json.dumps(named)})]
 
 
 def find_upload(conn: Connection, upload_id: str) -> Upload:

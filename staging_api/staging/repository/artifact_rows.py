@@ -13,14 +13,14 @@ from sqlalchemy.dialects.postgresql import insert
 
 from staging_api.db.tables import archives, staged_artifacts
 from staging_api.errors import NotFound
-from staging_api.locks.model import Lease, new_id
+from staging_api.locks.model import Lease
 from staging_api.sources.model import SourceObject
 from staging_api.staging.fetched import FetchedArtifact, FileRow
 from staging_api.staging.model import Failure
 from staging_api.staging.repository.file_rows import add_files, forget_files
 from staging_api.staging.repository.growth_rows import end_growth
 from staging_api.staging.repository.staging_rows import settle
-from staging_api.staging.repository.terms import is_live, now, proof
+from staging_api.staging.repository.terms import is_live, now, proof, ulid
 from staging_api.vocabulary.staging import DAMAGE_REASONS, EvictReason
 
 _NO_FAILURE: Mapping[str, None] = {
@@ -84,7 +84,7 @@ def plan_artifact(
 ) -> None:
     """Make sure that there is a live row for this entry; in a state of `over` it is due again."""
     row = insert(staged_artifacts).values(
-        id=new_id(),
+        id=ulid(),
         staging_id=staging_id,
         archive_url=archive_url,
         name=name,
@@ -258,7 +258,7 @@ def mark_evicted(conn: Connection, artifact_id: str, reason: EvictReason) -> Non
     """
     forget_files(conn, artifact_id)
     _set(conn, artifact_id, state="evicted", evicted_at=now(), evict_reason=reason)
-    archive_url = conn.execute(_BRING_AGAIN, {"id": artifact_id, "new": new_id()}).scalar()
+    archive_url = conn.execute(_BRING_AGAIN, {"id": artifact_id}).scalar()
     if archive_url is not None:
         settle(conn, archive_url)
 
@@ -312,7 +312,8 @@ _FAIL_FOR_ONE = text("""
 _BRING_AGAIN = text("""
     INSERT INTO staged_artifacts (
         id, staging_id, archive_url, name, lock_kind, phase, state, path)
-    SELECT :new, s.id, a.archive_url, a.name, a.lock_kind, a.phase, 'pending', a.path
+    SELECT ulid_of(clock_timestamp()), s.id, a.archive_url, a.name, a.lock_kind, a.phase,
+        'pending', a.path
     FROM staged_artifacts a
     JOIN stagings s ON s.archive_url = a.archive_url AND a.name = ANY (s.requested)
     WHERE a.id = :id AND s.finished_at IS NULL AND NOT coalesce(s.failures ? a.id, false)

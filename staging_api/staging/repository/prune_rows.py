@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from sqlalchemy import Connection, text
 
 from staging_api.errors import NotFound
-from staging_api.locks.model import new_id
 from staging_api.staging.reports import PruneRecord
 
 
@@ -20,7 +19,6 @@ def add_prune(
 ) -> str:
     """Record a preview; returns its id. Previews of another day that were not begun are deleted."""
     given = {
-        "id": new_id(),
         "caller": caller,
         "idle": idle_seconds,
         "keep_bytes": keep_bytes,
@@ -28,8 +26,7 @@ def add_prune(
         "frees": frees_bytes,
     }
     conn.execute(_FORGET)
-    conn.execute(_ADD, given)
-    return str(given["id"])
+    return str(conn.execute(_ADD, given).scalar_one())
 
 
 def find_prune(conn: Connection, prune_id: str) -> PruneRecord:
@@ -75,8 +72,9 @@ _FORGET = text("""
 """)
 _ADD = text("""
     INSERT INTO store_prunes (id, caller, idle_before, keep_bytes, artifact_ids, frees_bytes)
-    VALUES (:id, :caller, clock_timestamp() - make_interval(secs => :idle), :keep_bytes,
-        CAST(:ids AS text[]), :frees)
+    VALUES (ulid_of(clock_timestamp()), :caller,
+        clock_timestamp() - make_interval(secs => :idle), :keep_bytes, CAST(:ids AS text[]), :frees)
+    RETURNING id
 """)
 _FIND = text(f"SELECT {_COLUMNS} FROM store_prunes WHERE id = :id")  # noqa: S608 - a constant
 _BEGIN = text("""

@@ -10,8 +10,8 @@ from sqlalchemy import Connection, case, func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 
 from staging_api.db.tables import stagings
-from staging_api.locks.model import Lease, new_id
-from staging_api.staging.repository.terms import now, proof
+from staging_api.locks.model import Lease
+from staging_api.staging.repository.terms import now, proof, ulid
 
 
 def add_staging(
@@ -30,10 +30,10 @@ def add_staging(
         turn_of: whose turn it takes in workers; None: its caller's.
         upload_wait_seconds: how long its caller would wait for an upload, if it said so.
     """
-    staging_id = new_id()
-    conn.execute(
-        insert(stagings).values(
-            id=staging_id,
+    added = (
+        insert(stagings)
+        .values(
+            id=ulid(),
             archive_url=archive_url,
             state="queued",
             requested=list(requested),
@@ -42,8 +42,9 @@ def add_staging(
             upload_wait_seconds=upload_wait_seconds,
             turn_of=turn_of,
         )
+        .returning(stagings.c.id)
     )
-    return staging_id
+    return str(conn.execute(added).scalar_one())
 
 
 def lock_stagings(conn: Connection, archive_url: str) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, Function, func, select
 
 from staging_api.db.tables import staged_artifacts
 from staging_api.locks.model import Lease
@@ -12,6 +12,13 @@ from staging_api.vocabulary.staging import TO_DO_STATES
 
 #: The database's clock, at the moment of the statement.
 now = func.clock_timestamp
+
+
+def ulid() -> Function[Any]:
+    """Return a new id by the database's clock: lists whose newest come first are in its order."""
+    return func.ulid_of(now())
+
+
 #: Rows of artifacts that are staged or will be; the others are history.
 is_live = staged_artifacts.c.state != "evicted"
 #: Sorts behind every character: ``prefix + LAST`` ends the range of what begins with `prefix`.

@@ -20,7 +20,7 @@ KEYS = {
     "hook_runs": "run_id || '/' || name",
     "dists_generations": "id",
 }
-NEW = NewRun("r9", "publish-distro", None, 2, {}, "me", "here", None, "l9", 9)
+NEW = NewRun("publish-distro", None, 2, {}, "me", "here", None, "l9", 9)
 # Begun three seconds and one second before now.
 PHASES = NewPhases(2, [BegunPhase("dominate", 5, 7.0), BegunPhase("index", 8, 9.0)], 10.0)
 NO_PHASES = NewPhases(2, [], 10.0)
@@ -36,11 +36,6 @@ def conn(database: Database) -> Iterator[Connection]:
 
 Call = Callable[[Connection], Any]
 CHANGES: Mapping[str, tuple[Call, Any, set[tuple[str, str]]]] = {
-    "begins": (
-        lambda c: runs.begin_run(c, NEW),
-        1,
-        {("publisher_runs", "r1"), ("publisher_runs", "r9"), ("dists_generations", "one-3")},
-    ),
     "gives up": (runs.abandon_generations, None, {("dists_generations", "one-3")}),
     "enters phases": (
         lambda c: runs.enter_phases(c, "r1", PHASES),
@@ -80,6 +75,20 @@ def test_what_a_run_changes_is_its_own(conn: Connection, name: str) -> None:
     assert call(conn) == expected
     after = keyed_rows(conn, KEYS)
     assert {key for key in before | after if before.get(key) != after.get(key)} == rows
+
+
+def test_a_run_that_begins_gets_its_id_and_abandons_those_of_dead_processes(
+    conn: Connection,
+) -> None:
+    before = keyed_rows(conn, KEYS)
+    made, dead = runs.begin_run(conn, NEW)
+    after = keyed_rows(conn, KEYS)
+    assert dead == 1
+    assert {key for key in before | after if before.get(key) != after.get(key)} == {
+        ("publisher_runs", "r1"),
+        ("publisher_runs", made),
+        ("dists_generations", "one-3"),
+    }
 
 
 def phases(conn: Connection) -> list[tuple[str, int, int | None]]:
