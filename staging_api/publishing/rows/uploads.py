@@ -70,26 +70,31 @@ _UPLOADS = """
     LEFT JOIN source_release_files d ON d.source_release_id = c.id AND d.position = 0
     LEFT JOIN package_files f ON f.id = coalesce(b.file_id, d.file_id)
 """
+# Ids are by the database's clock, as lists begin with the newest, and in the order of the files.
 _ADD = text(
     """
-    WITH added AS (
+    WITH ids AS (
+        SELECT id, row_number() OVER (ORDER BY id) AS place FROM (
+            SELECT ulid_of(statement_timestamp()) COLLATE "C" AS id
+            FROM jsonb_array_elements(cast(:rows AS jsonb))) m
+    ), added AS (
         INSERT INTO uploads (
             id, suite_id, component, name, state, source_release_id, binary_release_id, caller,
             reference_id, error_code, error_message, note)
-        SELECT n.* FROM jsonb_to_recordset(cast(:rows AS jsonb)) AS n (
-            id text, suite_id int, component text, name text, state text, source_release_id bigint,
+        SELECT i.id, n.suite_id, n.component, n.name, n.state, n.source_release_id,
+            n.binary_release_id, n.caller, n.reference_id, n.error_code, n.error_message, n.note
+        FROM ROWS FROM (jsonb_to_recordset(cast(:rows AS jsonb)) AS (
+            suite_id int, component text, name text, state text, source_release_id bigint,
             binary_release_id bigint, caller text, reference_id text, error_code text,
-            error_message text, note text)
+            error_message text, note text)) WITH ORDINALITY AS n (
+            suite_id, component, name, state, source_release_id, binary_release_id, caller,
+            reference_id, error_code, error_message, note, place)
+        JOIN ids i USING (place)
         RETURNING *
     )"""  # noqa: S608 - our own words
     + _UPLOADS.format(uploads="added")
     + " ORDER BY u.id"
 )
-# By the database's clock, as lists begin with the newest; in the order of the files of a request.
-_NEW_IDS = text("""
-    SELECT ulid_of(statement_timestamp()) COLLATE "C" AS id FROM generate_series(1, :count)
-    ORDER BY 1
-""")
 _LIST = text(
     _UPLOADS.format(uploads="uploads")
     + """
@@ -181,9 +186,7 @@ def known_packages(conn: Connection, archive_id: int, packages: Sequence[str]) -
 
 def add_uploads(conn: Connection, rows: Sequence[Mapping[str, Any]]) -> list[Upload]:
     """Note uploads, with what was decided of each; gives them, oldest first."""
-    ids = conn.execute(_NEW_IDS, {"count": len(rows)}).scalars()
-    named = [{**row, "id": new_id} for row, new_id in zip(rows, ids, strict=True)]
-    return [made(Upload, row) for row in conn.execute(_ADD, {"rows": json.dumps(named)})]
+    return [made(Upload, row) for row in conn.execute(_ADD, {"rows": json.dumps(list(rows))})]
 
 
 def find_upload(conn: Connection, upload_id: str) -> Upload:
