@@ -41,14 +41,15 @@ class Snapshots:
             SigningFailed: a Release has to be signed anew, and gpg did not.
         """
         place, signer = _release_at(path), self.releaser.signer
+        release = None
         with self.database.connect() as conn:
             if generation is not None and place is not None and signer is not None:
-                suite, name = place
-                release = serving.stale_release(conn, apt_archive, generation, suite, signer)
-                if release is not None:
-                    now = apt_archives.find_apt_archive(conn, apt_archive).seen_at
-                    return self._lasting(release, name, signer, now)
-            return served_at(conn, apt_archive, generation, path)
+                release = serving.stale_release(conn, apt_archive, generation, place[0], signer)
+            if release is None or place is None or signer is None:
+                return served_at(conn, apt_archive, generation, path)
+            now = apt_archives.find_apt_archive(conn, apt_archive).seen_at
+        # With that connection kept, as many requests as the pool has would wait for each other.
+        return self._lasting(release, place[1], signer, now)
 
     def _lasting(
         self, release: serving.StaleRelease, name: str, signer: str, now: datetime

@@ -4,13 +4,14 @@ import gzip
 import re
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from staging_api.db.engine import Database
+from staging_api.db.engine import Database, open_database
 from staging_api.publishing.renewal import Renewal
 from staging_api.publishing.rows import apt_archives, generations, runs, serving
 from staging_api.publishing.run_model import PublisherRun
@@ -344,6 +345,21 @@ def test_a_pinned_generation_stays_valid_while_it_is_kept(
     assert snapshot(here, old, "Release") == release
     # What is live is for runs to renew.
     assert b"Valid-Until" in here.served("dists/stable/Release")
+
+
+def test_a_stale_release_is_signed_anew_with_one_connection(
+    here: Shop, keys: list[SigningKey], database_url: str
+) -> None:
+    """With two at a time, as many requests as a pool has connections waited for each other."""
+    signed_with(here, keys[0])
+    old = here.run().generation_id
+    assert old
+    here.add("world")
+    here.run()
+    execute(here.database, "UPDATE release_files SET valid_until = clock_timestamp()")
+    with closing(open_database(database_url, pool_size=1)) as single:
+        snapshots = Snapshots(single, here.publisher.builder.releaser)
+        assert snapshots.served_at(here.name, old, "dists/stable/InRelease") is not None
 
 
 def expiries(shop: Shop, generation: str) -> list[bool]:
