@@ -1,10 +1,10 @@
-"""The address of the client that sent a request, through proxies that the operator trusts.
+"""Client address of a request, found through proxies that the operator trusts.
 
-A proxy adds the address it was connected from to ``X-Forwarded-For`` or ``Forwarded`` (RFC 7239).
-Any client can send these headers, so they are read only in requests that come from a trusted proxy,
-and from their end, up to the first address that is no trusted proxy's. A header that the proxy does
-not know passes through it as the client sent it; so where both are there and disagree, neither is
-believed, and the proxy's own address stands for the client.
+A proxy adds the address of its peer to ``X-Forwarded-For`` or ``Forwarded`` (RFC 7239). Any client
+can send these headers, so they are read only in requests from a trusted proxy, from right to left,
+up to the first address that is not a trusted proxy. A proxy passes the header that it does not know
+through as the client sent it; if both headers are present and disagree, neither is used, and the
+proxy's own address counts as the client's.
 """
 
 import ipaddress
@@ -19,12 +19,12 @@ from staging_api.errors import Invalid
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
-#: What stands for the address of a client of a Unix socket.
+#: Used as the address of a client on a Unix socket.
 UNIX = "unix"
 _SETTING = "STAGING_TRUSTED_PROXIES"
-# A client can send thousands of hops, and each would be parsed. Only the last ones count.
+# A client can send thousands of hops, and each would be parsed. Only the last ones are read.
 _MOST_HOPS = 32
-# One client of IPv6 usually has a whole network of this size.
+# An IPv6 client usually owns a whole network of this size.
 _IPV6_CLIENT_BITS = 64
 _FOR = re.compile(r'(?:^|;)\s*for\s*=\s*(?:"([^"]*)"|([^;,"\s]+))', re.IGNORECASE)
 _WITH_PORT = re.compile(r"(?:\[([^\]]+)\]|([0-9.]+))(?::\d+)?")
@@ -32,24 +32,24 @@ _WITH_PORT = re.compile(r"(?:\[([^\]]+)\]|([0-9.]+))(?::\d+)?")
 
 @dataclass(frozen=True)
 class TrustedProxies:
-    """Whose word about addresses is believed."""
+    """Proxies whose forwarding headers are trusted."""
 
     networks: tuple[Network, ...] = ()
     unix: bool = False
 
     @classmethod
     def parse(cls, setting: str) -> "TrustedProxies":
-        """Read a comma separated list of addresses, networks and ``unix``.
+        """Parse a comma separated list of addresses, networks and ``unix``.
 
         Raises:
-            Invalid: one is neither.
+            Invalid: an item is neither an address, a network nor ``unix``.
         """
         names = [name.strip() for name in setting.split(",") if name.strip()]
         networks = [_network(name) for name in names if name != UNIX]
         return cls(tuple(networks), UNIX in names)
 
     def client_of(self, environ: Mapping[str, Any]) -> str:
-        """The address of the client, as text; of the peer, if nothing better is known."""
+        """Return the client's address as text, or the peer's if the headers give no better one."""
         peer = environ.get("REMOTE_ADDR") or ""
         found = _address(peer)
         # A socket file has no peer address.
@@ -68,7 +68,7 @@ class TrustedProxies:
         return UNIX if found is None else str(found)
 
     def _first_stranger(self, hops: list[str]) -> Address | None:
-        """From the end: the first that is no proxy of ours, or the last proxy that is known."""
+        """Return the rightmost hop that is not a trusted proxy, else the last known address."""
         last = None
         for hop in reversed(hops[-_MOST_HOPS:]):
             found = _address(hop)
@@ -83,12 +83,12 @@ class TrustedProxies:
         return any(address in network for network in self.networks)
 
 
-#: No proxy is trusted.
+#: Trust no proxy.
 NO_PROXIES = TrustedProxies()
 
 
 def share_of(address: str) -> str:
-    """What counts as one client in limits: an address, or its network of IPv6."""
+    """Return the key of a client for limits: its address, or its network for IPv6."""
     found = _address(address)
     if isinstance(found, ipaddress.IPv6Address):
         return str(ipaddress.IPv6Network((int(found), _IPV6_CLIENT_BITS), strict=False))
@@ -106,7 +106,7 @@ def _of_forwarded(environ: Mapping[str, Any]) -> list[str]:
 def _fors(header: str) -> Iterator[str]:
     for element in _split(header):
         found = _FOR.search(element)
-        # An element that does not say is a hop that is not known.
+        # An element without ``for`` is a hop with an unknown address.
         yield (found[1] or found[2] or "") if found else ""
 
 
@@ -116,21 +116,21 @@ def _split(header: str) -> list[str]:
 
 @lru_cache(maxsize=1024)
 def _address(text: str) -> Address | None:
-    """An address with or without a port; None: a name, ``unknown``, nothing."""
+    """Parse an address with or without a port; None for a name, ``unknown`` or empty text."""
     with_port = _WITH_PORT.fullmatch(text)
     try:
         found = ipaddress.ip_address((with_port[1] or with_port[2]) if with_port else text)
     except ValueError:
         return None
-    # A socket that takes both families shows a peer of IPv4 as ``::ffff:10.0.0.1``, which would
-    # match no network of IPv4.
+    # A dual-stack socket shows an IPv4 peer as ``::ffff:10.0.0.1``, which would match no IPv4
+    # network.
     mapped = found.ipv4_mapped if isinstance(found, ipaddress.IPv6Address) else None
     return mapped or found
 
 
 @lru_cache(maxsize=1024)
 def _text(address: Address) -> str:
-    """An address as text, which takes longer to make than to find."""
+    """Format an address; cached, because formatting costs more than a cache hit."""
     return str(address)
 
 

@@ -1,7 +1,7 @@
 """``@api_lock``: a responder that runs only while its request holds the named lock.
 
 The lock is held around the whole responder, not by a pair of hooks: Falcon skips an ``after`` hook
-when the responder raises. A streamed body leaves after the responder, so outside the lock.
+when the responder raises. A streamed body is sent after the responder, so outside the lock.
 """
 
 import time
@@ -24,7 +24,7 @@ P = ParamSpec("P")
 
 
 class TakesLocks(Protocol):
-    """A resource whose responders take locks."""
+    """Interface of a resource whose responders take locks."""
 
     locks: Locks
     wait_cap_seconds: float
@@ -32,14 +32,15 @@ class TakesLocks(Protocol):
 
 R = TypeVar("R", bound=TakesLocks)
 Responder = Callable[Concatenate[R, falcon.Request, falcon.Response, P], None]
-#: Names the scope that a request locks; None: this request does not need that kind.
+#: Scope that a request locks, or a function that finds the scope; None: this request does not need
+#: a lock of that kind.
 Scope = str | Callable[[R, falcon.Request, LockKind], str | None]
-#: Answers the request by itself, without any lock, and says whether it did.
+#: Answers the request without any lock if it can, and returns whether it did.
 Unless = Callable[[R, falcon.Request, falcon.Response], bool]
 
-#: Name in ``req.context`` of a function that an outer decorator sets: called once all locks are
-#: held, before the responder, with the seconds that the client would still wait; returns whether
-#: the request is answered already.
+#: Name of a function in ``req.context`` that an outer decorator sets. It is called once, when all
+#: locks are held, before the responder, with the seconds that the client would still wait; it
+#: returns whether the request is answered already.
 WHEN_LOCKED = "when_locked"
 _TAKES_LOCKS = "takes_locks"
 
@@ -50,18 +51,18 @@ def api_lock(
     """Hold a lock while the responder runs, or answer 409 with Retry-After.
 
     ``Prefer: wait=N`` queues for up to N seconds in all, in order of arrival, before it gives up.
-    Bad input is found by `scope`, before any lock is taken.
+    `scope` refuses bad input before any lock is taken.
 
-    The responder hands its locks on to the use case, by `hold_of` or `holds_of`: a `Hold` for each
+    The responder passes its locks to the use case by `hold_of` or `holds_of`: a `Hold` for each
     kind that was taken, for `guarded` writes, `assert_held` and `on_lost`.
 
-    Of the request it needs ``req.context.caller``, the name of who calls, which a middleware has to
-    set; ``req.context.reference_id``, if set, is noted with the grant.
+    A middleware must set ``req.context.caller``, the caller's name; ``req.context.reference_id``,
+    if set, is stored with the grant.
 
     Args:
-        kinds: taken in this order; the first that is held by another ends it.
-        scope: what the lock protects: one scope for all requests, or how to find it in a request.
-        unless: a shortcut for requests with nothing to do, tried before the lock and under it.
+        kinds: lock kinds, taken in this order; the first one that another holds ends the request.
+        scope: one scope for all requests, or a function that finds the scope in a request.
+        unless: shortcut for requests with nothing to do, tried before the lock and again under it.
 
     Raises:
         LockHeld: answered as 409.
@@ -104,7 +105,7 @@ def api_lock(
 
 
 def hold_of(req: falcon.Request, kind: LockKind) -> Hold:
-    """Return the hold that `api_lock` took for a request, to be handed to the use case."""
+    """Return the hold that `api_lock` took for a request, to pass to the use case."""
     held: Hold = req.context.holds[kind]
     return held
 
@@ -115,7 +116,7 @@ def holds_of(req: falcon.Request) -> Mapping[str, Hold]:
 
 
 def takes_locks(responder: Callable[..., None]) -> bool:
-    """Whether `api_lock` is around a responder, below whatever else wraps it."""
+    """Return whether `api_lock` is among the decorators of a responder."""
     return getattr(responder, _TAKES_LOCKS, False)
 
 
@@ -135,14 +136,14 @@ def _wanted(
 
 @contextmanager
 def _waiting(resource: TakesLocks, req: falcon.Request, resp: falcon.Response) -> Iterator[float]:
-    """When the time for all the locks of the request together is over; says if it was granted."""
+    """Yield the deadline that all locks of a request share; tell the client if it waited."""
     wait = preference(req, resource.wait_cap_seconds).wait_seconds
     deadline = time.monotonic() + wait
     try:
         yield deadline
     except LockHeld:
-        # RFC 7240: only if it waited that long was the preference applied; another lock may have
-        # refused at once.
+        # RFC 7240: the preference was applied only if the request waited that long; another lock
+        # may have refused at once.
         if until(deadline) == 0:
             _say(resp, wait)
         raise

@@ -1,4 +1,4 @@
-"""The Falcon application of the API, made of the route table."""
+"""Factory of the API's Falcon application, built from the route table."""
 
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -25,23 +25,24 @@ from staging_api.http.resources.health import OpenApiDocument
 from staging_api.http.route import Route, error_forms
 from staging_api.http.routes import ROUTES
 
-#: A WSGI application of Falcon.
+#: Falcon's WSGI application.
 App = falcon.App[Any, Any]
 
 
 def create_app(deps: AppDependencies, pages: Sequence[Route] = ()) -> App:
-    """Return the API, a WSGI application; it has no state of its own.
+    """Return the API as a WSGI application without state of its own.
 
     Args:
-        deps: the use cases, and what the middleware goes by.
-        pages: rows for people, beside those of the table and not in the OpenAPI document. One
-            with the path of a row of the table is served in its place.
+        deps: the use cases, and the settings of the middleware.
+        pages: routes of the dashboard, added to those of the table and left out of the OpenAPI
+            document. A page with the path of a row of the table replaces that row.
     """
     refusals = Refusals(deps.limits)
     served = {route.path: route for route in (*ROUTES, *pages)}.values()
     permissions = Permissions({route.path: route.roles for route in served})
     app: App = falcon.App(
-        # Each uses what the ones before it found: the address, then the caller, then its limits.
+        # Each uses the results of the ones before: first the address, then the caller, then its
+        # limits.
         middleware=[
             RequestContext(deps.proxies, deps.errors_url),
             OriginCheck(permissions, deps.hosts),
@@ -52,7 +53,7 @@ def create_app(deps: AppDependencies, pages: Sequence[Route] = ()) -> App:
         ],
         router=Router(),
     )
-    # A slash at the end of a path below /static asks for the list of a folder.
+    # A slash at the end of a path below /static requests the list of a folder.
     app.req_options.strip_url_path_trailing_slash = False
     accept_only_json(app)
     problems.add_error_handlers(app, {**error_forms(served), **STATUS_FORMS})
@@ -64,7 +65,7 @@ def create_app(deps: AppDependencies, pages: Sequence[Route] = ()) -> App:
 
 
 def openapi_of(deps: AppDependencies) -> Mapping[str, Any]:
-    """Return the OpenAPI document of the table, whatever pages are served in the place of a row."""
+    """Return the OpenAPI document of the route table, ignoring pages that replace a row."""
     described: App = falcon.App(router=Router())
     for route in ROUTES:
         if route.make is not None:

@@ -1,4 +1,4 @@
-"""The bodies of requests about APT archives, their suites, uploads and packages."""
+"""Request and response bodies about APT archives, their suites, uploads and packages."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -14,7 +14,7 @@ from staging_api.vocabulary.publishing import IndexForm, PublicationState, Uploa
 
 
 def _checked_by(rule: Callable[[str, str], str]) -> AfterValidator:
-    """Validate by a rule of the room; where the value stands, the validation itself says."""
+    """Validate by a rule of the use case; the validation itself adds the location of the value."""
 
     def check(value: str) -> str:
         try:
@@ -31,9 +31,9 @@ Component = Annotated[str, Field(pattern=rules.COMPONENT), _checked_by(rules.com
 Architecture = Annotated[str, Field(pattern=rules.WORD), _checked_by(rules.architecture)]
 Line = Annotated[str, Field(max_length=rules.MAX_LINE_LENGTH), _checked_by(rules.line)]
 
-# Lists, not sets: components stand in a Release in the order in which they came.
+# Lists, not sets: a Release names components in the order in which they were sent.
 _EACH_ONCE: Any = {"uniqueItems": True}
-# No bound of ours, but far below that of the tables.
+# The limit is arbitrary, and far below that of the tables.
 _TEN_YEARS_SECONDS = 10 * 366 * 24 * 3600
 
 
@@ -135,7 +135,7 @@ class ArchiveBody(NounBody):
 
     @classmethod
     def of(cls, noun: AptArchive) -> Self:
-        """The answer's form of an archive."""
+        """Build the body of an archive."""
         return cls.filled(noun, url=f"/archive/{noun.name}")
 
 
@@ -173,13 +173,13 @@ class UploadList(PageBody[UploadBody]):
 
 
 class UploadQuery(PageQuery):
-    """Which uploads."""
+    """Filters for uploads."""
 
     state: UploadState | None = None
 
 
 class UploadTarget(Body):
-    """Where packages go; for a body that is one package, its file name."""
+    """Destination of packages; for a body that is one package, also its file name."""
 
     suite: SuiteName
     component: Component = "main"
@@ -187,7 +187,7 @@ class UploadTarget(Body):
 
 
 class StagedUpload(Body):
-    """Packages out of what has been staged."""
+    """Packages to publish out of staged artifacts."""
 
     staged: list[Annotated[str, Field(max_length=4096)]] = Field(
         min_length=1, max_length=1000, description="paths below /static, or their URLs"
@@ -195,7 +195,7 @@ class StagedUpload(Body):
 
 
 class Decision(Body):
-    """Why an upload is accepted or rejected."""
+    """Reason to accept or reject an upload."""
 
     reason: Text = Field("", max_length=500)
 
@@ -223,12 +223,12 @@ class PackageBody(NounBody):
 
 
 class PackageList(PageBody[PackageBody]):
-    """A page of packages, in the order in which they came."""
+    """A page of packages, in order of arrival."""
 
 
-# No `PageQuery`: packages have numbers, and no ULIDs.
+# Not a `PageQuery`: packages have numbers, not ULIDs.
 class PackageQuery(Body):
-    """Which packages."""
+    """Filters for packages."""
 
     limit: int = Field(100, ge=1, le=1000)
     after: int = Field(0, ge=0, description="the `next` of the page before")
@@ -238,6 +238,6 @@ class PackageQuery(Body):
 
 
 class DeletionRequest(Body):
-    """Why a package is deleted from its suite."""
+    """Reason to delete a package from its suite."""
 
     reason: Text = Field(min_length=3, max_length=500)

@@ -1,4 +1,4 @@
-"""Identify the caller and check its roles; runs before any responder, so before any lock."""
+"""Identify the caller and check its roles, before any responder and so before any lock."""
 
 from typing import Any, Protocol
 
@@ -17,14 +17,14 @@ from staging_api.logs import bind_log_context
 
 
 class ServesPrograms(Protocol):
-    """A page at a path where programs, without a credential, get what the API answers there."""
+    """Interface of a page whose path also serves programs, which need no credential for it."""
 
     def serves_program(self, req: falcon.Request) -> bool:
-        """Whether the request is such a program's."""
+        """Return whether a program, not a browser, sent the request."""
 
 
 class Authentication:
-    """Middleware that names every caller, and refuses what the table does not allow."""
+    """Middleware that identifies every caller, and refuses requests that its roles do not allow."""
 
     def __init__(
         self,
@@ -33,7 +33,7 @@ class Authentication:
         anonymous: Principal,
         refusals: Refusals,
     ) -> None:
-        """Identify callers by `authenticator`; without a credential it is `anonymous`."""
+        """Identify callers by `authenticator`; without a credential the caller is `anonymous`."""
         self._permissions = permissions
         self._authenticator = authenticator
         self._anonymous = anonymous
@@ -42,15 +42,15 @@ class Authentication:
     def process_resource(
         self, req: falcon.Request, _resp: falcon.Response, resource: Any, _params: Any
     ) -> None:
-        """Set ``caller`` and ``roles``, or end the request.
+        """Set ``caller`` and ``roles``, or refuse the request.
 
         A caller with a credential may also do what callers without one may.
 
         Raises:
-            Unauthenticated: a credential is needed, or the one sent does not hold.
-            IdentityUnavailable: whether it holds cannot be found out just now.
-            Forbidden: the caller has none of the roles that it takes.
-            TooManyRequests: too many requests of this address were refused.
+            Unauthenticated: a credential is required, or the one sent is not valid.
+            IdentityUnavailable: the credential cannot be checked at the moment.
+            Forbidden: the caller has none of the required roles.
+            TooManyRequests: too many requests from this address were refused.
             HTTPMethodNotAllowed: no role may call the route by this method.
         """
         needed = self._permissions.roles_for(req.uri_template, req.method)
@@ -61,7 +61,7 @@ class Authentication:
             needed = ANYBODY
         try:
             req.context.needs_no_role = needed == ANYBODY
-            # A probe must not depend on a provider of identities.
+            # A probe must not depend on an identity provider.
             known = None if req.context.needs_no_role else self._known(req)
             identity = known or self._anonymous
             req.context.caller = identity.name
@@ -81,12 +81,13 @@ class Authentication:
 
 
 def origin(req: falcon.Request) -> RequestOrigin:
-    """On whose behalf the request's locks are taken."""
+    """Return the origin (caller, reference id, client) under which the request takes locks."""
     caller: str = req.context.caller
     return RequestOrigin(
         caller=caller,
         reference_id=getattr(req.context, "reference_id", None),
-        # Callers without a name are many: each address has its own turn, as it has its own limits.
+        # Many clients share the anonymous name: each address queues separately, as it has its own
+        # limits.
         turn_of=f"{caller} at {share_of(req.context.client_address)}"
         if caller == ANONYMOUS
         else None,
@@ -95,13 +96,13 @@ def origin(req: falcon.Request) -> RequestOrigin:
 
 
 def client_of(req: falcon.Request) -> Client:
-    """The client at the other end of the connection, as far as the server knows it."""
+    """Return the client at the other end of the connection, as far as the server knows it."""
     client: Client = req.env.get(ENVIRON_KEY, ALWAYS_CONNECTED)
     return client
 
 
 def is_operator(req: falcon.Request) -> bool:
-    """Whether the caller may see what proves something to the tables, such as a fence."""
+    """Return whether the caller may see values that the tables accept as proof, such as a fence."""
     return Role.OPERATOR in req.context.roles
 
 

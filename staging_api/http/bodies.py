@@ -1,4 +1,4 @@
-"""The bodies of requests and answers: what OpenAPI shows and what validation holds them to."""
+"""Base models of request and response bodies, used by OpenAPI and by validation."""
 
 from datetime import UTC, datetime
 from functools import cache
@@ -24,32 +24,32 @@ def _in_utc(moment: datetime) -> datetime:
         raise ValueError("must lie in the years 1 to 9999, in UTC too") from None
 
 
-#: A moment that comes in; in UTC, as PostgreSQL knows no offset of 16 hours or more.
+#: A time in a request; in UTC, as PostgreSQL accepts no offset of 16 hours or more.
 Moment = Annotated[AwareDatetime, AfterValidator(_in_utc)]
-#: Text that comes in and meets a table, which can hold anything but NUL.
+#: Text in a request that is compared with or stored in a table: anything but NUL.
 Text = Annotated[str, AfterValidator(_storable)]
 
 
 class Body(BaseModel):
-    """Strict in what comes in: an unknown field is a mistake and is refused."""
+    """Strict model of a request body: an unknown field is a mistake and is refused."""
 
     model_config = ConfigDict(defer_build=True, extra="forbid", frozen=True)
 
 
 class NounBody(Body):
-    """An answer with the fields of one of our nouns, and of the nouns that these hold."""
+    """A response body with the fields of a domain object, and of the objects inside it."""
 
-    # Not for what comes in: its errors would speak of objects and their attributes.
+    # Not for requests: its errors would speak of objects and their attributes.
     model_config = ConfigDict(from_attributes=True)
 
     @classmethod
     def of(cls, noun: Any) -> Self:
-        """The answer's form of it."""
+        """Build the body of a domain object."""
         return cls.filled(noun)
 
     @classmethod
     def filled(cls, noun: Any, **own: Any) -> Self:
-        """An answer with these values of its own; the other fields are as the noun's."""
+        """Build the body with these values; the other fields are read from the domain object."""
         return cls(**{name: getattr(noun, name) for name in _read_from(cls, *own)}, **own)
 
 
@@ -64,7 +64,7 @@ class PageBody(Body, Generic[Item]):
 
     @classmethod
     def of(cls, page: Page[Any]) -> Self:
-        """The answer's form of a page."""
+        """Build the body of a page."""
         (item,) = get_args(cls.model_fields["items"].annotation)
         return cls(items=[item.of(each) for each in page.items], next=page.next)
 
@@ -90,9 +90,9 @@ class HeldLock(Body):
 
 
 class Problem(BaseModel):
-    """RFC 9457: what went wrong, whether a retry can help, and the id to ask about."""
+    """RFC 9457 problem: what went wrong, whether a retry can help, and the id to ask about."""
 
-    # No `Body`: an error may bring members of its own, as `lock`, which clients pass over.
+    # No `Body`: an error may have further members, such as `lock`, which clients ignore.
 
     type: str
     title: str
@@ -109,7 +109,7 @@ class Problem(BaseModel):
 
 
 class PageQuery(Body):
-    """Which page of a list."""
+    """Position and length of a page in a list."""
 
     limit: int = Field(100, ge=1, le=1000)
     after: Ulid | None = Field(
@@ -120,13 +120,13 @@ class PageQuery(Body):
 
 
 class NameQuery(PageQuery):
-    """Which page of a list that is ordered by text, such as a name."""
+    """Position and length of a page in a list that is ordered by text, such as a name."""
 
     after: Text | None = Field(None, description="the `next` of the page before")
 
 
 class Ready(Body):
-    """Each check, and what it found."""
+    """Each check with its result."""
 
     status: Literal["ready", "not_ready"]
     checks: dict[str, str]
@@ -134,6 +134,6 @@ class Ready(Body):
 
 @cache
 def _read_from(body: type[NounBody], *own: str) -> tuple[str, ...]:
-    # Kept: to go through the fields each time doubled the time of an answer about a staging.
+    # Cached: iterating over the fields each time doubled the time of a response about a staging.
     names = (field.alias or name for name, field in body.model_fields.items())
     return tuple(name for name in names if name not in own)

@@ -1,4 +1,4 @@
-"""The bodies of ``/catalogue``."""
+"""Request and response bodies of ``/catalogue``."""
 
 from typing import Self
 
@@ -25,7 +25,7 @@ class ChoiceBody(NounBody):
 
     @classmethod
     def of(cls, noun: Choice) -> Self:
-        """The answer's form of a choice."""
+        """Build the body of a choice."""
         excluding = noun.excluding.glob if noun.excluding else None
         return cls.filled(noun, pattern=noun.pattern.glob, excluding=excluding)
 
@@ -45,12 +45,12 @@ class EntryBody(NounBody):
 
     @classmethod
     def of(cls, noun: ArtifactKind) -> Self:
-        """The answer's form of an entry."""
+        """Build the body of an entry."""
         return cls.filled(noun, choices=[ChoiceBody.of(choice) for choice in noun.choices])
 
 
 class CatalogueBody(NounBody):
-    """A catalogue, and the archives that it is for."""
+    """A catalogue, and the archive prefixes that it applies to."""
 
     name: str
     prefix: str | None = Field(description="of the archives that it is for; null: all others")
@@ -59,7 +59,7 @@ class CatalogueBody(NounBody):
 
     @classmethod
     def of(cls, noun: CatalogueOfPrefix) -> Self:
-        """The answer's form of a catalogue."""
+        """Build the body of a catalogue."""
         return cls.filled(
             noun.catalogue,
             prefix=noun.prefix.canonical if noun.prefix else None,
@@ -68,20 +68,20 @@ class CatalogueBody(NounBody):
 
 
 class CatalogueList(Body):
-    """The catalogues of the service, in the order in which their prefixes are tried."""
+    """The catalogues of the service, in the order in which their prefixes are matched."""
 
     items: list[CatalogueBody]
     next: str | None = None
 
 
 class CatalogueQuery(Body):
-    """Which catalogue."""
+    """Filters for catalogues."""
 
     archive_url: Text | None = Field(None, description="only the one of this archive")
 
 
 class CatalogueCheckRequest(Body):
-    """A catalogue to try against an archive."""
+    """A catalogue to try on an archive."""
 
     archive_url: str = Field(min_length=1, max_length=8192, examples=["gs://builds/board/R17-1"])
     catalogue: Text | None = Field(
@@ -93,7 +93,7 @@ class CatalogueCheckRequest(Body):
 
 
 class EntryResultBody(NounBody):
-    """What one entry of a catalogue finds."""
+    """The objects that one entry of a catalogue finds."""
 
     name: str
     group: str
@@ -107,13 +107,13 @@ class EntryResultBody(NounBody):
 
     @classmethod
     def of(cls, noun: EntryResult) -> Self:
-        """The answer's form of a result."""
+        """Build the body of an entry's result."""
         kind = {name: getattr(noun.kind, name) for name in ("name", "group", "phase", "optional")}
         return cls.filled(noun, **kind, choice=ChoiceBody.of(noun.choice))
 
 
 class CatalogueCheckBody(NounBody):
-    """What a catalogue finds in an archive."""
+    """The objects that a catalogue finds in an archive."""
 
     archive_url: str
     catalogue: str
@@ -129,7 +129,7 @@ class CatalogueCheckBody(NounBody):
 
     @classmethod
     def of(cls, noun: CatalogueResult) -> Self:
-        """The answer's form of a result."""
+        """Build the body of a catalogue's result."""
         return cls.filled(
             noun,
             catalogue=noun.catalogue.name,

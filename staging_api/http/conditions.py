@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import falcon
 
-# As WSGI names them: Falcon's way to a header takes longer, and most requests have none of these.
+# Names of headers in WSGI: Falcon's access takes longer, and most requests have none of these.
 _PRECONDITIONS = frozenset(
     {
         "HTTP_IF_MATCH",
@@ -16,12 +16,12 @@ _PRECONDITIONS = frozenset(
         "HTTP_IF_MODIFIED_SINCE",
     }
 )
-# At most 18 digits: `int` raises ValueError on more than 4300, and no file is that long.
+# At most 18 digits: `int` raises ValueError above 4300, and no file is that long.
 _RANGE = re.compile(r"\s*bytes\s*=\s*(\d{0,18})\s*-\s*(\d{0,18})\s*")
 
 
 class Range(NamedTuple):
-    """The bytes to send; `partial` if a valid Range requested them."""
+    """Range of bytes to send; `partial` if a valid Range header requested it."""
 
     start: int
     length: int
@@ -31,10 +31,10 @@ class Range(NamedTuple):
 def must_send(
     req: falcon.Request, resp: falcon.Response, etag: str, modified: datetime | None
 ) -> bool:
-    """Whether the preconditions let the file be sent; else the status says 412 or 304.
+    """Return whether the preconditions let the file be sent; else set the status 412 or 304.
 
-    In the order of RFC 9110, section 13.2.2: what a caller wants comes before what it has.
-    With `modified` of None, preconditions that give a time are as if they were not there.
+    The order is that of RFC 9110, section 13.2.2: If-Match and If-Unmodified-Since come first. If
+    `modified` is None, preconditions with a date are ignored.
     """
     if req.env.keys().isdisjoint(_PRECONDITIONS):
         return True
@@ -48,7 +48,7 @@ def must_send(
 
 
 def ranged(req: falcon.Request, etag: str, modified: datetime | None, size: int) -> Range | None:
-    """The part to send: all of it where there is no Range, or none that holds.
+    """Return the range to send: the whole file without a Range header or if If-Range fails.
 
     Several ranges in one request, and forms that are not understood, get the whole file, as the RFC
     allows. None: the range lies outside the file (416).
@@ -69,7 +69,7 @@ def ranged(req: falcon.Request, etag: str, modified: datetime | None, size: int)
 
 
 def not_modified(req: falcon.Request, resp: falcon.Response, etag: str) -> bool:
-    """Set the ETag; whether the caller has that version already, which is the answer then."""
+    """Set the ETag; if the caller has that version already, answer 304 and return True."""
     resp.set_header("ETag", etag)
     if not is_known(req, etag):
         return False
@@ -78,9 +78,9 @@ def not_modified(req: falcon.Request, resp: falcon.Response, etag: str) -> bool:
 
 
 def is_known(req: falcon.Request, etag: str) -> bool:
-    """Whether If-None-Match names this version.
+    """Return whether If-None-Match names this version.
 
-    Any spelling of it counts: a proxy that compresses answers makes each ETag a weak one, and a
+    Weak and strong forms match: a proxy that compresses responses makes each ETag a weak one, and a
     long poll whose ETag is not recognized would be answered at once, again and again.
     """
     known = req.env.get("HTTP_IF_NONE_MATCH")
@@ -88,8 +88,8 @@ def is_known(req: falcon.Request, etag: str) -> bool:
 
 
 def lists(header: str, etag: str, *, weak: bool) -> bool:
-    """Whether the value of If-Match (`weak`: of If-None-Match) names this ETag."""
-    # An ETag of another server may have a comma; ours have none, so a wrong split matches nothing.
+    """Return whether the value of If-Match (`weak`: of If-None-Match) contains this ETag."""
+    # ETags of other servers may contain a comma; ours do not, so a wrong split matches nothing.
     tags = [tag.strip() for tag in header.split(",")]
     if weak:
         tags, etag = [tag.removeprefix("W/") for tag in tags], etag.removeprefix("W/")
@@ -97,7 +97,7 @@ def lists(header: str, etag: str, *, weak: bool) -> bool:
 
 
 def _is_another(req: falcon.Request, etag: str, modified: datetime | None) -> bool:
-    """Whether the file is not the one that the caller wants: a date counts only without an ETag."""
+    """Return whether If-Match refuses the file; a date counts only if If-Match is absent."""
     if_match = req.get_header("If-Match")
     if if_match is not None:
         return not lists(if_match, etag, weak=False)
@@ -106,7 +106,7 @@ def _is_another(req: falcon.Request, etag: str, modified: datetime | None) -> bo
 
 
 def _is_the_same(req: falcon.Request, etag: str, modified: datetime | None) -> bool:
-    """Whether the file is the one that the caller has: a date counts only without an ETag."""
+    """Return whether the caller has the file; a date counts only if If-None-Match is absent."""
     if "HTTP_IF_NONE_MATCH" in req.env:
         return is_known(req, etag)
     since = _date(req.get_header("If-Modified-Since"))
@@ -114,13 +114,13 @@ def _is_the_same(req: falcon.Request, etag: str, modified: datetime | None) -> b
 
 
 def _end_of_file(last: int, size: int) -> Range | None:
-    """The last octets, as many as asked for; None: none are."""
+    """Return the range of the last `last` bytes; None if it is empty."""
     length = min(last, size)
     return Range(size - length, length, partial=True) if length else None
 
 
 def _if_range_holds(validator: str | None, etag: str, modified: datetime | None) -> bool:
-    """Only the exact strong validator may continue a download: anything else would mix versions."""
+    """Return whether a download may continue: by an exact match, else versions would mix."""
     if validator is None:
         return True
     if validator.startswith(('"', "W/")):
@@ -134,4 +134,4 @@ def _date(text: str | None) -> datetime | None:
     try:
         return parsedate_to_datetime(text).astimezone(UTC)
     except (ValueError, TypeError, OverflowError):
-        return None  # RFC 9110: a date that is not valid is as if it were not there
+        return None  # RFC 9110: an invalid date is ignored

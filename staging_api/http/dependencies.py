@@ -1,4 +1,4 @@
-"""The use cases and settings that the application is built from, and the base of its resources."""
+"""Dependencies of the application (use cases and settings), and the base class of its resources."""
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
@@ -33,19 +33,19 @@ from staging_api.staging.model import FolderChild
 from staging_api.staging.service import StagingService
 from staging_api.staging.watch import Watch
 
-#: Answers a browser with these children of a folder.
+#: Shows a folder's children as a page for browsers.
 FolderPage = Callable[[falcon.Request, falcon.Response, str, Page[FolderChild]], None]
 
 
 @dataclass(frozen=True)
 class AppDependencies:
-    """The use cases that the resources call, and what the middleware goes by.
+    """The use cases that the resources call, and the settings of the middleware.
 
     Attributes:
-        auth: how callers authenticate, a value of STAGING_AUTH; None: the OpenAPI document is to
-            describe every way.
-        dashboard: whether there are pages for people, too.
-        folder_page: shows a folder of staged files to a browser; None: as links alone.
+        auth: how callers authenticate, a value of STAGING_AUTH; None: the OpenAPI document
+            describes all ways.
+        dashboard: whether the dashboard's pages are served, too.
+        folder_page: renders a folder of staged files for browsers; None: as plain links.
     """
 
     stagings: StagingService
@@ -82,18 +82,19 @@ class AppDependencies:
 
     @cached_property
     def known(self) -> KnownAnswers:
-        """Answers that were given before."""
+        """Cache of responses about final stagings."""
         return KnownAnswers(self.stagings)
 
 
 class Resource:
-    """What serves a path, made once for each application: its responders call the use cases.
+    """Base class of resources; each application makes one instance for each path.
 
-    It has no state of its own. Decorators of responders find here what they need.
+    A resource has no state of its own: its responders, and their decorators, use these
+    dependencies.
     """
 
     def __init__(self, deps: AppDependencies) -> None:
-        """Call the use cases of `deps`."""
+        """Take the use cases from `deps`."""
         self.deps = deps
         self.locks = deps.locks
         self.wait_cap_seconds = deps.wait_cap_seconds

@@ -1,18 +1,18 @@
-"""What the OpenAPI document says of paths whose requests and answers no model describes."""
+"""Hand-written OpenAPI descriptions of paths whose requests and responses no model describes."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from staging_api.http.bodies import Problem
 
-#: Every route may answer these, whatever it does.
+#: Statuses that every route may return.
 ALWAYS = (400, 401, 403, 413, 414, 429, 431, 503)
-#: Answered before the route is known.
+#: Statuses that are returned before the route is known.
 BEFORE_ROUTING = (414, 431)
 
 Described = Mapping[str, Any]
 
-#: Every header that an answer may have, and what it says.
+#: Descriptions of all response headers.
 HEADERS = {
     "Accept-Ranges": "bytes",
     "Content-Disposition": "of a folder as one file: the name to save it under",
@@ -32,7 +32,7 @@ HEADERS = {
     "X-Shipyard-Req": "the same, where clients of configdocs look for it",
 }
 
-#: Of each refusal.
+#: Headers of every refusal.
 MEANINGS = {
     400: "the request is not valid",
     401: "a credential is missing, or not valid",
@@ -56,24 +56,24 @@ MEANINGS = {
 
 
 def problem(description: str) -> dict[str, Any]:
-    """A refusal with a problem document."""
-    # The maker of the document gives every problem its media type.
+    """Describe a refusal with a problem document."""
+    # The builder of the document gives every problem its media type.
     schema = {"$ref": f"#/components/schemas/{Problem.__name__}"}
     return {"description": description, "content": {"application/json": {"schema": schema}}}
 
 
 def text(description: str) -> dict[str, Any]:
-    """An answer of plain text."""
+    """Describe a plain text response."""
     return {"description": description, "content": {"text/plain": {"schema": {"type": "string"}}}}
 
 
 def problems(*statuses: int) -> dict[str, Any]:
-    """Refusals of these statuses, each with a problem document."""
+    """Describe refusals with these statuses, each with a problem document."""
     return {str(status): problem(MEANINGS[status]) for status in statuses}
 
 
 def texts(*statuses: int) -> dict[str, Any]:
-    """Refusals of these statuses, each with a line of text."""
+    """Describe refusals with these statuses, each with a line of text."""
     return {str(status): text(MEANINGS[status]) for status in statuses}
 
 
@@ -85,7 +85,7 @@ def parameter(
     required: bool = False,
     schema: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """A parameter; a string, unless `schema` says otherwise."""
+    """Describe a parameter; a string, unless `schema` is given."""
     return {
         "name": name,
         "in": where,
@@ -102,7 +102,7 @@ def operation(
     responses: Mapping[str, Described],
     parameters: Iterable[Described] = (),
 ) -> dict[str, Any]:
-    """What one method of a path does."""
+    """Describe one method of a path."""
     return {
         "operationId": name,
         "summary": summary,
@@ -113,5 +113,5 @@ def operation(
 
 
 def headers(*names: str) -> dict[str, Any]:
-    """Headers that an answer has, or may have."""
+    """Describe headers that a response has, or may have."""
     return {name: {"$ref": f"#/components/headers/{name}"} for name in names}

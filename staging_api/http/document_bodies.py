@@ -1,4 +1,4 @@
-"""The answers of the document routes that are our own, beside those of configdocs."""
+"""Response bodies of our own document routes, beside those of configdocs."""
 
 from datetime import datetime
 from typing import Any, Self
@@ -14,7 +14,7 @@ from staging_api.vocabulary.documents import Change, RevisionKind
 
 
 class CommitBody(NounBody):
-    """That a revision was committed."""
+    """A revision that was committed."""
 
     forced: bool = Field(description="although its validations had failed")
     caller: str
@@ -29,7 +29,7 @@ class CommitBody(NounBody):
 
 
 class TagBody(NounBody):
-    """A name of a revision."""
+    """A tag, that is a name of a revision."""
 
     tag: str
     data: Any
@@ -40,7 +40,7 @@ class TagBody(NounBody):
 
 
 class RevisionBody(NounBody):
-    """One state of all documents, and who made it."""
+    """One state of all documents, and its author."""
 
     number: int
     kind: RevisionKind
@@ -64,7 +64,7 @@ class RevisionList(Body):
 
 
 class UnconfirmedBody(NounBody):
-    """A commit that is undone at a time, unless it is confirmed before."""
+    """A commit that is undone at a given time, unless it is confirmed before."""
 
     revision: int
     confirm_until: datetime
@@ -83,14 +83,14 @@ class BufferBody(NounBody):
 
     @classmethod
     def of(cls, noun: BufferState) -> Self:
-        """The answer's form of the buffer."""
+        """Build the body of the buffer."""
         return cls.filled(noun.buffer, collections=noun.collections, unconfirmed=noun.unconfirmed)
 
 
 class IdentityBody(Body):
-    """What names a document before rendering."""
+    """Identity of a document before rendering."""
 
-    # `schema` by itself would hide a method of pydantic's models.
+    # As a field name, `schema` would hide a method of pydantic's models.
     model_config = ConfigDict(serialize_by_alias=True)
     schema_: str = Field(alias="schema")
     layer: str | None
@@ -98,12 +98,12 @@ class IdentityBody(Body):
 
     @classmethod
     def of(cls, identity: Identity) -> Self:
-        """The answer's form of an identity; no layer is null, not an empty one."""
+        """Build the body of an identity; a missing layer is null, not empty."""
         return cls(schema=identity.schema, layer=identity.layer or None, name=identity.name)
 
 
 class OriginBody(Body):
-    """Where the value at a path was written, and how it came here."""
+    """Where the value at a path was written, and how it reached this document."""
 
     path: str
     origin: str = Field(description="document and path, as text")
@@ -114,7 +114,7 @@ class OriginBody(Body):
 
 
 class DocumentBody(Body):
-    """A rendered document, what it was made from, and what a change of it touches."""
+    """A rendered document, its origins, and the documents that a change of it affects."""
 
     model_config = ConfigDict(serialize_by_alias=True)
     schema_: str = Field(alias="schema")
@@ -132,7 +132,7 @@ class DocumentBody(Body):
 
 
 class PathChangeBody(NounBody):
-    """One place that differs."""
+    """One path whose value differs."""
 
     path: str = Field(description="in the whole document: .data.a[0]")
     change: Change
@@ -152,7 +152,7 @@ class DocumentChangeBody(NounBody):
 
     @classmethod
     def of(cls, noun: DocumentChange) -> Self:
-        """The answer's form of a change."""
+        """Build the body of a change."""
         return cls.filled(
             noun,
             document=IdentityBody.of(noun.document),
@@ -165,7 +165,7 @@ class DocumentChangeBody(NounBody):
 
 
 class DifferencesBody(Body):
-    """What differs between two revisions, by collection, document and path."""
+    """Differences between two revisions, by collection, document and path."""
 
     old: int = Field(description="the revision before; 0: nothing")
     new: int

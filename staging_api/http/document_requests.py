@@ -1,4 +1,4 @@
-"""What requests to the document routes that are our own say: queries, bodies, headers."""
+"""Queries, bodies and headers of requests to our own document routes."""
 
 from typing import Annotated, Any
 
@@ -13,7 +13,7 @@ Reason = Annotated[Text, Field(min_length=1, max_length=500)]
 
 
 def _storable(value: Any) -> Any:
-    """JSON that a table can hold: no NUL character in any text."""
+    """Return JSON that a table can store, that is without NUL characters in its texts."""
     # A loop, not a recursion: the JSON may be nested about as deep as Python's stack allows.
     waiting = [value]
     while waiting:
@@ -30,9 +30,9 @@ def _storable(value: Any) -> Any:
 Data = Annotated[Any, AfterValidator(_storable)]
 
 
-# No `Body`: a request has other headers, too.
+# Not a `Body`: a request has other headers, too.
 class KnownHeaders(BaseModel):
-    """What a reader has already."""
+    """The version that a reader has already."""
 
     if_none_match: str | None = Field(
         None, alias="If-None-Match", description="the ETag that is known: 304 while it holds"
@@ -40,7 +40,7 @@ class KnownHeaders(BaseModel):
 
 
 class ChangeHeaders(BaseModel):
-    """How documents are changed."""
+    """Headers of a request that changes documents."""
 
     prefer: str | None = Field(
         None, alias="Prefer", description="`wait=N`: wait at most N seconds for the lock"
@@ -48,7 +48,7 @@ class ChangeHeaders(BaseModel):
 
 
 class ConditionalHeaders(ChangeHeaders):
-    """How the buffer is changed."""
+    """Headers of a request that changes the buffer."""
 
     if_match: str | None = Field(
         None, alias="If-Match", description="the ETag of the buffer: 409 if it has moved"
@@ -56,7 +56,7 @@ class ConditionalHeaders(ChangeHeaders):
 
 
 class OnceHeaders(ChangeHeaders):
-    """How a change is made once, however often it is sent."""
+    """Headers that make repeated requests change something only once."""
 
     idempotency_key: str | None = Field(
         None,
@@ -66,38 +66,38 @@ class OnceHeaders(ChangeHeaders):
 
 
 class RollbackHeaders(ConditionalHeaders, OnceHeaders):
-    """How the buffer becomes an older revision."""
+    """Headers of a rollback."""
 
 
 class RevisionQuery(Body):
-    """Which page of the revisions."""
+    """Position and length of a page of revisions."""
 
     limit: int = Field(100, ge=1, le=1000)
     before: Number | None = Field(None, description="the `next` of the page before")
 
 
 class ReasonQuery(Body):
-    """Why something is changed."""
+    """Reason for a change."""
 
     reason: Reason | None = None
 
 
 class RollbackRequest(Body):
-    """How the buffer is to become an older revision."""
+    """Options of a rollback, which makes an older revision the buffer."""
 
     over_buffer: bool = Field(False, description="even if that drops the buffer")
     reason: Reason | None = None
 
 
 class TagRequest(Body):
-    """Data that is kept with a tag."""
+    """Data that is stored with a tag."""
 
     data: Data = None
     reason: Reason | None = None
 
 
 class SiteActionRequest(Body):
-    """How a site action ended."""
+    """Result of a site action."""
 
     outcome: Outcome
     revision: Number | None = Field(None, description="a committed one; default: the newest")
@@ -109,7 +109,7 @@ class SiteActionRequest(Body):
 
 
 class DocumentQuery(Body):
-    """Which version of a document, and what of it."""
+    """Version of a document, and the parts of it to return."""
 
     version: Text = Field(
         "buffer", max_length=30, description="a version, or the number of a revision"
@@ -122,7 +122,7 @@ class DocumentQuery(Body):
 
 
 class DifferencesQuery(Body):
-    """Which versions are compared, and how."""
+    """The two versions to compare, and the form of the comparison."""
 
     old: Text = Field("committed", max_length=30, description="a version, or a revision's number")
     new: Text = Field("buffer", max_length=30, description="a version, or a revision's number")

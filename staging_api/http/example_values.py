@@ -1,4 +1,4 @@
-"""What the examples of bodies have in common."""
+"""Values that several examples of bodies share."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -16,7 +16,7 @@ EARLY, THEN, LATER = (f"2026-11-22T09:{minute}:00Z" for minute in ("00", "02", "
 
 
 def nulls(*names: str) -> Mapping[str, None]:
-    """Fields that have no value yet."""
+    """Return fields that have no value yet."""
     return dict.fromkeys(names)
 
 
@@ -37,5 +37,5 @@ GRANT = {
 
 
 def page(item: Mapping[str, Any], following: Any = None, **more: Any) -> Mapping[str, Any]:
-    """A page of a list."""
+    """Return a page of a list."""
     return {"items": [item], "next": following, **more}

@@ -1,4 +1,4 @@
-"""Examples of bodies, by the name of their schema; a test holds each to it."""
+"""Examples of bodies, by the name of their schema; a test validates each against its schema."""
 
 from collections.abc import Mapping
 from typing import Any

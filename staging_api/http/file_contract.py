@@ -1,4 +1,4 @@
-"""How the OpenAPI document describes files: ``/static`` and ``/archive``."""
+"""OpenAPI descriptions of file paths: ``/static`` and ``/archive``."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -22,7 +22,7 @@ _OF_A_WHOLE = headers("Content-Disposition", "X-Accel-Redirect")
 # Or the list of a folder; a file of a build may be JSON, too.
 _BYTES: Mapping[str, Any] = {"content": {"*/*": {"schema": {}}}}
 
-#: What the conditions of a request may lead to.
+#: Responses to conditional and range requests.
 _CONDITIONAL: Mapping[str, Described] = {
     "304": {"description": "the file is the one that the caller has", "headers": _OF_A_FILE},
     "412": {"description": "the file is not the one that the caller has", "headers": _OF_A_FILE},
@@ -81,8 +81,8 @@ _PUBLISHED = [
 def _file(
     name: str, tag: str, summaries: tuple[str, str], *parameters: Described
 ) -> dict[str, Described]:
-    """What GET and HEAD of a file do; nothing is followed by HEAD."""
-    # Less the bodies, but for what a server says by itself.
+    """Describe GET and HEAD of a file; HEAD follows nothing."""
+    # HEAD has no bodies, except errors that the server itself sends.
     described = {
         status: answer
         if int(status) in BEFORE_ROUTING

@@ -1,14 +1,15 @@
-"""``Idempotency-Key``: the same request sent again gets the answer that the first one got.
+"""``Idempotency-Key``: a repeated request gets the response to the first one.
 
 Only successes are kept. A request that failed left nothing half done, so sending it again is a new
-try, and a 409 or 503 must not be frozen into the answer for ever.
+attempt, and a 409 or 503 must not become the response for ever.
 
-The key's lock is taken last, when the work may begin: a request that another lock refuses, as most
-of those that are sent again and again, writes no more than it would without a key. It is released
-last, too, once the answer is kept.
+The key's lock is taken last, when the work may begin: a request that another lock refuses, like
+most requests that are repeated often, writes no more than it would without a key. The key's lock is
+released last, too, once the response is stored.
 
-What if it dies? While the responder runs: the key's lock runs out, and the request sent again runs
-again. After the work, before the answer is kept: the same, and it finds the work done.
+What if the process dies? While the responder runs: the key's lock expires, and the repeated request
+runs again. After the work, before the response is stored: likewise, and the request finds the work
+done.
 """
 
 import hashlib
@@ -33,17 +34,17 @@ P = ParamSpec("P")
 
 
 class KeepsAnswers(Protocol):
-    """A resource whose answers are kept under a lock."""
+    """Interface of a resource whose responses are kept under a lock."""
 
     locks: Locks
 
 
 @runtime_checkable
 class TakesOtherBodies(Protocol):
-    """A resource whose requests have bodies that are not JSON."""
+    """Interface of a resource that takes request bodies other than JSON."""
 
     def sent_body(self, req: falcon.Request) -> bytes:
-        """Read the body that is part of the request; called once, before the responder."""
+        """Read the body, as a part of the request's identity; called once, before the responder."""
 
 
 R = TypeVar("R", bound=KeepsAnswers)
@@ -51,18 +52,18 @@ Responder = Callable[Concatenate[R, falcon.Request, falcon.Response, P], None]
 
 _MAX_KEY_LENGTH = 255
 _KEPT_HEADERS = ("location", "etag", "content-type", "preference-applied")
-# From the release of a request's other locks to that of its key, at the most.
+# Longest time between the release of a request's other locks and that of its key.
 _KEEPING_SECONDS = 2.0
-# Headers that say something of the one thing that an answer shows.
+# Headers that describe the object which a response shows.
 _OF_ONE_ANSWER = ("location", "etag")
 
 
 def answers_once(responder: Responder[R, P]) -> Responder[R, P]:
-    """Give the kept answer to a request whose key was seen before, else run the responder.
+    """Send the stored response if the request's key was seen before, else run the responder.
 
     Raises:
         IdempotencyKeyBusy: the first request with this key still runs.
-        IdempotencyKeyReused: the key came before with another request.
+        IdempotencyKeyReused: the key was sent before with another request.
     """
 
     @wraps(responder)
@@ -95,7 +96,7 @@ def answers_once(responder: Responder[R, P]) -> Responder[R, P]:
 
 @dataclass
 class _Keyed:
-    """One request with a key, from the look for a kept answer until its own is kept."""
+    """One request with a key, from the lookup of a stored response until its own is stored."""
 
     locks: Locks
     req: falcon.Request
@@ -107,11 +108,11 @@ class _Keyed:
     is_replayed: bool = False
 
     def begin(self, wait_seconds: float = 0.0) -> bool:
-        """Take the key's lock, now that the work may begin; True: it was done, and is answered.
+        """Take the key's lock before the work begins; return True if a stored response was sent.
 
         Args:
-            wait_seconds: how long the client would wait. A moment is enough: when it has waited
-                behind the first request, that only has to record its answer.
+            wait_seconds: how long the client would wait. After a wait for the first request, a
+                moment is enough: that request only has to store its response.
 
         Raises:
             IdempotencyKeyBusy: the first request with this key still runs.
@@ -125,10 +126,10 @@ class _Keyed:
         return self.replayed()
 
     def replayed(self) -> bool:
-        """Give the answer that is kept under the key, if there is one.
+        """Send the response that is stored under the key, if any, and return whether there was one.
 
         Raises:
-            IdempotencyKeyReused: the key came before with another request.
+            IdempotencyKeyReused: the key was sent before with another request.
         """
         kept = KeptResponses(self.locks).find(self.req.context.caller, self.key)
         if kept is None:
@@ -145,21 +146,21 @@ class _Keyed:
         return True
 
     def refuse_if_busy(self) -> None:
-        """After the refusal of another lock: the first request with this key may be its holder.
+        """Refuse the request if another with this key holds the lock that was refused.
 
         Raises:
-            IdempotencyKeyBusy: it still runs.
+            IdempotencyKeyBusy: the first request with this key still runs.
         """
         left = KeptResponses(self.locks).seconds_left(self._scope)
         if left is not None and self.held is None:
             raise _busy(left) from None
 
     def keep(self) -> None:
-        """Keep the answer, if it is a success; what needed no lock has yet to take the key's."""
+        """Store the response if it is a success; take the key's lock first if not held yet."""
         if self.resp.status_code >= 300:  # noqa: PLR2004 - no success, RFC 9110
             return
         if self.held is None:
-            # Of no other answer, should there be one.
+            # Leave out the headers of any other response.
             said = {name: self.resp.get_header(name) for name in _OF_ONE_ANSWER}
             for name in said:
                 self.resp.delete_header(name)
@@ -171,7 +172,7 @@ class _Keyed:
 
     @property
     def _scope(self) -> str:
-        """The scope of the key: its first space ends the caller, in whose name there is none."""
+        """Scope of the key: the caller, which has no space, a space, and the key."""
         caller: str = self.req.context.caller
         return f"{caller.replace('%', '%25').replace(' ', '%20')} {self.key}"
 
@@ -190,13 +191,13 @@ def _check(key: str) -> None:
 def _fingerprints(resource: object, req: falcon.Request) -> tuple[str, str]:
     """Return digests of the request: the present one, and the one that earlier versions stored.
 
-    How long a client would wait is no part of what it asks for; it was taken for one before, and
-    its place is left empty now, so that the digests of requests without the header are the same.
+    The time that a client would wait is not part of a request's identity. Earlier versions included
+    it, so the present digest leaves its place empty: requests without the header keep their digest.
     """
     if isinstance(resource, TakesOtherBodies):
         body = hashlib.sha256(resource.sent_body(req)).hexdigest()
     else:
-        # Sorted, as another library of the same client may order the members otherwise.
+        # Sorted, as another library of the same client may write the members in another order.
         body = json.dumps(req.get_media(default_when_empty=None), sort_keys=True)
 
     def digest(prefer: str) -> str:

@@ -1,12 +1,13 @@
-"""Answers about final stagings: kept as bytes, and sent again while their rows are the same.
+"""Cache of encoded responses about final stagings, valid while their rows are unchanged.
 
-Many requests are about artifacts that are staged already. With each request one statement returns
-which rows its answer is made of (`db/functions/stagings_shown.sql`), so no kept answer outlives a
-change of one of these rows, whichever process made it. An answer is kept under the rows that were
-read before it was made: if they change meanwhile, no later request finds it.
+Many requests are about artifacts that are staged already. For each request one statement returns
+the identity of the rows behind its response (`db/functions/stagings_shown.sql`), so no cached
+response outlives a change of one of these rows, whichever process made it. A response is stored
+under the rows that were read before it was built: if they change meanwhile, no later request finds
+it.
 
-Only answers that are the same for all callers are kept; permissions are checked before. Each
-process keeps its own. If it dies, they are made again.
+Only responses that are the same for all callers are cached; permissions are checked before. Each
+process has its own cache, which starts empty.
 """
 
 import io
@@ -36,10 +37,10 @@ _HEADERS = ("Content-Type", "Location", "ETag")
 
 
 class KnownAnswers:
-    """The answers of one process."""
+    """Response cache of one process."""
 
     def __init__(self, stagings: StagingService) -> None:
-        """Ask the database of `stagings`."""
+        """Query the database of `stagings`."""
         self._stagings = stagings
         self._answers: BoundedCache[str, _Known] = BoundedCache(_MOST_ANSWERS, _ANSWER_BYTES)
         self._requests: BoundedCache[bytes, StagingRequest] = BoundedCache(
@@ -47,10 +48,10 @@ class KnownAnswers:
         )
 
     def answer_request(self, req: falcon.Request, resp: falcon.Response) -> bool:
-        """Answer a request for artifacts, if that is known; else it has to be looked into.
+        """Try to answer a request for artifacts from the cache; return whether it was answered.
 
         Raises:
-            LockHeld: there is work to do, and another works on it.
+            LockHeld: there is work to do, and another request holds the lock.
         """
         request = self._known_request(req)
         if request is None:
@@ -67,7 +68,7 @@ class KnownAnswers:
         return True
 
     def answer_about(self, req: falcon.Request, resp: falcon.Response, staging_id: str) -> bool:
-        """Answer a question about a staging, if that is known."""
+        """Try to answer a request about a staging from the cache; return whether it succeeded."""
         seen = self._stagings.answer_rows(staging_id)
         setattr(req.context, _SEEN, seen)
         known = self._current(seen)
@@ -78,18 +79,18 @@ class KnownAnswers:
         return True
 
     def note_request(self, req: falcon.Request, request: StagingRequest) -> None:
-        """Remember that this body is valid; not if it has a credential."""
+        """Remember that this body is valid, unless it contains a credential."""
         sent: bytes | None = getattr(req.context, _SENT, None)
         if sent is not None and not request.url.has_credential:
             self._requests.put(sent, request, len(sent) + _BYTES_BESIDE)
 
     def keep(self, req: falcon.Request, resp: falcon.Response) -> None:
-        """Keep what was made for a request, if others will get the same."""
+        """Store the response to a request, if other callers would get the same."""
         seen: AnswerRows | None = getattr(req.context, _SEEN, None)
         staging: Staging | None = getattr(req.context, _SHOWN, None)
         if seen is None or staging is None or resp.status != falcon.HTTP_200:
             return
-        # Another staging may have become the newest since.
+        # Another staging may have become the newest meanwhile.
         if not staging.final or seen.staging_id != staging.id:
             return
         body = resp.render_body() or b""
@@ -110,14 +111,14 @@ class KnownAnswers:
         return known if known is not None and known.seen == seen else None
 
     def _known_request(self, req: falcon.Request) -> StagingRequest | None:
-        """Return the request of a body that was found valid before; else leave it to be read."""
+        """Return the parsed request if its body was found valid before, else None."""
         length = req.content_length
-        # With either of the two headers an answer depends on more than the body.
+        # With either of these headers a response depends on more than the body.
         plain = req.content_type == falcon.MEDIA_JSON and length and length <= _LONGEST_BODY
         if not plain or req.env.get("HTTP_IDEMPOTENCY_KEY") or req.env.get("HTTP_PREFER"):
             return None
         sent = req.stream.read(length)
-        # The body was read from the socket: validation and the fingerprint read it again.
+        # Validation and the fingerprint read the body again, which came from a socket.
         req.env["wsgi.input"] = req.stream = io.BytesIO(sent)
         setattr(req.context, _SENT, sent)
         return self._requests.get(sent)
@@ -126,7 +127,7 @@ class KnownAnswers:
 def unless_known(answered: Callable[..., bool]) -> Callable[[Responder], Responder]:
     """Run a responder only if `answered`, a method of `KnownAnswers`, did not answer.
 
-    What the responder shows, by `shown`, is kept.
+    The response is cached if the responder called `shown`.
     """
 
     def decorate(responder: Responder) -> Responder:
@@ -145,17 +146,17 @@ def unless_known(answered: Callable[..., bool]) -> Callable[[Responder], Respond
 
 
 def shown(req: falcon.Request, staging: Staging) -> None:
-    """Note that the answer to this request is made of a staging, and of nothing else."""
+    """Note that the response to this request shows a staging and nothing else."""
     setattr(req.context, _SHOWN, staging)
 
 
 @dataclass(frozen=True)
 class _Known:
-    """An answer.
+    """A cached response.
 
     Attributes:
-        seen: the rows that it is made of.
-        staged: the artifacts of which it shows all as staged.
+        seen: the rows that it was built from.
+        staged: the artifacts that it shows as completely staged.
     """
 
     seen: AnswerRows
@@ -166,7 +167,7 @@ class _Known:
 
 
 def _staged(staging: Staging) -> frozenset[str]:
-    """The requested artifacts that are staged, with all that there is of each."""
+    """Return the requested artifacts that are completely staged."""
     shown = {each.name for each in staging.artifacts}
     return frozenset(shown - {each.name for each in staging.artifacts if each.state != "staged"})
 

@@ -1,11 +1,11 @@
-"""Limits of one caller in one process: bytes of a body, requests a second, requests at once.
+"""Limits for one caller in one process: bytes of a body, requests a second, concurrent requests.
 
-Counted in each process by itself, which costs no round trip: a caller may have at most so many
-times the limit as there are processes. A limit for the whole service is a matter of the proxy in
-front, which sees every request.
+Each process counts by itself, which costs no round trip: a caller may get the limit as many times
+as there are processes. A limit for the whole service belongs in the proxy in front, which sees
+every request.
 
-Callers without a name share none: each address counts by itself. So do requests that were refused,
-since their senders have no name that could be believed (`Refusals`).
+Anonymous callers share no count: each address has its own. Refused requests are counted by address
+as well, since their senders have no name that could be trusted (`Refusals`).
 """
 
 import threading
@@ -22,9 +22,9 @@ from staging_api.errors import LimitExceeded, TooManyRequests
 from staging_api.http.addresses import share_of
 from staging_api.identity.authenticators import ANONYMOUS
 
-# A second's worth may come at once: clients of a build farm start together.
+# A burst may be one second's worth: clients of a build farm start together.
 _BURST_SECONDS = 1.0
-# Where no limit was chosen, the one of refusals is wide: many clients can share an address.
+# Without a configured limit, the one for refusals is wide: many clients can share an address.
 _REFUSALS_BURST_SECONDS = 10.0
 _REMEMBERED_CALLERS = 10_000
 _CONCURRENCY_RETRY_SECONDS = 1.0
@@ -32,7 +32,7 @@ _CONCURRENCY_RETRY_SECONDS = 1.0
 
 @dataclass(frozen=True)
 class RequestLimits:
-    """The limits; 0 is none, but for the body."""
+    """The limits; 0 means unlimited, except for the body."""
 
     body_bytes: int
     upload_bytes: int
@@ -42,10 +42,10 @@ class RequestLimits:
 
 
 class CallerLimits:
-    """Middleware that refuses requests over a limit; probes and public documents do not count."""
+    """Middleware that refuses requests over a limit, except probes and public documents."""
 
     def __init__(self, limits: RequestLimits, now: Callable[[], float] = time.monotonic) -> None:
-        """Count by this clock, in seconds."""
+        """Measure time by the clock `now`, in seconds."""
         self.limits = limits
         burst = max(1.0, limits.per_second * _BURST_SECONDS)
         self._callers = _Callers(limits.per_second, burst, now)
@@ -56,11 +56,11 @@ class CallerLimits:
     ) -> None:
         """Count the request, or refuse it before any of its body is read.
 
-        A resource that says ``takes_files`` may be sent more than others.
+        A resource with ``takes_files`` has a higher limit for the body.
 
         Raises:
             LimitExceeded: the body is too long.
-            TooManyRequests: the caller's share is used up; says when to come back.
+            TooManyRequests: the caller's rate is exceeded; has the time until a retry.
         """
         takes_files = getattr(resource, "takes_files", False)
         most = self.limits.upload_bytes if takes_files else self.limits.body_bytes
@@ -83,7 +83,7 @@ class CallerLimits:
     def process_response(
         self, req: falcon.Request, _resp: falcon.Response, _resource: Any, _succeeded: bool
     ) -> None:
-        """Count it as done; bytes that are streamed afterwards do not count for the caller."""
+        """Count the request as ended; streaming of its body is not counted."""
         caller: _Caller | None = getattr(req.context, "counted", None)
         if caller is not None:
             with self._counting:
@@ -101,7 +101,7 @@ class CallerLimits:
 
 
 class Refusals:
-    """Requests of each address that were refused, or whose credential could not be checked.
+    """Counter of refused requests by address, including those whose credential went unchecked.
 
     The limit is that of a caller, or one that is wide enough for many clients behind one address.
     Over it an address has to wait, and no identity provider is called for it; a known credential
@@ -109,7 +109,7 @@ class Refusals:
     """
 
     def __init__(self, limits: RequestLimits, now: Callable[[], float] = time.monotonic) -> None:
-        """Count by this clock, in seconds."""
+        """Measure time by the clock `now`, in seconds."""
         if limits.per_second:
             per_second, burst = limits.per_second, limits.per_second * _BURST_SECONDS
         else:
@@ -120,21 +120,21 @@ class Refusals:
         self._counting = threading.Lock()
 
     def under_limit_of(self, address: str) -> Callable[[], bool]:
-        """Return `under_limit` of this address, to be called later."""
+        """Return `under_limit` for this address, to be called later."""
         return partial(self.under_limit, address)
 
     def under_limit(self, address: str) -> bool:
-        """Whether this address may have one more request refused."""
+        """Return whether one more request of this address may be refused."""
         if not self._limited:
             return True
         with self._counting:
             return self._addresses.find(share_of(address)).left >= 1
 
     def count(self, address: str) -> None:
-        """One more was refused.
+        """Count one more refused request.
 
         Raises:
-            TooManyRequests: there were too many; instead of the refusal.
+            TooManyRequests: there were too many; replaces the refusal.
         """
         if not self._limited:
             return
@@ -151,7 +151,7 @@ class Refusals:
 
 @dataclass
 class _Caller:
-    """What one caller has used: tokens left of its bucket, requests that run."""
+    """State of one caller: tokens left in its bucket, and its running requests."""
 
     left: float
     seen_at: float
@@ -160,7 +160,7 @@ class _Caller:
 
 @dataclass
 class _Callers:
-    """A bucket of tokens for each caller; the ones not seen for longest are forgotten."""
+    """Token buckets by caller; the least recently seen are evicted."""
 
     per_second: float
     burst: float
@@ -168,25 +168,26 @@ class _Callers:
     _known: "OrderedDict[str, _Caller]" = field(default_factory=OrderedDict)
 
     def find(self, name: str) -> _Caller:
-        """The bucket of a caller, filled up to now."""
+        """Return the caller's bucket, refilled up to now."""
         now = self.now()
         caller = self._known.get(name)
         if caller is None:
             caller = self._known[name] = _Caller(self.burst, now)
             self._forget_idle()
-        # The least recently seen is first: that is the one to forget.
+        # The least recently seen caller comes first, and is evicted.
         self._known.move_to_end(name)
         caller.left = min(self.burst, caller.left + (now - caller.seen_at) * self.per_second)
         caller.seen_at = now
         return caller
 
     def seconds_until_next(self, caller: "_Caller") -> float:
-        """How long until a token is there."""
+        """Return the seconds until a token is available."""
         return (1 - caller.left) / self.per_second
 
     def _forget_idle(self) -> None:
         if len(self._known) > _REMEMBERED_CALLERS:
-            # Not one with running requests: it would come back with a full bucket and a count of 0.
+            # Never evict a caller with running requests: its bucket would be full again, with a
+            # count of 0.
             idle = next((name for name, each in self._known.items() if not each.running), None)
             if idle is not None:
                 del self._known[idle]
@@ -196,5 +197,5 @@ def _counted_as(req: falcon.Request) -> str:
     caller: str = req.context.caller
     if caller != ANONYMOUS:
         return caller
-    # A name of a caller is printable: the two kinds never meet.
+    # A caller's name is printable, so the two kinds of keys never collide.
     return f"{caller}\n{share_of(req.context.client_address)}"

@@ -1,4 +1,4 @@
-"""The bodies and queries of requests about locks, their holders and waiters."""
+"""Bodies and queries of requests about locks, their holders and waiters."""
 
 from datetime import datetime
 from typing import Self
@@ -31,7 +31,7 @@ class LockBody(NounBody):
 
     @classmethod
     def shown(cls, listed: ListedGrant, *, with_fence: bool) -> Self:
-        """The answer's form of a grant; the fence proves something, so not for all callers."""
+        """Build the body of a grant; only some callers see the fence, as it serves as a proof."""
         grant = listed.grant
         fence = grant.fence if with_fence else None
         return cls.filled(grant, fence=fence, waiters=listed.waiters)
@@ -58,13 +58,13 @@ class WaiterList(PageBody[WaiterBody]):
 
 
 class BreakRequest(Body):
-    """Why a lock is broken: for the audit."""
+    """Reason for breaking a lock, for the audit."""
 
     reason: Text = Field(min_length=3, max_length=500)
 
 
 class LockQuery(PageQuery):
-    """Which locks."""
+    """Filters for locks."""
 
     after: Ulid | None = Field(
         None,

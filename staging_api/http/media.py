@@ -11,13 +11,13 @@ from falcon.media import Handlers, JSONHandler, MultipartFormHandler
 from staging_api.errors import Invalid
 
 _CHUNK_BYTES = 1 << 20
-# One more than the files of an upload (`intake.MAX_FILES`): the intake says that it is too many.
+# One more than the files of an upload (`intake.MAX_FILES`), so that the intake refuses too many.
 _MAX_PARTS = 10_001
 
 
 @dataclass(frozen=True)
 class FormPart:
-    """A part of a form; read its bytes before the next part."""
+    """A part of a form; read its bytes before you iterate to the next part."""
 
     name: str
     file_name: str
@@ -28,16 +28,16 @@ def accept_only_json(app: falcon.App[Any, Any]) -> None:
     """Answer 415 to every other kind of body, unless a responder reads it by `form` or `raw`.
 
     Falcon reads HTML forms as well, and a page of another site can make a browser send a form here
-    without asking.
+    without its user's consent.
     """
     app.req_options.media_handlers = Handlers({falcon.MEDIA_JSON: JSONHandler(loads=_loads)})
 
 
 def form(req: falcon.Request) -> Iterator[FormPart]:
-    """The parts of ``multipart/form-data``.
+    """Yield the parts of ``multipart/form-data``.
 
     Raises:
-        Invalid: it is not a well-formed form, or has no Content-Length.
+        Invalid: the body is not a well-formed form, or has no Content-Length.
     """
     _check(req)
     handler = MultipartFormHandler()
@@ -51,17 +51,17 @@ def form(req: falcon.Request) -> Iterator[FormPart]:
 
 
 def raw(req: falcon.Request) -> Iterator[bytes]:
-    """A body that is one file.
+    """Yield the chunks of a body that is one file.
 
     Raises:
-        Invalid: it has no Content-Length.
+        Invalid: the request has no Content-Length.
     """
     _check(req)
     return _chunks(req.bounded_stream)
 
 
 def media_type(req: falcon.Request) -> str:
-    """The type of the body without parameters, in lower case."""
+    """Return the body's media type without parameters, in lower case."""
     return (req.content_type or "").partition(";")[0].strip().lower()
 
 
@@ -70,7 +70,7 @@ class _Readable(Protocol):
 
 
 def _check(req: falcon.Request) -> None:
-    # The server gives no more of a body than it was promised: without a promise, nothing.
+    # The server reads a body up to its Content-Length: without the header, nothing.
     if req.content_length is None:
         raise Invalid.field("Content-Length", "must be sent with the body")
 

@@ -1,4 +1,4 @@
-"""What every request gets: an id, the caller's marker, a line in the access log."""
+"""Middleware for every request: request id, the caller's marker, access log and metrics."""
 
 import logging
 import re
@@ -28,34 +28,34 @@ _UNLESS_SAID_OTHERWISE = {
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-store",
 }
-# It is written into log lines and answers: nothing that could end a line, or begin a field.
+# Characters of an id that goes into log lines and responses: none may end a line or begin a field.
 _SAFE_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 
 
 class RequestContext:
-    """Gives the request its id, and puts what identifies it into each of its log lines."""
+    """Middleware that gives the request its id, and binds its log context."""
 
     def __init__(self, proxies: TrustedProxies = NO_PROXIES, errors_url: str = "") -> None:
-        """Believe what `proxies` say of the addresses of their clients.
+        """Trust the client addresses that `proxies` forward.
 
         Args:
-            proxies: in front of the service.
-            errors_url: the page that tells about error codes; empty: the service's own.
+            proxies: trusted proxies in front of the service.
+            errors_url: URL of the page that explains error codes; empty: the service's own page.
         """
         self._proxies = proxies
         self._errors_url = errors_url
 
     def process_request(self, req: falcon.Request, resp: falcon.Response) -> None:
-        """Take over the caller's ``X-Request-Id`` if it is harmless, else make one.
+        """Use the caller's ``X-Request-Id`` if it is harmless, else make a new id.
 
         Raises:
-            Invalid: ``X-Context-Marker`` is not a UUID; on paths whose clients send whatever they
-                like, the request's own id takes its place.
-            NotFound: the path has a NUL, which no table can hold.
-            Invalid: the query has one.
+            Invalid: ``X-Context-Marker`` is not a UUID; on paths whose clients send arbitrary
+                markers, the request id replaces it instead.
+            NotFound: the path contains a NUL, which no table can store.
+            Invalid: the query contains a NUL.
             LimitExceeded: the body is too long.
         """
-        # Falcon's way to a header takes longer; each request takes this one.
+        # Read from the WSGI environment: Falcon's access takes longer, and each request needs this.
         given = req.env.get("HTTP_X_REQUEST_ID")
         request_id = given if given and _SAFE_ID.fullmatch(given) else new_request_id()
         context = req.context
@@ -82,7 +82,7 @@ class RequestContext:
     def process_response(
         self, req: falcon.Request, resp: falcon.Response, _resource: Any, _succeeded: bool
     ) -> None:
-        """Write the access line, and count."""
+        """Write the access log line, and count the request."""
         seconds = time.monotonic() - req.context.started
         logs.say(log, f"{req.method} {req.path} {resp.status_code} {1000 * seconds:.1f} ms")
         _count(req, resp, seconds)
@@ -90,7 +90,7 @@ class RequestContext:
 
 
 def _count(req: falcon.Request, resp: falcon.Response, seconds: float) -> None:
-    # By route, not by path, and by known methods: a caller must not be able to add series.
+    # Labels are routes, not paths, and known methods: a caller must not be able to add series.
     route = req.uri_template or "none"
     method = req.method if req.method in _METHODS else "other"
     requests, request_seconds = _series(method, route, resp.status_code)
@@ -108,7 +108,7 @@ def _refuse_nul(query: str) -> None:
 
 @cache
 def _series(method: str, route: str, status: int) -> tuple[Counter, Histogram]:
-    """What counts such requests; finding it by labels takes longer than counting."""
+    """Return the metrics of such requests; cached, because lookup by labels is slow."""
     return (
         metrics.REQUESTS.labels(method, route, str(status)),
         metrics.REQUEST_SECONDS.labels(method, route),

@@ -1,4 +1,4 @@
-"""Validation of what comes in, and the OpenAPI document, from the same models and routes."""
+"""Request validation and the OpenAPI document, from the same models and routes."""
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -39,12 +39,12 @@ def _refuse(
     _resource: Any,
     _adapter: Any,
 ) -> None:
-    # Raised, as the library would answer by itself, in one form for all paths.
+    # The error is raised, because the library's own response has another form on some paths.
     if isinstance(error, ValidationError):
         raise _invalid(error)
 
 
-# Where the library speaks of its own classes and inputs.
+# Replacements for messages in which the library speaks of its own classes and inputs.
 _PLAINER = {
     "missing": "is missing",
     "extra_forbidden": "is not a field of this request",
@@ -54,22 +54,23 @@ _PLAINER = {
 
 
 class _Spec(SpecTree):
-    """Makes the schemas of the models only when the document is requested.
+    """Registry that builds the schemas of models only when the document is requested.
 
-    The library makes them where a route is declared: in each process, of which few ever need them.
+    The library builds them where a route is declared: in each process, though few processes need
+    them.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        #: The models of routes, as requests or as answers.
+        #: Models of routes, each as a request or a response.
         self.declared: dict[tuple[type[BaseModel], _Mode], None] = {}
         self._mutex = Lock()
         super().__init__(*args, **kwargs)
 
     def document(self, app: falcon.App[Any, Any]) -> dict[str, Any]:
-        """Return the OpenAPI document of the routes of this app that are declared."""
+        """Return the OpenAPI document of the declared routes of `app`."""
         with self._mutex:
             self.app = app
-            # The library takes nested schemas out of the others while it makes the document.
+            # The library removes nested schemas from the others while it builds the document.
             self.models = {}
             for model, mode in self.declared:
                 super()._add_model(model, mode)
@@ -101,10 +102,10 @@ spec = _Spec(
 
 
 def validated(model: type[_Model], media: object) -> _Model:
-    """The body of a request that may be of several kinds, once it turned out to be this one.
+    """Validate the body of a request whose kind is known only after reading, and return the model.
 
     Raises:
-        Invalid: it is not.
+        Invalid: the body does not fit the model.
     """
     try:
         return model.model_validate(media)
@@ -119,12 +120,12 @@ def contract(
     headers: type[BaseModel] | None = None,
     **answers: type[BaseModel] | None,
 ) -> Callable[..., Any]:
-    """Hold the requests of a responder to models, and say what it answers.
+    """Validate the requests of a responder by models, and describe its responses.
 
     Args:
         problems: statuses of the problems that it may raise, beside those of every route.
-        json, query, headers: of the request.
-        answers: models by ``HTTP_200`` and so on; None: without a body.
+        json, query, headers: models of the parts of the request.
+        answers: response models by ``HTTP_200`` and so on; None: without a body.
     """
     documents = {f"HTTP_{status}": Problem for status in (*ALWAYS, *problems)}
     resp = Response(**{**documents, **answers})
@@ -140,14 +141,14 @@ def document(
     """Return the OpenAPI 3.1 document of the routes of `app`.
 
     Args:
-        app: whose responders have models.
-        routes: with the operations of paths that no model describes.
-        schemas: what those refer to.
-        security: which credentials there are.
+        app: application whose responders have models.
+        routes: route table, with the operations of paths that no model describes.
+        schemas: schemas that those operations refer to.
+        security: the credentials that callers can use.
     """
     made = spec.document(app)
     contracts = {route.openapi_path: route.contract for route in routes if route.contract}
-    # The library escapes the dots of a path for a router of its own; a path has no backslash.
+    # The library escapes the dots of a path for a router of its own; our paths have no backslash.
     made["paths"] = {path.replace("\\", ""): described for path, described in made["paths"].items()}
     for operations in made["paths"].values():
         operations.pop("head", None)  # as GET, without its body
@@ -155,8 +156,9 @@ def document(
         operation["operationId"] = operation_id(path, method)
         operation["tags"] = [tag_of(path)]
     made["tags"] = [{"name": tag} for tag in dict.fromkeys(map(tag_of, made["paths"]))]
-    # As text and back: what describes several operations or answers, such as the form of their
-    # problems, becomes a part of each. Below each is changed for itself.
+    # Copied by way of JSON text: an object that several operations or responses share, such as the
+    # schema of their problems, becomes a separate copy in each. The code below changes each
+    # separately.
     made["paths"] |= json.loads(json.dumps(contracts))
     for _, _, operation in operations_of(made["paths"]):
         _finish(operation)
@@ -165,7 +167,7 @@ def document(
     with_open_answers(made)
     without_null_defaults(made)
     with_examples(made["paths"])
-    del made["security"]  # each operation says its own
+    del made["security"]  # each operation has its own
     made["servers"] = SERVERS
     made["components"]["headers"] = {name: _header(means) for name, means in HEADERS.items()}
     made["components"]["parameters"] = {_MARKER["name"]: _MARKER}
@@ -175,7 +177,7 @@ def document(
 
 
 def _invalid(error: ValidationError) -> Invalid:
-    """One problem document for all that is wrong; never the input itself, which may be secret."""
+    """Build one problem for all errors; never with the input, which may be secret."""
     fields = {model.__name__: model.model_fields for model, _ in spec.declared}.get(error.title, {})
     known = [field.alias or name for name, field in fields.items()]
     wrong = [
@@ -186,7 +188,7 @@ def _invalid(error: ValidationError) -> Invalid:
 
 
 def _plain(one: ErrorDetails, known: Sequence[str]) -> str:
-    """What is wrong with a field; of one that is not known, which of the known ones is meant."""
+    """Return the message for a field; for an unknown one, with the known field of like spelling."""
     message = _PLAINER.get(one["type"], one["msg"].removeprefix("Value error, "))
     if one["type"] == "extra_forbidden" and len(one["loc"]) == 1:
         likely = meant(str(one["loc"][0]), known)
@@ -195,7 +197,7 @@ def _plain(one: ErrorDetails, known: Sequence[str]) -> str:
 
 
 def _finish(operation: dict[str, Any]) -> None:
-    """What the library cannot say: headers, and the media type of problems."""
+    """Add what the library leaves out: headers, and the media type of problems."""
     given = operation.get("parameters", [])
     for parameter_ in given:
         parameter_["schema"] = _never_null(parameter_["schema"])
@@ -208,7 +210,7 @@ def _finish(operation: dict[str, Any]) -> None:
 
 
 def _never_null(schema: dict[str, Any]) -> dict[str, Any]:
-    """A parameter can be left out, which its model calls null; no client can send that."""
+    """Remove null from a parameter's schema: it means absence there; no client can send it."""
     kinds = schema.get("anyOf", [])
     if {"type": "null"} not in kinds:
         return schema
@@ -217,7 +219,7 @@ def _never_null(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def _headers_out(status: str) -> Iterator[str]:
-    """The headers that an answer of this status has, or may have."""
+    """Yield the headers that a response with this status has, or may have."""
     yield from ("X-Request-Id", "Idempotent-Replayed")
     if status.startswith(("2", "3")):
         yield from ("ETag", "Location", "Preference-Applied")
@@ -232,7 +234,7 @@ def _header(meaning: str) -> dict[str, Any]:
 
 
 def _shared(paths: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Write each refusal that many operations have once, and refer to it there."""
+    """Move each refusal that many operations share into the components, and refer to it."""
     refusals: dict[str, Any] = {}
     for _, _, operation in operations_of(paths):
         for status, response in operation["responses"].items():
@@ -251,7 +253,8 @@ _MARKER = parameter(
     "X-Context-Marker",
     "stored as reference_id with every lock and staging the request makes",
     "header",
-    # Not by a format: a generated client would give its HTTP library a UUID, which wants a text.
+    # A pattern instead of a format: a generated client would pass a UUID to its HTTP library, which
+    # accepts text only.
     schema={"type": "string", "pattern": "^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$"},
 )
 _HEADERS_IN = [{"$ref": f"#/components/parameters/{_MARKER['name']}"}]

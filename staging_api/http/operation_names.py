@@ -1,6 +1,6 @@
-"""The operation ids of the OpenAPI document, by which generators name the functions of a client.
+"""Operation ids of the OpenAPI document, by which generators name the functions of a client.
 
-They are part of the contract: an id that was released does not change. Nor does a group.
+They are part of the contract: a released id does not change. Nor does a group (tag).
 """
 
 import re
@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 _API = "/api/v1.0"
 
-#: By path below `_API` and method; an operation that is not here is named by its path.
+#: Ids by path below `_API` and method; any other operation is named by its path.
 _NAMES: Mapping[str, Mapping[str, str]] = {
     "/": {"get": "get_start"},
     "/me": {"get": "get_caller"},
@@ -65,7 +65,7 @@ _NAMES: Mapping[str, Mapping[str, str]] = {
 }
 
 _VERBS = {"post": "create", "patch": "update"}
-#: By the first word of a path; a path that is not here is in the group of this word.
+#: Groups by the first word of a path; other paths are in the group of this word.
 _TAGS = {
     "": "about",
     "me": "about",
@@ -77,7 +77,7 @@ _TAGS = {
 
 
 def operation_id(path: str, method: str) -> str:
-    """Return the id of an operation of ours: a verb and what it is about."""
+    """Return the id of one of our operations: a verb and its object."""
     below = path.removeprefix(_API)
     given = _NAMES.get(below, {}).get(method)
     if given is not None:
@@ -87,6 +87,6 @@ def operation_id(path: str, method: str) -> str:
 
 
 def tag_of(path: str) -> str:
-    """Return the group of the operations of a path of ours: what they are about."""
+    """Return the group of the operations of one of our paths: their subject."""
     word = path.removeprefix(_API).split("/")[1]
     return "documents" if word.startswith("document-") else _TAGS.get(word, word)

@@ -1,10 +1,10 @@
-"""Requests that a browser sends for a page of another site: refused where they would do something.
+"""Check of a request's origin: a page of another site must not change anything through a browser.
 
 A page can make a browser send a GET, or a POST without a type, to any address that its user can
 reach, and a name of the page's own site can be made to resolve to that address (DNS rebinding).
-Where no credential is needed, that is all it takes to stage or evict. A page cannot change three
-headers that show it: ``Sec-Fetch-Site``, which browsers send to https and to loopback addresses;
-``Origin``, sent with each POST; and ``Referer``. Programs send none of them.
+Where no credential is required, such a request is enough to stage or evict. A page cannot change
+three headers that reveal its site: ``Sec-Fetch-Site``, which browsers send to https and to loopback
+addresses; ``Origin``, sent with each POST; and ``Referer``. Programs send none of them.
 """
 
 import ipaddress
@@ -27,15 +27,15 @@ class OriginCheck:
     """Middleware that refuses requests from other sites, or to a host name that is not ours."""
 
     def __init__(self, permissions: Permissions, hosts: Collection[str] = ()) -> None:
-        """Take requests for `hosts` only; none, or ``*``, for any."""
+        """Accept requests for `hosts` only; an empty list, or ``*``, accepts any host."""
         self._permissions = permissions
         self._hosts = frozenset() if _ANY in hosts else frozenset(map(_plain, hosts))
 
     def process_request(self, req: falcon.Request, _resp: falcon.Response) -> None:
-        """Look at the name by which we were found.
+        """Check the host name to which the request was sent.
 
         Raises:
-            Forbidden: it is none of ours.
+            Forbidden: the name is not one of the service's.
         """
         host = req.env.get("HTTP_HOST")
         if self._hosts and host is not None and _plain_name(host) not in self._hosts:
@@ -46,10 +46,10 @@ class OriginCheck:
     def process_resource(
         self, req: falcon.Request, _resp: falcon.Response, _resource: Any, _params: Any
     ) -> None:
-        """Look where a request that does something comes from.
+        """Check the origin of a request that changes something.
 
         Raises:
-            Forbidden: from a page of another site.
+            Forbidden: it comes from a page of another site.
         """
         changes = self._permissions.changes_something(req.uri_template, req.method)
         if changes and _is_of_another_site(req):
@@ -57,27 +57,28 @@ class OriginCheck:
 
 
 def hosts_of(setting: str, bind: str, *, anybody_may_call: bool) -> list[str]:
-    """The names under which a process takes requests; none: under any.
+    """Return the host names under which a process accepts requests; empty: any name.
 
     Args:
-        setting: names, separated by commas; empty leaves it to the others.
-        bind: the addresses that it listens on, separated by commas.
-        anybody_may_call: no credential is required. Then loopback addresses have only the names
-            that such addresses have.
+        setting: names, separated by commas; empty derives them from the other arguments.
+        bind: the addresses that the process listens on, separated by commas.
+        anybody_may_call: no credential is required. Then a process on loopback addresses accepts
+            only the names of such addresses.
     """
     if setting.strip():
         return [host.strip() for host in setting.split(",") if host.strip()]
     binds = bind.split(",")
-    # At a path no name is right or wrong, and others reach an address that is not loopback.
+    # A socket file has no host name to check, and an address that is not loopback has names that
+    # only others know.
     if not anybody_may_call or not all(map(is_loopback, binds)):
         return []
     return ["localhost", "127.0.0.1", "::1", *map(_name, binds)]
 
 
 def is_loopback(host: str) -> bool:
-    """Return whether a host, with a port or without, is this machine's for itself alone.
+    """Return whether a host, with or without a port, is a loopback address of this machine.
 
-    A name is compared as a whole: localhost.example.org is another machine's.
+    A name is compared as a whole: localhost.example.org is another machine.
     """
     name = _name(host)
     try:
@@ -93,7 +94,7 @@ def _is_of_another_site(req: falcon.Request) -> bool:
     page = req.get_header("Origin") or req.get_header("Referer")
     if page is None:
         return False
-    # With its port: another port is another site's program as likely as not.
+    # With its port: a program on another port probably belongs to another site.
     return _netloc(page) != (req.get_header("Host") or "").strip().lower()
 
 
@@ -103,12 +104,12 @@ def _netloc(url: str) -> str:
         default = {"http": ":80", "https": ":443"}.get(parts.scheme, "")
     except ValueError:
         return ""
-    # Browsers leave the default port out of Origin, and out of Host.
+    # Browsers leave the default port out of Origin and of Host.
     return parts.netloc.rpartition("@")[2].lower().removesuffix(default)
 
 
 def _name(host: str) -> str:
-    """A host without its port; of an IPv6 address without the brackets."""
+    """Return a host without its port, and an IPv6 address without its brackets."""
     host = host.strip()
     if host.startswith("["):
         return host[1:].partition("]")[0]

@@ -1,4 +1,4 @@
-"""Parameters of documents' routes: each has one value, so that none is silently dropped."""
+"""Parameters of the document routes: each has one value, so that none is silently dropped."""
 
 from collections.abc import Iterable
 from difflib import get_close_matches
@@ -9,14 +9,14 @@ import falcon
 from staging_api.errors import Invalid
 
 _NAMES = ("configdocs", "commitconfigdocs", "renderedconfigdocs", "document")
-#: How the templates of these routes begin.
+#: Prefixes of these routes' templates.
 _DOCUMENTS = tuple(f"/api/v1.0/{name}" for name in _NAMES)
-# Similarity from 0 to 1: `dryrum` and `forced` are above, other words are below.
+# Similarity from 0 to 1: `dryrum` and `forced` are above this value, other words below.
 _LIKENESS = 0.8
 
 
 def meant(name: str, known: Iterable[str]) -> str | None:
-    """The known name of which an unknown one looks like a misspelling: ``dryrun`` of ``dry-run``.
+    """Return the known name that an unknown one seems to misspell: ``dry-run`` for ``dryrun``.
 
     Case, hyphens and underscores do not count.
     """
@@ -26,19 +26,19 @@ def meant(name: str, known: Iterable[str]) -> str | None:
 
 
 class OneValue:
-    """Middleware: refuses a parameter that is sent with two different values.
+    """Middleware that refuses a parameter with two different values.
 
-    A resource names the parameters that may have several in `list_parameters`.
+    A resource names the parameters that may have several values in `list_parameters`.
     """
 
     def process_resource(
         self, req: falcon.Request, _resp: falcon.Response, resource: Any, _params: Any
     ) -> None:
-        """Take a value that is sent several times once.
+        """Reduce a value that is sent several times to one.
 
         Raises:
-            Invalid: a parameter has two values; ``dryrun=true&dryrun=false`` could commit what
-                was to be validated only.
+            Invalid: a parameter has two values; ``dryrun=true&dryrun=false`` could commit documents
+                that were to be validated only.
         """
         if not (req.uri_template or "").startswith(_DOCUMENTS):
             return

@@ -1,4 +1,4 @@
-"""Sets of roles, and who may call what: each route's row in `routes` names its roles.
+"""Permissions: sets of roles, which each row of the route table in `routes` refers to.
 
 A route or method without a row is refused to every caller.
 """
@@ -13,41 +13,41 @@ Roles = frozenset[Role]
 ANYBODY: Roles = frozenset()
 #: Callers with any role.
 KNOWN: Roles = frozenset(Role)
-#: The records: who staged what, when, under which lock.
+#: The record: who staged what, when, under which lock.
 READERS: Roles = frozenset(Role) - {Role.DEVICE}
-#: Staged files. An auditor checks the record, and needs no build for that.
+#: Staged files. An auditor reads the record, which needs no build.
 CONTENT: Roles = READERS - {Role.AUDITOR}
-#: The files alone. A device that installs them learns nothing of who staged them.
+#: The files alone. A device that installs them learns nothing about who staged them.
 FILES: Roles = CONTENT | {Role.DEVICE}
 STAGERS: Roles = frozenset({Role.STAGER})
-#: Stopping work: those who may begin it, and those who keep the service running.
+#: Stopping work: for callers who may begin it, and for operators who keep the service running.
 STOPPERS: Roles = frozenset({Role.STAGER, Role.OPERATOR})
 OPERATORS: Roles = frozenset({Role.OPERATOR})
 PUBLISHERS: Roles = frozenset({Role.PUBLISHER})
-#: What clients of an APT archive see: changed by runs, and by rollbacks from a bad one.
+#: The view that clients of an APT archive have: changed by publisher runs, and by rollbacks.
 KEEPERS: Roles = frozenset({Role.PUBLISHER, Role.OPERATOR})
 
-#: Configuration documents: changed and committed by those who deploy from them.
+#: Configuration documents: for callers who deploy from them.
 DEPLOYERS: Roles = frozenset({Role.STAGER, Role.OPERATOR})
-#: Encrypted documents in the clear.
+#: Decrypted documents.
 SECRETS: Roles = frozenset({Role.OPERATOR})
 
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 class Permissions:
-    """Who may call what."""
+    """Roles by route and method."""
 
     def __init__(self, roles: Mapping[str, Mapping[str, Roles]]) -> None:
-        """Go by these `roles`, by the template of a route and by method."""
+        """Take `roles` by the template of a route and by method."""
         self._roles = roles
 
     def roles_for(self, template: str | None, method: str) -> Roles | None:
-        """Return the roles that may call it; `ANYBODY` needs none, None: no role may."""
+        """Return the roles that may call a route: `ANYBODY` requires none, None: no role may."""
         return self._roles.get(template or "", {}).get(method)
 
     def changes_something(self, template: str | None, method: str) -> bool:
-        """Return whether a request may change something: by its method, or as GETs that stage."""
+        """Return whether a request may change something: by its method, or as a GET that stages."""
         roles = self.roles_for(template, method)
         return method not in _SAFE or (bool(roles) and roles == STAGERS)
 

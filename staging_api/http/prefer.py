@@ -1,25 +1,25 @@
-"""The ``Prefer`` header (RFC 7240): how long a caller would wait, and whether it would at all."""
+"""The ``Prefer`` header (RFC 7240): how long a caller would wait, if at all."""
 
 import re
 from dataclasses import dataclass
 
 import falcon
 
-# Nine digits are more than any cap, and no number that overflows.
+# Nine digits exceed any cap, and cannot overflow.
 _WAIT = re.compile(r"(?:^|[,;]\s*|\s)wait\s*=\s*\"?(\d{1,9})\"?", re.IGNORECASE)
 _ASYNC = re.compile(r"(?:^|[,;]\s*|\s)respond-async(?:$|[\s,;])", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class Preference:
-    """What the caller prefers; a malformed preference is none, as the RFC wants."""
+    """The caller's preference; a malformed header counts as no preference, as the RFC demands."""
 
     wait_seconds: float
     respond_async: bool
 
 
 def preference(req: falcon.Request, cap_seconds: float) -> Preference:
-    """Read the header; no request waits longer than the server's cap."""
+    """Parse the header; the wait is limited to the server's cap."""
     header = req.get_header("Prefer") or ""
     wait = _WAIT.search(header)
     return Preference(
@@ -29,5 +29,5 @@ def preference(req: falcon.Request, cap_seconds: float) -> Preference:
 
 
 def applied(resp: falcon.Response, word: str) -> None:
-    """Say which preference was kept."""
+    """Tell the client which preference was applied."""
     resp.append_header("Preference-Applied", word)

@@ -1,4 +1,4 @@
-"""The Falcon applications that serve only probes; they import no route of the API."""
+"""Falcon applications that serve only probes; they import no route of the API."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,12 +10,12 @@ from staging_api.http.middleware import RequestContext
 from staging_api.http.probes import Check, Probes
 from staging_api.http.resources.health import Liveness, Metrics, Readiness
 
-#: A WSGI application of Falcon.
+#: Falcon's WSGI application.
 App = falcon.App[Any, Any]
 
 
 def create_probes(probes: Probes) -> App:
-    """Return what an API process serves at the probes' own address."""
+    """Return the probes of an API process, served at an address of their own."""
     app: App = falcon.App(middleware=[RequestContext()])
     problems.add_error_handlers(app)
     app.add_route("/livez", Liveness(probes.threads))
@@ -25,7 +25,7 @@ def create_probes(probes: Probes) -> App:
 
 
 def create_worker_probes(probes: Probes, alive: Mapping[str, Check]) -> App:
-    """Return the probes of a worker, which serves nothing else; `alive` checks that it works."""
+    """Return the probes of a worker, which serves nothing else; `alive` checks the worker."""
     app: App = falcon.App()
     app.add_route("/livez", Readiness(alive))
     app.add_route("/readyz", Readiness({**alive, **probes.ready}))

@@ -1,4 +1,4 @@
-"""How the OpenAPI document describes probes, metrics, the pages of errors and itself."""
+"""OpenAPI descriptions of the probes, the metrics, the error pages and the document itself."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -31,7 +31,7 @@ def _probe(
 
 
 def _errors(name: str, summary: str, *parameters: Described, **other: Described) -> Described:
-    # By Accept: a page for browsers, text for all others.
+    # By Accept: a page for browsers, text for all other clients.
     page = {"text/plain": {"schema": {"type": "string"}}, "text/html": {"schema": {}}}
     answers = {
         **problems(*ALWAYS),
@@ -41,7 +41,7 @@ def _errors(name: str, summary: str, *parameters: Described, **other: Described)
     return operation(name, summary, "errors", answers, parameters)
 
 
-#: The schemas of these paths, for the components of the document.
+#: Schemas of these paths, for the components of the document.
 PROBE_SCHEMAS: Mapping[str, Any] = {"Ready": Ready.model_json_schema()}
 _READY = {"$ref": "#/components/schemas/Ready"}
 _LIVE = {
@@ -57,7 +57,8 @@ PROBE_PATHS: Mapping[str, Mapping[str, Described]] = {
         "get_readyz",
         "Whether requests should come here",
         _json("they should", _READY),
-        # No problem: what asks is a kubelet or a balancer, and people who want to know why.
+        # Not a problem document: its readers are kubelets, load balancers and people who look for a
+        # cause.
         _503=_json("not now; says what is wrong", _READY),
     ),
     "/metrics": _probe(

@@ -1,16 +1,16 @@
-"""The checks and readings that the probes of a process report."""
+"""Checks and readings that the probes of a process report."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
-#: Raises a `StagingApiError`, which names the fault, or does nothing.
+#: A check raises a `StagingApiError` that names the fault, or does nothing.
 Check = Callable[[], None]
-#: Numbers that are read for each look at /metrics: name, meaning, value by label.
+#: Numbers that are read for each request to /metrics: name, meaning, value by label.
 Reading = tuple[str, str, Mapping[str, float]]
 
 
 def no_threads() -> None:
-    """Find nothing wrong: of a process without background threads."""
+    """Check the threads of a process without background threads: find no fault."""
 
 
 @dataclass(frozen=True)
@@ -18,10 +18,10 @@ class Probes:
     """The probes of a process.
 
     Attributes:
-        ready: what must be in order for requests to come here, by name.
-        readings: what the database and the disk know, for /metrics.
-        metrics_dir: shared by the processes of the pod; None: metrics of this process only.
-        threads: checks what runs beside requests.
+        ready: checks that must pass before requests are sent to this process, by name.
+        readings: numbers from the database and the disk, for /metrics.
+        metrics_dir: folder shared by the processes of the pod; None: metrics of this process only.
+        threads: checks the background threads.
     """
 
     ready: Mapping[str, Check]

@@ -1,4 +1,4 @@
-"""Errors as answers: the status of each class, and RFC 9457 problem documents."""
+"""Error responses: the status of each error class, and RFC 9457 problem documents."""
 
 import json
 import logging
@@ -54,7 +54,7 @@ STATUS_OF: Mapping[type[StagingApiError], int] = {
     ArtifactAmbiguous: 422,
     IdempotencyKeyReused: 422,
     TooManyRequests: 429,
-    # As nginx counts it, so that it differs from failures.
+    # nginx's status for a client that closed the connection, distinct from failures.
     ClientGone: 499,
     SigningFailed: 500,
     HookFailed: 500,
@@ -66,7 +66,7 @@ STATUS_OF: Mapping[type[StagingApiError], int] = {
     StagingApiError: 500,
 }
 
-# Falcon's own refusals, in the words of the error tree.
+# Falcon's own refusals, mapped to the error tree.
 _CODE_OF_STATUS = {
     400: "invalid_request",
     404: "not_found",
@@ -83,7 +83,7 @@ class FalconRefusal(StagingApiError):
     """A refusal by Falcon, such as 405, as one of our errors.
 
     Attributes:
-        error_type: the name of Falcon's class.
+        error_type: name of Falcon's class.
     """
 
     def __init__(self, status: int, title: str, detail: str, error_type: str) -> None:
@@ -93,41 +93,41 @@ class FalconRefusal(StagingApiError):
 
 
 def status_of(error: StagingApiError) -> int:
-    """The status of the nearest listed ancestor, so that a new error always has an answer."""
+    """Return the status of the nearest listed ancestor, so that a new error always has a status."""
     return error.status if isinstance(error, FalconRefusal) else _status_of_class(type(error))
 
 
 def status_of_code(code: str) -> int | None:
-    """The status of the answers with this code; None if it says less than the status itself."""
+    """Return the status of responses with this code; None if the code says less than the status."""
     of_http = {known: status for status, known in _CODE_OF_STATUS.items()}
     if code in of_http and class_of(code).code != code:
         return of_http[code]
     return None if code == _OF_HTTP else _status_of_class(class_of(code))
 
 
-#: Answers an error, whose status would be so, in the form that the clients of a path parse.
+#: Writes an error, with the given status, in the form that the clients of a path parse.
 ErrorForm = Callable[[falcon.Request, falcon.Response, int, StagingApiError], None]
 
 
 def add_error_handlers(
     app: falcon.App[Any, Any], forms: Mapping[str, ErrorForm] | None = None
 ) -> None:
-    """Let every error of every route be answered by a problem document.
+    """Answer every error of every route by a problem document, or in the form of its path.
 
     Args:
         app: the application.
-        forms: of paths with clients of their own, by their first segments; by the first and a
-            slash, of whatever is below it.
+        forms: forms of errors on paths with clients of their own, by the first segments of a path;
+            a key of one segment and a slash covers all paths below it.
     """
     handlers = _Handlers(forms or {})
-    # The most specific class wins, whatever the order: Falcon looks along the error's bases.
+    # The most specific class wins, in any order: Falcon follows the error's bases.
     app.add_error_handler(Exception, handlers.unexpected)
     app.add_error_handler(falcon.HTTPError, handlers.of_falcon)
     app.add_error_handler(StagingApiError, handlers.ours)
 
 
 def answer(req: falcon.Request, resp: falcon.Response, error: StagingApiError) -> None:
-    """Make `error` the answer."""
+    """Write `error` into the response as a problem document."""
     advise(resp, error)
     status = status_of(error)
     document: dict[str, Any] = {
@@ -147,12 +147,13 @@ def answer(req: falcon.Request, resp: falcon.Response, error: StagingApiError) -
     resp.status = falcon.util.code_to_http_status(status)
     resp.content_type = MEDIA_PROBLEM
     resp.data = _to_json(document)
-    # Falcon sends `text` before `data`, and `stream` in its place: the responder may have set any.
+    # Falcon sends `text` before `data`, and prefers `stream`: the responder may have set any of
+    # them.
     resp.text = resp.media = resp.stream = None
 
 
 def advise(resp: falcon.Response, error: StagingApiError) -> None:
-    """Say in headers what would help: when to come back, which credential to bring."""
+    """Set headers that help the client: when to retry, which credential to send."""
     if error.retry_after_seconds is not None or error.retryable:
         resp.set_header("Retry-After", str(retry_after(error)))
     if isinstance(error, Unauthenticated):
@@ -160,19 +161,19 @@ def advise(resp: falcon.Response, error: StagingApiError) -> None:
 
 
 def retry_after(error: StagingApiError) -> int:
-    """Whole seconds, rounded up: a client that comes back then does not come too early."""
+    """Return the seconds until a retry, rounded up, so that no client retries too early."""
     seconds = 1.0 if error.retry_after_seconds is None else error.retry_after_seconds
     return min(max(1, math.ceil(seconds)), _MAX_RETRY_AFTER_SECONDS)
 
 
 def help_url(req: falcon.Request, code: str) -> str:
-    """The URL of a code's cause and cure: on the operator's own page, or else of this service."""
+    """Return the URL of a code's explanation: on the operator's own page, else on this service."""
     page: str = getattr(req.context, "errors_url", "")
     return f"{page}#{code}" if page else f"{req.root_path}/errors/{code}"
 
 
 def refused_before_read(status: int, detail: str) -> bytes:
-    """A whole answer, its connection closed after it, to what never became a request."""
+    """Return a whole response, which closes the connection, to bytes that are no valid request."""
     words = falcon.util.code_to_http_status(status)
     body = json.dumps(
         {
@@ -195,7 +196,7 @@ def refused_before_read(status: int, detail: str) -> bytes:
 
 
 def rfc3339(value: datetime) -> str:
-    """A time in UTC, as every answer writes it."""
+    """Format a time in UTC as all responses do."""
     return value.isoformat().replace("+00:00", "Z")
 
 
@@ -205,15 +206,15 @@ def _status_of_class(kind: type[StagingApiError]) -> int:
 
 @dataclass(frozen=True)
 class _Handlers:
-    """What Falcon calls with errors; `forms` as those of `add_error_handlers`."""
+    """Falcon's error handlers; for `forms` see `add_error_handlers`."""
 
     forms: Mapping[str, ErrorForm]
 
     def ours(
         self, req: falcon.Request, resp: falcon.Response, error: StagingApiError, _params: Any
     ) -> None:
-        resp.delete_header("ETag")  # of an answer that there is not
-        # An old client reads one word, and a 200 may be a refusal: the log says which it was.
+        resp.delete_header("ETag")  # it describes a response that is not sent
+        # An old client reads one word, and a 200 may be a refusal: the log has the actual error.
         logs.bind_log_context(error_code=error.code)
         form = self._form_of(req)
         if form is None:
@@ -233,7 +234,7 @@ class _Handlers:
     def unexpected(
         self, req: falcon.Request, resp: falcon.Response, error: Exception, params: Any
     ) -> None:
-        # The text of a surprise may hold anything, so the caller gets the request id to ask about.
+        # The text of an unexpected error may hold anything, so the caller gets only the request id.
         log.error("unexpected error", exc_info=error)
         answered = named_lack(error) or StagingApiError(
             "an unexpected error; the log has it under the request id"
@@ -243,13 +244,14 @@ class _Handlers:
     def _form_of(self, req: falcon.Request) -> ErrorForm | None:
         segments = req.path.strip("/").split("/")
         below = self.forms.get(f"{segments[0]}/") if len(segments) > 1 else None
-        # Looked up: comparing the path with each of the seventy took a twelfth of a refusal's time.
+        # A dictionary lookup: comparing the path with each of the seventy took 1/12 of a refusal's
+        # time.
         names = accumulate(segments, "{}/{}".format)
         return below or next((self.forms[name] for name in names if name in self.forms), None)
 
 
 def _advice(req: falcon.Request, status: int, allowed: str | None) -> str:
-    """Return the message that says what would be right; Falcon's says only what was wrong."""
+    """Return a message with the remedy; Falcon's states only the fault."""
     if allowed is not None:
         return f"{req.path} answers {allowed}, not {req.method}"
     if status == falcon.HTTPNotFound().status_code:
@@ -258,7 +260,7 @@ def _advice(req: falcon.Request, status: int, allowed: str | None) -> str:
 
 
 def _to_json(document: Mapping[str, Any]) -> bytes:
-    """Return a document as bytes, times in it as `rfc3339` writes them."""
+    """Encode a document as JSON, with times as `rfc3339` writes them."""
     try:
         return to_json(document)  # a third of the time of the standard library
     except PydanticSerializationError:  # half of a surrogate pair: the name of a file may have one

@@ -1,8 +1,9 @@
-"""What makes the OpenAPI document a contract: open answers, credentials, examples, nothing unused.
+"""Additions that make the OpenAPI document a contract: open responses, credentials, examples.
 
 The models of bodies are strict in both directions, so that a field which is not declared is found
-by a test. The document is strict in requests alone: an answer may have members that it does not
-describe, so a client that was generated from it goes on to work when one is added.
+by a test. The document is strict for requests only: a response may have members that it does not
+describe, so generated clients keep working when a member is added. Schemas that nothing refers to
+are left out.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -16,7 +17,7 @@ from staging_api.identity.model import Role
 
 _REFERENCE = "#/components/schemas/"
 
-#: Relative to where the document lies: a client that reads it from a service calls that service.
+#: Relative to the document's URL: a client that reads it from a service calls that service.
 SERVERS = [{"url": "/", "description": "the service that this document comes from"}]
 
 _BEARER = {"type": "http", "scheme": "bearer"}
@@ -28,7 +29,7 @@ _KEYSTONE = {
     "name": "X-Auth-Token",
     "description": "a token of Keystone",
 }
-#: By the value of STAGING_AUTH.
+#: Security schemes by the value of STAGING_AUTH.
 _SCHEMES: Mapping[str, Mapping[str, Any]] = {
     "none": {},
     "tokens": {"bearer": {**_BEARER, "description": _TOKENS}},
@@ -38,7 +39,7 @@ _SCHEMES: Mapping[str, Mapping[str, Any]] = {
         "bearer": {**_BEARER, "description": _KEYSTONE["description"]},
     },
 }
-#: Of a document that is for services of every kind.
+#: Security of a document that describes services of every kind.
 _EVERY: Mapping[str, Any] = {
     "bearer": {
         **_BEARER,
@@ -52,11 +53,11 @@ _EVERY: Mapping[str, Any] = {
 
 @dataclass(frozen=True)
 class Security:
-    """How callers of a service authenticate.
+    """Ways in which callers of a service authenticate.
 
     Attributes:
-        schemes: by name.
-        anonymous: what callers without a credential may do; None: it depends on the service.
+        schemes: security schemes by name.
+        anonymous: roles of callers without a credential; None: they depend on the service.
     """
 
     schemes: Mapping[str, Any]
@@ -64,11 +65,11 @@ class Security:
 
     @classmethod
     def of(cls, auth: str | None, anonymous: frozenset[Role]) -> "Security":
-        """Return the security of a service with this STAGING_AUTH; None: of any service."""
+        """Return the security of a service with this STAGING_AUTH; None: for any service."""
         return cls(_EVERY, None) if auth is None else cls(_SCHEMES[auth], anonymous)
 
     def needed(self, roles: Roles | None) -> list[dict[str, list[str]]]:
-        """Return which credentials suffice for an operation, the empty one first if none does."""
+        """Return the credentials that each suffice for an operation; {} stands for none."""
         if roles == ANYBODY or not self.schemes:
             return []
         is_open = self.anonymous is None or bool((roles or ANYBODY) & self.anonymous)
@@ -79,19 +80,19 @@ class Security:
 def with_security(
     paths: Mapping[str, Any], roles: Mapping[str, Mapping[str, Roles]], security: Security
 ) -> None:
-    """Say of each operation whether it needs a credential.
+    """Describe for each operation which credential it requires.
 
     Args:
-        paths: of the document.
-        roles: who may call what, by path and method.
-        security: which credentials there are.
+        paths: paths of the document.
+        roles: roles that may call an operation, by path and method.
+        security: the credentials that callers can use.
     """
     for path, method, operation in operations_of(paths):
         operation["security"] = security.needed(roles.get(path, {}).get(method.upper()))
 
 
 def with_open_answers(document: Mapping[str, Any]) -> None:
-    """Let answers have further members, and leave out schemas that nothing refers to."""
+    """Allow further members in responses, and remove schemas that nothing refers to."""
     schemas = document["components"]["schemas"]
     asked: set[str] = set()
     answered: set[str] = set()
@@ -107,7 +108,7 @@ def with_open_answers(document: Mapping[str, Any]) -> None:
 
 
 def without_null_defaults(document: Mapping[str, Any]) -> None:
-    """Leave out defaults of null: a generator takes what has a default for always there."""
+    """Remove defaults of null: a generator takes a field with a default as always present."""
     for schema in document["components"]["schemas"].values():
         for part in _objects(schema):
             if part.get("default", "") is None:
@@ -115,7 +116,7 @@ def without_null_defaults(document: Mapping[str, Any]) -> None:
 
 
 def with_examples(paths: Mapping[str, Any]) -> None:
-    """Show an example of each body that has one, and of each refusal."""
+    """Add an example to each body that has one, and to each refusal."""
     for _, _, operation in operations_of(paths):
         for media in operation.get("requestBody", {}).get("content", {}).values():
             _show_example(media, EXAMPLES.get(_schema_name(media)))
@@ -145,7 +146,7 @@ def _show_example(media: dict[str, Any], example: Mapping[str, Any] | None) -> N
 
 
 def _reached(schemas: Mapping[str, Any], parts: Iterable[Any]) -> set[str]:
-    """Return the names of the schemas that these parts refer to, and those that they refer to."""
+    """Return the names of all schemas that these parts refer to, directly or indirectly."""
     found: set[str] = set()
     waiting = list(parts)
     while waiting:
@@ -162,7 +163,7 @@ def _objects(part: Any) -> Iterator[dict[str, Any]]:
     """Yield every object of a part of the document, itself included."""
     if isinstance(part, dict):
         yield part
-        # A copy: callers delete members while they walk.
+        # A copy: callers delete members during the iteration.
         for value in list(part.values()):
             yield from _objects(value)
     elif isinstance(part, list):

@@ -1,4 +1,4 @@
-"""The bodies of requests about runs of the publisher, and about what clients see of archives."""
+"""Request and response bodies about publisher runs, and about the distributions of archives."""
 
 from datetime import datetime
 from typing import Any, Literal, Self
@@ -18,7 +18,7 @@ from staging_api.vocabulary.publishing import (
 
 
 class OptionsBody(Body):
-    """How thorough a run is, and where."""
+    """Thoroughness and extent of a run."""
 
     careful: bool = Field(False, description="all of the following")
     careful_publishing: bool = Field(
@@ -33,7 +33,7 @@ class OptionsBody(Body):
 
 
 class PublicationRequest(Body):
-    """Which operation, on which archive."""
+    """The operation to run, and its archive."""
 
     operation: Operation
     archive: ArchiveName
@@ -49,7 +49,7 @@ class PhaseBody(NounBody):
 
 
 class HookBody(NounBody):
-    """One of the operator's programs that a run started."""
+    """One of the operator's programs (hooks) that a run started."""
 
     stage: HookStage
     name: str
@@ -93,7 +93,7 @@ class PublicationList(PageBody[PublicationBody]):
 
 
 class PublicationQuery(PageQuery):
-    """Which runs."""
+    """Filters for runs."""
 
     archive: Text | None = None
     operation: Operation | None = None
@@ -144,7 +144,7 @@ class DistributionBody(NounBody):
 
     @classmethod
     def of(cls, noun: Distribution) -> Self:
-        """The answer's form of a distribution."""
+        """Build the body of a distribution."""
         return cls.filled(noun, url=f"/archive/{noun.archive}")
 
 
@@ -153,7 +153,7 @@ class DistributionList(PageBody[DistributionBody]):
 
 
 class DistributionChange(Body):
-    """Which generation's packages clients are to see again."""
+    """The generation whose packages clients are to see again."""
 
     generation_id: Ulid
     suites: list[SuiteName] = Field(
@@ -163,7 +163,7 @@ class DistributionChange(Body):
 
 
 class HoldRequest(Body):
-    """At which packages a suite is to stay."""
+    """The packages at which a suite is held."""
 
     generation_id: Ulid | None = Field(None, description="by default, what clients see now")
     reason: Text = Field("", max_length=500)
@@ -178,7 +178,7 @@ class ArchiveFileBody(NounBody):
 
 
 class ArchiveFileList(NounBody):
-    """Files in the order in which a copy is to write them."""
+    """Files in the order in which a copy must write them."""
 
     generation_id: Ulid
     items: list[ArchiveFileBody]
@@ -186,7 +186,7 @@ class ArchiveFileList(NounBody):
 
 
 class ArchiveFileQuery(Body):
-    """Which files: those of the pool, or of the dists of one generation."""
+    """Filters for files: those of the pool, or of the dists of one generation."""
 
     part: Literal["pool", "dists"] = "pool"
     generation_id: Ulid | None = Field(None, description="by default the one that is live")

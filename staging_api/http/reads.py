@@ -1,11 +1,11 @@
-"""Reads are run once more when the connection to the database broke under them.
+"""Repeat a read once when the connection to the database broke under it.
 
-After a failover each pooled connection is dead, and which it was is noticed by the first statement
-on it. Reads, whose responders may run any number of times, then need no help of the client: the
-second run finds an empty pool and so a new connection. Whatever may write is not run again, but for
+After a failover each pooled connection is dead, and its first statement discovers that. Reads,
+whose responders may run any number of times, then need no help from the client: the second run
+finds an empty pool and so a new connection. A request that may write is not repeated, except for
 the statements of the lock, which are safe to send twice (`locks.hold`): it is answered with 503 and
-Retry-After, and the client's Idempotency-Key makes its retry safe. The devserver's paths are run
-again whatever they do: they are idempotent, as they name what should be staged.
+Retry-After, and the client's Idempotency-Key makes its retry safe. The devserver's paths are always
+repeated: they are idempotent, as they name the artifacts that should be staged.
 """
 
 import functools
@@ -24,7 +24,7 @@ from staging_api.errors import ConnectionLost
 log = logging.getLogger(__name__)
 
 _READS = ("GET", "HEAD")
-#: A request that took longer already is not run again: its client has waited enough.
+#: A request that already took longer is not repeated: its client has waited enough.
 _BUDGET_SECONDS = 5.0
 _LARGEST_NUMBER = (1 << 63) - 1
 
@@ -32,36 +32,36 @@ Responder = Callable[..., None]
 
 
 class Router(CompiledRouter):
-    """Falcon's, but for the responders of reads, and for numbers."""
+    """Falcon's router, with repeated responders for reads, and a converter for numbers."""
 
     def __init__(self) -> None:
-        """Have no routes yet."""
+        """Create a router without routes."""
         super().__init__()
         self.options.converters["int"] = _Number
 
     def map_http_methods(self, resource: object, **kwargs: Any) -> Any:
-        """The responders of a resource, by method."""
+        """Return the responders of a resource, by method."""
         responders = dict(super().map_http_methods(resource, **kwargs))
         if getattr(resource, "answers_head", False):
-            responders["HEAD"] = responders["GET"]  # Falcon leaves the body out
+            responders["HEAD"] = responders["GET"]  # Falcon omits the body
         return {
             method: RepeatedResponder(cast(Responder, responder)) if method in _READS else responder
             for method, responder in responders.items()
         }
 
 
-# So that Falcon can still show what the routes are.
+# Lets Falcon's inspection show the routes.
 register_router(Router)(inspect_compiled_router)
 
 
 class RepeatedResponder:
-    """A responder that is run again if it lost its connection soon after it began.
+    """A responder that is repeated if it lost its connection soon after it began.
 
-    No function: those on a route are Falcon's own, which the OpenAPI document passes over.
+    A class, not a function: the OpenAPI document skips functions on a route as Falcon's own.
     """
 
     def __init__(self, responder: Responder) -> None:
-        """Look like the responder, whose decorators may have left something on it."""
+        """Copy the responder's attributes, which its decorators may have set."""
         functools.update_wrapper(self, responder)
         self._responder = responder
 
@@ -79,7 +79,7 @@ class RepeatedResponder:
 
 
 class _Number(IntConverter):
-    """A number in a path. Beyond what a bigint of PostgreSQL can be, it is that of nothing."""
+    """Converter of a number in a path. A number above PostgreSQL's bigint matches no row."""
 
     def __init__(self) -> None:
         super().__init__(min=0, max=_LARGEST_NUMBER)

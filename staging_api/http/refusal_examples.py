@@ -1,4 +1,4 @@
-"""Examples of refusals, by the name of their schema and their status; a test holds each to it."""
+"""Examples of refusals, by schema name and status; a test validates each against its schema."""
 
 from collections.abc import Mapping
 from http import HTTPStatus
@@ -9,7 +9,7 @@ import falcon
 from staging_api.http.described import MEANINGS
 from staging_api.http.example_values import GRANT, REQUEST
 
-#: By status: the code of the refusal that is shown, and whether it is retryable.
+#: By status: the code of the example, and whether it is retryable.
 _REFUSALS: Mapping[int, tuple[str, bool]] = {
     400: ("invalid_request", False),
     401: ("unauthenticated", False),
@@ -59,7 +59,7 @@ def _problem(status: int) -> Mapping[str, Any]:
 
 
 def _status_document(status: int) -> Mapping[str, Any]:
-    """Return what clients of Shipyard expect instead of a problem."""
+    """Return the document that clients of Shipyard expect instead of a problem."""
     code, retryable = _REFUSALS[status]
     return {
         "kind": "status",
@@ -69,7 +69,7 @@ def _status_document(status: int) -> Mapping[str, Any]:
         "message": MEANINGS[status].capitalize(),
         "reason": MEANINGS[status],
         "code": falcon.util.code_to_http_status(status),
-        # To these clients a lock that is held is no reason to send the request again.
+        # For these clients a held lock is no reason to retry.
         "retry": retryable and code != "lock_held",
         "details": {
             "errorType": "ApiError",

@@ -1,4 +1,4 @@
-"""The bodies of answers about the service as a whole: archives, who asks, what there is."""
+"""Response bodies about the whole service: archives, callers, processes and counts."""
 
 from datetime import datetime
 from typing import Self
@@ -14,7 +14,7 @@ from staging_api.vocabulary.staging import StagingState
 
 
 class Start(Body):
-    """Where everything is; for browsers there is a page instead."""
+    """Links to the parts of the service; browsers get a page instead."""
 
     name: str
     version: str = Field(description="of the package")
@@ -23,7 +23,7 @@ class Start(Body):
 
 
 class Me(Body):
-    """Who the caller is, by its credential."""
+    """The caller, as its credential identifies it."""
 
     name: str
     roles: list[str] = Field(description="in alphabetical order")
@@ -55,7 +55,7 @@ class RequestedArchiveBody(NounBody):
 
     @classmethod
     def of(cls, noun: ArchiveSummary) -> Self:
-        """The answer's form of an archive."""
+        """Build the body of an archive."""
         return cls.filled(noun, url=static_url(f"{noun.static_prefix}/"))
 
 
@@ -64,7 +64,7 @@ class RequestedArchiveList(PageBody[RequestedArchiveBody]):
 
 
 class RequestedArchiveQuery(NameQuery):
-    """Which archives."""
+    """Filters for archives."""
 
     prefix: Text = Field("", description="with which the archive_url begins")
 
@@ -77,7 +77,7 @@ class ProcessBody(NounBody):
     alive: bool = Field(description="it was seen within three intervals of its beats")
     version: str
     build: str = Field(description="digest of its code")
-    # `schema` by itself would hide a method of pydantic's models.
+    # As a field name, `schema` would hide a method of pydantic's models.
     schema_: str = Field(alias="schema", description="revision of the tables that its code needs")
     address: str | None = Field(description="where it listens")
     places: int = Field(description="requests that run at once; of a worker: stagings")
@@ -106,7 +106,7 @@ class ProcessList(NounBody):
 
 
 class IntervalBody(NounBody):
-    """What happened in one interval."""
+    """Counts of one interval."""
 
     began_at: datetime
     stagings: dict[str, int] = Field(description="how many entered a state, by state")
@@ -128,12 +128,12 @@ class CountList(NounBody):
 
     @classmethod
     def of(cls, noun: CountsPage) -> Self:
-        """The answer's form of a page."""
+        """Build the body of a page."""
         return cls.filled(noun, next=noun.following)
 
 
 class CountQuery(Body):
-    """Which intervals."""
+    """Filters for intervals."""
 
     by: Interval = "hour"
     limit: int = Field(

@@ -1,6 +1,6 @@
-"""Ids of requests: unique among all processes, and cheap, as every request gets one.
+"""Request ids: unique among all processes, and cheap, as every request gets one.
 
-One is a ULID that the process made at its start, and the number of the request.
+An id is a ULID that the process made at its start, and the number of the request.
 """
 
 import itertools
@@ -10,15 +10,15 @@ from staging_api.locks.model import new_id
 
 
 class _OfThisProcess:
-    """What ids of this process begin with, and the next number."""
+    """Prefix of this process's ids, and the next number."""
 
     def __init__(self) -> None:
         self.renew()
-        # Without it all forks of one parent would give out the same ids.
+        # Without it all forks of one parent would produce the same ids.
         os.register_at_fork(after_in_child=self.renew)
 
     def renew(self) -> None:
-        """Begin anew: a process that was forked is another one."""
+        """Start a new series: a forked process needs its own."""
         self.prefix = new_id()
         self.numbers = itertools.count(1)
 

@@ -1,7 +1,7 @@
-"""THE route table: each path, who may call it by which method, and what serves it.
+"""The route table: each path, the roles that may call its methods, and the resource that serves it.
 
-Everything else follows from it: the application, who may call what, the forms of errors, the
-OpenAPI document, the help of the devserver. A resource that is added to an application and not to
+Everything else follows from the table: the application, the permissions, the forms of errors, the
+OpenAPI document, the help of the devserver. A resource that is added to an application but not to
 the table is refused to every caller.
 """
 
@@ -66,7 +66,7 @@ def _api(path: str, make: Make, **roles: Roles) -> Route:
 
 
 def _read(path: str, make: Make, readers: Roles, **writers: Roles) -> Route:
-    """A path whose HEAD is as its GET."""
+    """Return a path whose HEAD has the same readers as its GET."""
     return _api(path, make, GET=readers, HEAD=readers, **writers)
 
 
@@ -164,5 +164,5 @@ ROUTES: tuple[Route, ...] = (
     *DEVSERVER_ROUTES,
 )
 
-#: Who may call what: roles by the template of a route and by method.
+#: Permissions: roles by the template of a route and by method.
 ALLOWED: Mapping[str, Mapping[str, Roles]] = {route.path: route.roles for route in ROUTES}

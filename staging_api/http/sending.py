@@ -1,4 +1,4 @@
-"""Sending a file of known digest: preconditions, ranges and headers, the same for every route."""
+"""Send a file with a known digest: preconditions, ranges and headers, the same for every route."""
 
 import base64
 import mimetypes
@@ -12,7 +12,7 @@ import falcon
 
 from staging_api.http.conditions import Range, must_send, ranged
 
-#: Files of builds that are text, and have no type of their own.
+#: Files of builds that are text, and have no registered type.
 _TEXT_ENDINGS = re.compile(
     r".*\.(log|cfg|conf|ini|toml|ya?ml|md|rst|sha1|sha256|sha512|md5|asc|manifest|list|env|prop"
     r"|properties|diff|patch)$",
@@ -26,14 +26,14 @@ _FOR_EVER = "public, max-age=31536000, immutable"
 
 
 class SendableFile(NamedTuple):
-    """What a file is, apart from its bytes.
+    """Properties of a file, without its bytes.
 
     Attributes:
-        name: decides the media type.
-        sha256: of the whole file, in hex: its ETag.
-        modified_at: when it came to be; aware. None for what can change twice in one second:
-            HTTP's dates would be equal for both, and a client would keep the older one.
-        lasting: whether the same address will never have other bytes.
+        name: file name, which determines the media type.
+        sha256: digest of the whole file, in hex; used as the ETag.
+        modified_at: time of creation, with a time zone. None for a file that can change twice in
+            one second: HTTP's dates would be equal, and a client would keep the older version.
+        lasting: whether the bytes at its address never change.
     """
 
     name: str
@@ -44,7 +44,7 @@ class SendableFile(NamedTuple):
 
 
 def describe(req: falcon.Request, resp: falcon.Response, file: SendableFile) -> Range | None:
-    """Set status and headers; gives the part to send, None if there is no body to send."""
+    """Set status and headers; return the range to send, None if there is no body to send."""
     headers, etag, modified = _described(file)
     resp.set_headers(headers)
     if not must_send(req, resp, etag, modified):
@@ -62,7 +62,7 @@ def describe(req: falcon.Request, resp: falcon.Response, file: SendableFile) -> 
 
 
 def describe_content(resp: falcon.Response, name: str) -> None:
-    """Set the media type that a file's name suggests, and a policy for pages of a build."""
+    """Set the media type that a file's name suggests, and a content security policy for pages."""
     resp.set_headers(_of_content(name))
 
 
@@ -74,17 +74,17 @@ def _of_content(name: str) -> tuple[tuple[str, str], ...]:
         kind += "; charset=utf-8"
     return (
         ("Content-Type", kind or "application/octet-stream"),
-        # A build is not ours: whatever page it holds must not run as one of this site.
+        # Builds are not trusted: a page in one must not run as a page of this site.
         ("Content-Security-Policy", "sandbox; default-src 'none'"),
     )
 
 
 @lru_cache(maxsize=4096)
 def _described(file: SendableFile) -> tuple[tuple[tuple[str, str], ...], str, datetime | None]:
-    """Headers, ETag and time of an answer about a file: many clients ask for the same one."""
+    """Return headers, ETag and time of a file; cached, as many clients request the same file."""
     digest = base64.b64encode(bytes.fromhex(file.sha256)).decode()
     etag = f'"{file.sha256}"'
-    # HTTP dates have whole seconds; the database's have more, and would never compare equal.
+    # HTTP dates have whole seconds; the database's are finer, and would never compare equal.
     modified = file.modified_at and file.modified_at.astimezone(UTC).replace(microsecond=0)
     of_time = [("Last-Modified", format_datetime(modified, usegmt=True))] if modified else []
     headers = (

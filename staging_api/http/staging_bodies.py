@@ -1,4 +1,4 @@
-"""The bodies and queries of requests about stagings, their artifacts and files."""
+"""Bodies and queries of requests about stagings, their artifacts and files."""
 
 from datetime import datetime
 from typing import Annotated, Self
@@ -11,9 +11,9 @@ from staging_api.staging.model import FileOfArtifact, StagedArtifact, Staging
 from staging_api.vocabulary.staging import ArtifactState, Phase, StagingState
 
 
-# No `Body`: a request has many other headers, and none is a mistake.
+# Not a `Body`: a request has many other headers, and none is a mistake.
 class StagingHeaders(BaseModel):
-    """How a request for artifacts wants to be answered."""
+    """Preferences of a request for artifacts."""
 
     prefer: str | None = Field(
         None,
@@ -28,7 +28,7 @@ class StagingHeaders(BaseModel):
 
 
 class PollHeaders(BaseModel):
-    """How a staging is watched."""
+    """Preferences of a request that watches a staging."""
 
     prefer: str | None = Field(
         None, alias="Prefer", description="`wait=N`: answer when it changes, or after N seconds"
@@ -39,7 +39,7 @@ class PollHeaders(BaseModel):
 
 
 class StagingRequest(Body):
-    """Which artifacts of which archive."""
+    """Artifacts of an archive to stage."""
 
     archive_url: str = Field(min_length=1, max_length=8192, examples=["gs://builds/board/R17-1"])
     artifacts: list[Annotated[str, Field(min_length=1, max_length=200)]] | None = Field(
@@ -58,7 +58,7 @@ class StagingRequest(Body):
 
 
 class FailureBody(NounBody):
-    """Why something is not staged."""
+    """Reason why something is not staged."""
 
     code: str
     retryable: bool
@@ -66,7 +66,7 @@ class FailureBody(NounBody):
 
 
 class ProgressBody(Body):
-    """How far a staging has come; null where it is not known yet."""
+    """Progress of a staging; null where it is not known yet."""
 
     bytes_done: int
     bytes_total: int | None
@@ -96,7 +96,7 @@ class ArtifactBody(NounBody):
 
     @classmethod
     def of(cls, noun: StagedArtifact) -> Self:
-        """The answer's form of a row."""
+        """Build the body of a row."""
         staged = noun.state == "staged"
         return cls.filled(
             noun,
@@ -155,7 +155,7 @@ class StagingBody(NounBody):
 
     @classmethod
     def of(cls, noun: Staging) -> Self:
-        """The answer's form of a staging."""
+        """Build the body of a staging."""
         return cls.filled(
             noun,
             progress=_progress(noun),
@@ -184,7 +184,7 @@ class FileBody(NounBody):
 
     @classmethod
     def of(cls, noun: FileOfArtifact) -> Self:
-        """The answer's form of a file."""
+        """Build the body of a file."""
         return cls.filled(noun, url=static_url(noun.path))
 
 
@@ -193,13 +193,13 @@ class FileList(PageBody[FileBody]):
 
 
 class PinRequest(Body):
-    """Until when an artifact may not be evicted; null unpins it."""
+    """Time until which an artifact may not be evicted; null unpins it."""
 
     until: Moment | None = None
 
 
 class StagingQuery(PageQuery):
-    """Which stagings."""
+    """Filters for stagings."""
 
     archive_url: Text | None = Field(None, description="in any spelling")
     prefix: Text | None = Field(None, description="with which the archive_url begins")
@@ -212,7 +212,7 @@ class StagingQuery(PageQuery):
 
 
 class ArtifactQuery(PageQuery):
-    """Which artifacts."""
+    """Filters for artifacts."""
 
     archive_url: Text | None = Field(None, description="in any spelling")
     prefix: Text | None = Field(None, description="with which the archive_url begins")
@@ -227,7 +227,7 @@ class ArtifactQuery(PageQuery):
 
 
 def _progress(staging: Staging) -> ProgressBody:
-    # One that the archive lacks never gets a length, by which the sum would stay unknown.
+    # An artifact that the archive lacks never gets a length, which would keep the sum unknown.
     totals = [a.bytes_total for a in staging.artifacts if a.state != "missing"]
     done = sum(a.bytes_done for a in staging.artifacts)
     total = None if None in totals else sum(filter(None, totals))

@@ -1,4 +1,4 @@
-"""The bodies of ``/store``."""
+"""Request and response bodies of ``/store``."""
 
 from datetime import datetime
 from typing import Any, Self
@@ -12,7 +12,7 @@ from staging_api.vocabulary.reports import Use
 
 
 class UseBody(NounBody):
-    """What the contents are there for that have one use."""
+    """Number and size of the contents with one use."""
 
     use: Use = Field(
         description="the first that applies: packages of APT archives, pinned artifacts, artifacts"
@@ -48,7 +48,7 @@ class IdleArtifactBody(PrunedArtifactBody):
 
 
 class ChecksBody(NounBody):
-    """What the comparisons of the store with the tables found."""
+    """Results of the comparisons of the store with the tables."""
 
     shards: int = Field(description="parts of the store that were compared")
     checked_at: datetime | None = Field(description="when the part for which it is longest ago was")
@@ -77,7 +77,7 @@ class StoreBody(NounBody):
 
     @classmethod
     def of(cls, noun: StoreReport) -> Self:
-        """The answer's form of a report."""
+        """Build the body of a report."""
         return cls.filled(
             noun,
             used_bytes=noun.space.used,
@@ -88,7 +88,7 @@ class StoreBody(NounBody):
 
 
 class PruneRequest(Body):
-    """Preview a prune; or, with the token of a preview and a reason, do it."""
+    """A request to preview a prune; or to do it, with the token of a preview and a reason."""
 
     idle_seconds: float | None = Field(
         None,
@@ -133,7 +133,7 @@ class PruneRecordBody(NounBody):
 
     @classmethod
     def filled(cls, noun: PruneRecord, **own: Any) -> Self:
-        """The answer's form of a record, with these values of its own."""
+        """Build the body of a record, with these values of its own."""
         return super().filled(noun, token=noun.id, previewed=len(noun.artifact_ids), **own)
 
 

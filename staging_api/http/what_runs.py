@@ -1,4 +1,4 @@
-"""Which operation of the publisher is in the way: ``publication`` beside ``lock`` of a 409."""
+"""Operation of the publisher that holds the lock: ``publication`` beside ``lock`` of a 409."""
 
 from collections.abc import Callable
 from functools import wraps
@@ -16,9 +16,9 @@ Responder = Callable[Concatenate[R, falcon.Request, falcon.Response, P], None]
 
 
 def says_what_runs(responder: Responder[R, P]) -> Responder[R, P]:
-    """Say in a refusal which operation runs, and when it will be over.
+    """Add to a refusal which operation runs, and when it will probably end.
 
-    Earlier runs show how long it takes; the lease, which is renewed for as long, does not.
+    The estimate comes from earlier runs, not from the lease, which is renewed during the run.
     ``publication`` is null only if the holder died before it recorded its run.
     """
 

@@ -19,7 +19,7 @@ from staging_api.http.archive_bodies import (
 from staging_api.http.dependencies import Resource
 from staging_api.http.openapi import contract
 
-#: What a request says; the service knows the defaults of the rest.
+#: Fields of a request that were sent; the service knows the defaults of the others.
 _GIVEN: dict[str, Any] = {"exclude_unset": True, "exclude_none": True}
 
 PATH = "/api/v1.0/apt-archives"

@@ -1,7 +1,7 @@
 """``/archive``: published archives as apt reads them, from any pod.
 
-``/archive/<name>/...`` is the live generation; ``/archive/<name>@<generation>/...`` is another one,
-as long as it is kept.
+``/archive/<name>/...`` serves the live generation; ``/archive/<name>@<generation>/...`` serves
+another generation for as long as it is kept.
 """
 
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ from staging_api.store.places import whole
 
 
 class ArchiveFiles(Resource):
-    """Serves dists, by-hash and pool by what the tables say is there."""
+    """Files of dists, by-hash and pool, served according to the tables."""
 
     def on_get(self, req: falcon.Request, resp: falcon.Response, archive: str, path: str) -> None:
         """Send the file, or the range of the request."""
@@ -27,7 +27,7 @@ class ArchiveFiles(Resource):
             self._send(req, resp, served, part)
 
     def on_head(self, req: falcon.Request, resp: falcon.Response, archive: str, path: str) -> None:
-        """Send what GET would, less the bytes."""
+        """Send the headers of GET, without the bytes."""
         part = describe(req, resp, _sendable(self._find(archive, path)))
         if part is not None:
             resp.content_length = part.length
@@ -61,7 +61,7 @@ def _sendable(served: ServedArchiveFile) -> SendableFile:
 
 
 def _cut(chunks: Iterator[bytes], start: int, length: int) -> Iterator[bytes]:
-    """`length` bytes from `start` on of what the chunks are together."""
+    """Yield `length` bytes of the concatenated chunks, beginning at `start`."""
     for chunk in chunks:
         piece = chunk[start : start + length]
         start = max(0, start - len(chunk))

@@ -1,4 +1,4 @@
-"""``/archives``: every archive that was requested, one row a build."""
+"""``/archives``: every archive that was requested, one row for each build."""
 
 import falcon
 
@@ -14,8 +14,8 @@ class RequestedArchives(Resource):
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """List the archives that were requested, ordered by archive_url.
 
-        Of each: how many artifacts are in which state, their size, and the newest staging. With
-        `prefix`, only those whose archive_url begins with it.
+        Each archive has the number of artifacts by state, their size, and the newest staging. With
+        `prefix`, only archives whose archive_url begins with it are listed.
         """
         query: RequestedArchiveQuery = req.context.query
         page = self.deps.stagings.archives(query.prefix, limit=query.limit, after=query.after or "")

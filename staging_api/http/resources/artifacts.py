@@ -42,7 +42,7 @@ class OneArtifact(Resource):
     def on_delete(self, req: falcon.Request, resp: falcon.Response, artifact_id: str) -> None:
         """Evict a staged artifact.
 
-        Its files are no longer served; its row stays as history. A pinned one is refused.
+        Its files are no longer served; its row stays as history. A pinned artifact is refused.
         """
         resp.media = FullArtifactBody.of(
             self.deps.stagings.artifacts.evict(artifact_id, origin(req))

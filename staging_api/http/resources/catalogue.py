@@ -1,4 +1,4 @@
-"""``/catalogue``: what an archive can have, and a catalogue tried against an archive."""
+"""``/catalogue``: the artifacts that an archive can have, and trying a catalogue on an archive."""
 
 import falcon
 
@@ -20,7 +20,7 @@ class AllCatalogues(Resource):
 
     @contract(query=CatalogueQuery, HTTP_200=CatalogueList)
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
-        """List what archives can have: all catalogues, or the one of an archive."""
+        """List the artifacts that archives can have: all catalogues, or that of one archive."""
         query: CatalogueQuery = req.context.query
         entries = list(self.deps.stagings.catalogues)
         if query.archive_url is not None:
@@ -30,14 +30,14 @@ class AllCatalogues(Resource):
 
 
 class CatalogueChecks(Resource):
-    """A catalogue before it is used."""
+    """A catalogue that is not in use yet."""
 
     @contract(404, 413, 415, 422, 502, json=CatalogueCheckRequest, HTTP_200=CatalogueCheckBody)
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
-        """Try a catalogue against an archive, of which only the list of objects is read.
+        """Try a catalogue on an archive, of which only the list of objects is read.
 
-        For each entry: the objects that fit, and where they land; and the objects that are left
-        over.
+        Returns for each entry the matching objects and the paths of their files, and the
+        objects that no entry matches.
         """
         body: CatalogueCheckRequest = req.context.json
         url = self.deps.stagings.check_url(body.archive_url)

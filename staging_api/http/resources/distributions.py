@@ -1,4 +1,4 @@
-"""``/distributions``: what clients of each archive see; keeping it, and going back."""
+"""``/distributions``: the generation that clients of an archive see, holds, pins and rollbacks."""
 
 import falcon
 
@@ -25,17 +25,17 @@ class Distributions(Resource):
 
     @contract(HTTP_200=DistributionList)
     def on_get(self, _req: falcon.Request, resp: falcon.Response) -> None:
-        """List what clients see, by archive."""
+        """List the distributions of all archives, by archive."""
         found = [DistributionBody.of(each) for each in self.deps.publisher.distributions.all()]
         resp.media = DistributionList(items=found, next=None)
 
 
 class OneDistribution(Resource):
-    """What clients of one archive see."""
+    """The distribution of one archive."""
 
     @contract(404, HTTP_200=DistributionBody)
     def on_get(self, _req: falcon.Request, resp: falcon.Response, archive: str) -> None:
-        """Show what clients see."""
+        """Show the distribution of an archive."""
         resp.media = DistributionBody.of(self.deps.publisher.distributions.find(archive))
 
     @contract(404, 409, 415, json=DistributionChange, HTTP_200=DistributionBody)
@@ -43,8 +43,8 @@ class OneDistribution(Resource):
     def on_patch(self, req: falcon.Request, resp: falcon.Response, archive: str) -> None:
         """Go back to the packages of an older generation.
 
-        Clients see them at once, until the hold of each suite is lifted or a package is uploaded to
-        it; runs renew its Release, and leave its packages alone.
+        Clients see the change at once. It lasts until the hold of each suite is lifted or a package
+        is uploaded to it; meanwhile runs renew its Release, and do not change its packages.
         """
         body: DistributionChange = req.context.json
         shown = self.deps.publisher.go_back(
@@ -58,7 +58,7 @@ class OneDistribution(Resource):
 
 
 class HoldOfSuite(Resource):
-    """Whether a suite of an archive stays as it is, whatever is published."""
+    """A suite hold, which keeps the packages of a suite unchanged whatever is published."""
 
     @contract(404, 409, 415, json=HoldRequest, HTTP_200=DistributionBody)
     @says_what_runs
@@ -92,7 +92,7 @@ class Generations(Resource):
 
 
 class PinOfGeneration(Resource):
-    """Whether a generation is kept."""
+    """The pin of a generation, which keeps it."""
 
     @contract(404, 409, HTTP_200=GenerationBody)
     def on_put(self, req: falcon.Request, resp: falcon.Response, generation_id: str) -> None:
@@ -104,7 +104,7 @@ class PinOfGeneration(Resource):
 
     @contract(404, 409, HTTP_200=GenerationBody)
     def on_delete(self, req: falcon.Request, resp: falcon.Response, generation_id: str) -> None:
-        """Keep a generation no longer than others."""
+        """Unpin a generation, so that it is kept no longer than others."""
         unpinned = self.deps.publisher.distributions.set_pin(
             generation_id, req.context.caller, pinned=False
         )
@@ -112,11 +112,11 @@ class PinOfGeneration(Resource):
 
 
 class ArchiveFileLists(Resource):
-    """What a copy of an archive consists of, for those who serve it by other means."""
+    """Files of an archive, for operators who copy it to another server."""
 
     @contract(404, query=ArchiveFileQuery, HTTP_200=ArchiveFileList)
     def on_get(self, req: falcon.Request, resp: falcon.Response, archive: str) -> None:
-        """List files in the order in which a copy is to write them.
+        """List files in the order in which a copy must write them.
 
         First the pool, then the dists of one generation: each file before the index that names it.
         """

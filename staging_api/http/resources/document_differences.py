@@ -1,6 +1,6 @@
-"""``/document-differences``: two versions compared by collection, document and path.
+"""``/document-differences``: comparison of two versions by collection, document and path.
 
-A cursor names both revisions, so that all pages are of the same comparison, whatever is posted or
+A cursor names both revisions, so that all pages show the same comparison, whatever is posted or
 committed in between.
 """
 
@@ -24,33 +24,34 @@ from staging_api.http.document_requests import DifferencesQuery, KnownHeaders
 from staging_api.http.openapi import contract
 from staging_api.http.resources.configdocs.answers import may_see_secrets
 
-# As `DifferencesCursor` names them: two revisions; a collection; schema, layer and name.
+# Parts of a `DifferencesCursor`: two revisions; a collection; schema, layer and name.
 _PARTS = TypeAdapter(tuple[NonNegativeInt, NonNegativeInt, str, str, str, str])
 
 
 @dataclass(frozen=True)
 class DifferencesCursor:
-    """Where a page ended."""
+    """Position at which a page ended."""
 
     old: int
     new: int
     position: Position
 
     def __str__(self) -> str:
-        """Text for a URL."""
+        """Encode the cursor as text for a URL."""
         collection, identity = self.position
         parts = [self.old, self.new, collection, *identity]
         return base64.urlsafe_b64encode(json.dumps(parts).encode()).decode()
 
     @classmethod
     def parse(cls, text: str) -> "DifferencesCursor":
-        """Read such a text.
+        """Parse a cursor.
 
         Raises:
-            Invalid: it is none.
+            Invalid: the text is not a cursor.
         """
         try:
-            # A cursor is not signed: it names what any caller of this route may name in the query.
+            # A cursor is not signed: its content is allowed in the query of any caller of this
+            # route.
             parts = base64.urlsafe_b64decode(text.encode())
             old, new, collection, *identity = _PARTS.validate_json(parts, strict=True)
             return cls(old, new, (collection, Identity(*identity)))
@@ -59,7 +60,7 @@ class DifferencesCursor:
 
 
 class DocumentDifferences(Resource):
-    """Two versions, compared."""
+    """Comparison of two versions."""
 
     answers_head = True
 
@@ -69,13 +70,13 @@ class DocumentDifferences(Resource):
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Compare the documents of two versions, as posted or rendered; secrets are masked.
 
-        `next` goes on with the same two revisions, whatever `old` and `new` say.
+        `next` continues with the same two revisions, whatever `old` and `new` say.
         """
         query: DifferencesQuery = req.context.query
         if query.cleartext_secrets:
             may_see_secrets(req)
         compared = self._compared(query)
-        # Before anything is compared: neither of the revisions ever changes.
+        # Checked before the comparison: revisions never change.
         if not_modified(req, resp, _etag(asdict(compared))):
             return
         found = self.deps.documents.reader.differences(compared)
@@ -105,7 +106,7 @@ class DocumentDifferences(Resource):
 
 
 def _etag(compared: Mapping[str, object]) -> str:
-    """Of revisions, which never change, and of all that the answer depends on beside them."""
+    """Return an ETag of the revisions, which never change, and of the rest of the query."""
     digest = hashlib.sha256(json.dumps(compared, sort_keys=True).encode()).hexdigest()
     return f'"{digest[:32]}"'
 

@@ -1,4 +1,4 @@
-"""``/document-revisions``: the history of documents, its names, and going back in it."""
+"""``/document-revisions``: the history of documents, tags, and rollbacks."""
 
 import falcon
 
@@ -56,18 +56,19 @@ class OneDocumentRevision(Resource):
 
 
 class RollbackToRevision(Resource):
-    """Going back to a revision."""
+    """Rollback to a revision."""
 
-    # The answer kept for a key needs no lock, and a request that is wrong never gets to it.
+    # A response stored for a key needs no lock, and an invalid request never gets to the lock.
     @answers_once
     @contract(
         404, 409, 415, 422, json=RollbackRequest, headers=RollbackHeaders, HTTP_201=BufferBody
     )
     @api_lock(CONFIGDOCS_UPDATE, scope=GLOBAL)
     def on_post(self, req: falcon.Request, resp: falcon.Response, number: int) -> None:
-        """Let the buffer have exactly what this revision has.
+        """Replace the buffer's documents by those of this revision.
 
-        A new revision, to be reviewed and committed as any other. Revision 0 has nothing.
+        The result is a new revision, to be reviewed and committed like any other. Revision 0 is
+        empty.
         """
         body: RollbackRequest = req.context.json
         author = _author(req, body.reason)
@@ -79,7 +80,7 @@ class RollbackToRevision(Resource):
 
 
 class ConfirmationOfRevision(Resource):
-    """Confirming a commit that would be undone otherwise."""
+    """Confirmation of a commit that would otherwise be undone."""
 
     @answers_once
     @contract(404, 409, 422, query=ReasonQuery, headers=OnceHeaders, HTTP_200=RevisionBody)
@@ -92,12 +93,12 @@ class ConfirmationOfRevision(Resource):
 
 
 class TagOfRevision(Resource):
-    """One name of a revision."""
+    """One tag of a revision."""
 
     @contract(404, 409, 415, json=TagRequest, headers=ChangeHeaders, HTTP_200=RevisionBody)
     @api_lock(CONFIGDOCS_UPDATE, scope=GLOBAL)
     def on_put(self, req: falcon.Request, resp: falcon.Response, number: int, tag: str) -> None:
-        """Tag a revision; a tag that is there already gets this data."""
+        """Tag a revision; an existing tag gets this data."""
         body: TagRequest = req.context.json
         author = _author(req, body.reason)
         resp.media = RevisionBody.of(self.deps.documents.tags.tag(number, tag, body.data, author))
@@ -112,7 +113,7 @@ class TagOfRevision(Resource):
 
 
 class SiteActions(Resource):
-    """How site actions ended."""
+    """Results of site actions."""
 
     @answers_once
     @contract(
@@ -120,10 +121,10 @@ class SiteActions(Resource):
     )
     @api_lock(CONFIGDOCS_UPDATE, scope=GLOBAL)
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
-        """Note that a site action ended on a committed revision.
+        """Record that a site action ended on a committed revision.
 
-        The newest such revision is the version last_site_action; the newest with a success,
-        successful_site_action.
+        The newest such revision becomes the version last_site_action; the newest with a success,
+        the version successful_site_action.
         """
         body: SiteActionRequest = req.context.json
         revision = self.deps.documents.tags.site_action(
@@ -144,7 +145,7 @@ class DocumentBuffer(Resource):
 
     @contract(headers=KnownHeaders, HTTP_200=BufferBody, HTTP_304=None)
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
-        """Show what would be committed: its revision, digest and collections."""
+        """Show the buffer, which a commit would use: its revision, digest and collections."""
         state = self.deps.documents.reader.buffer_state()
         if not not_modified(req, resp, state.etag):
             resp.media = BufferBody.of(state)
@@ -152,12 +153,12 @@ class DocumentBuffer(Resource):
     @contract(409, query=ReasonQuery, headers=ConditionalHeaders, HTTP_200=BufferBody)
     @api_lock(CONFIGDOCS_UPDATE, scope=GLOBAL)
     def on_delete(self, req: falcon.Request, resp: falcon.Response) -> None:
-        """Discard the buffer: the documents are again what was committed."""
+        """Discard the buffer: the documents are again those that were committed."""
         _discard(self.deps.documents, req, resp, None)
 
 
 class CollectionOfBuffer(Resource):
-    """What the buffer has of one collection."""
+    """The buffer's documents of one collection."""
 
     @contract(404, 409, query=ReasonQuery, headers=ConditionalHeaders, HTTP_200=BufferBody)
     @api_lock(CONFIGDOCS_UPDATE, scope=GLOBAL)
@@ -175,9 +176,9 @@ def _discard(
 
 
 def _show_buffer(documents: DocumentService, resp: falcon.Response) -> None:
-    """Answer with the buffer as it is now: the lock is still held for the request."""
+    """Answer with the current buffer; the request still holds the lock."""
     state = documents.reader.buffer_state()
-    # So that the next change can name it in If-Match without another request.
+    # Lets the next change name the buffer in If-Match without another request.
     resp.set_header("ETag", state.etag)
     resp.media = BufferBody.of(state)
 

@@ -1,4 +1,4 @@
-"""``/errors``: what each error code means and what to do about it, for whoever follows `help`."""
+"""``/errors``: meaning and remedy of each error code, for readers who follow `help`."""
 
 from html import escape
 from http import HTTPStatus
@@ -12,7 +12,7 @@ from staging_api.errors import NotFound, class_of
 from staging_api.http.problems import status_of_code
 
 _HTML, _TEXT = "text/html; charset=utf-8", "text/plain; charset=utf-8"
-# Without a style sheet: the page is there without the dashboard, too.
+# No style sheet: this page exists without the dashboard, too.
 _PAGE = """<!doctype html>
 <html lang="en">
 <meta charset="utf-8">
@@ -25,10 +25,10 @@ _PAGE = """<!doctype html>
 
 
 class Errors:
-    """All codes."""
+    """All error codes."""
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
-        """List the codes of answers, of HTTP, and of clients."""
+        """List the error codes of responses, of HTTP, and of clients."""
         if req.client_prefers(["text/plain", "text/html"]) != "text/html":
             _send_text(resp, "\n\n".join(map(_as_text, ERROR_HELP)))
             return
@@ -44,10 +44,10 @@ class Errors:
 
 
 class OneError:
-    """One code."""
+    """One error code."""
 
     def on_get(self, req: falcon.Request, resp: falcon.Response, code: str) -> None:
-        """Say its cause and its cure.
+        """Show the cause and remedy of an error code.
 
         Raises:
             NotFound: no error has this code.
@@ -61,7 +61,7 @@ class OneError:
 
 
 def facts(code: str) -> str:
-    """Return title, status and whether a retry can help, in one line."""
+    """Return title, status and whether a retry can help, as one line."""
     kind, status = class_of(code), status_of_code(code)
     title = kind.title if kind.code == code else HTTPStatus(status or 400).phrase
     shown = "no answer has it" if code in OF_CLIENTS else f"status {status or '4xx'}"

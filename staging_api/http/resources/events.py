@@ -1,4 +1,4 @@
-"""``/events`` and ``/stagings/{id}/events``: a list, and one staging as server-sent events."""
+"""``/events`` and ``/stagings/{id}/events``: a list, and the events of one staging as a stream."""
 
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
@@ -17,7 +17,7 @@ from staging_api.http.staging_bodies import StagingBody
 from staging_api.staging.model import Staging, StagingEvent
 from staging_api.vocabulary.staging import EventKind
 
-#: How soon a reader comes back after the end of a stream.
+#: Delay after which a reader reconnects at the end of a stream.
 _RETRY_MILLISECONDS = 2000
 
 
@@ -38,7 +38,7 @@ class EventBody(NounBody):
 
 
 class FullEventBody(EventBody):
-    """One change, among those of all stagings."""
+    """One change in the list of all stagings' changes."""
 
     id: Ulid = Field(description="ULID: its time is that of the event")
     staging_id: Ulid
@@ -51,7 +51,7 @@ class EventList(PageBody[FullEventBody]):
 
 
 class EventQuery(PageQuery):
-    """Which events."""
+    """Filters for events."""
 
     after: Ulid | None = Field(
         None, description="only those behind this event: the `next` of the page before, or an id"
@@ -70,9 +70,9 @@ class AllEvents(Resource):
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """List the events of all stagings, oldest first.
 
-        To follow the record, ask again with the id of the last one as `after`: each event comes
-        once. One that was made while another was still on its way comes with that. With filters a
-        page may have few events or none, and still a `next`.
+        To follow the record, repeat the request with the id of the last event as `after`: each
+        event is returned once, and concurrent events are returned together. With filters a page may
+        have few events or none, and still a `next`.
         """
         query: EventQuery = req.context.query
         columns = {"kind", "to_state", "actor", "artifact_id"}
@@ -92,10 +92,9 @@ class EventsOfStaging(Resource):
     def on_get(self, req: falcon.Request, resp: falcon.Response, staging_id: str) -> None:
         """Follow a staging as server-sent events, until it is final.
 
-        `Last-Event-ID` (or `?after=`) resumes behind that event; 204 when none can follow. A
-        stream also ends when too many requests wait, or after the server's longest wait: a reader
-        of such streams comes back by itself. Events are named `change`, with an id, and
-        `progress`.
+        `Last-Event-ID` (or `?after=`) resumes behind that event; 204 when none can follow. A stream
+        also ends when too many requests wait, or after the server's longest wait: a reader of such
+        streams reconnects by itself. Events are named `change`, with an id, and `progress`.
         """
         after = _last_event_id(req)
         staging = self.deps.stagings.find(staging_id)
@@ -103,7 +102,7 @@ class EventsOfStaging(Resource):
             resp.status = falcon.HTTP_204
             return
         resp.content_type = "text/event-stream"
-        # nginx collects an answer before it passes it on: events would come late, or at the end.
+        # nginx buffers a response before it passes it on: events would arrive late, or at the end.
         resp.set_header("X-Accel-Buffering", "no")
         resp.stream = _stream(
             lambda: self.deps.events.follow(
@@ -115,14 +114,14 @@ class EventsOfStaging(Resource):
 def _stream(
     following: Callable[[], Generator[StagingEvent | Staging | None, None, None]],
 ) -> Iterator[bytes]:
-    # Nothing begins before the server reads the first byte: an unread stream takes no slot.
+    # Nothing starts before the server reads the first byte: an unread stream takes no waiter slot.
     with closing(following()) as found:
         yield f"retry: {_RETRY_MILLISECONDS}\n\n".encode()
         try:
             for each in found:
                 yield _encoded(each)
         except StagingApiError:
-            # The status is sent already; the reader comes back, and then gets the error.
+            # The status is sent already; the reader reconnects, and then gets the error.
             return
 
 

@@ -1,7 +1,7 @@
-"""A folder below ``/static``: its staged files and folders, a page at a time.
+"""A folder below ``/static``: its staged files and folders, in pages.
 
-As JSON; for clients that prefer HTML, as browsers do, as a page of links, or as the page that the
-dashboard makes of it.
+The list is JSON; clients that prefer HTML, such as browsers, get a page of links, or the
+dashboard's page.
 """
 
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ from staging_api.staging.files import StagedFiles
 from staging_api.staging.model import FolderChild
 
 _PAGE, _MOST = 100, 1000
-# The first of equal preference: programs that take anything get JSON.
+# The first one wins at equal preference: programs that accept anything get JSON.
 _FORMS = (falcon.MEDIA_JSON, falcon.MEDIA_HTML)
 
 
@@ -28,21 +28,21 @@ def show_folder(
     folder: str,
     page_for_people: FolderPage | None = None,
 ) -> None:
-    """List the files and folders directly in a folder; `limit` and `after` turn the pages.
+    """List the files and folders directly in a folder; `limit` and `after` select the page.
 
     Args:
-        req, resp: of the request.
-        files: where it is looked for.
-        folder: ends in a slash.
-        page_for_people: None: links alone.
+        req, resp: Falcon's request and response.
+        files: service that finds staged files.
+        folder: path of the folder, with a slash at the end.
+        page_for_people: renders the dashboard's page; None: a page of links.
 
     Raises:
-        NotFound: nothing is staged there, or nothing behind `after`.
+        NotFound: nothing is staged in the folder, or nothing follows `after`.
     """
     limit = req.get_param_as_int("limit", min_value=1, max_value=_MOST, default=_PAGE)
     after = req.get_param("after", default="")
     page = files.children(folder, limit=limit, after=after)
-    # One address, two forms: a cache must not give a browser the JSON of a program.
+    # One URL with two forms: a cache must not send a program's JSON to a browser.
     resp.set_header("Vary", "Accept")
     if req.client_prefers(_FORMS) == falcon.MEDIA_HTML:
         if page_for_people is not None:
@@ -83,7 +83,7 @@ def _page(folder: str, page: Page[FolderChild]) -> str:
 def _rows(page: Page[FolderChild]) -> Iterator[str]:
     yield '<tr><td><a href="../">../</a></td></tr>'
     for child in page.items:
-        # Relative to the folder, and safe if a name has a colon.
+        # Relative to the folder; also valid if a name has a colon.
         link, name = escape("./" + quote(child.name)), escape(child.name)
         size = "" if child.size_bytes is None else str(child.size_bytes)
         digest = escape(child.sha256 or "")

@@ -1,4 +1,4 @@
-"""``/static/...?follow=true``: a file that is still being staged, as it grows."""
+"""``/static/...?follow=true``: a file that grows while it is being staged."""
 
 import errno
 import logging
@@ -16,14 +16,14 @@ log = logging.getLogger(__name__)
 
 
 def is_asked_for(req: falcon.Request) -> bool:
-    """Whether the caller takes a file that is not staged yet."""
+    """Return whether the caller accepts a file that is not staged yet."""
     return bool(req.get_param_as_bool("follow"))
 
 
 def follow(
     req: falcon.Request, resp: falcon.Response, followed: FollowedFile, accesses: Accesses
 ) -> None:
-    """Send the file as it comes: from its front, and without a version until it is verified.
+    """Send the file during its download: from the first byte, and without an ETag until verified.
 
     Raises:
         Invalid: an HTTP/1.0 client could not distinguish the end from a broken connection.
@@ -34,14 +34,14 @@ def follow(
     describe_content(resp, req.path)
     resp.set_header("Accept-Ranges", "none")
     resp.set_header("X-Staging-Id", followed.staging_id)
-    # A proxy in front that buffers would withhold the bytes from the reader.
+    # A buffering proxy in front would withhold the bytes from the reader.
     resp.set_header("X-Accel-Buffering", "no")
     resp.content_length = followed.size_bytes
     resp.stream = _Sent(followed, accesses, req.context.caller)
 
 
 class _Sent:
-    """The body: closed by the server, whether it was sent, broken off or never begun."""
+    """Response body, which the server closes whether it was sent, aborted or never begun."""
 
     def __init__(self, followed: FollowedFile, accesses: Accesses, caller: str) -> None:
         self._followed = followed
@@ -56,8 +56,8 @@ class _Sent:
                 yield chunk
         except StagingApiError as error:
             log.warning("a reader was cut off: %s", error.detail)
-            # The status is sent. Only the end of the connection can say that this is not all, and
-            # the server ends it without another word when it has been lost.
+            # The status is sent already. Only the end of the connection can show that bytes are
+            # missing, and the server ends it silently after a ConnectionError.
             raise ConnectionResetError(errno.ECONNRESET, error.detail) from None
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""Probes, metrics and the document that describes the API."""
+"""Probes, metrics and the OpenAPI document."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -16,38 +16,38 @@ from staging_api.errors import StagingApiError
 from staging_api.http.bodies import Ready
 from staging_api.http.probes import Check, Reading
 
-# Many may ask at once: kubelets, load balancers, people. One look a second is enough for all.
+# Kubelets, load balancers and people may send many probes at once: one check a second is enough.
 _KEPT_SECONDS = 1.0
 _KEPT_READINGS_SECONDS = 5.0
 
 
 class Liveness:
-    """Whether this process answers and has its threads; needs no other system."""
+    """Liveness probe: the process answers and its threads run; needs no other system."""
 
     def __init__(self, threads: Check) -> None:
-        """`threads` raises if a thread that the process needs does not run."""
+        """Take `threads`, which raises if a required thread does not run."""
         self._threads = threads
 
     def on_get(self, _req: falcon.Request, resp: falcon.Response) -> None:
-        """Say yes; or 503, so that the process is started anew."""
+        """Answer 200; or 503, so that the process is restarted."""
         self._threads()
         resp.media = {"status": "live"}
 
 
 class Readiness:
-    """Whether requests should come here: not while draining, nor without what they need."""
+    """Readiness probe: fails while the process drains, or lacks something that requests need."""
 
     def __init__(self, checks: Mapping[str, Check]) -> None:
-        """Check these, by the names of the report."""
+        """Run these checks, by their names in the report."""
         self._checks = checks
         self._looked_at = float("-inf")
         self._found: Mapping[str, str] = {}
 
     def on_get(self, _req: falcon.Request, resp: falcon.Response) -> None:
-        """Say what was found; 503 unless everything is in order."""
+        """Report the result of each check; 503 unless all succeed."""
         if time.monotonic() - self._looked_at > _KEPT_SECONDS:
-            # Without a mutex: two probes at once look twice, and a check that hangs blocks no other
-            # probe.
+            # No mutex: two concurrent probes run the checks twice, and a check that hangs blocks no
+            # other probe.
             self._found = {name: _result_of(check) for name, check in self._checks.items()}
             self._looked_at = time.monotonic()
         ready = set(self._found.values()) == {"ok"}
@@ -59,16 +59,16 @@ class Readiness:
 
 
 class Metrics:
-    """Prometheus' text format, of all processes of this pod together."""
+    """Metrics of all processes of this pod together, in Prometheus' text format."""
 
     def __init__(
         self, multiprocess_dir: str | None, readings: Callable[[], Iterator[Reading]]
     ) -> None:
-        """Without a folder shared by the processes, show this one's.
+        """Show the metrics of this process only if there is no folder that the processes share.
 
         Args:
-            readings: what no process counts, because the database or the disk knows it; read
-                every few seconds at most.
+            readings: numbers that the database or the disk has, which no process counts; read every
+                few seconds at most.
         """
         self._shared = multiprocess_dir
         self._live = CollectorRegistry()
@@ -85,18 +85,18 @@ class Metrics:
 
 
 class OpenApiDocument:
-    """The OpenAPI document, made when it is first asked for."""
+    """The OpenAPI document, built on the first request."""
 
     def __init__(self, make: Callable[[], Mapping[str, Any]]) -> None:
         self._make = cache(make)
 
     def on_get(self, _req: falcon.Request, resp: falcon.Response) -> None:
-        """Show it."""
+        """Send the document."""
         resp.media = self._make()
 
 
 class _Readings:
-    """Readings as metrics; what cannot be read is left out."""
+    """Prometheus collector of readings; unreadable ones are left out."""
 
     def __init__(self, read: Callable[[], Iterator[Reading]]) -> None:
         self._read = read
@@ -104,11 +104,11 @@ class _Readings:
         self._kept: list[Reading] = []
 
     def describe(self) -> list[GaugeMetricFamily]:
-        """Nothing: asking now would ask the database while the application is built."""
+        """Return nothing: a collection would query the database while the application is built."""
         return []
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
-        """Every reading, with a label named `of`."""
+        """Yield every reading, with a label named `of`."""
         if time.monotonic() - self._read_at > _KEPT_READINGS_SECONDS:
             self._kept = list(self._read())
             self._read_at = time.monotonic()

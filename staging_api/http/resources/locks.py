@@ -1,4 +1,4 @@
-"""``/locks``: who holds what, what was held, and breaking a lock by force."""
+"""``/locks``: current holders, past grants, and breaking a lock by force."""
 
 import falcon
 
@@ -12,16 +12,16 @@ from staging_api.sources.url import canonical_filter
 
 
 class AllLocks(Resource):
-    """The locks that are held now, or every grant there ever was."""
+    """The locks that are held now, or every grant in the history."""
 
     @contract(query=LockQuery, HTTP_200=LockList)
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """List locks.
 
-        Those held now; with `state=all` the whole history, each with its outcome; both in the order
-        in which they were granted, which is not that of their ids. To follow the history, ask again
-        with the id of the last one as `after`: each grant comes once. One that was made while
-        another was still on its way comes with that.
+        Lists the locks that are held now; with `state=all` the whole history, each grant with its
+        outcome. Both are in the order in which they were granted, which is not that of their ids.
+        To follow the history, repeat the request with the id of the last grant as `after`: each
+        grant is returned once, and concurrent grants are returned together.
         """
         query: LockQuery = req.context.query
         page = self.deps.lock_service.page(
@@ -29,7 +29,7 @@ class AllLocks(Resource):
             limit=query.limit,
             after=query.after,
             only=LockFilter(
-                # An archive has one canonical URL as its scope, and many spellings.
+                # An archive's scope is its canonical URL, which has many spellings.
                 query.scope and canonical_filter(query.scope),
                 query.kind,
                 query.except_kind,
@@ -63,11 +63,11 @@ class OneLock(Resource):
 
 
 class WaitersOfLock(Resource):
-    """The requests that wait for a lock."""
+    """The waiters of a lock."""
 
     @contract(404, query=PageQuery, HTTP_200=WaiterList)
     def on_get(self, req: falcon.Request, resp: falcon.Response, lock_id: str) -> None:
-        """List who waits for a held lock, the first in the queue first."""
+        """List the requests that wait for a held lock, the first in the queue first."""
         query: PageQuery = req.context.query
         page = self.deps.lock_service.waiters(lock_id, limit=query.limit, after=query.after)
         resp.media = WaiterList.of(page)

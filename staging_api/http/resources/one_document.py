@@ -1,4 +1,4 @@
-"""``/documents/{schema}/{name}``: one rendered document, why it is so, and who uses it."""
+"""``/documents/{schema}/{name}``: one rendered document, its values' origins, and its users."""
 
 import hashlib
 
@@ -36,13 +36,13 @@ class OneDocument(Resource):
     ) -> None:
         """Show a rendered document and the documents that use it.
 
-        With `provenance`, where each of its values came from; with `path`, of one place only.
+        With `provenance`, also the origin of each of its values; with `path`, of one value only.
         """
         query: DocumentQuery = req.context.query
         if query.cleartext_secrets:
             may_see_secrets(req)
         number = self.deps.documents.reader.number_of(query.version)
-        # Before anything is rendered, which costs most: a revision never changes.
+        # Checked before rendering, which is the most expensive step: a revision never changes.
         if not_modified(req, resp, _etag(number, query)):
             return
         made = self.deps.documents.reader.rendered(number)
@@ -95,7 +95,7 @@ def _origins(found: RenderedDocument, path: Path) -> list[OriginBody]:
 
 
 def _etag(number: int, query: DocumentQuery) -> str:
-    """Of a revision, which never changes, and of what of it the answer shows."""
+    """Return an ETag of a revision, which never changes, and of the query that selects from it."""
     requested = query.model_dump_json(exclude={"version"})
     return f'"{number}-{hashlib.sha256(requested.encode()).hexdigest()[:16]}"'
 

@@ -26,7 +26,7 @@ _MEDIA = {"tar": "application/x-tar", "zip": "application/zip"}
 
 
 def is_asked_for(req: falcon.Request) -> bool:
-    """Whether the caller takes the folder as one stream."""
+    """Return whether the caller requests the folder as one stream."""
     return req.has_param(_PARAMETER)
 
 
@@ -35,11 +35,12 @@ def send_folder(
 ) -> None:
     """Send all files of a folder, with the folder's own name above their paths.
 
-    The connection is cut short of its end if a file cannot be read any more.
+    The connection is cut off if a file can no longer be read.
 
     Raises:
-        Invalid: the form is unknown, or an HTTP/1.0 client could not tell the end from a cut.
-        NotFound: nothing is staged there.
+        Invalid: the format is unknown, or an HTTP/1.0 client could not distinguish the end from a
+            broken connection.
+        NotFound: nothing is staged in the folder.
         LimitExceeded: there are too many files.
     """
     form = req.get_param(_PARAMETER, default="")
@@ -60,7 +61,8 @@ def send_folder(
     resp.downloadable_as = f"{folder.rstrip('/').rpartition('/')[2]}.{form}"
     if req.method != "HEAD":
         pieces = PACKERS[form](_packed(files, sender, folder, found))
-        # Before the status is sent, so that a store that is away is an error and not a cut.
+        # Before the status is sent, so that an unreachable store gives an error and not a broken
+        # stream.
         resp.stream = _sent(chain([next(pieces)], pieces))
 
 
@@ -72,7 +74,7 @@ def _packed(
     handed_out: set[str] = set()
 
     def opened(file: ServedFile) -> BinaryIO:
-        # Often enough: an artifact is protected for minutes, and most folders have few of them.
+        # Often enough: an artifact is protected for minutes, and most folders have few artifacts.
         if file.artifact_id not in handed_out:
             files.hand_out(file)
             handed_out.add(file.artifact_id)
@@ -91,15 +93,14 @@ def _packed(
 
 
 def _sent(pieces: Iterator[bytes]) -> Iterator[bytes]:
-    """The body; what fails after its status was sent can only end the connection."""
+    """Yield the body; a failure after the status was sent can only end the connection."""
     try:
         for piece in pieces:
             metrics.SERVED_BYTES.inc(len(piece))
             yield piece
     except StagingApiError as error:
         log.warning("a reader of a folder was cut off: %s", error.detail)
-        # Not the regular end: a client would take a stream that ends in good order for the whole
-        # folder.
+        # Not a regular end: a client would take a regularly ended stream for the whole folder.
         raise ConnectionResetError(errno.ECONNRESET, error.detail) from None
 
 

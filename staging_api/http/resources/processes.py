@@ -1,4 +1,4 @@
-"""``/processes`` and ``/counts``: what runs, and how much was done."""
+"""``/processes`` and ``/counts``: running processes, and the amount of work done."""
 
 import falcon
 
@@ -15,24 +15,24 @@ class Processes(Resource):
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """List the processes that were seen within a day, by name, and the database.
 
-        One that ended in good order is not listed; one that is not `alive` died, or cannot reach
-        the database.
+        A process that ended regularly is not listed; a process that is not `alive` died, or cannot
+        reach the database.
         """
         query: NameQuery = req.context.query
         page = self.deps.processes.page(limit=query.limit, after=query.after or "")
         found = ProcessList.filled(page, database=self.deps.processes.database_facts())
-        # By alias: `schema` is the field of the contract.
+        # By alias: the contract's field is `schema`.
         resp.media = found.model_dump(mode="json", by_alias=True)
 
 
 class EventCounts(Resource):
-    """How many stagings and artifacts entered which state."""
+    """Numbers of stagings and artifacts by the state that they entered."""
 
     @contract(query=CountQuery, HTTP_200=CountList)
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Count how many stagings and artifacts entered which state, by minute, hour or day.
 
-        The newest interval first; those in which nothing happened are listed, too.
+        The newest interval comes first; empty intervals are listed, too.
         """
         query: CountQuery = req.context.query
         page = self.deps.counts.page(query.by, limit=query.limit, before=query.after)

@@ -1,4 +1,4 @@
-"""``/publications``: run an operation of the publisher, and see what the runs did."""
+"""``/publications``: start an operation of the publisher, and list runs with their results."""
 
 import falcon
 
@@ -21,7 +21,7 @@ PATH = "/api/v1.0/publications"
 
 
 def the_publisher(self: "Publications", req: falcon.Request, _kind: LockKind) -> str:
-    """One scope for all, once the request is known to be right."""
+    """Return the publisher's only scope, after validating the request."""
     body: PublicationRequest = req.context.json
     req.context.archive = self.deps.publisher.apt_archive(
         body.archive, body.options.suites, field="options.suites"
@@ -34,13 +34,14 @@ class Publications(Resource):
 
     @answers_once
     @contract(404, 409, 415, 422, 500, json=PublicationRequest, HTTP_201=PublicationBody)
-    # Around the lock: its refusal is what this adds to.
+    # Outside the lock, as it adds to the lock's refusal.
     @says_what_runs
     @api_lock(PUBLISHER, scope=the_publisher)
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Run an operation.
 
-        201 when it is done. One operation runs at a time, on whatever archive: 409 says which.
+        Answers 201 when the run is done. Only one operation runs at a time, for all archives: 409
+        names the operation that runs.
         """
         body: PublicationRequest = req.context.json
         archive = req.context.archive
@@ -63,7 +64,7 @@ class OnePublication(Resource):
 
     @contract(404, HTTP_200=PublicationBody)
     def on_get(self, _req: falcon.Request, resp: falcon.Response, publication_id: str) -> None:
-        """Show a run; while it runs, its phase and how far it is."""
+        """Show a run; while it runs, also its phase and progress."""
         resp.media = PublicationBody.of(self.deps.publisher.runs.find(publication_id))
 
 

@@ -1,4 +1,4 @@
-"""``/stagings``: ask for artifacts, see how far they are, wait, cancel."""
+"""``/stagings``: request artifacts, show their progress, wait, cancel."""
 
 import falcon
 
@@ -26,8 +26,8 @@ PATH = "/api/v1.0/stagings"
 
 
 def checked(self: "Stagings", req: falcon.Request) -> StagingRequest:
-    """Check the request's body, once."""
-    # The scope, the shortcut and the responder each need it.
+    """Return the validated body of the request, parsed once."""
+    # The scope, the shortcut and the responder each need the body.
     if not hasattr(req.context, "staging_request"):
         body: StagingRequestBody = req.context.json
         req.context.staging_request = self.deps.stagings.check_request(
@@ -45,7 +45,7 @@ def archive_url(self: "Stagings", req: falcon.Request, kind: LockKind) -> str | 
 
 
 def nothing_left(self: "Stagings", req: falcon.Request, resp: falcon.Response) -> bool:
-    """Answer 200, without a lock, if everything is staged or on its way."""
+    """Answer 200, without a lock, if everything is staged or in progress; return whether it did."""
     staging = self.deps.stagings.nothing_left(checked(self, req))
     if staging is None:
         return False
@@ -56,8 +56,8 @@ def nothing_left(self: "Stagings", req: falcon.Request, resp: falcon.Response) -
 class Stagings(Resource):
     """All stagings."""
 
-    # From the outside in, the cheap before the dear: a known answer needs no parsing, the answer
-    # kept for a key no lock, and a request that is not valid never gets to the lock.
+    # From the outside in, the cheap before the expensive: a cached response needs no parsing, a
+    # response stored for a key needs no lock, and an invalid request never gets to the lock.
     @unless_known(KnownAnswers.answer_request)
     @answers_once
     @contract(
@@ -103,7 +103,8 @@ class OneStaging(Resource):
     def on_get(self, req: falcon.Request, resp: falcon.Response, staging_id: str) -> None:
         """Show a staging.
 
-        With `If-None-Match` and `Prefer: wait=N` a long poll: 304 when nothing changed in time.
+        With `If-None-Match` and `Prefer: wait=N` this is a long poll: 304 when nothing changed in
+        time.
         """
         staging = self.deps.stagings.find(staging_id)
         wait = preference(req, self.wait_cap_seconds).wait_seconds

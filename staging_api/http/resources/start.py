@@ -1,4 +1,4 @@
-"""``/`` and ``/me``: what the service is, who is calling, and what that caller may do."""
+"""``/`` and ``/me``: the service, the caller, and the operations that the caller may use."""
 
 from collections.abc import Collection, Mapping
 
@@ -9,7 +9,7 @@ from staging_api.http.openapi import contract
 from staging_api.http.permissions import ANYBODY, Roles
 from staging_api.http.report_bodies import Me, Start
 
-#: Where a reader goes on; a route that is not there is not named.
+#: Links for a reader; a route that does not exist is left out.
 LINKS: Mapping[str, str] = {
     "openapi": "/openapi.json",
     "stagings": "/api/v1.0/stagings",
@@ -28,20 +28,20 @@ LINKS: Mapping[str, str] = {
     "metrics": "/metrics",
 }
 
-#: Where pages for people begin; those below it are `ui.routes.SCREENS`.
+#: Entry page of the dashboard; the pages below it are `ui.routes.SCREENS`.
 DASHBOARD: Mapping[str, str] = {"dashboard": "/ui"}
 
 
 class StartPage:
-    """What the service is."""
+    """Entry point of the service."""
 
     def __init__(self, *, dashboard: bool) -> None:
-        """Name the dashboard among the links if there is one."""
+        """Include the dashboard in the links if there is one."""
         self._links = {**LINKS, **(DASHBOARD if dashboard else {})}
 
     @contract(HTTP_200=Start)
     def on_get(self, _req: falcon.Request, resp: falcon.Response) -> None:
-        """Show the name and version of the service, and where to go on."""
+        """Show the name and version of the service, and links to its parts."""
         resp.media = Start(
             name=about.NAME,
             version=about.package_version(),
@@ -51,10 +51,10 @@ class StartPage:
 
 
 class Caller:
-    """Who is calling."""
+    """The caller of the request."""
 
     def __init__(self, allowed: Mapping[str, Mapping[str, Roles]]) -> None:
-        """Go by these roles, by the template of a route and by method."""
+        """Take the roles by the template of a route and by method."""
         self._allowed = allowed
 
     @contract(HTTP_200=Me)

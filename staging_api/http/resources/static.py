@@ -1,4 +1,4 @@
-"""``/static``: the files of staged artifacts, by what the tables say is there."""
+"""``/static``: the files of staged artifacts, found in the tables."""
 
 import falcon
 
@@ -13,7 +13,7 @@ from staging_api.staging.model import ServedFile
 
 
 class StaticFiles(Resource):
-    """Serves a path if, and only as long as, a staged artifact has it."""
+    """Files of staged artifacts: a path is served only while a staged artifact has it."""
 
     def on_get(self, req: falcon.Request, resp: falcon.Response, path: str) -> None:
         """Send the file, or the range of the request; a folder is listed or packed."""
@@ -28,16 +28,16 @@ class StaticFiles(Resource):
         served = self.deps.files.find(path)
         part = describe(req, resp, _sendable(served))
         if part is not None:
-            # Before the bytes are opened: after it, no eviction for space takes the file away for
-            # minutes.
+            # Before the bytes are opened: from then on, no eviction for space removes the file for
+            # some minutes.
             self.deps.files.hand_out(served)
             self.deps.sender.send(req, resp, served.place, part, served.sha256)
-            # After `send`, which raises if the bytes are not there: such a read is not counted.
+            # After `send`, which raises if the bytes are missing: such a read is not counted.
             self.deps.files.accesses.note(served.artifact_id, req.context.caller, part.length)
             metrics.SERVED_BYTES.inc(part.length)
 
     def on_head(self, req: falcon.Request, resp: falcon.Response, path: str) -> None:
-        """Send what GET would, less the bytes."""
+        """Send the headers of GET, without the bytes."""
         if path.endswith("/"):
             self._show(req, resp, path)
             return
@@ -53,14 +53,14 @@ class StaticFiles(Resource):
 
 
 class StaticOfArchive(StaticFiles):
-    """The same below ``static/archive``, where the devserver of 2012 had builds as well."""
+    """The same files below ``static/archive``, the devserver's second path for builds in 2012."""
 
     def on_get(self, req: falcon.Request, resp: falcon.Response, path: str) -> None:
-        """Send what an archive of this name has there, or else what is there without it."""
+        """Send the file of an archive with this name, or else the file at the shorter path."""
         super().on_get(req, resp, self._first_there(path))
 
     def on_head(self, req: falcon.Request, resp: falcon.Response, path: str) -> None:
-        """Send what GET would, less the bytes."""
+        """Send the headers of GET, without the bytes."""
         super().on_head(req, resp, self._first_there(path))
 
     def _first_there(self, path: str) -> str:

@@ -1,4 +1,4 @@
-"""``/store``: how full it is, of what, and prunes of it."""
+"""``/store``: fill level and contents of the store, and prunes."""
 
 import falcon
 
@@ -19,8 +19,8 @@ class Store(Resource):
     def on_get(self, _req: falcon.Request, resp: falcon.Response) -> None:
         """Show how full the store is, what it is used for, what is idle and what checks found.
 
-        Sums are of now; what contents are there for, and the largest archives, are counted by a
-        worker every half hour.
+        Sums are current; the uses of contents, and the largest archives, are counted by a worker
+        every half hour.
         """
         resp.media = StoreBody.of(store_report(self.deps.stagings.upkeep))
 
@@ -33,9 +33,9 @@ class StorePrune(Resource):
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Preview which idle artifacts would be evicted; with the preview's token, evict them.
 
-        A preview changes nothing, and lists 1,000 artifacts at most. Its token is good for an hour
-        and for one time, and needs a reason, which is kept with the name of the caller. Artifacts
-        that were read, pinned or asked for since the preview stay.
+        A preview changes nothing, and lists 1,000 artifacts at most. Its token is valid for an hour
+        and for one use, and needs a reason, which is stored with the name of the caller. Artifacts
+        that were read, pinned or requested since the preview stay.
         """
         body: PruneRequest = req.context.json
         if body.token is not None and body.reason is not None:
@@ -52,7 +52,7 @@ class StorePrunes(Resource):
 
     @contract(query=PageQuery, HTTP_200=PruneList)
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
-        """List the prunes that operators let be done by the API, newest first."""
+        """List the prunes that operators started through the API, newest first."""
         query: PageQuery = req.context.query
         page = Pruning(self.deps.stagings.upkeep).page(limit=query.limit, after=query.after)
         resp.media = PruneList.of(page)

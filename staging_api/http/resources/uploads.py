@@ -1,4 +1,4 @@
-"""``/apt-archives/{archive}/uploads``: sending packages, and deciding about them."""
+"""``/apt-archives/{archive}/uploads``: send packages, accept and reject them."""
 
 from collections.abc import Callable, Iterator
 
@@ -27,16 +27,16 @@ Files = Iterator[tuple[str, Iterator[bytes]]]
 class Uploads(Resource):
     """The uploads of an archive."""
 
-    takes_files = True  # bounded by STAGING_MAX_UPLOAD_BYTES, before any of it is read
+    takes_files = True  # limited by STAGING_MAX_UPLOAD_BYTES, before any byte is read
 
     @contract(404, 409, 413, 415, 507, query=UploadTarget, HTTP_201=UploadList)
     def on_post(self, req: falcon.Request, resp: falcon.Response, archive: str) -> None:
         """Send packages.
 
-        The body is one `.deb` or `.udeb`, named by `name`; or `multipart/form-data` with any
-        number of files, those of a source package together with its `.dsc`; or JSON that names
-        what has been staged. 201 tells what became of each, and in its `note` what else follows;
-        if every one is wrong, the answer is the problem of the first.
+        The body is one `.deb` or `.udeb`, named by `name`; or `multipart/form-data` with any number
+        of files, those of a source package together with its `.dsc`; or JSON that names staged
+        artifacts. 201 has the result of each package, and in its `note` further consequences; if
+        every package is wrong, the response is the problem of the first.
         """
         query: UploadTarget = req.context.query
         to = self.deps.intake.destination(archive, query.suite, query.component)
@@ -67,7 +67,7 @@ class OneUpload(Resource):
 
 
 class DecisionOnUpload:
-    """Accepting and rejecting an upload; one resource for each."""
+    """Accepting or rejecting an upload; one resource for each."""
 
     def __init__(self, decide: Callable[[str, str, str], Upload]) -> None:
         """Decide by this method of `UploadService`."""
@@ -75,9 +75,9 @@ class DecisionOnUpload:
 
     @contract(404, 409, 415, json=Decision, HTTP_200=UploadBody)
     def on_post(self, req: falcon.Request, resp: falcon.Response, upload_id: str) -> None:
-        """Accept or reject an upload; one that is accepted may be rejected until it is done.
+        """Accept or reject an upload; an accepted upload may be rejected until it is done.
 
-        If its suite was held at older packages, accepting lifts that, and its `note` says so.
+        If its suite is held at older packages, accepting lifts the hold, and the `note` says so.
         """
         decided = self._decide(upload_id, req.context.caller, req.context.json.reason)
         resp.media = UploadBody.of(decided)
@@ -98,7 +98,7 @@ def _several(req: falcon.Request) -> Files:
 
 
 def _length(req: falcon.Request) -> int:
-    """Of the body, which is what its files have, and a little more if it is a form."""
+    """Return the body's length, which is that of its files, and a little more for a form."""
     return req.content_length or 0
 
 

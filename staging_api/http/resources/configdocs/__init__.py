@@ -1,1 +1,1 @@
-"""The paths of configdocs, as the clients of Airship Shipyard know them."""
+"""The paths of configdocs, compatible with the clients of Airship Shipyard."""

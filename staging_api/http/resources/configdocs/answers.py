@@ -1,4 +1,4 @@
-"""Bodies of answers: a validation result, and YAML; and what requests of several paths have."""
+"""Response bodies (validation result, YAML), and helpers for requests of several paths."""
 
 import hashlib
 from collections.abc import Callable, Sequence
@@ -23,7 +23,7 @@ _MAX_REASON_LENGTH = 500
 
 
 def validation_result(done: ChangeResult, code: str) -> dict[str, Any]:
-    """What these clients call a Status: the validations, and beyond theirs what was validated."""
+    """Build a Status document: Shipyard's validations, and beyond them the validated version."""
     verdict: Verdict = done.verdict
     return {
         "kind": "Status",
@@ -41,12 +41,12 @@ def validation_result(done: ChangeResult, code: str) -> dict[str, Any]:
 
 
 def confirm_until(time: datetime | None) -> dict[str, str]:
-    """The field that says when a commit is undone, unless it is confirmed before; or none."""
+    """Return the field with the time when an unconfirmed commit is undone, or no field."""
     return {} if time is None else {"confirm_until": rfc3339(time)}
 
 
 def author(req: falcon.Request) -> ChangeOrigin:
-    """Who changes documents, and why: the parameter ``reason``."""
+    """Return the author of a change, and the reason, which is the parameter ``reason``."""
     reason = req.get_param("reason")
     if reason is not None and (len(reason) > _MAX_REASON_LENGTH or "\0" in reason):
         raise Invalid.field("reason", f"must be at most {_MAX_REASON_LENGTH} characters")
@@ -54,7 +54,7 @@ def author(req: falcon.Request) -> ChangeOrigin:
 
 
 def wants_secrets(req: falcon.Request) -> bool:
-    """Return whether the answer shows secrets: the caller requests them, and may see them.
+    """Return whether the response shows secrets: the caller requests them, and may see them.
 
     Raises:
         Forbidden: the caller may not see secrets.
@@ -69,22 +69,22 @@ def may_see_secrets(req: falcon.Request) -> None:
     """Refuse a caller that may not see secrets.
 
     Raises:
-        Forbidden: the caller has none of the roles that may.
+        Forbidden: the caller has none of the required roles.
     """
     if not SECRETS & req.context.roles:
         raise Forbidden(f"secrets are shown to the roles {' and '.join(sorted(SECRETS))} only")
 
 
 def show(req: falcon.Request, resp: falcon.Response, body: BaseModel) -> None:
-    """Answer with a body, whose ETag is its digest, unless the caller has it already."""
-    # Half of the digest is enough to tell two states apart, and keeps the header short.
+    """Answer with a body, whose ETag is its digest, unless the caller has that version already."""
+    # Half of the digest is enough to distinguish two states, and keeps the header short.
     digest = hashlib.sha256(body.model_dump_json().encode()).hexdigest()
     if not not_modified(req, resp, f'"{digest[:32]}"'):
         resp.media = body
 
 
 def unless_moved(req: falcon.Request) -> Callable[[Buffer], None]:
-    """A check that refuses if the buffer is not the one that ``If-Match`` names."""
+    """Return a check that refuses if the buffer is not the one that ``If-Match`` names."""
 
     def unless(there: Buffer) -> None:
         if not matches(req, there.etags):
@@ -94,6 +94,6 @@ def unless_moved(req: falcon.Request) -> Callable[[Buffer], None]:
 
 
 def matches(req: falcon.Request, etags: Sequence[str]) -> bool:
-    """Whether ``If-Match`` names one of these, or is not there."""
+    """Return whether ``If-Match`` names one of `etags`, or is absent."""
     given = req.get_header("If-Match")
     return given is None or any(lists(given, etag, weak=False) for etag in etags)

@@ -1,4 +1,4 @@
-"""``/configdocs``: how versions compare, and collections of documents, read and posted."""
+"""``/configdocs``: compare versions, read and post collections of documents."""
 
 from collections.abc import Callable
 from dataclasses import asdict, replace
@@ -28,9 +28,9 @@ from staging_api.http.resources.configdocs.answers import (
 from staging_api.locks.model import CONFIGDOCS_UPDATE, GLOBAL, LockKind
 
 PATH = "/api/v1.0/configdocs"
-# As wide as the column of Shipyard, where a longer name was an error of the database.
+# As wide as Shipyard's column, where a longer name was an error of the database.
 _MAX_NAME_LENGTH = 36
-# Clients and proxies take these out of a path, so that no request could name such a collection.
+# Clients and proxies remove these segments from a path, so no request could name such a collection.
 _NO_NAMES = frozenset({".", ".."})
 # Bytes of a path that are not UTF-8 are decoded to the second.
 _NO_CHARACTERS = frozenset("/\ufffd")
@@ -55,7 +55,7 @@ class ConfigdocsStatus(Resource):
 
 
 def the_collection(self: "Configdocs", req: falcon.Request, _kind: LockKind) -> str:
-    """One scope for all, once the request is known to be right."""
+    """Return the only scope of documents, after validating the request."""
     collection = req.path.removeprefix(f"{PATH}/")
     if not collection:
         raise falcon.HTTPRouteNotFound
@@ -80,13 +80,13 @@ class Configdocs(Resource):
 
     answers_head = True
 
-    takes_files = True  # the limit is our own, and is kept while the body is read
+    takes_files = True  # this limit is applied while the body is read
 
     def sent_body(self, req: falcon.Request) -> bytes:
         """Read the documents, once; a request that empties its collection has none.
 
         Raises:
-            LimitExceeded: they are too long.
+            LimitExceeded: the documents are too long.
         """
         if not hasattr(req.context, "body"):
             req.context.body = (
@@ -107,7 +107,7 @@ class Configdocs(Resource):
         resp.media = validation_result(done, falcon.HTTP_201)
 
     def on_get(self, req: falcon.Request, resp: falcon.Response, collection: str) -> None:
-        """Give a collection back as it was posted."""
+        """Return a collection as it was posted."""
         version = version_named(req.get_param("version"))
         secrets = wants_secrets(req)
         reader = self.deps.documents.reader
@@ -129,7 +129,7 @@ def _etag(content: ContentRef, *, hidden: bool) -> str:
 
 
 def _unless(req: falcon.Request) -> Callable[[ContentRef | None], None]:
-    """Refuse a post whose caller edited another content than the one that is there."""
+    """Return a check that refuses if the caller edited another content than the current one."""
 
     def unless(content: ContentRef | None) -> None:
         etags = (
@@ -173,7 +173,7 @@ def _read_body(req: falcon.Request, most: int) -> bytes:
     if req.content_length and req.content_length > most:
         raise _too_long(most)
     chunked = "chunked" in (req.get_header("Transfer-Encoding") or "").lower()
-    # Of a chunked body only the server knows where it ends.
+    # Only the server knows where a chunked body ends.
     stream = req.stream if chunked else req.bounded_stream
     body = bytearray()
     while chunk := stream.read(_CHUNK_BYTES):

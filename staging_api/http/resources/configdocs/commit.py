@@ -1,4 +1,4 @@
-"""``/commitconfigdocs``: the buffer becomes the committed version, if its validations succeed."""
+"""``/commitconfigdocs``: commit the buffer if its validations succeed."""
 
 from dataclasses import asdict, replace
 
@@ -16,7 +16,7 @@ _MAX_REVISION = (1 << 63) - 1
 
 
 def the_buffer(_self: "CommitConfigdocs", req: falcon.Request, _kind: LockKind) -> str:
-    """One scope for all, once the request is known to be right."""
+    """Return the only scope of documents, after validating the request."""
     req.context.author = author(req)
     req.context.commit = CommitRequest(
         force=req.get_param_as_bool("force") or False,
@@ -35,7 +35,7 @@ class CommitConfigdocs(Resource):
     """Commits."""
 
     def sent_body(self, _req: falcon.Request) -> bytes:
-        """Ignore the body, which says nothing; clients send an empty one of any type."""
+        """Ignore the body, which has no meaning; clients send an empty one of any type."""
         return b""
 
     @answers_once

@@ -1,4 +1,4 @@
-"""How the OpenAPI document describes the paths of configdocs, whose errors are Status documents."""
+"""OpenAPI descriptions of the paths of configdocs, whose errors are Status documents."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -39,7 +39,7 @@ _MESSAGE = {
         "documents": {"type": "array", "items": {"type": "object"}},
     },
 }
-#: The schemas of this surface, for the components of the document.
+#: Schemas of this surface, for the components of the document.
 SCHEMAS: Mapping[str, Any] = {
     "Status": {
         "title": "Status",
@@ -49,7 +49,8 @@ SCHEMAS: Mapping[str, Any] = {
             *("kind", "apiVersion", "metadata", "status", "message", "reason", "details", "code")
         ],
         "properties": {
-            # As a pattern: generators name the words of an enumeration alike in any case.
+            # As a pattern: generators would give enumeration values that differ only in case one
+            # name.
             "kind": {"type": "string", "pattern": "^[sS]tatus$"},
             "apiVersion": {"const": "v1.0"},
             "metadata": {"type": "object"},
@@ -138,7 +139,7 @@ def _operation(
     *parameters: Described,
     refused: Iterable[int] = (),
 ) -> dict[str, Any]:
-    """What one method does; `answers` beside the refusals of all paths and those of `refused`."""
+    """Describe one method: `answers`, the refusals of all paths, and those in `refused`."""
     statuses = (*(status for status in ALWAYS if status not in BEFORE_ROUTING), 500, *refused)
     refusals = {str(status): _status(MEANINGS[status]) for status in statuses}
     every = {**refusals, **problems(*BEFORE_ROUTING), **answers}

@@ -21,12 +21,12 @@ class RenderedConfigdocs(Resource):
     answers_head = True
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
-        """Give the rendered documents of a version, or of a revision by its number."""
+        """Return the rendered documents of a version, or of a revision by its number."""
         version = _asked(req)
         secrets = wants_secrets(req)
         number = self.deps.documents.reader.number_of(version)
         digest = self.deps.documents.reader.find(number).digest
-        # Of one revision there are two answers: secrets are shown on request, to operators.
+        # One revision has two responses: operators may request the one with secrets.
         etag = f'"{number}-{digest[:16]}-{"cleartext" if secrets else "redacted"}"'
         if not_modified(req, resp, etag):
             return
@@ -40,10 +40,10 @@ class RenderedConfigdocs(Resource):
 
 
 def _asked(req: falcon.Request) -> str:
-    """The version or the revision that is asked for.
+    """Return the requested version or revision.
 
     Raises:
-        RequestInvalid: both are, and they need not be the same; or the revision is no number.
+        RequestInvalid: both are given, though they may differ; or the revision is not a number.
         NotFound: no revision can have that number.
     """
     revision, version = req.get_param("revision"), req.get_param("version")
@@ -56,7 +56,7 @@ def _asked(req: falcon.Request) -> str:
 
 
 def _failed(error: RenderingFailed) -> StagingApiError:
-    """Documents that are missing are a conflict; those that are wrong, a bad request."""
+    """Return the error: a conflict for missing documents, a bad request for wrong ones."""
     if not error.conflict:
         return error
     return BufferConflict(_TITLE, error.detail, [of_finding(each) for each in error.findings])

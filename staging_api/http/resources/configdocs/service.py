@@ -14,7 +14,7 @@ class ConfigdocsVersions:
 
 
 class ConfigdocsHealth:
-    """Whether the API answers."""
+    """Health probe of Shipyard's API."""
 
     answers_head = True
 

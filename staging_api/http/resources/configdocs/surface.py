@@ -1,4 +1,4 @@
-"""What all paths of Shipyard's clients have in common: headers, parameters, the form of errors."""
+"""Headers, parameters and the form of errors that all paths of Shipyard's clients share."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -15,16 +15,16 @@ from staging_api.http.problems import ErrorForm, FalconRefusal, advise, retry_af
 from staging_api.http.resources.configdocs.contract import CONFIGDOCS_PATHS
 
 _PREFIX = "api/v1.0"
-#: Below the base path; the same clients also request those of actions, which are not here.
+#: Paths below the base path; the same clients also request those of actions, which we do not serve.
 _NAMES = (
     *("configdocs", "commitconfigdocs", "renderedconfigdocs", "health"),
     *("actions", "workflows", "site_statuses", "notedetails"),
 )
 _PATHS = ("versions", *(f"{_PREFIX}/{name}" for name in _NAMES))
 _FOLDERS = tuple(f"{path}/" for path in _PATHS)
-#: What these clients may send; the answers do not differ.
+#: Headers that these clients may send; they do not change the response.
 _VERBOSITIES = frozenset("012345")
-#: The parameters of a query by path and method.
+#: Query parameters by path and method.
 _PARAMETERS = {
     (path, method.upper()): frozenset(
         each["name"] for each in operation["parameters"] if each["in"] == "query"
@@ -32,34 +32,35 @@ _PARAMETERS = {
     for path, operations in CONFIGDOCS_PATHS.items()
     for method, operation in operations.items()
 }
-#: `Retry-After` says when a client of this surface should send the same request again.
+#: `Retry-After` is the delay until a client of this surface should repeat the request.
 _BLOCKED = "Blocked by another process"
 
 
 def is_surface(path: str) -> bool:
-    """Whether a path belongs to this surface."""
+    """Return whether a path belongs to this surface."""
     return f"{path.strip('/')}/".startswith(_FOLDERS)
 
 
 class ConfigdocsSurface:
-    """Middleware: names the request as these clients log it, and checks what all requests have."""
+    """Middleware that sets the request id that these clients log, and checks common parameters."""
 
     def process_response(
         self, req: falcon.Request, resp: falcon.Response, _resource: Any, _succeeded: bool
     ) -> None:
-        """Set ``X-Shipyard-Req``, also for answers that no responder makes."""
+        """Set ``X-Shipyard-Req``, also for responses that no responder writes."""
         if is_surface(req.path):
             resp.set_header("X-Shipyard-Req", req.context.request_id)
 
     def process_resource(
         self, req: falcon.Request, _resp: falcon.Response, resource: Any, _params: Any
     ) -> None:
-        """Refuse a ``verbosity`` that is none, and a parameter that is misspelt.
+        """Refuse an invalid ``verbosity``, and a misspelt parameter.
 
         Raises:
-            RequestInvalid: the verbosity is no number from 0 to 5.
-            Invalid: a parameter looks like one of this path, and is not: ``dry-run=true`` would
-                commit what was to be validated only. Others are ignored, as they always were.
+            RequestInvalid: the verbosity is not a number from 0 to 5.
+            Invalid: a parameter resembles one of this path: ``dry-run=true`` would commit documents
+                that were to be validated only. Other unknown parameters are ignored, as they always
+                were.
         """
         if not is_surface(req.path):
             return
@@ -82,7 +83,7 @@ class ConfigdocsSurface:
 def status_error(
     _req: falcon.Request, resp: falcon.Response, status: int, error: StagingApiError
 ) -> None:
-    """Answer an error as these clients parse it."""
+    """Answer an error in the form that these clients parse."""
     advise(resp, error)
     title, reason, messages = _words(error)
     code = falcon.util.code_to_http_status(status)
@@ -112,7 +113,7 @@ STATUS_FORMS: Mapping[str, ErrorForm] = dict.fromkeys(_PATHS, status_error)
 
 
 def _words(error: StagingApiError) -> tuple[str, str, Sequence[Mapping[str, Any]]]:
-    """``message``, ``reason`` and messageList."""
+    """Return ``message``, ``reason`` and messageList."""
     if isinstance(error, LockHeld):
         reason = (
             "Another process is currently blocking this request with a lock for"
@@ -130,7 +131,7 @@ def _words(error: StagingApiError) -> tuple[str, str, Sequence[Mapping[str, Any]
         title = "Document(s) invalid syntax or otherwise unsuitable"
         return title, error.detail, [of_finding(each) for each in error.findings]
     if isinstance(error, FalconRefusal):
-        # Falcon's own, whose title and description the clients know the other way round.
+        # A Falcon error, whose title and description these clients expect in reverse order.
         return error.detail, error.title, _single(error.detail)
     messages = getattr(error, "messages", ()) or _single(error.detail)
     return error.title, error.detail, messages

@@ -1,1 +1,1 @@
-"""The paths of the Chromium OS devserver, for its clients of 2012 and later, as they are."""
+"""The paths of the Chromium OS devserver, unchanged for its clients of 2012 and later."""

@@ -1,4 +1,4 @@
-"""``latestbuild``: the newest build of a target that is staged."""
+"""``latestbuild``: the newest staged build of a target."""
 
 import falcon
 
@@ -17,7 +17,7 @@ class LatestBuild(DevserverResource):
     usage = "latestbuild?target=x86-generic-release[&milestone=R17]"
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
-        """Find it."""
+        """Answer with the name of the newest build."""
         query = Query(req)
         if not query:
             say(resp, help_of(type(self)))

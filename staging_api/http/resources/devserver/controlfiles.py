@@ -1,4 +1,4 @@
-"""``controlfiles`` and ``list_suite_controls``: which tests a build has, and what they say."""
+"""``controlfiles`` and ``list_suite_controls``: the tests of a build, and their control files."""
 
 import falcon
 
@@ -34,7 +34,7 @@ class ListSuiteControls(DevserverResource):
     usage = "list_suite_controls?build=TARGET/BUILD[&suite_name=bvt]"
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
-        """Show them all."""
+        """List all control files with their texts."""
         query = Query(req)
         build = query.required("build").strip("/")
         resp.media = self.services.controls.texts(build, query.get("suite_name"))

@@ -1,4 +1,4 @@
-"""``api/fileinfo``: size and digest of a staged file, as its row has them."""
+"""``api/fileinfo``: size and digest of a staged file, read from its row."""
 
 import base64
 
@@ -19,7 +19,7 @@ class FileInfo(DevserverResource):
     usage = "api/fileinfo/PATH"
 
     def on_get(self, _req: falcon.Request, resp: falcon.Response, path: str) -> None:
-        """Look the file up."""
+        """Show the file's size and digest."""
         try:
             found = self.services.files.find(path)
         except NotFound as error:

@@ -1,8 +1,8 @@
 """The paths of gs_cache, for its clients: objects of a bucket, and members of tars and zips.
 
-There a bucket was read through; here the object is staged first, once for all who ask, and then
-sent like any staged file. Of a tar the object itself is kept, too, so that the next member comes
-out of the store. What is not there is 404 at once: these clients do not wait for uploads.
+gs_cache read through to the bucket; here the object is staged first, once for all requests, and
+then sent like any staged file. A tar itself is kept, too, so that its next member is read from the
+store. A missing object is 404 at once: these clients do not wait for uploads.
 """
 
 import re
@@ -26,20 +26,20 @@ _GLOB = re.compile(r"[*?\[]")
 
 
 class _ReadsThrough(DevserverResource):
-    """Stages the artifacts of a request, and sends one of their files."""
+    """Base of resources that stage the artifacts of a request, and send one of their files."""
 
     def __init__(self, deps: AppDependencies) -> None:
         super().__init__(deps)
-        # These clients are programs: what ends in a slash is no page for people.
+        # These clients are programs: a path with a slash at its end is not a page for people.
         self.static = StaticFiles(replace(deps, folder_page=None))
 
     def checked(self, req: falcon.Request, archive_url: str, words: list[str]) -> StagingRequest:
-        """Check what is to be staged; nothing is waited for unless the query says so."""
+        """Validate the request; it waits for no upload unless the query demands a wait."""
         seconds = Query(req, {"file"}).upload_wait_seconds or 0.0
         return self.services.joining.check_request(archive_url, words, seconds)
 
     def staged(self, req: falcon.Request, archive_url: str, words: list[str]) -> StagingRequest:
-        """Return once all that the words mean is staged."""
+        """Stage the artifacts that `words` name, and return the request."""
         request = self.checked(req, archive_url, words)
         self.services.joining.stage_all(request, origin(req))
         return request
@@ -47,13 +47,13 @@ class _ReadsThrough(DevserverResource):
     def send(
         self, req: falcon.Request, resp: falcon.Response, archive_url: str, *words: str, name: str
     ) -> None:
-        """Send `name` of the archive's folder, once all that the words mean is staged."""
+        """Send `name` of the archive's folder, after staging the artifacts that `words` name."""
         self.show(req, resp, self.staged(req, archive_url, list(words)), name)
 
     def show(
         self, req: falcon.Request, resp: falcon.Response, request: StagingRequest, name: str
     ) -> None:
-        """Send a file of the archive's folder, or describe it."""
+        """Send or describe a file of the archive's folder."""
         path = f"{self.services.builds.folder(request)}/{name}"
         if req.method == "HEAD":
             self.static.on_head(req, resp, path)
@@ -72,10 +72,10 @@ class BucketObjectAsIs(_ReadsThrough):
         self.send(req, resp, url, f"{FILE_WORD}{name}", name=name)
 
     def on_head(self, req: falcon.Request, resp: falcon.Response, bucket: str, path: str) -> None:
-        """Describe the object: as staged, or else as it is in the bucket."""
+        """Describe the staged object, or else the object in the bucket."""
         url, name = _split(bucket, path)
         request = self.checked(req, url, [f"{FILE_WORD}{name}"])
-        # An earlier miss is no answer: the object may have come since.
+        # An earlier miss does not count: the object may have been uploaded since.
         with suppress(NotFound):
             if self.services.joining.is_staged(request):
                 self.show(req, resp, request, name)
@@ -97,13 +97,13 @@ class BucketMember(_ReadsThrough):
     usage = "extract/BUCKET/PATH/ARCHIVE?file=MEMBER[&file=...]"
 
     def on_get(self, req: falcon.Request, resp: falcon.Response, bucket: str, path: str) -> None:
-        """Stage the archive, take the members out of it and send them."""
+        """Stage the archive, extract the members and send them."""
         given = Query(req, {"file"}).all("file")
         wanted = list(dict.fromkeys(name.removeprefix("./") for name in given))
         url, name = _split(bucket, path)
         if len(wanted) == 1 and not _GLOB.search(wanted[0]):
             inside = f"{name}!/{wanted[0]}"
-            # A zip's members come by ranges, without the rest of it.
+            # A zip's members are read by ranges, without the rest of the zip.
             whole = [] if name.endswith(".zip") else [f"{FILE_WORD}{name}"]
             self.send(req, resp, url, *whole, f"{MEMBER_WORD}{inside}", name=inside)
             return
@@ -120,7 +120,7 @@ class Decompressed(_ReadsThrough):
     usage = "decompress/BUCKET/PATH/OBJECT"
 
     def on_get(self, req: falcon.Request, resp: falcon.Response, bucket: str, path: str) -> None:
-        """Stage the object, decompressed on the way, and send that."""
+        """Stage the object, decompressed during the download, and send it."""
         url, name = _split(bucket, path)
         word, found = f"{DECOMPRESSED_WORD}{name}", f"{name}!decompressed"
         self.send(req, resp, url, word, name=found)
@@ -138,7 +138,7 @@ class ListDir(DevserverResource):
         url = self.services.joining.stagings.check_url(f"gs://{bucket}/{path.strip('/')}")
         with closing(self.services.joining.stagings.open_archive(url)) as source:
             names = source.names()
-        # A bucket has no folders: a name with a slash in it makes one.
+        # A bucket has no folders: a name with a slash implies one.
         first = dict.fromkeys(name.partition("/")[0] + "/" * ("/" in name) for name in names)
         lines = sorted(first, key=lambda name: (name.endswith("/"), name))
         say(resp, "".join(f"gs://{bucket}/{path.strip('/')}/{line}\n" for line in lines))
@@ -148,7 +148,7 @@ def _split(bucket: str, path: str) -> tuple[str, str]:
     """Return the URL of the folder of an object, and its name.
 
     Raises:
-        Invalid: the path names none.
+        Invalid: the path names no object.
     """
     folder, _, name = path.rpartition("/")
     if not name:

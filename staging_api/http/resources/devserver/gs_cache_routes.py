@@ -1,4 +1,4 @@
-"""The rows of gs_cache's paths, which stand at the root and below ``gscache/``."""
+"""Routes of gs_cache's paths, at the root and below ``gscache/``."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -22,7 +22,7 @@ _OBJECT = parameter("path", "of the object in it", "path")
 
 
 def gs_cache_routes(prefix: str) -> tuple[Route, ...]:
-    """The paths of gs_cache, at the root or below its own name."""
+    """Return the routes of gs_cache, at the root or below its own name."""
     name = prefix.strip("/")
     name = f"{name}_" if name else ""
     through: tuple[tuple[str, type[Any], str, list[Described]], ...] = (
@@ -55,7 +55,7 @@ def gs_cache_routes(prefix: str) -> tuple[Route, ...]:
 
 
 def _through(name: str, summary: str, parameters: Iterable[Described]) -> Mapping[str, Described]:
-    """A file of a bucket: sent as a staged file is."""
+    """Describe a file of a bucket, which is sent like a staged file."""
     sent = FILE_PATHS["/static/{path}"]["get"]["responses"]
     files = {status: sent[status] for status in ("200", "206", "302", "304", "412", "416")}
     refused = {**REFUSED, **texts(400, 404, 422, 502, 504, 507), **files}

@@ -1,4 +1,4 @@
-"""``check_health``: the load of this server, by which clients choose among theirs."""
+"""``check_health``: the load of this server, by which clients choose a server."""
 
 import falcon
 

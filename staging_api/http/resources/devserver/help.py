@@ -1,4 +1,4 @@
-"""``index`` and ``doc``: what there is, and what of the devserver there is not."""
+"""``index`` and ``doc``: the paths that exist, and the devserver's paths that do not."""
 
 import inspect
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ import falcon
 from staging_api.http.dependencies import AppDependencies
 from staging_api.http.resources.devserver.answers import not_there, say
 
-#: Paths of the devserver that are not ours, and why.
+#: Paths of the devserver that this service lacks, with the reasons.
 OUT_OF_SCOPE: Mapping[str, str] = {
     "update": "payloads are staged and served here, update checks (Omaha) are not answered",
     "build": "packages are not built here",
@@ -32,7 +32,7 @@ OUT_OF_SCOPE: Mapping[str, str] = {
 
 
 class DocumentedResource(Protocol):
-    """A resource that says how it is called; what it is for is its docstring."""
+    """A resource with a usage line; its docstring explains its purpose."""
 
     usage: str
 
@@ -47,7 +47,7 @@ class DevserverResource:
 
 
 def help_of(resource: type[DocumentedResource]) -> str:
-    """Return how a resource is called, and what it is for."""
+    """Return the usage line and the purpose of a resource."""
     return f"{resource.usage}\n\n{inspect.cleandoc(resource.__doc__ or '')}"
 
 
@@ -57,7 +57,7 @@ class Index:
     usage = "index"
 
     def __init__(self, resources: Mapping[str, type[DocumentedResource]]) -> None:
-        """List these, by path."""
+        """Take the resources to list, by path."""
         self._resources = resources
 
     def on_get(self, _req: falcon.Request, resp: falcon.Response) -> None:
@@ -78,11 +78,11 @@ class PathHelp:
     usage = "doc/NAME"
 
     def __init__(self, resources: Mapping[str, type[DocumentedResource]]) -> None:
-        """Describe these, by path."""
+        """Take the resources to describe, by path."""
         self._resources = resources
 
     def on_get(self, _req: falcon.Request, resp: falcon.Response, name: str = "") -> None:
-        """Describe one; without a name, say how to ask."""
+        """Describe one path; without a name, explain how to request that."""
         name = name.strip("/") or "doc"
         if name in self._resources:
             say(resp, help_of(self._resources[name]))
@@ -91,14 +91,14 @@ class PathHelp:
 
 
 class OutOfScope:
-    """Says why a path of the devserver is not here."""
+    """A path of the devserver that this service lacks; answers with the reason."""
 
     def __init__(self, reason: str) -> None:
-        """Say `reason`."""
+        """Take the reason."""
         self._reason = reason
 
     def on_get(self, _req: falcon.Request, resp: falcon.Response, rest: str = "") -> None:
-        """Say why."""
+        """Answer with the reason."""
         not_there(resp, self._reason)
 
     on_post = on_get

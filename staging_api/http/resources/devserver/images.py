@@ -1,4 +1,4 @@
-"""``stage_images`` and ``list_image_dir``: disk images, and what lies beside them."""
+"""``stage_images`` and ``list_image_dir``: disk images, and the files beside them."""
 
 from datetime import datetime
 
@@ -23,7 +23,7 @@ class StageImages(DevserverResource):
     usage = "stage_images?archive_url=URL&image_types=test,base,recovery"
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
-        """Stage the images that are named."""
+        """Stage the named images."""
         self.services.joining.stage(self._images_of(Query(req)), origin(req))
         say(resp, SUCCESS)
 
@@ -57,7 +57,7 @@ class LocateFile(DevserverResource):
     usage = "locate_file?archive_url=URL&file_name=NAME"
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
-        """Look the file up."""
+        """Find the file and answer with its path."""
         query = Query(req)
         request = self.services.builds.check_request(query.archive_url)
         folder = self.services.builds.folder(request)

@@ -1,4 +1,4 @@
-"""The query of a devserver request, as its clients write it: not encoded, in any order."""
+"""Query of a devserver request, as its clients write it: not encoded, in any order."""
 
 from collections.abc import Collection
 
@@ -8,7 +8,7 @@ from falcon.uri import decode
 from staging_api.errors import Invalid
 
 _LONGEST_WAIT_SECONDS = 86400
-#: What names a build in other ways than an archive's URL, and why that is not served.
+#: Parameters that name a build by other means than an archive's URL, and why they are not served.
 _OTHER_BUILDS = {
     "local_path": "files of this server's disk are no archive: file:// is one, if it is allowed",
     "build_id": "builds are not fetched from Android's build servers: give an archive_url",
@@ -17,10 +17,10 @@ _TRUE = frozenset({"1", "true", "yes"})
 
 
 class Query:
-    """Values by name; an empty value is as good as none.
+    """Values by name; an empty value counts as absent.
 
-    Clients do not encode: a ``+`` is a plus, and a ``/`` or ``:`` may stand as it is. One that does
-    encode is understood as well.
+    Clients do not encode: a ``+`` is a plus, and ``/`` and ``:`` may appear literally. A client
+    that does encode is understood as well.
     """
 
     def __init__(self, req: Request, several: Collection[str] = ()) -> None:
@@ -28,10 +28,10 @@ class Query:
 
         Args:
             req: the request.
-            several: names that may have several values.
+            several: names of parameters that may have several values.
 
         Raises:
-            Invalid: another name has two values.
+            Invalid: another parameter has two values.
         """
         self._values: dict[str, str] = {}
         self._lists: dict[str, list[str]] = {}
@@ -44,18 +44,18 @@ class Query:
                 raise Invalid.field(name, "is there twice, with two values")
 
     def __bool__(self) -> bool:
-        """Whether there is any value at all."""
+        """Return whether there is any value at all."""
         return bool(self._values)
 
     def get(self, name: str) -> str | None:
-        """The value of this name, if there is one."""
+        """Return the value of this name, None if it is absent."""
         return self._values.get(name)
 
     def required(self, name: str) -> str:
-        """The value of this name.
+        """Return the value of this name.
 
         Raises:
-            Invalid: there is none.
+            Invalid: it is absent.
         """
         value = self._values.get(name)
         if value is None:
@@ -64,10 +64,10 @@ class Query:
 
     @property
     def archive_url(self) -> str:
-        """The URL of the archive.
+        """Return the URL of the archive.
 
         Raises:
-            Invalid: there is none; says why, if the build is named in another way.
+            Invalid: it is absent; gives the reason if the build is named by another parameter.
         """
         if "archive_url" not in self._values:
             for name, reason in _OTHER_BUILDS.items():
@@ -77,10 +77,10 @@ class Query:
 
     @property
     def upload_wait_seconds(self) -> float | None:
-        """How long to wait for an archive that is not there yet, if the client says so.
+        """Return how long to wait for a missing archive; None if the client does not say.
 
         Raises:
-            Invalid: it is no number of seconds.
+            Invalid: the value is not a number of seconds.
         """
         text = self._values.get("upload_wait_seconds")
         if text is None:
@@ -88,7 +88,7 @@ class Query:
         try:
             seconds = float(text)
         except ValueError:
-            # Refused below, as are NaN and infinity, which `float` takes.
+            # Refused below, as are NaN and infinity, which `float` accepts.
             seconds = -1.0
         if not 0 <= seconds <= _LONGEST_WAIT_SECONDS:
             raise Invalid.field(
@@ -97,7 +97,7 @@ class Query:
         return seconds
 
     def all(self, name: str) -> list[str]:
-        """The different values of a name that may have several.
+        """Return the different values of a name that may have several.
 
         Raises:
             Invalid: there is none.
@@ -108,9 +108,9 @@ class Query:
         return found
 
     def words(self, name: str) -> list[str]:
-        """A list that is written with commas."""
+        """Return the items of a comma separated list."""
         return [word for word in self._values.get(name, "").split(",") if word]
 
     def flag(self, name: str) -> bool:
-        """A yes or no, such as Python prints it; nothing is no."""
+        """Return a boolean, such as Python prints it; an absent value is false."""
         return self._values.get(name, "").lower() in _TRUE

@@ -1,4 +1,4 @@
-"""The paths of the devserver, at the root as its clients have them; errors are lines of text."""
+"""Routes of the devserver, at the root as its clients expect them; errors are lines of text."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -201,9 +201,9 @@ _HELP_ROUTES = (
 
 
 def _not_here(path: str, reason: str) -> tuple[Route, Route]:
-    """A path of the devserver that says why it is not here, to POST as well, and all below it.
+    """Return routes of a devserver path that this service lacks, and of all paths below it.
 
-    The OpenAPI document leaves it out: nobody is to make a client of it.
+    They answer POST as well. The OpenAPI document leaves them out: no client should call them.
     """
 
     def route(template: str) -> Route:
@@ -214,14 +214,14 @@ def _not_here(path: str, reason: str) -> tuple[Route, Route]:
 
 
 def _also(path: str, route: Route) -> Route:
-    """The same at another path, which the OpenAPI document leaves out."""
+    """Return the same route at another path, which the OpenAPI document leaves out."""
     return replace(route, path=path, contract={}, help=None)
 
 
 DEVSERVER_ROUTES: tuple[Route, ...] = (
     *_ROUTES,
     *_HELP_ROUTES,
-    # The devserver took a slash at the end of a path, and nothing for an argument of it.
+    # The devserver accepted a slash at the end of a path, and ignored it.
     *(_also(f"{each.path}/", each) for each in (*_ROUTES, *_HELP_ROUTES) if "{" not in each.path),
     _also("/doc", _HELP_ROUTES[1]),
     *(route for path, reason in OUT_OF_SCOPE.items() for route in _not_here(path, reason)),

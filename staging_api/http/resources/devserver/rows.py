@@ -1,4 +1,4 @@
-"""One row of the devserver's table of routes: its contract, and the form of its errors."""
+"""Constructors of rows of the devserver's route table, with contract and form of errors."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -35,7 +35,7 @@ REFUSED = {
 
 
 def json_of(description: str) -> Mapping[str, Any]:
-    """An answer of JSON."""
+    """Describe a JSON response."""
     return {"description": description, "content": {"application/json": {"schema": {}}}}
 
 
@@ -48,7 +48,7 @@ def row(
     errors: ErrorForm = text_error,
     make: Make | None = None,
 ) -> Route:
-    """A path: what serves it, and who may call it."""
+    """Return the route of a path, with its resource and roles."""
     methods = {method.upper(): roles for method in contract}
     return Route(path, methods, make or resource, contract, errors, resource)
 
@@ -65,7 +65,7 @@ def text_row(
     errors: ErrorForm = text_error,
     make: Make | None = None,
 ) -> Route:
-    """A path that only answers GET; with the statuses `refused`, too, by a line of text."""
+    """Return the route of a path that only answers GET; errors are lines of text."""
     name = name or path.partition("/{")[0].rpartition("/")[2]
     answers = {**REFUSED, **texts(*refused), "200": answer}
     contract = {"get": operation(name, summary, TAG, answers, parameters)}
@@ -75,5 +75,5 @@ def text_row(
 def word_row(
     path: str, resource: type[Any], roles: Roles, summary: str, *parameters: Described
 ) -> Route:
-    """A path whose answer is one word."""
+    """Return the route of a path whose response is one word."""
     return text_row(path, resource, roles, summary, SUCCESS, *parameters, errors=word_error)

@@ -1,4 +1,4 @@
-"""``download``, ``wait_for_status``, ``stage``, ``is_staged``: staging, and how far it is."""
+"""``download``, ``wait_for_status``, ``stage``, ``is_staged``: staging, and its progress."""
 
 import falcon
 
@@ -59,7 +59,7 @@ class Stage(DevserverResource):
         staging_request = self.services.joining.check_request(
             query.archive_url, _words(query), query.upload_wait_seconds
         )
-        # Behind the check: a request that is wrong evicts nothing.
+        # After the validation: an invalid request evicts nothing.
         if query.flag("clean"):
             self.services.builds.evict(staging_request, origin(req))
         if query.flag("async"):
@@ -76,7 +76,7 @@ class IsStaged(DevserverResource):
     usage = "is_staged?archive_url=URL&artifacts=a,b&files=f,g"
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
-        """Say `True` or `False`."""
+        """Answer `True` or `False`."""
         query = Query(req)
         staging_request = self.services.builds.check_request(query.archive_url, _words(query))
         staged = self.services.joining.all_staged(staging_request, client_of(req))

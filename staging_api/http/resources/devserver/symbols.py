@@ -1,4 +1,4 @@
-"""``stage_debug`` and ``symbolicate_dump``: debug symbols, and the stack traces that they give."""
+"""``stage_debug`` and ``symbolicate_dump``: debug symbols, and stack traces made with them."""
 
 import tempfile
 from collections.abc import Iterator
@@ -57,7 +57,7 @@ class SymbolicateDump(DevserverResource):
                 archive_url, ["symbols"], query.upload_wait_seconds
             )
             self.services.joining.stage(staging_request, origin(req))
-        # The program keeps a processor busy: as many may run as may stage.
+        # The program occupies a processor: its number is limited like that of stagings.
         with (
             self.services.joining.slot(client_of(req)),
             tempfile.TemporaryDirectory(prefix="minidump-") as folder,
@@ -72,7 +72,7 @@ class SymbolicateDump(DevserverResource):
 
 
 def _save(req: falcon.Request, dump: Path) -> None:
-    """Bring the field ``minidump`` to the disk, piece by piece."""
+    """Copy the field ``minidump`` to the disk in chunks."""
     if media_type(req) != falcon.MEDIA_MULTIPART:
         raise Invalid.field("minidump", "must be sent as multipart/form-data")
     for part in form(req):
@@ -86,7 +86,7 @@ def _copy(chunks: Iterator[bytes], dump: Path) -> None:
     size = 0
     with dump.open("wb") as file:
         for chunk in chunks:
-            # The limit is of the dump; a form may have other fields, of which none is written.
+            # The limit applies to the dump; a form may have other fields, none of which is written.
             size += len(chunk)
             if size > _MAX_DUMP_BYTES:
                 raise LimitExceeded(f"a minidump may have {_MAX_DUMP_BYTES} bytes")
