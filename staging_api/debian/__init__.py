@@ -1,5 +1,5 @@
 """Debian's file formats: .deb, .dsc, control stanzas, versions, compressed forms.
 
-This package imports only itself and libraries of compression. Every input is taken for hostile,
-and every refusal is a `FormatError`.
+This package imports only itself and compression libraries. All input is treated as hostile, and
+every refusal is a `FormatError`.
 """

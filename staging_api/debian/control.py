@@ -1,7 +1,8 @@
-"""Stanzas of ``Field: value`` lines: the form of control files, .dsc files and index files.
+"""Stanzas of ``Field: value`` lines: the format of control files, .dsc files and index files.
 
-Parsing is strict where leniency would let two readers see two things: a stanza has no blank line
-inside (the rest would become another package of the index), no field twice, no control character.
+Parsing is strict wherever leniency would let two parsers read the same stanza differently: a stanza
+has no blank line inside (the rest would become another package of the index), no repeated field,
+and no control character.
 """
 
 import re
@@ -10,19 +11,21 @@ from collections.abc import Iterator, Mapping
 from staging_api.debian.errors import FormatError
 from staging_api.debian.names import package_name
 
-#: Fields of a stanza by lower-case name, since policy compares names without regard to case.
+#: Fields of a stanza by lower-case name: by policy, field names are compared without regard to
+#: case.
 Fields = Mapping[str, str]
 
 _CONTROL_CHARACTER = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
-# No letter has one of these bytes; other encodings of one byte, and UTF-8 cut short, mostly do.
+# No Latin-1 letter has one of these bytes, but most texts in other single-byte encodings, and
+# truncated UTF-8, contain one.
 _NOT_LATIN_1 = re.compile(r"[\x80-\x9f]")
 
-# One field with the lines that continue it; or else, all the rest, from where it is not a field:
-# taking less would try every later place again. A name is what policy allows. A line of blanks
-# alone continues nothing, since some readers end the stanza there.
+# One field with its continuation lines, or else everything from the first line that is not a field:
+# matching less would retry at every later position. Field names are those that policy allows. A
+# line of only blanks is no continuation, because some parsers end the stanza there.
 _FIELD = re.compile(r"([!-\"$-,.-9;-~][!-9;-~]*):[ \t]*(.*(?:\n[ \t]+\S.*)*)(?:\n|\Z)|([\s\S]+)")
 _NEXT_FIELD = re.compile(r"\n(?![ \t])")
-# Those of deb-control(5) and dsc(5).
+# The fields of deb-control(5) and dsc(5).
 _SPELLING = {
     name.lower(): name
     for name in (
@@ -45,13 +48,14 @@ _SOURCE = re.compile(r"(\S+)(?: +\((\S+)\))?")
 
 
 def decode_stanza(raw: bytes, limit_bytes: int) -> tuple[str, bool]:
-    """The text of one stanza, newlines around it removed; and whether it was Latin-1.
+    """Decode one stanza without newlines around it; return it with whether it was Latin-1.
 
-    Old packages have Latin-1 in names of people. Other archive tools copy the bytes, which makes an
-    index of several encodings; as each of them is a letter, ours can have the same text as UTF-8.
+    Old packages have names of people in Latin-1. Other archive tools copy the bytes, so their index
+    has several encodings; here the stanza is decoded, so that the index can have the same text as
+    UTF-8.
 
     Raises:
-        FormatError: it is too long, neither of the two, or holds a control character.
+        FormatError: the stanza is too long, neither UTF-8 nor Latin-1, or has a control character.
     """
     if len(raw) > limit_bytes:
         raise FormatError(f"The control file has more than {limit_bytes} bytes")
@@ -68,12 +72,12 @@ def decode_stanza(raw: bytes, limit_bytes: int) -> tuple[str, bool]:
 
 
 def parse_stanza(text: str) -> dict[str, str]:
-    """The fields of one stanza by lower-case name, in their order.
+    """Parse one stanza into fields by lower-case name, in their order.
 
-    A value of several lines keeps its newlines and the blank that opens each further line.
+    A value of several lines keeps its newlines and the blank that starts each further line.
 
     Raises:
-        FormatError: a line is neither a field nor its continuation, or a field comes twice.
+        FormatError: a line is neither a field nor a continuation, or a field is repeated.
     """
     found: list[tuple[str, str, str]] = _FIELD.findall(text)
     fields = {name.lower(): value.rstrip() for name, value, _ in found}
@@ -83,12 +87,12 @@ def parse_stanza(text: str) -> dict[str, str]:
 
 
 def split_stanzas(text: str) -> Iterator[str]:
-    """The stanzas of an index file that we wrote, without their blank lines."""
+    """Split an index file written by this service into its stanzas, without blank lines."""
     return (stanza for stanza in text.split("\n\n") if stanza)
 
 
 def without_fields(text: str, names: frozenset[str]) -> str:
-    """A stanza as it was, less the fields with these lower-case names."""
+    """Return a stanza without the fields with these lower-case names; the rest is unchanged."""
     kept: list[str] = []
     keep = True
     for line in text.split("\n"):
@@ -100,13 +104,13 @@ def without_fields(text: str, names: frozenset[str]) -> str:
 
 
 def usual(text: str, first: str) -> str:
-    """A stanza with the names of known fields in their usual spelling, and one field first.
+    """Return a stanza with known field names in their usual spelling, and one field first.
 
-    Values, further fields and the order of the rest stay as they are.
+    Values, other fields and the order of the rest stay unchanged.
 
     Args:
-        text: a stanza that `parse_stanza` takes.
-        first: the name of the field that readers of index files look for first.
+        text: a stanza that `parse_stanza` accepts.
+        first: name of the field that readers of index files look for first.
     """
     fields = [_spelt(field) for field in _NEXT_FIELD.split(text)]
     fields.sort(key=lambda field: not field.startswith(f"{first}:"))
@@ -114,10 +118,10 @@ def usual(text: str, first: str) -> str:
 
 
 def required(fields: Fields, name: str) -> str:
-    """The value of a field that must be there and not be empty.
+    """Return the value of a required field, which must not be empty.
 
     Raises:
-        FormatError: it is not, or it is.
+        FormatError: the field is missing or empty.
     """
     value = fields.get(name.lower(), "")
     if not value:
@@ -126,9 +130,9 @@ def required(fields: Fields, name: str) -> str:
 
 
 def source_of(fields: Fields) -> tuple[str, str]:
-    """Name and version of the source that a binary was built from.
+    """Return name and version of the source that a binary package was built from.
 
-    Both default to the binary's own: ``Source`` is written only where they differ.
+    Both default to those of the binary: ``Source`` is written only if they differ.
 
     Raises:
         FormatError: ``Source`` is not ``name`` or ``name (version)``.
@@ -146,7 +150,7 @@ def _spelt(field: str) -> str:
 
 
 def _wrong_line(text: str) -> str:
-    """The first line that made a stanza unreadable, to be shown."""
+    """Return the first line that makes a stanza unreadable, for the error message."""
     seen: set[str] = set()
     for field in _FIELD.finditer(text):
         name = (field[1] or "").lower()

@@ -1,12 +1,12 @@
-"""Binary packages: the control text out of a .deb or .udeb, and a check of its outer form.
+"""Binary packages: read the control file of a .deb or .udeb, and check its outer format.
 
-The input is hostile until this module has passed it. Every size is bounded before it is believed,
-and whatever two tools could read differently is refused: a second control member, a name that
-becomes ``./control`` only when a path is cleaned up, a pax header that renames the next member.
-The data member is passed over, not read: it may have gigabytes, its digest is known to the store
-that took it in, and packages are published, not unpacked.
+The input is hostile until this module has checked it. Every size is checked against a limit before
+it is used, and everything that two tools could read differently is refused: a second control
+member, a name that becomes ``./control`` only after normalisation, a pax header that renames the
+next member. The data member is skipped, not read: it may have gigabytes, the store already computed
+its digest, and packages are published, not unpacked.
 
-Nothing is written, so there is nothing to clean up when the process dies in here.
+What if the process dies? This module writes nothing, so there is nothing to clean up.
 """
 
 import io
@@ -29,7 +29,7 @@ _FORMAT = re.compile(rb"2\.[0-9]+\n")
 _CONTROL_FORMS = {f"control.tar{form}": form for form in Form}
 _DATA_NAMES = [f"data.tar{suffix}" for suffix in (*Form, ".bz2", ".lzma")]
 
-# The archive itself writes these; a package that brings its own would have them twice.
+# The archive writes these fields itself; in a package that has them they would appear twice.
 _WRITTEN_BY_US = frozenset(
     {"filename", "size", "md5sum", "sha1", "sha256", "sha512", "directory", "status"}
 )
@@ -37,15 +37,15 @@ _WRITTEN_BY_US = frozenset(
 
 @dataclass(frozen=True)
 class DebLimits:
-    """Limits on what one package may use.
+    """Resource limits for reading one package.
 
     Attributes:
-        file_bytes: the whole package.
-        packed_bytes: the control member as it is packed.
-        unpacked_bytes: the control member when unpacked; the largest we know of, with the
+        file_bytes: size of the whole package.
+        packed_bytes: size of the compressed control member.
+        unpacked_bytes: size of the control member when unpacked; the largest known one, with the
             checksums of 90,000 fonts, has 9 MB.
-        control_bytes: the control file.
-        members: members of the outer archive, and files in the control member.
+        control_bytes: size of the control file.
+        members: number of members of the outer archive, and of files in the control member.
     """
 
     file_bytes: int = 16 << 30
@@ -57,16 +57,16 @@ class DebLimits:
 
 @dataclass(frozen=True)
 class BinaryPackage:
-    """What a .deb says about itself, checked.
+    """Checked metadata of a .deb.
 
     Attributes:
         control: its control file, with known fields in their usual spelling and Package first.
-        fields: the same by lower-case field name.
-        package: the name.
-        version: the version.
-        architecture: one that it runs on, or ``all``.
-        source: the name of the source it was built from.
-        source_version: that source's version.
+        fields: the fields of the control file by lower-case name.
+        package: the name of the package.
+        version: the version of the package.
+        architecture: the architecture that it runs on, or ``all``.
+        source: the name of the source that it was built from.
+        source_version: the version of that source.
         latin_1: whether its control file was Latin-1, and not UTF-8.
     """
 
@@ -84,11 +84,11 @@ def read_deb(file: BinaryIO, limits: DebLimits = DebLimits()) -> BinaryPackage:
     """Read the control file of a binary package, and the headers of all its members.
 
     Args:
-        file: the package; it is sought, so that the data in it is not read.
-        limits: on what it may use.
+        file: the package; must be seekable, because the data member is skipped.
+        limits: resource limits.
 
     Raises:
-        FormatError: it is malformed, unsafe or over a limit.
+        FormatError: the package is malformed, unsafe or over a limit.
     """
     reader = _Reader(file, limits.file_bytes)
     text, latin_1 = control.decode_stanza(_control_file(reader, limits), limits.control_bytes)
@@ -110,7 +110,7 @@ def read_deb(file: BinaryIO, limits: DebLimits = DebLimits()) -> BinaryPackage:
 
 
 class _Reader:
-    """Reads and skips forward only, never beyond the end of the file."""
+    """Forward-only reader that never reads beyond the end of the file."""
 
     def __init__(self, file: BinaryIO, limit_bytes: int) -> None:
         self._file = file
@@ -120,10 +120,10 @@ class _Reader:
             raise FormatError(f"The package has more than {limit_bytes} bytes")
 
     def read(self, size: int) -> bytes:
-        """Exactly `size` bytes, or nothing at the end of the file.
+        """Return exactly `size` bytes, or nothing at the end of the file.
 
         Raises:
-            FormatError: the file ends within them.
+            FormatError: the file ends within these bytes.
         """
         if not self._left:
             return b""
@@ -134,14 +134,14 @@ class _Reader:
         return data
 
     def begin(self, size: int) -> bytes:
-        """The first `size` bytes; of a shorter file, all of it."""
+        """Return the first `size` bytes, or the whole file if it is shorter."""
         return self.read(min(size, self._left))
 
     def read_within(self, size: int, limit_bytes: int) -> bytes:
-        """Exactly `size` bytes, if they are allowed.
+        """Return exactly `size` bytes, after checking the limit.
 
         Raises:
-            FormatError: they are more than `limit_bytes`, or the file ends before.
+            FormatError: `size` is more than `limit_bytes`, or the file ends too early.
         """
         if size > limit_bytes:
             raise FormatError(f"A member of the package has more than {limit_bytes} bytes")
@@ -151,10 +151,10 @@ class _Reader:
         return data
 
     def skip(self, size: int) -> None:
-        """Pass over `size` bytes without reading them.
+        """Skip `size` bytes without reading them.
 
         Raises:
-            FormatError: the file ends within them.
+            FormatError: the file ends within these bytes.
         """
         self._take(size)
         self._file.seek(size, io.SEEK_CUR)
@@ -174,7 +174,7 @@ def _control_file(reader: _Reader, limits: DebLimits) -> bytes:
 
 
 def _control_member(reader: _Reader, limits: DebLimits) -> tuple[Form, bytes]:
-    """Read the archive to its end, in the order of deb(5); the control member as it is packed."""
+    """Read the archive to its end, in the order of deb(5); return the compressed control member."""
     members = _members(reader, limits.members)
     _, size = _next_of(members, ["debian-binary"])
     if not _FORMAT.fullmatch(reader.read_within(size, _AR_HEADER_BYTES)):
@@ -183,7 +183,7 @@ def _control_member(reader: _Reader, limits: DebLimits) -> tuple[Form, bytes]:
     packed = reader.read_within(size, limits.packed_bytes)
     _, size = _next_of(members, _DATA_NAMES)
     reader.skip(size)
-    # A second control or data member: which one counts would be up to each tool.
+    # With a second control or data member, each tool could choose another one.
     for surplus, _ in members:
         raise FormatError(f"The package has {surplus!r} behind its data")
     return _CONTROL_FORMS[name], packed
@@ -197,7 +197,7 @@ def _next_of(members: Iterator[tuple[str, int]], names: Iterable[str]) -> tuple[
 
 
 def _members(reader: _Reader, limit: int) -> Iterator[tuple[str, int]]:
-    """Name and size of each ar member; the caller reads its bytes before it goes on."""
+    """Yield name and size of each ar member; the caller must read or skip its bytes first."""
     begun = reader.begin(len(_AR_MAGIC))
     if begun and begun != _AR_MAGIC and _AR_MAGIC.startswith(begun):
         raise FormatError("The package is cut short")
@@ -208,12 +208,12 @@ def _members(reader: _Reader, limit: int) -> Iterator[tuple[str, int]]:
         if not header:
             return
         name, size = _name_with_size(header)
-        # deb(5) lets other tools put their own members in, but not before the first.
+        # deb(5) lets other tools add members of their own, but not before the first member.
         if index and name.startswith("_"):
             reader.skip(size)
         else:
             yield name, size
-        # Members begin at even places; some writers leave the last byte of the file out.
+        # Members begin at even offsets; some writers omit the padding at the end of the file.
         reader.read(size % 2)
     raise FormatError(f"The package has more than {limit} members")
 

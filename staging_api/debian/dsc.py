@@ -1,8 +1,8 @@
 """Source packages: a .dsc, and the files that it lists with size and SHA-256.
 
-A .dsc is mostly clearsigned. Only the signed part is believed: what stands before or behind it is
-refused rather than skipped. Whether the signature is good is for the upload's policy to decide,
-and `SourcePackage.clearsigned` tells it that there is one.
+A .dsc is usually clearsigned. Only the signed part is used: text before or after it is refused, not
+skipped. The upload's policy decides whether the signature is good;
+`SourcePackage.clearsigned` says whether there is one.
 """
 
 import hashlib
@@ -15,10 +15,10 @@ from staging_api.debian.errors import FormatError
 from staging_api.debian.names import package_name, safe_file_name
 from staging_api.debian.version import Version, parse_version
 
-#: The largest .dsc of Debian has about 200 kB (a kernel's list of packages).
+#: Limit of the size of a .dsc; Debian's largest has about 200 kB (a kernel's list of packages).
 MAX_DSC_BYTES = 4 << 20
 
-#: Files that one .dsc may list; Debian's largest has 40.
+#: Limit of the number of files in one .dsc; Debian's largest lists 40.
 MAX_FILES = 1000
 
 _BEGIN = "-----BEGIN PGP SIGNED MESSAGE-----\n"
@@ -34,7 +34,7 @@ _FORMATS = frozenset({"1.0", "3.0 (native)", "3.0 (quilt)", "3.0 (git)", "3.0 (c
 
 @dataclass(frozen=True)
 class SourceFile:
-    """One file of a source package."""
+    """A file of a source package."""
 
     name: str
     size_bytes: int
@@ -43,16 +43,16 @@ class SourceFile:
 
 @dataclass(frozen=True)
 class SourcePackage:
-    """What a .dsc says about itself, checked.
+    """Checked metadata of a .dsc.
 
     Attributes:
         control: its stanza without signature, with known fields in their usual spelling.
-        fields: the same by lower-case field name.
+        fields: the fields of the stanza by lower-case name.
         package: the name of the source.
-        version: the version.
-        files: what it lists, without the .dsc itself.
-        dsc: the .dsc, by the name that Debian gives it.
-        clearsigned: whether a signature is round it; the signature is not verified.
+        version: the version of the source.
+        files: the files that it lists, which do not include the .dsc itself.
+        dsc: the .dsc, under the name that Debian gives it.
+        clearsigned: whether it has a signature; the signature is not verified.
         latin_1: whether it was Latin-1, and not UTF-8.
     """
 
@@ -67,10 +67,10 @@ class SourcePackage:
 
 
 def read_dsc(raw: bytes) -> SourcePackage:
-    """Take a .dsc apart.
+    """Parse a .dsc.
 
     Raises:
-        FormatError: it is malformed, unsafe or over a limit.
+        FormatError: the .dsc is malformed, unsafe or over a limit.
     """
     whole, latin_1 = control.decode_stanza(raw, MAX_DSC_BYTES)
     text = _signed_text(whole)
@@ -93,11 +93,11 @@ def read_dsc(raw: bytes) -> SourcePackage:
 
 
 def check_files(source: SourcePackage, found: Mapping[str, SourceFile]) -> None:
-    """Compare what a .dsc lists with what was uploaded, by name.
+    """Compare the files that a .dsc lists with the uploaded files, by name.
 
     Raises:
-        FormatError: a listed file is missing, or has another size or hash. Files that are not
-            listed are the caller's affair.
+        FormatError: a listed file is missing, or has another size or hash. Uploaded files that are
+            not listed are left to the caller.
     """
     for listed in source.files:
         actual = found.get(listed.name)
@@ -117,14 +117,14 @@ def _signed_text(whole: str) -> str:
 
 
 def _files(value: str, package: str, dsc_name: str) -> tuple[SourceFile, ...]:
-    """The lines of Checksums-Sha256: hash, size, name."""
+    """Parse the lines of Checksums-Sha256: hash, size, name."""
     first, *lines = value.split("\n")
     matches = [_FILE_LINE.fullmatch(line) for line in lines[:MAX_FILES]]
     files = tuple(SourceFile(m[3], int(m[2]), m[1]) for m in matches if m)
     names = {safe_file_name(file.name) for file in files}
     if first or not files or len(files) != len(lines) or len(names) != len(files):
         raise FormatError("Checksums-Sha256: not one line of hash, size and name for each file")
-    # All files of a source share one folder of the pool with its other versions.
+    # All files of a source, of all its versions, share one folder of the pool.
     if stray := [name for name in names if not name.startswith(f"{package}_")] or names & {
         dsc_name
     }:

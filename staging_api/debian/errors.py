@@ -1,5 +1,5 @@
-"""Why a package or one of its parts is refused."""
+"""Error for refused packages and their parts."""
 
 
 class FormatError(Exception):
-    """A package is malformed, unsafe or over a limit; the text says where and why."""
+    """A package is malformed, unsafe or over a limit; the message says where and why."""

@@ -1,4 +1,4 @@
-"""The compressed forms of control and index files, unpacked within bounds."""
+"""Compression formats of control and index files, with bounded decompression."""
 
 import gzip
 import lzma
@@ -17,7 +17,7 @@ else:
 
 
 class Form(StrEnum):
-    """How a file is compressed; the value ends its name."""
+    """Compression format of a file; the value is the suffix of its name."""
 
     PLAIN = ""
     GZ = ".gz"
@@ -25,20 +25,20 @@ class Form(StrEnum):
     ZST = ".zst"
 
 
-# What a decoder may allocate before it has written a byte; xz -9 needs 65 MiB.
+# Memory that a decoder may allocate before its first output; xz -9 needs 65 MiB.
 _XZ_MEMORY_BYTES = 80 << 20
-# zstd's own limit without ``--long``, as a power of two.
+# zstd's own window limit without ``--long``, as a power of two.
 _ZSTD_WINDOW_LOG = 27
-# What one call of a decoder may give: small enough to stop a bomb soon after its limit.
+# Output of one decoder call: small enough to stop a decompression bomb soon after its limit.
 _PIECE_BYTES = 1 << 20
-# The library's stub gives an instance where the class stands.
+# The library's stub declares an instance where the class is.
 _ISAL_ERROR = cast("type[Exception]", igzip_lib.IsalError)
 _DAMAGED = (OSError, EOFError, ValueError, lzma.LZMAError, _ISAL_ERROR, zstd.ZstdError)
 
-# An index block has about 64 KiB. A larger dictionary finds nothing more in it, but costs every
-# client that memory. It is text: four bits of context and no alignment take 2 % off, which pays for
-# a search that is shorter than that of preset 6. zstd's level 9 is 10 % smaller than its default
-# and still ten times faster than xz.
+# An index block has about 64 KiB. A larger dictionary finds no more matches in it, but costs every
+# client that memory. Index files are text: four bits of context and no alignment save 2 %, which
+# makes up for a shorter search than that of preset 6. zstd's level 9 is 10 % smaller than its
+# default and still ten times faster than xz.
 _XZ_FILTERS = [
     {"id": lzma.FILTER_LZMA2, "preset": 6, "dict_size": 1 << 20, "lc": 4, "pb": 0, "nice_len": 24}
 ]
@@ -47,7 +47,7 @@ _ZST_LEVEL = 9
 
 
 def pack(form: Form, data: bytes) -> bytes:
-    """Compress into one gzip member, one xz stream of one block, or one zstd frame."""
+    """Compress into one gzip member, one xz stream with one block, or one zstd frame."""
     match form:
         case Form.PLAIN:
             return data
@@ -60,13 +60,14 @@ def pack(form: Form, data: bytes) -> bytes:
 
 
 def unpack(form: Form, data: bytes, limit_bytes: int) -> bytes:
-    """Decompress one stream of the form that the file's name declares.
+    """Decompress one stream in the format that the file's name declares.
 
-    The form is not guessed, and a second stream is refused: another tool might read less or more.
+    The format is not guessed, and a second stream is refused: another tool might read less or more.
 
     Raises:
-        FormatError: the data is damaged, cut short, followed by more, or unpacks to more than
-            `limit_bytes`; memory stays below that limit, one piece and a decoder's window.
+        FormatError: the data is damaged, truncated, followed by more data, or unpacks to more than
+            `limit_bytes`; memory use stays below the sum of that limit, one piece and a decoder's
+            window.
     """
     if form is Form.PLAIN:
         _check_size(data, limit_bytes)
@@ -89,7 +90,7 @@ def unpack(form: Form, data: bytes, limit_bytes: int) -> bytes:
 
 
 class _Decoder(Protocol):
-    """What the decompressors of the three libraries have in common."""
+    """Common interface of the decompressors of the three libraries."""
 
     @property
     def eof(self) -> bool:

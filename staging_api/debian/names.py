@@ -1,12 +1,12 @@
-"""Names by Debian's policy: of packages, of architectures, of files in a pool."""
+"""Names by Debian policy: of packages, of architectures, of files in a pool."""
 
 import re
 
 from staging_api.debian.errors import FormatError
 
-#: Bounds that keep file names and index rows within what file systems and PostgreSQL take.
+#: Keeps file names and index rows within the limits of file systems and PostgreSQL.
 MAX_NAME_LENGTH = 128
-#: What file systems allow for one name, in bytes; our names are ASCII.
+#: Limit of file systems for one name, in bytes; the names here are ASCII.
 MAX_FILE_NAME_LENGTH = 255
 
 _PACKAGE_NAME = re.compile(r"[a-z0-9][a-z0-9+.-]+")
@@ -16,10 +16,10 @@ _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9+.~_-]*")
 
 
 def package_name(value: str) -> str:
-    """The value, if it is a package's name by Debian policy 5.6.1.
+    """Return the value if it is a package name by Debian policy 5.6.1.
 
     Raises:
-        FormatError: it is not, or longer than `MAX_NAME_LENGTH`.
+        FormatError: the value is not a package name, or longer than `MAX_NAME_LENGTH`.
     """
     if len(value) > MAX_NAME_LENGTH or not _PACKAGE_NAME.fullmatch(value):
         raise FormatError(f"{value[:80]!r} is not a package name")
@@ -27,10 +27,10 @@ def package_name(value: str) -> str:
 
 
 def binary_architecture(value: str) -> str:
-    """The value, if one binary package can be built for it: ``amd64`` or ``all``, not ``any``.
+    """Return the value if a binary can have this architecture: ``amd64`` or ``all``, not ``any``.
 
     Raises:
-        FormatError: it cannot.
+        FormatError: a binary package cannot have this architecture.
     """
     valid = len(value) <= MAX_NAME_LENGTH and _ARCHITECTURE.fullmatch(value)
     if not valid or not is_of_one_machine(value):
@@ -39,18 +39,18 @@ def binary_architecture(value: str) -> str:
 
 
 def is_of_one_machine(value: str) -> bool:
-    """Whether a package can be built for this architecture, or for all: not ``any``, not a source.
+    """Return whether one build can have this architecture, or ``all``: not ``any``, not ``source``.
 
-    Any part of it counts: ``linux-any`` is as little one machine.
+    Each part of the value counts: ``linux-any`` is not a single architecture either.
     """
     return _NOT_OF_ONE_MACHINE.isdisjoint(value.split("-"))
 
 
 def safe_file_name(value: str) -> str:
-    """The value, if it can be a file's name in the pool: no folder, nothing hidden, ASCII.
+    """Return the value if it can be a file name in the pool: no folder, not hidden, ASCII.
 
     Raises:
-        FormatError: it can not.
+        FormatError: the value cannot be a file name in the pool.
     """
     if len(value) > MAX_FILE_NAME_LENGTH or not _FILE_NAME.fullmatch(value):
         raise FormatError(f"{value[:80]!r} can not be the name of a file in the pool")

@@ -1,7 +1,7 @@
-"""The files of a small tar archive in memory, read so that no other tool can see other files in it.
+"""Strict parser of small tar archives in memory, so that all tools agree on the files in them.
 
-`tarfile` would do, at a tenth of the speed, but it is lenient by design: it follows links, lets
-pax headers rename members, skips damaged headers. Here each of these refuses the archive.
+`tarfile` could be used, at a tenth of the speed, but it is lenient by design: it follows links,
+lets pax headers rename members, and skips damaged headers. Here, each of these is an error.
 """
 
 import re
@@ -20,21 +20,22 @@ _MAGIC = slice(257, 263)
 _PREFIX = slice(345, 500)
 _OCTAL = re.compile(rb" *([0-7]+)[ \0]*")
 
-# Times with fractions, long user names and the like are harmless. Records with these words change
-# what the next member is called or where it ends, so a reader without pax sees another archive.
+# Pax records for fractional times, long user names and the like are harmless. Records with these
+# words change the name or the end of the next member, so a reader without pax support would see
+# another archive.
 _PAX_DANGEROUS = (b"path", b"size", b"sparse")
 
 
 def tar_files(data: bytes, limit: int) -> dict[str, bytes]:
-    """The regular files by path, without ``./`` in front.
+    """Return the regular files by path, without ``./`` in front.
 
     Args:
         data: the whole archive, unpacked.
-        limit: how many members it may have.
+        limit: maximum number of members.
 
     Raises:
-        FormatError: a name comes twice, leaves the folder or is spelt in a roundabout way; a
-            member is neither file nor folder; a header is damaged; or there are too many.
+        FormatError: a name is repeated, leaves the folder or is not normalised; a member is neither
+            file nor folder; a header is damaged; or there are too many members.
     """
     files: dict[str, bytes | None] = {}
     position = 0
@@ -53,7 +54,7 @@ def tar_files(data: bytes, limit: int) -> dict[str, bytes]:
 
 def _checked_size(header: bytes) -> int:
     checksum, size = _OCTAL.fullmatch(header[_CHECKSUM]), _OCTAL.fullmatch(header[_SIZE])
-    # The sum is taken with eight blanks where it is to be written.
+    # The sum counts the checksum field itself as eight blanks.
     actual = sum(header) - sum(header[_CHECKSUM]) + 8 * ord(" ")
     if checksum is None or size is None or int(checksum[1], 8) != actual:
         raise FormatError("The control member has a damaged tar header")
@@ -66,7 +67,7 @@ def _refuse_hidden(data: bytes, position: int) -> None:
 
 
 def _add(files: dict[str, bytes | None], header: bytes, content: bytes) -> None:
-    """Note one member: a file with its content, a folder with None."""
+    """Add one member: a file with its content, a folder with None."""
     kind = header[_TYPE]
     if kind in _PAX:
         if any(word in content for word in _PAX_DANGEROUS):
@@ -75,7 +76,7 @@ def _add(files: dict[str, bytes | None], header: bytes, content: bytes) -> None:
     path = _path(header)
     if path in files:
         raise FormatError(f"The control member has {path!r} twice")
-    # A folder with bytes: some tools skip them, others read them as the next header.
+    # Some tools skip the bytes of a folder, others read them as the next header.
     if kind not in _FILES and (kind != _FOLDER or content):
         raise FormatError(f"The control member has {path!r}, neither file nor empty folder")
     files[path] = content if kind in _FILES else None
@@ -88,7 +89,8 @@ def _path(header: bytes) -> str:
         return "."
     path = name.removeprefix("./")
     path = path.removesuffix("/") if folder else path
-    # Only POSIX's own variant keeps the front of a long name there; control files need none.
+    # Only the POSIX format stores the start of a long name in this field; control files need no
+    # long names.
     long = header[_MAGIC] == b"ustar\0" and header[_PREFIX].strip(b"\0")
     if long or not {"", ".", ".."}.isdisjoint(path.split("/")):
         raise FormatError(f"The control member has the unsafe name {name!r}")

@@ -1,18 +1,18 @@
-"""Debian versions: parsing them, and their order.
+"""Debian versions: parser and sort key.
 
 The order is dpkg's (Debian policy 5.6.12): an epoch compares as a number; the upstream version and
-then the revision compare by turns as text without digits and as numbers. In text a tilde sorts
-before the end, the end before letters, letters before anything else.
+then the revision are compared by alternating between text without digits and numbers. In text a
+tilde sorts before the end, the end before letters, letters before anything else.
 
-`sort_key` writes that order into printable ASCII text, so that plain byte order (PostgreSQL's
-``COLLATE "C"``, `sorted` in Python) is version order and SQL needs no function of ours. It holds:
+`sort_key` encodes a version as printable ASCII text whose byte order (PostgreSQL's ``COLLATE "C"``,
+`sorted` in Python) is the version order, so that SQL needs no extra function. The key has:
 
     text      ``~`` as ``!``, letters as they are, ``+-.:`` as ``{|}~``
     its end   ``.``: above ``!``, below every letter
     a number  no leading zeros, one letter for its count of digits, then the digits
 
-A letter for the length is what makes 10 come after 9 without padding. Equal versions (``1.0``,
-``0:1.00-0``) have equal keys, which no comparison of their text would show.
+The letter for the length sorts 10 after 9 without padding. Equal versions (``1.0``, ``0:1.00-0``)
+have equal keys, although their texts differ.
 """
 
 import re
@@ -21,10 +21,10 @@ from functools import cached_property
 
 from staging_api.debian.errors import FormatError
 
-#: Our own bound, so that a key always fits into a PostgreSQL index row.
+#: Limit of this service, so that a key always fits into a PostgreSQL index row.
 MAX_LENGTH = 256
 
-#: dpkg keeps the epoch in a signed int.
+#: dpkg stores the epoch in a signed int.
 MAX_EPOCH = 2**31 - 1
 
 _EPOCH = re.compile(r"[0-9]{1,10}")
@@ -38,13 +38,13 @@ _LONG = 25  # digit counts from here on take the letter z and four digits
 
 @dataclass(frozen=True)
 class Version:
-    """One version, taken apart.
+    """A parsed version.
 
     Attributes:
-        text: as it was written; this is what index files show.
-        epoch: the number before the colon, 0 when there is none.
-        upstream: the part that the authors chose.
-        revision: the part behind the last hyphen; "" when there is none, which equals "0".
+        text: the version as written; index files show this text.
+        epoch: the number before the colon; 0 if there is none.
+        upstream: the version chosen by the authors.
+        revision: the part after the last hyphen; "" if there is none, which equals "0".
     """
 
     text: str
@@ -54,7 +54,7 @@ class Version:
 
     @property
     def without_epoch(self) -> str:
-        """The version as file names carry it."""
+        """The version as it appears in file names."""
         return f"{self.upstream}-{self.revision}" if self.revision else self.upstream
 
     @cached_property
@@ -64,10 +64,10 @@ class Version:
 
 
 def parse_version(text: str) -> Version:
-    """Take a version apart, by the letter of Debian policy 5.6.12.
+    """Parse a version strictly by Debian policy 5.6.12.
 
     Raises:
-        FormatError: it is not a version, or longer than `MAX_LENGTH`.
+        FormatError: the text is not a version, or longer than `MAX_LENGTH`.
     """
     epoch, rest = text.split(":", 1) if ":" in text else ("0", text)
     upstream, hyphen, revision = rest.rpartition("-") if "-" in rest else (rest, "", "")
@@ -84,7 +84,7 @@ def parse_version(text: str) -> Version:
 
 
 def _part(part: str) -> str:
-    """The key of an upstream version or a revision; nothing at all equals zero."""
+    """Return the key of an upstream version or a revision; an empty part equals zero."""
     turns = _TURNS.findall(part or "0")[:-1]  # findall always adds one empty match at the end
     keys = (text.translate(_TEXT_ORDER) + _END + _number(digits) for text, digits in turns)
     return "".join(keys) + _END

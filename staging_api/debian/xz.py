@@ -1,7 +1,7 @@
-"""Many small .xz files made into one .xz stream of many blocks, without compressing again.
+"""Merge many small .xz files into one .xz stream of many blocks, without recompressing.
 
-Files joined end to end are valid xz too, but real apt reads the first only and then reports a hash
-mismatch. So the blocks are cut out and given one common header, index and footer:
+Concatenated .xz files are valid xz too, but real apt reads only the first one and then reports a
+hash mismatch. Therefore the blocks are cut out, and get one common header, index and footer:
 
     header | block ... block | index: (unpadded size, uncompressed size) of each block | footer
 
@@ -17,17 +17,17 @@ _FOOTER_BYTES = 12
 _FOOTER_MAGIC = b"YZ"
 _INDEX_INDICATOR = b"\0"
 
-# The header and, inside the footer, its flags say which check follows each block.
-# It is the same at each level, and the lowest needs the least memory.
+# The header, and the flags in the footer, name the type of checksum after each block. The header is
+# the same at each level; the lowest level needs the least memory.
 HEADER = lzma.compress(b"", check=lzma.CHECK_CRC32, preset=0)[:_HEADER_BYTES]
 _FLAGS = HEADER[6:8]
 
 
 def join_xz(files: Iterable[bytes]) -> Iterator[bytes]:
-    """One xz stream out of files that hold one block each, with CRC32 checks.
+    """Merge files that each have one block with a CRC32 check into one xz stream.
 
     Raises:
-        ValueError: a file is not of that kind. Ours are; this would be damage.
+        ValueError: a file has another format. This service writes only this one, so that is damage.
     """
     records: list[bytes] = []
     yield HEADER
@@ -39,10 +39,10 @@ def join_xz(files: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def take_apart(file: bytes) -> tuple[bytes, bytes]:
-    """The block with its padding, and its record out of the file's own index."""
+    """Return the block with its padding, and its record from the file's own index."""
     if file[:_HEADER_BYTES] != HEADER:
         raise ValueError("not an xz file with CRC32 checks")
-    # Stored as a count of four bytes, less one.
+    # The field has the number of four-byte units, minus one.
     index_bytes = (int.from_bytes(file[-8:-4], "little") + 1) * 4
     index_at = len(file) - _FOOTER_BYTES - index_bytes
     index = file[index_at:-_FOOTER_BYTES]
@@ -53,7 +53,7 @@ def take_apart(file: bytes) -> tuple[bytes, bytes]:
 
 
 def ending(records: Sequence[bytes]) -> bytes:
-    """Index and footer of a stream of the blocks with these records."""
+    """Return index and footer of a stream of the blocks with these records."""
     index = _index(records)
     return index + _footer(len(index))
 
@@ -74,7 +74,7 @@ def _crc32(data: bytes) -> bytes:
 
 
 def _number(value: int) -> bytes:
-    """Seven bits to a byte, the lowest first; the top bit says that more follow."""
+    """Encode a number in groups of seven bits, lowest first; the top bit says that more follow."""
     encoded = bytearray()
     while value >= 0x80:  # noqa: PLR2004
         encoded.append(value & 0x7F | 0x80)

@@ -1,4 +1,4 @@
-"""Keep an object without its compression: one file, whatever is in it."""
+"""Extractor ``decompressed``: keep an object without its compression, as one file."""
 
 from collections.abc import Sequence
 
@@ -6,17 +6,17 @@ from staging_api.formats.members import MemberChecker, PackedBytes, one_file
 from staging_api.formats.model import Keep, Member, Readable, Select, UnpackLimits
 from staging_api.formats.unpacking import unpacked
 
-#: Endings of compressed objects, and what stands in their place.
+#: Suffixes of compressed tars, and their replacements.
 _ENDINGS = {".tgz": ".tar", ".tbz": ".tar", ".tbz2": ".tar", ".txz": ".tar", ".tzst": ".tar"}
 _DROPPED = (".gz", ".bz2", ".xz", ".zst")
 
 
 def extract(readable: Readable, select: Select, keep: Keep, limits: UnpackLimits) -> Sequence[str]:
-    """Keep what the object decompresses to, under its name without the ending.
+    """Store the decompressed object, under its name without the compression suffix.
 
     Raises:
-        ArchiveCorrupt: it is damaged or cut short.
-        LimitExceeded: it decompresses to too much.
+        ArchiveCorrupt: the object is damaged or truncated.
+        LimitExceeded: the decompressed object is too large.
     """
     checker = MemberChecker(select, limits)
     name = plain_name(readable.name)
@@ -31,7 +31,7 @@ def extract(readable: Readable, select: Select, keep: Keep, limits: UnpackLimits
 
 
 def plain_name(name: str) -> str:
-    """Return a name without the ending of its compression."""
+    """Return a name without the suffix of its compression."""
     for ending, plain in _ENDINGS.items():
         if name.endswith(ending):
             return name.removesuffix(ending) + plain

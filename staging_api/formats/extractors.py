@@ -1,4 +1,4 @@
-"""The extractors, by their names in a catalogue: the only list of formats."""
+"""Registry of extractors, by their names in a catalogue; the only list of formats."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,14 +9,14 @@ from staging_api.formats.model import Extract
 
 @dataclass(frozen=True)
 class Extractor:
-    """How objects of one format are unpacked.
+    """An extractor, and the properties of its format.
 
     Attributes:
         extract: unpacks the selected members of one object.
-        has_members: whether members can be selected; else the object is kept as it is.
+        has_members: whether members can be selected; otherwise the object is kept as it is.
         by_ranges: whether only ranges of the object are read.
-        one_file: whether one file comes out of an object.
-        suffix: of the names of such objects, where nothing else says the format.
+        one_file: whether an object unpacks to one file.
+        suffix: suffix of object names that selects this format if nothing else does.
     """
 
     extract: Extract

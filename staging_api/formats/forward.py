@@ -1,11 +1,11 @@
-"""A stream of chunks with the interface of a file, forward only."""
+"""Forward-only stream of chunks with the interface of a file."""
 
 from collections.abc import Iterator
 from typing import cast
 
 from staging_api.errors import ArchiveCorrupt, LimitExceeded
 
-#: Of all headers of one member: an extended header, or the map of a sparse file.
+#: Maximum size of all headers of one member: extended headers, or the map of a sparse file.
 _HEADER_BYTES = 8 << 20
 
 
@@ -27,7 +27,7 @@ class ForwardFile:
         self.header = b""
 
     def begin_member(self) -> None:
-        """Let the next header be the first of a member, whose headers are counted together."""
+        """Start counting the headers of the next member; they share one size limit."""
         self._header_bytes = 0
 
     def tell(self) -> int:
@@ -51,7 +51,7 @@ class ForwardFile:
         """Read a header.
 
         Raises:
-            LimitExceeded: headers of this size are an attack.
+            LimitExceeded: the headers of the member are too long, as in an attack.
         """
         self._header_bytes += size
         if self._header_bytes > _HEADER_BYTES:
@@ -62,7 +62,7 @@ class ForwardFile:
         return self.header
 
     def at_once(self, size: int) -> memoryview | None:
-        """Return the next `size` bytes if all of them have arrived; None: none was taken."""
+        """Return the next `size` bytes if all have arrived; otherwise None, and take nothing."""
         if size > len(self._rest):
             return None
         piece, self._rest = self._rest[:size], self._rest[size:]
@@ -81,14 +81,14 @@ class ForwardFile:
             yield cast("bytes", piece)
 
     def goes_on(self) -> bool:
-        """Read to the end; return whether any byte on the way was another than zero."""
+        """Read to the end; return whether any byte was not zero."""
         found = bool(bytes(self._rest).strip(b"\0"))
         for chunk in self._chunks:
             found = found or bool(bytes(chunk).strip(b"\0"))
         return found
 
     def drain(self) -> None:
-        """Read to the end, so that counters and hashes upstream see all of it."""
+        """Read to the end, so that counters and hashes upstream cover the whole stream."""
         for _ in self._chunks:
             pass
 

@@ -1,15 +1,15 @@
-"""Turn the links in a container file into further names of the content they lead to.
+"""Convert the links in a container file to further names of their targets' content.
 
-- A hard link comes after its target: it becomes a second name of it at once. One to a symbolic link
-  is another symbolic link of the same text.
+- A hard link comes after its target, and becomes a second name of the target at once. A hard link
+  to a symbolic link is another symbolic link with the same text.
 - A symbolic link may point forwards, so all are resolved at the end, step by step as a kernel does:
-  ``..`` behind a link means the folder above what the link leads to. A link to a file becomes a
-  second name of it; a link to a folder gives each selected file below a second name.
-- A link to a file that was not selected is a name of that content, too. It has passed, so
-  `Links.settle` returns what must be read once more.
-- What is absolute, dangling or circular is left out and noted: no reader could follow it.
-- A selected link that leads out of the container file is refused, in however many steps; and so is
-  a selected member behind such a link, as a program that follows it would write outside.
+  ``..`` after a link means the folder above the link's target. A link to a file becomes a second
+  name of the file; a link to a folder gives each selected file below the folder a second name.
+- A link to a file that was not selected is a name of that content, too. The stream has already
+  passed that file, so `Links.settle` returns the files that must be read once more.
+- An absolute, dangling or circular link is left out and noted: no reader could follow it.
+- A selected link that leads out of the container file, in any number of steps, is refused; so is a
+  selected member below such a link, because a program that follows the link would write outside.
 """
 
 from collections.abc import Callable, Iterator
@@ -22,9 +22,9 @@ from staging_api.formats.model import Keep, Member
 from staging_api.formats.names import folded, shown
 from staging_api.name_table import NameTable
 
-#: As many links one after another as Linux follows.
+#: Maximum number of links to follow in a row, as in Linux.
 _MAX_STEPS = 40
-#: The longest text of a symbolic link, in most file systems.
+#: Maximum length of a symbolic link's text in most file systems.
 _MAX_TARGET = 4096
 _DANGLING = "are links to nothing that is unpacked, and are left out"
 
@@ -38,8 +38,8 @@ class Links:
     """The files unpacked so far from one container file, and the links to be resolved.
 
     Attributes:
-        target_of: returns the text of a symbolic link, by its name, if it is not in here already;
-            None: there is no such link.
+        target_of: returns the text of a symbolic link that is not yet recorded, by its name; None:
+            there is no such link.
     """
 
     checker: MemberChecker
@@ -70,16 +70,17 @@ class Links:
         self._replaced(name)
 
     def hard(self, name: str, target: str) -> None:
-        """Resolve a hard link, whose target has passed.
+        """Resolve a hard link whose target has already passed.
 
         Raises:
-            ArchiveUnsafe: it is selected, and leads out.
+            ArchiveUnsafe: the link is selected, and leads out.
         """
-        # An absolute one is relative to where the container file is unpacked, for tar.
+        # For tar, an absolute target is relative to the folder where the container file is
+        # unpacked.
         found = folded(target)
         found = self._hard.get(found, found)
         if found == name:
-            # A file that was packed twice is so; else there is nothing that it is a link to.
+            # A file packed twice appears as a link to itself; otherwise the link has no target.
             if not self._is_there(name) and self.checker.selects(name):
                 self.checker.notes.add(_DANGLING, name)
             return
@@ -107,8 +108,8 @@ class Links:
         """Resolve the symbolic links into second names.
 
         Returns:
-            The files that were not selected and are content of links, each with its names; call
-            `bring` with each of them.
+            The files that were not selected, but are targets of links, each with the names of its
+            links; call `bring` with each of them.
 
         Raises:
             ArchiveUnsafe: a selected link leads out, or a name clashes with another path.
@@ -116,19 +117,19 @@ class Links:
         """
         self._check_above()
         selected = [name for name in self._symbolic if self.checker.selects(name)]
-        # First the names of files, which then are among the files below a folder.
+        # Files first: the new names are then among the files below a folder.
         folders = [(name, end) for name in selected if (end := self._named(name)) is not None]
         for name, end in folders:
             self._names_below(name, end)
         return self._lacking
 
     def bring(self, name: str, member: Callable[[str], Member], content: Iterator[bytes]) -> None:
-        """Keep a file that was not selected under the names of the links to it.
+        """Store a file that was not selected under the names of the links to it.
 
         Args:
-            name: its own name, which `settle` returned.
-            member: returns how it is kept at a path.
-            content: its bytes.
+            name: name of the file, as returned by `settle`.
+            member: returns the description of the file for a path.
+            content: the bytes of the file.
         """
         first, *others = self._lacking[name]
         path = self.checker.target(first)
@@ -139,7 +140,7 @@ class Links:
                 self._second_name(other, member(path))
 
     def _drop(self, name: str) -> None:
-        """Take back a file whose name a link has now."""
+        """Remove a file whose name now belongs to a link."""
         if self._files.pop(name) is not None:
             self.keep(Member(self.checker.path_of(name), gone=True), ())
         self._passed.pop(name)
@@ -148,14 +149,14 @@ class Links:
         return name in self._symbolic or name in self._passed or self._file(name) is not None
 
     def _replaced(self, name: str) -> None:
-        """Forget a link whose name another member has now."""
+        """Forget a link whose name now belongs to another member."""
         if self._symbolic:
             self._symbolic.pop(name, None)
         if self._hard:
             self._hard.pop(name, None)
 
     def _named(self, name: str) -> str | None:
-        """Give a link to a file its content; return the folder that it leads to instead, if any."""
+        """Give a link to a file its content; for a link to a folder, return the folder."""
         try:
             end = self._end_of(name)
         except _LeadsOutError:
@@ -171,10 +172,10 @@ class Links:
         return None
 
     def _end_of(self, name: str) -> str | None:
-        """Return where a name leads; None: to an absolute path, or in a circle.
+        """Return the end of a name after following links; None: an absolute path, or a circle.
 
         Raises:
-            _LeadsOutError: out of the container file.
+            _LeadsOutError: the name leads out of the container file.
         """
         reached: list[str] = []
         ahead, steps, dangles = name.split("/")[::-1], 0, False
@@ -183,7 +184,7 @@ class Links:
             if step == ".." and not reached:
                 raise _LeadsOutError
             if step == "..":
-                # A kernel does not step up from a folder that is absent: the link leads nowhere.
+                # A kernel does not step up from a folder that does not exist: the link is dangling.
                 dangles = dangles or not self._is_folder("/".join(reached))
                 reached.pop()
                 continue
@@ -213,7 +214,7 @@ class Links:
         return self.target_of(name) if target is None else target
 
     def _check_above(self) -> None:
-        """Refuse members behind a link that leads out: a program could write through it."""
+        """Refuse members below a link that leads out: a program could write through the link."""
         for link in filter(self._goes_out, self._symbolic):
             first, _ = next(self._files.items(f"{link}/"), ("", b""))
             if first.startswith(f"{link}/"):
@@ -230,9 +231,10 @@ class Links:
         return end is None and self._symbolic[link].startswith("/")
 
     def _names_below(self, name: str, end: str) -> None:
-        """Give the files below a folder second names below a link to it.
+        """Give the files below a folder second names below a link to the folder.
 
-        They are recorded apart: no other link to a folder gives them a third name.
+        The names are recorded in a separate table, so that another link to a folder does not give
+        them a third name.
         """
         top = f"{end}/" if end else ""
         found = False
@@ -249,12 +251,12 @@ class Links:
             self.checker.notes.add(_DANGLING, name)
 
     def _file(self, name: str) -> Member | None:
-        """Return the file of this name, if it was unpacked."""
+        """Return the file with this name, if it was unpacked."""
         noted = self._files.get(name)
         return None if noted is None else self._member(name, noted)
 
     def _member(self, name: str, noted: bytes) -> Member:
-        """Return the file that was noted so."""
+        """Decode the record of a file."""
         flags, same_as = noted[0], noted[1:].decode("utf-8", "surrogatepass")
         return Member(
             self.checker.path_of(name),
@@ -278,16 +280,16 @@ class Links:
 
 
 class _LeadsOutError(Exception):
-    """A link leads out of the container file; an error only if it is selected."""
+    """A link leads out of the container file; an error only if the link is selected."""
 
 
 def _can_be_followed(target: str) -> bool:
-    """Whether the text of a symbolic link leads anywhere within a container file."""
+    """Return whether the text of a symbolic link can lead to a path inside a container file."""
     return 0 < len(target) <= _MAX_TARGET and not target.startswith("/")
 
 
 def _noted(member: Member) -> bytes:
-    """Return what is remembered of a file beside its name: there may be a million."""
+    """Encode the facts kept for each file in few bytes, as there may be a million files."""
     flags = (
         _EXECUTABLE * member.executable
         | _SPARSE * member.sparse

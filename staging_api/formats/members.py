@@ -1,15 +1,15 @@
-"""Refuse dangerous members of a container file, and count what it unpacks to.
+"""Safety checks on the members of a container file, and counters of what is unpacked.
 
-Nothing is ever written to a path from a container file: content goes to the store by digest, and
-paths are text in a table. These rules keep that text harmless too, for programs that serve the tree
-or copy it to a disk:
+Nothing is ever written to a path from a container file: content is stored by digest, and paths are
+text in a table. These rules make that text safe also for programs that serve the files or copy them
+to a disk:
 
-- a selected member with an unsafe name (see `staging_api.formats.names`) is an error; one that is
-  not selected is left out and counted, since it spoils nothing;
-- of two members of one path the last one counts, as ``tar rf`` means it; paths that differ in case
-  or in their Unicode form are two files;
-- no selected file is the folder of another;
-- of a file that is setuid or setgid that bit is dropped; devices, pipes and sockets are left out;
+- a selected member with an unsafe name (see `staging_api.formats.names`) is an error; an unsafe
+  member that is not selected is skipped and counted, since it does no harm;
+- of two members with the same path the last one counts, as for ``tar rf``; paths that differ in
+  case or in their Unicode form are different files;
+- no selected file may be the folder of another;
+- the setuid and setgid bits are dropped; devices, pipes and sockets are skipped;
 - links become further names of content, see `staging_api.formats.links`.
 """
 
@@ -29,8 +29,8 @@ class MemberChecker:
     """Checks and counts the members of one container file.
 
     Attributes:
-        notes: of what is left out.
-        scratch: a folder for the names of many members; see `UnpackLimits`.
+        notes: reasons for leaving members out.
+        scratch: folder for tables of many member names; see `UnpackLimits`.
     """
 
     def __init__(self, select: Select, limits: UnpackLimits) -> None:
@@ -51,11 +51,11 @@ class MemberChecker:
         """Count one member of any kind, and return its folded name; empty for the root itself.
 
         Returns:
-            None: its name is not safe, and it is not selected.
+            None: the name is not safe, and the member is not selected.
 
         Raises:
-            ArchiveUnsafe: its name is not safe, and it is selected.
-            LimitExceeded: too many members; or too many folders above it, and it is selected.
+            ArchiveUnsafe: the name is not safe, and the member is selected.
+            LimitExceeded: there are too many members; or too many folders above a selected member.
         """
         self.count()
         name = folded(raw)
@@ -75,7 +75,7 @@ class MemberChecker:
         )
 
     def result(self) -> Sequence[str]:
-        """Return what was left out, in sentences.
+        """Return sentences about the members left out.
 
         Raises:
             ArchiveUnsafe: nothing is selected, and there are members with unsafe names.
@@ -85,7 +85,7 @@ class MemberChecker:
         return self.notes.sentences()
 
     def count(self) -> None:
-        """Count one member, or one further name of one.
+        """Count one member, or one further name of a member.
 
         Raises:
             LimitExceeded: there are too many.
@@ -98,38 +98,38 @@ class MemberChecker:
             )
 
     def selects(self, name: str) -> bool:
-        """Whether the member of this folded name is selected."""
+        """Return whether the member with this folded name is selected."""
         return self._select(name) is not None
 
     def path_of(self, name: str) -> str:
-        """Return the path that the selected file of this folded name unpacks to."""
+        """Return the path that the selected file with this folded name unpacks to."""
         return self._select(name) or name
 
     def target(self, name: str) -> str | None:
-        """Return the path that the file of this folded name unpacks to; None if not selected.
+        """Return the path that the file with this folded name unpacks to; None if not selected.
 
         Raises:
-            ArchiveUnsafe: it is the folder of another file, or the reverse.
+            ArchiveUnsafe: the path is the folder of another file, or the reverse.
         """
         path = self._select(name)
         if path is None:
             return None
         if path in self._folders:
             raise ArchiveUnsafe(f"{shown(path)} would be a file and a folder")
-        # Nothing is a file above a folder that is known.
+        # No file has the path of a folder above a known folder, so known folders need no check.
         if (folder := path.rpartition("/")[0]) and folder not in self._folders:
             self._add_folders(path)
         self._files[path] = b""
         return path
 
     def executable(self, mode: int, name: str) -> bool:
-        """Whether a file of this mode may be run; setuid and setgid are dropped."""
+        """Return whether the owner may execute a file of this mode; drop setuid and setgid."""
         if mode & _SET_ID:
             self.notes.add("are setuid or setgid, and are kept without that", name)
         return bool(mode & _OWNER_MAY_RUN)
 
     def add_packed(self, packed: int) -> int:
-        """Add the packed bytes of a member packed by itself; return the sum so far."""
+        """Add the packed bytes of a member with compression of its own; return the sum so far."""
         self._packed += packed
         return self._packed
 
@@ -137,23 +137,23 @@ class MemberChecker:
         """Add unpacked bytes; `packed` is the number of packed bytes read so far.
 
         Raises:
-            LimitExceeded: too many in all, or for that many packed bytes.
+            LimitExceeded: the total is too large, by itself or in relation to the packed bytes.
         """
         self._total += count
         self._check_total(self._total)
         self._check_ratio(self._total, packed)
 
     def check_declared(self, size: int, packed: int | None, data: int | None = None) -> None:
-        """Check the size that a member declares, before any space is reserved or byte read.
+        """Check the declared size of a member, before any space is reserved or any byte read.
 
         Args:
-            size: of the member.
-            packed: packed bytes of this and all earlier members; None: not known.
-            data: how many of its bytes lie in no hole; None: all.
+            size: declared size of the member.
+            packed: packed bytes of this and all earlier members; None: unknown.
+            data: number of its bytes outside of holes; None: all.
 
         Raises:
-            LimitExceeded: too large for one member, or the sum so far is too large for all, or for
-                that many packed bytes.
+            LimitExceeded: the member is too large, or the sum so far is too large, by itself or in
+                relation to the packed bytes.
         """
         self.check_size(size)
         self._declared += size
@@ -165,7 +165,7 @@ class MemberChecker:
         """Check the size of one member as it grows.
 
         Raises:
-            LimitExceeded: it is too large for one member.
+            LimitExceeded: the member is too large.
         """
         if size > self._limits.member_bytes:
             raise LimitExceeded(
@@ -198,10 +198,10 @@ class MemberChecker:
 
 
 class PackedBytes:
-    """Passes the packed bytes of an object on, and counts them."""
+    """Iterator that passes on the packed bytes of an object, and counts them."""
 
     def __init__(self, chunks: Iterator[bytes]) -> None:
-        """Take the bytes as they are read."""
+        """Wrap an iterator of packed bytes."""
         self._chunks = chunks
         self.count = 0
 
@@ -214,10 +214,10 @@ class PackedBytes:
 def one_file(
     pieces: Iterable[bytes], packed: PackedBytes, checker: MemberChecker
 ) -> Iterator[bytes]:
-    """Pass on all that an object has, which becomes one file, under the limits of a member.
+    """Pass on the bytes of an object that becomes one file, within the limits of a member.
 
     Raises:
-        LimitExceeded: it is too large, or for that many packed bytes.
+        LimitExceeded: the file is too large, by itself or in relation to the packed bytes.
     """
     size = 0
     for piece in pieces:
@@ -228,10 +228,10 @@ def one_file(
 
 
 def exactly(chunks: Iterable[bytes], size: int, name: str) -> Iterator[bytes]:
-    """Pass the chunks on, and require that they are `size` bytes together.
+    """Pass on the chunks, and require that their total length is `size` bytes.
 
     Raises:
-        ArchiveCorrupt: they are not.
+        ArchiveCorrupt: the length is another one.
     """
     seen = 0
     for chunk in chunks:
@@ -244,13 +244,13 @@ def exactly(chunks: Iterable[bytes], size: int, name: str) -> Iterator[bytes]:
 
 
 def folders_above(path: str) -> list[str]:
-    """Return the paths of all folders above a path, the highest first."""
+    """Return the paths of all folders above a path, outermost first."""
     segments = path.split("/")[:-1]
     return ["/".join(segments[: count + 1]) for count in range(len(segments))]
 
 
 class Notes:
-    """The reasons, each with the number of members and the first of them."""
+    """Counters of reasons, each with the first member concerned."""
 
     def __init__(self) -> None:
         self._counts: Counter[str] = Counter()
@@ -261,7 +261,7 @@ class Notes:
 
         Args:
             reason: a text that does not depend on the member: ``left out: the name is unsafe``.
-            name: of the member.
+            name: name of the member.
         """
         self._counts[reason] += 1
         self._first.setdefault(reason, name)

@@ -1,8 +1,8 @@
-"""Read which modules a crashed process had loaded, from its minidump.
+"""Read the modules that a crashed process had loaded from its minidump.
 
-The format is Microsoft's (MINIDUMP_HEADER and MINIDUMP_MODULE, ``minidumpapiset.h``), the way to
-write a module's debug identifier Breakpad's (``google_breakpad/common/minidump_format.h``). A dump
-comes from a crashed device: every offset in it may lie.
+The format is Microsoft's (MINIDUMP_HEADER and MINIDUMP_MODULE, ``minidumpapiset.h``); debug
+identifiers are written like Breakpad's (``google_breakpad/common/minidump_format.h``). A dump comes
+from a crashed device, so no offset in it can be trusted.
 """
 
 import struct
@@ -18,7 +18,7 @@ _MODULE_LIST = 4
 _HEADER = struct.Struct("<IIII")
 _DIRECTORY = struct.Struct("<III")
 _COUNT = struct.Struct("<I")
-#: Of MINIDUMP_MODULE: where its name is, and length and place of its debug record.
+#: Fields of MINIDUMP_MODULE: offset of its name, length and offset of its debug record.
 _MODULE = struct.Struct("<20xI52xII24x")
 _GUID = struct.Struct("<IHH8s")
 _PDB70, _ELF = b"RSDS", b"LEpB"
@@ -27,22 +27,22 @@ _MOST_STREAMS, _MOST_MODULES, _MOST_NAME_BYTES, _MOST_RECORD_BYTES = 128, 4096, 
 
 @dataclass(frozen=True)
 class Module:
-    """A library or program: its file name, and the identifier that its symbols are filed under."""
+    """A library or program: its file name, and the identifier that its symbols are stored under."""
 
     name: str
     debug_id: str
 
     @property
     def symbol_path(self) -> str:
-        """Where a tree of Breakpad symbols has its file."""
+        """Path of its file in a tree of Breakpad symbols."""
         return f"{self.name}/{self.debug_id}/{self.name.removesuffix('.pdb')}.sym"
 
 
 def modules(dump: Path) -> list[Module]:
-    """The modules that have an identifier.
+    """Return the modules that have an identifier.
 
     Raises:
-        Invalid: this is no minidump.
+        Invalid: the file is not a minidump.
     """
     with dump.open("rb") as file:
         try:
@@ -70,7 +70,7 @@ def _module(file: BinaryIO, at: int) -> Module | None:
     raw = _at(file, name_at + _COUNT.size, min(name_size, _MOST_NAME_BYTES))
     record = _at(file, record_at, min(record_size, _MOST_RECORD_BYTES))
     name, debug_id = raw.decode("utf-16-le", errors="replace"), _debug_id(record)
-    # Breakpad files symbols under the name that the debug record has, if it has one.
+    # Breakpad stores symbols under the name in the debug record, if the record has one.
     base = (_debug_name(record) or name).replace("\\", "/").rpartition("/")[2]
     return Module(base, debug_id) if debug_id and base not in ("", ".", "..") else None
 
@@ -81,7 +81,7 @@ def _debug_id(record: bytes) -> str | None:
         (age,) = _COUNT.unpack_from(rest, _GUID.size)
         return f"{_guid(rest)}{age:X}"
     if kind == _ELF and rest:
-        # A build id: its first 16 bytes are read as a GUID, and there is no age.
+        # The first 16 bytes of a build id are read as a GUID; there is no age.
         return f"{_guid(rest.ljust(_GUID.size, bytes(1)))}0"
     return None
 

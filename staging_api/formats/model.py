@@ -1,4 +1,4 @@
-"""The interface of an extractor: a readable object in, named streams of bytes out."""
+"""Interface of an extractor: from a readable object to named streams of bytes."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
@@ -12,32 +12,34 @@ class Readable(Protocol):
 
     @property
     def name(self) -> str:
-        """Its name in the archive."""
+        """Name of the object in the archive."""
 
     @property
     def size_bytes(self) -> int | None:
-        """Its length in bytes, if the source declares it."""
+        """Length in bytes, if the source declares it."""
 
     def open(
         self, start: int = 0, end: int | None = None
     ) -> AbstractContextManager[Iterator[bytes]]:
-        """Stream the bytes from `start` up to, not including, `end`."""
+        """Stream the bytes from `start` up to, but not including, `end`."""
 
 
 @dataclass(frozen=True)
 class UnpackLimits:
-    """What one container file may unpack to; counted while it is unpacked.
+    """Limits for unpacking one container file, enforced while it is unpacked.
 
     Attributes:
-        total_bytes: of all members together, skipped ones included.
-        member_bytes: of one member.
-        members: number of members, skipped ones included.
+        total_bytes: size of all members together, including skipped ones.
+        member_bytes: size of one member.
+        members: number of members, including skipped ones.
         ratio: unpacked bytes per packed byte, once `ratio_floor_bytes` are unpacked; 0: no limit.
-        ratio_floor_bytes: no ratio is required below: an empty disk image compresses well.
-        depth: folders above a member.
-        header_bytes: of one directory of members, held in memory.
-        window_bytes: what one decompressor may hold in memory.
-        scratch: a folder for the names of many members; None: where temporary files are.
+        ratio_floor_bytes: unpacked size below which the ratio is not checked: an empty disk image
+            compresses well.
+        depth: number of folders above a member.
+        header_bytes: size of one directory of members, which is held in memory.
+        window_bytes: memory of one decompressor.
+        scratch: folder for tables of many member names; None: the default folder of temporary
+            files.
     """
 
     total_bytes: int = 64 << 30
@@ -53,17 +55,16 @@ class UnpackLimits:
 
 @dataclass(frozen=True)
 class Member:
-    """One unpacked file.
+    """An unpacked file.
 
     Attributes:
-        path: relative and already checked, ``/`` between segments.
-        executable: whether its owner may run it.
-        size_bytes: declared length; the stream must have it.
-        same_as: for a link: the path of an earlier file with the same content; the stream is then
-            empty.
-        sparse: whether it has holes: long runs of zeros in the stream need no space.
-        gone: whether there is no file at the path after all, as a link that leads nowhere came in
-            the place of an earlier one; the stream is then empty.
+        path: relative path, already checked, with ``/`` between segments.
+        executable: whether the owner may execute the file.
+        size_bytes: declared length; the stream must have this length.
+        same_as: for a link: the path of an earlier file with the same content; the stream is empty.
+        sparse: whether the file has holes: long runs of zeros in the stream need no space.
+        gone: whether an earlier file at this path is removed, because a dangling link replaced it;
+            the stream is empty.
     """
 
     path: str
@@ -77,9 +78,9 @@ class Member:
 #: Returns the path that a member unpacks to, or None to skip it.
 Select = Callable[[str], str | None]
 
-#: Takes a member and its bytes, and reads the iterator to its end before it returns. A member whose
-#: path was kept before replaces it.
+#: Stores a member and its bytes, and reads the iterator to its end before it returns. A member
+#: replaces an earlier one with the same path.
 Keep = Callable[[Member, Iterable[bytes]], None]
 
-#: Unpacks the selected members of one object; returns sentences about what it left out.
+#: Unpacks the selected members of one object; returns sentences about the members left out.
 Extract = Callable[[Readable, Select, Keep, UnpackLimits], Sequence[str]]

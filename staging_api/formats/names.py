@@ -1,18 +1,18 @@
-"""Names of members: decoded, folded as programs that unpack fold them, and judged.
+"""Member names: decode, fold and check them.
 
-A folded name has neither empty segments nor ``.``: ``./a``, ``a//b`` and ``a/./b`` are ``a`` and
-``a/b``, as they are for tar and unzip. An unsafe name is absolute, leads upwards with ``..``, has a
-segment that no file system takes, or characters that act on a terminal or reverse the text behind
-them. Everything else is an ordinary name: a backslash, a no-break space, a joiner of emoji.
+A folded name has neither empty segments nor ``.``: ``./a``, ``a//b`` and ``a/./b`` become ``a`` and
+``a/b``, as in tar and unzip. A name is unsafe if it is absolute, contains ``..``, has a segment too
+long for file systems, or has characters that control a terminal or reverse the text after them.
+All other names are ordinary, even with a backslash, a no-break space or a joiner of emoji.
 """
 
 import unicodedata
 
 _MAX_SEGMENT_BYTES = 255
-#: Control characters, halves of characters, and what ends a line or a paragraph.
+#: Control characters, surrogates, and line and paragraph separators.
 _UNSAFE_CATEGORIES = frozenset({"Cc", "Cs", "Zl", "Zp"})
-#: Characters that change the direction of what is shown behind them, so that a name looks like
-#: another one (CVE-2021-42574).
+#: Characters that change the direction of the following text, so that a name looks like another one
+#: (CVE-2021-42574).
 _DIRECTIONS = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 
@@ -24,7 +24,7 @@ def folded(name: str) -> str:
 
 
 def unsafe(name: str) -> str:
-    """Say why a name is not safe; empty if it is."""
+    """Return why a name is not safe; empty if it is safe."""
     if name.startswith("/"):
         return "has an absolute name"
     segments = name.split("/")
@@ -38,7 +38,7 @@ def unsafe(name: str) -> str:
 
 
 def has_unsafe_character(name: str) -> bool:
-    """Whether a character of the name acts on a terminal, or on the text behind it."""
+    """Return whether a character of the name controls a terminal, or the text after it."""
     return any(
         unicodedata.category(character) in _UNSAFE_CATEGORIES or character in _DIRECTIONS
         for character in name
@@ -46,19 +46,19 @@ def has_unsafe_character(name: str) -> bool:
 
 
 def from_bytes(raw: bytes, otherwise: str = "cp1252") -> str:
-    """Decode a name: UTF-8, or else the 8-bit encoding that such files have."""
+    """Decode a name: as UTF-8, or else in the 8-bit encoding `otherwise`."""
     try:
         return raw.decode()
     except UnicodeDecodeError:
         pass
     try:
         return raw.decode(otherwise)
-    except UnicodeDecodeError:  # one of the five bytes that cp1252 leaves out: of no Latin text
+    except UnicodeDecodeError:  # one of five bytes that cp1252 does not define, so not Latin text
         return raw.decode("cp437")
 
 
 def repaired(name: str) -> str:
-    """Decode a name whose bytes were no UTF-8 and are escaped in it (PEP 383)."""
+    """Decode a name whose bytes were not UTF-8 and were escaped as surrogates (PEP 383)."""
     try:
         name.encode()
     except UnicodeEncodeError:

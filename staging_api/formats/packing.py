@@ -1,8 +1,7 @@
 """Pack files into one stream, as a tar or a zip, while they are read.
 
-Nothing is known of a file but its row before its turn comes, and no more than a piece of it is in
-memory. Equal files give equal bytes: no time of packing, no owner and no name of a machine is in
-them.
+A file is opened only when its turn comes, and only one chunk of it is in memory. Equal files give
+equal bytes: the stream contains no packing time, no owner and no host name.
 """
 
 import stat
@@ -21,9 +20,9 @@ else:
     from backports import zstd
 
 _PIECE_BYTES = 1 << 18
-_GZIP = 31  # zlib: the largest window, with gzip's head and check sum
+_GZIP = 31  # zlib: the largest window, with the header and checksum of gzip
 _FAST = 1
-#: Zip knows no earlier year.
+#: The earliest year that zip can represent.
 _FIRST_YEAR = 1980
 _ZIP64_BYTES = 1 << 30
 
@@ -40,15 +39,15 @@ class PackedFile:
 
     @property
     def mode(self) -> int:
-        """Its permissions."""
+        """File mode."""
         return 0o755 if self.executable else 0o644
 
 
 class _Compressor(Protocol):
-    """The common interface of the libraries' compressors."""
+    """Common interface of the libraries' compressors."""
 
     def compress(self, data: bytes, /) -> bytes:
-        """Return what is ready after these bytes."""
+        """Return the output that is ready after these bytes."""
 
     def flush(self) -> bytes:
         """Return the end of the stream."""
@@ -82,7 +81,7 @@ def _zip(files: Iterable[PackedFile]) -> Iterator[bytes]:
     sink = _Sink()
     with zipfile.ZipFile(sink, "w") as packed:  # type: ignore[call-overload]  # it needs only write
         for file in files:
-            # Compressed: some readers take no plain member whose size follows behind it.
+            # Always compressed: some readers refuse a stored member whose size follows the data.
             info = zipfile.ZipInfo(file.name, _zip_time(file.modified_at))
             info.compress_type = zipfile.ZIP_DEFLATED
             info._compresslevel = _FAST  # type: ignore[attr-defined]  # noqa: SLF001 - 3.13: public
@@ -94,7 +93,7 @@ def _zip(files: Iterable[PackedFile]) -> Iterator[bytes]:
     yield from sink.taken(1)
 
 
-#: How to pack files, by the suffix of the stream's name.
+#: Packing functions by the suffix of the stream's name.
 PACKERS: Mapping[str, Callable[[Iterable[PackedFile]], Iterator[bytes]]] = {
     "tar": _tar,
     "tar.gz": _compressed(lambda: zlib.compressobj(_FAST, wbits=_GZIP)),
@@ -104,7 +103,7 @@ PACKERS: Mapping[str, Callable[[Iterable[PackedFile]], Iterator[bytes]]] = {
 
 
 class _Sink:
-    """Bytes written and not taken yet; it cannot seek, so sizes follow behind members."""
+    """Buffer of written bytes; not seekable, so `zipfile` writes the sizes after each member."""
 
     def __init__(self) -> None:
         self._bytes = bytearray()
@@ -117,7 +116,7 @@ class _Sink:
         pass
 
     def taken(self, least_bytes: int) -> Iterator[bytes]:
-        """Yield all of it, if it is so much at least."""
+        """Yield the whole buffer if it has at least `least_bytes`."""
         if len(self._bytes) >= least_bytes:
             yield bytes(self._bytes)
             self._bytes.clear()

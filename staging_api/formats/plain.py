@@ -1,4 +1,4 @@
-"""Keep an object as it is."""
+"""Extractor ``plain``: keep an object as it is."""
 
 from collections.abc import Sequence
 
@@ -10,7 +10,7 @@ def extract(readable: Readable, select: Select, keep: Keep, limits: UnpackLimits
     """Keep the object as one file.
 
     Raises:
-        LimitExceeded: it has more bytes than one member may have.
+        LimitExceeded: the object is larger than a member may be.
     """
     checker = MemberChecker(select, limits)
     path = checker.target(checker.check_name(readable.name) or readable.name)

@@ -1,12 +1,12 @@
-"""What an object is that is not the container file it should be, by its first bytes.
+"""Recognise objects that are not the expected container file, by their first bytes.
 
-"The tar is damaged" sends people to look for a fault of the network or the disk. Far more often the
-object is whole and of another kind: the page of a login, a zip under a name that ends in tar.
+"The tar is damaged" makes people look for a fault of the network or the disk. Far more often the
+object is intact, but of another kind: the page of a login, a zip with a name that ends in tar.
 """
 
 import re
 
-#: As long as a header of a tar; what identifies a kind stands within.
+#: Length of a tar header; the first bytes that identify each format are within this length.
 HEAD_BYTES = 512
 _USTAR = slice(257, 262)
 _UNPACKED_BY = "it is a {}, which `extract: {}` unpacks"
@@ -14,14 +14,14 @@ _COMPRESSED = "it is compressed with {}, which is not read; gzip, bzip2, xz and 
 _CONTAINER = "it is {}, which is not unpacked; tar and zip are"
 _PAGE = "it is a web page: the archive may ask for a credential, or show an error with status 200"
 
-#: How a document of JSON begins. Only what cannot be read as a header is compared with it.
+#: The start of a JSON document. Compared only with data that is not readable as a header.
 _JSON = re.compile(rb"(?:\xef\xbb\xbf)?\s*(?:\{\s*[\"}]|\[\s*[\[\]{\"])")
 _BROTLI = ".br"
 
-#: Those that `unpacked` reads.
+#: Formats that `unpacked` can read.
 _READ = {b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ\x00": "xz", b"\x28\xb5\x2f\xfd": "zstd"}
-#: The first bytes, and what they mean. The published formats name them; of LZMA's own files only
-#: the usual properties are known, as they have no mark.
+#: Meaning of the first bytes, as the published formats define them; plain LZMA files have no
+#: signature, so their usual properties are matched.
 _KINDS: dict[bytes, str] = {
     b"PK\x03\x04": _UNPACKED_BY.format("zip", "zip"),
     b"\x1f\x9d": _COMPRESSED.format("compress (.Z)"),
@@ -49,11 +49,11 @@ _KINDS: dict[bytes, str] = {
 
 
 def instead_of_tar(head: bytes, name: str = "") -> str:
-    """Say why this is no tar, if its first header cannot be read.
+    """Explain why an object is not a tar, after its first header was unreadable.
 
     Args:
-        head: what was read of it.
-        name: of the object; brotli has no mark, and is known by nothing else.
+        head: the first bytes of the object.
+        name: name of the object; only the name identifies brotli, which has no signature.
     """
     if not head:
         return "this is not a tar: it is empty"
@@ -66,7 +66,7 @@ def instead_of_tar(head: bytes, name: str = "") -> str:
 
 
 def instead_of_zip(head: bytes) -> str:
-    """Say why this is no zip, if it has no directory."""
+    """Explain why an object without a directory is not a zip."""
     if not head:
         return "this is not a zip: it is empty"
     if head.startswith(b"PK\x03\x04"):

@@ -1,7 +1,7 @@
 """Sparse members of a tar: the data of their extents, with zeros in the holes between.
 
-The standard library reads the map of every dialect (GNU's own, and PAX 0.0, 0.1 and 1.0), and
-leaves it to us where the data ends: it stands in the order of the map, padded as a whole.
+`tarfile` parses the extent map of every dialect (GNU's own, and PAX 0.0, 0.1 and 1.0), but not the
+data: the extents follow each other in the order of the map, and are padded together.
 """
 
 import tarfile
@@ -13,7 +13,7 @@ from staging_api.formats.forward import ForwardFile
 from staging_api.formats.members import exactly
 from staging_api.formats.names import shown
 
-#: A piece of a hole. A store recognises a hole by zeros of this length, or fewer at its end.
+#: A chunk of a hole. A store recognises a hole by zeros of this length, or fewer at its end.
 _ZEROS = bytes(1 << 20)
 
 Extents = list[tuple[int, int]]
@@ -23,7 +23,7 @@ def extents(info: tarfile.TarInfo) -> Extents:
     """Return offset and length of each extent with data, in their order.
 
     Raises:
-        ArchiveCorrupt: they overlap, or lie behind the end of the file.
+        ArchiveCorrupt: extents overlap, or lie beyond the end of the file.
     """
     found = [(offset, length) for offset, length in declared_extents(info) if length]
     end = 0
@@ -37,7 +37,7 @@ def extents(info: tarfile.TarInfo) -> Extents:
 
 
 def declared_extents(info: tarfile.TarInfo) -> Extents:
-    """Return the extents as the headers give them."""
+    """Return the extents as declared in the headers."""
     return cast("Extents", info.sparse or [])
 
 
@@ -47,7 +47,7 @@ def data_bytes(found: Extents) -> int:
 
 
 def expanded(stream: ForwardFile, found: Extents, size: int, name: str) -> Iterator[bytes]:
-    """Yield the bytes of the file, holes included.
+    """Yield the bytes of the file, including holes.
 
     Raises:
         ArchiveCorrupt: the data ends too early.

@@ -1,12 +1,12 @@
 """Unpack a tar, compressed or not, while its bytes arrive.
 
-The standard library parses the headers, but from a forward-only stream; one header is in memory at
-a time, and members' bytes go straight to `keep`. The whole object is read even if no later member
-is selected, so that the compression's checksum and the declared digest cover all of it. It is read
-once more if a selected link leads to a file that was not selected and has passed.
+`tarfile` parses the headers, but from a forward-only stream; one header is in memory at a time, and
+members' bytes go straight to `keep`. The whole object is read even if no later member is selected,
+so that the compression's checksum and the declared digest cover all of it. The object is read a
+second time if a selected link leads to an unselected file that has already passed.
 
-Members are taken as GNU tar takes them: an unknown type is a regular file, the entries of an
-incremental dump are folders, and a volume label is no member.
+Members are interpreted like in GNU tar: an unknown type is a regular file, the entries of an
+incremental dump are folders, and a volume label is not a member.
 """
 
 import re
@@ -31,7 +31,7 @@ _INCREMENTAL_FOLDER, _CONTINUED, _VOLUME_LABEL = b"D", b"M", b"V"
 _FOLDERS = (tarfile.DIRTYPE, _INCREMENTAL_FOLDER)
 _MAGIC, _PREFIX = slice(257, 265), slice(345, 500)
 _NAME_BYTES, _CHECKSUM = 100, slice(148, 156)
-#: From the mode to the end, with octal digits in all numbers: a file, a link or a folder.
+#: The header from the mode to the end, with octal digits in all numbers: a file, link or folder.
 _USUAL = re.compile(
     rb"([0-7]{7})[\0 ](?:[0-7]{7}[\0 ]){2}"  # mode, owner, group
     rb"([0-7]{11})[\0 ][0-7]{11}[\0 ]"  # size, time
@@ -47,12 +47,12 @@ _BROKEN = (tarfile.TarError, ValueError, OverflowError, UnicodeError, IndexError
 
 
 def extract(readable: Readable, select: Select, keep: Keep, limits: UnpackLimits) -> Sequence[str]:
-    """Keep the selected members.
+    """Unpack the selected members.
 
     Raises:
         ArchiveUnsafe: a member must not be unpacked.
-        ArchiveCorrupt: not a tar, damaged or cut short.
-        LimitExceeded: it unpacks to too much.
+        ArchiveCorrupt: the object is not a tar, is damaged or truncated.
+        LimitExceeded: the tar unpacks to too much.
     """
     checker = MemberChecker(select, limits)
     links = Links(checker, keep)
@@ -70,16 +70,16 @@ def extract(readable: Readable, select: Select, keep: Keep, limits: UnpackLimits
 
 
 class _Header(tarfile.TarInfo):
-    """A header; the standard library takes the times that GNU tar writes into dumps for folders."""
+    """Header parser; `tarfile` misreads the times that GNU tar writes into dumps as folders."""
 
     @classmethod
     def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
-        """Read a header."""
+        """Parse a header."""
         usual = cls._of_usual(buf, encoding, errors)
         if usual is not None:
             return usual
         info = super().frombuf(buf, encoding, errors)
-        # Where a ustar header has the folders above, an old GNU header has times, or zeros.
+        # The bytes of the folders in a ustar header are times, or zeros, in an old GNU header.
         times = bytes(buf[_PREFIX]).partition(b"\0")[0]
         if buf[_MAGIC] == tarfile.GNU_MAGIC and times:
             info.name = info.name.removeprefix(times.decode(encoding, errors) + "/")
@@ -87,21 +87,21 @@ class _Header(tarfile.TarInfo):
 
     @classmethod
     def _of_usual(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self | None:
-        """Read what is used of a header whose fields have their usual form; None: they have not.
+        """Parse the fields that are used, if all have their usual form; else return None.
 
-        The standard library reads a header of any form, field by field: that took more than half
-        of the time that an archive of many small files takes.
+        `tarfile` parses headers of any form, field by field: that took more than half of the time
+        for an archive of many small files.
         """
         found = _USUAL.match(buf, _NAME_BYTES)
         if found is None or len(buf) != tarfile.BLOCKSIZE:
             return None
         mode, size, checksum, kind, link, magic, prefix = found.groups()
-        # The field of the checksum counts as eight spaces.
+        # The checksum field itself counts as eight spaces.
         if sum(buf) - sum(buf[_CHECKSUM]) + 8 * ord(" ") != int(checksum, 8):
             return None
         name = bytes(buf[:_NAME_BYTES]).partition(b"\0")[0]
         if kind == tarfile.AREGTYPE and name.endswith(b"/"):
-            kind = tarfile.DIRTYPE  # as the oldest tars have it
+            kind = tarfile.DIRTYPE  # as in the oldest tars
         if kind == tarfile.DIRTYPE:
             name = name.rstrip(b"/")
         if prefix and magic == tarfile.POSIX_MAGIC:
@@ -113,7 +113,7 @@ class _Header(tarfile.TarInfo):
 
 
 class _Tar:
-    """The members of a tar, one after another; each is read before the next one."""
+    """Iterator over the members of a tar; each must be read before the next one."""
 
     def __init__(self, stream: ForwardFile, name: str, packed: int | None) -> None:
         self._stream = stream
@@ -132,7 +132,7 @@ class _Tar:
                 errors="surrogateescape",
             ) as tar:
                 while (info := tar.next()) is not None:
-                    # tarfile remembers every header; a million of them would fill the memory.
+                    # tarfile keeps every header; a million of them would fill the memory.
                     tar.members = []  # type: ignore[attr-defined]
                     if info.sparse is not None:
                         _correct_sparse(tar, info)
@@ -142,7 +142,7 @@ class _Tar:
         except _BROKEN:
             said = "the tar is damaged" if begun else instead_of_tar(stream.header, self._name)
             raise ArchiveCorrupt(said) from None
-        # tarfile takes the end of the bytes, and a damaged header, for the end of the tar.
+        # tarfile treats the end of the bytes, or a damaged header, as the end of the tar.
         if stream.ended:
             raise ArchiveCorrupt("the tar ends without its end mark")
         if stream.header.strip(b"\0"):
@@ -156,7 +156,7 @@ class _Tar:
     def member(
         self, info: tarfile.TarInfo, name: str, checker: MemberChecker
     ) -> tuple[Callable[[str], Member], Iterator[bytes]]:
-        """Return what a regular file is kept as at a path, and its bytes."""
+        """Return the description of a regular file, as a function of its path, and its bytes."""
         executable = checker.executable(info.mode, name)
         if info.sparse is None:
             checker.check_declared(info.size, self._packed)
@@ -174,7 +174,7 @@ class _Tar:
 
 @contextmanager
 def _read(readable: Readable, checker: MemberChecker, limits: UnpackLimits) -> Iterator[_Tar]:
-    """Open the tar; what the block leaves of it is read when it ends."""
+    """Open the tar; at the end of the block, read the rest of the tar."""
     with readable.open() as chunks:
         packed = PackedBytes(chunks)
         pieces = unpacked(packed, limits.window_bytes)
@@ -188,7 +188,7 @@ def _take(tar: _Tar, info: tarfile.TarInfo, name: str, links: Links) -> None:
     if info.type == _VOLUME_LABEL:
         return
     if info.type in _FOLDERS:
-        # They exist by the files in them; empty ones have no row.
+        # Folders exist by the files in them; empty ones have no row.
         links.add_folder(name)
     elif info.islnk():
         links.hard(name, repaired(info.linkname))
@@ -206,7 +206,7 @@ def _take(tar: _Tar, info: tarfile.TarInfo, name: str, links: Links) -> None:
 
 
 def _is_file(info: tarfile.TarInfo) -> bool:
-    """Whether it is a regular file, or of an unknown type, which counts as one."""
+    """Return whether the member is a regular file, or has an unknown type, which counts as one."""
     others = (*_FOLDERS, *_DEVICES, _CONTINUED, _VOLUME_LABEL)
     return info.type not in others and not info.islnk() and not info.issym()
 
@@ -220,10 +220,10 @@ def _leave_out(info: tarfile.TarInfo, name: str, checker: MemberChecker) -> None
 
 
 def _correct_sparse(tar: tarfile.TarFile, info: tarfile.TarInfo) -> None:
-    """Set where the next member begins, and the name; tarfile may take the wrong record for both.
+    """Set the next member's offset, and the name, as tarfile may use the wrong record for both.
 
-    It looks for the next member behind as many bytes as the file has, where a record of the stored
-    size stands beside one of the real size (8 GiB of data or more).
+    If a record of the stored size is beside one of the real size (8 GiB of data or more), tarfile
+    expects the next member after as many bytes as the real size.
     """
     stored = sum(max(length, 0) for _, length in declared_extents(info))
     blocks = -(-stored // tarfile.BLOCKSIZE)

@@ -1,8 +1,8 @@
 """Decompress while the bytes arrive, in bounded pieces.
 
-The first bytes decide about the compression, not a name: builders switch from bzip2 to zstd under
-the old name. Several compressed streams in a row count as one, as gzip, bzip2, xz and zstd define;
-only zero padding may follow the last one. The streams of pzstd stand between skippable frames.
+The compression is detected by the first bytes, not by a name: builders switch from bzip2 to zstd
+under the old name. Several compressed streams in a row count as one, as gzip, bzip2, xz and zstd
+define; only zero padding may follow the last one. pzstd puts skippable frames between its streams.
 """
 
 import bz2
@@ -20,15 +20,15 @@ if sys.version_info >= (3, 14):
 else:
     from backports import zstd
 
-#: Size of a decompressed piece: large enough to be cheap, small enough to count limits by.
+#: Size of a decompressed piece: large enough to be efficient, small enough to enforce limits.
 PIECE_BYTES = 1 << 20
-# The library's stub gives an instance where the class stands.
+# The library's stub declares an instance where the class is.
 _ISAL_ERROR = cast("type[Exception]", igzip_lib.IsalError)
 _BROKEN = (OSError, EOFError, ValueError, lzma.LZMAError, _ISAL_ERROR, zstd.ZstdError)
 
 
 class Unpacker(Protocol):
-    """The common interface of the standard library's decompressors."""
+    """Common interface of the standard library's decompressors."""
 
     @property
     def eof(self) -> bool:
@@ -47,7 +47,7 @@ class Unpacker(Protocol):
 
 
 def new_zstd(window_bytes: int) -> Unpacker:
-    """Return a zstd decompressor that takes no more memory than this for its window."""
+    """Return a zstd decompressor with this memory limit for its window."""
     parameter = zstd.DecompressionParameter.window_log_max
     lowest, highest = parameter.bounds()
     window = max(lowest, min(highest, window_bytes.bit_length() - 1))
@@ -55,12 +55,12 @@ def new_zstd(window_bytes: int) -> Unpacker:
 
 
 def new_xz(window_bytes: int) -> Unpacker:
-    """Return an xz decompressor that takes no more memory than this."""
+    """Return an xz decompressor with this memory limit."""
     return lzma.LZMADecompressor(memlimit=window_bytes)
 
 
 def new_bzip2(_window_bytes: int) -> Unpacker:
-    """Return a bzip2 decompressor, which never takes more than 4 MB."""
+    """Return a bzip2 decompressor, which never needs more than 4 MB."""
     return bz2.BZ2Decompressor()
 
 
@@ -73,7 +73,7 @@ _FORMS: dict[bytes, Callable[[int], Unpacker]] = {
     b"BZh": new_bzip2,
     b"\xfd7zXZ\x00": new_xz,
     b"\x28\xb5\x2f\xfd": new_zstd,
-    # Sixteen magic numbers of frames that a reader of zstd skips.
+    # The sixteen magic numbers of skippable frames.
     **{bytes([number]) + b"\x2a\x4d\x18": new_zstd for number in range(0x50, 0x60)},
 }
 _LONGEST_MAGIC = max(map(len, _FORMS))
@@ -84,11 +84,11 @@ def unpacked(chunks: Iterable[bytes], window_bytes: int) -> Iterator[bytes]:
 
     Args:
         chunks: the stream.
-        window_bytes: what a decompressor may hold in memory.
+        window_bytes: memory limit of a decompressor.
 
     Raises:
-        ArchiveCorrupt: the stream is cut short or damaged.
-        LimitExceeded: it wants more memory.
+        ArchiveCorrupt: the stream is truncated or damaged.
+        LimitExceeded: the stream needs more memory.
     """
     source = iter(chunks)
     head = b""
@@ -103,8 +103,8 @@ def pieces(unpacker: Unpacker, data: bytes, chunks: Iterator[bytes]) -> Iterator
     """Decompress one stream that begins with `data`; the rest stays in ``unused_data``.
 
     Raises:
-        ArchiveCorrupt: the stream is cut short or damaged.
-        LimitExceeded: it wants more memory than it may have.
+        ArchiveCorrupt: the stream is truncated or damaged.
+        LimitExceeded: the stream needs more memory than allowed.
     """
     try:
         while True:
@@ -114,14 +114,14 @@ def pieces(unpacker: Unpacker, data: bytes, chunks: Iterator[bytes]) -> Iterator
                 return
             data = _next_chunk(chunks) if unpacker.needs_input else b""
     except _BROKEN as error:
-        # Both libraries say so in words only.
+        # Both libraries report this only in the text of the error.
         if "memory" in str(error).lower():
             raise too_large_a_window() from None
         raise ArchiveCorrupt("the compressed data is damaged") from None
 
 
 def too_large_a_window() -> LimitExceeded:
-    """Return the error of data that needs more memory than `UnpackLimits.window_bytes`."""
+    """Return the error for data that needs more memory than `UnpackLimits.window_bytes`."""
     return LimitExceeded(
         "the compressed data needs a larger window than is allowed (STAGING_UNPACK_WINDOW_BYTES)"
     )
@@ -144,7 +144,7 @@ def _streams(
         data = _after_padding(unpacker.unused_data, chunks)
         while 0 < len(data) < _LONGEST_MAGIC and (more := next(chunks, b"")):
             data += more
-        # A start that is cut short is left to the decompressor, which says so.
+        # A truncated magic number is left to the decompressor, which reports it.
         if data and not any(data.startswith(mark) or mark.startswith(data) for mark in marks):
             raise ArchiveCorrupt(
                 "behind the compressed data stands something else, neither zeros nor more of it"

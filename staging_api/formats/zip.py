@@ -1,9 +1,9 @@
 """Unpack selected members of a zip by ranges: the whole zip is never fetched.
 
-One member costs two requests: for the last bytes, which hold the directory, and for the member's
-local header and data. Selected members that lie side by side share one stream. A member's CRC-32,
-both its lengths and its header are checked against the directory; no request goes past the
-beginning of the next member. A symbolic link is a short member, and is read to know where it leads.
+One member costs two requests: one for the last bytes, which contain the directory, and one for the
+member's local header and data. Adjacent selected members share one stream. A member's CRC-32,
+both its lengths and its header are checked against the directory; no request goes beyond the start
+of the next member. A symbolic link is a short member, and is read to find its target.
 """
 
 import stat
@@ -33,21 +33,21 @@ from staging_api.formats.zip_methods import LZMA, METHODS, STORED
 from staging_api.prefetch import prefetched
 
 _MAX_LOCAL_EXTRA = 0xFFFF
-#: So many unwanted bytes arrive sooner than another answer.
+#: Fetching this many unneeded bytes is faster than another request.
 _WORTH_SKIPPING = 64 << 10
-#: Below this size a member is unpacked before another thread would have started.
+#: A member below this size is unpacked sooner than another thread starts.
 _WORTH_A_THREAD = 1 << 20
-#: No file system takes a longer text of a link.
+#: Maximum length of a link's text in file systems.
 _MAX_LINK_BYTES = 4096
 
 
 def extract(readable: Readable, select: Select, keep: Keep, limits: UnpackLimits) -> Sequence[str]:
-    """Keep the selected members.
+    """Unpack the selected members.
 
     Raises:
         ArchiveUnsafe: a member must not be unpacked.
-        ArchiveCorrupt: not a zip, damaged or cut short.
-        LimitExceeded: it unpacks to too much.
+        ArchiveCorrupt: the object is not a zip, is damaged or truncated.
+        LimitExceeded: the zip unpacks to too much.
     """
     if readable.size_bytes is None:
         raise ArchiveCorrupt("the length of the zip is not known, so its end cannot be found")
@@ -86,11 +86,11 @@ class _Members:
     _packed: int = 0
 
     def add(self, entry: ZipEntry) -> str | None:
-        """Take an entry of the directory, unless a later one has its name; return a folder's name.
+        """Add an entry of the directory, unless a later one has its name; return a folder's name.
 
         Raises:
-            ArchiveUnsafe: its name is not safe, and it is selected.
-            LimitExceeded: there are too many.
+            ArchiveUnsafe: the name is not safe, and the member is selected.
+            LimitExceeded: there are too many members.
         """
         name, kind = self.checker.check_name(entry.name), stat.S_IFMT(entry.mode)
         if not name or entry.replaced:
@@ -106,11 +106,11 @@ class _Members:
         return None
 
     def selected(self, links: Links) -> Iterator[tuple[ZipEntry, Member]]:
-        """Yield what is kept as it is, and record all files for the links to them.
+        """Yield the selected files, and record all files for the links to them.
 
         Raises:
             ArchiveUnsafe: a file cannot be unpacked.
-            LimitExceeded: it is too large.
+            LimitExceeded: a file is too large.
         """
         for name, entry in self.files.items():
             path = self.checker.target(name)
@@ -122,12 +122,12 @@ class _Members:
             yield entry, member
 
     def one(self, name: str) -> tuple[Callable[[str], Member], Iterator[bytes]]:
-        """Return what one file is kept as, and its bytes, which are fetched by themselves."""
+        """Return the description of one file, and its bytes, which are fetched separately."""
         entry = self.files[name]
         return self._described(name, entry), self._fetched(entry)
 
     def text_of_link(self, name: str) -> str | None:
-        """Return where a symbolic link leads, as it says it; None: there is no such link."""
+        """Return the text of a symbolic link; None: there is no such link."""
         if (text := self._texts.get(name)) is not None:
             return text
         if (entry := self.links.get(name)) is None:
@@ -135,12 +135,12 @@ class _Members:
         if entry.size <= _MAX_LINK_BYTES:
             self._described(name, entry)
             text = from_bytes(b"".join(self._fetched(entry)))
-        # A longer one leads nowhere, as one without a text does.
+        # A text that is too long leads nowhere, like an empty one.
         self._texts[name] = text or ""
         return self._texts[name]
 
     def contents(self, run: list[tuple[ZipEntry, Member]]) -> Iterator[Iterator[bytes]]:
-        """Yield the bytes of members that lie side by side; each is read before the next one."""
+        """Yield the bytes of adjacent members; each must be read before the next one."""
         first, last = run[0][0], run[-1][0]
         with self.readable.open(first.offset, _end_of(last)) as chunks:
             stream = ForwardFile(iter(chunks), first.offset)
@@ -168,7 +168,7 @@ class _Members:
 
 
 def _runs(wanted: list[tuple[ZipEntry, Member]]) -> Iterator[list[tuple[ZipEntry, Member]]]:
-    """Group members so near to each other that the gap costs less than another request."""
+    """Group members for which fetching the gaps between them is cheaper than separate requests."""
     run: list[tuple[ZipEntry, Member]] = []
     for entry, member in wanted:
         if run and entry.offset - run[-1][0].end > _WORTH_SKIPPING:
@@ -180,7 +180,7 @@ def _runs(wanted: list[tuple[ZipEntry, Member]]) -> Iterator[list[tuple[ZipEntry
 
 
 def _end_of(entry: ZipEntry) -> int:
-    """Return the latest end of the entry's bytes: only its local header has its own length."""
+    """Return the latest possible end of the entry; only the local header has its own length."""
     header = LOCAL_BYTES + len(entry.raw_name) + _MAX_LOCAL_EXTRA
     return min(entry.end, entry.offset + header + entry.packed)
 
@@ -188,7 +188,7 @@ def _end_of(entry: ZipEntry) -> int:
 def _content(
     stream: ForwardFile, entry: ZipEntry, checker: MemberChecker, limits: UnpackLimits
 ) -> Generator[bytes, None, None]:
-    """Yield the member's bytes; all checks are done before the last ones."""
+    """Yield the member's bytes; all checks are complete before the last bytes."""
     stream.begin_member()
     stream.seek(entry.offset)
     head = stream.read(LOCAL_BYTES)
@@ -226,6 +226,6 @@ def _unpacked(packed: Iterator[bytes], entry: ZipEntry, limits: UnpackLimits) ->
         yield piece
         size += len(piece)
         if entry.method == LZMA and size >= entry.size:
-            return  # most have no mark at their end
+            return  # most LZMA members have no end mark
     if unpacker.unused_data or next(packed, b""):
         raise ArchiveCorrupt(f"{shown(entry.name)} has bytes after its end")

@@ -1,13 +1,13 @@
 """Read the directory of a zip from its last bytes, and verify it against the rest.
 
-A zip holds most facts twice, in the directory at its end and before each member, and readers that
-believe different copies see different files. So the directory must be consistent with itself and
-with the object, and `check_local` compares it with each local header. Members whose bytes overlap,
-the trick of zips that unpack to petabytes, are refused while the directory is read.
+A zip stores most facts twice, in the directory at its end and before each member, and readers that
+trust different copies see different files. Therefore the directory must be consistent with itself
+and with the object, and `check_local` compares it with each local header. Members whose bytes
+overlap, the trick of zips that unpack to petabytes, are refused while the directory is read.
 
-Around the zip other bytes may stand, as for unzip: in front the program of a self-extractor, whose
-length the offsets leave out or not; behind it padding or a signature. But of two directories that
-both could be the one, neither is read.
+As with unzip, the zip may be surrounded by other bytes: before it the program of a self-extractor,
+whose length the offsets may include or not; after it padding or a signature. But if two directories
+could both be the right one, the zip is refused.
 """
 
 import struct
@@ -20,7 +20,7 @@ from staging_api.formats.model import Readable, UnpackLimits
 from staging_api.formats.names import folded, from_bytes, shown
 from staging_api.formats.recognising import HEAD_BYTES, instead_of_zip
 
-#: Enough for the directory of some hundred members, so that one request usually suffices.
+#: Enough for the directory of a few hundred members, so one request is usually sufficient.
 TAIL_BYTES = 16 << 10
 LOCAL_BYTES = 30
 
@@ -30,38 +30,38 @@ _END64 = struct.Struct("<4sQ2H2L4Q")
 _ENTRY = struct.Struct("<4s6H3L5H2L")
 _LOCAL = struct.Struct("<4s5H3L2H")
 _MAX_COMMENT = 0xFFFF
-#: Padding to a block, or a signature: unzip takes somewhat more than 64 KiB behind the end, too.
+#: Maximum size of padding or a signature after the end record; unzip accepts slightly more.
 _MAX_BEHIND = 64 << 10
 _IN_ZIP64 = 0xFFFFFFFF
 _ZIP64_FIELD = 1
-#: Info-ZIP's Unicode path: version, CRC-32 of the name that it stands for, and the name in UTF-8.
+#: Info-ZIP's Unicode path field: version, CRC-32 of the name that it replaces, name in UTF-8.
 _UNICODE_PATH_FIELD = 0x7075
 _UNICODE_PATH = struct.Struct("<BL")
 _ENCRYPTED = 0x0001 | 0x0040 | 0x2000
 _SIZES_FOLLOW = 0x0008
-#: How hard the packer tried: of no meaning to a reader, and left out of some local headers.
+#: Flag bits for the compression effort: irrelevant to readers, and omitted in some local headers.
 _EFFORT = 0x0006
 _UTF8 = 0x0800
 _DOS, _UNIX = 0, 3
-#: Where no packer says what its names are in, DOS means this.
+#: Encoding of names in zips from DOS without another declaration.
 _DOS_ENCODING = "cp437"
 
 
 @dataclass(frozen=True)
 class ZipEntry:
-    """The directory's description of one member.
+    """Directory entry of one member.
 
     Attributes:
-        name: not yet checked.
-        raw_name: its bytes, to compare with the local header.
+        name: decoded name, not yet checked.
+        raw_name: bytes of the name, to compare with the local header.
         flags: bit 0: encrypted; bit 3: sizes follow the data.
         method: compression method.
         crc: CRC-32 of the unpacked data.
-        packed: packed bytes.
-        size: unpacked bytes.
-        offset: of its local header.
-        mode: Unix file mode, 0 if the zip does not come from Unix.
-        end: where the next member, or the directory, begins.
+        packed: number of packed bytes.
+        size: number of unpacked bytes.
+        offset: offset of the local header.
+        mode: Unix file mode, 0 if the zip was not made on Unix.
+        end: offset of the next member, or of the directory.
         replaced: whether a later entry has the same name.
     """
 
@@ -83,17 +83,17 @@ def read_directory(readable: Readable, size: int, limits: UnpackLimits) -> list[
 
     Args:
         readable: the zip.
-        size: its length in bytes.
-        limits: of members and of the directory's own length.
+        size: length of the zip in bytes.
+        limits: limits of the number of members and of the size of the directory.
 
     Raises:
-        ArchiveCorrupt: not a zip, or inconsistent.
+        ArchiveCorrupt: the object is not a zip, or is inconsistent.
         ArchiveUnsafe: members overlap, or there are two directories.
         LimitExceeded: the directory is too long.
     """
     tail = _Tail(readable, size, TAIL_BYTES)
     found = _find_directory(tail)
-    if found is None and size > TAIL_BYTES:  # a long comment, or what stands behind, hides it
+    if found is None and size > TAIL_BYTES:  # a long comment or trailing bytes hide it
         tail = _Tail(readable, size, _END.size + _MAX_COMMENT + _MAX_BEHIND)
         found = _find_directory(tail)
     if found is None:
@@ -120,7 +120,7 @@ def check_local(entry: ZipEntry, header: bytes) -> int:
 
     Raises:
         ArchiveCorrupt: there is no local header.
-        ArchiveUnsafe: the two contradict each other.
+        ArchiveUnsafe: local header and directory contradict each other.
     """
     mark, _, flags, method, _, _, crc, packed, size, name_length, extra_length = _LOCAL.unpack(
         header[:LOCAL_BYTES]
@@ -131,8 +131,9 @@ def check_local(entry: ZipEntry, header: bytes) -> int:
     free = ~(_UTF8 | _EFFORT)
     local = (flags & free, method, header[LOCAL_BYTES:end_of_name])
     expected = (entry.flags & free, entry.method, entry.raw_name)
-    # What does not fit 32 bits, or was not known in time, stands elsewhere: each field by itself,
-    # as some packers know the sizes in time and the CRC not.
+    # Values that do not fit into 32 bits, or were not known when the header was written, are stored
+    # elsewhere. Each field is checked separately, because some packers know the sizes in time, but
+    # not the CRC.
     unknown = {_IN_ZIP64, 0} if entry.flags & _SIZES_FOLLOW else {_IN_ZIP64}
     fields = ((crc, entry.crc), (packed, entry.packed), (size, entry.size))
     same = all(here == there or here in unknown for here, there in fields)
@@ -142,20 +143,20 @@ def check_local(entry: ZipEntry, header: bytes) -> int:
 
 
 def is_encrypted(entry: ZipEntry) -> bool:
-    """Whether the member, or its header, is encrypted."""
+    """Return whether the member, or its header, is encrypted."""
     return bool(entry.flags & _ENCRYPTED)
 
 
 @dataclass(frozen=True)
 class _Directory:
-    """Where the directory is.
+    """Location of the directory.
 
     Attributes:
-        offset: of its first entry, in the object.
-        size: in bytes.
-        count: of its entries.
-        shift: what is to be added to each offset: the length of the program of a self-extractor.
-        end: of the end record and its comment.
+        offset: offset of its first entry in the object.
+        size: size in bytes.
+        count: number of entries.
+        shift: number to add to each offset: the length of a self-extractor's program.
+        end: offset of the end of the end record with its comment.
     """
 
     offset: int
@@ -166,7 +167,7 @@ class _Directory:
 
 
 class _Tail:
-    """The last bytes of an object; further ones are read when they are needed."""
+    """The last bytes of an object; earlier ones are fetched on demand."""
 
     def __init__(self, readable: Readable, size: int, tail_bytes: int) -> None:
         self._readable = readable
@@ -175,14 +176,14 @@ class _Tail:
         self.bytes = self._fetched(self.above, size)
 
     def has(self, position: int) -> bool:
-        """Whether the bytes from this position on are here."""
+        """Return whether all bytes from this position on are in memory."""
         return position >= self.above
 
     def read(self, start: int, end: int) -> bytes:
         """Return the bytes from `start` up to `end`.
 
         Raises:
-            ArchiveCorrupt: the object ends before.
+            ArchiveCorrupt: the object ends before `end`.
         """
         if self.has(start):
             return self.bytes[start - self.above : end - self.above]
@@ -197,14 +198,14 @@ class _Tail:
 
 
 def _find_directory(tail: _Tail) -> _Directory | None:
-    """Find the end record in the last bytes, and follow it.
+    """Find the end record in the last bytes, and the directory that it points to.
 
-    The mark of an end record can stand in other places by chance, or in a zip inside this zip. A
-    record counts if it leads to a directory; of several the last one.
+    The signature of an end record can also occur by chance, or in a zip inside this zip. A record
+    counts if it points to a directory; if several do, the last one is used.
 
     Raises:
-        ArchiveCorrupt: there is a record, and it contradicts the file.
-        ArchiveUnsafe: that record stands in the comment of another one.
+        ArchiveCorrupt: there is an end record, but it contradicts the file.
+        ArchiveUnsafe: the end record is inside the comment of another one.
     """
     found: list[_Directory] = []
     wrong: ArchiveCorrupt | None = None
@@ -241,12 +242,13 @@ def _directory(tail: _Tail, at: int) -> _Directory:
 
 
 def _placed(tail: _Tail, declared: tuple[int, int, int], above: int, end: int) -> _Directory:
-    """Return a directory that ends at `above`, if it is there."""
+    """Return the directory that ends at `above`, if there is one."""
     offset, length, count = declared
     start = above - length
     if start < offset:
         raise ArchiveCorrupt("the zip's directory is not where its end record says")
-    # Farther away it is looked at when it is read: a thousand marks are not a thousand requests.
+    # Entries outside the bytes in memory are checked when they are read: otherwise a thousand
+    # signatures would cause a thousand requests.
     marked = not tail.has(start) or tail.read(start, start + 4) == b"PK\x01\x02"
     if bool(length) != bool(count) or (count and not marked):
         raise ArchiveCorrupt("the zip's directory is not where its end record says")
@@ -254,7 +256,7 @@ def _placed(tail: _Tail, declared: tuple[int, int, int], above: int, end: int) -
 
 
 def _directory64(tail: _Tail, end32: int, end: int) -> _Directory | None:
-    """Follow the 64-bit end record, which stands before the 32-bit one."""
+    """Follow the 64-bit end record, which precedes the 32-bit one."""
     if end32 < _END64_LOCATOR.size + _END64.size:
         return None
     at = end32 - _END64_LOCATOR.size
@@ -299,9 +301,10 @@ def _entry(fields: tuple[int, ...], raw_name: bytes, extra: bytes) -> ZipEntry:
 
 
 def _name(raw: bytes, extra: bytes, *, in_utf8: bool, host: int) -> str:
-    """Decode a name, as Info-ZIP does: by its Unicode field, by its flag, or by where it is from.
+    """Decode a name as Info-ZIP does: by its Unicode field, by its flag, or by the packer's system.
 
-    UTF-8 without the flag comes from macOS; no text in another encoding looks like it.
+    UTF-8 without the flag comes from macOS; text in other encodings is practically never valid
+    UTF-8.
     """
     field = _extra_field(extra, _UNICODE_PATH_FIELD)
     if not in_utf8 and len(field) > _UNICODE_PATH.size:
@@ -309,12 +312,12 @@ def _name(raw: bytes, extra: bytes, *, in_utf8: bool, host: int) -> str:
         if version == 1 and checksum == crc32(raw):
             return from_bytes(field[_UNICODE_PATH.size :])
     name = from_bytes(raw, "cp1252" if host == _UNIX else _DOS_ENCODING)
-    # Some packers on Windows leave their own separators in.
+    # Some packers on Windows do not convert their path separators.
     return name.replace("\\", "/") if host == _DOS and "/" not in name else name
 
 
 def _sixty_four(extra: bytes, values: list[int]) -> list[int]:
-    """Replace what did not fit 32 bits by the values of the zip64 field, in its fixed order."""
+    """Replace values that exceed 32 bits by those of the zip64 field, in its fixed order."""
     field = _extra_field(extra, _ZIP64_FIELD) if _IN_ZIP64 in values else b""
     for number, value in enumerate(values):
         if value == _IN_ZIP64:
@@ -336,15 +339,15 @@ def _extra_field(extra: bytes, wanted: int) -> bytes:
 
 
 def _bounded(entries: list[ZipEntry], directory: int) -> list[ZipEntry]:
-    """Order the members by offset, and let each end where the next begins.
+    """Sort the members by offset, and set the end of each to the start of the next.
 
     Raises:
-        ArchiveCorrupt: one would lie behind the directory.
+        ArchiveCorrupt: a member would begin after the start of the directory.
         ArchiveUnsafe: members overlap.
     """
     last = {folded(entry.name): number for number, entry in enumerate(entries)}
     counted = set(last.values())
-    # The directory may list them in any order.
+    # The directory may list the members in any order.
     numbers = sorted(range(len(entries)), key=lambda number: entries[number].offset)
     bounded, end = [], directory
     for number in reversed(numbers):

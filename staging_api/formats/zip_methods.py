@@ -1,4 +1,4 @@
-"""The compression methods of zip members: a decompressor for each number that APPNOTE.TXT lists."""
+"""Compression methods of zip members: a decompressor for each method number of APPNOTE.TXT."""
 
 import lzma
 import struct
@@ -10,7 +10,7 @@ from staging_api.errors import ArchiveCorrupt
 from staging_api.formats.unpacking import Unpacker, new_bzip2, new_xz, new_zstd, too_large_a_window
 
 STORED, DEFLATE64, LZMA = 0, 9, 14
-#: Deflate64 makes up to a thousand times of this at once.
+#: Input size of one call: Deflate64 can expand it up to a thousand times.
 _DEFLATE64_PIECE_BYTES = 4 << 10
 _LZMA_HEADER = struct.Struct("<BBHBL")
 _LZMA_PROPERTIES_BYTES = 5
@@ -21,7 +21,7 @@ def _new_inflate(_window_bytes: int) -> Unpacker:
 
 
 class _Deflate64:
-    """Deflate64, as Windows packs what has more than 2 GiB."""
+    """Deflate64, which Windows uses for members of more than 2 GiB."""
 
     unused_data = b""
 
@@ -51,7 +51,7 @@ class _Deflate64:
 
 
 class _Lzma:
-    """LZMA with the header that zip gives it: version, length of the properties, properties."""
+    """LZMA with zip's own header: version, length of the properties, properties."""
 
     unused_data = b""
 
@@ -89,7 +89,7 @@ class _Lzma:
         return lzma.LZMADecompressor(lzma.FORMAT_RAW, filters=[of_stream])
 
 
-#: By number: makes a decompressor that may hold so many bytes in memory.
+#: By method number: creates a decompressor with this memory limit in bytes.
 METHODS: Mapping[int, Callable[[int], Unpacker]] = {
     8: _new_inflate,
     DEFLATE64: _Deflate64,
