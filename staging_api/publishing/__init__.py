@@ -1,1 +1,1 @@
-"""APT repositories: packages in, index files and releases out, clients never between two states."""
+"""APT archives: packages in, index files and Releases out, without intermediate states."""

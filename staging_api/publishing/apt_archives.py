@@ -1,6 +1,6 @@
-"""APT archives, their suites and the packages in them: made, changed, listed and deleted.
+"""The use cases of APT archives, their suites and packages: create, change, list and delete.
 
-None of it needs the lock of the publisher: a change marks the suites that it touches as dirty, and
+They do not need the lock of the publisher: a change marks the suites concerned as dirty, and
 clients see it after the next run.
 
 What if the process dies? Every method that writes is one transaction.
@@ -17,7 +17,7 @@ from staging_api.publishing.model import AptArchive, PackagePublication
 from staging_api.publishing.rows import apt_archives, packages
 
 _DAY_SECONDS = 24 * 3600
-#: What an archive and a suite are where a request does not say; for clients of any kind.
+#: Defaults for archives and suites, which suit all kinds of clients.
 _ARCHIVE_DEFAULTS: Mapping[str, Any] = {
     "forms": ["gz", "xz"],
     "retention_seconds": _DAY_SECONDS,
@@ -32,17 +32,17 @@ Values = Mapping[str, Any]
 class AptArchiveService:
     """The use cases of archives, suites and packages.
 
-    Values are columns of `apt_archives` or `suites` by name, as the door has checked them; a suite
+    Values are columns of `apt_archives` or `suites` by name, already checked by the API; a suite
     also has ``components`` and ``architectures``.
     """
 
     database: Database
 
     def create(self, values: Values, suites: Sequence[Values]) -> AptArchive:
-        """Make an archive with its suites.
+        """Create an archive with its suites.
 
         Raises:
-            Conflict: there is an archive of this name, or two suites share a name or alias.
+            Conflict: there is an archive with this name, or two suites share a name or alias.
             Invalid: the values contradict each other.
         """
         name = values["name"]
@@ -54,7 +54,7 @@ class AptArchiveService:
             return apt_archives.find_apt_archive(conn, name)
 
     def all(self) -> list[AptArchive]:
-        """Return every archive, sorted by name."""
+        """Return all archives, sorted by name."""
         with self.database.connect() as conn:
             names = apt_archives.apt_archive_names(conn)
             return [apt_archives.find_apt_archive(conn, name) for name in names]
@@ -69,7 +69,7 @@ class AptArchiveService:
             return apt_archives.find_apt_archive(conn, name)
 
     def change(self, name: str, values: Values) -> AptArchive:
-        """Change how an archive is published.
+        """Change the settings of an archive.
 
         Raises:
             NotFound: there is no such archive.
@@ -108,13 +108,13 @@ class AptArchiveService:
             return apt_archives.find_apt_archive(conn, name)
 
     def packages(self, name: str, *, limit: int, **filters: Any) -> Page[PackagePublication]:
-        """List packages, published and past, in the order in which they came.
+        """List packages, current and past, oldest first.
 
         Args:
-            name: of the archive.
-            limit: packages on a page.
-            filters: ``after``, ``suite``, ``state`` and ``package``, as
-                `packages.list_package_publications` has them.
+            name: name of the archive.
+            limit: number of packages on a page.
+            filters: ``after``, ``suite``, ``state`` and ``package`` of
+                `packages.list_package_publications`.
 
         Raises:
             NotFound: there is no such archive.
@@ -135,14 +135,14 @@ class AptArchiveService:
 
         Raises:
             NotFound: there is no such archive, or it has no such package.
-            Conflict: the package has left its suite already, or the suite is immutable.
+            Conflict: the package has already left its suite, or the suite is immutable.
         """
         with self.database.begin() as conn:
             archive_id = apt_archives.find_apt_archive(conn, name).id
             suite_id = packages.delete_package_publication(
                 conn, archive_id, publication_id, caller, reason
             )
-            # The deletion says only whether there was something to delete; this row says why not.
+            # The deletion returns only whether it deleted anything; this row tells why it did not.
             found = packages.list_package_publications(
                 conn, archive_id, limit=1, publication_id=publication_id
             )

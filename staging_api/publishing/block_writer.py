@@ -1,8 +1,8 @@
-"""Compressing blocks of index files, and keeping them.
+"""Compress blocks of index files, and store them.
 
-Blocks are compressed by a few threads, outside of any transaction. A few are kept with the
-generation that has them; many are kept before it, some at a time. If the process dies then, no
-layout names them; the next run cuts the same blocks and finds them compressed.
+Blocks are compressed by a few threads, outside of any transaction. A few blocks are stored together
+with the generation that lists them; many blocks are stored before it, in batches. If the process
+dies then, no layout names them; the next run cuts the same blocks and finds them stored.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,24 +18,24 @@ from staging_api.publishing.pieces import BlockReader
 from staging_api.publishing.rows import indices
 from staging_api.publishing.runlog import RunLog
 
-#: Its threads begin with the first block of a process, after any fork, and stay for the next ones.
+#: The threads start with the first block of a process, after any fork, and are reused.
 _POOL = ThreadPoolExecutor(2, "compress")
 _KEPT_AT_ONCE = 32
-#: A block is always kept as zst: the plain text is read from that.
+#: A block is always stored as zst: its plain text is read from that form.
 _BASE = "zst"
-#: xz takes longest by far, so it begins first.
+#: xz takes by far the longest, so it is started first.
 _SLOWEST_FIRST = ("xz", "gz", _BASE)
 
 
 @dataclass(frozen=True)
 class BlockWriter:
-    """Keeps blocks in the forms that an archive offers."""
+    """Stores blocks in the forms that an archive offers."""
 
     database: Database
     reader: BlockReader
 
     def keep(self, run: RunLog, blocks: Sequence[PlainBlock], forms: Sequence[str]) -> None:
-        """Compress and keep those blocks that are not there yet in each of these forms."""
+        """Compress and store the blocks that do not yet exist in each of these forms."""
         new = self._unknown(blocks, forms)
         for start in range(0, len(new), _KEPT_AT_ONCE):
             some = new[start : start + _KEPT_AT_ONCE]
@@ -48,10 +48,10 @@ class BlockWriter:
     def packed(
         self, run: RunLog, blocks: Sequence[PlainBlock], forms: Sequence[str]
     ) -> list[Mapping[str, Any]]:
-        """Compress blocks; return the rows of those that are not there yet.
+        """Compress blocks; return the rows of those that do not exist yet.
 
-        The caller keeps them with what names them. Of so many that this would be a long
-        transaction, they are kept at once.
+        The caller stores the rows together with the layouts that name them. So many blocks that
+        this would be a long transaction are stored here instead, and no rows are returned.
         """
         if len(blocks) > _KEPT_AT_ONCE:
             self.keep(run, blocks, forms)
@@ -61,7 +61,7 @@ class BlockWriter:
         return self._packed(new, forms)
 
     def _unknown(self, blocks: Sequence[PlainBlock], forms: Sequence[str]) -> list[PlainBlock]:
-        """Return the blocks that are not there in each of these forms, each once."""
+        """Return the blocks that do not exist in each of these forms, without duplicates."""
         wanted = {each.ref.sha256: each for each in blocks}
         if not wanted:
             return []
@@ -72,7 +72,7 @@ class BlockWriter:
     def _packed(
         self, blocks: Sequence[PlainBlock], forms: Sequence[str]
     ) -> list[Mapping[str, Any]]:
-        """Return the rows of blocks; each form is its own task, as most runs have one block."""
+        """Return the rows of blocks; each form is a separate task, as most runs have one block."""
         wanted = [form for form in _SLOWEST_FIRST if form in (*_own(forms), _BASE)]
         tasks = [(form, block) for form in wanted for block in blocks]
         packed = _POOL.map(lambda task: pack(FORM_OF[task[0]], task[1].text), tasks)
@@ -87,7 +87,7 @@ class BlockWriter:
 
 
 def _own(forms: Sequence[str]) -> list[str]:
-    """Return the forms that are kept beside the one that every block has."""
+    """Return the forms that are stored in addition to zst."""
     return [form for form in forms if form in ("gz", "xz")]
 
 

@@ -1,20 +1,20 @@
-"""Index files cut into blocks, so that one changed package compresses one block again, not all.
+"""Content-defined cutting of index files into blocks, so that a change recompresses one block only.
 
-An index is its entries in the order of their keys. Where it is cut depends on nothing but the
-entries since the last cut: how many bytes they have and what the hash of the key at hand says.
-That gives the three properties which publishing stands on:
+An index is the list of its entries, sorted by key. The place of a cut depends only on the entries
+since the last cut: on their size in bytes, and on the hash of the current key. This has three
+properties that publishing relies on:
 
-- The same entries always give the same blocks, hence the same files, whatever the order of the
-  changes that led to them. A careful run writes no new byte; rolling back finds the old blocks.
-- A change moves the cuts of its own block and, one time in twenty, of the next few; behind the
-  first old cut that is found again everything stays as it was.
-- No block is large, unless one entry is. The odds of a cut rise when the block has its usual size
-  (one entry in 256 before, one in 16 after), so sizes keep close to it, unlike with fixed odds.
+- The same entries always give the same blocks, and so the same files, whatever the order of the
+  changes. A careful run writes no new byte; a rollback finds the old blocks.
+- A change moves the cuts of its own block and, one time in twenty, of the next few; after the first
+  old cut that is found again, all blocks are unchanged.
+- No block is large, unless a single entry is. The odds of a cut rise when the block has its usual
+  size (one entry in 256 before, one in 16 after), so sizes vary less than with fixed odds.
 
-A block is known by the SHA-256 of its plain text and compressed alone, each form once in its life.
-gzip members, zstd frames and (by `xz`) xz blocks are then put one behind the other.
+A block is identified by the SHA-256 of its plain text, and is compressed separately, only once in
+each form. gzip members, zstd frames and (by `xz`) xz blocks are then concatenated.
 
-Nothing here is stored: a process that dies leaves at most blocks that no index names yet.
+What if the process dies? This module stores nothing; at most there are blocks that no index names.
 """
 
 import hashlib
@@ -28,26 +28,26 @@ from staging_api.debian.forms import Form, pack
 from staging_api.debian.xz import join_xz
 from staging_api.publishing.indices import IndexEntry
 
-# The larger a block, the smaller the index and the slower one change. These give 64 KiB on average:
-# 20 MB of the Packages of Debian 12, as xz, are 3.0 % larger in such blocks than in blocks of
-# 96 KiB, and 5.5 % larger than in blocks of 128 KiB; compressing one takes 0.6 and 0.4 of the time.
+# Larger blocks make the index smaller and a change slower. These sizes give 64 KiB on average: 20
+# MB of the Packages of Debian 12, as xz, are 3.0 % larger in such blocks than in blocks of 96 KiB,
+# and 5.5 % larger than in blocks of 128 KiB; compressing one takes 0.6 and 0.4 of the time.
 LEAST_BYTES = 24 << 10
 USUAL_BYTES = 56 << 10
 MOST_BYTES = 192 << 10
 
-# The first is a multiple of the second: what cuts early would also cut late, so that an old cut is
-# found again by a block that begins elsewhere.
+# The first number is a multiple of the second: a key that cuts early would also cut late, so that a
+# block that begins elsewhere finds an old cut again.
 _SELDOM = 256
 _OFTEN = 16
 
 
 @dataclass(frozen=True)
 class BlockRef:
-    """What an index file remembers of one of its blocks.
+    """Reference of an index file to one of its blocks.
 
     Attributes:
-        sha256: of the plain text, in hex: its identity.
-        last_key: the key of its last entry.
+        sha256: digest of the plain text, in hex: the identity of the block.
+        last_key: key of its last entry.
     """
 
     sha256: str
@@ -56,12 +56,12 @@ class BlockRef:
 
 @dataclass(frozen=True)
 class PlainBlock:
-    """A block before it is compressed.
+    """A block before compression.
 
     Attributes:
-        ref: its identity.
+        ref: reference to the block.
         entries: its stanzas, with their keys.
-        text: the stanzas.
+        text: the concatenated stanzas.
     """
 
     ref: BlockRef
@@ -71,7 +71,7 @@ class PlainBlock:
 
 @dataclass(frozen=True)
 class Digest:
-    """Size and hash of one index file in one form, as Release lists them."""
+    """Size and hash of one index file in one form, as listed in a Release."""
 
     size_bytes: int
     sha256: str
@@ -90,15 +90,15 @@ def recut(
     changes: Mapping[bytes, IndexEntry | None],
     load: Callable[[BlockRef], Iterable[IndexEntry]],
 ) -> Iterator[BlockRef | PlainBlock]:
-    """The blocks after a change: the old ones that were not touched, and those cut again.
+    """Yield the blocks after a change: unchanged old ones, and those that were cut again.
 
-    Equal to `cut` of all entries, but loads only the blocks that have to be cut again. One of
-    these can come out as it was, or as some earlier index had it: look before packing it.
+    The result is equal to `cut` of all entries, but only blocks that are cut again are loaded. A
+    block that was cut again can equal an old block: look it up before compressing it.
 
     Args:
-        layout: the blocks of the index as it is.
-        changes: by key, the entry to put there, or None to take it away.
-        load: the entries of a block of the layout.
+        layout: the current blocks of the index.
+        changes: by key, the new entry, or None to remove the entry.
+        load: loads the entries of a block of the layout.
     """
     shares = _shares(layout, changes)
     cutter = _Cutter()
@@ -114,7 +114,7 @@ def recut(
 
 
 def assemble(form: Form, packed: Iterable[bytes]) -> Iterator[bytes]:
-    """An index file in one form, out of its blocks in that form; nothing but blocks is held."""
+    """Yield an index file in one form from its blocks in that form, without buffering the file."""
     if form is Form.XZ:
         yield from join_xz(packed)
         return
@@ -123,14 +123,14 @@ def assemble(form: Form, packed: Iterable[bytes]) -> Iterator[bytes]:
         empty = False
         yield piece
     if empty:
-        # A file of no bytes at all is neither gzip nor zstd.
+        # A file without any bytes is neither valid gzip nor valid zstd.
         yield pack(form, b"")
 
 
 def _shares(
     layout: Sequence[BlockRef], changes: Mapping[bytes, IndexEntry | None]
 ) -> defaultdict[int, dict[bytes, IndexEntry | None]]:
-    """The changes by the position of their block; the last block takes what sorts behind all."""
+    """Group the changes by the index of their block; the last block gets all later keys."""
     last_keys = [ref.last_key for ref in layout[:-1]]
     shares: defaultdict[int, dict[bytes, IndexEntry | None]] = defaultdict(dict)
     for key, entry in changes.items():
@@ -139,7 +139,7 @@ def _shares(
 
 
 class _Cutter:
-    """Takes entries in order and gives a block whenever one is complete."""
+    """Collects entries in order, and yields a block whenever one is complete."""
 
     def __init__(self) -> None:
         self._entries: list[IndexEntry] = []
@@ -162,7 +162,7 @@ class _Cutter:
                 yield from self.feed(entry)
 
     def rest(self) -> Iterator[PlainBlock]:
-        """The entries fed since the last block, as a block."""
+        """Yield the entries added since the last block, as a block."""
         if self._entries:
             text = b"".join(entry.stanza for entry in self._entries)
             ref = BlockRef(hashlib.sha256(text).hexdigest(), self._entries[-1].key)

@@ -1,15 +1,15 @@
-"""Generations: made of index files and Releases, and brought before the clients in one update.
+"""Generations: built from index files and Releases, and made live in one transaction.
 
 What if the process dies?
 
-- While indices are made: some blocks are kept that no layout names. The next run cuts the same ones
-  and finds them, or drops them when it tidies.
-- Before it goes live: what was to be listed is still marked as unlisted, so the next run lists it.
-  If there are hooks, which may look at the generation, a row of it says ``building``; the next run
-  calls it ``abandoned``.
-- In the transaction that goes live: it commits whole, or not at all: the generation, its files'
-  rows, the row that says which generation clients see, and the marks that were cleared.
-- After it: clients see the new generation. Tidying is left, which any later run does.
+- While index files are built: some stored blocks are not named by any layout. The next run cuts the
+  same blocks and reuses them, or drops them when it tidies.
+- Before going live: changed packages are still marked as unlisted, so the next run lists them. With
+  hooks, which may look at the generation, its row has the state ``building``; the next run changes
+  it to ``abandoned``.
+- In the transaction that goes live: all of it commits or nothing: the generation, its files' rows,
+  the row that names the live generation, and the cleared marks.
+- After it: clients see the new generation. Only tidying is left, which any later run does.
 """
 
 from collections.abc import Mapping, Sequence
@@ -32,17 +32,17 @@ from staging_api.publishing.runlog import RunLog
 
 @dataclass(frozen=True)
 class GenerationDraft:
-    """A generation before it goes live: what will differ from what clients see now.
+    """A generation before it goes live: its differences from the live generation.
 
     Attributes:
-        suites: whose marks it clears; the others stay as they are.
-        opened: index files that clients do not have yet.
-        closed: those that they will not have any more.
-        releases: the new texts of each suite that gets any.
-        older: by suite that it takes over as the live generation has it, and that has packages of
-            an older one there, the number of that one.
-        shown: the publications that it is the first to show as they are.
-        blocks: the rows of blocks of its index files that are not kept yet.
+        suites: the suites whose marks it clears; the marks of others stay.
+        opened: index files that are new for clients.
+        closed: index files that clients will no longer have.
+        releases: by suite, the new texts of its Release, if there are any.
+        older: by suite that is unchanged and has the packages of an older generation, the number of
+            that generation.
+        shown: the publications whose changes it is the first to show.
+        blocks: the rows of blocks of its index files that are not stored yet.
     """
 
     suites: tuple[Suite, ...]
@@ -55,8 +55,8 @@ class GenerationDraft:
 
     @property
     def differs(self) -> bool:
-        """Whether there is anything to go live with."""
-        # Without a file that it had, a suite has another Release, too.
+        """Whether the draft differs from the live generation."""
+        # If an index file was removed, the Release of its suite changes, too.
         return bool(self.opened or self.releases)
 
 
@@ -76,14 +76,14 @@ class Builder:
         now: Distribution | None,
         options: Options,
     ) -> GenerationDraft:
-        """Make new index files and Releases of suites; one that is held keeps its packages.
+        """Build new index files and Releases of suites; held suites keep their packages.
 
         Args:
-            run: the run that makes them.
+            run: the run that builds them.
             apt_archive: the archive of the suites.
-            suites: those to look at.
-            now: what clients see; None before the first generation.
-            options: how thorough to be.
+            suites: the suites to build.
+            now: the current distribution; None before the first generation.
+            options: parts to build completely.
         """
         full = options.wants("indices")
         run.phase("index", lasting=now is None or full)
@@ -103,9 +103,9 @@ class Builder:
     def renewal(
         self, run: RunLog, apt_archive: AptArchive, now: Distribution | None
     ) -> GenerationDraft:
-        """Make new Releases where half of the time is over, of the same index files.
+        """Write new Releases whose validity is half over, for the same index files.
 
-        Only those that this process signs; dirty suites stay dirty.
+        Only Releases signed by this process are renewed; dirty suites stay dirty.
         """
         signed_here = {text.suite_id for text in self._signed_here(apt_archive, now)}
         suites = [suite for suite in apt_archive.suites if suite.id in signed_here]
@@ -114,7 +114,7 @@ class Builder:
         return replace(draft, suites=())
 
     def has_to_renew(self, apt_archive: AptArchive, now: Distribution | None) -> bool:
-        """Return whether half of the time of a Release is over that this process signs."""
+        """Return whether a Release signed by this process has passed half of its validity."""
         signed_here = self._signed_here(apt_archive, now)
         return any(expires(apt_archive, text, apt_archive.seen_at) for text in signed_here)
 
@@ -126,16 +126,16 @@ class Builder:
         generation_id: str,
         draft: GenerationDraft,
     ) -> None:
-        """Let clients see a draft as a generation, and clear what was dirty.
+        """Make a draft live as a generation, and clear the marks of its changes.
 
         Args:
             run: the run that made it.
             conn: a transaction of the lock's holder.
-            apt_archive: of which archive; its suites say which of them are held.
-            generation_id: of the generation; it may have been begun.
-            draft: the generation.
+            apt_archive: the archive, with the holds of its suites.
+            generation_id: id of the generation, whose row may already exist.
+            draft: the draft.
         """
-        # A suite that was lifted has its old packages until its index files are made again.
+        # A suite whose hold was lifted has its old packages until its index files are built again.
         held = {**draft.older}
         held |= {s.id: s.held.content_number for s in apt_archive.suites if s.held is not None}
         contents = set(held.values())
@@ -158,26 +158,27 @@ class Builder:
     def settle_same(
         self, conn: Connection, live: Generation, apt_archive: AptArchive, draft: GenerationDraft
     ) -> None:
-        """Clear what was dirty, where a draft is what clients see."""
+        """Clear the marks of changes, if a draft equals the live generation."""
         generations.settle(conn, live.number, draft.shown, _seen(draft))
         held = {suite.id for suite in apt_archive.suites if suite.held is not None}
         holds.settle_lifted(conn, live, [s.id for s in draft.suites if s.id not in held])
 
     def go_back(self, run: RunLog, apt_archive: AptArchive, back: Rollback, reason: str) -> None:
-        """Let clients see the packages of an older generation, until its suites are lifted."""
+        """Show clients the packages of an older generation, until the holds are lifted."""
         going_back = back.suites(apt_archive, run.caller)
         held = {suite.id: suite for suite in going_back}
         apt_archive = replace(
             apt_archive, suites=tuple(held.get(suite.id, suite) for suite in apt_archive.suites)
         )
-        # Clients refuse a Release that is older than theirs, so the old ones will not do.
+        # Clients refuse a Release that is older than theirs, so the old Releases cannot be used
+        # again.
         live = self._index_files(going_back, back.now)
         draft = self._with_releases(
             run, apt_archive, going_back, back.files, live=live, now=back.now
         )
-        # What changed meanwhile is as unseen as before, so no mark is cleared.
+        # Changes since then stay invisible, so no mark is cleared.
         draft = replace(draft, suites=())
-        # The rows of the holds are gone once they are lifted.
+        # The note is permanent; the rows of the holds are deleted when the holds are lifted.
         run.note(back.note(going_back, reason))
         run.phase("go_live")
         with run.ending({"generations": int(draft.differs)}) as conn:
@@ -196,7 +197,7 @@ class Builder:
         now: Distribution | None,
         options: Options | None = None,
     ) -> GenerationDraft:
-        """Compare index files with what clients see, and write the Releases that say so."""
+        """Compare index files with the live ones, and write the Releases that list them."""
         run.phase("release")
         old = self._releases(suites, now)
         releases: dict[int, Sequence[ReleaseText]] = {}
@@ -213,8 +214,8 @@ class Builder:
                 releases[suite.id] = new
         return GenerationDraft(
             suites=tuple(suites),
-            # Compared by value: an index that came out as it was stays open, and nothing goes live
-            # for it.
+            # Compared by value: an index that did not change stays open, and nothing goes live for
+            # it.
             opened=tuple(set(files) - set(live)),
             closed=tuple(set(live) - set(files)),
             releases=releases,

@@ -1,4 +1,4 @@
-"""What clients of each archive see, its generations, and which of them are pinned.
+"""Distributions and generations of each archive: read them, and pin generations.
 
 Only `publishing.service` changes what clients see; pins need no lock.
 """
@@ -18,11 +18,11 @@ from staging_api.vocabulary.publishing import KEPT_GENERATION_STATES
 
 @dataclass(frozen=True)
 class FilePage:
-    """Files of an archive, in the order in which a copy is to write them.
+    """A page of files of an archive, in the order in which a copy must write them.
 
     Attributes:
         generation_id: the generation of the index files.
-        next: the path after which the next page begins; None: this is the last one.
+        next: the path after which the next page begins; None: this is the last page.
     """
 
     generation_id: str
@@ -32,19 +32,19 @@ class FilePage:
 
 @dataclass(frozen=True)
 class DistributionService:
-    """The use cases of distributions and generations that change nothing that clients see."""
+    """The use cases of distributions and generations that do not change what clients see."""
 
     database: Database
 
     def all(self) -> list[Distribution]:
-        """Return what clients see of each archive that has been published, by its name."""
+        """Return the distributions of all published archives, ordered by name."""
         with self.database.connect() as conn:
             names = apt_archives.apt_archive_names(conn)
             found = [generations.find_distribution(conn, name) for name in names]
         return [distribution for distribution in found if distribution is not None]
 
     def find(self, name: str) -> Distribution:
-        """Return what clients see of an archive.
+        """Return the distribution of an archive.
 
         Raises:
             NotFound: there is no such archive, or it has not been published.
@@ -71,9 +71,9 @@ class DistributionService:
             )
 
     def signers(self, name: str) -> Mapping[str, str | None]:
-        """Return by suite the fingerprint of the key that signed the Release that clients see.
+        """Return by suite the fingerprint of the key that signed the live Release.
 
-        A suite without a signature is not in it; None: the key was not recorded.
+        A suite without a signature is left out; None: the key was not recorded.
 
         Raises:
             NotFound: there is no such archive.
@@ -92,7 +92,7 @@ class DistributionService:
 
         Raises:
             NotFound: there is no such generation.
-            Conflict: its files are gone, or it never went live.
+            Conflict: its files have been removed, or it never went live.
         """
         with self.database.begin() as conn:
             done = generations.set_pin(conn, generation_id, caller, pinned=pinned)
@@ -113,11 +113,11 @@ class DistributionService:
         """List the files of the pool, in pages; or all files of the dists of a generation.
 
         Args:
-            name: of the archive.
-            generation_id: of the dists; None for the live one.
-            part: which of the two.
-            after: the path behind which a page of the pool begins.
-            limit: files on a page of the pool.
+            name: name of the archive.
+            generation_id: generation of the dists; None: the live one.
+            part: ``pool`` or ``dists``.
+            after: path after which a page of the pool begins.
+            limit: number of files on a page of the pool.
 
         Raises:
             NotFound: there is no such archive, it has not been published, or it does not keep the
@@ -133,7 +133,8 @@ class DistributionService:
                 files = list(serving.dists_list(conn, name, generation_id))
                 return FilePage(generation_id, files, None)
             files = serving.pool_list(conn, name, after=after, limit=limit)
-        # A full page may be the last one: the page after it is empty then, which costs one request.
+        # A full page may be the last one. In that case the next page is empty, at the cost of one
+        # request.
         return FilePage(generation_id, files, files[-1].path if len(files) == limit else None)
 
 

@@ -1,15 +1,15 @@
-"""Which publications of a suite a newer one supersedes.
+"""Domination: select the publications of a suite that a newer one supersedes.
 
 The rules are those of Launchpad's publisher:
 
-- Of a source, the newest version stays. Of equal versions the one published last is the newest.
-- Of a binary, each architecture looks at what it offers under one name: its own packages and those
-  for all. A package that is the newest for some architecture stays.
+- Of a source, the newest version stays. Of equal versions, the one published last is the newest.
+- Of a binary, the newest version is chosen for each architecture separately, among the packages for
+  it and those for ``all``. A package that is the newest for some architecture stays.
 - The same package in two components does not supersede itself.
-- An old package for all stays too while a package for one architecture of the same source release
-  stays: it may be a part of what an architecture that has not built the new release still needs.
+- An old package for ``all`` also stays while an architecture-specific package of the same source
+  release stays: an architecture without a build of the new release may still need it.
 
-Packages for the installer (.udeb) have names of their own kind and do not meet those of .deb.
+Packages for the installer (.udeb) have separate names, and are never compared with .deb packages.
 """
 
 from collections import defaultdict
@@ -17,7 +17,7 @@ from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-#: The architecture of packages that run on any.
+#: The architecture of packages that run on all architectures.
 ALL = "all"
 
 
@@ -26,14 +26,14 @@ class PublishedVersion:
     """An active publication in one suite, source or binary.
 
     Attributes:
-        id: of the publication.
-        name: of the package.
+        id: id of the publication.
+        name: name of the package.
         version_key: `Version.sort_key`.
-        created_at: when the publication was made; together with the id it decides between equals.
-        source_release: which source release it is, or was built from.
-        architecture: of a binary; "" for a source.
+        created_at: when the publication was created; with the id it decides between equal versions.
+        source_release: the source release itself, or the one that the binary was built from.
+        architecture: architecture of a binary; "" for a source.
         installer: whether it is a .udeb.
-        release: which release it is: two publications of one differ in their component.
+        release: the release; two publications of the same release differ in their component.
     """
 
     id: str
@@ -48,7 +48,7 @@ class PublishedVersion:
 
 @dataclass(frozen=True)
 class Supersession:
-    """One publication gives way to another; both by id."""
+    """A publication and the one that supersedes it, by their ids."""
 
     id: str
     by: str
@@ -66,11 +66,11 @@ def dominate_binaries(
     """Return the binaries of one suite that newer ones supersede.
 
     Args:
-        publications: the active ones.
-        architectures: those of the suite, without ``all``.
+        publications: the active publications.
+        architectures: the architectures of the suite, without ``all``.
     """
     visible = [{architecture, ALL} for architecture in architectures]
-    # A package for all can be superseded on one architecture and still be the newest on another.
+    # A package for `all` can be superseded on one architecture, and still be the newest on another.
     superseded_by: dict[str, str] = {}
     newest: set[str] = set()
     for group in _by_name(publications).values():
@@ -87,7 +87,7 @@ def dominate_binaries(
 def _without_still_needed(
     publications: Sequence[PublishedVersion], superseded_by: dict[str, str]
 ) -> list[Supersession]:
-    """Second pass: keep packages for all whose architecture-specific siblings stay."""
+    """Second pass: keep packages for `all` whose architecture-specific siblings stay."""
     lives_on = {
         each.source_release
         for each in publications
@@ -111,7 +111,7 @@ def _by_name(
 
 
 def _superseded_by(offer: Sequence[PublishedVersion]) -> dict[str, str]:
-    """Map the id of each but the newest release to the id of the newest."""
+    """Map the id of each publication that is not of the newest release to the id of the newest."""
     if not offer:
         return {}
     newest = max(offer, key=_age)

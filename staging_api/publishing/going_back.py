@@ -1,4 +1,4 @@
-"""Going back to the packages of an older generation: whether that can be done, and what it is."""
+"""Plan a rollback to the packages of an older generation, after checking that it is possible."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -13,12 +13,12 @@ from staging_api.vocabulary.publishing import KEPT_GENERATION_STATES
 
 @dataclass(frozen=True)
 class Rollback:
-    """A rollback that can be done.
+    """A rollback that is possible.
 
     Attributes:
-        now: what clients see before it.
-        target: the generation whose packages they are to see.
-        contents: by suite that goes back, the number of its content in the target.
+        now: the distribution before the rollback.
+        target: the generation whose packages clients will see.
+        contents: by suite to roll back, the number of its content in the target.
         files: the index files of those suites in the target.
     """
 
@@ -28,7 +28,7 @@ class Rollback:
     files: tuple[IndexFile, ...]
 
     def suites(self, apt_archive: AptArchive, caller: str) -> list[Suite]:
-        """Return the suites that go back, as they are once they are held."""
+        """Return the suites to roll back, with their new holds."""
         return [
             replace(suite, held=self._hold(suite, apt_archive, caller))
             for suite in apt_archive.suites
@@ -36,7 +36,7 @@ class Rollback:
         ]
 
     def note(self, suites: Sequence[Suite], reason: str) -> str:
-        """Return what the run says of it: which suites show which generation, and why."""
+        """Return the note of the run: which suites show which generation, and why."""
         names = ", ".join(suite.name for suite in suites)
         because = f": {reason}" if reason else ""
         return f"held at generation {self.target.number} ({self.target.id}): {names}{because}"
@@ -49,18 +49,18 @@ class Rollback:
 def plan_rollback(
     database: Database, apt_archive: AptArchive, generation_id: str | None, suites: Sequence[str]
 ) -> Rollback:
-    """Return what a request to go back comes to.
+    """Plan a rollback.
 
     Args:
-        database: of the publisher.
-        apt_archive: as it is now.
+        database: database of the publisher.
+        apt_archive: the current archive.
         generation_id: the generation whose packages to show; None: the live one.
-        suites: names of the suites that go back; none for all that the generation has.
+        suites: names of the suites to roll back; empty: all suites of the generation.
 
     Raises:
         NotFound: there is no such generation.
-        Conflict: nothing of the archive has been published; or the generation is of another
-            archive, or is not kept any more, or does not have one of the suites.
+        Conflict: nothing of the archive has been published; or the generation belongs to another
+            archive, is no longer kept, or does not have one of the suites.
     """
     with database.connect() as conn:
         now = generations.find_distribution(conn, apt_archive.name)
@@ -84,7 +84,7 @@ def plan_rollback(
 def _chosen(
     apt_archive: AptArchive, files: Sequence[IndexFile], names: Sequence[str], target: Generation
 ) -> set[int]:
-    """Return the suites that go back: those that are named, or all that the generation has."""
+    """Return the suites to roll back: the named ones, or all suites of the generation."""
     there = {each.suite_id for each in files}
     suites = [suite for suite in apt_archive.suites if not names or suite.name in names]
     missing = [suite.name for suite in suites if names and suite.id not in there]

@@ -1,12 +1,12 @@
-"""The operator's own programs, run before and after a publication goes live.
+"""Hooks: the operator's own programs, run before and after a publication goes live.
 
 A hook is an executable file in a configured directory. Names follow run-parts (letters, digits,
 ``_`` and ``-``), so that ``10-notify.dpkg-old`` or an editor's backup is never run; the order is
-that of the names' bytes. A hook gets no shell, no arguments, only the given environment, and its
-own session, so that a time-out ends its children as well.
+that of the names' bytes. A hook gets no shell and no arguments, only the given environment, and
+runs in its own session, so that a timeout ends its children as well.
 
-If this process dies, a running hook goes on by itself and may be run again by the next publisher:
-hooks have to bear that.
+What if the process dies? A running hook continues without it, and may be run again by the next
+publisher run: hooks must tolerate that.
 """
 
 import ctypes
@@ -22,10 +22,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-#: How much of a hook's output is kept: its end, where programs say what went wrong.
+#: Maximum size of stored output of a hook: its end, where programs report errors.
 OUTPUT_BYTES = 64 << 10
 
-#: Of more than this only the end is kept while the hook runs, which is looked at so often.
+#: While a hook runs, its output is checked regularly; above this size only the end is kept.
 _MOST_BYTES = 4 << 20
 _LIBC = ctypes.CDLL(None)
 #: FALLOC_FL_KEEP_SIZE and FALLOC_FL_PUNCH_HOLE of linux/falloc.h, together.
@@ -37,15 +37,15 @@ _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 @dataclass(frozen=True)
 class HookResult:
-    """How one hook ended.
+    """Result of one hook.
 
     Attributes:
-        name: its file name.
+        name: file name of the hook.
         exit_code: 0 for success, negative for the signal that ended it, None if it was not started
-            or ran out of time.
-        timed_out: whether it was ended because its time was over.
-        seconds: how long it ran.
-        output: the end of what it wrote to both of its outputs, or why it did not start.
+            or exceeded its time limit.
+        timed_out: whether it was ended because of its time limit.
+        seconds: duration.
+        output: the end of its standard output and error, or why it did not start.
     """
 
     name: str
@@ -56,7 +56,7 @@ class HookResult:
 
     @property
     def succeeded(self) -> bool:
-        """Whether it ended by itself and said that all is well."""
+        """Whether the hook ended by itself with exit code 0."""
         return self.exit_code == 0
 
 
@@ -65,13 +65,14 @@ def run_hooks(
 ) -> Iterator[HookResult]:
     """Run the hooks of a directory, each one when the iterator is advanced.
 
-    A caller that stops after a failure runs no further ones. A directory that does not exist has no
-    hooks; one that cannot be read is one hook that failed, as it may have some that object.
+    A caller that stops after a failure runs no further hooks. A directory that does not exist has
+    no hooks; an unreadable directory counts as one failed hook, because it may have hooks that
+    object.
 
     Args:
-        directory: where the hooks are.
-        environment: all that they see besides PATH and LC_ALL.
-        timeout_seconds: for each hook.
+        directory: directory of the hooks.
+        environment: all environment variables besides PATH and LC_ALL.
+        timeout_seconds: time limit for each hook.
     """
     try:
         hooks = _hooks(directory)
@@ -103,19 +104,19 @@ def _run(hook: Path, environment: Mapping[str, str], timeout_seconds: float) -> 
 
 
 def _output() -> BinaryIO:
-    """Open a file in memory for what a hook says: on a full disk it would end in the middle.
+    """Open a file in memory for the output of a hook: on a full disk the output would be truncated.
 
-    No pipe: a child that outlives the hook would keep it open for ever, and a hook that outlives
-    this process would be ended by its next line.
+    A pipe would not do: a child that outlives the hook would keep it open forever, and a hook that
+    outlives this process would be ended by its next line of output.
     """
     descriptor = os.memfd_create("hook")
-    # A child that outlives the hook writes on behind what is read here.
+    # A child that outlives the hook appends after the part that is read here.
     fcntl.fcntl(descriptor, fcntl.F_SETFL, os.O_APPEND)
     return os.fdopen(descriptor, "r+b", buffering=0)
 
 
 def _unstarted(place: Path, error: OSError) -> HookResult:
-    """Return the failure of a hook, or of a whole directory, that the system keeps from us."""
+    """Return the failure of a hook, or of a directory, that the system refuses access to."""
     return HookResult(place.name, None, False, 0.0, f"could not be started: {error}")
 
 
@@ -144,19 +145,20 @@ def _wait(
             _keep_short(output)
         return None, True
     finally:
-        # Also after success: what a hook leaves behind would run into the next publication.
-        # What is another user's, as by sudo, cannot be ended, and is not waited for.
+        # Also after success: processes that a hook leaves behind would overlap with the next
+        # publication. Processes of another user, started by sudo for example, cannot be ended, and
+        # are not waited for.
         with suppress(PermissionError):
             with suppress(ProcessLookupError):
-                # The hook leads a session of its own, so its pid is the number of its group.
+                # The hook leads its own session, so its pid is the number of its process group.
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
 
 
 def _keep_short(output: BinaryIO) -> None:
-    """Free the memory of all but the end of much output, however long it becomes.
+    """Free the memory of long output except for its end.
 
-    What the hook writes meanwhile stays whole and in its order, as no place in the file moves.
+    Output written meanwhile stays complete and in order, because no offset in the file changes.
     """
     size = os.fstat(output.fileno()).st_size
     if size > _MOST_BYTES:

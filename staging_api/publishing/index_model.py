@@ -1,23 +1,23 @@
-"""What index files list, index files and Releases, and the files that clients get."""
+"""Data model of packages in index files, index files, Releases, and files served to clients."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from staging_api.debian.forms import Form
 
-#: The word for a form in API and tables, where "" would say too little.
+#: Names of the forms in API and tables, where "" would be unclear.
 FORM_OF = {"plain": Form.PLAIN, "gz": Form.GZ, "xz": Form.XZ, "zst": Form.ZST}
 WORD_OF = {form: word for word, form in FORM_OF.items()}
 
 
 @dataclass(frozen=True)
 class Package:
-    """A package as an index file lists it.
+    """A package as listed in an index file.
 
     Attributes:
-        control: its control file, or the stanza of its .dsc.
-        source_release_id: of a source; identifies its further files.
-        path: of the .deb, .udeb or .dsc, as are `size_bytes` and `sha256`.
+        control: control file of the package, or the stanza of its .dsc.
+        source_release_id: id of a source, to look up its further files.
+        path: path of the .deb, .udeb or .dsc, to which `size_bytes` and `sha256` belong as well.
     """
 
     control: str
@@ -29,10 +29,10 @@ class Package:
 
 @dataclass(frozen=True)
 class Unlisted(Package):
-    """A package publication that index files do not show as it is.
+    """A package publication whose current state index files do not show.
 
     Attributes:
-        since: when that began; changes when the publication changes again.
+        since: time of the change; changes when the publication changes again.
         shown: whether the index files are to list it.
         architecture: None for a source.
     """
@@ -48,14 +48,14 @@ class Unlisted(Package):
 
 @dataclass(frozen=True)
 class IndexFile:
-    """One index file in one form, as a generation has it.
+    """An index file in one form, in a generation.
 
     Attributes:
-        path: below the suite, without the ending of the form.
-        form: the word for its form.
-        served: whether it can be fetched, or is only listed in Release.
+        path: path below the suite, without the suffix of the form.
+        form: name of the form.
+        served: whether clients can fetch it; otherwise it is only listed in Release.
         layout: sha256 of the hashes of its blocks.
-        blocks: sha256 of each block, of a file that was just made.
+        blocks: sha256 of each block; only if the file was just built.
     """
 
     suite_id: int
@@ -69,7 +69,7 @@ class IndexFile:
 
     @property
     def file_path(self) -> str:
-        """Its path below the suite."""
+        """Path below the suite, with the suffix of the form."""
         return self.path + FORM_OF[self.form]
 
 
@@ -78,8 +78,8 @@ class ReleaseText:
     """Release, InRelease or Release.gpg of a suite.
 
     Attributes:
-        signed_by: fingerprint of the key; empty for none, None if it is not known.
-        modified_at: its Last-Modified, in whole seconds; later than that of the one before.
+        signed_by: fingerprint of the key; empty if unsigned, None if unknown.
+        modified_at: its Last-Modified, in whole seconds; later than that of the previous one.
     """
 
     suite_id: int
@@ -94,14 +94,14 @@ class ReleaseText:
 
 @dataclass(frozen=True)
 class ServedArchiveFile:
-    """A file below ``/archive``, and where its bytes are.
+    """A file below ``/archive``, and the location of its bytes.
 
     Attributes:
-        name: decides the media type.
-        modified_at: its Last-Modified; None while an older file could have the same.
-        content: the bytes themselves, of a Release.
-        blocks: sha256 of each block, of an index file of `form`.
-        lasting: whether the same address will never have other bytes.
+        name: file name, which determines the media type.
+        modified_at: its Last-Modified; None while an older file could have the same one.
+        content: the bytes, for a Release.
+        blocks: sha256 of each block, for an index file in `form`.
+        lasting: whether the address will always have the same bytes.
     """
 
     name: str
@@ -116,7 +116,7 @@ class ServedArchiveFile:
 
 @dataclass(frozen=True)
 class ArchiveFile:
-    """A file of an archive's pool or dists, as a copy of the archive has it."""
+    """A file of an archive's pool or dists, for a copy of the archive."""
 
     path: str
     sha256: str

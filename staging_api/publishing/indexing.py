@@ -1,11 +1,11 @@
-"""The index files of a suite: new ones out of old ones and of what changed.
+"""Build the new index files of a suite from the old ones and the changes.
 
-An index of which a package changed is cut again round that package only; all others are taken over
-as they are. An entry always comes from `_entry`, and is known by the key that it has there: so what
-takes a package out of an index finds what put it in.
+An index with a changed package is cut again only around that package; all other index files are
+reused unchanged. All entries are made by `_entry` and identified by their keys, so that removing a
+package from an index finds the entry that was added for it.
 
-What if the process dies? Blocks of an index that was made from all packages may have been kept that
-no layout names, as `block_writer` says; nothing else was written.
+What if the process dies? Blocks of an index that was built from all packages may be stored without
+a layout that names them, see `block_writer`; nothing else was written.
 """
 
 from collections import defaultdict
@@ -38,12 +38,12 @@ SourceFiles = Mapping[int, Sequence[Row[Any]]]
 
 @dataclass(frozen=True)
 class BuiltIndices:
-    """What the index files of some suites become.
+    """New index files of some suites.
 
     Attributes:
-        files: all of them, in every form.
-        shown: the publications that they list and older ones did not, or the other way round.
-        blocks: the rows of blocks that are not kept yet.
+        files: all index files, in every form.
+        shown: the publications that are newly listed, or no longer listed.
+        blocks: the rows of blocks that are not stored yet.
     """
 
     files: tuple[IndexFile, ...]
@@ -53,7 +53,7 @@ class BuiltIndices:
 
 @dataclass(frozen=True)
 class Indexer:
-    """Makes the index files of suites."""
+    """Builds the index files of suites."""
 
     database: Database
     reader: BlockReader
@@ -68,14 +68,14 @@ class Indexer:
         *,
         full: bool,
     ) -> BuiltIndices:
-        """Return the index files of suites as their packages are now.
+        """Return the index files of suites for the current packages.
 
         Args:
-            run: the run that makes them.
+            run: the run that builds them.
             apt_archive: the archive of the suites.
             suites: the suites.
-            live: their index files before the changes that are not listed yet.
-            full: make all of them from all packages.
+            live: their index files before the unlisted changes.
+            full: build all of them from all packages.
         """
         whole = {suite.id for suite in suites if full or suite.rebuild_since is not None}
         with self.database.connect() as conn:
@@ -98,11 +98,14 @@ class Indexer:
         base: Mapping[str, list[IndexFile]],
         changed: Sequence[tuple[Unlisted, IndexEntry]] | None,
     ) -> "Iterator[IndexFile | _Cut]":
-        """Yield the index files of a suite, and those that are cut again.
+        """Yield the unchanged index files of a suite, and those that were cut again.
 
         Args:
+            run: the run that builds them.
+            apt_archive: the archive of the suite.
+            suite: the suite.
             base: its index files before the changes, by path.
-            changed: its packages that these do not list as they are; None: look at all packages.
+            changed: its packages with unlisted changes; None: build from all packages.
         """
         installer = self._has_installer(suite, list(base), changed)
         for place in places_of(suite, installer=installer):
@@ -110,7 +113,7 @@ class Indexer:
             if changed is None or not _are_all_forms(old, apt_archive):
                 yield from self._rebuilt(run, apt_archive, suite, place)
             elif changes := changes_in(place, changed):
-                # Any form will do: all forms of an index have the same blocks.
+                # Any form can be used: all forms of an index have the same blocks.
                 yield _Cut(suite.id, place, self._recut(old[0], changes))
             else:
                 yield from old
@@ -123,7 +126,7 @@ class Indexer:
         files: list[IndexFile],
         unlisted: Sequence[Unlisted],
     ) -> BuiltIndices:
-        """Return the files, and those that were cut again; the new blocks of all at once."""
+        """Add the files that were cut again; compress the new blocks of all of them together."""
         new = [block for cut_again in cuts for block in cut_again.new]
         writer = BlockWriter(self.database, self.reader)
         blocks = writer.packed(run, new, apt_archive.forms)
@@ -139,7 +142,7 @@ class Indexer:
     ) -> bool:
         """Return whether a suite has packages for the installer.
 
-        It has what the paths of its index files say, if none of these packages has changed.
+        If no installer package has changed, the paths of the index files are sufficient to decide.
         """
         if base and changed is not None and not any(package.installer for package, _ in changed):
             return any(map(is_for_installer, base))
@@ -149,7 +152,7 @@ class Indexer:
     def _rebuilt(
         self, run: RunLog, apt_archive: AptArchive, suite: Suite, place: IndexPlace
     ) -> Iterator[IndexFile]:
-        """Make an index from all of its packages."""
+        """Build an index from all of its packages."""
         with self.database.connect() as conn:
             entries = sorted(_all_entries(conn, suite, place), key=lambda entry: entry.key)
         made = _Cut(suite.id, place, list(cut(entries)))
@@ -157,19 +160,19 @@ class Indexer:
         return self._files(apt_archive, made)
 
     def _recut(self, old: IndexFile, changes: Changes) -> list[BlockRef | PlainBlock]:
-        """Cut an index out of what it was and what changed."""
+        """Cut an index again from its old blocks and the changes."""
         return list(recut(self.reader.layout(old.layout), changes, self._load))
 
     def _load(self, ref: BlockRef) -> Sequence[IndexEntry]:
         return self.reader.entries(ref.sha256)
 
     def _files(self, apt_archive: AptArchive, made: "_Cut") -> Iterator[IndexFile]:
-        """Give an index in every form."""
+        """Yield an index in every form."""
         refs = made.refs
         blocks = [each.sha256 for each in refs]
         layout = indices.layout_name(blocks)
         self.reader.remember_layout(layout, refs)
-        # The plain name is listed even where clients cannot get it: apt wants to know its hash.
+        # The plain name is listed even if clients cannot fetch it: apt needs its hash.
         for form in dict.fromkeys(("plain", *apt_archive.forms)):
             digest = self.hashes.measure((made.suite_id, made.place.path), form, blocks)
             yield IndexFile(
@@ -215,7 +218,7 @@ def _by_path(files: Iterable[IndexFile]) -> Mapping[str, list[IndexFile]]:
 
 
 def _are_all_forms(files: Sequence[IndexFile], apt_archive: AptArchive) -> bool:
-    """Return whether an index is there in just the forms that the archive offers."""
+    """Return whether an index exists in exactly the forms that the archive offers."""
     return bool(files) and {each.form for each in files if each.served} == set(apt_archive.forms)
 
 
@@ -245,7 +248,7 @@ def _source_files(conn: Connection, listed: Iterable[Package]) -> SourceFiles:
 
 
 def _entry(package: Package, source_files: SourceFiles) -> IndexEntry:
-    """Return the entry of a package; the one place where it gets its key."""
+    """Create the entry of a package; the only place that assigns its key."""
     if package.source_release_id is None:
         return binary_entry(package.control, package.path, package.size_bytes, package.sha256)
     folder, _, _ = package.path.rpartition("/")

@@ -1,7 +1,8 @@
-"""The stanzas of Packages and Sources, each with the key that sorts it, and the files' names.
+"""Stanzas of Packages and Sources files, their sort keys, and the paths of these files.
 
-A stanza is what its maker wrote, word for word, and then what only the archive knows: where the
-file lies, its size and its SHA-256. Weaker hashes are left out; apt needs none of them.
+A stanza is the text of the package's maintainer, unchanged, followed by fields that only the
+archive knows: path, size and SHA-256 of the file. Weaker hashes are left out; apt does not need
+them.
 """
 
 import re
@@ -12,7 +13,7 @@ from staging_api.debian import control
 from staging_api.debian.dsc import SourceFile
 from staging_api.debian.version import parse_version
 
-# Hashes of the .dsc's own making are replaced by ours, which count the .dsc itself as well.
+# The hashes in the .dsc are replaced by new ones, which include the .dsc itself.
 _REPLACED_IN_SOURCES = frozenset(
     {"source", "package", "directory", "files", "checksums-sha1", "checksums-sha256"}
 )
@@ -20,17 +21,17 @@ _KEY_FIELD = re.compile(
     r"^(Package|Version|Architecture):[ \t]*(.*)$", re.MULTILINE | re.IGNORECASE
 )
 
-#: Where the index files of the packages for the installer lie, in the folder of their component.
+#: Folder of the index files for installer packages, in the folder of their component.
 INSTALLER_FOLDER = "debian-installer"
 
 
 @dataclass(frozen=True)
 class IndexEntry:
-    """One stanza of an index file.
+    """A stanza of an index file.
 
     Attributes:
-        key: what sorts it: package, version in Debian's order, architecture; as bytes.
-        stanza: its UTF-8 text, with the blank line that ends it.
+        key: sort key: package, version in Debian's order, architecture; as bytes.
+        stanza: UTF-8 text, with the blank line that ends it.
     """
 
     key: bytes
@@ -38,25 +39,26 @@ class IndexEntry:
 
 
 def index_key(package: str, version_key: str, architecture: str) -> bytes:
-    """The sort key of an entry; the same columns sorted under ``COLLATE "C"`` give this order.
+    """Return the sort key of an entry; the same columns under ``COLLATE "C"`` have this order.
 
     Args:
-        package: the package's name.
+        package: name of the package.
         version_key: `Version.sort_key`.
-        architecture: as its stanza has it; "" if it has none.
+        architecture: architecture in the stanza; "" if it has none.
     """
-    # NUL is in none of the three and sorts first, so ``a`` with any version comes before ``a-b``.
+    # None of the three contains NUL, which sorts first, so ``a`` with any version comes before
+    # ``a-b``.
     return f"{package}\0{version_key}\0{architecture}".encode()
 
 
 def binary_entry(text: str, path: str, size_bytes: int, sha256: str) -> IndexEntry:
-    """The entry of a .deb or .udeb in a Packages file.
+    """Return the entry of a .deb or .udeb in a Packages file.
 
     Args:
-        text: its control file.
-        path: relative to the archive's root.
-        size_bytes: of the package file.
-        sha256: of the package file, in hex.
+        text: control file of the package.
+        path: path of the package file, relative to the archive's root.
+        size_bytes: size of the package file.
+        sha256: digest of the package file, in hex.
     """
     return _entry(f"{text}\nFilename: {path}\nSize: {size_bytes}\nSHA256: {sha256}")
 
@@ -64,13 +66,13 @@ def binary_entry(text: str, path: str, size_bytes: int, sha256: str) -> IndexEnt
 def source_entry(
     text: str, folder: str, dsc: SourceFile, files: tuple[SourceFile, ...]
 ) -> IndexEntry:
-    """The entry of a source package in a Sources file.
+    """Return the entry of a source package in a Sources file.
 
     Args:
-        text: the stanza of its .dsc.
-        folder: where all its files lie, relative to the archive's root.
+        text: stanza of the .dsc.
+        folder: folder of all files of the source, relative to the archive's root.
         dsc: the .dsc itself.
-        files: those that the .dsc lists.
+        files: the files listed in the .dsc.
     """
     package = control.parse_stanza(text)["source"]
     kept = control.without_fields(text, _REPLACED_IN_SOURCES)
@@ -79,36 +81,36 @@ def source_entry(
 
 
 def entries_of(plain: bytes) -> list[IndexEntry]:
-    """The entries of an index file, or of a piece of one, that we wrote."""
+    """Parse the entries of an index file written by this service, or of a part of one."""
     return [_entry(stanza) for stanza in control.split_stanzas(plain.decode())]
 
 
 def packages_path(component: str, architecture: str, *, installer: bool = False) -> str:
-    """Where a Packages file lies under its suite, without the ending of its form.
+    """Return the path of a Packages file below its suite, without the suffix of its form.
 
     Args:
-        component: such as ``main``.
-        architecture: such as ``amd64``.
-        installer: for the Packages file of the .udebs.
+        component: component, such as ``main``.
+        architecture: architecture, such as ``amd64``.
+        installer: whether it is the Packages file of the .udebs.
     """
     folder = f"{component}/{INSTALLER_FOLDER}" if installer else component
     return f"{folder}/binary-{architecture}/Packages"
 
 
 def sources_path(component: str) -> str:
-    """Where a Sources file lies under its suite, without the ending of its form."""
+    """Return the path of a Sources file below its suite, without the suffix of its form."""
     return f"{component}/source/Sources"
 
 
 @lru_cache(maxsize=16_384)
 def _version_key(version: str) -> str:
-    """Return the sort key; packages of one source share their version."""
+    """Return the sort key, cached because packages of one source share their version."""
     return parse_version(version).sort_key
 
 
 def _entry(stanza: str) -> IndexEntry:
-    # What came in was parsed by then. A block is read again for each change, stanza by stanza, so
-    # only the fields of the key are looked for.
+    # The input was checked at its intake. A block is parsed again for each change, stanza by
+    # stanza, so only the fields of the key are extracted.
     fields = {name.lower(): value.rstrip() for name, value in _KEY_FIELD.findall(stanza)}
     version_key = _version_key(fields["version"])
     key = index_key(fields["package"], version_key, fields.get("architecture", ""))

@@ -1,10 +1,11 @@
-"""Taking packages in: from a request, or from what has been staged, without any lock.
+"""Intake of packages, from a request or from staged files, without any lock.
 
-One request may bring many packages. Their bytes become durable together; then each is read, and
-one transaction notes them all: whatever is wrong with one is noted with it, and stops no other.
+One request may have many packages. Their bytes are made durable together; then each package is
+read, and one transaction records all of them. A fault of one package is recorded with its upload,
+and does not stop the others.
 
 What if the process dies? Before the transaction: the store has contents that no row names. After
-it: the uploads are there, and the same packages sent again get the same releases.
+it: the uploads are recorded, and the same packages sent again get the same releases.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -42,18 +43,18 @@ from staging_api.store.blobs import Blob, Reserve, no_limit
 from staging_api.store.places import read_at
 
 _REMOVED = "contents were removed from the store meanwhile: send them again"
-#: Files that one request may bring.
+#: Maximum number of files in one request.
 MAX_FILES = 10_000
-# Of those, in the refusal of all.
+# Maximum number of file names in an error message about the whole request.
 _NAMED_FILES = 20
 
 
 @dataclass(frozen=True)
 class Intake:
-    """Takes packages in.
+    """Takes packages into the store, and records them.
 
     Attributes:
-        upkeep: keeps the quota of the store; None: it has none.
+        upkeep: enforces the quota of the store; None: there is no quota.
     """
 
     database: Database
@@ -61,12 +62,12 @@ class Intake:
     upkeep: Upkeep | None = None
 
     def destination(self, apt_archive: str, suite: str, component: str) -> UploadDestination:
-        """Check where packages are to go, before their bytes are read.
+        """Check the destination of packages before their bytes are read.
 
         Raises:
             NotFound: there is no such archive.
-            Invalid: it has no such suite, or that no such component.
-            Conflict: the suite takes no packages any more.
+            Invalid: the archive has no such suite, or the suite no such component.
+            Conflict: the suite is immutable.
         """
         with self.database.connect() as conn:
             found = apt_archives.find_apt_archive(conn, apt_archive)
@@ -89,18 +90,19 @@ class Intake:
         """Take in files by name.
 
         Args:
-            to: where they go.
-            files: their names and bytes.
-            origin: of the request.
-            expected_bytes: of all files, as far as that is known; room is made for them before the
-                first is read.
+            to: destination of the packages.
+            files: names and bytes of the files.
+            origin: the caller of the request.
+            expected_bytes: total size of the files, as far as known; this space is reserved before
+                the first file is read.
 
         Raises:
-            Invalid: there is no package among them, or a name comes twice.
-            PackageInvalid, Conflict: every package was rejected; the uploads say so, too.
+            Invalid: there is no package among the files, or a name is repeated.
+            PackageInvalid, Conflict: every package was rejected; the uploads are recorded as
+                rejected.
             NoSpace: the store is full.
-            StoreAbsent: it is not mounted, or another one is.
-            Unavailable: the store lost what had just been sent.
+            StoreAbsent: the store is not mounted, or another one is mounted in its place.
+            Unavailable: the store lost contents that had just been sent.
         """
         kept: list[SourceFile] = []
         with (
@@ -118,14 +120,16 @@ class Intake:
     def take_staged(
         self, to: UploadDestination, paths: Sequence[str], origin: RequestOrigin
     ) -> list[Upload]:
-        """Take in staged files; only those in packs are copied, as a pool has blobs.
+        """Take in staged files; only files in packs are copied, because a pool has blobs.
 
         Args:
-            paths: of each file below ``/static``, or its URL on this service.
+            to: destination of the packages.
+            paths: path of each file below ``/static``, or its URL on this service.
+            origin: the caller of the request.
 
         Raises:
             NotFound: nothing is staged at a path.
-            Invalid, PackageInvalid, Conflict: as with `take`.
+            Invalid, PackageInvalid, Conflict: as in `take`.
         """
         kept: list[SourceFile] = []
         with (
@@ -148,7 +152,7 @@ class Intake:
 
     @contextmanager
     def _room(self, expected_bytes: int) -> Iterator[Reserve]:
-        """Reserve space for the files until their bytes count by themselves."""
+        """Reserve space for the files until their bytes are counted as used space."""
         if self.upkeep is None:
             yield no_limit
             return
@@ -169,11 +173,11 @@ class Intake:
         self._name(contents)
         make_way(self.database, to, sent)
         with self.database.begin() as conn:
-            # Once more, in the transaction that writes the rows: until its end no collector removes
-            # them.
+            # Name the blobs again in the transaction that writes the rows: until its end, garbage
+            # collection does not remove them.
             if name_blobs(conn, contents):
                 raise Unavailable(_REMOVED, retry_after_seconds=1)
-            # Contents that the store had lost are there again.
+            # Contents that the store had lost are present again.
             note_there(conn, contents)
             records = _decided(conn, to, sent, origin)
             noted = uploads.add_uploads(conn, [row for row, _ in records])
@@ -183,12 +187,13 @@ class Intake:
         return noted
 
     def _name(self, contents: Mapping[str, int]) -> None:
-        """Keep contents from garbage collection, and check that the store has them.
+        """Protect contents from garbage collection, and check that the store has them.
 
-        No transaction waits for the store.
+        The store is accessed outside of any transaction.
         """
         with self.database.begin() as conn:
-            # If a crash loses it, the transaction that writes the rows finds that, and refuses.
+            # If a crash loses this commit, the transaction that writes the rows detects it, and
+            # refuses.
             runs.commit_asynchronously(conn)
             unsure = name_blobs(conn, contents)
         lacking = self.blobs.lacks({sha256: contents[sha256] for sha256 in unsure})
@@ -199,7 +204,7 @@ class Intake:
 
 
 def _none_taken(first: StagingApiError, noted: Sequence[Upload]) -> StagingApiError:
-    """The refusal of a request of which nothing was taken: of several files, it names them."""
+    """Build the error for a request whose packages were all rejected; it names up to 20 files."""
     first.extra["uploads"] = [upload.id for upload in noted]
     if len(noted) > 1:
         names = [upload.name for upload in noted]
@@ -220,7 +225,7 @@ def _bounded(chunks: Iterable[bytes]) -> Iterator[bytes]:
 def _decided(
     conn: Connection, to: UploadDestination, packages: Sequence[SentPackage], origin: RequestOrigin
 ) -> list[tuple[dict[str, Any], StagingApiError | None]]:
-    """Return the row of each upload, and the reason if it is rejected."""
+    """Return the row of each upload, and the error if it is rejected."""
     places = placed(conn, to, packages)
     known = _known(conn, to, packages)
     records: list[tuple[dict[str, Any], StagingApiError | None]] = []
@@ -257,12 +262,12 @@ def _decided(
 def _note_what_follows(
     conn: Connection, to: UploadDestination, taken: Sequence[tuple[dict[str, Any], dict[str, Any]]]
 ) -> None:
-    """Note in the rows of uploads which hold they lift, and which will not be offered.
+    """Add notes to uploads: the hold that they lift, and newer versions that hide them.
 
     Args:
-        conn: the transaction that notes the uploads.
-        to: where they go.
-        taken: each row, with what domination compares of it.
+        conn: the transaction that records the uploads.
+        to: destination of the packages.
+        taken: the row of each upload, with the fields that domination compares.
     """
     accepted = any(row["state"] == "accepted" for row, _ in taken)
     if accepted and apt_archives.lift(conn, [to.suite.id]):
@@ -279,7 +284,7 @@ def _add_note(row: dict[str, Any], note: str) -> None:
 
 
 def _offer(name: str, content: BinaryPackage | SourcePackage) -> dict[str, Any]:
-    """Return what domination compares of a package."""
+    """Return the fields of a package that domination compares."""
     return {
         "package": content.package,
         "version_key": content.version.sort_key,

@@ -1,14 +1,14 @@
-"""Signing with the agent that gpg left running: it has the key, so no program has to start.
+"""Signing through a running gpg-agent, which has the key, so that no program has to start.
 
-gpg spends nearly all of the 8 ms of a signature on starting; its agent signs in half a millisecond.
-Only the agent ever reads the secret key. Which key it is, and until when clients believe it, gpg is
-asked once, and again whenever its list of keys changes.
+gpg needs nearly all of the 8 ms of a signature for starting; its agent signs in half a millisecond.
+Only the agent ever reads the secret key. gpg is asked once for the key and its expiry, and again
+whenever gpg's list of keys changes.
 
-Whatever the agent cannot do is `AgentUnavailable`, and gpg does it instead, or says why not: if it
-does not run yet, was ended, wants a passphrase; for keys that have expired, are on a card, or are
-none of RSA, ECDSA and ed25519.
+`AgentUnavailable` means that gpg signs instead, or reports the error: the agent is not running yet,
+was ended, or needs a passphrase; or the key has expired, is on a card, or is neither RSA, ECDSA nor
+ed25519.
 
-What if the agent dies? The connection breaks, and gpg starts another one with the next signature.
+What if the agent dies? The connection breaks, and gpg starts another agent for the next signature.
 """
 
 import re
@@ -24,7 +24,7 @@ from staging_api.publishing.openpgp import Issuer, SignDigest
 
 _TIMEOUT_SECONDS = 5.0
 _SHA512 = 10
-#: Numbers of a signature by the algorithm of its key, as RFC 4880 numbers it: RSA, ECDSA, EdDSA.
+#: Names of the numbers in a signature, by key algorithm in RFC 4880: RSA, ECDSA, EdDSA.
 _NUMBERS: Mapping[int, tuple[bytes, ...]] = {
     1: (b"s",),
     3: (b"s",),
@@ -33,17 +33,17 @@ _NUMBERS: Mapping[int, tuple[bytes, ...]] = {
 }
 _EDDSA, _ED25519 = 22, "ed25519"
 _FINGERPRINT_OCTETS = 20
-#: Where gpg keeps its list of keys: versions before 2.1, since then, and with its daemon.
+#: Files of gpg's list of keys: before version 2.1, since then, and with its daemon.
 _KEY_LISTS = ("pubring.gpg", "pubring.kbx", "public-keys.d/pubring.db")
-#: What gpg lists of a key's secret: it is there; not that it is on a card, or missing.
+#: gpg's marks for a secret key that is present; other marks mean on a card, or missing.
 _IN_THE_AGENT = ("", "+")
-#: Expired, revoked, disabled, invalid.
+#: gpg's marks for expired, revoked, disabled and invalid keys.
 _UNUSABLE = frozenset("erdi")
 _ATOM = re.compile(rb"(\d+):")
 
 
 class AgentUnavailable(Exception):
-    """The agent cannot sign with this key now; gpg has to."""
+    """The agent cannot sign with this key now, so gpg must."""
 
 
 @dataclass(frozen=True)
@@ -51,10 +51,10 @@ class AgentKey:
     """A key that the agent can sign with.
 
     Attributes:
-        socket: where the agent listens.
-        keygrip: how it calls the key.
-        created_at: before that clients do not believe it; seconds since 1970.
-        expires_at: from then on they do not; None: never.
+        socket: path of the agent's socket.
+        keygrip: the agent's name for the key.
+        created_at: start of the key's validity; seconds since 1970.
+        expires_at: end of the key's validity; None: never.
     """
 
     socket: str
@@ -65,10 +65,10 @@ class AgentKey:
 
     @contextmanager
     def signing(self, now: float) -> Iterator[SignDigest]:
-        """Connect to the agent for some signatures, which are made now; seconds since 1970.
+        """Connect to the agent for signatures made at `now`, in seconds since 1970.
 
         Raises:
-            AgentUnavailable: it does not answer, or does not sign.
+            AgentUnavailable: the agent does not answer, or does not sign.
         """
         if now < self.created_at or (self.expires_at is not None and now >= self.expires_at):
             raise AgentUnavailable("clients would not believe the key now")
@@ -79,7 +79,7 @@ class AgentKey:
                 with connection.makefile("rb") as answers:
                     agent = _Agent(connection, answers)
                     agent.answer()
-                    # It must not ask a person for a passphrase.
+                    # The agent must not ask a person for a passphrase.
                     agent.ask("OPTION pinentry-mode=error")
                     yield lambda digest: self._numbers(agent, digest)
         except OSError as error:
@@ -99,12 +99,12 @@ def agent_key(listing: str, fingerprint: str, socket_path: str) -> AgentKey:
     """Return the key that the agent can sign with.
 
     Args:
-        listing: of the key, in the lines of gpg's ``--with-colons --with-keygrip``.
-        fingerprint: of it, or of the subkey that is to sign.
-        socket_path: where the agent listens.
+        listing: listing of the key by gpg's ``--with-colons --with-keygrip``.
+        fingerprint: fingerprint of the key, or of the subkey that is to sign.
+        socket_path: path of the agent's socket.
 
     Raises:
-        AgentUnavailable: the agent cannot sign with it.
+        AgentUnavailable: the agent cannot sign with this key.
     """
     keys = list(listed_keys(listing))
     found = next((each for each in keys if each.fingerprint == fingerprint), None)
@@ -122,10 +122,10 @@ def agent_key(listing: str, fingerprint: str, socket_path: str) -> AgentKey:
 
 @dataclass(frozen=True)
 class ListedKey:
-    """A key or subkey, as gpg's DETAILS describes its line and the two behind it.
+    """A key or subkey from gpg's listing; the fields are described in gpg's DETAILS.
 
     Attributes:
-        token: where its secret is: empty or ``+`` here, ``#`` nowhere, else on a card.
+        token: location of the secret: empty or ``+``: here, ``#``: missing, otherwise on a card.
     """
 
     validity: str
@@ -166,7 +166,7 @@ def listed_keys(colons: str) -> Iterator[ListedKey]:
 
 
 def key_lists_of(home: Path) -> tuple[tuple[str, int, int], ...]:
-    """Return what changes when a key of a home directory changes."""
+    """Return name, time and size of gpg's key lists: these change when a key changes."""
     found = []
     for name in _KEY_LISTS:
         with suppress(OSError):
@@ -176,7 +176,7 @@ def key_lists_of(home: Path) -> tuple[tuple[str, int, int], ...]:
 
 
 def _can_sign(key: ListedKey) -> bool:
-    """Return whether the agent has the secret itself, and `openpgp` knows the signature's form."""
+    """Return whether the agent has the secret itself, and `openpgp` supports its signatures."""
     known = key.algorithm.isdigit() and int(key.algorithm) in _NUMBERS
     is_v4 = len(key.fingerprint) == 2 * _FINGERPRINT_OCTETS
     other_curve = key.algorithm == str(_EDDSA) and key.curve != _ED25519
@@ -185,7 +185,7 @@ def _can_sign(key: ListedKey) -> bool:
 
 @dataclass(frozen=True)
 class _Agent:
-    """A connection to gpg's agent, by its protocol, Assuan."""
+    """A connection to gpg's agent, which speaks the Assuan protocol."""
 
     connection: socket.socket
     answers: BinaryIO
@@ -195,10 +195,10 @@ class _Agent:
         return self.answer()
 
     def answer(self) -> bytes:
-        """Return the data of an answer.
+        """Return the data of a response.
 
         Raises:
-            AgentUnavailable: it is no success.
+            AgentUnavailable: the response is not a success.
         """
         data = b""
         for line in self.answers:
@@ -206,16 +206,16 @@ class _Agent:
             if word == b"OK":
                 return data
             if word == b"D":
-                # Assuan escapes ``%``, CR and LF in data as URLs do.
+                # Assuan escapes ``%``, CR and LF in data like URLs.
                 data += unquote_to_bytes(rest)
             elif word not in (b"S", b"#"):
-                # ERR; or INQUIRE, for what only a person could say.
+                # ERR; or INQUIRE, a question that only a person could answer.
                 raise AgentUnavailable(f"gpg-agent: {line.decode(errors='replace').strip()}")
         raise AgentUnavailable("gpg-agent closed the connection")
 
 
 def _pairs(expression: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Yield names and values of an S-expression: of two atoms that stand alone in parentheses."""
+    """Yield names and values of an S-expression: pairs of atoms alone in parentheses."""
     atoms: list[bytes] = []
     at = 0
     while at < len(expression):

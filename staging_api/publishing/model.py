@@ -7,11 +7,11 @@ from datetime import datetime
 
 @dataclass(frozen=True)
 class SuiteHold:
-    """A suite shows the packages of an older generation until the hold is lifted.
+    """A suite that shows the packages of an older generation until the hold is lifted.
 
     Attributes:
-        generation_id: the generation whose packages it shows.
-        content_number: the number of the generation that these packages were first shown by.
+        generation_id: the generation whose packages the suite shows.
+        content_number: number of the generation that first listed these packages.
     """
 
     suite: str
@@ -24,16 +24,16 @@ class SuiteHold:
 
 @dataclass(frozen=True)
 class Suite:
-    """One suite of an archive.
+    """A suite of an archive.
 
     Attributes:
-        name: the folder below ``dists``.
+        name: name of its folder below ``dists``.
         aliases: further names under which the same files are served.
-        immutable: whether it takes no package any more.
+        immutable: whether new packages are refused.
         auto_accept: whether uploads are accepted without a decision.
-        dirty_since: when something changed that the newest generation does not show.
-        rebuild_since: when something changed by which all of its packages have to be looked at.
-        held: which older packages it shows, if it was taken back to them.
+        dirty_since: time of the first change that the newest generation does not show.
+        rebuild_since: time of a change after which all of its packages must be examined again.
+        held: the hold on older packages, if there is one.
     """
 
     id: int
@@ -54,16 +54,17 @@ class Suite:
 
 @dataclass(frozen=True)
 class AptArchive:
-    """One archive that we publish.
+    """An APT archive published by this service.
 
     Attributes:
-        forms: words for the forms in which index files are offered.
-        publish_by_hash: whether files can be had by hash.
-        advertise_by_hash: whether a Release says so, so that apt fetches by hash.
-        valid_for_seconds: how long clients may believe a Release; None for ever.
-        retention_seconds: how long the files of an old generation stay.
-        quarantine_seconds: how long the files of a superseded package stay.
-        seen_at: when it was like this, by the database's clock.
+        forms: names of the forms in which index files are offered.
+        publish_by_hash: whether files are served by hash.
+        advertise_by_hash: whether a Release says that files are served by hash, so that apt does
+            so.
+        valid_for_seconds: validity of a Release for clients; None: unlimited.
+        retention_seconds: how long the files of an old generation are kept.
+        quarantine_seconds: how long the files of a superseded package are kept.
+        seen_at: time at which the row was read, by the database's clock.
     """
 
     id: int
@@ -81,18 +82,18 @@ class AptArchive:
     suites: tuple[Suite, ...]
 
     def suite(self, name: str) -> Suite | None:
-        """The suite of this name, if there is one."""
+        """Return the suite with this name, or None."""
         return next((suite for suite in self.suites if suite.name == name), None)
 
 
 @dataclass(frozen=True)
 class Generation:
-    """One state of an archive's dists.
+    """One state of an archive's ``dists``.
 
     Attributes:
-        number: counts up within an archive.
-        content_number: the number of the generation whose packages it lists: not its own if
-            all suites were held at those.
+        number: sequence number within the archive.
+        content_number: number of the generation whose packages it lists: another number than its
+            own if all suites were held at that generation.
     """
 
     id: str
@@ -110,13 +111,13 @@ class Generation:
 
 @dataclass(frozen=True)
 class Distribution:
-    """What clients of an archive see.
+    """The generation that clients of an archive see.
 
     Attributes:
-        head: the newest generation in which no suite was held.
+        head: the newest generation without a held suite.
         held: the suites that show older packages now.
-        older: by suite whose packages the live generation took from an older one, the number of
-            the latter. The suite may have been lifted since.
+        older: by suite whose packages the live generation took from an older generation, the number
+            of the older one. The hold of the suite may have been lifted since.
     """
 
     archive: str
@@ -130,13 +131,13 @@ class Distribution:
 
 @dataclass(frozen=True)
 class Upload:
-    """One package that was sent.
+    """An uploaded package.
 
     Attributes:
-        name: of the .deb, .udeb or .dsc, as it was sent.
+        name: name of the .deb, .udeb or .dsc, as it was sent.
         state: ``new``, ``unapproved``, ``accepted``, ``done`` or ``rejected``.
-        error_message: why it was rejected, or is not done yet.
-        note: what the sender should know although it was taken.
+        error_message: why the package was rejected, or is not done yet.
+        note: information for the sender of a package that was not rejected.
     """
 
     id: str
@@ -163,7 +164,7 @@ class Upload:
 
 @dataclass(frozen=True)
 class PackagePublication:
-    """One package in a suite."""
+    """A package in a suite."""
 
     id: int
     suite: str

@@ -1,9 +1,9 @@
 """Phases of a run: accept uploads, publish packages, supersede older ones, tidy.
 
-What if the process dies? Each phase commits in steps that are true by themselves, through
-`RunLog.step`, or `RunLog.writing` where nothing follows that makes them durable; what it has not
-come to is still accepted, pending, unlisted or overdue, and the next run finds it so.
-`suite_publishing` says in which order they come.
+What if the process dies? Each phase commits in steps that are consistent by themselves, through
+`RunLog.step`, or `RunLog.writing` if no later write makes them durable; whatever a phase has not
+reached is still accepted, pending, unlisted or overdue, and the next run finds it.
+See `suite_publishing` for the order of the phases.
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -19,12 +19,12 @@ from staging_api.store.blob_store import BlobStore
 
 _ACCEPTED_AT_ONCE = 200
 _PUBLISHED_AT_ONCE = 500
-#: Notes of one kind; the uploads have the rest.
+#: Maximum number of notes of one kind; further ones are only in the uploads.
 _NOTES_AT_MOST = 20
 
 
 def accept(run: RunLog, apt_archive: AptArchive) -> None:
-    """Turn accepted uploads into pending package publications, each by itself."""
+    """Turn accepted uploads into pending package publications, each independently of the others."""
     with run.database.connect() as conn:
         waiting = uploads.accepted_uploads(conn, apt_archive.id)
     run.phase("accept", len(waiting))
@@ -42,14 +42,14 @@ def accept(run: RunLog, apt_archive: AptArchive) -> None:
 def publish(
     run: RunLog, blobs: BlobStore, suites: Sequence[int], options: Options, at_once: int
 ) -> int:
-    """Publish pending packages whose files are in the store; return how many.
+    """Publish pending packages whose files are in the store; return their number.
 
-    If as many as `at_once` were published, more may be left for the next generation.
+    If `at_once` or more were published, more may be left for the next generation.
     """
     with run.database.connect() as conn:
         files = packages.files_to_publish(conn, suites, published_too=options.wants("publishing"))
     run.phase("publish", len(files), lasting=len(files) > _PUBLISHED_AT_ONCE)
-    # In another store all files would seem to be missing.
+    # With another store mounted, all files would seem to be missing.
     StoreIdentity(run.database, blobs).check()
     gone = blobs.lacks({file.sha256: file.size_bytes for file in files})
     missing = {file.id: file.path for file in files if file.sha256 in gone}
@@ -104,7 +104,7 @@ def dominate(
 
 
 def tidy(run: RunLog, apt_archive: AptArchive) -> None:
-    """Drop generations and files that clients can no longer get, if there are any."""
+    """Drop generations and files that clients can no longer fetch, if there are any."""
     retention = apt_archive.retention_seconds
     with run.database.connect() as conn:
         reapable, removable = generations.overdue(conn, apt_archive.id, retention)
@@ -125,7 +125,7 @@ def tidy(run: RunLog, apt_archive: AptArchive) -> None:
 def _candidates(
     run: RunLog, suites: Sequence[Suite], *, careful: bool
 ) -> Mapping[int, PackageCandidates]:
-    """Return by suite the packages to compare: all of them, or only those beside changed ones."""
+    """Return by suite the packages to compare: all, or only changed ones and their rivals."""
     whole = [suite.id for suite in suites if careful or suite.rebuild_since is not None]
     changed = [suite.id for suite in suites if suite.id not in whole]
     with run.database.connect() as conn:
@@ -134,7 +134,7 @@ def _candidates(
 
 
 def _dominated(suite: Suite, found: PackageCandidates) -> Iterator[Supersession]:
-    """Yield what newer versions take the place of in a suite."""
+    """Yield the supersessions in a suite."""
     yield from dominate_sources(found.sources)
     for each in dominate_binaries(found.binaries, suite.architectures):
         if each.id in found.decided:

@@ -1,7 +1,7 @@
-"""Index files out of their blocks: read in any form, and hashed without reading all of them again.
+"""Index files assembled from their blocks: read in any form, and hashed incrementally.
 
-Both classes remember what this process has seen lately, within bounds. What they remember is named
-by its content, so it is never wrong, whatever other processes do, and nothing of it need survive.
+Both classes cache recently used data of this process, within bounds. Cached data is named by its
+content, so it is always valid, whatever other processes do, and may be lost at any time.
 """
 
 import hashlib
@@ -27,12 +27,13 @@ _AT_ONCE = 16
 _MAX_BLOCK_BYTES = 16 << 20
 _REMEMBERED_FILES = 2000
 _REMEMBERED_LAYOUTS = 200
-#: Of stanzas that were read: to read those of a block for each change takes longer than its gzip.
+#: Cache size for parsed stanzas: parsing the stanzas of a block for each change takes longer than
+#: its gzip.
 _REMEMBERED_ENTRY_BYTES = 16 << 20
 
 
 class BlockReader:
-    """Blocks by their sha256, from memory or else from the database."""
+    """Reads blocks by their sha256, from memory or else from the database."""
 
     def __init__(self, database: Database, capacity_bytes: int = REMEMBERED_BYTES) -> None:
         self._database = database
@@ -52,7 +53,7 @@ class BlockReader:
         return found
 
     def remember_layout(self, name: str, blocks: Sequence[BlockRef]) -> None:
-        """Keep the blocks of an index file in memory; the least recently used are dropped."""
+        """Cache the blocks of an index file; the least recently used are dropped."""
         self._layouts.put(name, blocks)
 
     def entries(self, digest: str) -> Sequence[IndexEntry]:
@@ -64,15 +65,16 @@ class BlockReader:
         return found
 
     def remember_entries(self, digest: str, entries: Sequence[IndexEntry]) -> None:
-        """Keep the stanzas of a block in memory; the least recently used are dropped."""
+        """Cache the stanzas of a block; the least recently used are dropped."""
         if self._entries.get(digest) is None:
             self._entries.put(digest, entries, sum(len(entry.stanza) for entry in entries))
 
     def read(self, digests: Sequence[str], form: str) -> Iterator[bytes]:
-        """Yield blocks in one form, in this order; a few at a time are in memory.
+        """Yield blocks in one form, in this order; only a few are in memory at a time.
 
         Raises:
-            LookupError: one is not there. A file without it would be hashed, and served, as whole.
+            LookupError: a block does not exist. A file without it would be hashed and served as
+                complete.
         """
         for start in range(0, len(digests), _AT_ONCE):
             some = digests[start : start + _AT_ONCE]
@@ -86,11 +88,11 @@ class BlockReader:
                 yield piece
 
     def file(self, digests: Sequence[str], form: str) -> Iterator[bytes]:
-        """Yield the index file of these blocks, in one form."""
+        """Yield the index file with these blocks, in one form."""
         return assemble(FORM_OF[form], self.read(digests, form))
 
     def remember(self, digest: str, form: str, piece: bytes) -> None:
-        """Keep a block in memory; the least recently used are dropped."""
+        """Cache a block; the least recently used are dropped."""
         self._pieces.put((digest, form), piece, len(piece))
 
     def _load(self, digests: list[str], form: str) -> dict[str, bytes]:
@@ -105,7 +107,7 @@ class BlockReader:
 
 
 class FileHashes:
-    """Sizes and hashes of index files; a changed one is hashed from its first changed block on."""
+    """Sizes and hashes of index files; a changed file is hashed from its first changed block on."""
 
     def __init__(self, reader: BlockReader) -> None:
         self._reader = reader
@@ -113,16 +115,17 @@ class FileHashes:
         self._lock = threading.Lock()
 
     def measure(self, file: object, form: str, blocks: Sequence[str]) -> Digest:
-        """Return size and hash of the file of these blocks.
+        """Return size and hash of the file with these blocks.
 
         Args:
-            file: identifies the file, whose earlier state may be remembered.
-            form: the word for its form.
-            blocks: sha256 of each.
+            file: identifies the file, whose earlier hash states may be cached.
+            form: name of the form.
+            blocks: sha256 of each block.
         """
         key = (file, form)
         with self._lock:
-            # Taken out while it grows: a second thread that measures this file begins anew.
+            # Removed while it is extended: a second thread that measures the same file starts from
+            # the beginning.
             old = self._trails.pop(key, None)
         trail = _prefix(old or _begun(form), blocks)
         left = blocks[len(trail.blocks) :]
@@ -137,12 +140,12 @@ class FileHashes:
 
 @dataclass
 class _Trail:
-    """How the hash of a file stood after each of its blocks.
+    """State of the hash of a file after each of its blocks.
 
     Attributes:
-        blocks: of the file, in order.
-        states: the hash and the size after so many blocks; one more than `blocks`.
-        records: of an xz file, what its index says of each block.
+        blocks: the blocks of the file, in order.
+        states: hash and size after each number of blocks; one more than `blocks`.
+        records: for an xz file, the index record of each block.
     """
 
     blocks: list[str] = field(default_factory=list)
@@ -156,7 +159,7 @@ def _begun(form: str) -> _Trail:
 
 
 def _prefix(old: _Trail, blocks: Sequence[str]) -> _Trail:
-    """The part of a trail that leads to these blocks too."""
+    """Return the part of a trail for the blocks that it has in common with these."""
     pairs = zip(old.blocks, blocks, strict=False)
     count = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
     return _Trail(old.blocks[:count], old.states[: count + 1], old.records[:count])
@@ -174,7 +177,7 @@ def _walk(trail: _Trail, form: str, digest: str, piece: bytes) -> None:
 
 
 def _ended(trail: _Trail, form: str) -> Digest:
-    """As `blocks.assemble` ends a file: xz with an index; others, if empty, as an empty piece."""
+    """End the file like `blocks.assemble`: with an index for xz, with an empty piece if empty."""
     state, size = trail.states[-1]
     if form == "xz":
         end = xz.ending(trail.records)

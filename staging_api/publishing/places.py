@@ -1,4 +1,4 @@
-"""The index files that a suite has, and which packages each of them lists."""
+"""Index files of a suite, and the packages that each of them lists."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -8,17 +8,17 @@ from staging_api.publishing.index_model import Unlisted
 from staging_api.publishing.indices import INSTALLER_FOLDER, IndexEntry, packages_path, sources_path
 from staging_api.publishing.model import Suite
 
-#: What changes in one index file: by key, the entry to put there, or None to take it away.
+#: Changes of one index file: by key, the new entry, or None to remove the entry.
 Changes = Mapping[bytes, IndexEntry | None]
 
 
 @dataclass(frozen=True)
 class IndexPlace:
-    """One index file of a suite, in all of its forms.
+    """An index file of a suite, in all of its forms.
 
     Attributes:
-        architecture: empty for the Sources.
-        installer: whether it is the Packages of the .udebs.
+        architecture: architecture of a Packages file; empty for Sources.
+        installer: whether it is the Packages file of the .udebs.
     """
 
     component: str
@@ -27,13 +27,13 @@ class IndexPlace:
 
     @property
     def path(self) -> str:
-        """Below the suite, without the ending of a form."""
+        """Path below the suite, without the suffix of a form."""
         if not self.architecture:
             return sources_path(self.component)
         return packages_path(self.component, self.architecture, installer=self.installer)
 
     def lists(self, package: Unlisted) -> bool:
-        """Return whether the package belongs here; one for all architectures is in each."""
+        """Return whether the index lists the package; one for ``all`` is in each Packages file."""
         if package.component != self.component or package.installer != self.installer:
             return False
         if package.architecture is None:
@@ -42,7 +42,7 @@ class IndexPlace:
 
 
 def places_of(suite: Suite, *, installer: bool) -> list[IndexPlace]:
-    """Return every index file of a suite; `installer` says whether it has .udebs."""
+    """Return all index files of a suite; `installer`: whether the suite has .udebs."""
     kinds = (False, True) if installer else (False,)
     return [
         place
@@ -59,9 +59,9 @@ def places_of(suite: Suite, *, installer: bool) -> list[IndexPlace]:
 
 
 def changes_in(place: IndexPlace, entries: Sequence[tuple[Unlisted, IndexEntry]]) -> Changes:
-    """Return what unlisted packages, with their entries, change in one index file."""
+    """Return the changes of one index file by unlisted packages and their entries."""
     here = [(package, entry) for package, entry in entries if place.lists(package)]
-    # What goes comes first: the same package may have been sent again.
+    # Removals come first: the same package may have been sent again.
     here.sort(key=lambda change: change[0].shown)
     return {entry.key: entry if package.shown else None for package, entry in here}
 

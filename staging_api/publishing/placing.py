@@ -1,11 +1,12 @@
-"""The place of each package in the pool, and the release that it is: new, known, or refused.
+"""Assign each package its path in the pool and its release: a new or known one, or a refusal.
 
-A path keeps its bytes from when clients could see it, and a version its content for as long as it
-is in the archive, or waits to be. What was given up before any client saw it keeps neither: it goes
-when something else is sent under its name, so a package that was rejected is corrected at once.
+A path keeps its bytes from the time when clients can see it. A version keeps its content while it
+is in the archive, or waits to be published. A package that was given up before any client saw it
+keeps neither: it is removed when another content is sent under its name, so a rejected package can
+be corrected at once.
 
-What if the process dies? What was given up is gone by itself; all else is the transaction's that
-notes the uploads.
+What if the process dies? Removing given-up packages is a transaction of its own; everything else
+is part of the transaction that records the uploads.
 """
 
 from collections.abc import Hashable, Iterator, Mapping, Sequence
@@ -24,7 +25,7 @@ from staging_api.publishing.rows import pool, uploads
 from staging_api.publishing.rules import package_refusals
 from staging_api.publishing.sent_packages import SentPackage
 
-#: The column of an upload that names its release, or why there is none.
+#: The columns of an upload that name its release, or the error by which it is refused.
 Place = dict[str, Any] | StagingApiError
 
 
@@ -38,7 +39,7 @@ class UploadDestination:
 
 
 def make_way(database: Database, to: UploadDestination, packages: Sequence[SentPackage]) -> None:
-    """Remove files from the pool that were given up and whose paths these packages need."""
+    """Remove given-up files from the pool whose paths these packages need."""
     wanted = [row for sent in packages for row in _wanted(to, sent)]
     with database.connect() as conn:
         in_the_way = pool.files_in_the_way(conn, to.apt_archive.id, wanted)
@@ -50,7 +51,7 @@ def make_way(database: Database, to: UploadDestination, packages: Sequence[SentP
 def placed(
     conn: Connection, to: UploadDestination, packages: Sequence[SentPackage]
 ) -> dict[str, Place]:
-    """The releases of all packages, by the names of their files."""
+    """Return the release of each package, by the name of its file."""
     places: dict[str, Place] = _binaries(conn, to, packages)
     for sent in packages:
         if isinstance(sent.content, SourcePackage):
@@ -61,7 +62,7 @@ def placed(
 
 
 def _wanted(to: UploadDestination, sent: SentPackage) -> Iterator[dict[str, Any]]:
-    """Yield a row for each file of a package: its path, and what identifies the package."""
+    """Yield a row for each file of a package: its path, and the identity of the package."""
     content = sent.content
     if isinstance(content, BinaryPackage):
         try:
@@ -78,9 +79,10 @@ def _wanted(to: UploadDestination, sent: SentPackage) -> Iterator[dict[str, Any]
 def _refused_beside_another(
     to: UploadDestination, packages: Sequence[SentPackage], places: Mapping[str, Place]
 ) -> dict[str, Place]:
-    """Return refusals that name the other package of the request which has the place.
+    """Return refusals that name the other package of the same request.
 
-    That one may be what is "in the archive": then nobody finds it there who looks before sending.
+    Without this, the refusal could say that a package is "in the archive" that was only part of the
+    request, and that nobody found there before sending.
     """
     keys = {sent.name: _place_keys(to, sent) for sent in packages}
     taken: dict[Hashable, str] = {}
@@ -99,7 +101,7 @@ def _refused_beside_another(
 
 
 def _place_keys(to: UploadDestination, sent: SentPackage) -> list[Hashable]:
-    """Return what no package of another content can share: the version, and the path."""
+    """Return the keys that two packages with different contents cannot share: version and path."""
     row = next(_wanted(to, sent), None)
     if row is None:
         return []
@@ -110,7 +112,7 @@ def _place_keys(to: UploadDestination, sent: SentPackage) -> list[Hashable]:
 def _binaries(
     conn: Connection, to: UploadDestination, packages: Sequence[SentPackage]
 ) -> dict[str, Place]:
-    """Add the releases of all .deb and .udeb files; return each, or why it is refused."""
+    """Add the releases of all .deb and .udeb files; return each release or refusal."""
     found: dict[str, Place] = {}
     records: dict[str, dict[str, Any]] = {}
     for sent in packages:
@@ -147,7 +149,8 @@ def _binary_row(to: UploadDestination, file: SourceFile, package: BinaryPackage)
     suffix = file.name.rpartition(".")[2]
     kind = package.fields.get("package-type", suffix)
     if kind in ("deb", "udeb") and kind != suffix:
-        # Which index lists it goes by the name: one for machines must not end up in the installer.
+        # The file name determines the index: a package for machines must not be listed for the
+        # installer.
         raise PackageInvalid(
             f"Package-Type: it is a {kind}, so name the file .{kind}, not .{suffix}"
         )
@@ -195,7 +198,7 @@ def _source(
         values |= {"version_key": source.version.sort_key, "control": source.control}
         ids = [there[paths[file.name]].id for file in wanted]
         added = uploads.add_source(conn, archive_id, values, ids)
-        # Another request may have added it since we looked.
+        # Another request may have added the release since the lookup.
         return {"source_release_id": added} if added else _known_source(conn, to, source) or {}
     except StagingApiError as error:
         return error
@@ -213,7 +216,7 @@ def _known_source(
     """Return the release of this version, in any component; None if there is none.
 
     Raises:
-        Conflict: it has other files.
+        Conflict: the release has other files.
     """
     package, version = source.package, source.version
     release = uploads.find_source(conn, to.apt_archive.id, package, version.sort_key)

@@ -1,4 +1,4 @@
-"""Where a package's files lie: ``pool/<component>/<prefix>/<source>/<file>``."""
+"""Paths of package files in the pool: ``pool/<component>/<prefix>/<source>/<file>``."""
 
 from staging_api.debian.names import package_name, safe_file_name
 from staging_api.debian.version import Version
@@ -9,22 +9,22 @@ _SUFFIXES = frozenset({"deb", "udeb"})
 
 
 def component_name(value: str) -> str:
-    """The value, if it names a component.
+    """Return the value if it is the name of a component.
 
     Raises:
-        Invalid: it does not.
+        Invalid: the value is not a component name.
     """
     return rules.component("component", value)
 
 
 @rules.package_refusals()
 def binary_file_name(package: str, version: Version, architecture: str, suffix: str) -> str:
-    """The file name of a binary package: ``hello_2.10-3_amd64.deb``, the epoch left out.
+    """Return the file name of a binary package, without epoch: ``hello_2.10-3_amd64.deb``.
 
     Args:
-        package: its name.
-        version: its version.
-        architecture: its architecture, or ``all``.
+        package: name of the package.
+        version: version of the package.
+        architecture: architecture of the package, or ``all``.
         suffix: ``deb`` or ``udeb``.
 
     Raises:
@@ -32,19 +32,19 @@ def binary_file_name(package: str, version: Version, architecture: str, suffix: 
     """
     if suffix not in _SUFFIXES:
         raise PackageInvalid(f"{suffix!r} is not one of {sorted(_SUFFIXES)}")
-    # dpkg-deb and apt write the colon that an epoch leaves possible as %3a; a mirror's file system
-    # may not, so it is refused like any other character that is not plain.
+    # With an epoch, a version may contain a colon. dpkg-deb and apt write it as %3a in file names,
+    # but a mirror's file system may not, so a colon is refused like other special characters.
     return safe_file_name(f"{package}_{version.without_epoch}_{architecture}.{suffix}")
 
 
 @rules.package_refusals()
 def pool_path(component: str, source: str, file_name: str) -> str:
-    """The path of a file relative to the archive's root.
+    """Return the path of a file relative to the archive's root.
 
-    Sources whose names start with ``lib`` are so many that four letters sort them, not one.
+    Sources whose names start with ``lib`` are so many that their prefix has four letters, not one.
 
     Raises:
-        Invalid: the component is not a name of one.
+        Invalid: the component is not a component name.
         PackageInvalid: source or file name is not a safe path segment.
     """
     prefix = source[:4] if source.startswith("lib") else source[:1]

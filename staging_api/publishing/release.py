@@ -1,8 +1,8 @@
-"""The Release file of a suite: its name, its date, and the size and SHA-256 of each index file.
+"""The Release file of a suite: its name, its date, and size and SHA-256 of each index file.
 
-SHA256 is the only list: apt looks for ``by-hash`` under the strongest hash that Release has, and
-we keep files under that one alone. The uncompressed name of an index is listed even where it
-cannot be fetched, because apt refuses an index whose plain hash it does not know.
+SHA256 is the only list: apt fetches ``by-hash`` under the strongest hash in a Release, and files
+are kept only under that one. The uncompressed name of an index is listed even if it cannot be
+fetched, because apt refuses an index whose uncompressed hash it does not know.
 """
 
 import posixpath
@@ -16,7 +16,7 @@ from staging_api.publishing import rules
 
 @dataclass(frozen=True)
 class ReleaseFile:
-    """One index file: its path under the suite, its size and its SHA-256 in hex."""
+    """An index file: its path below the suite, its size and its SHA-256 in hex."""
 
     path: str
     size_bytes: int
@@ -25,23 +25,24 @@ class ReleaseFile:
 
 @dataclass(frozen=True)
 class Release:
-    """What a Release says.
+    """Fields of a Release file.
 
     Attributes:
-        suite: the name that sources.list uses, such as ``stable-security``.
-        codename: the name that does not move on to a later series.
-        date: when it was made; aware.
-        architectures: of its Packages files.
-        components: of its index files.
-        files: its index files, plain names included.
+        suite: the name used in sources.list, such as ``stable-security``.
+        codename: the name that stays with this series.
+        date: creation time; timezone-aware.
+        architectures: architectures of its Packages files.
+        components: components of its index files.
+        files: its index files, including uncompressed names.
         origin: name of the publisher; apt pins can match it.
         label: name of the archive; apt pins can match it.
-        description: a line for people.
-        valid_for: how long clients may believe it; None for ever.
-        acquire_by_hash: whether clients are to fetch by hash, which alone makes a publish and an
-            update at the same moment safe.
-        not_automatic: apt installs from here only on request.
-        but_automatic_upgrades: with `not_automatic`, what was installed from here is upgraded.
+        description: one line for people.
+        valid_for: validity for clients; None: unlimited.
+        acquire_by_hash: whether clients are to fetch by hash; only this makes an update during a
+            publication safe.
+        not_automatic: apt installs packages from this suite only on request.
+        but_automatic_upgrades: with `not_automatic`, packages installed from this suite are
+            upgraded.
     """
 
     suite: str
@@ -63,7 +64,7 @@ def release_text(release: Release) -> bytes:
     """Return the Release file; equal input gives equal bytes.
 
     Raises:
-        Invalid: a value is not what `rules` allows in a line.
+        Invalid: a value is not allowed in a line by `rules`.
     """
     lines = [f"{name}: {rules.line(name, value)}\n" for name, value in _fields(release) if value]
     files = sorted(release.files, key=lambda file: file.path)
@@ -72,7 +73,7 @@ def release_text(release: Release) -> bytes:
 
 
 def without_expiry(release: bytes) -> bytes:
-    """Return a Release without its Valid-Until, which clients believe for ever."""
+    """Return a Release without its Valid-Until, so that it never expires."""
     fields, colon, files = release.partition(b"\nSHA256:")
     kept = [line for line in fields.split(b"\n") if not line.startswith(b"Valid-Until:")]
     return b"\n".join(kept) + colon + files
@@ -102,5 +103,5 @@ def _fields(release: Release) -> Iterable[tuple[str, str]]:
 
 
 def _rfc_date(moment: datetime) -> str:
-    # apt takes UTC by that name; other names for it have made clients refuse a repository.
+    # apt expects UTC under this name; with other names clients have refused a repository.
     return format_datetime(moment.astimezone(UTC), usegmt=True).replace("GMT", "UTC")

@@ -1,9 +1,8 @@
-"""The Release of a suite: written again only if it would say something else, and signed if it can.
+"""The Release of a suite: written again only if its content changes, and signed if possible.
 
-What it says is made of its index files, of how archive and suite are described, of how long it is
-to be believed, and of who signs it: a change of any of these makes a new Release, whatever packages
-are decided on. One that would differ in nothing but its date is not written, so nothing is
-published when nothing changed.
+The content depends on the index files, the descriptions of archive and suite, the validity, and the
+signer. A change of any of these makes a new Release, independently of the packages. A Release that
+would differ only in its date is not written, so nothing is published when nothing changed.
 """
 
 import hashlib
@@ -32,8 +31,8 @@ class Releaser:
     """Writes Releases.
 
     Attributes:
-        key: None where none is configured.
-        sign: how they are signed with it; for tests that need many signatures.
+        key: the signing key; None if none is configured.
+        sign: function that signs with the key; replaced in tests that need many signatures.
     """
 
     key: SigningKey | None
@@ -41,10 +40,10 @@ class Releaser:
 
     @property
     def signer(self) -> str | None:
-        """The fingerprint that Releases are to be signed by; None if this process cannot sign.
+        """The fingerprint to sign Releases with; None if this process cannot sign.
 
-        Empty without a key. A process without gpg, or without the key's directory, leaves the
-        Releases that others signed as they are.
+        Empty if no key is configured. A process without gpg, or without the key's directory, leaves
+        Releases that other processes signed unchanged.
         """
         return signer_of(self.key)
 
@@ -58,18 +57,18 @@ class Releaser:
         old: Sequence[ReleaseText],
         always: bool,
     ) -> list[ReleaseText] | None:
-        """Return the new texts of a suite's Release; None if the old ones are still right.
+        """Return the new texts of a suite's Release; None if the old ones are still valid.
 
         Args:
-            run: its notes say why there is no signature, if there is none.
-            apt_archive: that the suite is of; when it was read is the date.
+            run: the run; a note gives the reason if the Release is not signed.
+            apt_archive: the archive of the suite; the time when it was read becomes the date.
             suite: the suite.
-            files: its index files.
-            old: the texts as they are.
-            always: write it even if it differs in its date only.
+            files: index files of the suite.
+            old: the current texts.
+            always: write a Release even if only its date differs.
 
         Raises:
-            SigningFailed: there is a key, and gpg did not sign with it.
+            SigningFailed: there is a key, but gpg did not sign with it.
         """
         now = apt_archive.seen_at
         before = next((text for text in old if text.name == "Release"), None)
@@ -82,8 +81,8 @@ class Releaser:
         wanted = _release(apt_archive, suite, files, date.replace(microsecond=0))
         modified = now.replace(microsecond=0)
         if before and before.modified_at:
-            # Last-Modified counts whole seconds: of two Releases within one, the newer would look
-            # unchanged.
+            # Last-Modified has whole seconds: without this, the second of two Releases within one
+            # second would look unchanged.
             modified = max(modified, before.modified_at + _SECOND)
         return self._signed(run, suite, wanted, modified, now)
 
@@ -151,7 +150,7 @@ def _release(
 def _listed(files: Iterable[IndexFile]) -> tuple[set[str], set[str]]:
     """Return the components and architectures of index files.
 
-    A suite that shows older packages may have had others then.
+    These may differ from the suite's settings if the suite shows older packages.
     """
     folders = [file.path.rsplit("/", 2)[:2] for file in files]
     names = {of_suite.removesuffix(f"/{INSTALLER_FOLDER}") for of_suite, _ in folders}

@@ -1,12 +1,12 @@
-"""What a worker does for archives between their runs: renew Releases, and abandon dead runs.
+"""Work of a worker between publisher runs: renew Releases, and abandon dead runs.
 
-It looks every few seconds for runs whose process died, and says so of them; and for Releases of
-which half of the time is over. Which packages a suite shows is not decided here: the new Releases
-are of the same index files. A worker renews what is signed by the key that it has itself; of the
-rest it says once that it does not.
+Every few seconds the worker looks for runs whose process died, and marks them as abandoned; and for
+Releases whose validity is half over. Renewal does not change which packages a suite shows: the new
+Releases list the same index files. A worker renews only Releases signed with its own key, and logs
+once about each archive with others.
 
-What if the process dies? Before the new Releases go live: nothing happened, and another worker, or
-the next look, does it. They go live in one transaction of the lock's holder, as those of any run.
+What if the process dies? Before the new Releases go live: nothing has changed, and another worker,
+or the next poll, renews them. Going live is one transaction under the lock, as in every run.
 """
 
 import logging
@@ -23,15 +23,15 @@ from staging_api.publishing.service import Publisher
 
 log = logging.getLogger(__name__)
 
-#: Often enough for a Release that clients believe for a minute only.
+#: Short enough for a Release with a validity of one minute.
 _POLL_SECONDS = 10.0
-#: After a failure, or where another key signs: half of the validity is left for others to renew.
+#: Pause after a failure, or for another key: others can renew in the second half of the validity.
 _PAUSE_SECONDS = 60.0
 
 
 @dataclass
 class Renewal:
-    """Renews Releases as long as a worker works."""
+    """Renews Releases while a worker runs."""
 
     publisher: Publisher
     _paused_until: dict[str, float] = field(default_factory=dict)
@@ -40,20 +40,21 @@ class Renewal:
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        """Renew, beside the block."""
+        """Run the renewal thread during the block."""
         thread = threading.Thread(target=self._run, name="renewal", daemon=True)
         thread.start()
         try:
             yield
         finally:
             self._stop.set()
-            # A run of the publisher that is cut off is given up by its lock, and done again.
+            # A publisher run that is cut off here loses its lock when that expires, and is run
+            # again.
             thread.join(_POLL_SECONDS)
 
     def once(self) -> list[str]:
         """Renew the Releases that are due; return the names of their archives.
 
-        First it abandons a run whose process died, or lost the lock.
+        Before that, abandon runs whose process died, or lost the lock.
 
         Raises:
             Unavailable: the database cannot be reached.
@@ -63,7 +64,7 @@ class Renewal:
         with self.publisher.database.connect() as conn:
             expiring = apt_archives.expiring_apt_archives(conn)
         signer, now = self.publisher.builder.releaser.signer, time.monotonic()
-        # A worker without the key renews nothing: not even a Release whose signer is unknown.
+        # A worker without a key renews nothing, not even a Release whose signer is unknown.
         own = set() if signer is None else {signer}
         self._warn_of_foreign({name for name, signers in expiring.items() if signers - own})
         return [
@@ -87,7 +88,7 @@ class Renewal:
         try:
             renewed = self.publisher.renew(name, RequestOrigin(caller="worker"))
         except LockHeld:
-            return False  # the operation that runs may do it; if not, we look again soon
+            return False  # the running operation may renew them; if not, the next poll does
         except StagingApiError as error:
             log.warning("the Releases of %s were not renewed: %s", name, error.detail)
             renewed = None

@@ -1,8 +1,8 @@
-"""The rules for names and descriptions of archives and suites.
+"""Rules for names and descriptions of archives and suites.
 
-The API checks requests by them, and Releases and paths are written by them. A value that passes can
-be written into a Release, into the path of an index file and into a path of the pool; so a bad one
-is refused with its request, and does not fail the next run.
+The API checks requests by these rules. A valid value can be written into a Release, into the path
+of an index file and into a path of the pool, so a bad value is refused with its request and does
+not fail the next run.
 """
 
 import re
@@ -14,37 +14,37 @@ from staging_api.debian.errors import FormatError
 from staging_api.debian.names import is_of_one_machine
 from staging_api.errors import Invalid, PackageInvalid
 
-#: The first segment below ``/archive``.
+#: Name of an archive: the first path segment below ``/archive``.
 ARCHIVE_NAME = r"^[a-z0-9][a-z0-9.+-]{0,63}$"
-#: Names, codenames and aliases of suites: a folder below ``dists``, a word in sources.list.
+#: Names, codenames and aliases of suites: folders below ``dists``, words in sources.list.
 SUITE_NAME = r"^[a-zA-Z0-9][a-zA-Z0-9.+~_-]{0,127}$"
 #: Components: main, mysql-8.0, updates/main. Each segment is a folder below that of the suite.
 COMPONENT = r"^[a-zA-Z0-9][a-zA-Z0-9.+~_-]{0,63}(/[a-zA-Z0-9][a-zA-Z0-9.+~_-]{0,63}){0,3}$"
-#: Components whose folder has other files of the suite, or of a component above.
+#: Components whose folder would contain other files of the suite, or of a component above.
 _TAKEN_FOLDER = re.compile(
     r"^(Release|InRelease|Release\.gpg)(/|$)|/(source|debian-installer|by-hash|binary-[^/]*)(/|$)"
 )
 #: Architectures, such as amd64.
 WORD = r"^[a-z0-9][a-z0-9-]{0,63}$"
 MAX_LINE_LENGTH = 500
-#: Packages files of an archive, one for each component and architecture of each suite. A generation
-#: may have all of them, twice with those for the installer, in four forms, and goes live in one
-#: transaction, which the lock lets last 15 s.
+#: Maximum number of Packages files of an archive: one for each component and architecture of each
+#: suite. A generation may have all of them, twice with those for the installer, in four forms. It
+#: goes live in one transaction, which may last 15 s at most because of the lock.
 MAX_PACKAGES_FILES = 2500
 
-# Line breaks of any kind write further fields for some reader; surrogates are no text at all.
+# To some parsers, line breaks of any kind start another field; surrogates are not valid text.
 _NOT_IN_A_LINE = frozenset({"Cc", "Cs", "Zl", "Zp"})
 
 
 def line(name: str, value: str) -> str:
-    """Return the value as a field of Release has it, without surrounding blanks.
+    """Return the value of a Release field without surrounding blanks.
 
     Args:
-        name: of the field, for the error.
-        value: such as a label.
+        name: name of the field, for the error.
+        value: value of the field, such as a label.
 
     Raises:
-        Invalid: it has a line break or another control character, or is too long.
+        Invalid: the value has a line break or another control character, or is too long.
     """
     if len(value) > MAX_LINE_LENGTH:
         raise Invalid.field(name, f"may have {MAX_LINE_LENGTH} characters at most")
@@ -54,10 +54,10 @@ def line(name: str, value: str) -> str:
 
 
 def component(name: str, value: str) -> str:
-    """Return the value, if it names a component: short path segments, four at most.
+    """Return the value if it is a component name: up to four short path segments.
 
     Raises:
-        Invalid: it does not, or its folder would be that of other files.
+        Invalid: the value is not a component name, or its folder would contain other files.
     """
     if not re.fullmatch(COMPONENT.strip("^$"), value):
         raise Invalid.field(name, f"{value[:80]!r} is not a component's name")
@@ -67,10 +67,10 @@ def component(name: str, value: str) -> str:
 
 
 def architecture(name: str, value: str) -> str:
-    """Return the value, if a suite can have it as an architecture.
+    """Return the value if a suite can have it as an architecture.
 
     Raises:
-        Invalid: it cannot; says why.
+        Invalid: a suite cannot have it; the message gives the reason.
     """
     if not re.fullmatch(WORD.strip("^$"), value):
         raise Invalid.field(name, f"{value[:80]!r} is not an architecture's name")

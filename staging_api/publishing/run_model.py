@@ -1,4 +1,4 @@
-"""A run of the publisher: what it is to do, its phases and how it ended."""
+"""Data model of a publisher run: its options, phases and outcome."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,15 +12,15 @@ _Part = Literal["publishing", "domination", "indices", "release"]
 
 @dataclass(frozen=True)
 class Options:
-    """How thorough a run is, and where.
+    """Suites that a run is limited to, and parts that it rebuilds completely.
 
     Attributes:
         careful: all of the following.
-        careful_publishing: look for the files of published packages, too.
-        careful_domination: look at every package, not only at those that changed.
-        careful_indices: make the index files from all packages, not from what changed.
+        careful_publishing: also check the files of packages that are already published.
+        careful_domination: examine all packages, not only the changed ones.
+        careful_indices: build the index files from all packages, not from the changes.
         careful_release: write new Releases even if nothing changed.
-        suites: only these; none for all.
+        suites: the suites to run on; empty: all.
     """
 
     careful: bool = False
@@ -31,18 +31,18 @@ class Options:
     suites: tuple[str, ...] = ()
 
     def wants(self, part: _Part) -> bool:
-        """Return whether this part is to be thorough."""
+        """Return whether this part is to be rebuilt completely."""
         return self.careful or bool(getattr(self, f"careful_{part}"))
 
     @property
     def is_careful(self) -> bool:
-        """Whether any part is to be thorough."""
+        """Whether any part is to be rebuilt completely."""
         return any(self.wants(part) for part in get_args(_Part))
 
 
 @dataclass(frozen=True)
 class NewRun:
-    """A run that begins, by the columns of its row; the database gives it its id."""
+    """A run to insert, by the columns of its row; the database assigns its id."""
 
     operation: Operation
     purpose: Purpose | None
@@ -60,8 +60,8 @@ class BegunPhase:
     """A phase that this process has begun.
 
     Attributes:
-        total: number of its items; None if that is not known.
-        began_at: by `time.monotonic`.
+        total: number of items in the phase; None if unknown.
+        began_at: start, by `time.monotonic`.
     """
 
     name: str
@@ -71,11 +71,11 @@ class BegunPhase:
 
 @dataclass(frozen=True)
 class NewPhases:
-    """Phases that a run has begun and not written to its row yet.
+    """Phases of a run that are not yet written to its row.
 
     Attributes:
-        position: of the first of them among all phases of the run.
-        now: the present, by the clock of their `began_at`.
+        position: position of the first of these phases among all phases of the run.
+        now: the current time, by the clock of `began_at`.
     """
 
     position: int
@@ -85,7 +85,7 @@ class NewPhases:
 
 @dataclass(frozen=True)
 class RunEnd:
-    """How a run ended; `code` and `message` are those of its error, None if there was none."""
+    """Outcome of a run; `code` and `message` describe its error, None if there was none."""
 
     state: RunState
     counts: Mapping[str, int]
@@ -96,7 +96,7 @@ class RunEnd:
 
 @dataclass(frozen=True)
 class Phase:
-    """One phase of a run."""
+    """A phase of a run."""
 
     phase: str
     started_at: datetime
@@ -105,7 +105,7 @@ class Phase:
 
 @dataclass(frozen=True)
 class HookRun:
-    """One of the operator's programs that a run started."""
+    """A run of one hook, a program of the operator."""
 
     stage: str
     name: str
@@ -121,11 +121,11 @@ class PublisherRun:
 
     Attributes:
         state: ``running``, ``succeeded``, ``published_hook_failed``, ``failed`` or ``abandoned``.
-        purpose: what it did, if that is none of the three operations.
-        phase: the newest one; `items_done` of `items_total` are done.
-        counts: by name (accepted, published, superseded, index_files and so on).
-        notes: what was wrong and was tolerated.
-        generation_id: the last generation that it made live, if any.
+        purpose: kind of the run, if it is none of the three operations.
+        phase: the newest phase; `items_done` of `items_total` are done.
+        counts: counters by name (accepted, published, superseded, index_files and so on).
+        notes: problems that did not stop the run.
+        generation_id: the last generation that the run made live, if any.
     """
 
     id: str
@@ -153,7 +153,7 @@ class PublisherRun:
 
 
 class RunFilter(TypedDict, total=False):
-    """Which runs are listed: those below `after`, of one APT archive, state or operation."""
+    """Filter of a list of runs: those below `after`, of one APT archive, state or operation."""
 
     after: str | None
     archive: str | None

@@ -1,25 +1,25 @@
-"""What a run writes about itself, and the only way in which it writes anything.
+"""The record of a run, through which the run makes all of its writes.
 
-Every write of a run is a transaction of `RunLog.writing` or `RunLog.step`, which commits only for
-the holder of the publisher's lock. A run that lost the lock can write nothing any more, and the
-next run finds it ``running`` and notes that it was abandoned.
+Every write of a run is a transaction of `RunLog.writing` or `RunLog.step`, which commits only while
+the run holds the publisher's lock. A run that lost the lock can no longer write anything, and the
+next run finds it ``running`` and marks it as abandoned.
 
-To write a phase takes as long as most phases do. So a run writes its phases when it ends, and
-before that only those that a caller may be waiting for: a phase that can last when it begins, and
-any that begins half a second after the last write. If the process dies, the phases of its last half
-second are not in its row.
+Writing a phase takes as long as most phases do. Therefore a run writes its phases when it ends, and
+earlier only those that a caller may be waiting for: a phase that can take long, at its start, and
+any phase that starts half a second or more after the last write. If the process dies, the phases of
+its last half second are not in its row.
 
-What if PostgreSQL dies? A `step` does not wait for the disk, and may be lost with it while this
-process goes on. So steps are counted in the run's row, in the same transaction, and each write
-after them compares: PostgreSQL loses the last commits, never one in the middle, so if the last step
-is there all are, and a commit that waits for the disk makes them durable too. If one is lost, the
-run fails, as if the process had died before that step.
+What if PostgreSQL dies? The commit of a `step` does not wait for the disk, and may be lost while
+this process goes on. Therefore steps are counted in the run's row, in the same transaction, and
+each later write compares the count: PostgreSQL loses only the newest commits, so if the last step
+was kept, all were, and a commit that waits for the disk makes them durable too. If a step was lost,
+the run fails, as if the process had died before that step.
 
-What if a connection breaks, or all of them, as PostgreSQL starts anew? How a run ended, and what a
-hook said, are written again for some seconds, as long as the lock is held; if an earlier try was
-committed after all, a later one changes nothing. Phases are written with whatever is written next.
-The database is asked whether a generation went live: a run is never called failed if clients see
-what it made.
+What if one connection breaks, or all of them, because PostgreSQL restarts? The outcome of a run and
+the results of hooks are written again for some seconds, while the lock is held; if an earlier
+attempt was committed after all, a later one changes nothing. Phases are written with the next
+successful write. Whether a generation went live is read from the database: a run is never recorded
+as failed if clients see its generation.
 """
 
 import logging
@@ -44,21 +44,22 @@ from staging_api.vocabulary.publishing import Operation, Purpose, RunState
 log = logging.getLogger(__name__)
 
 _WRITE_SECONDS = 0.5
-# Between the tries to write what a hook said, and how a run ended: PostgreSQL restarts in seconds.
+# Pauses between attempts to write the result of a hook or the outcome of a run: PostgreSQL restarts
+# in seconds.
 _PAUSES_SECONDS = (0.0, 0.5, 1.0, 2.0, 4.0)
-# Of a run that failed, whose process may be ending.
+# For a failed run, whose process may be ending.
 _NO_PAUSE = (0.0,)
 
 
 @dataclass
 class RunLog:
-    """One run, while it runs.
+    """A run while it is running.
 
     Attributes:
-        reached: called with the name of every step that was done; tests end the process there.
-        counts: number by name.
-        notes: what was wrong and was tolerated.
-        ended: whether its row says that it succeeded.
+        reached: called with the name of each completed step; tests use it to end the process there.
+        counts: counters by name.
+        notes: problems that did not stop the run.
+        ended: whether its row has the state ``succeeded``.
     """
 
     id: str
@@ -73,10 +74,10 @@ class RunLog:
     _written_at: float = field(default_factory=time.monotonic)
     ended: bool = False
     _steps: int = 0
-    # The row itself is written without waiting for the disk.
+    # Whether all writes are durable; the row itself is written without waiting for the disk.
     _durable: bool = False
     _hooks: int = 0
-    # How it ended, as soon as that is known; its row may not say so yet.
+    # Outcome of the run, as soon as it is known; the row may not have it yet.
     _outcome: "tuple[RunState, StagingApiError | None] | None" = None
 
     @classmethod
@@ -92,7 +93,7 @@ class RunLog:
         reached: Callable[[str], None],
         purpose: Purpose | None = None,
     ) -> "RunLog":
-        """Write that a run began; mark an unfinished one, whose process died, as abandoned."""
+        """Record the start of a run; mark an unfinished one, whose process died, as abandoned."""
         new = NewRun(
             operation=operation,
             purpose=purpose,
@@ -116,10 +117,10 @@ class RunLog:
     def writing(self) -> Iterator[Connection]:
         """Open a transaction that commits only while the lock is held.
 
-        Its commit waits for the disk, and with it are durable all steps before it.
+        The commit waits for the disk, and makes all earlier steps durable.
 
         Raises:
-            LockLost: the run goes on without the lock.
+            LockLost: the run has lost the lock.
             Unavailable: PostgreSQL crashed and lost a step of the run.
         """
         with guarded(self.database, self.held) as conn:
@@ -130,12 +131,13 @@ class RunLog:
 
     @contextmanager
     def step(self) -> Iterator[Connection]:
-        """Open a transaction like `writing`, whose commit does not wait for the disk.
+        """Open a transaction like `writing`, but whose commit does not wait for the disk.
 
-        For what the run needs further on: nobody may be told of it before a later `writing`.
+        Use it for data that only the run itself needs: no caller may see the result before a later
+        `writing`.
 
         Raises:
-            LockLost, Unavailable: as with `writing`.
+            LockLost, Unavailable: as in `writing`.
         """
         with guarded(self.database, self.held) as conn:
             runs.count_step(conn, self.id, self._steps)
@@ -146,9 +148,9 @@ class RunLog:
         """Begin a phase.
 
         Args:
-            name: of the phase.
-            total: number of its items, if that is known.
-            lasting: whether it may take long, so that its beginning is written at once.
+            name: name of the phase.
+            total: number of its items, if known.
+            lasting: whether it may take long, so that its start is written at once.
         """
         self._pending.append(BegunPhase(name, total, time.monotonic()))
         if lasting or self._write_is_due():
@@ -156,26 +158,26 @@ class RunLog:
         self.reached(name)
 
     def progress(self, done: int, total: int) -> None:
-        """Note how many items of the phase are done; written twice a second at most.
+        """Record how many items of the phase are done; written at most twice a second.
 
         Raises:
-            LockLost: the run goes on without the lock.
+            LockLost: the run has lost the lock.
         """
         self.held.assert_held()
         if self._write_is_due():
             self._write((done, total))
 
     def note(self, text: str) -> None:
-        """Note what was wrong and was tolerated, or what the run decided; each text once."""
+        """Add a note on a tolerated problem, or on a decision of the run; each text only once."""
         if text not in self.notes:
             log.warning("publication %s: %s", self.id, text)
             self.notes.append(text)
 
     def hook(self, stage: str, result: HookResult) -> None:
-        """Keep the result of a hook.
+        """Store the result of a hook.
 
         Raises:
-            LockLost, Unavailable: as with `writing`; it was kept, or was not.
+            LockLost, Unavailable: as in `writing`; the result may have been stored or not.
         """
         self._write_surely(
             lambda conn: runs.add_hook_run(conn, self.id, stage, result, before=self._hooks)
@@ -190,13 +192,14 @@ class RunLog:
         ends: Callable[[Connection], bool] = lambda _conn: True,
         is_done: Callable[[Connection], bool] | None = None,
     ) -> Iterator[Connection]:
-        """Open a transaction, which also writes that the run succeeded if that is all there is.
+        """Open a transaction that also records the success of the run, if no work is left.
 
         Args:
-            more: what the transaction adds to `counts`.
-            ends: whether nothing is left to do, by the state at the end of the transaction.
-            is_done: whether the transaction was committed, should its connection break; by default
-                the run's row tells, in which it always writes the end.
+            more: counts added by the transaction.
+            ends: returns whether no work is left, by the state at the end of the transaction.
+            is_done: returns whether the transaction was committed, if its connection breaks;
+                default: read the run's row, because the default of `ends` always records the
+                    success.
         """
         counts, ended = self.counts + Counter(more), None
         try:
@@ -210,9 +213,9 @@ class RunLog:
         self.counts, self.ended = counts, bool(ended)
 
     def finish(self, error: StagingApiError | None = None) -> None:
-        """Write that the run succeeded; with an error, that a hook failed after going live.
+        """Record the success of the run or, with an error, a hook that failed after going live.
 
-        Nothing, if the transaction of `ending` has written it.
+        Does nothing if the transaction of `ending` has recorded the success.
         """
         if not self.ended:
             state: RunState = "published_hook_failed" if error else "succeeded"
@@ -220,12 +223,14 @@ class RunLog:
             self._end(state, error)
 
     def fail(self, error: BaseException) -> None:
-        """Write that the run failed; without the lock, the next run abandons it.
+        """Record the failure of the run; without the lock, the next run marks it as abandoned.
 
-        One that has ended, and whose end could not be written, did not fail: that is tried again.
+        A run that had an outcome which could not be written has not failed: that outcome is written
+        again.
         """
         outcome: tuple[RunState, BaseException | None] = self._outcome or ("failed", error)
-        # The error that ended the run is raised, not one of writing it down.
+        # Errors of this write are suppressed, because the caller raises the error that ended the
+        # run.
         with suppress(LockLost, Unavailable):
             self._end(*outcome, pauses=_NO_PAUSE)
 
@@ -243,14 +248,15 @@ class RunLog:
                 if progress:
                     runs.note_progress(conn, self.id, *progress)
         except Unavailable as error:
-            # People look at it, and nothing depends on it: the next write has to succeed.
+            # Phases are only for people to read, and nothing depends on them: the next write has to
+            # succeed.
             log.warning("publication %s: its phase is written later: %s", self.id, error)
             self._written, self._pending = before
 
     def _write_surely(
         self, write: Callable[[Connection], None], pauses: Iterable[float] = _PAUSES_SECONDS
     ) -> None:
-        """Write what changes nothing when it is written again; after each pause if need be."""
+        """Make a write that is safe to repeat, with another attempt after each pause."""
         for pause in pauses:
             with suppress(Unavailable), self.writing() as conn:
                 write(conn)
@@ -267,7 +273,7 @@ class RunLog:
             return at(conn)
 
     def _take_pending(self) -> NewPhases:
-        """Return the phases that are not written yet; they count as written from now on."""
+        """Return the phases that are not written yet; from now on they count as written."""
         new = NewPhases(self._written, self._pending, time.monotonic())
         self._written, self._pending = self._written + len(self._pending), []
         return new

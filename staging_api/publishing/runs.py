@@ -1,4 +1,4 @@
-"""Runs of the publisher: one, a page of them, and the one that holds the lock now."""
+"""Queries of publisher runs: a run, a page of runs, and the run that holds the lock now."""
 
 import time
 from collections.abc import Mapping
@@ -10,18 +10,18 @@ from staging_api.paging import Page, page_of
 from staging_api.publishing.rows import runs
 from staging_api.publishing.run_model import PublisherRun, RunFilter
 
-# A run writes its row just after it got the lock; by then no caller waits longer for the row.
+# A run writes its row just after it acquired the lock; a caller waits this long for the row.
 _PATIENCE_SECONDS = 2.0
 _POLL_SECONDS = 0.02
 
 
 @dataclass(frozen=True)
 class RunningOperation:
-    """A run under the lock.
+    """A run that holds the lock.
 
     Attributes:
         run: its id, operation, purpose, archive, phase and start.
-        seconds_left: by how long earlier runs like it took; None: there were none.
+        seconds_left: estimate by the durations of earlier similar runs; None: there were none.
     """
 
     run: Mapping[str, Any]
@@ -49,17 +49,17 @@ class PublisherRuns:
             return page_of(lambda count: runs.list_runs(conn, limit=count, **only), limit)
 
     def abandon_dead(self) -> list[str]:
-        """Say of a run that its process died, or lost the lock; return its id, if there is one.
+        """Abandon a run whose process died, or lost the lock; return its id, if there is one.
 
-        The next run would say it, and may come in days.
+        The next run would do the same, but may start only days later.
         """
         with self.database.connect() as conn:
             return runs.abandon_dead(conn)
 
     def running_under(self, lock_id: str) -> RunningOperation | None:
-        """Return what runs under a grant of the lock, waiting a moment for its row.
+        """Return the run under a grant of the lock, after waiting up to 2 s for its row.
 
-        None: the process that got the lock died before it wrote the row.
+        None: the process that acquired the lock died before it wrote the row.
         """
         deadline = time.monotonic() + _PATIENCE_SECONDS
         while True:
@@ -69,5 +69,5 @@ class PublisherRuns:
                     return RunningOperation(run, runs.seconds_left(conn, run["id"]))
             if time.monotonic() > deadline:
                 return None
-            # Outside of the connection, which other requests need meanwhile.
+            # Sleep without the connection, so that other requests can use it.
             time.sleep(_POLL_SECONDS)

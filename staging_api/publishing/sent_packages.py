@@ -1,4 +1,4 @@
-"""Reading the packages among the files that were sent."""
+"""Reader of the packages in an upload."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import closing
@@ -13,18 +13,18 @@ from staging_api.store.blob_store import BlobStore
 LIMITS = DebLimits()
 _NO_PACKAGE = "is no .deb, .udeb or .dsc, and no .dsc that came with it lists it: leave it out"
 
-#: A package, or why it is rejected.
+#: A package, or the error by which it is rejected.
 Content = BinaryPackage | SourcePackage | StagingApiError
 
 
 @dataclass(frozen=True)
 class SentPackage:
-    """One package among those that were sent: a .deb or .udeb, or a .dsc with its files.
+    """A package in an upload: a .deb or .udeb, or a .dsc with its files.
 
     Attributes:
-        name: of its file, as it was sent.
-        content: the package; or why it is rejected.
-        files: those that were sent: the .deb itself, or all that may belong to a source; by name.
+        name: file name of the package, as it was sent.
+        content: the package, or the error by which it is rejected.
+        files: the uploaded files by name: the .deb itself, or all that may belong to a source.
     """
 
     name: str
@@ -33,7 +33,7 @@ class SentPackage:
 
 
 def sent_packages(blobs: BlobStore, files: Mapping[str, SourceFile]) -> Iterator[SentPackage]:
-    """Yield the packages among files of the store, sources first; then files of no package."""
+    """Yield the packages among files of the store, sources first; then the files of no package."""
     listed: set[str] = set()
     for name, file in files.items():
         if name.endswith(".dsc"):
@@ -53,7 +53,8 @@ def _read(blobs: BlobStore, file: SourceFile) -> Content:
         opened = blobs.open(file.sha256, file.size_bytes)
         with closing(opened), package_refusals():
             if file.name.endswith(".dsc"):
-                # One byte more than allowed, so that a longer file is refused and not cut.
+                # Read one byte more than allowed, so that a longer file is refused and not
+                # truncated.
                 return read_dsc(opened.read(MAX_DSC_BYTES + 1))
             return read_deb(opened, LIMITS)
     except StagingApiError as error:

@@ -1,17 +1,17 @@
 """The operations of the publisher: process-accepted, publish-distro, publish-ftpmaster.
 
-All run under one lock, `PUBLISHER` on `GLOBAL`; publish-ftpmaster does what the other two do by the
-same functions, within its own hold. Whatever a run writes, it writes through `RunLog.writing`, as
-the holder of that lock or not at all.
+All operations run under one lock, `PUBLISHER` on `GLOBAL`; publish-ftpmaster calls the functions of
+the other two within its own hold. All writes of a run go through `RunLog.writing`, which commits
+only while the run holds that lock.
 
-    process-accepted    accept: uploads become pending packages, each by itself
+    process-accepted    accept: each upload becomes a pending package, independently of the others
     publish-distro      the phases of `suite_publishing`, without hooks
     publish-ftpmaster   accept, then those phases with hooks; suites of security fixes first
 
-What if the process dies? An upload stays ``accepted``, and `suite_publishing` says the rest. The
-lock runs out; the next run, by any process, notes that this one was abandoned and finds the work
-left to do. Nothing has to be done by hand, and clients see the old generation until ``go_live``
-commits, then the new one.
+What if the process dies? An upload stays ``accepted``; see `suite_publishing` for the phases. The
+lock expires; the next run, by any process, marks this run as abandoned and finds the work left to
+do. Nobody has to repair anything, and clients see the old generation until ``go_live`` commits, and
+then the new one.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -37,15 +37,15 @@ _SECURITY = "-security"
 
 
 def _ignore(_step: str) -> None:
-    """Steps matter to tests only."""
+    """Do nothing: steps matter only to tests."""
 
 
 @dataclass(frozen=True)
 class Publisher(SuitePublishing):
-    """The publisher, as the API uses it: it begins runs, which publish suites.
+    """The publisher as the API uses it: starts runs, which publish suites.
 
     Attributes:
-        reached: called with the name of each step; tests end the process there.
+        reached: called with the name of each step; tests use it to end the process at a step.
     """
 
     locks: Locks = field(kw_only=True)
@@ -53,12 +53,12 @@ class Publisher(SuitePublishing):
 
     @property
     def distributions(self) -> DistributionService:
-        """What clients see."""
+        """The use cases that read distributions."""
         return DistributionService(self.database)
 
     @property
     def runs(self) -> PublisherRuns:
-        """Its runs, those of other processes included."""
+        """Its runs, including those of other processes."""
         return PublisherRuns(self.database)
 
     def run(
@@ -72,28 +72,33 @@ class Publisher(SuitePublishing):
         """Run one operation on one archive, to its end.
 
         Args:
-            held: the publisher's lock, if the caller has it; else it is taken here.
+            operation: the operation.
+            apt_archive: the archive.
+            options: parts to run thoroughly, and suites to run on.
+            origin: the caller of the run.
+            held: the publisher's lock, if the caller holds it; None: acquire the lock.
 
         Raises:
-            LockHeld: another operation runs, on whatever archive.
-            LockLost: this one did, and lost the lock before it was done.
-            SigningFailed: there is a key, and no signature came of it; clients see what they saw.
-            HookFailed: a hook before going live failed; clients see what they saw.
+            LockHeld: another operation is running, on any archive.
+            LockLost: this run lost the lock before its end.
+            SigningFailed: there is a key, but signing failed; clients see the old generation.
+            HookFailed: a hook before going live failed; clients see the old generation.
         """
         with self._running(operation, apt_archive, options, origin, held=held) as run:
-            # Only the lock's holder knows that no suite goes back meanwhile.
+            # Only under the lock is it certain that no suite is rolled back meanwhile.
             apt_archive = self.apt_archive(apt_archive.name)
             run.finish(self._operate(run, operation, apt_archive, options))
         return self.runs.find(run.id)
 
     def renew(self, name: str, origin: RequestOrigin) -> PublisherRun | None:
-        """Write the Releases anew of which half of the time is over, and decide on no package.
+        """Renew the Releases whose validity is half over, without any decision on packages.
 
-        Only where this process signs as those were signed; None if there is nothing to do for it.
+        Only Releases signed with the key of this process are renewed; returns None if there are
+        none.
 
         Raises:
             NotFound: there is no such archive.
-            LockHeld, LockLost, SigningFailed: as with `run`.
+            LockHeld, LockLost, SigningFailed: as in `run`.
         """
         apt_archive = self.apt_archive(name)
         if not self.builder.has_to_renew(apt_archive, self.distribution(name)):
@@ -110,16 +115,16 @@ class Publisher(SuitePublishing):
     def apt_archive(
         self, name: str, suites: Iterable[str] = (), *, field: str = "suites"
     ) -> AptArchive:
-        """Return the archive that an operation is to run on, if it has all these suites.
+        """Return the archive that an operation is to run on, after checking its suites.
 
         Args:
-            name: of the archive.
-            suites: that the request names.
-            field: of the request, that names them.
+            name: name of the archive.
+            suites: suites named in the request.
+            field: request field that names the suites.
 
         Raises:
             NotFound: there is no such archive.
-            Invalid: it does not have one of the suites.
+            Invalid: the archive does not have one of the suites.
         """
         with self.database.connect() as conn:
             apt_archive = apt_archives.find_apt_archive(conn, name)
@@ -137,26 +142,27 @@ class Publisher(SuitePublishing):
         suites: tuple[str, ...] = (),
         reason: str = "",
     ) -> Distribution:
-        """Let clients see the packages of an older generation until that is lifted.
+        """Show clients the packages of an older generation until the hold is lifted.
 
         Args:
-            name: of the archive.
-            generation_id: of the generation; None for the live one, which holds the suites there.
-            origin: of the request.
-            suites: names of those that go back; none for all that the generation has.
-            reason: in the caller's words.
+            name: name of the archive.
+            generation_id: id of the generation; None: the live one, so that the suites are held at
+                it.
+            origin: the caller of the request.
+            suites: names of the suites to roll back; empty: all suites of the generation.
+            reason: reason, in the caller's words.
 
         Returns:
-            what clients see by then.
+            The distribution after the change.
 
         Raises:
             NotFound: there is no such archive or generation.
             Invalid: the archive has no such suite.
-            Conflict: the generation is not kept any more, or it has no such suite.
-            LockHeld: an operation of the publisher runs.
+            Conflict: the generation is no longer kept, or has no such suite.
+            LockHeld: an operation of the publisher is running.
         """
         apt_archive, options = self.apt_archive(name, suites), Options(suites=suites)
-        # What cannot be done is refused without a run; the lock's holder looks again.
+        # Refuse impossible requests without starting a run; the plan is made again under the lock.
         plan_rollback(self.database, apt_archive, generation_id, suites)
         with self._running("publish-distro", apt_archive, options, origin, "go-back") as run:
             apt_archive = self.apt_archive(name)
@@ -165,7 +171,7 @@ class Publisher(SuitePublishing):
         return self.distributions.find(name)
 
     def check_suite(self, name: str, suite: str) -> None:
-        """Check a suite that a path names.
+        """Check a suite named in a path.
 
         Raises:
             NotFound: there is no such archive, or it has no such suite.
@@ -174,10 +180,10 @@ class Publisher(SuitePublishing):
             raise NotFound(f"{name} has no suite {suite}")
 
     def lift(self, name: str, suites: tuple[str, ...] = ()) -> list[str]:
-        """Let suites show the published packages again, from the next run on; none for all.
+        """Lift the holds of suites (none named: all), from the next run on.
 
         Returns:
-            the names of those that were held.
+            The names of the suites that were held.
 
         Raises:
             NotFound: there is no such archive.
@@ -189,11 +195,10 @@ class Publisher(SuitePublishing):
             return apt_archives.lift(conn, ids)
 
     def lift_suite(self, name: str, suite: str) -> Distribution:
-        """Lift the hold of one suite; return what clients see.
+        """Lift the hold of one suite; return the distribution.
 
         Raises:
-            NotFound: there is no such archive, it has no such suite, or nothing of it has been
-                published.
+            NotFound: there is no such archive, it has no such suite, or it has not been published.
             Conflict: the suite is not held.
         """
         self.check_suite(name, suite)
@@ -212,10 +217,10 @@ class Publisher(SuitePublishing):
         *,
         held: Hold | None = None,
     ) -> Iterator[RunLog]:
-        """Hold the lock for a run, which refused requests are shown.
+        """Hold the lock for a run; refused requests show this run.
 
         Raises:
-            LockHeld: another one runs.
+            LockHeld: another run holds the lock.
         """
         with holding(self.locks, PUBLISHER, GLOBAL, origin, held) as lock:
             run = RunLog.begin(
@@ -230,7 +235,8 @@ class Publisher(SuitePublishing):
             )
             try:
                 yield run
-            # Also the end of the process (SystemExit): its run should not look as if it still ran.
+            # BaseException includes the end of the process (SystemExit): its run must not appear to
+            # be still running.
             except BaseException as error:
                 run.fail(error)
                 raise
@@ -238,7 +244,7 @@ class Publisher(SuitePublishing):
     def _operate(
         self, run: RunLog, operation: Operation, apt_archive: AptArchive, options: Options
     ) -> HookFailed | None:
-        """Do what an operation does; return the failure of a hook that ran after going live."""
+        """Run the phases of an operation; return the failure of a hook that ran afterwards."""
         if operation == "publish-distro":
             return self.publish(run, apt_archive, options, hooks=False)
         phases.accept(run, apt_archive)
@@ -246,7 +252,7 @@ class Publisher(SuitePublishing):
             return None
         failed = None
         if not options.suites and (security := self._security(apt_archive)):
-            # Fixes do not wait for the rest to be made.
+            # Publish security fixes first, so that they do not wait for the other suites.
             only = replace(options, suites=security)
             failed = self.publish(run, apt_archive, only, hooks=True, last=False)
             apt_archive = self.apt_archive(apt_archive.name)

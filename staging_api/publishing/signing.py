@@ -1,16 +1,16 @@
-"""Signatures on a Release, made by gpg in a home directory of its own.
+"""Signatures on a Release, made by gpg in a separate home directory.
 
-Three outcomes, kept apart because clients see the difference:
+There are three outcomes, because clients see the difference:
 
 - `SignedRelease`: InRelease and Release.gpg for exactly these bytes.
-- `UnsignedRelease`: no key is configured, or this machine has no gpg. The release goes out
-  without either file, and older signatures must be dropped: a stale one is worse than none.
-- `SigningFailed`: there is a key and gpg would not sign. Publishing then would lock every client
-  out, so the run has to stop instead.
+- `UnsignedRelease`: no key is configured, or this machine has no gpg. The Release is published
+  without these two files, and older signatures must be dropped: a stale one is worse than none.
+- `SigningFailed`: there is a key, but gpg did not sign. Publishing without a signature would lock
+  out all clients, so the run has to stop instead.
 
-gpg starts an agent for its home directory and leaves it running. Once it runs, the agent makes the
-signatures (`key_agent`), and no program is started; gpg itself makes those that it cannot. If the
-process dies, the agent ends itself once its directory is gone.
+gpg starts an agent for its home directory and leaves it running. The running agent makes the
+signatures (`key_agent`) without starting a program; gpg itself makes those that the agent cannot.
+If the process dies, the agent ends itself once its directory is removed.
 """
 
 import logging
@@ -30,11 +30,12 @@ from staging_api.publishing.openpgp import clear_signed, detached
 
 log = logging.getLogger(__name__)
 
-#: Two signatures take 20 ms; an agent that has to start, and a busy machine, far less than this.
+#: Two signatures take 20 ms; even with a slow start of the agent on a busy machine, far less than
+#: this limit.
 TIMEOUT_SECONDS = 30.0
 
-# What gpg.conf says is for people: it could name a digest that no client takes, or a second key. A
-# key with a passphrase would make the agent wait for input that never comes.
+# gpg.conf is for interactive use: it could name a digest that no client accepts, or a second key. A
+# key with a passphrase would make the agent wait for input forever.
 _ALWAYS = ("--no-options", "--batch", "--no-tty", "--pinentry-mode", "error")
 _DIGEST = ("--digest-algo", "SHA512")
 _PATH = "/usr/local/bin:/usr/bin:/bin"
@@ -45,9 +46,9 @@ class SigningKey:
     """A secret key in a gpg home directory.
 
     Attributes:
-        home: the directory; only its owner may read it. At most about 80 characters, since sockets
-            with short names are made in it.
-        fingerprint: of the key in it to sign with.
+        home: the directory; only its owner may read it. At most about 80 characters long, because
+            gpg creates sockets in it, whose paths must be short.
+        fingerprint: fingerprint of the key to sign with.
         program: gpg, by name or path.
     """
 
@@ -66,13 +67,13 @@ class SignedRelease:
 
 @dataclass(frozen=True)
 class UnsignedRelease:
-    """There is no signature, and why."""
+    """No signature was made, for this reason."""
 
     reason: str
 
 
 def signer_of(key: SigningKey | None) -> str | None:
-    """The fingerprint of the key; empty if none is configured, None if it is not at hand here."""
+    """Return the key's fingerprint; empty if none is configured, None if unavailable here."""
     if key is None:
         return ""
     at_hand = key.home.is_dir() and shutil.which(key.program, path=_PATH)
@@ -86,17 +87,17 @@ def sign(
     *,
     timeout_seconds: float = TIMEOUT_SECONDS,
 ) -> SignedRelease | UnsignedRelease:
-    """Sign a Release, if there is anything to sign it with.
+    """Sign a Release, if a key is available.
 
     Args:
-        release: its text.
-        key: to sign with.
-        at: the time of the signatures, by which a key that has expired is known as well; None: that
-            of this machine. Clients refuse what was signed in their future.
-        timeout_seconds: how long gpg may take.
+        release: text of the Release.
+        key: the key to sign with.
+        at: time of the signatures, also used to check the key's expiry; None: the time of this
+            machine. Clients refuse signatures with a time in their future.
+        timeout_seconds: time limit for gpg.
 
     Raises:
-        SigningFailed: there is a key, and gpg did not sign with it in time.
+        SigningFailed: there is a key, but gpg did not sign with it in time.
     """
     if key is None:
         return UnsignedRelease("no signing key is configured")
@@ -107,14 +108,16 @@ def sign(
     except AgentUnavailable as error:
         log.debug("gpg signs itself: %s", error)
     deadline = time.monotonic() + timeout_seconds
-    # The ``!``: this very key or subkey. Without it gpg prefers the newest subkey that can sign.
+    # The ``!`` selects exactly this key or subkey. Without it gpg prefers the newest subkey that
+    # can sign.
     user = ["--armor", *_DIGEST, *_clock(at), "--local-user", f"{key.fingerprint}!"]
     try:
         try:
             return _both_at_once(release, key, user, timeout_seconds)
         except SigningFailed as error:
-            # gpg-agent 2.2.40, asked twice at its start, has answered "Unmatched parentheses in
-            # S-expression" on a busy machine. One after the other says whether the key is at fault.
+            # gpg-agent 2.2.40, called twice at its start, has answered "Unmatched parentheses in
+            # S-expression" on a busy machine. Signing one after the other shows whether the key is
+            # at fault.
             if time.monotonic() >= deadline:
                 raise
             log.warning("signing is tried again: %s", error.detail)
@@ -126,27 +129,27 @@ def sign(
 
 
 def list_key(key: SigningKey) -> str:
-    """What gpg knows of the key and its subkeys, in the lines of its ``--with-colons``.
+    """Return gpg's listing of the key and its subkeys, in the format ``--with-colons``.
 
     Raises:
-        SigningFailed: it does not know it.
+        SigningFailed: gpg does not have the key.
     """
     listing = ["--with-colons", "--with-keygrip", "--list-secret-keys", key.fingerprint]
     return _gpg(key, listing, b"", TIMEOUT_SECONDS).decode(errors="replace")
 
 
 def list_own_signatures(key: SigningKey) -> str:
-    """The key, its names and subkeys, with the signatures that it made over them itself.
+    """Return gpg's listing of the key, its names and subkeys, with the key's own signatures.
 
     Raises:
-        SigningFailed: it does not know it.
+        SigningFailed: gpg does not have the key.
     """
     listing = ["--with-colons", "--check-sigs", key.fingerprint]
     return _gpg(key, listing, b"", TIMEOUT_SECONDS).decode(errors="replace")
 
 
 def _clock(at: datetime | None) -> list[str]:
-    """Return options that stop gpg's clock at a time."""
+    """Return gpg options that set its clock to a fixed time."""
     return [] if at is None else ["--faked-system-time", f"{int(at.timestamp())}!"]
 
 
@@ -154,7 +157,7 @@ def _by_agent(release: bytes, key: SigningKey, now: int) -> SignedRelease:
     """Make both signatures by the agent.
 
     Raises:
-        AgentUnavailable: it does not run yet, or cannot sign with this key.
+        AgentUnavailable: the agent is not running yet, or cannot sign with this key.
     """
     found = _agent_key(key, key_lists_of(key.home))
     with found.signing(now) as by_key:
@@ -166,10 +169,10 @@ def _by_agent(release: bytes, key: SigningKey, now: int) -> SignedRelease:
 
 @lru_cache(maxsize=16)
 def _agent_key(key: SigningKey, _key_lists: object) -> AgentKey:
-    """Return the key as its agent knows it; found anew whenever gpg's list of keys has changed.
+    """Return the key for its agent; looked up again whenever gpg's list of keys has changed.
 
     Raises:
-        AgentUnavailable: the agent cannot sign with it.
+        AgentUnavailable: the agent cannot sign with the key.
     """
     where = ["gpgconf", "--homedir", str(key.home), "--list-dirs", "agent-socket"]
     try:
@@ -184,7 +187,7 @@ def _agent_key(key: SigningKey, _key_lists: object) -> AgentKey:
 def _both_at_once(
     release: bytes, key: SigningKey, user: list[str], timeout_seconds: float
 ) -> SignedRelease:
-    """Make both signatures; most of the time of either is spent in starting gpg."""
+    """Make both signatures in parallel, because most of the time is spent on starting gpg."""
     with ThreadPoolExecutor(1, "gpg") as other:
         detached = other.submit(_gpg, key, [*user, "--detach-sign"], release, timeout_seconds)
         in_release = _gpg(key, [*user, "--clearsign"], release, timeout_seconds)

@@ -1,11 +1,11 @@
-"""Checking, when a process starts, that clients would believe what the key signs.
+"""Check at process start that clients will trust the signing key.
 
-A key that apt refuses would lock every client out at the next publication, so the process does not
-start with it. Where gpg or its home directory is missing nothing is signed, which runs say.
+A key that apt refuses would lock out all clients at the next publication, so the process does not
+start with it. Without gpg or its home directory nothing is signed, and each run notes that.
 
-A subkey may be named: then the key that it belongs to is looked at as well, for clients need both.
-What ties a key to its owner, and a subkey to its key, is a signature of the key's own, and one over
-MD5 or SHA-1 counts for nothing with newer clients (apt with sqv, from February 2026 on).
+If a subkey is configured, its primary key is checked as well, because clients need both. A key is
+bound to its names, and a subkey to its key, by signatures of the key itself; newer clients ignore
+such signatures over MD5 or SHA-1 (apt with sqv, from February 2026 on).
 """
 
 from collections.abc import Iterable, Sequence
@@ -16,12 +16,12 @@ from staging_api.errors import Invalid, SigningFailed
 from staging_api.publishing.key_agent import ListedKey, listed_keys
 from staging_api.publishing.signing import SigningKey, list_key, list_own_signatures, signer_of
 
-# Of RFC 4880 and RFC 9580. DSA, of any length, signs with a key that apt counts as weak.
+# Algorithms of RFC 4880 and RFC 9580. apt treats DSA keys of any length as weak.
 _RSA = frozenset({"1", "3"})
 _ELLIPTIC = frozenset({"19", "22", "27", "28"})
 _LEAST_RSA_BITS = 2048
 _LENGTHS_OF_FINGERPRINTS = (40, 64)
-#: Digests of RFC 4880 and RFC 9580 that a key's own signatures may not be over any more.
+#: Digests of RFC 4880 and RFC 9580 that are no longer accepted in a key's own signatures.
 _BROKEN_DIGESTS = {"1": "MD5", "2": "SHA-1", "3": "RIPEMD-160"}
 _OVER_NAMES = frozenset({"10x", "11x", "12x", "13x", "1fx", "1Fx"})
 _OVER_SUBKEYS = frozenset({"18x"})
@@ -29,10 +29,10 @@ _UNUSABLE = {"e": "has expired", "r": "is revoked", "d": "is disabled", "i": "is
 
 
 def checked(home_key: SigningKey) -> SigningKey:
-    """The key with its fingerprint as gpg writes it, if clients would believe it.
+    """Return the key with its fingerprint as gpg writes it, if clients will trust it.
 
     Raises:
-        Invalid: they would not, or it is not in its home directory; says why.
+        Invalid: clients will not trust it, or it is not in its home directory; gives the reason.
     """
     fingerprint = home_key.fingerprint.replace(" ", "").removeprefix("0x").upper()
     if len(fingerprint) not in _LENGTHS_OF_FINGERPRINTS or set(fingerprint) - set(hexdigits):
@@ -52,7 +52,7 @@ def checked(home_key: SigningKey) -> SigningKey:
 
 
 def _owner_with(key: SigningKey) -> tuple[ListedKey, ListedKey]:
-    """The primary key to which a secret key belongs, and the secret key itself; often the same.
+    """Return the primary key to which a secret key belongs, and the secret key; often the same.
 
     Raises:
         Invalid: gpg does not list such a key.
@@ -68,7 +68,7 @@ def _owner_with(key: SigningKey) -> tuple[ListedKey, ListedKey]:
 
 
 def _weakness(listed: ListedKey) -> str | None:
-    """Why clients would not believe it; None if they would."""
+    """Return why clients would not trust the key; None if they will."""
     if reason := _UNUSABLE.get(listed.validity):
         return f"{reason}: no client believes what it signs"
     if listed.algorithm in _RSA and listed.bits < _LEAST_RSA_BITS:
@@ -79,10 +79,10 @@ def _weakness(listed: ListedKey) -> str | None:
 
 
 def _check_own_signatures(key: SigningKey, owner: ListedKey, found: ListedKey) -> None:
-    """Look at what ties the key to its names, and a subkey to the key: the newest of each counts.
+    """Check the newest signatures that bind the key to its names, and a subkey to the key.
 
     Raises:
-        Invalid: it is over a digest that newer clients do not believe.
+        Invalid: a signature is over a digest that newer clients do not accept.
     """
     parts = _parts(list_own_signatures(key))
     names = [_digest(part, owner, _OVER_NAMES) for part in parts if part.kind in ("pub", "uid")]
@@ -101,7 +101,7 @@ def _check_own_signatures(key: SigningKey, owner: ListedKey, found: ListedKey) -
 
 @dataclass
 class _KeyPart:
-    """A key, a name or a subkey, with the signatures behind it: keyid, time, class and digest."""
+    """A key, a name or a subkey, with its signatures: keyid, time, class and digest."""
 
     kind: str
     fingerprint: str
@@ -122,7 +122,7 @@ def _parts(colons: str) -> list[_KeyPart]:
 
 
 def _digest(part: _KeyPart, owner: ListedKey, classes: Iterable[str]) -> str | None:
-    """Over which digest the newest signature of the key's own is; None if there is none."""
+    """Return the digest of the newest signature by the key itself; None if there is none."""
     own: Sequence[tuple[int, str]] = [
         (made, digest)
         for keyid, made, kind, digest in part.signatures

@@ -1,12 +1,13 @@
-"""What ``/archive/<name>@<generation>`` serves: an older generation, for as long as it is kept.
+"""Snapshots: ``/archive/<name>@<generation>`` serves an older generation while it is kept.
 
-Clients stop believing a Release when its Valid-Until has passed, or when its key is one that they
-no longer know. The content of the generation stays the same. So where its Release has expired,
-or another key signs since it was retired, clients get one that says the same but for Valid-Until,
-signed by the present key: made at the first request, and kept, so that all pods send the same
-bytes. One that a client may still believe is served as it was.
+Clients refuse a Release after its Valid-Until, or if they no longer trust its key, although the
+content of the generation stays the same. Therefore, if the Release has expired, or the signing key
+has changed since the generation was retired, clients get a replacement: the same text without
+Valid-Until, signed by the current key. It is made at the first request, and stored, so that all
+pods serve the same bytes. A Release that clients still trust is served unchanged.
 
-What if the process dies? Before the Release is kept, no client got it; the next request makes it.
+What if the process dies? Before the replacement is stored, no client got it; the next request makes
+it again.
 """
 
 from dataclasses import dataclass
@@ -27,7 +28,7 @@ _BY_HASH = "/by-hash/SHA256/"
 
 @dataclass(frozen=True)
 class Snapshots:
-    """Finds files of archives, live or of one generation."""
+    """Finds files of archives, either live or of one generation."""
 
     database: Database
     releaser: Releaser
@@ -35,10 +36,10 @@ class Snapshots:
     def served_at(
         self, apt_archive: str, generation: str | None, path: str
     ) -> ServedArchiveFile | None:
-        """The file at a path, as `served_at` finds it, for clients to believe.
+        """Return the file at a path like the function `served_at`, but with a trusted Release.
 
         Raises:
-            SigningFailed: a Release has to be signed anew, and gpg did not.
+            SigningFailed: a Release has to be signed again, but gpg did not sign it.
         """
         place, signer = _release_at(path), self.releaser.signer
         release = None
@@ -48,7 +49,8 @@ class Snapshots:
             if release is None or place is None or signer is None:
                 return served_at(conn, apt_archive, generation, path)
             now = apt_archives.find_apt_archive(conn, apt_archive).seen_at
-        # With that connection kept, as many requests as the pool has would wait for each other.
+        # Outside of the connection above: if each request kept one while it waits for a second, the
+        # pool could deadlock.
         return self._lasting(release, place[1], signer, now)
 
     def _lasting(
@@ -64,7 +66,7 @@ class Snapshots:
                 texts |= {"InRelease": signed.in_release, "Release.gpg": signed.release_gpg}
             with self.database.begin() as conn:
                 serving.keep_lasting(conn, release.id, signer, texts)
-                # Read back: another process may have kept its own first, and then all send that
+                # Read back: another process may have stored its own first, and then all serve that
                 # one.
                 kept = serving.lasting_releases(conn, release.id, signer)
         return kept.get(name)
@@ -73,13 +75,13 @@ class Snapshots:
 def served_at(
     conn: Connection, apt_archive: str, generation: str | None, path: str
 ) -> ServedArchiveFile | None:
-    """Return the file at a path, if there is one.
+    """Return the file at a path, or None.
 
     Args:
         conn: any connection.
-        apt_archive: the name of the archive.
-        generation: the id of one to look at; None for the one that is live.
-        path: below the archive's root: ``dists/<suite>/...`` or ``pool/...``.
+        apt_archive: name of the archive.
+        generation: id of a generation; None: the live one.
+        path: path below the archive's root: ``dists/<suite>/...`` or ``pool/...``.
     """
     if place := _release_at(path):
         return serving.release_at(conn, apt_archive, generation, *place)

@@ -1,16 +1,16 @@
-"""Publishing suites within a run: from pending packages to a generation that is live.
+"""Publish suites within a run: from pending packages to a live generation.
 
     publish     pending packages whose files are in the store become published
     dominate    older versions are superseded
-    index       index files are made of what changed
+    index       index files are built from the changes
     release     Releases are written, and signed
-    before      the operator's programs that may object, if the operation runs hooks
+    before      hooks that may object to the publication, if the operation runs hooks
     go_live     one transaction: clients see the new generation
-    after       the operator's programs that want to know
-    tidy        files and rows that are no longer needed leave the pool and the tables
+    after       hooks that are notified of the publication
+    tidy        files and rows that are no longer needed are removed from the pool and the tables
 
-What if the process dies? Each phase commits by itself, and leaves the marks of the work that is
-still to do: a package is pending or unlisted, a suite dirty. A hook may run twice.
+What if the process dies? Each phase commits by itself, and leaves marks of the work still to do:
+packages are pending or unlisted, suites are dirty. A hook may run twice.
 """
 
 from collections.abc import Collection, Mapping
@@ -35,12 +35,12 @@ class SuitePublishing:
     """Publishes the suites of an archive, within a run that has begun.
 
     Attributes:
-        hooks: a folder with folders ``before.d`` and ``after.d``; None for no hooks.
-        hook_seconds: how long each hook may take.
-        at_once: packages that a generation may add; the rest comes in the next one of the same run.
-            Going live is one transaction, and the lock lets none last longer than 15 s.
-        many: after so many changes at once, the statistics of PostgreSQL's planner are too old; it
-            would compare each of 10,000 new packages with each other.
+        hooks: folder with the folders ``before.d`` and ``after.d``; None: no hooks.
+        hook_seconds: time limit of each hook.
+        at_once: number of packages that a generation may add; the rest is added by the next
+            generations of the same run. Going live is one transaction, and the lock allows 15 s.
+        many: number of changes after which the statistics of PostgreSQL's planner are renewed; with
+            old ones it would compare each of 10,000 new packages with each other.
     """
 
     database: Database
@@ -52,7 +52,7 @@ class SuitePublishing:
     many: int = 1000
 
     def with_work(self, apt_archive: AptArchive) -> set[int]:
-        """Return the suites of which clients do not see all that they should."""
+        """Return the suites whose published state is not up to date."""
         with self.database.connect() as conn:
             return apt_archives.suites_with_work(conn, apt_archive.id, self.builder.releaser.signer)
 
@@ -65,19 +65,19 @@ class SuitePublishing:
         hooks: bool,
         last: bool = True,
     ) -> HookFailed | None:
-        """Publish what there is to publish; return the failure of a hook that ran afterwards.
+        """Publish all pending changes; return the failure of a hook that ran after going live.
 
-        A generation takes `at_once` packages, or a few more; the rest comes in further ones.
+        A generation adds about `at_once` packages; the rest is added by further generations.
 
         Args:
             run: the run that publishes.
             apt_archive: the archive.
-            options: how thoroughly, and in which suites.
-            hooks: whether the operator's programs are run.
-            last: whether the run does nothing else after it.
+            options: parts to run thoroughly, and suites to publish.
+            hooks: whether to run the operator's hooks.
+            last: whether this is the last work of the run.
 
         Raises:
-            HookFailed: a hook before going live failed; clients see what they saw.
+            HookFailed: a hook before going live failed; clients see the old generation.
         """
         failed, more = None, True
         while more and (ids := _in_scope(apt_archive, options, self.with_work(apt_archive))):
@@ -94,12 +94,12 @@ class SuitePublishing:
             try:
                 phases.tidy(run, apt_archive)
             except Unavailable as error:
-                # Clients see all of it, so the run has not failed.
+                # Clients already see everything, so the run has not failed.
                 run.note(f"what is no longer needed is left to the next run: {error.detail}")
         return failed
 
     def distribution(self, name: str) -> Distribution | None:
-        """Return what clients see of an archive; None before its first generation."""
+        """Return the distribution of an archive; None before its first generation."""
         with self.database.connect() as conn:
             return generations.find_distribution(conn, name)
 
@@ -112,9 +112,9 @@ class SuitePublishing:
         *,
         last: bool,
     ) -> None:
-        """Let clients see a draft; if it is the last of a run and nothing is to tidy, end the run.
+        """Make a draft live; if it is a run's last work and nothing needs tidying, end the run.
 
-        One transaction less, which waits for the disk.
+        That saves one transaction, which would wait for the disk.
         """
         run.phase("go_live")
         archive_id, retention = apt_archive.id, apt_archive.retention_seconds
@@ -135,10 +135,10 @@ class SuitePublishing:
         hooks: bool,
         last: bool,
     ) -> tuple[int, HookFailed | None]:
-        """Publish `at_once` packages of these suites, or a few more, in one generation.
+        """Publish about `at_once` packages of these suites in one generation.
 
         Returns:
-            how many; and the failure of a hook that ran afterwards.
+            The number of packages, and the failure of a hook that ran after going live.
         """
         now = self.distribution(apt_archive.name)
         decided = [s.id for s in apt_archive.suites if s.id in ids and s.held is None]
@@ -149,7 +149,7 @@ class SuitePublishing:
         current = _held_as_before(apt_archive, self._reread(apt_archive))
         shown = [s for s in current.suites if s.id in ids]
         draft = self.builder.draft(run, current, shown, now, options)
-        # What is many leaves statistics to renew behind it.
+        # After many packages, the statistics have to be renewed before the run ends.
         ends = last and published < self.at_once and run.counts["published"] < self.many
         return published, self._finish(run, current, draft, now, hooks=hooks, last=ends)
 
@@ -167,7 +167,7 @@ class SuitePublishing:
         hooks: bool,
         last: bool,
     ) -> HookFailed | None:
-        """Let a draft go live between the hooks; one that differs in nothing clears marks only."""
+        """Make a draft live between the hooks; if nothing differs, only clear the marks."""
         if not draft.differs:
             if now is not None:
                 with run.step() as conn:
@@ -210,7 +210,7 @@ def _failure(result: HookResult) -> str:
 
 
 def _in_scope(apt_archive: AptArchive, options: Options, work: set[int]) -> set[int]:
-    """Return the suites that a run is to look at."""
+    """Return the suites that a run has to examine."""
     return {
         suite.id
         for suite in apt_archive.suites
@@ -220,9 +220,10 @@ def _in_scope(apt_archive: AptArchive, options: Options, work: set[int]) -> set[
 
 
 def _held_as_before(then: AptArchive, now: AptArchive) -> AptArchive:
-    """Return the archive as it is now, its suites held as when its packages were decided on.
+    """Return the archive as it is now, but with the holds of the time when packages were decided.
 
-    A suite that was lifted in between is left to the next run: not all was done that it needs.
+    A suite whose hold was lifted in between needs work that was not done, so it is left to the next
+    run.
     """
     before = {suite.id: suite for suite in then.suites}
     suites = (

@@ -1,6 +1,6 @@
-"""Uploads after they were taken in: shown, listed, accepted or rejected.
+"""The use cases of uploads after intake: show, list, accept and reject.
 
-What if the process dies? A decision is one transaction, with the hold that it lifts.
+What if the process dies? A decision is one transaction, which also lifts the suite's hold.
 """
 
 from dataclasses import dataclass
@@ -44,13 +44,13 @@ class UploadService:
             )
 
     def accept(self, upload_id: str, caller: str, reason: str = "") -> Upload:
-        """Accept an upload; if its suite is held at older packages, lift the hold and note that.
+        """Accept an upload; if its suite is held at older packages, lift the hold and add a note.
 
-        Its note says the reason, too, if there is one.
+        The reason is added to the note, too, if there is one.
 
         Raises:
             NotFound: there is no such upload.
-            Conflict: it has been accepted or rejected already.
+            Conflict: the upload has already been accepted or rejected.
         """
         with self.database.begin() as conn:
             done = uploads.decide(
@@ -70,12 +70,12 @@ class UploadService:
         return _decided(upload, "accepted", done=done)
 
     def reject(self, upload_id: str, caller: str, reason: str) -> Upload:
-        """Reject an upload; one that was accepted can be rejected until a run has published it.
+        """Reject an upload; an accepted upload can be rejected until a run has published it.
 
         Raises:
             NotFound: there is no such upload.
-            Invalid: there is no reason.
-            Conflict: it has been rejected already, or is done.
+            Invalid: the reason is missing.
+            Conflict: the upload has already been rejected, or is done.
         """
         if not reason:
             raise Invalid.field("reason", "an upload is rejected for a reason")
@@ -93,7 +93,7 @@ class UploadService:
 
 
 def lifted_note(suite: str) -> str:
-    """Return the note of an upload that ends the hold of its suite."""
+    """Return the note for an upload that ends the hold of its suite."""
     return (
         f"{suite} was held at older packages, which this lifts:"
         " clients see the published packages after the next run"

@@ -1,1 +1,1 @@
-"""The rows of the publisher: every statement that reads or writes them."""
+"""All SQL statements on the rows of the publisher."""

@@ -1,4 +1,4 @@
-"""The rows of archives and suites."""
+"""SQL statements on archives and suites."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -14,8 +14,9 @@ from staging_api.publishing import rules
 from staging_api.publishing.model import AptArchive, Suite, SuiteHold
 from staging_api.publishing.rows.mapping import made, moment
 
-# One statement, so that it is one moment: a run that saw an archive as it was and a mark that says
-# how it has changed since would clear the mark without having seen the change.
+# One statement, so that all is read at the same moment: otherwise a run could read an archive
+# before a change and the mark of that change after it, and would clear the mark without having seen
+# the change.
 _FIND = text("""
     SELECT r.*, clock_timestamp() AS seen_at, array(
         SELECT to_json(s) FROM (
@@ -49,7 +50,7 @@ _VALIDITY_LEFT = text("""
     WHERE r.gone_number IS NULL AND r.name = 'Release' AND r.valid_until IS NOT NULL
     GROUP BY a.name
 """)
-# Two requests at once: the second one sees what the first one has written.
+# Serialises concurrent requests: the second one sees what the first one has written.
 _LOCK = text("SELECT FROM apt_archives WHERE id = :archive_id FOR UPDATE")
 _TAKEN = text("""
     SELECT s.name, array(
@@ -66,8 +67,8 @@ _PACKAGES_FILES = text("""
 """)
 _SUITE_OF = text("SELECT suite_id FROM uploads WHERE id = :id")
 _ARCHIVE_OF = text("SELECT archive_id FROM suites WHERE id = :id")
-# All packages of a lifted suite are looked at again: the index files that it shows are older than
-# the marks that say what has changed.
+# A lifted suite gets a full rebuild: the index files that it shows are older than the marks of
+# changed packages.
 _LIFT = text("""
     WITH there AS (
         SELECT suite_id FROM suite_holds WHERE suite_id = ANY(:suites)
@@ -81,7 +82,7 @@ _LIFT = text("""
     UPDATE suites s SET rebuild_since = clock_timestamp(), dirty_since = clock_timestamp()
     FROM locked l WHERE s.id = l.id RETURNING s.name
 """)
-# In the order in which every transaction locks suites.
+# Lock suites in the same order as every other transaction.
 _MARK_DIRTY = text("""
     UPDATE suites SET dirty_since = clock_timestamp()
     WHERE id IN (
@@ -102,17 +103,19 @@ def find_apt_archive(conn: Connection, name: str) -> AptArchive:
 
 
 def suites_with_work(conn: Connection, archive_id: int, signer: str | None) -> set[int]:
-    """Return suites of which clients do not see all that they should.
+    """Return the suites whose published state is not up to date.
 
     Args:
-        signer: of the Releases, as `ReleaseText.signed_by`; None: any.
+        conn: a connection.
+        archive_id: id of the archive.
+        signer: signer of the Releases, as `ReleaseText.signed_by`; None: any.
     """
     given = {"archive_id": archive_id, "signer": signer}
     return set(conn.execute(_WITH_WORK, given).scalars())
 
 
 def expiring_apt_archives(conn: Connection) -> dict[str, set[str | None]]:
-    """Return archives with a Release of which half of the time is over, with its signers."""
+    """Return archives with a Release whose validity is half over, with the Releases' signers."""
     signers: dict[str, set[str | None]] = {}
     for row in conn.execute(_EXPIRING):
         signers.setdefault(row.name, set()).add(row.signed_by)
@@ -120,7 +123,7 @@ def expiring_apt_archives(conn: Connection) -> dict[str, set[str | None]]:
 
 
 def validity_left(conn: Connection) -> dict[str, float]:
-    """Return, by archive, the least share of validity left of a live Release; below 0: expired."""
+    """Return by archive the smallest remaining share of a Release's validity; below 0: expired."""
     return {row.name: float(row.share) for row in conn.execute(_VALIDITY_LEFT)}
 
 
@@ -136,7 +139,7 @@ def lift_for(conn: Connection, upload_id: str) -> list[str]:
 
 
 def apt_archive_names(conn: Connection) -> list[str]:
-    """Return the name of every archive, sorted."""
+    """Return the names of all archives, sorted."""
     return list(conn.execute(select(apt_archives.c.name).order_by(apt_archives.c.name)).scalars())
 
 
@@ -145,7 +148,7 @@ def add_apt_archive(conn: Connection, values: Mapping[str, Any]) -> None:
 
     Raises:
         Conflict: the name is taken.
-        Invalid: what it should be contradicts itself.
+        Invalid: the values contradict each other.
     """
     row = upsert(apt_archives).values(**values).on_conflict_do_nothing()
     if _written(conn, row) != 1:
@@ -155,10 +158,10 @@ def add_apt_archive(conn: Connection, values: Mapping[str, Any]) -> None:
 def change_apt_archive(
     conn: Connection, apt_archive: AptArchive, values: Mapping[str, Any]
 ) -> None:
-    """Change how an archive is published; its suites become dirty.
+    """Change the settings of an archive; its suites become dirty.
 
     Raises:
-        Invalid: what it would be contradicts itself.
+        Invalid: the new values contradict each other.
     """
     if values:
         _written(
@@ -168,7 +171,7 @@ def change_apt_archive(
 
 
 def add_suite(conn: Connection, apt_archive: AptArchive, values: Mapping[str, Any]) -> None:
-    """Add a suite; dirty, since nothing of it is published yet.
+    """Add a suite; it is dirty, because it has not been published yet.
 
     Raises:
         Conflict: one of its names is taken.
@@ -197,7 +200,7 @@ def change_suite(conn: Connection, suite: Suite, values: Mapping[str, Any]) -> N
         _refuse_taken(conn, archive_id, set(values["aliases"]), but=suite.name)
     own = {**_own(values), "dirty_since": func.clock_timestamp()}
     if {"components", "architectures"} & values.keys():
-        # What one architecture needed may be of use to none any more.
+        # A package that was needed on a removed architecture may now be superseded.
         own["rebuild_since"] = func.clock_timestamp()
     conn.execute(update(suites).where(suites.c.id == suite.id).values(**own))
     with _bounded(conn, archive_id):
@@ -221,7 +224,7 @@ def _written(conn: Connection, statement: Executable) -> int:
     try:
         return conn.execute(statement).rowcount
     except IntegrityError as error:
-        # The name of the CHECK constraint, which stands in PostgreSQL's message in every language.
+        # PostgreSQL's message has the name of the CHECK constraint in every language.
         if "advertised_is_published" in str(error.orig):
             raise Invalid.field("advertise_by_hash", "goes with publish_by_hash only") from None
         raise
@@ -235,7 +238,7 @@ def _refuse_taken(conn: Connection, archive_id: int, names: set[str], *, but: st
 
 @contextmanager
 def _bounded(conn: Connection, archive_id: int) -> Iterator[None]:
-    """Refuse what gives an archive more index files than can be published."""
+    """Refuse a change that gives an archive more index files than can be published."""
     before = conn.execute(_PACKAGES_FILES, {"archive_id": archive_id}).scalar_one()
     yield
     after = conn.execute(_PACKAGES_FILES, {"archive_id": archive_id}).scalar_one()

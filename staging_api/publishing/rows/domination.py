@@ -1,7 +1,7 @@
-"""Rows for domination: candidates, superseded packages, and when their files may leave.
+"""SQL statements for domination: candidates, superseded packages, and removal times of files.
 
-Every function that writes takes a connection that has passed `locks.store.guard` in the same
-transaction.
+Every function that writes takes a connection on which `locks.store.guard` has been called in the
+same transaction.
 """
 
 from collections import defaultdict
@@ -41,7 +41,7 @@ class PackageCandidates:
     """Published packages of a suite, to be compared.
 
     Attributes:
-        decided: ids of the binaries that may be superseded; the others are there to compare with.
+        decided: ids of the binaries that may be superseded; the others are only compared with them.
     """
 
     sources: list[PublishedVersion] = field(default_factory=list)
@@ -50,7 +50,7 @@ class PackageCandidates:
 
 
 def changed_to_dominate(conn: Connection, suite_ids: Sequence[int]) -> dict[int, PackageCandidates]:
-    """Return, by suite, what those packages may supersede that are not listed as they are.
+    """Return by suite the packages with changes that are not listed yet, and those to compare with.
 
     Only packages of components and architectures that the suite has.
     """
@@ -79,9 +79,11 @@ def supersede(
 ) -> list[str]:
     """Make these publications superseded, and their suites dirty.
 
-    Sets for all that ended in the archive the time from which its files may leave the pool.
+    Also set the time from which files may be removed from the pool, for all publications of the
+    archive that have ended.
 
-    Returns a note for each that clients never saw; its upload gets the note, too.
+    Returns a note for each publication that clients never saw; the note is added to its upload,
+    too.
     """
     ids, bys = [int(each.id) for each in superseded], [int(each.by) for each in superseded]
     given = {"archive_id": archive_id, "ids": ids, "bys": bys, "quarantine": quarantine_seconds}
@@ -89,7 +91,7 @@ def supersede(
 
 
 def has_ended(conn: Connection, archive_id: int) -> bool:
-    """Return whether a package has ended without a time from which its files may leave."""
+    """Return whether a publication has ended without a removal time for its files."""
     return bool(conn.execute(_HAS_ENDED, {"archive_id": archive_id}).scalar_one())
 
 

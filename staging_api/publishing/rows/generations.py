@@ -1,7 +1,7 @@
-"""The rows of generations, and the one that says which of them clients see.
+"""SQL statements on generations, and on the row that names the live one.
 
-Every function that writes takes a connection that has passed `locks.store.guard` in the same
-transaction; `pin` and `unpin` alone need no lock.
+Every function that writes takes a connection on which `locks.store.guard` has been called in the
+same transaction; only `set_pin` needs no lock.
 """
 
 import base64
@@ -44,7 +44,7 @@ _DISTRIBUTION = text("""
     JOIN dists_generations g ON g.id IN (d.live_generation_id, d.head_generation_id)
     WHERE a.name = :name
 """)
-# Without a race: only the holder of the publisher's lock numbers generations.
+# There is no race: only the holder of the publisher's lock assigns numbers to generations.
 _NEXT_NUMBER = """
     SELECT coalesce(max(g.number), 0) + 1 AS number
     FROM dists_generations g WHERE g.archive_id = :archive_id
@@ -70,7 +70,7 @@ _PIN = text("""
         pinned_by = CASE WHEN :pinned THEN :caller END
     WHERE id = :id AND state IN ('live', 'retired')
 """)
-# Nor the newest without a hold: it is what its suites went back from.
+# The newest generation without a hold is kept as well: its suites were rolled back from it.
 _REAPABLE = """
     g.archive_id = :archive_id AND g.state = 'retired' AND g.pinned_at IS NULL
     AND NOT EXISTS (SELECT FROM distributions d WHERE d.head_generation_id = g.id)
@@ -87,11 +87,11 @@ _REAP = text(f"""
     UPDATE dists_generations g SET state = 'reaped', reaped_at = clock_timestamp()
     WHERE {_REAPABLE}
 """)  # noqa: S608 - our own words
-#: Tidying looks at all blocks, so it waits until some have been due for a while.
+#: Tidying scans all blocks, so it waits until some have been due for a while.
 _TIDY_SHARE = 0.1
 _TIDY_SECONDS = 600.0
 
-#: By suite, its `dirty_since` and its `rebuild_since` as they were read.
+#: By suite, the values of `dirty_since` and `rebuild_since` when they were read.
 SeenMarks = Mapping[int, tuple[datetime | None, datetime | None]]
 
 
@@ -100,14 +100,14 @@ class NewGeneration:
     """A generation that is to go live.
 
     Attributes:
-        run_id: of the run that made it.
-        caller: on whose behalf it goes live.
-        holds: by suite whose packages are those of an older generation, the number of that one.
-        content_number: of the one generation whose packages all of its suites list; None for its
+        run_id: id of the run that made it.
+        caller: caller on whose behalf it goes live.
+        holds: by suite with the packages of an older generation, the number of that generation.
+        content_number: number of the generation whose packages all of its suites list; None: its
             own.
-        releases: the texts that it is the first to have.
-        shown: the packages that it shows as they were read.
-        seen: the marks of the suites that it shows as they were read.
+        releases: the texts that are new in this generation.
+        shown: the packages that it lists, as they were read.
+        seen: the marks of the suites that it has, as they were read.
     """
 
     id: str
@@ -122,7 +122,7 @@ class NewGeneration:
 
 
 def find_generation(conn: Connection, generation_id: str) -> Generation:
-    """Return one generation.
+    """Return a generation.
 
     Raises:
         NotFound: there is no such generation.
@@ -136,13 +136,13 @@ def find_generation(conn: Connection, generation_id: str) -> Generation:
 def list_generations(
     conn: Connection, archive_id: int, *, limit: int, after: str | None
 ) -> list[Generation]:
-    """List generations of an archive, newest first: those before `after`, which must be one."""
+    """List generations of an archive, newest first; if `after` is given, only older ones."""
     given = {"archive_id": archive_id, "limit": limit, "after": after}
     return [made(Generation, row) for row in conn.execute(_LIST, given)]
 
 
 def find_distribution(conn: Connection, apt_archive: str) -> Distribution | None:
-    """Return what clients of an archive see; None before its first generation."""
+    """Return the distribution of an archive; None before its first generation."""
     rows = conn.execute(_DISTRIBUTION, {"name": apt_archive}).all()
     if not rows:
         return None
@@ -158,22 +158,22 @@ def find_distribution(conn: Connection, apt_archive: str) -> Distribution | None
 def begin_generation(
     conn: Connection, generation_id: str, archive_id: int, run_id: str | None
 ) -> None:
-    """Begin a generation that clients do not see yet."""
+    """Add a generation that clients do not see yet."""
     conn.execute(_BEGIN, {"id": generation_id, "archive_id": archive_id, "run_id": run_id})
 
 
 def go_live(
     conn: Connection, new: NewGeneration, closed: Sequence[IndexFile], opened: Sequence[IndexFile]
 ) -> None:
-    """Make a generation live from this transaction's commit on, and settle what it shows.
+    """Make a generation live when this transaction commits, and clear the marks of what it shows.
 
     Args:
         conn: a transaction of the lock's holder.
         new: the generation, and its new Releases.
-        closed: index files that it is the first not to have.
-        opened: those that it is the first to have.
+        closed: index files that are no longer in this generation.
+        opened: index files that are new in this generation.
     """
-    # What was taken over has its layout already.
+    # An index file taken over from an older generation already has its layout.
     made_now = {f.layout: f.blocks for f in opened if f.blocks or f.layout == layout_name(())}
     given = {
         "id": new.id,
@@ -197,7 +197,7 @@ def settle(conn: Connection, number: int, shown: Sequence[Unlisted], seen: SeenM
 
     Args:
         conn: a transaction of the lock's holder.
-        number: of the generation that shows them as they were read.
+        number: number of the generation that shows them as they were read.
         shown: the packages.
         seen: by suite, its `dirty_since` and its `rebuild_since`.
     """
@@ -205,12 +205,12 @@ def settle(conn: Connection, number: int, shown: Sequence[Unlisted], seen: SeenM
 
 
 def went_live(conn: Connection, generation_id: str) -> bool:
-    """Return whether clients see a generation, or have seen it."""
+    """Return whether a generation is or has been live."""
     return bool(conn.execute(_WENT_LIVE, {"id": generation_id}).scalar_one())
 
 
 def set_pin(conn: Connection, generation_id: str, caller: str, *, pinned: bool) -> bool:
-    """Pin or unpin a generation; return False if it is not kept any more."""
+    """Pin or unpin a generation; return False if it is no longer kept."""
     given: dict[str, Any] = {"id": generation_id, "caller": caller, "pinned": pinned}
     return conn.execute(_PIN, given).rowcount == 1
 
@@ -219,8 +219,8 @@ def overdue(conn: Connection, archive_id: int, retention: float) -> tuple[bool, 
     """Return whether there is something to tidy.
 
     Returns:
-        whether a generation could have been reaped a while ago; and whether a package whose time is
-        over is listed by none that is kept.
+        Whether a generation could have been reaped for a while; and whether a package with an
+        expired quarantine is listed in no kept generation.
     """
     grace = min(retention * _TIDY_SHARE, _TIDY_SECONDS)
     given = {"archive_id": archive_id, "retention": retention, "grace": grace}
@@ -229,7 +229,7 @@ def overdue(conn: Connection, archive_id: int, retention: float) -> tuple[bool, 
 
 
 def reap_generations(conn: Connection, archive_id: int, retention: float) -> int:
-    """Reap generations that are old enough and not pinned; return how many."""
+    """Reap generations that are old enough and not pinned; return their number."""
     given = {"archive_id": archive_id, "retention": retention}
     return conn.execute(_REAP, given).rowcount
 
@@ -253,7 +253,7 @@ def _row(file: IndexFile, but: str) -> dict[str, Any]:
 
 def _release(text: ReleaseText) -> dict[str, Any]:
     times = {name: _iso(getattr(text, name)) for name in ("dated_at", "valid_until", "modified_at")}
-    # base64, as JSON has no bytes; PostgreSQL decodes it.
+    # base64, because JSON has no bytes; PostgreSQL decodes it.
     return {**vars(text), **times, "content": base64.b64encode(text.content).decode()}
 
 

@@ -1,7 +1,7 @@
-"""Suites that show the packages of an older generation: held, or lifted and not made again yet.
+"""SQL statements on suites with the packages of an older generation: held, or not yet rebuilt.
 
-Every function that writes takes a connection that has passed `locks.store.guard` in the same
-transaction.
+Every function that writes takes a connection on which `locks.store.guard` has been called in the
+same transaction.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,7 +11,7 @@ from sqlalchemy import Connection, text
 
 from staging_api.publishing.model import Generation
 
-# What each suite of a generation lists: mostly its own.
+# The generation whose packages each suite of a generation lists: usually its own.
 _CONTENTS = text("""
     SELECT s.id, coalesce(h.content_number, g.content_number) AS number
     FROM dists_generations g JOIN suites s ON s.archive_id = g.archive_id
@@ -42,14 +42,14 @@ _HOLD = text("""
 
 
 def settle_lifted(conn: Connection, live: Generation, suite_ids: Sequence[int]) -> None:
-    """Note that the live generation lists what these suites would list, which are not held.
+    """Record that the live generation has the current index files of these unheld suites.
 
-    It is the head, if that is true of all suites.
+    The live generation becomes the head if this is true of all suites.
 
     Args:
         conn: a transaction of the lock's holder, in which `settle` was called.
         live: the live generation.
-        suite_ids: suites whose index files were just made, and are those that it has.
+        suite_ids: suites whose index files were just built, and equal those of the generation.
     """
     given = {"id": live.id, "suites": list(suite_ids)}
     if conn.execute(_NO_LONGER_OLDER, given).rowcount:
@@ -58,17 +58,21 @@ def settle_lifted(conn: Connection, live: Generation, suite_ids: Sequence[int]) 
 
 
 def contents_of(conn: Connection, generation_id: str) -> dict[int, int]:
-    """Return, by suite, the number of the generation whose packages this one lists."""
+    """Return by suite the number of the generation whose packages this one lists."""
     return {row.id: row.number for row in conn.execute(_CONTENTS, {"id": generation_id})}
 
 
 def hold_suites(
     conn: Connection, contents: Mapping[int, int], generation_id: str, caller: str, reason: str
 ) -> None:
-    """Let suites show the packages of a generation until they are lifted.
+    """Make suites show the packages of a generation until their holds are lifted.
 
     Args:
+        conn: a transaction of the lock's holder.
         contents: by suite, the number of its content in that generation.
+        generation_id: id of that generation.
+        caller: caller of the hold.
+        reason: reason of the hold.
     """
     given: dict[str, Any] = {"suites": list(contents), "numbers": list(contents.values())}
     given |= {"generation_id": generation_id, "caller": caller, "reason": reason}

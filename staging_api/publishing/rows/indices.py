@@ -1,8 +1,8 @@
-"""The rows of what clients read: blocks, layouts, index files, Releases; built, and dropped again.
+"""SQL statements on blocks, layouts, index files and Releases: add, read and drop.
 
-Every function that writes takes a connection that has passed `locks.store.guard` in the same
-transaction. Blocks and layouts are named by their content, so a run that dies leaves at most some
-that nothing names; `drop_unnamed` finds them.
+Every function that writes takes a connection on which `locks.store.guard` has been called in the
+same transaction. Blocks and layouts are named by their content, so a run that dies leaves at most
+some without references; `drop_unnamed` deletes these.
 """
 
 import hashlib
@@ -37,7 +37,7 @@ _KNOWN_BLOCKS = text("""
     SELECT sha256 FROM index_blocks
     WHERE sha256 = ANY(:digests) AND (NOT :gz OR gz IS NOT NULL) AND (NOT :xz OR xz IS NOT NULL)
 """)
-# Equal digest, equal content: of a block that is there, only forms that it lacks are added.
+# Equal digests mean equal content: an existing block only gets the forms that it lacks.
 _ADD_BLOCK = text("""
     INSERT INTO index_blocks AS b (sha256, last_key, entries, plain_bytes, zst, gz, xz)
     VALUES (:sha256, :last_key, :entries, :plain_bytes, :zst, :gz, :xz)
@@ -48,7 +48,7 @@ _PIECES = {
     form: text(f"SELECT sha256, {form} FROM index_blocks WHERE sha256 = ANY(:digests)")  # noqa: S608
     for form in ("zst", "gz", "xz")
 }
-# What no kept generation has: one that is live, or retired and not yet reaped.
+# Rows that no kept generation has; kept are the live one, and retired ones not yet reaped.
 _DROP = """
     DELETE FROM {table} f USING suites s
     WHERE s.id = f.suite_id AND s.archive_id = :archive_id AND f.gone_number IS NOT NULL
@@ -71,53 +71,53 @@ _DROP_BLOCKS = text("""
 
 
 def index_files_of(conn: Connection, suite_ids: Sequence[int], number: int) -> list[IndexFile]:
-    """The index files of these suites in one generation."""
+    """Return the index files of these suites in one generation."""
     rows = conn.execute(_FILES, {"suites": list(suite_ids), "number": number})
     return [made(IndexFile, row) for row in rows]
 
 
 def releases_of(conn: Connection, suite_ids: Sequence[int], number: int) -> list[ReleaseText]:
-    """The Releases of these suites in one generation."""
+    """Return the Releases of these suites in one generation."""
     rows = conn.execute(_RELEASES, {"suites": list(suite_ids), "number": number})
     return [made(ReleaseText, row) for row in rows]
 
 
 def layout(conn: Connection, sha256: str) -> list[BlockRef]:
-    """The blocks of a layout, in order."""
+    """Return the blocks of a layout, in order."""
     rows = conn.execute(_LAYOUT, {"layout": sha256})
     return [BlockRef(row.sha256, bytes(row.last_key)) for row in rows]
 
 
 def known_blocks(conn: Connection, digests: Sequence[str], forms: Sequence[str]) -> set[str]:
-    """Those of these blocks that are there in all these forms."""
+    """Return those of these blocks that exist in all these forms."""
     given = {"digests": list(digests), "gz": "gz" in forms, "xz": "xz" in forms}
     return set(conn.execute(_KNOWN_BLOCKS, given).scalars())
 
 
 def add_blocks(conn: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Keep blocks, or the forms that they lack."""
+    """Add blocks; for existing ones, add missing forms."""
     conn.execute(_ADD_BLOCK, list(rows))
 
 
 def layout_name(blocks: Sequence[str]) -> str:
-    """The sha256 of the hashes of the blocks."""
+    """Return the name of a layout: the sha256 of the hashes of its blocks."""
     return hashlib.sha256("\n".join(blocks).encode()).hexdigest()
 
 
 def pieces(conn: Connection, digests: Sequence[str], form: str) -> dict[str, bytes]:
-    """Blocks in one form (zst, gz or xz), by their sha256."""
+    """Return blocks in one form (zst, gz or xz), by their sha256."""
     rows = conn.execute(_PIECES[form], {"digests": list(digests)})
     return {row[0]: bytes(row[1]) for row in rows if row[1] is not None}
 
 
 def drop_unkept(conn: Connection, archive_id: int) -> int:
-    """Forget the files of generations that are no longer kept; gives how many."""
+    """Drop the files of generations that are no longer kept; return the number of index files."""
     dropped = conn.execute(_DROP_FILES, {"archive_id": archive_id}).rowcount
     conn.execute(_DROP_RELEASES, {"archive_id": archive_id})
     return dropped
 
 
 def drop_unnamed(conn: Connection) -> int:
-    """Forget layouts that no file has and blocks that no layout has; gives how many blocks."""
+    """Drop layouts without files, and blocks without layouts; return the number of blocks."""
     conn.execute(_DROP_LAYOUTS)
     return conn.execute(_DROP_BLOCKS).rowcount

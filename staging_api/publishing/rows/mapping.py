@@ -1,4 +1,4 @@
-"""Mapping rows to dataclasses that have fields of the same names."""
+"""Conversion of rows to dataclasses with fields of the same names."""
 
 from collections.abc import Mapping
 from dataclasses import fields
@@ -12,14 +12,14 @@ T = TypeVar("T")
 
 
 def made(cls: type[T], row: Row[Any] | Mapping[str, Any], **more: Any) -> T:
-    """Make an object of a row; lists become tuples, columns without a field are left out."""
+    """Create an object from a row; lists become tuples, columns without a field are ignored."""
     columns = row._mapping if isinstance(row, Row) else row  # noqa: SLF001 - its public name
     known = {name: _plain(columns[name]) for name in _names(cls) if name in columns}  # type: ignore[arg-type]
     return cls(**known | more)
 
 
 def moment(text: str | None) -> datetime | None:
-    """Return the time in a row that came as JSON."""
+    """Parse a time in a row that was read as JSON."""
     return None if text is None else datetime.fromisoformat(text)
 
 
@@ -29,7 +29,7 @@ def _names(cls: type) -> tuple[str, ...]:
 
 
 def _plain(value: Any) -> Any:
-    """The driver's lists and views of bytes as what compares and hashes by content."""
+    """Convert the driver's lists and memory views to types that compare and hash by content."""
     if isinstance(value, memoryview):
         return bytes(value)
     return tuple(value) if isinstance(value, list) else value

@@ -1,7 +1,7 @@
-"""The rows of packages in suites: pending, published, superseded or deleted, and at last removed.
+"""SQL statements on packages in suites: pending, published, superseded or deleted, then removed.
 
-Every function that writes takes a connection that has passed `locks.store.guard` in the same
-transaction; `delete_package_publication` alone needs no lock.
+Every function that writes takes a connection on which `locks.store.guard` has been called in the
+same transaction; only `delete_package_publication` needs no lock.
 """
 
 from collections.abc import Iterable, Sequence
@@ -33,7 +33,7 @@ _HOLD_BACK = text("""
     UPDATE package_publications SET error_message = :reason
     WHERE id = ANY(:ids) AND state = 'pending'
 """)
-# One that was never published is in no index, so there is nothing to take out of one.
+# A package that was never published is in no index, so no index has to change.
 _DELETE = text("""
     UPDATE package_publications p
     SET state = 'deleted', deleted_by = :caller, reason = :reason, ended_at = clock_timestamp(),
@@ -94,31 +94,31 @@ _LIST = text("""
 def files_to_publish(
     conn: Connection, suite_ids: Sequence[int], *, published_too: bool
 ) -> list[Row[Any]]:
-    """``id``, ``sha256``, ``size_bytes``, ``path`` of each file that is to be published."""
+    """Return ``id``, ``sha256``, ``size_bytes``, ``path`` of each file that is to be published."""
     given = {"suites": list(suite_ids), "published_too": published_too}
     return list(conn.execute(_TO_PUBLISH, given))
 
 
 def publish(conn: Connection, ids: Sequence[int]) -> int:
-    """Make pending publications published, and their suites dirty; gives how many."""
+    """Make pending publications published, and their suites dirty; return their number."""
     return int(conn.execute(_PUBLISH, {"ids": list(ids)}).scalar_one())
 
 
 def hold_back(conn: Connection, ids: Sequence[int], reason: str) -> None:
-    """Say why these are still pending."""
+    """Record why these publications are still pending."""
     conn.execute(_HOLD_BACK, {"ids": list(ids), "reason": reason})
 
 
 def delete_package_publication(
     conn: Connection, archive_id: int, publication_id: int, caller: str, reason: str
 ) -> int | None:
-    """Delete a package from its suite; gives the suite, None if there is nothing to delete."""
+    """Delete a package from its suite; return the suite, None if there is nothing to delete."""
     given = {"archive_id": archive_id, "id": publication_id, "caller": caller, "reason": reason}
     return conn.execute(_DELETE, given).scalar_one_or_none()
 
 
 def unlisted(conn: Connection, suite_ids: Sequence[int]) -> list[Unlisted]:
-    """What the index files of these suites do not show as it is."""
+    """Return the packages whose current state the index files of these suites do not show."""
     rows = conn.execute(_UNLISTED, {"suites": list(suite_ids)})
     return [made(Unlisted, row) for row in rows]
 
@@ -126,20 +126,20 @@ def unlisted(conn: Connection, suite_ids: Sequence[int]) -> list[Unlisted]:
 def listed_binaries(
     conn: Connection, suite_id: int, component: str, architecture: str, *, installer: bool
 ) -> list[Package]:
-    """All packages of one Packages file."""
+    """Return all packages of one Packages file."""
     given = {"suite": suite_id, "component": component, "architecture": architecture}
     rows = conn.execute(_LISTED_BINARIES, {**given, "installer": installer})
     return [made(Package, row) for row in rows]
 
 
 def listed_sources(conn: Connection, suite_id: int, component: str) -> list[Package]:
-    """All sources of one Sources file."""
+    """Return all sources of one Sources file."""
     rows = conn.execute(_LISTED_SOURCES, {"suite": suite_id, "component": component})
     return [made(Package, row) for row in rows]
 
 
 def source_files_of(conn: Connection, ids: Iterable[int]) -> dict[int, list[Row[Any]]]:
-    """The files of source releases, each .dsc first."""
+    """Return the files of source releases, each .dsc first."""
     found: dict[int, list[Row[Any]]] = {}
     wanted = list(ids)
     for row in conn.execute(_SOURCE_FILES, {"ids": wanted}) if wanted else ():
@@ -148,12 +148,12 @@ def source_files_of(conn: Connection, ids: Iterable[int]) -> dict[int, list[Row[
 
 
 def has_installer(conn: Connection, suite_id: int) -> bool:
-    """Whether a suite has packages for the installer."""
+    """Return whether a suite has packages for the installer."""
     return bool(conn.execute(_HAS_INSTALLER, {"suite": suite_id}).scalar_one())
 
 
 def renew_statistics(conn: Connection) -> None:
-    """Let the planner know how many packages there are, and how many of them are unlisted."""
+    """Update the planner's statistics on packages, and on how many of them are unlisted."""
     conn.execute(_ANALYZE)
 
 
@@ -168,7 +168,7 @@ def list_package_publications(
     package: str | None = None,
     publication_id: int | None = None,
 ) -> list[PackagePublication]:
-    """Packages of an archive, in the order in which they came."""
+    """Return packages of an archive, oldest first."""
     given = {"archive_id": archive_id, "limit": limit, "after": after, "suite": suite}
     given |= {"state": state, "package": package, "id": publication_id}
     return [made(PackagePublication, row) for row in conn.execute(_LIST, given)]

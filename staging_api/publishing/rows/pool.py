@@ -1,7 +1,8 @@
-"""What may leave the pool, and that it has.
+"""SQL statements that find and remove files that may leave the pool.
 
-Every function takes a connection that has passed `locks.store.guard` in the same transaction;
-`files_in_the_way` and `remove_given_up` alone need no lock: they touch what no client ever saw.
+Every function takes a connection on which `locks.store.guard` has been called in the same
+transaction; only `files_in_the_way` and `remove_given_up` need no lock, because they concern files
+that no client ever saw.
 """
 
 import json
@@ -12,9 +13,9 @@ from sqlalchemy import Connection, text
 
 from staging_api.staging.repository.store_rows import mark_unnamed_for_deletion
 
-#: Which publication `p` in suite `s` may leave: its time is over, and no kept generation lists it:
-#: one that is live, or retired and not yet reaped. Clients may still download what an old index
-#: names.
+#: Condition for the removal of publication `p` in suite `s`: its quarantine is over, and no kept
+#: generation lists it, as clients may still download files named in an old index. Kept are the live
+#: generation, and retired ones not yet reaped.
 REMOVABLE = """
     s.id = p.suite_id AND s.archive_id = :archive_id
     AND p.scheduled_deletion_at <= clock_timestamp() AND p.removed_at IS NULL
@@ -41,8 +42,8 @@ _UNUSED = """
 """
 _STATEMENTS = [
     (
-        # First the row lock, for which an upload of the same package waits or is waited for; then
-        # a look that sees what it wrote.
+        # First lock the rows, because an upload of the same package may hold them; then check
+        # again, to see what that upload wrote.
         text(
             f"SELECT r.id FROM {release}s r WHERE {_UNUSED.format(release=release)}"  # noqa: S608
             " ORDER BY r.id FOR UPDATE"
@@ -66,7 +67,7 @@ _UNUSED_FILES = f"""
     f.archive_id = :archive_id AND {_NO_RELEASE}
     AND f.created_at + make_interval(secs => :quarantine) < clock_timestamp()
 """
-# What may leave, and what may once its release has.
+# Files that may leave now, and files that may leave once their release has been removed.
 _LEAVING = text(f"""
     SELECT r.file_id FROM binary_releases r WHERE {_UNUSED.format(release="binary_release")}
     UNION
@@ -81,7 +82,8 @@ _REMOVE_FILES = text(
     f" WHERE f.id = ANY(:ids) AND {_UNUSED_FILES} RETURNING f.sha256"
 )
 _IN_THE_WAY = text("SELECT publisher_files_in_the_way(:archive_id, cast(:rows AS jsonb))")
-# Rejected, or deleted before it was published; and no upload of it waits for a decision or a run.
+# Rejected, or deleted before it was published; and not in an upload that waits for a decision or a
+# run.
 _GIVEN_UP = """
     r.removed_at IS NULL
     AND NOT EXISTS (
@@ -106,8 +108,8 @@ _GIVE_UP = [
     )
     for release, files in _OF_FILES.items()
 ]
-# Every transaction locks contents, then files, then releases, each in one order: an upload and what
-# tidies would wait for each other else.
+# Every transaction locks contents, then files, then releases, each in a fixed order: otherwise an
+# upload and the tidying could deadlock.
 _LOCK_CONTENTS = text("""
     SELECT FROM blobs WHERE sha256 IN (SELECT blob FROM package_files WHERE id = ANY(:files))
     ORDER BY sha256 FOR UPDATE
@@ -126,9 +128,9 @@ def files_in_the_way(
 
     Args:
         conn: a connection.
-        archive_id: of which archive.
-        rows: ``path`` and ``sha256`` of each file; of a .deb, .udeb or .dsc also ``package``,
-            ``version_key``, and of the first two ``architecture`` and ``installer``.
+        archive_id: id of the archive.
+        rows: ``path`` and ``sha256`` of each file; for a .deb, .udeb or .dsc also ``package`` and
+            ``version_key``; for a .deb or .udeb also ``architecture`` and ``installer``.
     """
     given = {"archive_id": archive_id, "rows": json.dumps(list(rows))}
     return list(conn.execute(_IN_THE_WAY, given).scalars())
@@ -146,12 +148,12 @@ def remove_given_up(conn: Connection, files: Sequence[int]) -> None:
 
 
 def remove_condemned(conn: Connection, archive_id: int) -> int:
-    """Mark publications as removed whose time is over; return how many."""
+    """Mark publications with an expired quarantine as removed; return their number."""
     return conn.execute(_REMOVE_PUBLICATIONS, {"archive_id": archive_id}).rowcount
 
 
 def remove_unused_files(conn: Connection, archive_id: int, quarantine_seconds: float) -> int:
-    """Remove files from the pool that no package needs any more; return how many."""
+    """Remove files from the pool that no package needs any more; return their number."""
     given = {"archive_id": archive_id, "quarantine": quarantine_seconds}
     files = list(conn.execute(_LEAVING, given).scalars())
     if not files:

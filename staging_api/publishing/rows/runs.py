@@ -1,7 +1,7 @@
-"""The rows of runs: begun, in which phase, how far, ended; and what their hooks said.
+"""SQL statements on publisher runs: start, phases, progress, outcome, and results of hooks.
 
-Every function that writes takes a connection that has passed `locks.store.guard` in the same
-transaction.
+Every function that writes takes a connection on which `locks.store.guard` has been called in the
+same transaction.
 """
 
 import json
@@ -19,10 +19,10 @@ from staging_api.publishing.run_model import HookRun, NewPhases, NewRun, Phase, 
 
 _AS_ABANDONED = """state = 'abandoned', finished_at = clock_timestamp(),
             error_message = 'its process ended, or lost the lock, in the middle'"""
-# Under the publisher's lock any other row that is running or building is of a dead process. There
-# can be one running row only, so the new one is written when the dead have been counted. This
-# commit does not wait for the disk. Later commits of the run do, and each makes all earlier ones
-# durable: so no generation goes live without this row.
+# Under the publisher's lock, any other row that is running or building belongs to a dead process.
+# Only one row may be running, so the new row is inserted after the dead ones have been counted.
+# This commit does not wait for the disk. Later commits of the run do, and each makes all earlier
+# ones durable, so no generation goes live without this row.
 _BEGIN = text(f"""
     WITH dead AS (
         UPDATE publisher_runs
@@ -42,8 +42,8 @@ _BEGIN = text(f"""
 _ABANDON_GENERATIONS = text(
     "UPDATE dists_generations SET state = 'abandoned' WHERE state = 'building'"
 )
-# A grant that is gone from its scope does not come back, and no write under it is open any more:
-# each change of the holder waits for those.
+# A grant that its scope no longer names never returns, and no write under it is still open, because
+# each change of the holder waits for these writes.
 _ABANDON_DEAD = text(f"""
     WITH dead AS (
         UPDATE publisher_runs r
@@ -58,8 +58,8 @@ _ABANDON_DEAD = text(f"""
     )
     SELECT id FROM dead
 """)  # noqa: S608 - our own words
-# Each phase ends when the next one begins; the last one at the age behind its own, or else it goes
-# on. Ages count from one moment, which clock_timestamp() would not be.
+# Each phase ends when the next one begins. The last one ends at the age after its own, if there is
+# one; otherwise it goes on. Ages are relative to a single moment, unlike clock_timestamp().
 _TELL = """
     WITH ended AS (
         UPDATE run_phases
@@ -118,7 +118,7 @@ _OF_LOCK = text("""
     FROM publisher_runs r JOIN apt_archives a ON a.id = r.archive_id
     WHERE r.lock_id = :lock_id ORDER BY r.id DESC LIMIT 1
 """)
-# Of the same operation with the same care: the median of the newest ten.
+# The median of the newest ten runs of the same operation with the same `careful` option.
 _TIMES = text("""
     SELECT extract(epoch FROM clock_timestamp() - r.started_at) AS elapsed, (
         SELECT percentile_cont(0.5) WITHIN GROUP (
@@ -144,31 +144,31 @@ _ADD_HOOK = text("""
     SELECT :run_id, :stage, :name, cast(:exit_code AS integer), :timed_out, :seconds, :output
     WHERE (SELECT count(*) FROM hook_runs h WHERE h.run_id = :run_id) = :before
 """)
-_AFTER_ALL = "~"  # sorts behind every ULID
+_AFTER_ALL = "~"  # sorts after every ULID
 
 
 def begin_run(conn: Connection, new: NewRun) -> tuple[str, int]:
-    """Begin a run, and abandon those of dead processes; return its id, and how many those were."""
+    """Add a run, and abandon those of dead processes; return its id and the number abandoned."""
     given = {**vars(new), "options": json.dumps(new.options)}
     run_id, dead, _ = conn.execute(_BEGIN, given).one()
     return run_id, dead
 
 
 def abandon_dead(conn: Connection) -> list[str]:
-    """Abandon a run whose grant of the publisher's lock is gone, if there is one; return its id.
+    """Abandon a run whose grant of the publisher's lock has ended, if there is one; return its id.
 
-    It needs no lock: nothing can be written under that grant any more.
+    This needs no lock: nothing can be written under that grant any more.
     """
     return list(conn.execute(_ABANDON_DEAD, {"kind": PUBLISHER.name, "scope": GLOBAL}).scalars())
 
 
 def abandon_generations(conn: Connection) -> None:
-    """Give up generations that did not go live."""
+    """Abandon generations that did not go live."""
     conn.execute(_ABANDON_GENERATIONS)
 
 
 def enter_phases(conn: Connection, run_id: str, new: NewPhases) -> None:
-    """Note phases that have begun since the last ones were noted; the last of them goes on."""
+    """Record phases that have begun since the last call; the last of them is still running."""
     last = new.phases[-1]
     conn.execute(
         _ENTER, {"id": run_id, **_new_phases(new), "phase": last.name, "total": last.total}
@@ -178,8 +178,8 @@ def enter_phases(conn: Connection, run_id: str, new: NewPhases) -> None:
 def commit_asynchronously(conn: Connection) -> None:
     """Commit this transaction without waiting for the disk.
 
-    Only for what a later transaction looks at again, and for the progress of a run: a crash of the
-    server loses half a second of it.
+    Only for data that a later transaction checks again, and for the progress of a run: a crash of
+    the server loses half a second of such commits.
     """
     conn.execute(_ASYNCHRONOUS_COMMIT)
 
@@ -189,36 +189,36 @@ def count_step(conn: Connection, run_id: str, steps: int) -> None:
 
     Args:
         conn: the connection of the step.
-        run_id: the run.
-        steps: how many it has written before.
+        run_id: id of the run.
+        steps: number of steps that the run has written before.
 
     Raises:
-        Unavailable: one of them was lost.
+        Unavailable: one of these steps was lost.
     """
     if conn.execute(_COUNT_STEP, {"id": run_id, "steps": steps}).one_or_none() is None:
         raise Unavailable(_LOST_STEP)
 
 
 def check_steps(conn: Connection, run_id: str, steps: int) -> None:
-    """Check that all steps of a run are there.
+    """Check that all steps of a run were kept.
 
     Raises:
-        Unavailable: one of them was lost, or the run's row.
+        Unavailable: a step was lost, or the run's row.
     """
     if conn.execute(_HAS_STEPS, {"id": run_id, "steps": steps}).one_or_none() is None:
         raise Unavailable(_LOST_STEP)
 
 
 def note_progress(conn: Connection, run_id: str, done: int, total: int) -> None:
-    """How far the phase is."""
+    """Record the progress of the phase."""
     conn.execute(_PROGRESS, {"id": run_id, "done": done, "total": total})
 
 
 def finish_run(conn: Connection, run_id: str, end: RunEnd, new: NewPhases) -> None:
-    """Write how a run ended, with those of its phases that are not written yet."""
+    """Record the outcome of a run, with those of its phases that are not written yet."""
     given = {"id": run_id, **vars(end), "counts": json.dumps(end.counts), **_new_phases(new)}
     given["phase"] = new.phases[-1].name if new.phases else None
-    # The end of the last phase: now.
+    # The last phase ends now.
     given["ages"].append(0.0)
     conn.execute(_FINISH, given)
 
@@ -226,21 +226,21 @@ def finish_run(conn: Connection, run_id: str, end: RunEnd, new: NewPhases) -> No
 def add_hook_run(
     conn: Connection, run_id: str, stage: str, result: HookResult, *, before: int
 ) -> None:
-    """Keep the result of a hook; without NUL characters, which PostgreSQL cannot store.
+    """Add the result of a hook; without NUL characters, which PostgreSQL cannot store.
 
     Args:
         conn: the connection.
-        run_id: of the run.
-        stage: in which the hook ran.
-        result: how it ended.
-        before: how many of the run were kept before it; nothing is done if it is kept already.
+        run_id: id of the run.
+        stage: stage of the run in which the hook ran.
+        result: result of the hook.
+        before: number of results of this run added before; nothing is done if this one was added.
     """
     values = asdict(result) | {"output": result.output.replace("\0", "")}
     conn.execute(_ADD_HOOK, {"run_id": run_id, "stage": stage, "before": before, **values})
 
 
 def find_run(conn: Connection, run_id: str) -> PublisherRun:
-    """One run, with its phases and hooks.
+    """Return a run, with its phases and hooks.
 
     Raises:
         NotFound: there is no such run.
@@ -267,15 +267,16 @@ def list_runs(
 
 
 def run_of_lock(conn: Connection, lock_id: str) -> Mapping[str, Any] | None:
-    """Return the run under a grant of the lock, as a 409 shows it."""
+    """Return the run under a grant of the lock, with the columns that a 409 response shows."""
     row = conn.execute(_OF_LOCK, {"lock_id": lock_id}).one_or_none()
     return None if row is None else dict(row._mapping)  # noqa: SLF001 - its public name
 
 
 def seconds_left(conn: Connection, run_id: str) -> float | None:
-    """Return the seconds left of a run, by the median of the last ten like it on its archive.
+    """Estimate the remaining seconds of a run by the median of the last ten like it on its archive.
 
-    For one that takes longer: half of the time that it has taken so far. None: there were none.
+    For a run that takes longer than the median: half of its time so far. None: there are no such
+    runs.
     """
     row = conn.execute(_TIMES, {"id": run_id}).one_or_none()
     if row is None or row.usual is None:

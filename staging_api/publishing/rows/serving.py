@@ -1,4 +1,4 @@
-"""Finding files below ``/archive``: one statement each, without a lock."""
+"""SQL statements that find files below ``/archive``: one statement per file, without a lock."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ _AT = """
 def _suite_called(name: str) -> str:
     """Return SQL for the id of the suite with this name, alias or codename.
 
-    Its own name comes first, then aliases, then codenames, which several suites may share.
+    The suite's own name comes first, then aliases, then codenames, which several suites may share.
     """
     return f"""(
         SELECT c.id FROM suites c
@@ -43,7 +43,7 @@ _IN_GENERATION = """
     f.suite_id = s.id AND f.first_number <= g.number
     AND (f.gone_number IS NULL OR f.gone_number > g.number)
 """
-# Of two Releases within one second the later one is dated ahead; until then it has no date.
+# The later of two Releases within one second is dated ahead; until that time it has no date.
 _MODIFIED = (
     "CASE WHEN {row}.modified_at <= clock_timestamp() THEN {row}.modified_at END AS modified_at"
 )
@@ -52,7 +52,7 @@ _RELEASE = text(
     f" {_MODIFIED.format(row='f')} {_AT} {_SUITE}"
     f" JOIN release_files f ON {_IN_GENERATION} AND f.name = :name WHERE a.name = :archive"
 )
-# Releases that clients do not believe any more; the next run renews those of the live generation.
+# Releases that clients would refuse as expired; for the live generation, the next run renews them.
 _STALE = text(f"""
     SELECT f.id, f.content {_AT} {_SUITE}
     JOIN release_files f ON {_IN_GENERATION} AND f.name = 'Release'
@@ -60,7 +60,7 @@ _STALE = text(f"""
         f.valid_until <= clock_timestamp()
         OR g.state = 'retired' AND f.signed_by IS DISTINCT FROM :signer)
 """)  # noqa: S608 - our own words
-# Its Last-Modified is later than that of the Release that it stands for.
+# The Last-Modified of a replacement is later than that of the Release that it replaces.
 _LASTING = text("""
     SELECT l.name, l.content, length(l.content) AS size_bytes, l.sha256, date_trunc(
         'second', greatest(l.created_at, f.modified_at + interval '1 second')) AS modified_at
@@ -131,7 +131,7 @@ _RELEASE_LIST = text(f"""
 def release_at(
     conn: Connection, apt_archive: str, generation: str | None, suite: str, name: str
 ) -> ServedArchiveFile | None:
-    """A Release, or what signs it."""
+    """Return a Release or its signature, or None."""
     given = {"archive": apt_archive, "generation": generation, "suite": suite, "name": name}
     row = conn.execute(_RELEASE, given).one_or_none()
     return None if row is None else made(ServedArchiveFile, row)
@@ -139,7 +139,7 @@ def release_at(
 
 @dataclass(frozen=True)
 class StaleRelease:
-    """The Release of a suite in a generation, which clients would not believe any more."""
+    """The Release of a suite in a generation, which clients would not trust any more."""
 
     id: int
     content: bytes
@@ -148,7 +148,7 @@ class StaleRelease:
 def stale_release(
     conn: Connection, apt_archive: str, generation: str, suite: str, signer: str
 ) -> StaleRelease | None:
-    """The Release of a generation, if it has expired or `signer` has not signed it; else None."""
+    """Return a generation's Release if it has expired or `signer` has not signed it; else None."""
     given = {"archive": apt_archive, "generation": generation, "suite": suite, "signer": signer}
     row = conn.execute(_STALE, given).one_or_none()
     return None if row is None else made(StaleRelease, row)
@@ -157,7 +157,7 @@ def stale_release(
 def lasting_releases(
     conn: Connection, release_id: int, signer: str
 ) -> dict[str, ServedArchiveFile]:
-    """By name, what stands for a stale Release."""
+    """Return the replacement texts of a stale Release, by name."""
     rows = conn.execute(_LASTING, {"id": release_id, "signer": signer})
     return {row.name: made(ServedArchiveFile, row) for row in rows}
 
@@ -165,7 +165,7 @@ def lasting_releases(
 def keep_lasting(
     conn: Connection, release_id: int, signer: str, texts: Mapping[str, bytes]
 ) -> None:
-    """Keep what stands for a stale Release, unless another process has made it meanwhile."""
+    """Store the replacement texts of a stale Release, unless another process has stored some."""
     rows = [
         {"id": release_id, "signer": signer, "name": name, "content": content}
         for name, content in texts.items()
@@ -176,7 +176,7 @@ def keep_lasting(
 def index_at(
     conn: Connection, apt_archive: str, generation: str | None, suite: str, path: str
 ) -> ServedArchiveFile | None:
-    """An index file, in the form that its name ends with."""
+    """Return an index file in the form of its name's suffix, or None."""
     form = next((each for each in _ENDINGS if path.endswith(each)), Form.PLAIN)
     given = {"archive": apt_archive, "generation": generation, "suite": suite}
     given |= {"path": path.removesuffix(form), "form": WORD_OF[form]}
@@ -187,14 +187,14 @@ def index_at(
 def by_hash(
     conn: Connection, apt_archive: str, suite: str, folder: str, sha256: str
 ) -> ServedArchiveFile | None:
-    """An index file of any generation that is kept, by its hash."""
+    """Return an index file of any kept generation by its hash, or None."""
     given = {"archive": apt_archive, "suite": suite, "folder": f"{folder}/", "sha256": sha256}
     row = conn.execute(_BY_HASH, given).one_or_none()
     return None if row is None else made(ServedArchiveFile, row, name=sha256, lasting=True)
 
 
 def pool_file_at(conn: Connection, apt_archive: str, path: str) -> ServedArchiveFile | None:
-    """A file of the pool."""
+    """Return a file of the pool, or None."""
     row = conn.execute(_POOL, {"archive": apt_archive, "path": path}).one_or_none()
     return None if row is None else made(ServedArchiveFile, row, name=path, lasting=True)
 
@@ -206,9 +206,9 @@ def pool_list(conn: Connection, apt_archive: str, *, after: str, limit: int) -> 
 
 
 def dists_list(conn: Connection, apt_archive: str, generation: str) -> Iterator[ArchiveFile]:
-    """List all files below ``dists``, in the order in which a copy is to write them.
+    """List all files below ``dists``, in the order in which a copy must write them.
 
-    What others name comes before what names it: by-hash, index files, and InRelease last.
+    A file comes before the files that name it: by-hash first, then index files, and InRelease last.
     """
     given = {"archive": apt_archive, "generation": generation}
     rows = conn.execute(_DISTS_LIST, given).all()

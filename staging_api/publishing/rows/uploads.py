@@ -1,8 +1,8 @@
-"""The rows of uploads, and of the releases and files that they bring.
+"""SQL statements on uploads, and on the releases and files that they contain.
 
-Packages are uploaded without a lock, by many at once. So every insert says ON CONFLICT DO NOTHING,
-and the row that is there afterwards is read back: the same content is shared, another content under
-the same name is refused.
+Packages are uploaded without a lock, by many clients at the same time. Therefore every insert has
+ON CONFLICT DO NOTHING, and the resulting row is read back: equal content is shared, another content
+under the same name is refused.
 """
 
 import json
@@ -15,8 +15,8 @@ from staging_api.errors import NotFound
 from staging_api.publishing.model import Upload
 from staging_api.publishing.rows.mapping import made
 
-# Rows come sorted, so that two requests with the same packages cannot wait for each other. Left out
-# by a trigger is what would give a path other bytes than it has, or had when it was published.
+# Rows are sorted, so that two requests with the same packages cannot deadlock. A trigger skips rows
+# that would give a path other bytes than it has, or had when it was published.
 _ADD_FILES = text("""
     INSERT INTO package_files (archive_id, path, sha256, size_bytes)
     SELECT :archive_id, f.path, f.sha256, f.size_bytes
@@ -70,7 +70,8 @@ _UPLOADS = """
     LEFT JOIN source_release_files d ON d.source_release_id = c.id AND d.position = 0
     LEFT JOIN package_files f ON f.id = coalesce(b.file_id, d.file_id)
 """
-# Ids are by the database's clock, as lists begin with the newest, and in the order of the files.
+# Ids come from the database's clock, because lists begin with the newest upload; they have the
+# order of the files.
 _ADD = text(
     """
     WITH ids AS (
@@ -117,7 +118,7 @@ _AFTER_ALL = "~"  # sorts behind every ULID
 
 
 def add_files(conn: Connection, archive_id: int, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Give contents their paths in the pool, unless a path is taken."""
+    """Add files at their paths in the pool, except at paths that are taken."""
     conn.execute(_ADD_FILES, {"archive_id": archive_id, "rows": json.dumps(list(rows))})
 
 
@@ -130,11 +131,11 @@ def files_at(conn: Connection, archive_id: int, paths: Sequence[str]) -> dict[st
 def add_binaries(
     conn: Connection, archive_id: int, rows: Sequence[Mapping[str, Any]]
 ) -> dict[int, Row[Any]]:
-    """Add releases and their files; return the release of each by its place in `rows`.
+    """Add releases and their files; return the release of each row by its index in `rows`.
 
-    That is ``id``, ``version``, ``path`` and ``sha256``, in whatever component it was first sent
-    to. A place that is missing has its file's path taken by another content; a sha256 that differs
-    from the row's says that the version is there with another content.
+    A release has ``id``, ``version``, ``path`` and ``sha256``, in the component where it was first
+    sent. If an index is missing, another content has the path of its file; if the sha256 differs
+    from the row's, the version exists with another content.
     """
     placed = [{**row, "place": place} for place, row in enumerate(rows)]
     given = {"archive_id": archive_id, "rows": json.dumps(placed)}
@@ -144,7 +145,7 @@ def add_binaries(
 def find_source(
     conn: Connection, archive_id: int, package: str, version_key: str
 ) -> Row[Any] | None:
-    """``id``, ``version`` and ``files`` of a source; each file as its name, a blank, its sha256."""
+    """Return ``id``, ``version`` and ``files`` of a source; each file is "name sha256"."""
     given = {"archive_id": archive_id, "package": package, "version_key": version_key}
     return conn.execute(_FIND_SOURCE, given).one_or_none()
 
@@ -152,7 +153,7 @@ def find_source(
 def add_source(
     conn: Connection, archive_id: int, values: Mapping[str, Any], files: Sequence[int]
 ) -> int | None:
-    """Add the release of a source; None if there is one of this version by now."""
+    """Add the release of a source; None: a release of this version was added meanwhile."""
     added = conn.execute(_ADD_SOURCE, {"archive_id": archive_id, **values}).scalar_one_or_none()
     if added is None:
         return None
@@ -163,10 +164,11 @@ def add_source(
 def newer_versions(
     conn: Connection, suite_id: int, rows: Sequence[Mapping[str, Any]]
 ) -> dict[int, str]:
-    """By place in `rows` (of ``package``, ``version_key``, ``architecture``): what a suite offers.
+    """Return newer versions in the suite that would hide these packages, by index in `rows`.
 
-    That is the newest version of the package there, if there is a newer one than the row's wherever
-    that would be offered; an architecture of None says that the row is a source.
+    Each row has ``package``, ``version_key`` and ``architecture``; an architecture of None means a
+    source. A row is in the result, with the newest version of its package, if the suite offers a
+    newer version wherever it would offer the row's.
     """
     placed = [{**row, "place": place} for place, row in enumerate(rows)]
     found = conn.execute(_NEWER, {"suite": suite_id, "rows": json.dumps(placed)})
@@ -174,23 +176,23 @@ def newer_versions(
 
 
 def note_upload(conn: Connection, upload_id: str, note: str) -> None:
-    """Say something more of an upload."""
+    """Append a note to an upload."""
     conn.execute(_NOTE, {"id": upload_id, "note": note})
 
 
 def known_packages(conn: Connection, archive_id: int, packages: Sequence[str]) -> set[str]:
-    """Those of these names that some suite of the archive has, or had."""
+    """Return those of these names that any suite of the archive has, or had."""
     given = {"archive_id": archive_id, "packages": list(packages)}
     return set(conn.execute(_KNOWN, given).scalars())
 
 
 def add_uploads(conn: Connection, rows: Sequence[Mapping[str, Any]]) -> list[Upload]:
-    """Note uploads, with what was decided of each; gives them, oldest first."""
+    """Add uploads with the decision on each; return them, oldest first."""
     return [made(Upload, row) for row in conn.execute(_ADD, {"rows": json.dumps(list(rows))})]
 
 
 def find_upload(conn: Connection, upload_id: str) -> Upload:
-    """One upload.
+    """Return an upload.
 
     Raises:
         NotFound: there is no such upload.
@@ -204,7 +206,7 @@ def find_upload(conn: Connection, upload_id: str) -> Upload:
 def list_uploads(
     conn: Connection, archive_id: int, *, limit: int, after: str | None, state: str | None
 ) -> list[Upload]:
-    """Uploads of an archive, newest first."""
+    """Return uploads of an archive, newest first."""
     given = {"archive_id": archive_id, "limit": limit, "after": after or _AFTER_ALL}
     return [made(Upload, row) for row in conn.execute(_LIST, {**given, "state": state or "%"})]
 
@@ -212,7 +214,7 @@ def list_uploads(
 def decide(
     conn: Connection, upload_id: str, *, state: str, before: Sequence[str], caller: str, reason: str
 ) -> bool:
-    """Accept or reject an upload; False if it is in none of the states `before`."""
+    """Accept or reject an upload; return False if its state is not one of `before`."""
     rejected = state == "rejected"
     given: dict[str, Any] = {"id": upload_id, "state": state, "before": list(before)}
     given |= {"code": "rejected" if rejected else None, "reason": reason if rejected else None}
@@ -221,11 +223,11 @@ def decide(
 
 
 def accepted_uploads(conn: Connection, archive_id: int) -> list[str]:
-    """Uploads that wait for process-accepted, oldest first."""
+    """Return the ids of uploads that wait for process-accepted, oldest first."""
     return list(conn.execute(_ACCEPTED, {"archive_id": archive_id}).scalars())
 
 
 def accept(conn: Connection, ids: Sequence[str]) -> dict[str, str]:
-    """Turn accepted uploads into pending publications; gives why each of the others failed."""
+    """Turn accepted uploads into pending publications; return the error of each that failed."""
     rows = conn.execute(_ACCEPT.bindparams(bindparam("ids", value=list(ids))))
     return {row.id: row.error for row in rows}
