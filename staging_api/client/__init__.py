@@ -6,9 +6,9 @@
         staging = client.stage("gs://builds/board/R17-1")
         client.fetch(staging, to="builds/R17-1")
 
-`AsyncStagingClient` has the same methods for an event loop, `errors` what they raise. Requests and
-retries are logged by ``staging_api.client``, at the levels debug and info. It imports none of the
-server's code, only its errors and vocabulary.
+`AsyncStagingClient` has the same methods for an event loop; `errors` lists the errors they raise.
+Requests and retries are logged by ``staging_api.client``, at the levels debug and info. The package
+imports none of the server's code, only its errors and vocabulary.
 """
 
 import logging

@@ -1,4 +1,4 @@
-"""The calls about the APT archives of a service: fill, publish and copy them."""
+"""Calls that fill, publish and copy the APT archives of a service."""
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
@@ -24,7 +24,7 @@ async def create(
 
     Args:
         name: the first segment below ``/archive``.
-        suites: the members of each; ``name`` at least, mostly ``components`` and
+        suites: members of each suite; at least ``name``, usually ``components`` and
             ``architectures`` as well.
         values: further members, such as ``origin`` or ``forms``.
 
@@ -47,13 +47,13 @@ async def upload(
 ) -> list[Upload]:
     """Send packages: .deb, .udeb, and .dsc with the files that they list.
 
-    Without `component` they go to ``main``.
+    The default of `component` is ``main``.
 
     Raises:
         DiskFailed: a file cannot be read.
         Invalid: a file became shorter while it was sent.
-        PackageInvalid: none of them is an acceptable package.
-        Conflict: they exist with another content.
+        PackageInvalid: none of the files is an acceptable package.
+        Conflict: packages of these versions exist with another content.
         NotFound: there is no such archive.
     """
     form = FileForm(files)
@@ -77,16 +77,16 @@ async def publish(
     """Run an operation of the publisher; return when it is done.
 
     Args:
-        operation: which.
+        operation: such as ``publish-distro``.
         archive: name of the APT archive.
-        timeout: seconds in all, waits for another operation included.
+        timeout: seconds in all, including waits for another operation.
         on_retry: called before each wait with the reason and the seconds until the next try.
         options: such as ``careful=True`` or ``suites=["stable"]``.
 
     Raises:
         LockHeld: another operation ran all the time; `extra["publication"]` describes it.
         NotFound: there is no such archive.
-        StagingApiError: it failed; clients of the archive see no change.
+        StagingApiError: the run failed; clients of the archive see no change.
     """
     reply = await calls.ask(
         "POST",
@@ -122,7 +122,7 @@ def packages(calls: Calls, /, archive: str, **wanted: str) -> AsyncIterator[Mapp
 
     Args:
         archive: name of the APT archive.
-        wanted: only those of this ``suite``, ``package`` or ``state``.
+        wanted: filters: ``suite``, ``package`` or ``state``.
 
     Raises:
         NotFound: there is no such archive.
@@ -132,11 +132,11 @@ def packages(calls: Calls, /, archive: str, **wanted: str) -> AsyncIterator[Mapp
 
 
 async def remove(calls: Calls, /, archive: str, package_id: int, reason: str) -> Mapping[str, Any]:
-    """Delete a package from its suite; clients see that after the next run.
+    """Delete a package from its suite; clients see the change after the next run.
 
     Raises:
         NotFound: there is no such package in the archive.
-        Conflict: it has left the suite already, or the suite is immutable.
+        Conflict: the package has left the suite already, or the suite is immutable.
     """
     path = f"/apt-archives/{quote(archive, '')}/packages/{package_id}"
     return await calls.answer(dict, "DELETE", path, {"reason": reason})
@@ -160,12 +160,12 @@ async def go_back(
     suites: Sequence[str] = (),
     reason: str = "",
 ) -> Mapping[str, Any]:
-    """Show clients the packages of an older generation, until its suites are lifted.
+    """Show clients the packages of an older generation, until its suites' holds are lifted.
 
     Args:
         archive: name of the APT archive.
         generation_id: the older generation.
-        suites: only these; empty for all.
+        suites: names of the suites that go back; empty for all.
         reason: for the record.
 
     Raises:
@@ -182,18 +182,18 @@ async def hold(calls: Calls, /, archive: str, suite: str, reason: str = "") -> M
 
     Raises:
         NotFound: there is no such archive or suite.
-        Conflict: it was never published.
+        Conflict: the suite was never published.
     """
     path = f"{_distribution(archive)}/holds/{quote(suite, '')}"
     return await calls.answer(dict, "PUT", path, {"reason": reason})
 
 
 async def lift(calls: Calls, /, archive: str, suite: str) -> Mapping[str, Any]:
-    """Show clients what is published in a suite again, after the next run.
+    """Lift a suite's hold: after the next run clients see its published packages again.
 
     Raises:
         NotFound: there is no such archive or suite.
-        Conflict: it is not held.
+        Conflict: the suite is not held.
     """
     return await calls.answer(dict, "DELETE", f"{_distribution(archive)}/holds/{quote(suite, '')}")
 
@@ -207,11 +207,11 @@ async def export(
     timeout: float = 3600.0,
     on_file: Callable[[str], None] | None = None,
 ) -> int:
-    """Update a copy, for nginx or a CDN, to what clients of the service see now.
+    """Update a copy, for nginx or a CDN, to the state that the service's clients see now.
 
-    Files are written in an order in which readers always find what an index names: pool,
-    by-hash, index files, InRelease last. After a kill the next call continues. Nothing is
-    removed: clients may still request files that are no longer named.
+    Files are written in an order in which readers always find the files that an index names: pool,
+    by-hash, index files, InRelease last. If the process is killed, the next call continues. Nothing
+    is removed: clients may still request files that are no longer named.
 
     Args:
         archive: name of the APT archive.
@@ -221,7 +221,7 @@ async def export(
         on_file: called with the path of each file that was written.
 
     Returns:
-        How many files were written.
+        Number of files that were written.
 
     Raises:
         Invalid: the target cannot be used.

@@ -1,4 +1,4 @@
-"""The calls about staged artifacts, and about the catalogue of what can be staged."""
+"""Calls about staged artifacts, and about the catalogue of artifacts that can be staged."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime
@@ -34,15 +34,15 @@ def artifacts(
     """Yield all artifacts with these properties, newest first, fetching pages as needed.
 
     Args:
-        archive_url: in any spelling.
-        prefix: with which the archive_url begins.
-        state: such as ``staged``.
-        name: of the catalogue entry.
-        error_code: of its failure.
-        sha256: of its object, or of one of its files.
-        path: its own, or that of one of its files: below ``/static``, or as a URL.
-        pinned: only those that are pinned now.
-        page_size: 1 to 1000.
+        archive_url: URL of the archive, in any spelling.
+        prefix: beginning of the archive_url.
+        state: state of the artifact, such as ``staged``.
+        name: name of the catalogue entry.
+        error_code: code of its failure.
+        sha256: digest of its object, or of one of its files.
+        path: its own path, or that of one of its files: below ``/static``, or as a URL.
+        pinned: only artifacts that are pinned now.
+        page_size: artifacts for each request, 1 to 1000.
     """
     query = {
         "archive_url": archive_url,
@@ -84,7 +84,7 @@ async def evict(calls: Calls, /, artifact_id: str) -> StagedArtifact:
 
     Raises:
         NotFound: there is no such artifact, or it is not staged.
-        Conflict: it is pinned.
+        Conflict: the artifact is pinned.
     """
     path = f"/artifacts/{quote(artifact_id, '')}"
     return await calls.answer(StagedArtifact.of, "DELETE", path)
@@ -106,7 +106,7 @@ async def pin(calls: Calls, /, artifact_id: str, until: datetime | None) -> Stag
 
 
 async def catalogues(calls: Calls, /, archive_url: str | None = None) -> list[Mapping[str, Any]]:
-    """Return what archives can have, by catalogue; or the one catalogue of an archive.
+    """Return all catalogues, with the artifacts that archives can have; or that of one archive.
 
     Raises:
         Invalid: the archive_url is malformed.
@@ -120,14 +120,14 @@ async def catalogues(calls: Calls, /, archive_url: str | None = None) -> list[Ma
 async def artifact_names(
     calls: Calls, /, archive_url: str, words: Sequence[str] | None = None
 ) -> list[str]:
-    """Return the artifacts that names, groups and aliases mean; None is the default."""
+    """Return the artifacts that names, groups and aliases stand for; None is the default."""
     return staged_names(await catalogues(calls, archive_url), words)
 
 
 async def check_catalogue(
     calls: Calls, /, archive_url: str, catalogue: str | None = None
 ) -> Mapping[str, Any]:
-    """Try a catalogue against an archive: what each entry finds, and what is left over.
+    """Try a catalogue on an archive: the objects of each entry, and those that no entry finds.
 
     Args:
         archive_url: the archive; only the list of its objects is read.
@@ -135,7 +135,7 @@ async def check_catalogue(
 
     Raises:
         Invalid: the catalogue is wrong; the message has the line.
-        ArchiveNotFound: nothing is at that address.
+        ArchiveNotFound: the archive does not exist.
         SourceFailed: the archive cannot be listed.
     """
     body = {"archive_url": archive_url, "catalogue": catalogue}

@@ -1,6 +1,7 @@
-"""The client for programs with an event loop: every method is awaited.
+"""Client for programs with an event loop: every method is awaited.
 
-Each method is a call of the module named with it, where its arguments and errors are described.
+Each method is a call from the module in its definition, where its arguments and errors are
+described.
 """
 
 from typing import Self
@@ -21,15 +22,15 @@ class AsyncDocuments(DocumentMethods, Awaiting):
 
 
 class AsyncStagingClient(ServiceMethods, Awaiting):
-    """`StagingClient` for an event loop of asyncio: the same methods, to be awaited.
+    """`StagingClient` for an event loop of asyncio, with the same methods as coroutines.
 
-    What it yields is for ``async for``, and `borrow` for ``async with``. A call that is cancelled
-    ends its request. Methods that write files do so in a thread, which calls their callbacks.
+    Iterators are for ``async for``, and `borrow` is for ``async with``. Cancelling a call ends its
+    request. Methods that write files do so in a thread, which calls their callbacks.
 
     Attributes:
         url: the address of the service.
-        context_marker: the UUID sent with all requests of this client: the `reference_id` of their
-            locks and stagings.
+        context_marker: UUID that is sent with all requests of this client: the `reference_id` of
+            their locks and stagings.
         archives: the APT archives that the service publishes.
         documents: the configuration documents that the service keeps.
     """
@@ -43,19 +44,19 @@ class AsyncStagingClient(ServiceMethods, Awaiting):
         context_marker: UUID | None = None,
         pacing: Pacing | None = None,
     ) -> None:
-        """Send nothing yet.
+        """Prepare the client without sending a request.
 
         Args:
             base_url: address of the service, with the path it is mounted at, if any.
             token: the caller's bearer token.
             timeout: seconds for a call, retries included, for methods without their own.
             context_marker: None makes a new one.
-            pacing: when to try again.
+            pacing: parameters of retries.
 
         Raises:
             Invalid: `base_url` is not an HTTP address, or the extra ``async`` is not installed.
         """
-        # Imported here: only this client needs an event loop, and aiohttp.
+        # Imported here: only this client needs an event loop and aiohttp.
         from staging_api.client.async_connections import AsyncConnections
 
         self.context_marker = context_marker or uuid4()

@@ -1,7 +1,7 @@
-"""Connections that wait in an event loop, by aiohttp; each request is sent once.
+"""Asynchronous connections by aiohttp; each request is sent once.
 
-Only what reads and writes files runs in a thread, over blocking connections of its own: disks have
-no interface that waits, and hashing is work.
+Only work that reads and writes files runs in a thread, over blocking connections of its own: file
+I/O has no asynchronous interface, and hashing occupies a processor.
 """
 
 import asyncio
@@ -35,15 +35,15 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-#: How long a cancelled call waits for its thread, which ends at its next bytes.
+#: Longest wait of a cancelled call for its thread, which ends at its next bytes.
 _LAST_BYTES_SECONDS = 5.0
 
 
 class AsyncConnections:
-    """`Connections` of one event loop."""
+    """`Connections` for one event loop."""
 
     def __init__(self, base_url: str, headers: Mapping[str, str], pacing: Pacing) -> None:
-        """Send nothing yet; see `Transport`.
+        """Prepare the connections without opening one; see `Transport`.
 
         Raises:
             Invalid: `base_url` is not an HTTP address, or aiohttp is not installed.
@@ -57,7 +57,8 @@ class AsyncConnections:
         self.base_url = checked(base_url)
         self.pacing = pacing
         self.reached = False
-        # aiohttp would ask for gzip, and unpack it: lengths and digests are of the bytes as stored.
+        # aiohttp would request gzip and unpack it, but lengths and digests are of the bytes as
+        # stored.
         self._headers = {"Accept-Encoding": "identity", **headers}
         self._session: ClientSession | None = None
         self._blocking = Transport(base_url, headers, pacing)
@@ -70,7 +71,7 @@ class AsyncConnections:
 
     @asynccontextmanager
     async def sent(self, request: SentRequest) -> AsyncIterator[Response]:
-        """Send a request once; read its answer within the block."""
+        """Send a request once; read its response within the block."""
         import aiohttp
         from yarl import URL
 
@@ -93,28 +94,28 @@ class AsyncConnections:
                 yield _AsyncResponse(answer)
 
     async def pause(self, seconds: float) -> None:
-        """Wait so long."""
+        """Sleep for `seconds`."""
         await asyncio.sleep(seconds)
 
     async def on_disk(self, work: Callable[[Transport], T], deadline: Deadline) -> T:
-        """Do the work in a thread; a caller that is cancelled ends it."""
+        """Run the work in a thread; cancelling the caller ends the work."""
         thread = asyncio.ensure_future(asyncio.to_thread(work, self._blocking))
         try:
-            # A thread cannot be cancelled: shielded, it can be waited for below.
+            # A thread cannot be cancelled: shielded, it can be awaited below.
             return await asyncio.shield(thread)
         except asyncio.CancelledError:
             deadline.end()
-            # Looks at the exception, or asyncio logs that nothing retrieved it.
+            # Retrieve the exception, or asyncio logs that nothing did.
             thread.add_done_callback(lambda done: done.cancelled() or done.exception())
             await asyncio.wait([thread], timeout=_LAST_BYTES_SECONDS)
             raise
 
     def _opened(self) -> "ClientSession":
-        """Return the session, made by the first request, to whose event loop it belongs."""
+        """Return the session, created by the first request, to whose event loop it belongs."""
         if self._session is None:
             import aiohttp
 
-            # As many connections as calls at once: a wait for a staging holds one.
+            # As many connections as concurrent calls: a wait for a staging occupies one.
             self._session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))
         return self._session
 
@@ -131,7 +132,7 @@ class AsyncConnections:
         except aiohttp.ServerTimeoutError as error:
             raise DeadlineOver(f"no answer in time from {self.base_url}") from error
         except aiohttp.ClientError as error:
-            # A body that cannot be read is no fault of the connection.
+            # A body that cannot be read is not a fault of the connection.
             if isinstance(error.__cause__, StagingApiError):
                 raise error.__cause__ from None
             if "Got more than" in str(error):
@@ -155,13 +156,13 @@ class _AsyncResponse:
 
 
 def _reason(error: Exception) -> str:
-    """Return what the system says; aiohttp says less."""
+    """Return the system's message; aiohttp's says less."""
     number = getattr(error, "errno", None) or 0
     return os.strerror(number) if number > 0 else str(error)
 
 
 async def _pieces(content: Iterable[bytes]) -> AsyncIterator[bytes]:
-    """Yield a body whose pieces are read from files, each in a thread."""
+    """Yield a body whose chunks are read from files, each in a thread."""
     pieces = iter(content)
     while (piece := await asyncio.to_thread(next, pieces, None)) is not None:
         yield piece

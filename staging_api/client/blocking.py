@@ -1,4 +1,4 @@
-"""Calls that block, over the connections of `Transport`."""
+"""Blocking calls over the connections of `Transport`."""
 
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -20,36 +20,36 @@ _CHUNK_BYTES = 1 << 16
 
 
 class BlockingConnections:
-    """`Connections` that block."""
+    """Blocking implementation of `Connections`."""
 
     def __init__(self, transport: Transport) -> None:
-        """Send nothing yet."""
+        """Take the transport, without sending a request."""
         self.transport = transport
         self.pacing = transport.pacing
 
     @property
     def reached(self) -> bool:
-        """Whether the service ever answered."""
+        """Return whether the service ever answered."""
         return self.transport.reached
 
     @asynccontextmanager
     async def sent(self, request: SentRequest) -> AsyncIterator[Response]:
-        """Send a request once; read its answer within the block."""
+        """Send a request once; read its response within the block."""
         with self.transport.sent(request) as answer:
             yield _BlockingResponse(answer)
 
     async def pause(self, seconds: float) -> None:
-        """Block so long."""
+        """Sleep for `seconds`."""
         time.sleep(seconds)  # noqa: ASYNC251 - over connections that block
 
     async def on_disk(self, work: Callable[[Transport], T], _deadline: Deadline) -> T:
-        """Do the work here and now."""
+        """Run the work in this thread."""
         return work(self.transport)
 
 
 @dataclass(frozen=True)
 class BlockingCalls(Calls):
-    """Calls for work that blocks anyway, as it reads and writes files."""
+    """Calls for work that blocks anyway, because it reads and writes files."""
 
     connections: BlockingConnections
 
@@ -64,5 +64,5 @@ class _BlockingResponse:
         return self._answer.read()
 
     async def chunk(self) -> bytes:
-        # What has come: a wait for a full chunk would hold back events.
+        # Return the bytes that arrived: a wait for a full chunk would delay events.
         return self._answer.read1(_CHUNK_BYTES, decode_content=False)

@@ -1,9 +1,9 @@
-"""The client's building blocks: one call with a typed answer, and a list read page by page.
+"""Building blocks of the client: one call with a typed response, and a list read page by page.
 
 What if the service dies? Connection refused: the request is sent again. Killed after it read the
-request, or before its answer arrived: the same request is sent again, a POST with the same
-Idempotency-Key, so that finished work is answered and not repeated. Frozen: the same after
-two minutes without a byte, to the process that answers next.
+request, or before its response arrived: the same request is sent again, a POST with the same
+Idempotency-Key, so that finished work is answered and not repeated. Frozen: the request is sent
+again after two minutes without a byte, to the process that answers next.
 """
 
 import json
@@ -23,19 +23,19 @@ from staging_api.errors import AnswerUnusable, LockHeld
 
 API = "/api/v1.0"
 PAGE_SIZE = 100
-#: One wait in the service's queue for a lock; half of what the service permits by default.
+#: Length of one wait in the service's queue for a lock; half of the service's default limit.
 _QUEUE_SECONDS = 30.0
-#: Left for the answer of a request that queues until shortly before its deadline.
+#: Time reserved for the response to a request that queues until shortly before its deadline.
 _ANSWER_SECONDS = 1.0
 
 A = TypeVar("A")
-#: Makes a typed answer of a document.
+#: Builds a typed response from a document.
 Of = Callable[[Any], A]
 
 
 @dataclass(frozen=True)
 class Reply:
-    """An answer that is not an error; `document` is None for one without a body."""
+    """A successful response; `document` is None if it has no body."""
 
     status: int
     headers: Mapping[str, str]
@@ -44,7 +44,7 @@ class Reply:
 
 @dataclass(frozen=True)
 class Calls:
-    """A client's connections and default time-out."""
+    """Connections and default timeout of a client."""
 
     connections: Connections
     timeout: float
@@ -62,25 +62,25 @@ class Calls:
         queues: bool = False,
         below: str = API,
     ) -> Reply:
-        """Send a request until its answer would not change by a retry.
+        """Send a request, and repeat it as long as a retry can change the result.
 
         Args:
-            method: of HTTP.
-            path: below `below`, quoted.
+            method: HTTP method.
+            path: path below `below`, quoted.
             body: sent as JSON.
-            headers: of this request.
-            content: alternative to `body`: sent as it is, from its beginning with each try.
-            deadline: for all tries together; None is the default time-out from now.
-            on_retry: called before each wait.
-            queues: whether to wait in the service's queue for a held lock before coming again.
-            below: a path below the address of the service.
+            headers: further headers of this request.
+            content: alternative to `body`: sent unchanged, from its beginning with each attempt.
+            deadline: deadline of all attempts together; None is the default timeout from now.
+            on_retry: called before each wait for a retry.
+            queues: whether to wait in the service's queue for a held lock before a retry.
+            below: base path, below the address of the service.
 
         Raises:
-            StagingApiError: the error in the answer; the last one when the time is over.
+            StagingApiError: the error in the response; at the deadline, the last one.
             Unreachable: nothing listens at the address of the service.
             Unavailable: the service was out of reach for too long.
-            DeadlineOver: it took the request, and did not answer in time.
-            AnswerUnusable: the answer is not one of this service.
+            DeadlineOver: the service accepted the request, and did not answer in time.
+            AnswerUnusable: the response does not come from this service.
         """
         until = deadline or Deadline(self.timeout)
         content = content if body is None else json.dumps(body).encode()
@@ -108,7 +108,7 @@ class Calls:
         deadline: Deadline,
         on_retry: OnRetry | None = None,
     ) -> A:
-        """Await `attempt` until it succeeds, as `retrying` does, over these connections."""
+        """Await `attempt` until it succeeds, with `retrying`, over these connections."""
         return await retrying(
             attempt,
             deadline,
@@ -126,7 +126,7 @@ class Calls:
         body: Mapping[str, Any] | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> A:
-        """Return the typed answer to such a request."""
+        """Send such a request and return its typed response."""
         return read(of, await self.ask(method, path, body, headers))
 
     async def pages(
@@ -137,14 +137,14 @@ class Calls:
         page_size: int = PAGE_SIZE,
         following: str = "after",
     ) -> AsyncIterator[A]:
-        """Yield all items of a list; the next page is requested when one has been read.
+        """Yield all items of a list; each page is requested when the one before has been read.
 
         Args:
-            of: makes an item of its document.
-            path: below `API`.
-            query: parameters; one that is None is left out.
-            page_size: how many items are requested at once.
-            following: the parameter that takes the place where a page ended.
+            of: builds an item from its document.
+            path: path below `API`.
+            query: parameters; those with the value None are left out.
+            page_size: number of items in one request.
+            following: name of the parameter for the position at which a page ended.
         """
         parameters = {name: value for name, value in query.items() if value is not None}
         parameters["limit"] = page_size
@@ -161,10 +161,10 @@ class Calls:
 
 
 def read(of: Of[A], reply: Reply) -> A:
-    """Return a typed answer.
+    """Return the typed response.
 
     Raises:
-        AnswerUnusable: it does not have the documented form.
+        AnswerUnusable: the response does not have the documented form.
     """
     with understood():
         return of(reply.document)
@@ -172,7 +172,7 @@ def read(of: Of[A], reply: Reply) -> A:
 
 @contextmanager
 def understood() -> Iterator[None]:
-    """Turn a missing or wrong member of an answer into `AnswerUnusable`."""
+    """Turn a missing or wrong member of a response into `AnswerUnusable`."""
     try:
         yield
     except (AttributeError, KeyError, TypeError, ValueError) as error:
@@ -180,19 +180,19 @@ def understood() -> Iterator[None]:
 
 
 def idempotency_key() -> dict[str, str]:
-    """Return an Idempotency-Key for all tries of one POST, so that the service does it once."""
+    """Return an Idempotency-Key for all attempts of one POST, so that the service does it once."""
     return {"Idempotency-Key": str(uuid4())}
 
 
 def with_query(path: str, query: Mapping[str, Any] | Sequence[tuple[str, Any]]) -> str:
-    """A path with those parameters that have a value."""
+    """Return a path with those parameters that have a value."""
     given = query.items() if isinstance(query, Mapping) else query
     named = urlencode([(name, value) for name, value in given if value is not None])
     return f"{path}?{named}" if named else path
 
 
 def time_text(time: datetime | None) -> str | None:
-    """A time as requests write it."""
+    """Format a time as requests contain it."""
     return None if time is None else time.isoformat()
 
 

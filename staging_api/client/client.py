@@ -1,6 +1,7 @@
-"""The client whose methods block.
+"""Client with blocking methods.
 
-Each method is a call of the module named with it, where its arguments and errors are described.
+Each method is a call from the module in its definition, where its arguments and errors are
+described.
 """
 
 from collections.abc import Mapping
@@ -23,7 +24,7 @@ from staging_api.client.transport import Transport
 
 
 class ArchiveMethods:
-    """The calls about APT archives."""
+    """Methods about APT archives."""
 
     create = once(_archives.create)
     upload = once(_archives.upload)
@@ -40,7 +41,7 @@ class ArchiveMethods:
 
 
 class DocumentMethods:
-    """The calls about configuration documents."""
+    """Methods about configuration documents."""
 
     create = once(_documents.create)
     empty = once(_documents.empty)
@@ -63,7 +64,7 @@ class DocumentMethods:
 
 
 class ServiceMethods:
-    """The calls about stagings, artifacts, locks and the service as a whole."""
+    """Methods about stagings, artifacts, locks and the service as a whole."""
 
     stage = once(_stagings.stage)
     staging = once(_stagings.staging)
@@ -111,16 +112,17 @@ class Documents(DocumentMethods, Blocking):
 
 
 class StagingClient(ServiceMethods, Blocking):
-    """A staging service, as its callers see it.
+    """Client of a staging service.
 
-    Every method sends its request again, by the service's Retry-After, while the service is locked
-    (409), unavailable (503) or out of reach, and raises the error of `staging_api.client.errors`
-    that the last answer names. Threads may share a client; forked processes may not.
+    Every method repeats its request, according to the service's Retry-After, while the service is
+    locked (409), unavailable (503) or out of reach, and raises the error of
+    `staging_api.client.errors` that the last response names. Threads may share a client; forked
+    processes may not.
 
     Attributes:
         url: the address of the service.
-        context_marker: the UUID sent with all requests of this client: the `reference_id` of their
-            locks and stagings.
+        context_marker: UUID that is sent with all requests of this client: the `reference_id` of
+            their locks and stagings.
         archives: the APT archives that the service publishes.
         documents: the configuration documents that the service keeps.
     """
@@ -134,14 +136,14 @@ class StagingClient(ServiceMethods, Blocking):
         context_marker: UUID | None = None,
         pacing: Pacing | None = None,
     ) -> None:
-        """Send nothing yet.
+        """Prepare the client without sending a request.
 
         Args:
             base_url: address of the service, with the path it is mounted at, if any.
             token: the caller's bearer token.
             timeout: seconds for a call, retries included, for methods without their own.
             context_marker: None makes a new one.
-            pacing: when to try again.
+            pacing: parameters of retries.
 
         Raises:
             Invalid: `base_url` is not an HTTP address.
@@ -166,7 +168,7 @@ class StagingClient(ServiceMethods, Blocking):
 
 
 def headers_of(token: str | None, context_marker: UUID) -> Mapping[str, str]:
-    """Return what a client sends with every request."""
+    """Return the headers that a client sends with every request."""
     headers = {"X-Context-Marker": str(context_marker), "Accept": "application/json"}
     if token:
         headers["Authorization"] = f"Bearer {token.strip()}"

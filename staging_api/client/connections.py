@@ -1,8 +1,8 @@
-"""What a call needs of the connections to a service, whether it blocks or not.
+"""Interface between a call and its connections to a service, blocking or asynchronous.
 
-Every call of this package is written once, as a coroutine. `StagingClient` runs it over connections
-that block, where it never waits for anything else (`blocking`); `AsyncStagingClient` gives it to an
-event loop (`async_connections`).
+Every call of this package is written once, as a coroutine. `StagingClient` runs the coroutine over
+blocking connections, where it never has to wait for an event loop (`blocking`);
+`AsyncStagingClient` runs it in an event loop (`async_connections`).
 """
 
 import time
@@ -22,23 +22,23 @@ T = TypeVar("T")
 
 #: A host that is off refuses nothing: the system itself would try for two minutes.
 CONNECT_SECONDS = 10.0
-#: A process that is frozen closes nothing either.
+#: A frozen process closes no connection either.
 _SILENCE_SECONDS = 120.0
-#: Time-out of the last try when little time is left: enough for a refusal.
+#: Timeout of the last attempt when little time is left: enough for a refusal.
 _LAST_TRY_SECONDS = 1.0
 
-#: A body: bytes, or pieces that can be read again.
+#: A body: bytes, or chunks that can be read again.
 Content = bytes | Iterable[bytes]
 
 
 @dataclass(frozen=True)
 class SentRequest:
-    """One request to the service, or to where it led.
+    """One request to the service, or to the link that it redirected to.
 
     Attributes:
-        path: below the address of the service, quoted; where it led, the whole URL.
-        deadline: bounds each wait for bytes.
-        content: its body; `headers` have its length unless it is bytes.
+        path: path below the address of the service, quoted; for a link, the whole URL.
+        deadline: limits each wait for bytes.
+        content: the body; `headers` have its length unless it is bytes.
     """
 
     method: str
@@ -49,47 +49,47 @@ class SentRequest:
 
 
 class Response(Protocol):
-    """An answer whose body is read within the block that it was given for."""
+    """A response whose body must be read within the block that yielded it."""
 
     status: int
-    #: By names of any case.
+    #: Headers by name, in any case.
     headers: Mapping[str, str]
 
     async def read(self) -> bytes:
         """Return the whole body."""
 
     async def chunk(self) -> bytes:
-        """Return the next bytes that came; none at the end."""
+        """Return the next bytes that arrived; empty at the end."""
 
 
 class Connections(Protocol):
-    """The connections of one client to one service."""
+    """Connections of one client to one service."""
 
     pacing: Pacing
 
     @property
     def reached(self) -> bool:
-        """Whether the service ever answered this client."""
+        """Return whether the service ever answered this client."""
 
     def sent(self, request: SentRequest) -> AbstractAsyncContextManager[Response]:
-        """Send a request once; read its answer within the block.
+        """Send a request once; read its response within the block.
 
         Raises:
             Unreachable: nothing listens at the address, or its name is unknown.
-            Unavailable: reset, or cut off within the answer.
-            DeadlineOver: no byte came in time.
+            Unavailable: the connection was reset, or cut off within the response.
+            DeadlineOver: no byte arrived in time.
             AnswerUnusable: TLS failed.
         """
 
     async def pause(self, seconds: float) -> None:
-        """Wait so long."""
+        """Wait for `seconds`."""
 
     async def on_disk(self, work: "Callable[[Transport], T]", deadline: Deadline) -> T:
-        """Return the result of work that reads and writes files, and so blocks.
+        """Return the result of blocking work, which reads and writes files.
 
         Args:
-            work: is given blocking connections to the same service.
-            deadline: of `work`; ended if the caller does not want the result any more.
+            work: called with blocking connections to the same service.
+            deadline: deadline of `work`; ended if the caller no longer wants the result.
         """
 
 
@@ -97,26 +97,26 @@ def checked(base_url: str) -> str:
     """Return the address of a service without a slash at its end.
 
     Raises:
-        Invalid: it is not an HTTP address.
+        Invalid: `base_url` is not an HTTP address.
     """
     try:
         parts = urlsplit(base_url)
         is_http = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
-    except ValueError:  # a bracket that is not closed, or a port that is none
+    except ValueError:  # an unclosed bracket, or an invalid port
         is_http = False
-    # Not left to the first request, which would be sent again as if the service were away.
+    # Checked here: the first request would be repeated as if the service were unavailable.
     if not is_http:
         raise Invalid.field("base_url", f"must be http://... or https://..., not {base_url!r}")
     return base_url.rstrip("/")
 
 
 def silence_seconds(deadline: Deadline) -> float:
-    """Return how long to wait for the next bytes of an answer."""
+    """Return how long to wait for the next bytes of a response."""
     return min(max(deadline.remaining_seconds(), _LAST_TRY_SECONDS), _SILENCE_SECONDS)
 
 
 def noted(request: SentRequest, status: int, headers: Mapping[str, str], began: float) -> None:
-    """Log an answer; without its query, where an archive's URL may have a signature."""
+    """Log a response without its query, where an archive's URL may have a signature."""
     log.debug(
         "%s %s: %s after %.3f s, request %s",
         request.method,

@@ -1,8 +1,8 @@
-"""Write a copy of an APT archive to a folder, or to a bucket of an object store.
+"""Write a copy of an APT archive to a folder or a bucket.
 
-What if the process dies? A file of a copy appears whole or not at all, in either place, and each
-file is written before the file that names it: readers of the copy always find what an index names,
-and the next export continues.
+What if the process dies? Each file of a copy appears completely or not at all, in a folder and in a
+bucket, and is written before the file that names it: readers of the copy always find the files that
+an index names, and the next export continues.
 """
 
 import hashlib
@@ -33,10 +33,10 @@ class CopiedFile:
 
     @classmethod
     def of(cls, item: Mapping[str, Any]) -> "CopiedFile":
-        """Read an item of the list.
+        """Parse an item of the list.
 
         Raises:
-            ValueError: its path leads out of the copy, here or on Windows.
+            ValueError: its path leads out of the copy, on this system or on Windows.
         """
         path: str = item["path"]
         if "\\" in path or path[1:2] == ":" or {"", ".", ".."} & set(path.split("/")):
@@ -50,27 +50,27 @@ class CopiedFile:
 
 
 class Copy(Protocol):
-    """A place that files are copied to."""
+    """Target of a copy."""
 
     def has(self, file: CopiedFile) -> bool:
-        """Whether the right file is there; a lasting one is recognised by its size."""
+        """Return whether the target has this version of a file (if lasting, compared by size)."""
 
     def bring(self, file: CopiedFile, fetch: Callable[[Path], object]) -> None:
-        """Make the file appear; `fetch` writes it to the path it is given, and verifies it."""
+        """Write the file to the target; `fetch` writes it to the path it gets, and verifies it."""
 
     def drop(self, path: str) -> None:
         """Remove the file if it exists."""
 
 
 def copy_at(target: str | Path) -> Copy:
-    """Return a folder, or a bucket for ``s3://bucket/prefix`` and its likes (`SERVICES`).
+    """Return a bucket for ``s3://bucket/prefix`` and similar URLs (`SERVICES`), else a folder.
 
     Credentials, region and endpoint of a bucket come from the environment, as for the platform's
     own programs (``AWS_...``, ``GOOGLE_...``, ``AZURE_STORAGE_...``).
 
     Raises:
-        Invalid: it is empty; or the bucket's address, or its configuration in the environment, is
-            wrong.
+        Invalid: `target` is empty; or the bucket's address, or its configuration in the
+            environment, is wrong.
     """
     if not str(target):
         raise Invalid.field("target", "must not be empty; the current folder is .")
@@ -80,7 +80,7 @@ def copy_at(target: str | Path) -> Copy:
 
 
 class _Folder:
-    """A folder of this machine; created if missing."""
+    """A folder of this machine; created if it is missing."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
@@ -101,7 +101,7 @@ class _Folder:
 
 
 class _Bucket:
-    """Objects below a prefix."""
+    """Objects below a prefix of a bucket."""
 
     def __init__(self, url: str) -> None:
         # Imported here: only a copy to a bucket needs the extra and its import time.
@@ -133,9 +133,9 @@ class _Bucket:
             return hashlib.sha256(content).hexdigest() == file.sha256
 
     def bring(self, file: CopiedFile, fetch: Callable[[Path], object]) -> None:
-        # An index changes under its name: caches in front of the bucket must ask for it anew.
+        # An index changes under its name: caches in front of the bucket must revalidate it.
         caching = {"Cache-Control": _FOR_EVER if file.lasting else "no-cache"}
-        # To this disk first: only bytes that `fetch` has verified reach the bucket.
+        # Written to this disk first: only bytes that `fetch` has verified reach the bucket.
         with (
             disk_errors(tempfile.gettempdir()),
             tempfile.TemporaryDirectory(prefix="export-") as folder,
@@ -157,14 +157,15 @@ class _Bucket:
             yield
         # A missing bucket looks like a missing file.
         except (BaseError, OSError) as error:
-            # Only the class: the message may hold a secret.
+            # Only the class of the error: its message may contain a secret.
             raise Unavailable(f"{self._name} failed: {type(error).__name__}") from None
 
 
 def _connection(url: str) -> dict[str, Any]:
-    """Return how a bucket is connected to, where the library would not do it so by itself.
+    """Return options for the connection to a bucket that differ from the library's defaults.
 
-    What the environment says of connections is then not read, so an address of http is allowed.
+    With these options the library ignores connection settings in the environment, so HTTP must be
+    allowed here.
     """
     proxy = library_proxy(url.partition(":")[0], {}, environment.proxies())
     return {"client_options": {**proxy, "allow_http": True}} if proxy else {}

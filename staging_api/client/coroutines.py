@@ -1,6 +1,6 @@
-"""Run a coroutine that never waits for an event loop: one step of it is all of it.
+"""Run a coroutine that never waits for an event loop: its first step completes it.
 
-Whatever such a coroutine awaits has blocked this thread, and is done.
+Everything that such a coroutine awaits blocks this thread until it is done.
 """
 
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Iterator
@@ -11,10 +11,10 @@ T = TypeVar("T")
 
 
 def complete(awaited: Awaitable[T]) -> T:
-    """Return the result.
+    """Return the result of the coroutine.
 
     Raises:
-        RuntimeError: it waits for an event loop.
+        RuntimeError: the coroutine waits for an event loop.
     """
     steps = awaited.__await__()
     try:
@@ -26,7 +26,7 @@ def complete(awaited: Awaitable[T]) -> T:
 
 
 def each(items: AsyncIterator[T]) -> Iterator[T]:
-    """Yield the items, each made when the caller takes it."""
+    """Yield the items, each produced when the caller requests it."""
     try:
         while True:
             try:
@@ -41,7 +41,7 @@ def each(items: AsyncIterator[T]) -> Iterator[T]:
 
 @contextmanager
 def within(entered: AbstractAsyncContextManager[T]) -> Iterator[T]:
-    """Enter, and leave at the end of the block."""
+    """Enter the asynchronous context manager, and leave it at the end of the block."""
     value = complete(entered.__aenter__())
     try:
         yield value

@@ -1,4 +1,4 @@
-"""The requests that the calls about documents are made of."""
+"""Requests that the calls about documents share."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,8 +18,9 @@ class PostedCollection:
     """A collection as it was posted.
 
     Attributes:
-        text: its documents, a YAML stream; empty where the buffer deletes it.
-        etag: for `documents.create`, so that only this version of it is replaced; None if empty.
+        text: its documents, a YAML stream; empty if the buffer deletes the collection.
+        etag: for `documents.create`, so that only this version of the collection is replaced; None
+            if empty.
     """
 
     text: bytes
@@ -36,7 +37,7 @@ async def changed(
     headers: Mapping[str, str] | None = None,
     on_retry: OnRetry | None = None,
 ) -> Document:
-    """Change something, by JSON or by `content`; a POST has one Idempotency-Key for all tries."""
+    """Send a change as JSON or as `content`; all attempts of a POST have one Idempotency-Key."""
     key = idempotency_key() if method == "POST" else {}
     given = {**key, **(headers or {})}
     reply = await calls.ask(

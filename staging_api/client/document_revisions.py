@@ -1,4 +1,4 @@
-"""Revisions of configuration documents: look at them, compare them, name them, go back."""
+"""Calls about revisions of configuration documents: show, compare, tag, roll back."""
 
 from collections.abc import AsyncIterator
 from typing import Any
@@ -12,21 +12,21 @@ from staging_api.vocabulary.documents import Outcome
 async def rollback(
     calls: Calls, /, revision: int, *, over_buffer: bool = False, reason: str | None = None
 ) -> Document:
-    """Let the buffer have exactly what an older revision has; 0 has nothing.
+    """Replace the buffer's documents by those of an older revision; revision 0 is empty.
 
     Raises:
         NotFound: there is no such revision.
-        Conflict: there is a buffer, or nothing would change.
+        Conflict: the buffer has changes, or nothing would change.
     """
     body = {"over_buffer": over_buffer, "reason": reason}
     return await changed(calls, "POST", f"/document-revisions/{revision}/rollback", body)
 
 
 async def confirm(calls: Calls, /, revision: int, *, reason: str | None = None) -> Document:
-    """Make a commit final that would be undone otherwise.
+    """Confirm a commit, which would be undone otherwise.
 
     Raises:
-        Conflict: it does not wait for that, or not any more.
+        Conflict: the commit does not wait for a confirmation, or no longer does.
     """
     path = f"/document-revisions/{revision}/confirm"
     return await changed(calls, "POST", with_query(path, {"reason": reason}))
@@ -35,16 +35,16 @@ async def confirm(calls: Calls, /, revision: int, *, reason: str | None = None) 
 async def tag(
     calls: Calls, /, revision: int, tag: str, data: object = None, *, reason: str | None = None
 ) -> Document:
-    """Name a revision."""
+    """Give a revision a tag."""
     path = f"/document-revisions/{revision}/tags/{quote(tag, '')}"
     return await changed(calls, "PUT", path, {"data": data, "reason": reason})
 
 
 async def untag(calls: Calls, /, revision: int, tag: str, *, reason: str | None = None) -> Document:
-    """Take a name from a revision.
+    """Remove a tag from a revision.
 
     Raises:
-        NotFound: it does not have that name.
+        NotFound: the revision does not have this tag.
     """
     path = f"/document-revisions/{revision}/tags/{quote(tag, '')}"
     return await changed(calls, "DELETE", with_query(path, {"reason": reason}))
@@ -60,10 +60,10 @@ async def site_action(
     data: object = None,
     reason: str | None = None,
 ) -> Document:
-    """Note that a site action ended on a committed revision (None: the newest one).
+    """Record that a site action ended on a committed revision (None: the newest one).
 
     Raises:
-        Conflict: it is not committed, or a build that it names is not staged.
+        Conflict: the revision is not committed, or a build that it names is not staged.
     """
     body = {
         "outcome": outcome,
@@ -76,29 +76,29 @@ async def site_action(
 
 
 async def revision(calls: Calls, /, number: int) -> Document:
-    """One revision: who made it, whether it was committed, its tags."""
+    """Return a revision: who made it, whether it was committed, its tags."""
     return await calls.answer(dict, "GET", f"/document-revisions/{number}")
 
 
 def revisions(calls: Calls, /, page_size: int = PAGE_SIZE) -> AsyncIterator[Document]:
-    """All revisions, newest first; pages are fetched as they are read."""
+    """Yield all revisions, newest first, fetching pages as needed."""
     return calls.pages(dict, "/document-revisions", {}, page_size, following="before")
 
 
 async def explain(
     calls: Calls, /, schema: str, name: str, version: str = "buffer", *, path: str = "."
 ) -> Document:
-    """A rendered document, where each value came from, and which documents use it.
+    """Return a rendered document, the origin of each value, and the documents that use it.
 
     Args:
-        schema: of the document.
-        name: of the document.
+        schema: schema of the document.
+        name: name of the document.
         version: a version, or the number of a revision.
-        path: of one place in its data, such as ``.a.b[0]``.
+        path: path of one value in its data, such as ``.a.b[0]``.
 
     Raises:
-        NotFound: the version has no such document, or the document nothing at the path.
-        Invalid: the path cannot be read, or the documents cannot be rendered.
+        NotFound: the version has no such document, or the document has nothing at the path.
+        Invalid: the path is malformed, or the documents cannot be rendered.
     """
     query = {"version": version, "provenance": "true", "path": path}
     return await calls.answer(
@@ -115,13 +115,13 @@ async def differences(
     rendered: bool = False,
     secrets: bool = False,
 ) -> Document:
-    """What differs between two versions or revisions, by collection, document and path.
+    """Return the differences of two versions or revisions, by collection, document and path.
 
     Args:
         old: a version, or the number of a revision; 0 has no documents.
         new: likewise.
-        rendered: compare what is rendered, not what was posted.
-        secrets: show them too.
+        rendered: compare the rendered documents, not those that were posted.
+        secrets: show secrets instead of masking them.
 
     Raises:
         NotFound: there is no such version.

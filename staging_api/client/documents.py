@@ -1,7 +1,7 @@
-"""Configuration documents: buffer collections, review and commit them.
+"""Calls about configuration documents: buffer collections, review and commit them.
 
-Changes wait in the service's queue while another request changes documents. One whose answer was
-lost is sent again with the same Idempotency-Key, and gets the answer it would have got.
+Changes wait in the service's queue while another request changes documents. A change whose response
+was lost is sent again with the same Idempotency-Key, and gets the same response.
 """
 
 from collections.abc import Sequence
@@ -29,15 +29,16 @@ async def create(
     if_match: str | None = None,
     on_retry: OnRetry | None = None,
 ) -> Document:
-    """Put a collection into the buffer; gives the result of its validations.
+    """Put a collection into the buffer; return the result of its validations.
 
     Args:
-        collection: its name.
+        collection: name of the collection.
         text: its documents, a YAML stream.
         mode: what to do with a buffer that is not empty.
-        reason: why, for the record.
-        if_match: the ETag of what was edited; refused if that has moved.
-        on_retry: called before each wait for another's lock.
+        reason: reason of the change, for the record.
+        if_match: ETag of the version that was edited; the call fails if the collection has changed
+            since.
+        on_retry: called before each wait for a lock that another holds.
 
     Raises:
         Invalid: the documents are not valid; `extra["messages"]` says why.
@@ -61,10 +62,10 @@ async def empty(
     reason: str | None = None,
     on_retry: OnRetry | None = None,
 ) -> Document:
-    """Remove all documents of a collection, in the buffer.
+    """Remove all documents of a collection in the buffer.
 
     Raises:
-        Invalid: it has none.
+        Invalid: the collection has no documents.
         Conflict: the buffer does not allow it.
         LockHeld: another request changed documents all the time.
     """
@@ -74,9 +75,9 @@ async def empty(
 
 
 async def status(calls: Calls, /, versions: Sequence[str] = ()) -> list[Document]:
-    """What became of each collection between two versions (default: committed and buffer).
+    """Return how each collection changed between two versions (default: committed and buffer).
 
-    While a commit of one of the two waits to be confirmed, each entry has `confirm_until`.
+    While a commit of either version waits for its confirmation, each entry has `confirm_until`.
     """
     query = [("versions", version) for version in versions]
     return await calls.answer(list, "GET", with_query("/configdocs", query))
@@ -85,10 +86,10 @@ async def status(calls: Calls, /, versions: Sequence[str] = ()) -> list[Document
 async def get(
     calls: Calls, /, collection: str, version: str = "buffer", *, secrets: bool = False
 ) -> bytes:
-    """The text of a collection as it was posted.
+    """Return the text of a collection as it was posted.
 
     Raises:
-        NotFound: the version lacks it.
+        NotFound: the version lacks the collection.
         Forbidden: the caller may not see secrets.
     """
     return (await posted(calls, collection, version, secrets=secrets)).text
@@ -97,10 +98,10 @@ async def get(
 async def posted(
     calls: Calls, /, collection: str, version: str = "buffer", *, secrets: bool = False
 ) -> PostedCollection:
-    """A collection as it was posted, to be edited and posted again.
+    """Return a collection as it was posted, to be edited and posted again.
 
     Raises:
-        NotFound: the version lacks it.
+        NotFound: the version lacks the collection.
         Forbidden: the caller may not see secrets.
     """
     query = {"version": version, "cleartext-secrets": "true" if secrets else None}
@@ -108,11 +109,11 @@ async def posted(
 
 
 async def rendered(calls: Calls, /, version: str = "buffer", *, secrets: bool = False) -> bytes:
-    """All documents of a version, layered and with their substitutions.
+    """Return all documents of a version, layered and with their substitutions.
 
     Raises:
         NotFound: there is no such version.
-        Invalid: they cannot be rendered; `extra["messages"]` says why.
+        Invalid: the documents cannot be rendered; `extra["messages"]` says why.
     """
     named = "revision" if version.isdigit() else "version"
     query = {named: version, "cleartext-secrets": "true" if secrets else None}
@@ -131,23 +132,23 @@ async def commit(
     reason: str | None = None,
     on_retry: OnRetry | None = None,
 ) -> Document:
-    """Validate the buffer, and commit it; gives the result of its validations.
+    """Validate the buffer, and commit it; return the result of its validations.
 
-    With `confirm_within` it has `confirm_until`, when the commit is undone.
+    With `confirm_within`, the result has `confirm_until`, the time when the commit is undone.
 
     Args:
-        revision: the one that was reviewed; refused if the buffer is another one by now.
+        revision: the revision that was reviewed; the call fails if the buffer has changed since.
         force: commit in spite of errors.
         dryrun: validate only.
         confirm_within: seconds after which the commit is undone unless it is confirmed.
         stage: stage the builds that its documents name.
-        reason: why, for the record.
-        on_retry: called before each wait for another's lock.
+        reason: reason of the commit, for the record.
+        on_retry: called before each wait for a lock that another holds.
 
     Raises:
         Invalid: the validations failed; `extra["messages"]` says why.
-        Conflict: there is nothing to commit, or not what was reviewed, or the commit before
-            was not confirmed in time.
+        Conflict: there is nothing to commit, or the buffer is not the reviewed revision, or the
+            commit before was not confirmed in time.
         LockHeld: another request changed documents all the time.
     """
     query = {
@@ -163,9 +164,10 @@ async def commit(
 
 
 async def buffer(calls: Calls, /) -> Document:
-    """What would be committed: revision, digest, and the collections that it changes.
+    """Return the buffer: its revision, its digest, and the collections that it changes.
 
-    `unconfirmed` has the `revision` of a commit that waits, and its `confirm_until`; or None.
+    `unconfirmed` has the `revision` of a commit that waits for its confirmation, and its
+    `confirm_until`; or None.
     """
     return await calls.answer(dict, "GET", "/document-buffer")
 
@@ -173,7 +175,7 @@ async def buffer(calls: Calls, /) -> Document:
 async def discard(
     calls: Calls, /, collection: str | None = None, *, reason: str | None = None
 ) -> Document:
-    """Drop the buffer, or what it has of one collection.
+    """Discard the buffer, or its changes to one collection.
 
     Raises:
         NotFound: the buffer does not change that collection.

@@ -1,9 +1,9 @@
-"""Download one staged file: resumed where it was cut off, verified before it appears.
+"""Download one staged file: resume a partial download, verify the file before it appears.
 
-What if the process dies? While bytes arrive: they are in the part file, whose name contains the
-digest of the whole, and the next call continues after them. After the last byte, before the rename:
-the next call finds nothing to fetch, verifies and renames. The name `to` is always the old file or
-the new one. A damaged part is found by its digest and begun anew.
+What if the process dies? While bytes arrive: the part file, whose name contains the digest of the
+whole file, has them, and the next call continues after them. After the last byte, before the
+rename: the next call has nothing to fetch, verifies and renames. The name `to` is always the old
+file or the new one. A damaged part is detected by its digest and downloaded anew.
 """
 
 import hashlib
@@ -43,11 +43,11 @@ _ETAG = re.compile(r'"([0-9a-f]{64})"')
 
 @dataclass(frozen=True)
 class DownloadTarget:
-    """The file to fetch, and where to put it; an empty `sha256`: the service declares it.
+    """The file to fetch, and its local path; an empty `sha256`: the service declares the digest.
 
     Attributes:
-        root: the URL path that `path` is relative to.
-        part: where the bytes are until they are verified; None: beside `to`.
+        root: URL path that `path` is relative to.
+        part: path of the bytes until they are verified; None: beside `to`.
     """
 
     path: str
@@ -58,9 +58,10 @@ class DownloadTarget:
 
     @property
     def url_path(self) -> str:
-        """The path on the service, quoted."""
+        """Path on the service, quoted."""
         if self.path.startswith(self.root):
-            # A URL that the service wrote: its escapes stay. The version before wrote none.
+            # A URL from the service is quoted already. The previous version of the service did not
+            # quote it.
             return quote(self.path, safe="/@%")
         return quote(self.root + self.path.lstrip("/"), safe="/@")
 
@@ -71,7 +72,7 @@ def fetch(
     deadline: Deadline,
     on_bytes: OnBytes | None = None,
 ) -> Path:
-    """Fetch, verify, and let the file appear; errors are those of `StagingClient.download`."""
+    """Fetch and verify a file, then move it to its path; errors: see `StagingClient.download`."""
     if not target.sha256:
         declared = retried(
             lambda: _declared_digest(transport, target, deadline), deadline, transport.pacing
@@ -79,7 +80,7 @@ def fetch(
         target = replace(target, sha256=declared)
     with disk_errors(target.to):
         target.to.parent.mkdir(parents=True, exist_ok=True)
-    # Shortened: a file name may have 255 bytes, four for a character, and the whole digest is
+    # Shortened: a file name may have 255 bytes, four per character, and the whole digest is
     # verified anyway.
     beside = target.to.with_name(f".{target.to.name[:58]}.{target.sha256[:16]}.part")
     with closing(_ReceivedPart(target.part or beside, target.to)) as part:
@@ -97,22 +98,23 @@ def fetch(
 
 
 class _ReceivedPart:
-    """The bytes received so far, and their digest; for one process at a time.
+    """Part file with the bytes received so far, and their digest; for one process at a time.
 
-    The disk's errors are translated here, one by one: those of a callback are the caller's own.
+    Errors of the disk are translated at each operation: an error of a callback must reach the
+    caller unchanged.
     """
 
     def __init__(self, path: Path, to: Path) -> None:
         self._path = path
         self._to = to
         with disk_errors(to):
-            # Not truncated: it may have the bytes of an earlier attempt.
+            # Not truncated: the file may have the bytes of an earlier attempt.
             self._file = path.open("a+b")
             if not try_lock(self._file):
                 self._file.close()
                 raise Conflict(f"another process is writing {path}")
             self._file.seek(0)
-            # Leaves the position at the end, which `size` returns and `append` writes at.
+            # Leaves the position at the end, where `size` reads it and `append` writes.
             self._digest = hashlib.file_digest(self._file, "sha256")
 
     @property
@@ -160,11 +162,11 @@ def _fill(
 ) -> None:
     def attempt() -> bool:
         before = part.size
-        # Positions and digest are those of the stored bytes; a proxy could pack them on the way.
+        # Positions and digest refer to the stored bytes; a proxy could compress them otherwise.
         plain = {"Accept-Encoding": "identity"}
         ranged = {**plain, "Range": f"bytes={before}-"} if before else plain
-        # If the file has changed, all of it comes, and its ETag shows it: not the end of another
-        # file.
+        # If the file has changed, the response has the whole file with another ETag, not the end of
+        # another file.
         headers = {**ranged, "If-Range": f'"{target.sha256}"'} if before else plain
         try:
             request = SentRequest("GET", target.url_path, deadline, headers)
@@ -174,13 +176,13 @@ def _fill(
                 if not link:
                     _take(answer, part, on_bytes)
             if link:
-                # The link leads to this version; headers from there describe another host.
+                # The link leads to this version; headers from its host describe another host.
                 with transport.sent_on(link, deadline, ranged) as answer:
                     _take(answer, part, on_bytes)
         except Unavailable:
             if part.size <= before or not deadline.remaining_seconds():
                 raise
-            return False  # cut off, but with progress: the service is not out of reach
+            return False  # cut off, but with progress: the service is reachable
         return True
 
     while not retried(attempt, deadline, transport.pacing):
@@ -191,10 +193,10 @@ def _take(answer: "BaseHTTPResponse", part: _ReceivedPart, on_bytes: OnBytes | N
     if answer.status == _OUTSIDE:
         return  # nothing left to fetch; the digest decides whether the bytes are right
     _check_part(answer, part.size)
-    # The whole file: the range was not sent, so the bytes that are here do not count.
+    # The whole file: no range was sent, so the bytes of the part are discarded.
     if answer.status == _OK:
         part.clear()
-    # None if it is not known, or a proxy wrote a number that is none.
+    # None if it is unknown, or a proxy sent an invalid number.
     total = part.size + (answer.length_remaining or 0)
     for chunk in answer.stream(_CHUNK_BYTES, decode_content=False):
         part.append(chunk)
@@ -218,7 +220,7 @@ def _check_part(answer: "BaseHTTPResponse", offset: int) -> None:
 
 def _declared_digest(transport: Transport, target: DownloadTarget, deadline: Deadline) -> str:
     with transport.sent(SentRequest("HEAD", target.url_path, deadline, {})) as answer:
-        if answer.status == _NOT_FOUND:  # an answer to HEAD has no problem document
+        if answer.status == _NOT_FOUND:  # a response to HEAD has no problem document
             raise NotFound(f"nothing is staged at {target.path}")
         if answer.status != _OK:
             raise problem(answer.status, answer.headers, b"")

@@ -1,4 +1,4 @@
-"""What the methods of the client raise.
+"""Errors that the methods of the client raise.
 
     StagingApiError             has code, detail, retryable, request_id, help and, if it is known,
     |                           retry_after_seconds
@@ -38,11 +38,11 @@
     |-- HookFailed              a program of the service's operator failed
     `-- DiskFailed              a file of this machine cannot be read or written
 
-[1] A kind of Unavailable, so that what handles the one handles the other.
+[1] A subclass of Unavailable, so that a handler of Unavailable covers both.
 
-What made a staging fail is raised by `StagingClient.wait`, too, and has its `staging_id`. A code
-that is newer than this client is raised as the class of its status. What to do about each code is
-in docs/reference/errors.md.
+`StagingClient.wait` also raises the error that made a staging fail, with its `staging_id`. An error
+code that is newer than this client is raised as the class of its status. docs/reference/errors.md
+has the remedy for each code.
 """
 
 from staging_api.errors import (

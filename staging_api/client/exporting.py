@@ -1,4 +1,4 @@
-"""Update a copy of an APT archive to what clients of the service see now."""
+"""Update a copy of an APT archive to the state that the service's clients see now."""
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -23,7 +23,7 @@ def export(
     deadline: Deadline,
     on_file: Callable[[str], None] | None,
 ) -> int:
-    """Return how many files were written; all else is said at `archives.export`."""
+    """Return the number of files written; `archives.export` describes arguments and errors."""
     copy, written = copy_at(target), 0
     path = f"/distributions/{quote(archive, '')}/files"
     reply = complete(calls.ask("GET", f"{path}?part=dists"))
@@ -52,7 +52,7 @@ def _fetch(
 
 
 def _stale_signatures(named: Sequence[str]) -> Iterator[str]:
-    """Yield signatures that an unsigned Release would make stale."""
+    """Yield the paths of signatures that an unsigned Release would make stale."""
     for path in named:
         if path.endswith("/Release"):
             for name in ("InRelease", "Release.gpg"):

@@ -1,6 +1,6 @@
-"""Bring all files of a staging to a folder: in parallel, resumed, verified, and only what changed.
+"""Fetch all files of a staging to a folder: in parallel, resumed, verified, only changed files.
 
-What if the process dies? See `local_folder`: the next call goes on where this one was.
+What if the process dies? See `local_folder`: the next call continues where this one ended.
 """
 
 import threading
@@ -21,32 +21,32 @@ from staging_api.client.transport import Transport
 from staging_api.errors import ArchiveCorrupt, NotFound, SourceChanged, StagingApiError
 from staging_api.vocabulary.staging import SETTLED_STATES
 
-#: Files of one page of a list: as many as the service gives, since each page is a request.
+#: Files on one page of a list: as many as the service allows, since each page is a request.
 _PAGE_SIZE = 1000
-#: These are of one file; the others are fetched all the same.
+#: Errors of a single file; the other files are fetched all the same.
 _OF_ONE_FILE = (NotFound, SourceChanged, ArchiveCorrupt)
 
-#: What `fetch` raises if something was evicted, or staged anew, while its files were fetched. What
-#: has come stays: once all is staged again, only the rest is fetched.
+#: Errors of `fetch` if an artifact was evicted, or staged anew, while its files were fetched.
+#: Fetched files stay: once all artifacts are staged again, only the rest is fetched.
 EVICTED = (NotFound, SourceChanged)
-#: How often a `get` stages and fetches, if something is evicted each time.
+#: Number of times that a `get` stages and fetches, if an artifact is evicted each time.
 ATTEMPTS = 4
 
-#: Called with a file that was fetched; the calls come one after the other.
+#: Called with each file that was fetched; calls never overlap.
 OnFile = Callable[[StagedFile], None]
-#: Called with the bytes fetched so far, and the bytes of all files to fetch.
+#: Called with the bytes fetched so far, and the total of all files to fetch.
 OnBytes = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
 class Fetched:
-    """What `StagingClient.fetch` did.
+    """Result of `StagingClient.fetch`.
 
     Attributes:
-        files: all files of the staging, each of them in the folder and verified.
-        fetched: those of them that the folder did not have.
+        files: all files of the staging, which are in the folder and verified.
+        fetched: the files that the folder did not have before.
         missing: optional artifacts that the archive does not have.
-        artifact_ids: of the artifacts that have the files.
+        artifact_ids: ids of the artifacts that have the files.
     """
 
     folder: Path
@@ -57,17 +57,18 @@ class Fetched:
 
     @property
     def fetched_bytes(self) -> int:
-        """The sizes of the files that were fetched."""
+        """Total size of the fetched files."""
         return sum(file.size_bytes for file in self.fetched)
 
 
 @dataclass(frozen=True)
 class FetchOptions:
-    """How files are fetched.
+    """Options of a fetch.
 
     Attributes:
-        connections: at once.
-        hash_all: hash the files that the folder has, instead of comparing size and time.
+        connections: number of parallel connections.
+        hash_all: hash the files that the folder has, instead of comparing size and modification
+            time.
         on_file: called for each file that was fetched.
         on_bytes: called as bytes arrive.
     """
@@ -89,14 +90,14 @@ class FetchRequest:
 def fetch(
     calls: BlockingCalls, wanted: FetchRequest, to: Path, deadline: Deadline, options: FetchOptions
 ) -> Fetched:
-    """Bring the files of artifacts to a folder; errors are those of `StagingClient.fetch`."""
+    """Fetch the files of artifacts to a folder; for errors see `StagingClient.fetch`."""
     artifacts = _artifacts(calls, wanted.archive_url, wanted.names)
     missing = [artifact.name for artifact in artifacts if artifact.state == "missing"]
     folder = LocalFolder(to)
     try:
         lists = {artifact.id: _files(calls, artifact, folder) for artifact in artifacts}
         listed = [file for files in lists.values() for file in files]
-        # Two artifacts may have the same file; one that differs was staged later, and is served.
+        # Two artifacts may have the same file; if they differ, the one staged later is served.
         files = list({file.name: file for file in reversed(listed)}.values())
         absent, refused = _absent(files, folder, options)
         run = _Fetch(calls.connections.transport, folder, deadline, options, absent)
@@ -112,7 +113,7 @@ def fetch(
 
 
 def staged_names(catalogues: Iterable[Mapping[str, Any]], words: Iterable[str] | None) -> list[str]:
-    """Return the artifacts that words mean: names, groups and aliases; None is the default."""
+    """Return the artifacts that names, groups and aliases stand for; None is the default."""
     found: dict[str, None] = {}
     for catalogue in catalogues:
         for word in catalogue["default"] if words is None else words:
@@ -131,15 +132,15 @@ def staged_names(catalogues: Iterable[Mapping[str, Any]], words: Iterable[str] |
 def _artifacts(
     calls: BlockingCalls, archive_url: str, names: Sequence[str]
 ) -> list[StagedArtifact]:
-    """Return the artifacts of these names as they are now.
+    """Return the current artifacts with these names.
 
     Raises:
-        NotFound: one of them is not staged any more.
+        NotFound: an artifact is no longer staged.
     """
     wanted, found = set(names), []
     query = {"archive_url": archive_url}
     for artifact in each(calls.pages(StagedArtifact.of, "/artifacts", query)):
-        # The newest comes first; what follows is its history.
+        # The newest comes first; the rest is its history.
         if artifact.name in wanted:
             wanted.discard(artifact.name)
             found.append(artifact)
@@ -154,7 +155,7 @@ def _artifacts(
 
 
 def _files(calls: BlockingCalls, artifact: StagedArtifact, folder: LocalFolder) -> list[StagedFile]:
-    """Return the files of an artifact: they never change, so a list is read once for a folder."""
+    """Return the files of an artifact; they never change, so a folder fetches a list once."""
     if artifact.state != "staged":
         return []
     if (known := folder.list_of(artifact)) is not None:
@@ -168,7 +169,7 @@ def _files(calls: BlockingCalls, artifact: StagedArtifact, folder: LocalFolder) 
 def _absent(
     files: Sequence[StagedFile], folder: LocalFolder, options: FetchOptions
 ) -> tuple[list[StagedFile], list[StagingApiError]]:
-    """Return the files that the folder lacks, and why it cannot have some of them."""
+    """Return the files that the folder lacks, and the errors of files that it cannot have."""
     displaced = folder.displaced(files)
     absent: list[StagedFile] = []
     refused: list[StagingApiError] = []
@@ -186,9 +187,9 @@ def _absent(
 
 
 class _Stopped(Exception):
-    """Ends a download because another one failed.
+    """Raised in a download to end it because another one failed.
 
-    No error of ours: a callback of the caller may raise any of those to end the call.
+    Not a `StagingApiError`: a callback of the caller may raise those to end the call.
     """
 
 
@@ -207,7 +208,7 @@ class _Fetch:
         self._folder = folder
         self._deadline = deadline
         self._options = options
-        # The largest first, so that no large one is left to a single connection at the end.
+        # The largest first, so that no large file is left to a single connection at the end.
         largest_first = sorted(files, key=lambda file: -file.size_bytes)
         self._left = {file.path: file for file in largest_first}
         self._total = sum(file.size_bytes for file in files)
@@ -224,7 +225,7 @@ class _Fetch:
             stream(self._transport, self._deadline, artifact, wanted, self._keep)
 
     def fetch_rest(self) -> None:
-        """Fetch every file that is left; raise the first error when no thread works any more."""
+        """Fetch all remaining files; raise the first error after all threads have ended."""
         if self._left:
             self._fetch_left()
         if self.errors:
@@ -240,7 +241,7 @@ class _Fetch:
             try:
                 wait(futures)
             except BaseException:
-                # Ctrl-C: what runs ends at its next bytes, and its part is kept.
+                # Ctrl-C: running downloads end at their next bytes, and keep their parts.
                 self._stopped.set()
                 raise
         for future in futures:

@@ -1,4 +1,4 @@
-"""Send files as one ``multipart/form-data`` body, a chunk in memory at a time."""
+"""Send files as one ``multipart/form-data`` body, with one chunk in memory at a time."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -11,13 +11,14 @@ _CHUNK_BYTES = 64 << 10
 
 
 class FileForm:
-    """A form of files; each iteration reads them again, so that it can be sent again."""
+    """A form with files; each iteration reads the files again, so that it can be sent again."""
 
     def __init__(self, files: Sequence[Path]) -> None:
         """Read the files' sizes.
 
         Args:
-            files: in this order; each keeps its own name, without its folder.
+            files: paths, in the order of the form; each file is sent under its name, without its
+                folder.
 
         Raises:
             DiskFailed: a file does not exist.
@@ -57,7 +58,7 @@ def _size(path: Path) -> int:
 def _read(path: Path, size: int) -> Iterator[bytes]:
     """Yield the bytes of a file, exactly as many as the form declared.
 
-    An OSError would look like one of the connection, and the form would be sent again.
+    An OSError would look like a fault of the connection, and the form would be sent again.
     """
     with disk_errors(path):
         file = path.open("rb")

@@ -7,7 +7,7 @@ try:
 except ModuleNotFoundError:  # Windows
     import msvcrt
 
-    #: Windows renames no file that a program has open.
+    #: Windows cannot rename a file that a program has open.
     RENAMES_OPEN_FILES = False
 
     def try_lock(file: BinaryIO) -> bool:

@@ -1,4 +1,4 @@
-"""The calls that bring files of the service to this machine."""
+"""Calls that fetch files of the service to this machine."""
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
@@ -34,25 +34,26 @@ async def fetch(
     timeout: float = 3600.0,
     options: FetchOptions = FetchOptions(),  # noqa: B008 - frozen
 ) -> Fetched:
-    """Bring all files of a staging to a folder, unpacked folders included.
+    """Fetch all files of a staging to a folder, including unpacked folders.
 
-    Files that the folder has already are not fetched again; other files in it stay. Every
-    file appears whole and verified, or not at all; a later call goes on where one was killed.
+    Files that the folder has already are not fetched again; other files in the folder stay. Every
+    file appears completely and verified, or not at all; if the process is killed, a later call
+    continues.
 
     Args:
-        staging: as returned by `stage`; one that is not final is waited for.
-        to: the folder; made if it is missing.
+        staging: as returned by `stage`; the call waits until it is final.
+        to: the folder; created if it is missing.
         artifacts: only these artifacts of the staging.
         timeout: seconds in all.
-        options: how many connections, and whom to tell.
+        options: number of connections, and callbacks.
 
     Raises:
         Cancelled: the staging was cancelled.
-        NotFound: something was evicted meanwhile: stage it again.
+        NotFound: an artifact was evicted meanwhile: stage it again.
         ArchiveUnsafe: the name of a file leads out of the folder.
         ArchiveCorrupt: received bytes do not have the declared digest.
-        Conflict: another process writes to the folder; or two files would be one on its disk,
-            which ignores case.
+        Conflict: another process writes to the folder; or two names are one on its disk, which
+            ignores case.
         DiskFailed: a file cannot be written.
         Invalid: `to` is empty.
         DeadlineOver: not done in time.
@@ -79,14 +80,14 @@ async def get(
     on_change: Callable[[Staging], None] | None = None,
     options: FetchOptions = FetchOptions(),  # noqa: B008 - frozen
 ) -> Fetched:
-    """Stage artifacts of an archive, wait for all of them, and bring their files to a folder.
+    """Stage artifacts of an archive, wait for all of them, and fetch their files to a folder.
 
-    What is evicted while its files are fetched is staged again, a few times.
+    An artifact that is evicted while its files are fetched is staged again, a few times.
 
     Args:
         archive_url: the archive.
-        artifacts: names or groups of the catalogue; None is what its ``default`` says.
-        to: the folder; made if it is missing.
+        artifacts: names or groups of the catalogue; None is the catalogue's ``default``.
+        to: the folder; created if it is missing.
         upload_wait_seconds: as for `stage`.
         timeout: seconds in all.
         on_retry: as for `stage`.
@@ -94,7 +95,7 @@ async def get(
         options: as for `fetch`.
 
     Raises:
-        StagingApiError: as `stage`, `wait` and `fetch` do.
+        StagingApiError: see `stage`, `wait` and `fetch`.
     """
     deadline, folder = Deadline(timeout), _path(to)
     for attempts_left in reversed(range(ATTEMPTS)):
@@ -129,17 +130,18 @@ async def borrow(
     to: str | PathLike[str] | None = None,
     pin_seconds: float = 0.0,
 ) -> AsyncIterator[Path]:
-    """Make a context manager whose value is a folder with the files of artifacts.
+    """Return a context manager that yields a folder with the files of artifacts.
 
     Args:
         archive_url: the archive.
-        artifacts: names or groups of the catalogue; None is what its ``default`` says.
+        artifacts: names or groups of the catalogue; None is the catalogue's ``default``.
         to: a folder, which stays; None is a temporary one, removed at the end.
-        pin_seconds: pins the artifacts meanwhile, at most so long; for operators. 0: not. A pin of
-            another caller that lasts longer stays, as does one that was set in the meantime.
+        pin_seconds: how long the artifacts are pinned at most, until the block ends; for operators.
+            0: no pin. A longer pin of another caller stays, as does a pin that was set in the
+            meantime.
 
     Raises:
-        StagingApiError: as `get` and `pin` do.
+        StagingApiError: see `get` and `pin`.
     """
     async with AsyncExitStack() as stack:
         if to is None:
@@ -149,7 +151,7 @@ async def borrow(
             until = datetime.now(UTC) + timedelta(seconds=pin_seconds)
             for artifact_id in fetched.artifact_ids:
                 before = (await artifact(calls, artifact_id)).pinned_until
-                # A pin that is over is still recorded, and keeps nothing.
+                # An expired pin is still recorded, and keeps nothing.
                 if before is None or before < until:
                     ours = (await pin(calls, artifact_id, until)).pinned_until
                     stack.push_async_callback(_unpin, calls, artifact_id, ours, before)
@@ -166,12 +168,12 @@ async def download(
     timeout: float = 3600.0,
     on_bytes: downloading.OnBytes | None = None,
 ) -> Path:
-    """Download a staged file, resuming an earlier attempt, also one of another process.
+    """Download a staged file, resuming an earlier attempt, even of another process.
 
-    `to` appears at once and whole, after its digest was verified.
+    `to` appears atomically, after its digest was verified.
 
     Args:
-        path: below ``/static``: the `path` of an artifact, or its `url`.
+        path: path below ``/static``, that is the `path` of an artifact; or its `url`.
         to: the file to write; replaced if it exists. Until it is complete, its bytes are in
             ``.<name>.<digest>.part`` beside it.
         sha256: expected digest, in hex; None trusts the digest that the service declares.
@@ -182,8 +184,8 @@ async def download(
         `to`.
 
     Raises:
-        NotFound: nothing is staged there.
-        SourceChanged: the file staged there is not `sha256`.
+        NotFound: nothing is staged at the path.
+        SourceChanged: the staged file does not have the digest `sha256`.
         ArchiveCorrupt: the received bytes do not have the declared digest.
         DiskFailed: the file cannot be written.
         Invalid: `to` is empty.
@@ -201,12 +203,11 @@ async def download(
 async def _unpin(
     calls: Calls, artifact_id: str, ours: datetime | None, before: datetime | None
 ) -> None:
-    """Put back the pin from before ours, unless another caller has set one since.
+    """Restore the pin from before ours, unless another caller has set one since.
 
-    The API has no "unpin if it is still mine": one that is set between the look and the request
-    is lost.
+    The API has no conditional unpin: a pin that is set between the check and the request is lost.
     """
-    with suppress(Conflict, NotFound):  # ours ends by itself
+    with suppress(Conflict, NotFound):  # our pin expires by itself
         if (await artifact(calls, artifact_id)).pinned_until == ours:
             lasts = before is not None and before > datetime.now(UTC)
             await pin(calls, artifact_id, before if lasts else None)
@@ -229,14 +230,14 @@ async def _brought(
 
 
 def _path(to: str | PathLike[str]) -> Path:
-    """Return where files go; an empty text, as of a variable that is not set, names no place."""
+    """Return the target path; an empty text, as from an unset variable, is refused."""
     if not fspath(to):
         raise Invalid.field("to", "must not be empty; the current folder is .")
     return Path(to)
 
 
 def _stopping(on_bytes: downloading.OnBytes | None, deadline: Deadline) -> downloading.OnBytes:
-    """Return a callback that stops the work at its next bytes once its caller is gone."""
+    """Return a callback that ends the work at its next bytes once its caller has been cancelled."""
 
     def reported(done: int, total: int) -> None:
         deadline.check()

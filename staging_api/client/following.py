@@ -1,7 +1,7 @@
-"""Follow the events of a staging: each once and in order, however often the stream is cut.
+"""Follow the events of a staging: each once and in order, even if the stream is cut off.
 
-What if the service dies? The next request has the number of the last event read, whichever process
-answers it.
+What if the service dies? The next request has the number of the last event that was read, and any
+process can answer it.
 """
 
 import json
@@ -25,7 +25,7 @@ _PAUSE_SECONDS = 0.5
 async def follow(
     calls: Calls, staging_id: str, after: int, deadline: Deadline
 ) -> AsyncIterator[Event]:
-    """Yield the events after number `after`; errors are those of `StagingClient.events`."""
+    """Yield the events after number `after`; for errors see `StagingClient.events`."""
     path = f"{API}/stagings/{quote(staging_id, '')}/events"
     while True:
         before = after
@@ -59,7 +59,7 @@ async def _opened(
 
 
 async def _read(answer: Response) -> AsyncIterator[Event]:
-    """Yield the events of a stream; one that was cut off is dropped."""
+    """Yield the events of a stream; an incomplete one at its end is dropped."""
     rest = b""
     while chunk := await answer.chunk():
         *blocks, rest = (rest + chunk).split(b"\n\n")

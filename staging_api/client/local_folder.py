@@ -1,13 +1,13 @@
-"""A folder of this machine that staged files are brought to.
+"""Local folder that staged files are fetched to.
 
-``.staging-api/`` in it has the parts of unfinished downloads; the lists of the files of artifacts,
-which never change; and a journal: a line for each file that was verified, with its size and time of
-change, so that it need not be hashed again.
+Its subfolder ``.staging-api/`` has the parts of unfinished downloads; the file lists of artifacts,
+which never change; and a journal: a line for each verified file, with its size and modification
+time, so that the file need not be hashed again.
 
 What if the process dies? Before a file has its name: its bytes are in a part, and the next call
-continues after them. After that, before its line of the journal: the next call hashes the file
-and finds it right. In the middle of a line: the line is passed over. While the journal is
-rewritten: the old one stays.
+continues after them. Before the file's line is in the journal: the next call hashes the file, which
+is correct. In the middle of a line: the incomplete line is ignored. While the journal is rewritten:
+the old journal stays.
 """
 
 import errno
@@ -26,16 +26,16 @@ from staging_api.client.model import StagedArtifact, StagedFile
 from staging_api.errors import ArchiveUnsafe, Conflict, DiskFailed, StagingApiError
 
 _OWN = ".staging-api"
-#: What is kept of each file of a list.
+#: Members that are stored for each file of a list.
 _LISTED = ("name", "path", "size_bytes", "sha256", "executable")
-#: A backslash is an ordinary character elsewhere: systemd has it in names.
+#: A backslash is an ordinary character on other systems: systemd has it in names.
 _NOT_ON_WINDOWS = frozenset('<>:"|?*\\')
-#: Names that no file has on Windows, whatever follows them after a dot.
+#: Names that no file can have on Windows, with any extension.
 _DEVICES = frozenset(
     {"CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$"}
     | {f"{port}{digit}" for port in ("COM", "LPT") for digit in "123456789\xb9\xb2\xb3"}
 )
-#: Something else is there, or the disk takes no such name.
+#: Errors when something else has the name, or the disk does not accept it.
 _OF_A_NAME = frozenset(
     {
         errno.EISDIR,
@@ -52,21 +52,21 @@ _EXECUTABLE = stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH
 
 
 class LocalFolder:
-    """The folder, for one process at a time."""
+    """The local folder, for one process at a time."""
 
     def __init__(self, root: Path) -> None:
-        """Make the folder if it is missing, and lock it.
+        """Create the folder if it is missing, and lock it.
 
         Raises:
-            Conflict: another process writes to it.
-            DiskFailed: it cannot be made or written.
+            Conflict: another process writes to the folder.
+            DiskFailed: the folder cannot be created or written.
         """
         self.root = root
         self._text = str(root)
         self._parts = root / _OWN / "parts"
         self._lists = root / _OWN / "lists"
         self._journal = root / _OWN / "verified.jsonl"
-        #: Folders below the root through which nothing leads out of it.
+        #: Folders below the root that are known not to lead out of it.
         self._safe = {""}
         with disk_errors(root):
             self._parts.mkdir(parents=True, exist_ok=True)
@@ -84,10 +84,10 @@ class LocalFolder:
         self._lock.close()
 
     def displaced(self, files: Iterable[StagedFile]) -> dict[str, Conflict]:
-        """Return which files have no place here beside the others, by name.
+        """Return the files that cannot exist beside the others in this folder, by name.
 
         Some disks ignore case, or Unicode form; and a bucket may have both ``a`` and ``a/b``, of
-        which a disk has the second.
+        which only the second can exist on a disk.
         """
         names = [file.name for file in files]
         folders = {above for name in names for above in _above(name)}
@@ -102,12 +102,12 @@ class LocalFolder:
         return found | (self._twins(names) if self.ignores_case() else {})
 
     def ignores_case(self) -> bool:
-        """Whether two names that differ in case are one file here."""
-        # The file that is there is called ``lock``.
+        """Return whether two names that differ in case are the same file in this folder."""
+        # The existing file is called ``lock``.
         return (self.root / _OWN / "LOCK").exists()
 
     def place(self, file: StagedFile) -> Path:
-        """Return where a file goes.
+        """Return the local path of a file.
 
         Raises:
             ArchiveUnsafe: its name leads out of the folder, by itself or by a link in the folder.
@@ -115,21 +115,21 @@ class LocalFolder:
         return Path(self._place(file))
 
     def part(self, file: StagedFile) -> Path:
-        """Return where the bytes of a file are until it is whole and verified."""
+        """Return the path of a file's part, which has its bytes until they are verified."""
         name = hashlib.sha256(file.name.encode()).hexdigest()[:24]
         return self._parts / f"{name}.{file.sha256[:16]}"
 
     def has(self, file: StagedFile, *, hash_all: bool) -> bool:
         """Whether the folder has this content of a file.
 
-        A file is hashed only if its size or time of change is not the one that the journal has.
+        A file is hashed only if its size or modification time differs from the journal's.
 
         Args:
-            hash_all: hash it anyway.
+            hash_all: hash the file in any case.
 
         Raises:
-            ArchiveUnsafe: as `place` does.
-            DiskFailed: it cannot be read.
+            ArchiveUnsafe: see `place`.
+            DiskFailed: the file cannot be read.
         """
         place = self._place(file)
         with disk_errors(place):
@@ -148,14 +148,15 @@ class LocalFolder:
         return True
 
     def note(self, file: StagedFile) -> None:
-        """Write down that a file was verified."""
+        """Record in the journal that a file was verified."""
         place = self._place(file)
         with disk_errors(place):
             found = os.lstat(place)
             self._make_executable(file, place, found.st_mode)
             known = [file.sha256, found.st_size, found.st_mtime_ns]
             self._verified[file.name] = known
-            # One write of a whole line: a process that dies leaves no half of it, a machine might.
+            # One write of a whole line: a killed process never leaves half a line, a crashed
+            # machine might.
             self._lines.write(json.dumps([file.name, *known]) + "\n")
             self._lines.flush()
 
@@ -168,22 +169,22 @@ class LocalFolder:
             return None
 
     def keep_list(self, artifact: StagedArtifact, files: Iterable[StagedFile]) -> None:
-        """Keep the list of an artifact's files."""
+        """Store the list of an artifact's files."""
         items = [{name: getattr(file, name) for name in _LISTED} for file in files]
         with disk_errors(self.root):
             target = self._list(artifact.id)
             fresh = target.with_suffix(".new")
             fresh.write_text(json.dumps(items), encoding="utf-8")
-            # Whole or not at all: a list that was cut would make files disappear from the folder's
+            # Written atomically: a truncated list would make files disappear from the folder's
             # list.
             fresh.replace(target)
 
     def tidy(self, files: Iterable[StagedFile], artifact_ids: Iterable[str]) -> None:
-        """Remove useless parts of files, and rewrite a journal that grew.
+        """Remove obsolete parts and lists, and rewrite a journal that has grown.
 
         Args:
-            files: whose parts stay.
-            artifact_ids: whose lists stay.
+            files: files whose parts stay.
+            artifact_ids: ids of the artifacts whose lists stay.
         """
         with disk_errors(self.root):
             parts = list(self._parts.iterdir())
@@ -193,13 +194,14 @@ class LocalFolder:
                 if kept not in wanted:
                     kept.unlink()
             lines = self._journal.read_bytes().count(b"\n")
-            # Once most lines are outdated: so all rewriting together costs no more than the lines
-            # did.
+            # Rewritten once most lines are outdated, so that all rewriting together costs no more
+            # than writing the lines did.
             if lines > 2 * len(self._verified) + 100:
                 self._rewrite()
 
     def _place(self, file: StagedFile) -> str:
-        # Text, as a folder may have a hundred thousand files that did not change.
+        # Strings instead of `Path` objects, as a folder may have a hundred thousand unchanged
+        # files.
         folder, _, name = file.name.rpartition("/")
         if not _is_safe(name) or (not folder and _is_own(name)) or file.name[0] == "/":
             raise ArchiveUnsafe(f"{file.name!r} is no name of a file in {self.root}")
@@ -244,7 +246,7 @@ class LocalFolder:
         fresh = self._journal.with_suffix(".new")
         text = "".join(json.dumps([name, *known]) + "\n" for name, known in self._verified.items())
         fresh.write_text(text, encoding="utf-8")
-        # Before the rename: Windows replaces no file that is open.
+        # Closed before the rename: Windows replaces no open file.
         self._lines.close()
         fresh.replace(self._journal)
         self._lines = self._journal.open("a", encoding="utf-8")
@@ -252,24 +254,24 @@ class LocalFolder:
 
 @contextmanager
 def disk_errors(place: Path | str) -> Iterator[None]:
-    """Turn an error of the disk into `DiskFailed`; `place` is named where the system names none."""
+    """Turn an error of the disk into `DiskFailed`; `place` is named if the system names no file."""
     try:
         yield
     except OSError as error:
-        # Of a rename the name that it should have got.
+        # For a rename, the new name.
         name = error.filename2 or error.filename or place
         raise DiskFailed(f"{name}: {error.strerror or error}") from error
 
 
 def is_of_one_file(error: StagingApiError) -> bool:
-    """Whether an error of the folder is about the name of one file, and says nothing of others."""
+    """Return whether a folder's error concerns the name of one file only."""
     if isinstance(error, DiskFailed):
         return isinstance(error.__cause__, OSError) and error.__cause__.errno in _OF_A_NAME
     return isinstance(error, (ArchiveUnsafe, Conflict))
 
 
 def _digest_of(place: str) -> str | None:
-    """Hash a file; None if it may not be read: perhaps it may be replaced."""
+    """Hash a file; None if it may not be read, but can perhaps be replaced."""
     try:
         with Path(place).open("rb") as content:
             return hashlib.file_digest(content, "sha256").hexdigest()
@@ -278,7 +280,7 @@ def _digest_of(place: str) -> str | None:
 
 
 def _above(name: str) -> Iterator[str]:
-    """Yield the folders of a file, the nearest first."""
+    """Yield the parent folders of a file, the nearest first."""
     while name := name.rpartition("/")[0]:
         yield name
 
@@ -293,7 +295,7 @@ def _is_safe(segment: str) -> bool:
 
 
 def _is_own(segment: str) -> bool:
-    """Whether a name right in the folder is that of ours, on a disk that ignores case as well."""
+    """Return whether a name in the folder is our own subfolder, also if the disk ignores case."""
     return segment.casefold() == _OWN
 
 
@@ -302,12 +304,12 @@ def _lines(journal: Path) -> Iterator[tuple[str, list[Any]]]:
         return
     lines = journal.read_bytes().splitlines()
     try:
-        # At once, which takes half the time.
+        # One pass over the whole journal takes half the time.
         items = json.loads(b"[%b]" % b",".join(lines))
     except ValueError:
         items = map(_read, lines)
     for item in items:
-        # What is cut off, or not ours, costs a hash.
+        # An incomplete or foreign line only costs another hash of its file.
         if isinstance(item, list) and item and isinstance(item[0], str):
             yield item[0], item[1:]
 

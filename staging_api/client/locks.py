@@ -1,4 +1,4 @@
-"""The calls about locks."""
+"""Calls about locks."""
 
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
@@ -22,11 +22,11 @@ def locks(
     """Yield grants of locks, oldest first, fetching pages as needed.
 
     Args:
-        state: ``held``: those held now; ``all``: the whole history.
-        scope: only of this scope; a URL in any spelling.
-        kind: only of this kind.
-        except_kind: none of this kind, such as ``idempotency``.
-        page_size: 1 to 1000.
+        state: ``held``: locks that are held now; ``all``: the whole history.
+        scope: only locks of this scope; a URL in any spelling.
+        kind: only locks of this kind.
+        except_kind: no locks of this kind, such as ``idempotency``.
+        page_size: grants for each request, 1 to 1000.
     """
     query = {"state": state, "scope": scope, "kind": kind, "except_kind": except_kind}
     return calls.pages(Lock.of, "/locks", query, page_size)
@@ -38,7 +38,7 @@ def waiters(
     """Yield the requests that wait for a held lock, the first in the queue first.
 
     Raises:
-        NotFound: there is no such lock, or it has ended.
+        NotFound: there is no such lock, or its grant has ended.
     """
     return calls.pages(dict, f"/locks/{quote(lock_id, '')}/waiters", {}, page_size)
 
@@ -52,7 +52,7 @@ async def break_lock(calls: Calls, /, lock_id: str, reason: str) -> Lock:
 
     Raises:
         NotFound: there is no such lock.
-        Conflict: it has ended already.
+        Conflict: the grant has ended already.
         Forbidden: the caller is not an operator.
     """
     path = f"/locks/{quote(lock_id, '')}"

@@ -1,4 +1,4 @@
-"""A call as a method of both kinds of client: one that blocks, and one that is awaited."""
+"""A call as a method of both kinds of client: the blocking and the asynchronous one."""
 
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
@@ -11,7 +11,7 @@ from staging_api.client.coroutines import complete, each, within
 
 P = ParamSpec("P")
 T = TypeVar("T")
-#: What a method returns to those who wait in an event loop, and to those whom it blocks.
+#: Return types of a method: for an asynchronous client, and for a blocking one.
 Awaited = TypeVar("Awaited")
 Blocked = TypeVar("Blocked")
 
@@ -20,7 +20,7 @@ class ClientPart:
     """A client, or a part of one."""
 
     def __init__(self, calls: Calls) -> None:
-        """Share the client's connections."""
+        """Use the client's connections."""
         self._calls = calls
 
 
@@ -29,16 +29,16 @@ class Blocking(ClientPart):
 
 
 class Awaiting(ClientPart):
-    """A part of a client whose methods are awaited."""
+    """A part of a client whose methods are coroutines."""
 
 
 class ClientMethod(Generic[P, Awaited, Blocked]):
-    """A call as a method of a `ClientPart`; whose type decides what the method returns."""
+    """A call as a method of a `ClientPart`, whose type decides what the method returns."""
 
     def __init__(
         self, call: Callable[Concatenate[Calls, P], Awaited], wait: Callable[[Awaited], Blocked]
     ) -> None:
-        """Make what `call` returns the result by `wait`, where the caller is blocked."""
+        """Wrap `call`; in a blocking client, `wait` turns its return value into the result."""
 
         @wraps(call)
         def method(part: ClientPart, /, *args: P.args, **kwargs: P.kwargs) -> Awaited | Blocked:
@@ -63,19 +63,19 @@ class ClientMethod(Generic[P, Awaited, Blocked]):
 def once(
     call: Callable[Concatenate[Calls, P], Coroutine[Any, Any, T]],
 ) -> ClientMethod[P, Coroutine[Any, Any, T], T]:
-    """Make a method of a call that returns."""
+    """Make a method from a call that returns a result."""
     return ClientMethod(call, complete)
 
 
 def many(
     call: Callable[Concatenate[Calls, P], AsyncIterator[T]],
 ) -> ClientMethod[P, AsyncIterator[T], Iterator[T]]:
-    """Make a method of a call that yields."""
+    """Make a method from a call that yields items."""
     return ClientMethod(call, each)
 
 
 def block(
     call: Callable[Concatenate[Calls, P], AbstractAsyncContextManager[T]],
 ) -> ClientMethod[P, AbstractAsyncContextManager[T], AbstractContextManager[T]]:
-    """Make a method of a call that is for a ``with`` or ``async with`` block."""
+    """Make a method from a call for a ``with`` or ``async with`` block."""
     return ClientMethod(call, within)

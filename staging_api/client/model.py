@@ -1,7 +1,7 @@
 """The service's answers as frozen dataclasses.
 
-They read the members they know and keep the rest in `document`, so that an older client works with
-a newer service, which may send more.
+The classes parse the members they know and keep the rest in `document`, so that an older client
+works with a newer service, which may send more.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,16 +11,16 @@ from typing import Any, Self
 
 from staging_api.vocabulary import staging
 
-#: States that a staging does not leave again.
+#: Final states of a staging.
 FINAL_STATES = frozenset(staging.FINAL_STATES)
 
-#: How names of times end; `_member` also takes the word alone, as in ``at``.
+#: Suffixes of the names of times; `_member` also accepts the bare word, such as ``at``.
 _TIMES = ("_at", "_until")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """The base of all answers.
+    """Base class of all responses.
 
     Attributes:
         document: the JSON as received, including members unknown to this version.
@@ -30,10 +30,10 @@ class Answer:
 
     @classmethod
     def of(cls, document: Mapping[str, Any]) -> Self:
-        """Read an answer.
+        """Parse a response.
 
         Raises:
-            KeyError, TypeError, ValueError: it does not have this form.
+            KeyError, TypeError, ValueError: the document does not have this form.
         """
         return cls(**cls.members(document), document=document)
 
@@ -46,7 +46,7 @@ class Answer:
 
 @dataclass(frozen=True, kw_only=True)
 class Failure(Answer):
-    """Why something is not staged.
+    """Reason why something is not staged.
 
     Attributes:
         code: one of `staging_api.errors`.
@@ -63,11 +63,11 @@ class Event(Answer):
     """One change of a staging, or of an artifact of it.
 
     Attributes:
-        number: its place among the events of the staging: 1, 2, 3 ...
+        number: its position among the events of the staging: 1, 2, 3 ...
         kind: ``staging``, ``artifact``, ``cancel_requested`` or ``pin``.
-        name: of the artifact; None for the staging itself.
-        actor: on whose behalf.
-        code: one of `staging_api.errors`; of an eviction its reason.
+        name: name of the artifact; None for the staging itself.
+        actor: caller on whose behalf the change was made.
+        code: one of `staging_api.errors`; for an eviction its reason.
         detail: other changed values.
         id, staging_id: set by `StagingClient.all_events`.
     """
@@ -92,7 +92,7 @@ class Progress(Answer):
     """Progress of a staging; None where it is not known yet.
 
     Attributes:
-        bytes_done: bytes read from the source, of all its artifacts.
+        bytes_done: bytes read from the source, for all its artifacts.
         bytes_per_second: the current rate.
         eta_seconds: time left at that rate.
     """
@@ -111,16 +111,17 @@ class StagedArtifact(Answer):
         phase: ``foreground`` or ``background``.
         state: ``pending``, ``staging``, ``staged``, ``missing`` (optional and not in the archive),
             ``failed`` or ``evicted``.
-        path: where it lies below ``/static``; a folder, ending in ``/``, if it is unpacked.
-        url: the path on the service, once it is staged.
-        size_bytes: of the object in the archive; None until it is staged.
-        sha256: of the object, in hex; None until it is staged.
-        bytes_done, bytes_total: of the source object.
-        warnings: what of its objects was left out, or taken otherwise than it says; sentences.
-        brought_since_by: within an ended staging: id of a later one that staged it.
-        archive_url: like all that follow, None within a staging; set by `StagingClient.artifact`
-            and `StagingClient.artifacts`.
-        verified_by: the digest that its content was compared with, and who gives and signs it.
+        path: its path below ``/static``; if it is unpacked, a folder, with ``/`` at the end.
+        url: its path on the service; None until it is staged.
+        size_bytes: size of the object in the archive; None until it is staged.
+        sha256: digest of the object, in hex; None until it is staged.
+        bytes_done, bytes_total: progress and size of the source object.
+        warnings: sentences about members of its objects that were left out, or staged differently
+            from their description.
+        brought_since_by: within an ended staging: id of a later staging that staged the artifact.
+        archive_url: like all attributes below, None within a staging; set by
+            `StagingClient.artifact` and `StagingClient.artifacts`.
+        verified_by: the digest that its content was compared with, and who declares and signs it.
     """
 
     id: str
@@ -160,7 +161,7 @@ class StagedFile(Answer):
 
     Attributes:
         name: its path below the folder of the archive.
-        path: below ``/static``.
+        path: its path below ``/static``.
         executable: whether its container file marked it so.
     """
 
@@ -181,8 +182,8 @@ class Staging(Answer):
         requested: the requested catalogue entries.
         reference_id: the ``X-Context-Marker`` of the request that made it.
         lock_id: the last grant under which it was worked on.
-        attempt: how often work on it began.
-        waiting_for: artifacts whose upload it waits for just now.
+        attempt: number of times that work on it began.
+        waiting_for: artifacts whose upload it currently waits for.
     """
 
     id: str
@@ -208,7 +209,7 @@ class Staging(Answer):
 
     @classmethod
     def members(cls, document: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the members, each part parsed."""
+        """Return the members, with all parts parsed."""
         return {
             **super().members(document),
             "requested": tuple(document["requested"]),
@@ -224,14 +225,14 @@ class Lock(Answer):
 
     Attributes:
         kind: such as ``archive`` or ``publisher``.
-        scope: what it protects, such as an archive_url or ``global``.
-        caller: on whose behalf it was taken.
+        scope: the protected scope, such as an archive_url or ``global``.
+        caller: caller on whose behalf it was taken.
         holder: the process that took it.
         reference_id: the ``X-Context-Marker`` of the request that took it.
         outcome: ``released``, ``expired``, ``broken`` or ``superseded``; None while it is held.
-        ended_by, reason: who ended it and, if it was broken, why.
-        renewals: how often its lease was extended.
-        waiters: requests that wait for it; 0 once it has ended.
+        ended_by, reason: who ended it and, if it was broken, the reason.
+        renewals: number of extensions of its lease.
+        waiters: number of requests that wait for it; 0 once it has ended.
     """
 
     id: str
@@ -257,9 +258,9 @@ class PublisherRun(Answer):
     Attributes:
         operation: ``process-accepted``, ``publish-distro`` or ``publish-ftpmaster``.
         state: ``running``, ``succeeded``, ``published_hook_failed``, ``failed`` or ``abandoned``.
-        phase: the newest; its progress is `items_done` of `items_total`.
-        counts: numbers by what was counted.
-        notes: what was tolerated, such as a missing signing key.
+        phase: newest phase; its progress is `items_done` of `items_total`.
+        counts: numbers by the kind of thing counted.
+        notes: faults that were tolerated, such as a missing signing key.
         generation_id: the last generation that it published, if any.
     """
 
@@ -285,7 +286,7 @@ class Upload(Answer):
 
     Attributes:
         state: ``new``, ``unapproved``, ``accepted``, ``done`` or ``rejected``.
-        error_message: why it was rejected, or is not done yet.
+        error_message: reason why it was rejected, or is not done yet.
         note: further consequences.
     """
 

@@ -21,21 +21,21 @@ log = logging.getLogger("staging_api.client")
 
 T = TypeVar("T")
 
-#: Called before each wait with the reason and the seconds until the next try.
+#: Called before each wait with the reason and the seconds until the next attempt.
 OnRetry = Callable[[StagingApiError, float], None]
 
 
 class Deadline:
-    """The end of the time of a call, by the monotonic clock."""
+    """The deadline of a call, by the monotonic clock."""
 
     def __init__(self, seconds: float) -> None:
-        """Set the end to that many seconds from now."""
+        """Set the deadline to `seconds` from now."""
         self.seconds = seconds
         self._at = time.monotonic() + seconds
         self._ended = False
 
     def end(self) -> None:
-        """End the time now: the caller does not want the result any more."""
+        """Set the deadline to now: the caller no longer wants the result."""
         self._at, self._ended = time.monotonic(), True
 
     def check(self) -> None:
@@ -57,13 +57,13 @@ class Pacing:
     """Parameters of retries.
 
     Attributes:
-        floor_seconds: the shortest wait, doubled from try to try without a Retry-After.
-        ceiling_seconds: where the doubling ends; a Retry-After may be longer.
-        jitter: adds up to this share at random, so that clients refused together do not come back
-            together.
-        patience_seconds: how long the service may be out of reach without a break.
-        refused_seconds: how long nothing may listen at an address that never answered this client:
-            it is wrong, or nothing runs there, more often than that it is about to start.
+        floor_seconds: the first wait without a Retry-After, doubled with each retry.
+        ceiling_seconds: maximum of the doubled wait; a Retry-After may be longer.
+        jitter: largest random share that is added to a wait, so that clients refused together do
+            not retry together.
+        patience_seconds: how long the service may be continuously out of reach.
+        refused_seconds: how long connections may be refused at an address that never answered this
+            client: it is wrong, or no service runs there, more often than one is about to start.
     """
 
     floor_seconds: float = 0.5
@@ -73,7 +73,7 @@ class Pacing:
     refused_seconds: float = 3.0
 
     def pause_seconds(self, tries: int, retry_after_seconds: float | None) -> float:
-        """Return the wait after so many tries, never less than the Retry-After."""
+        """Return the wait after this number of attempts, never less than the Retry-After."""
         if retry_after_seconds is None:
             # Sixteen doublings exceed any ceiling; many more would overflow.
             wait = min(self.floor_seconds * 2.0 ** min(tries - 1, 16), self.ceiling_seconds)
@@ -91,22 +91,23 @@ async def retrying(
     on_retry: OnRetry | None = None,
     reached: Callable[[], bool] = lambda: True,
 ) -> T:
-    """Await `attempt` until it succeeds, or fails for a reason that does not pass.
+    """Await `attempt` until it succeeds, or fails with an error that a retry cannot change.
 
-    A wait never outlasts the deadline: the last try is made when the time is over, even before a
-    later Retry-After, since locks are often released before they expire. Our own loop: retry
-    libraries give up when the next wait exceeds the deadline, and the base install stays small.
+    A wait never outlasts the deadline: the last attempt is made at the deadline, even before a
+    later Retry-After, since locks are often released before they expire. This is a loop of our own
+    because retry libraries give up when the next wait exceeds the deadline, and the base install
+    stays small.
 
     Args:
-        attempt: one try.
-        deadline: of all tries together.
-        pacing: the parameters.
-        pause: waits.
+        attempt: one attempt at the call.
+        deadline: deadline of all attempts together.
+        pacing: parameters of retries.
+        pause: sleeps for some seconds.
         on_retry: called before each wait.
-        reached: whether the service ever answered.
+        reached: returns whether the service ever answered.
 
     Raises:
-        StagingApiError: what `attempt` raised last.
+        StagingApiError: the last error of `attempt`.
     """
     away, tries = time.monotonic(), 0
     while True:
@@ -130,7 +131,7 @@ async def retrying(
 
 
 def retried(once: Callable[[], T], deadline: Deadline, pacing: Pacing) -> T:
-    """Call `once`, which blocks, as `retrying` awaits an attempt."""
+    """Retry `once`, a blocking function, as `retrying` retries an attempt."""
 
     async def attempt() -> T:
         return once()
@@ -142,5 +143,5 @@ def retried(once: Callable[[], T], deadline: Deadline, pacing: Pacing) -> T:
 
 
 def _passes(error: StagingApiError) -> bool:
-    """Whether the service's state, not the request or the archive, caused the error."""
+    """Return whether the service's state, not the request or the archive, caused the error."""
     return error.retryable and isinstance(error, (Conflict, Unavailable, DeadlineOver))

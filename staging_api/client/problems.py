@@ -1,4 +1,4 @@
-"""Turn error answers into the errors of `staging_api.errors`."""
+"""Turn error responses into the errors of `staging_api.errors`."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -21,7 +21,7 @@ from staging_api.errors import (
     class_of,
 )
 
-#: Error classes by status, for a code unknown to this version or an answer of a proxy.
+#: Error classes by status, for a code unknown to this version or a response from a proxy.
 _BY_STATUS: Mapping[int, type[StagingApiError]] = {
     400: Invalid,
     401: Unauthenticated,
@@ -31,10 +31,10 @@ _BY_STATUS: Mapping[int, type[StagingApiError]] = {
     413: LimitExceeded,
     503: Unavailable,
 }
-#: Statuses of a proxy that could not reach the service, or limits requests.
+#: Statuses from a proxy that could not reach the service, or that limits requests.
 _NOT_REACHED = frozenset({429, 502, 503, 504})
 
-#: Document kinds of the configdocs paths' error answers.
+#: Document kinds of error responses on the configdocs paths.
 _STATUS_KINDS = ("status", "Status")
 _BLOCKED = "Blocked by another process"
 #: `retry` is also set where another request must come first, as for a commit of an empty buffer.
@@ -44,7 +44,7 @@ _READ = frozenset({"type", "title", "code", "detail", "retryable", "errors", "me
 
 
 def problem(status: int, headers: Mapping[str, str], body: bytes) -> StagingApiError:
-    """Return the error of an answer: by its code, else by its status."""
+    """Return the error of a response: by its code, else by its status."""
     document = _document(body)
     retry_after = retry_after_seconds(headers.get("Retry-After"), headers.get("Date"))
     if document.get("kind") in _STATUS_KINDS:
@@ -69,14 +69,14 @@ def error_of(
     """Return the error with this code, with further members of the document as `extra`.
 
     Args:
-        code: from the answer.
-        document: a problem, or a failure with ``message`` in the place of ``detail``.
-        otherwise: the class if no class has the code.
-        retry_after_seconds: when to try again, if the answer has it.
+        code: error code in the response.
+        document: a problem, or a failure with ``message`` instead of ``detail``.
+        otherwise: class for an unknown code.
+        retry_after_seconds: delay before a retry, if the response has it.
     """
     known = class_of(code)
-    # A class of one room of the service, which takes other arguments, is not part of the contract;
-    # it is known where a program has both the service and the client.
+    # A class from a room of the service, which takes other arguments, is not part of the contract;
+    # it is only known in a program with both the service and the client.
     in_contract = known.code == code and known.__module__ == StagingApiError.__module__
     kind = known if in_contract else otherwise
     error = kind(str(document.get("detail") or document.get("message") or kind.title))
@@ -94,8 +94,8 @@ def retry_after_seconds(header: str | None, date: str | None = None) -> float | 
     """Return the seconds from now; None without a valid header.
 
     Args:
-        header: the Retry-After of an answer.
-        date: the Date of the same answer: a point in time is compared with that clock, if known,
+        header: Retry-After of a response.
+        date: Date of the same response: a point in time is compared with that clock, if known,
             instead of ours.
     """
     if header is None:
@@ -119,7 +119,7 @@ def retry_after_seconds(header: str | None, date: str | None = None) -> float | 
 def _document(body: bytes) -> Mapping[str, Any]:
     try:
         document = json.loads(body)
-    except (ValueError, RecursionError):  # the latter is of an answer that is nested very deeply
+    except (ValueError, RecursionError):  # the latter for a response that is nested very deeply
         return {}
     return document if isinstance(document, dict) else {}
 

@@ -4,8 +4,8 @@
         folder = staged_build("gs://builds/board/R17-1", "images")
         assert (folder / "boot.img").exists()
 
-The service is the one of STAGING_SERVER and STAGING_TOKEN. Folders are kept in pytest's cache, so
-that the next run fetches what has changed.
+STAGING_SERVER and STAGING_TOKEN select the service. Folders stay in pytest's cache, so that the
+next run fetches only changed files.
 """
 
 import hashlib
@@ -19,13 +19,13 @@ from staging_api.environment import chosen_service
 
 _SERVER = "http://127.0.0.1:8080"
 
-#: Returns the folder with the files of artifacts, by default those of the catalogue's default.
+#: Returns a folder with the files of artifacts, by default those of the catalogue's default.
 StagedBuild = Callable[..., Path]
 
 
 @pytest.fixture(scope="session")
 def staging_client() -> Iterator[StagingClient]:
-    """A client of the service that the environment names."""
+    """Yield a client of the service that the environment names."""
     server, token = chosen_service(_SERVER)
     with StagingClient(server, token=token) as client:
         yield client
@@ -33,7 +33,7 @@ def staging_client() -> Iterator[StagingClient]:
 
 @pytest.fixture(scope="session")
 def staged_build(staging_client: StagingClient, pytestconfig: pytest.Config) -> StagedBuild:
-    """Stages artifacts of an archive and brings their files to a folder; call it with the URL."""
+    """Return a function that stages artifacts of an archive and fetches their files to a folder."""
     cache = pytestconfig.cache
     if cache is None:
         raise pytest.UsageError("staged_build needs pytest's cache: not -p no:cacheprovider")

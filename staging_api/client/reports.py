@@ -1,4 +1,4 @@
-"""The calls about the service as a whole: its archives, events, processes and store."""
+"""Calls about the service as a whole: its archives, events, processes and store."""
 
 from collections.abc import AsyncIterator, Mapping
 from datetime import datetime
@@ -18,10 +18,10 @@ from staging_api.vocabulary.reports import Interval
 
 
 async def about(calls: Calls, /, *, timeout: float | None = None) -> Mapping[str, Any]:
-    """Return what the service is: its `name`, `version`, and `links` to what it has.
+    """Return the service's `name`, `version`, and `links` to its parts.
 
     Args:
-        timeout: seconds in all; None is the client's.
+        timeout: seconds in all; None is the client's timeout.
     """
     deadline = Deadline(calls.timeout if timeout is None else timeout)
     headers = {"Accept": "application/json"}
@@ -29,7 +29,7 @@ async def about(calls: Calls, /, *, timeout: float | None = None) -> Mapping[str
 
 
 async def me(calls: Calls, /) -> Mapping[str, Any]:
-    """Return who this client is for the service: `name`, `roles`, and what they `may` call."""
+    """Return this client's identity for the service: `name`, `roles`, and what they `may` call."""
     return await calls.answer(dict, "GET", "/me")
 
 
@@ -39,8 +39,8 @@ def builds(
     """Yield the archives that were requested, ordered by archive_url, fetching pages as needed.
 
     Args:
-        prefix: with which the archive_url begins.
-        page_size: 1 to 1000.
+        prefix: beginning of the archive_url.
+        page_size: archives for each request, 1 to 1000.
     """
     return calls.pages(dict, "/archives", {"prefix": prefix}, page_size)
 
@@ -56,15 +56,15 @@ def all_events(
     actor: str | None = None,
     page_size: int = PAGE_SIZE,
 ) -> AsyncIterator[Event]:
-    """Yield the events of all stagings that are there now, oldest first, each once.
+    """Yield all present events of all stagings, oldest first, each once.
 
-    To follow the record, ask again with the id of the last one: its `document` has it.
+    To follow the record, call again with the id of the last event, which is in its `document`.
 
     Args:
         after: id of the last event already known.
-        since: only those of then or later; a time with a zone.
-        kind, to_state, actor: only those with this value.
-        page_size: 1 to 1000.
+        since: only events at this time or later; a time with a zone.
+        kind, to_state, actor: only events with this value.
+        page_size: events for each request, 1 to 1000.
     """
     query = {"since": time_text(since), "kind": kind, "to_state": to_state, "actor": actor}
     return calls.pages(Event.of, "/events", {**query, "after": after}, page_size)
@@ -86,19 +86,19 @@ def processes(calls: Calls, /, *, page_size: int = PAGE_SIZE) -> AsyncIterator[M
 
 
 async def store(calls: Calls, /) -> Mapping[str, Any]:
-    """Return how full the store is, what it is used for, and what is idle."""
+    """Return how full the store is, the uses of its contents, and its idle artifacts."""
     return await calls.answer(dict, "GET", "/store")
 
 
 async def preview_prune(
     calls: Calls, /, *, idle_seconds: float | None = None, keep_bytes: int = 0
 ) -> Mapping[str, Any]:
-    """Return which idle artifacts a prune would evict, and the token by which to do that.
+    """Return the idle artifacts that a prune would evict, and the token for doing it.
 
     Args:
-        idle_seconds: only artifacts not read for so long; None is what the service evicts when it
-            needs space.
-        keep_bytes: only until the store has no more than this.
+        idle_seconds: only artifacts that were not read for this time; None is the limit by which
+            the service evicts when it needs space.
+        keep_bytes: only until the store has no more bytes than this.
 
     Raises:
         Forbidden: the caller is not an operator.
@@ -108,10 +108,10 @@ async def preview_prune(
 
 
 async def prune(calls: Calls, /, token: str, reason: str) -> Mapping[str, Any]:
-    """Evict what a preview listed; what was read or pinned since stays.
+    """Evict the artifacts of a preview, except those that were read or pinned since.
 
     Args:
-        token: of the preview.
+        token: token of the preview.
         reason: 3 to 500 characters for the audit.
 
     Raises:
@@ -124,5 +124,5 @@ async def prune(calls: Calls, /, token: str, reason: str) -> Mapping[str, Any]:
 
 
 def prunes(calls: Calls, /, *, page_size: int = PAGE_SIZE) -> AsyncIterator[Mapping[str, Any]]:
-    """Yield the prunes that were done by the API, newest first."""
+    """Yield the prunes that were done through the API, newest first."""
     return calls.pages(dict, "/store/prunes", {}, page_size)

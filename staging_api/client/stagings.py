@@ -1,4 +1,4 @@
-"""The calls about stagings."""
+"""Calls about stagings."""
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import aclosing
@@ -26,25 +26,25 @@ async def stage(
     timeout: float = 3600.0,
     on_retry: OnRetry | None = None,
 ) -> Staging:
-    """Stage artifacts of an archive; return once the foreground ones are staged.
+    """Stage artifacts of an archive; return once the foreground artifacts are staged.
 
-    If they are staged already, or only background ones are not, the answer is the staging that
-    did it; its `reference_id` is not this client's.
+    If all foreground artifacts are staged already, the result is the earlier staging, whose
+    `reference_id` is not this client's.
 
     Args:
         archive_url: the build, such as ``gs://builds/board/R17-1``.
-        artifacts: names or groups of the catalogue; None is what its ``default`` says.
+        artifacts: names or groups of the catalogue; None is the catalogue's ``default``.
         wait: False returns as soon as the request is recorded; a worker does the work.
-        upload_wait_seconds: how long the service waits for an archive of which nothing may be
-            there yet; None waits only for an upload that has begun.
-        timeout: seconds in all, waits for another's lock included.
-        on_retry: called before each wait with the reason and the seconds until the next try.
+        upload_wait_seconds: how long the service waits for an archive whose upload may not have
+            begun; None waits only for an upload that has begun.
+        timeout: seconds in all, including waits for a lock that another holds.
+        on_retry: called before each wait with the reason and the seconds until the next attempt.
 
     Raises:
         LockHeld: another request held the archive all the time; `lock` describes it.
         Invalid: the archive_url, or the name of an artifact, is not valid.
         SourceNotAllowed: the archive is outside the service's allow-list.
-        NotFound: the archive or an artifact is not at its source.
+        NotFound: the source lacks the archive or an artifact.
         UploadWaitOver: the archive was not uploaded in time.
         DeadlineOver: not done in time; the service continues.
         Unreachable: nothing listens at the service's address.
@@ -91,16 +91,16 @@ async def wait(
 
     Args:
         staging_id: ULID of the staging.
-        until: ``staged``: all of it; ``foreground_staged``: what its caller waited for.
+        until: ``staged``: all artifacts; ``foreground_staged``: those that its caller waited for.
         timeout: seconds in all.
         on_change: called with the staging, first at once and then after each change.
         on_retry: called before each wait for a service that is out of reach.
 
     Raises:
         NotFound: there is no such staging, or no such archive.
-        Cancelled: it was cancelled.
-        DeadlineOver: it has not reached the state yet, and continues.
-        StagingApiError: it failed; the class says why, `extra["staging_id"]` which.
+        Cancelled: the staging was cancelled.
+        DeadlineOver: the staging has not reached the state yet, and continues.
+        StagingApiError: the staging failed; the class says why, `extra["staging_id"]` which.
     """
     async with aclosing(changes(calls, staging_id, Deadline(timeout), on_retry)) as found:
         async for each in found:
@@ -123,7 +123,7 @@ def events(
 
     Raises:
         NotFound: there is no such staging.
-        DeadlineOver: it continues.
+        DeadlineOver: the staging continues.
         Unavailable: the service cannot be reached.
     """
     return follow(calls, staging_id, after, Deadline(timeout))
@@ -146,15 +146,15 @@ def stagings(
     """Yield all stagings with these properties, newest first, fetching pages as needed.
 
     Args:
-        archive_url: in any spelling.
-        prefix: with which the archive_url begins.
-        state: such as ``running``.
-        error_code: of its failure.
-        caller: on whose behalf.
+        archive_url: URL of the archive, in any spelling.
+        prefix: beginning of the archive_url.
+        state: state of the staging, such as ``running``.
+        error_code: code of its failure.
+        caller: caller who requested it.
         reference_id: the context marker of the request.
-        since: made then or later; a time with a zone.
-        until: made before; a time with a zone.
-        page_size: 1 to 1000.
+        since: requested at this time or later; a time with a zone.
+        until: requested before this time; a time with a zone.
+        page_size: stagings for each request, 1 to 1000.
     """
     query = {
         "archive_url": archive_url,

@@ -1,9 +1,9 @@
 """Fetch the many small files of one artifact as a single tar stream, each verified by its digest.
 
-A request for each of thousands of files costs more than their bytes. Only a shortcut: what does not
-come this way, for whatever reason, is fetched file by file.
+A request for each of thousands of files costs more than their bytes. The stream is only a shortcut:
+files that it does not deliver, for any reason, are fetched one by one.
 
-What if the process dies? A file that was not whole is a part, as of any other download.
+What if the process dies? An incomplete file is a part, as in any other download.
 """
 
 import hashlib
@@ -19,7 +19,7 @@ from staging_api.client.pacing import Deadline
 from staging_api.client.transport import Transport
 from staging_api.errors import ArchiveUnsafe, DiskFailed, StagingApiError
 
-#: Takes a file with its bytes.
+#: Called with a file and its bytes.
 Keep = Callable[[StagedFile, IO[bytes]], None]
 
 _FEWEST_FILES = 16
@@ -31,11 +31,11 @@ _OK = 200
 def worth_streaming(
     artifact: StagedArtifact, files: Sequence[StagedFile], absent: Sequence[StagedFile]
 ) -> bool:
-    """Whether a stream of all of an artifact's files is cheaper than one request for each."""
+    """Return whether one stream of an artifact's files is cheaper than a request for each."""
     small = sum(file.size_bytes <= _LARGEST_BYTES for file in absent)
     absent_bytes = sum(file.size_bytes for file in absent)
     all_bytes = sum(file.size_bytes for file in files)
-    # What the folder has already comes once more.
+    # The stream repeats the files that the folder has already.
     return artifact.unpacked and small >= _FEWEST_FILES and 2 * absent_bytes >= all_bytes
 
 
@@ -46,17 +46,17 @@ def stream(
     wanted: Mapping[str, StagedFile],
     keep: Keep,
 ) -> None:
-    """Bring files of an artifact, as far as they come.
+    """Fetch files of an artifact, as far as the stream delivers them.
 
     Args:
-        transport: to the service.
-        deadline: bounds each wait for bytes.
-        artifact: an unpacked one.
-        wanted: its files that are wanted, by their paths.
-        keep: takes each of them with its bytes.
+        transport: connections to the service.
+        deadline: limits each wait for bytes.
+        artifact: an unpacked artifact.
+        wanted: the files to fetch, by path.
+        keep: called with each file and its bytes.
 
     Raises:
-        ArchiveUnsafe, DiskFailed: as `LocalFolder` does.
+        ArchiveUnsafe, DiskFailed: see `LocalFolder`.
     """
     query = urlencode({"archive": "tar", "artifact": artifact.id})
     path = f"/static/{quote(artifact.path)}?{query}"
@@ -75,10 +75,10 @@ def stream(
 
 
 def write(folder: LocalFolder, file: StagedFile, content: IO[bytes]) -> bool:
-    """Write a file to the folder, if its bytes have its digest; return whether they have.
+    """Write a file to the folder if its bytes have the right digest; return whether they do.
 
     Raises:
-        ArchiveUnsafe, DiskFailed: as `LocalFolder` does.
+        ArchiveUnsafe, DiskFailed: see `LocalFolder`.
     """
     place, part, digest = folder.place(file), folder.part(file), hashlib.sha256()
     with disk_errors(place):
@@ -97,7 +97,7 @@ def write(folder: LocalFolder, file: StagedFile, content: IO[bytes]) -> bool:
 def _members(
     source: IO[bytes], above: str, wanted: Mapping[str, StagedFile]
 ) -> Iterator[tuple[StagedFile, IO[bytes]]]:
-    # ``r|`` reads on and never seeks, which an answer cannot.
+    # ``r|`` reads sequentially and never seeks, which a response cannot.
     with tarfile.open(fileobj=source, mode="r|", bufsize=_BUFFER_BYTES) as packed:
         for member in packed:
             file = wanted.get(above + member.name)

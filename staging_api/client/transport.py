@@ -1,4 +1,4 @@
-"""Connections that block, by urllib3; each request is sent once."""
+"""Blocking connections by urllib3; each request is sent once."""
 
 import time
 from collections.abc import Iterator, Mapping
@@ -24,12 +24,12 @@ class Transport:
     """Connections to one service; threads may share it."""
 
     def __init__(self, base_url: str, headers: Mapping[str, str], pacing: Pacing) -> None:
-        """Send nothing yet.
+        """Prepare the connections without opening one.
 
         Args:
             base_url: address of the service, with the path it is mounted at, if any.
-            headers: sent with every request.
-            pacing: when to try again, and for how long.
+            headers: headers of every request.
+            pacing: parameters of retries.
 
         Raises:
             Invalid: `base_url` is not an HTTP address.
@@ -42,8 +42,8 @@ class Transport:
         #: Whether the service ever answered.
         self.reached = False
         self._headers = dict(headers)
-        # A pool manager takes no proxy from the environment, unlike most clients. It keeps as many
-        # connections as a fetch uses by default, and closes what exceeds them after each request.
+        # Unlike most clients, a pool manager takes no proxy from the environment. It keeps as many
+        # connections as a fetch uses by default, and closes any others after each request.
         self._pool = urllib3.PoolManager(maxsize=8, retries=False)
 
     def close(self) -> None:
@@ -52,13 +52,13 @@ class Transport:
 
     @contextmanager
     def sent(self, request: SentRequest) -> Iterator["BaseHTTPResponse"]:
-        """Send a request once; read its answer within the block.
+        """Send a request once; read its response within the block.
 
         Raises:
             Unreachable: nothing listens at the address, or its name is unknown.
-            Unavailable: reset, or cut off within the answer.
-            DeadlineOver: no byte came in time.
-            AnswerUnusable: TLS failed, or the head of the answer is too long.
+            Unavailable: the connection was reset, or cut off within the response.
+            DeadlineOver: no byte arrived in time.
+            AnswerUnusable: TLS failed, or the head of the response is too long.
         """
         url, headers = self.base_url + request.path, {**self._headers, **request.headers}
         began = time.monotonic()
@@ -73,11 +73,11 @@ class Transport:
     ) -> Iterator["BaseHTTPResponse"]:
         """Follow a link of the service into its store.
 
-        Our own headers are not sent there: the link suffices, and the credential is for the
+        Our own headers are not sent to the store: the link suffices, and the credential is for the
         service only.
 
         Raises:
-            StagingApiError: as for `sent`.
+            StagingApiError: see `sent`.
         """
         if not link.startswith(("http://", "https://")):
             raise AnswerUnusable(f"{self.base_url} sent a link that is not an HTTP URL")
@@ -103,7 +103,7 @@ class Transport:
                 yield answer
                 answer.drain_conn()
             except BaseException:
-                answer.close()  # unread bytes would be taken for the next answer
+                answer.close()  # unread bytes would be taken for the next response
                 raise
 
     @contextmanager
@@ -119,7 +119,8 @@ class Transport:
         except (exceptions.NewConnectionError, exceptions.ConnectTimeoutError) as error:
             raise Unreachable(f"{self.base_url} cannot be reached: {_reason(error)}") from error
         except exceptions.HTTPError as error:
-            # Of a head that the standard library reads no further, which has no class for it.
+            # Raised for a response head that is too long: the standard library stops reading it,
+            # and has no class for that.
             if "got more than" in _reason(error):
                 raise AnswerUnusable(
                     f"{self.base_url} answers with more than 100 headers, or with one of more than"

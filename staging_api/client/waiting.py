@@ -1,4 +1,4 @@
-"""Wait for a staging by long polls, which answer once it has changed."""
+"""Wait for a staging by long polls, which the service answers once the staging has changed."""
 
 import time
 from collections.abc import AsyncGenerator
@@ -29,7 +29,7 @@ async def changes(
     while True:
         began = time.monotonic()
         reply = await _polled(calls, staging_id, etag, deadline, on_retry)
-        # The first answer must be a staging; later ones may be 304, which says "unchanged".
+        # The first response must be a staging; later ones may be 304, which means "unchanged".
         changed = etag is None or (reply.document is not None and reply.headers.get("ETag") != etag)
         if changed:
             staging, etag = read(Staging.of, reply), reply.headers.get("ETag")
@@ -46,11 +46,11 @@ async def changes(
 
 
 def has_reached(staging: Staging, until: Until) -> bool:
-    """Whether a staging has reached a state.
+    """Return whether a staging has reached a state.
 
     Raises:
-        Cancelled: it was cancelled, so it never will.
-        StagingApiError: it failed; the class says why.
+        Cancelled: the staging was cancelled, so it never will.
+        StagingApiError: the staging failed; the class says why.
     """
     if staging.state in REACHED[until]:
         return True
@@ -67,7 +67,7 @@ def has_reached(staging: Staging, until: Until) -> bool:
 async def _polled(
     calls: Calls, staging_id: str, etag: str | None, deadline: Deadline, on_retry: OnRetry | None
 ) -> Reply:
-    """Return the staging; with an ETag, once it has another or some seconds are over."""
+    """Return the staging; with an ETag, once the staging has changed or some seconds are over."""
     # Shorter than the deadline, so that "no change" arrives before it.
     left = deadline.remaining_seconds() - _MARGIN_SECONDS
     wait = int(max(0.0, min(left, _LONG_POLL_SECONDS)))
