@@ -1,1 +1,1 @@
-"""Tables, connections, migrations, and the embedded server."""
+"""Tables, connections, migrations, and the use of the embedded server."""

@@ -1,4 +1,4 @@
-"""The tables of an APT archive: its suites, its pool, and the packages that were ever uploaded."""
+"""Tables of an APT archive: its suites, its pool, and all packages that were ever uploaded."""
 
 from sqlalchemy import (
     BigInteger,
@@ -118,7 +118,7 @@ package_files = table(
     required("size_bytes", BigInteger, comment="length of the content"),
     required("created_at", Time, server_default=now, comment="when it came into the pool"),
     Column("removed_at", Time, comment="when it left the pool"),
-    # What makes it impossible that the store forgets a file of the pool.
+    # This foreign key keeps a blob in the store as long as a file of the pool has its content.
     Column(
         "blob",
         ForeignKey("blobs.sha256"),
@@ -128,9 +128,9 @@ package_files = table(
     CheckConstraint("starts_with(path, 'pool/')", name="path"),
     CheckConstraint("size_bytes >= 0", name="size"),
     CheckConstraint(_SHA256, name="sha256"),
-    # The key that refuses another content under the same name, when it is uploaded.
+    # Unique: refuses an upload whose path has another content.
     key_where("removed_at IS NULL", "package_files_path_key", "archive_id", "path"),
-    # Files that left the pool still decide what may be at their paths.
+    # Files that left the pool still restrict which content may be uploaded at their paths.
     index_where("removed_at IS NOT NULL", "package_files_past_idx", "archive_id", "path"),
     Index(None, "blob"),
     comment="The files of the pool, and those that left it.",
@@ -192,7 +192,7 @@ binary_releases = table(
     ),
     Index(None, "file_id"),
     Index(None, "archive_id", "source", "source_version_key"),
-    # Few archives have any, and each run asks.
+    # Few archives have installer packages, and each publisher run looks for them.
     index_where("installer", "binary_releases_installer_idx", "id"),
     comment="One row per version of a binary package in an archive.",
 )

@@ -1,7 +1,7 @@
-"""The auditors' questions as SQL: the files of ``db/audit``, which docs/how-to/audit.md shows.
+"""The auditors' questions as SQL: the files of ``db/audit``, shown in docs/how-to/audit.md.
 
-A file's name is its number and its name; its first line is the question. A word behind a colon is a
-parameter.
+A file name consists of the number and the name of the question. The first line of the file is the
+question itself. A word behind a colon is a parameter.
 """
 
 import re
@@ -17,10 +17,10 @@ from sqlalchemy import Connection, text
 
 from staging_api.db.engine import Database
 
-#: Of a question about a time between two dates that names none.
+#: Length of the period of a question if no dates are given.
 _DAYS = 30
 _NOW = text("SELECT clock_timestamp()")
-# Not behind another colon: ``::`` is a cast.
+# The colon must not follow another one: ``::`` is a cast.
 _PARAMETER = re.compile(r"(?<!:):([a-z0-9_]+)")
 _FILE = re.compile(r"(?P<number>\d+)_(?P<name>\w+)\.sql")
 
@@ -30,9 +30,9 @@ class AuditQuery:
     """One question.
 
     Attributes:
-        number: its place on the page.
-        name: the word by which the command line has it.
-        question: a sentence.
+        number: its position on the page.
+        name: its name on the command line.
+        question: the question, as a sentence.
         sql: the query, without a semicolon.
     """
 
@@ -43,13 +43,13 @@ class AuditQuery:
 
     @cached_property
     def parameters(self) -> Sequence[str]:
-        """The names of its parameters, in the order of the text."""
+        """The names of the parameters, in the order of their first use."""
         return tuple(dict.fromkeys(_PARAMETER.findall(self.sql)))
 
 
 @cache
 def audit_queries() -> Sequence[AuditQuery]:
-    """Return all of them, by number."""
+    """Return all questions, ordered by number."""
     folder = files("staging_api.db").joinpath("audit")
     named = [(_FILE.fullmatch(file.name), file) for file in folder.iterdir()]
     found = [_read(match, file.read_text("utf-8")) for match, file in named if match]
@@ -60,13 +60,13 @@ def audit_queries() -> Sequence[AuditQuery]:
 def answered(
     database: Database, query: AuditQuery, given: Mapping[str, Any]
 ) -> Iterator[tuple[Sequence[str], Iterator[Sequence[Any]]]]:
-    """Run a query in a transaction that can only read; for the block, its columns and its rows.
+    """Run a query in a read-only transaction; yield its column names and an iterator of its rows.
 
     Args:
-        database: read as the role of its URL.
+        database: database, read with the role of its URL.
         query: the question.
-        given: a value for each parameter: times, text; of ``allowed`` a list. Of times that are
-            not given, the usual ones.
+        given: a value for each parameter: times, text, a list for ``allowed``. Missing times get
+            the defaults of `usual_times`.
 
     Raises:
         Unavailable: the database cannot be reached.
@@ -79,9 +79,10 @@ def answered(
 
 
 def usual_times(conn: Connection) -> Mapping[str, datetime]:
-    """Return the times of a question that names none.
+    """Return the default times of a question.
 
-    By the clock that dated what is asked about: a machine whose own is wrong would miss the newest.
+    They are by the database's clock, which dated the rows: by a slow local clock the newest rows
+    would be missed.
     """
     now: datetime = conn.execute(_NOW).scalar_one()
     return {"since": now - timedelta(days=_DAYS), "until": now, "moment": now}

@@ -1,8 +1,8 @@
-"""The tables of what clients of APT archives see: generations, and the index files in them.
+"""Tables of the published state of APT archives: generations, and their index files.
 
-A range of numbers says which index files and Releases belong to a generation, so that a
-generation that changes one package writes a few rows and not a copy of everything: `index_files`
-and `release_files`, from ``first_number``, up to but without ``gone_number``.
+A range of numbers says which index files and Releases belong to a generation: `index_files` and
+`release_files`, from ``first_number``, up to but without ``gone_number``. So a generation that
+changes one package writes a few rows instead of a copy of everything.
 """
 
 from sqlalchemy import (
@@ -44,7 +44,7 @@ from staging_api.vocabulary.publishing import (
 )
 
 _SHA256 = is_sha256("sha256")
-# The two that carry a signature are made only if there is a key.
+# InRelease and Release.gpg contain a signature, so they exist only if there is a key.
 _SIGNED = "name = 'Release' OR signed_by <> ''"
 
 dists_generations = table(
@@ -74,7 +74,7 @@ dists_generations = table(
     ),
     CheckConstraint("(pinned_at IS NULL) = (pinned_by IS NULL)", name="pinned_says_who"),
     UniqueConstraint("archive_id", "number"),
-    # For the keys of `distributions`: what clients of an archive see is a generation of its own.
+    # Target of the foreign keys of `distributions`: a live generation must belong to its archive.
     UniqueConstraint("archive_id", "id"),
     # At most one live generation of an archive.
     key_where("state = 'live'", "dists_generations_live_key", "archive_id"),

@@ -1,9 +1,10 @@
-"""The tables of documents: one line of revisions, and what each collection held in which of them.
+"""Tables of documents: the line of revisions, and the content of each collection in each revision.
 
-A revision copies nothing. What a collection holds, and in which collection a document is, are true
+A revision copies nothing. The content of a collection, and the collection of a document, are stored
 for a range of revisions: from ``first_revision``, up to but without ``until_revision``; null while
-it holds in the newest one. So a change of one document writes one range, however many there are,
-and two partial unique indexes keep a document from being in two collections of a revision.
+the range includes the newest revision. So a change of one document writes one range, however many
+documents there are, and two partial unique indexes keep a document from being in two collections of
+a revision.
 """
 
 from sqlalchemy import (
@@ -117,7 +118,7 @@ document_revisions = table(
         "CASE WHEN kind IN ('posted', 'emptied')"
         " THEN collection_id IS NOT NULL AND copied_from IS NULL"
         " WHEN kind = 'replaced' THEN num_nulls(collection_id, copied_from) = 0"
-        # Of one collection, or all of the buffer.
+        # Of one collection, or of the whole buffer.
         " WHEN kind = 'discarded' THEN num_nulls(collection_id, copied_from) = 1"
         " ELSE collection_id IS NULL AND copied_from IS NOT NULL END",
         name="made_of",
@@ -168,7 +169,7 @@ document_places = table(
     CheckConstraint("until_revision > first_revision", name="range"),
     CheckConstraint("length(schema) <= 64 AND length(name) <= 64", name="widths"),
     key_where(_IS_CURRENT, "document_places_current_key", "schema", "name", "replacement"),
-    # All rows that fit the condition have the same key, so there is one of them at most.
+    # All rows that meet the condition have the same key, so at most one such row can exist.
     key_where(
         f"{_IS_CURRENT} AND {_LAYERING_POLICY}",
         "document_places_one_layering_policy_key",
@@ -206,9 +207,9 @@ document_commits = table(
     ),
     CheckConstraint("confirmed_at IS NULL OR undone_in IS NULL", name="confirmed_or_undone"),
     CheckConstraint("undone_in > revision", name="undone_later"),
-    # Workers look often for commits to undo, and there are next to none.
+    # Workers look often for commits to undo, and there are almost none.
     index_where(_WAITS, "document_commits_unconfirmed_idx", "confirm_until"),
-    # All rows that fit the condition have the same key: one commit at most waits.
+    # All rows that meet the condition have the same key, so at most one commit is unconfirmed.
     key_where(_WAITS, "document_commits_one_unconfirmed_key", text("(true)")),
     comment="Commits of revisions, with their confirmation or undoing.",
 )

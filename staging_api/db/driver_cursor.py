@@ -1,4 +1,4 @@
-"""The driver's own cursor, without what SQLAlchemy does around a statement."""
+"""The driver's own cursor, without the work that SQLAlchemy adds to each statement."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,8 +11,9 @@ from sqlalchemy.exc import DBAPIError
 from staging_api.db.timeouts import WATCHDOG, Watchdog
 
 _READ_ONLY = "25006"
-# The driver's errors of these kinds have the SQLSTATE of a server. Without one there was no answer,
-# whatever libpq says of it in its language; the driver does not always note that it is closed.
+# An error of these classes that the server reported has a SQLSTATE. Without one, no server
+# answered, whatever the language of libpq's message; the driver does not always note that its
+# connection is closed.
 _OF_SERVER = (psycopg2.DatabaseError, psycopg2.OperationalError)
 
 
@@ -21,7 +22,7 @@ def driver_cursor(conn: Connection, statement: str) -> Iterator[Any]:
     """Open a cursor for one statement.
 
     Raises:
-        DBAPIError: as SQLAlchemy raises what the driver does.
+        DBAPIError: a driver error, wrapped as SQLAlchemy does.
     """
     driver: Any = conn.connection.driver_connection
     # This statement bypasses SQLAlchemy's events, which notify the watchdog of all others.
@@ -42,18 +43,18 @@ def driver_cursor(conn: Connection, statement: str) -> Iterator[Any]:
 
 
 def is_lost(driver: Any, error: psycopg2.Error) -> bool:
-    """Whether a connection is of no use after an error: broken, or to a standby."""
+    """Return whether a connection is useless after an error: broken, or to a standby."""
     unanswered = type(error) in _OF_SERVER and error.pgcode is None
     return bool(driver.closed) or unanswered or is_of_standby(error)
 
 
 def is_of_standby(error: object) -> bool:
-    """Whether an error says that this server only reads."""
+    """Return whether an error says that the server is read-only, as a standby is."""
     return getattr(error, "pgcode", None) == _READ_ONLY
 
 
 def as_sqlalchemy(statement: str | None, error: psycopg2.Error, *, lost: bool) -> Exception:
-    """Return an error of the driver as SQLAlchemy raises it."""
+    """Return a driver error wrapped in SQLAlchemy's class for it."""
     found: Exception = DBAPIError.instance(
         statement, None, error, psycopg2.Error, connection_invalidated=lost
     )

@@ -1,11 +1,11 @@
-"""Translate errors of the database, by SQLSTATE.
+"""Translate database errors by their SQLSTATE.
 
-A driver calls many things an operational error. A lock time-out, a conflict of two transactions, a
-full disk and a wrong password need different reactions, and only an outage counts as one.
+A driver calls many errors operational. A lock time-out, a conflict of two transactions, a full disk
+and a wrong password need different reactions, and only an outage counts as one.
 
-A connection that is refused while it is made has no SQLSTATE in this driver, only libpq's message,
-in the server's language. Whether a server answered at all is recognised in every language, the
-reason of a refusal in English; otherwise the log has the message.
+If the server refuses a new connection, the error has no SQLSTATE in this driver, only libpq's
+message, in the server's language. Whether a server answered at all is recognized in every language,
+the reason of a refusal only in English; for other languages, the log has the message.
 """
 
 import logging
@@ -42,7 +42,7 @@ _NO_CONNECTION = _busy("the database has no connection left for this process", 5
 _STARTING = _away("the database is starting up or shutting down")
 _TOO_LONG = _busy("the database ended a transaction that took too long; nothing of it was done", 2)
 
-#: By SQLSTATE, else by its class, which is its first two characters.
+#: By SQLSTATE, otherwise by its class, the first two characters.
 _MEANINGS: Mapping[str, Meaning] = {
     "55P03": _busy("another transaction is in the way; it did not end in time", 1),
     "57014": _busy("the database ended a statement that took too long", 2),
@@ -77,12 +77,12 @@ _WORDS: Mapping[str, Meaning] = {
     "the database system is": _STARTING,
     "server is in hot standby mode": _away("no server of STAGING_DATABASE_URL is a primary"),
 }
-# libpq writes the severity that the server sent, in the server's language, and two spaces.
+# libpq writes the severity that the server sent, in the server's language, a colon and two spaces.
 _SERVER_ANSWERED = re.compile(r"\S+:  \S")
 
 
 def translated(error: DBAPIError) -> Unavailable | None:
-    """Return our error, logged and counted; None if it is not about the database's state."""
+    """Return our error, logged and counted; None if the database's state is not the cause."""
     code = getattr(error.orig, "pgcode", None)
     found = _found(error, code)
     if found is None:
@@ -96,7 +96,7 @@ def translated(error: DBAPIError) -> Unavailable | None:
 
 def _found(error: DBAPIError, code: str | None) -> Unavailable | None:
     named = None if code is None else _MEANINGS.get(code) or _MEANINGS.get(code[:2])
-    # The server closes the connection of a transaction that was idle too long: that is no outage.
+    # The server closes the connection of a transaction that was idle too long; this is no outage.
     if error.connection_invalidated and named is not _TOO_LONG:
         return ConnectionLost("the connection to the database broke", retry_after_seconds=2)
     if named is not None:

@@ -18,11 +18,11 @@ _DATABASE = "staging"
 def running(
     home: Path, binaries: Path | None = None, *, durable: bool = True
 ) -> Iterator[EmbeddedServer]:
-    """Use the embedded PostgreSQL for the length of the block.
+    """Run, or join, the embedded PostgreSQL during the block.
 
     Args:
         home: STAGING_HOME; data is kept in its folder ``postgresql``.
-        binaries: STAGING_POSTGRES_BINARIES; by default those of the extra ``embedded``.
+        binaries: STAGING_POSTGRES_BINARIES; by default the programs of the extra ``embedded``.
         durable: False trades safety against a loss of power for speed; for tests only.
 
     Raises:
@@ -37,10 +37,10 @@ def running(
 
 
 def starting(home: Path, binaries: Path | None = None) -> AbstractContextManager[None]:
-    """Have the embedded PostgreSQL start beside what the block does until it uses it.
+    """Start the embedded PostgreSQL in the background, while the block runs up to its first use.
 
-    Nothing is made, raised or waited for: `running` does that. A server that was started for a
-    block which does not use it stops after the block.
+    Nothing is made, raised or waited for here: `running` does that. If the block does not use the
+    server that was started for it, the server stops after the block.
 
     Args:
         home: STAGING_HOME.
@@ -50,12 +50,12 @@ def starting(home: Path, binaries: Path | None = None) -> AbstractContextManager
 
 
 def was_made(home: Path) -> bool:
-    """Whether an embedded PostgreSQL has ever run for this STAGING_HOME."""
+    """Return whether an embedded PostgreSQL has ever run for this STAGING_HOME."""
     return (home / server.DATA_FOLDER).exists()
 
 
 def find_binaries() -> Path:
-    """Find the programs of PostgreSQL that the extra ``embedded`` installs.
+    """Return the folder of PostgreSQL's programs that the extra ``embedded`` installs.
 
     Raises:
         DatabaseUnusable: the extra is not installed.

@@ -1,4 +1,4 @@
-"""Connections: one pool for transactions, one for statements that commit by themselves."""
+"""Connection pools: one for transactions, one for statements that commit by themselves."""
 
 import io
 from collections.abc import Iterator, Sequence
@@ -23,10 +23,10 @@ from staging_api.errors import NoConnectionFree
 
 @dataclass(frozen=True)
 class Database:
-    """The two pools of connections; each process makes its own, after any fork.
+    """The two connection pools; each process makes its own, after any fork.
 
     Attributes:
-        transactions: BEGIN ... COMMIT, for what must be written together.
+        transactions: BEGIN ... COMMIT, for rows that must be written together.
         statements: autocommit, one round trip each, for the lock and for single reads.
         reads: connections of `statements`, for the most frequent reads.
         watchdog: ends statements that a hung server does not end.
@@ -60,7 +60,7 @@ class Database:
     def read(self, statement: str, given: Given) -> list[tuple[Any, ...]]:
         """Return the rows of one statement that commits by itself, as `rows` does.
 
-        For reads that clients repeat all day: see `db.read_connections`.
+        Intended for the most frequent reads: see `db.read_connections`.
 
         Raises:
             Unavailable: the database cannot be reached.
@@ -76,7 +76,7 @@ class Database:
         return self.transactions, self.statements
 
     def check(self) -> None:
-        """Check that hung statements would be ended.
+        """Check that the watchdog, which ends hung statements, runs.
 
         Raises:
             Unavailable: the watchdog's thread does not run.
@@ -93,12 +93,12 @@ class Database:
 
 
 def open_database(url: str, pool_size: int, timeouts: Timeouts | None = None) -> Database:
-    """Make the pools; they connect when first used.
+    """Create the pools, which connect on first use.
 
     Args:
-        url: of the database; see `database_url`.
-        pool_size: connections of each of the two pools.
-        timeouts: of statements; None: no limit.
+        url: URL of the database; see `database_url`.
+        pool_size: number of connections of each pool.
+        timeouts: limits of statements and transactions; None: no limit.
     """
     url = normalized(url)
     session = _session(url, timeouts)
@@ -109,9 +109,9 @@ def open_database(url: str, pool_size: int, timeouts: Timeouts | None = None) ->
         "pool_recycle": 1800,
         "connect_args": session.arguments,
     }
-    # Each BEGIN names its isolation level: behind a pooler a session setting would not hold.
+    # Each BEGIN names its isolation level: behind a pooler, a session setting would be lost.
     transactions = create_engine(url, isolation_level="READ COMMITTED", **common)
-    # Nothing to roll back: saves a round trip each time a connection returns to the pool.
+    # Nothing to roll back: this saves a round trip each time a connection returns to the pool.
     statements = create_engine(
         url, isolation_level="AUTOCOMMIT", pool_reset_on_return=None, **common
     )
@@ -127,13 +127,13 @@ def open_database(url: str, pool_size: int, timeouts: Timeouts | None = None) ->
 
 @contextmanager
 def reachable() -> Iterator[None]:
-    """Translate what the database cannot do just now into `Unavailable`; pass other errors on.
+    """Translate temporary database errors to `Unavailable` and its subclasses; pass on others.
 
     Raises:
         ConnectionLost: an existing connection broke.
-        DatabaseBusy: another transaction blocks it for a moment.
-        DatabaseRefused: its configuration does not let us work.
-        NoConnectionFree: all are in use.
+        DatabaseBusy: another transaction, or a lack of resources, blocks the database for a moment.
+        DatabaseRefused: the configuration of the database refuses the service.
+        NoConnectionFree: all connections are in use.
         Unavailable: no connection can be made.
     """
     try:
@@ -143,7 +143,7 @@ def reachable() -> Iterator[None]:
 
 
 def call(conn: Connection, statement: str, given: Sequence[object]) -> tuple[Any, ...]:
-    """Return the one row of a statement; see `rows`."""
+    """Return the only row of a statement; see `rows`."""
     (row,) = rows(conn, statement, given)
     return row
 
@@ -151,8 +151,8 @@ def call(conn: Connection, statement: str, given: Sequence[object]) -> tuple[Any
 def rows(conn: Connection, statement: str, given: Given) -> list[tuple[Any, ...]]:
     """Return the rows of a statement, sent by the driver's own cursor.
 
-    For frequent statements: SQLAlchemy describes each result anew, column by column, which takes
-    longer than to acquire a lock.
+    For frequent statements: SQLAlchemy describes the columns of each result again, which takes
+    longer than acquiring a lock.
 
     Raises:
         DBAPIError: as `Connection.exec_driver_sql` raises it.
@@ -174,7 +174,7 @@ def copy_rows(conn: Connection, statement: str, lines: str) -> None:
 
 
 def _raise_meaning(error: PoolTimeout | DBAPIError) -> NoReturn:
-    """Raise what an error means to clients; itself if it is nothing that goes by."""
+    """Raise the translated error; the original error if it is not a temporary one."""
     if isinstance(error, PoolTimeout):
         metrics.DATABASE_UNAVAILABLE.inc()
         raise NoConnectionFree(
@@ -198,6 +198,6 @@ def _count_connections(engine: Engine, used: Gauge) -> None:
 
 
 def _leave_standby(context: ExceptionContext) -> None:
-    """Drop a connection that a pooler led to a standby, so that the next one finds the primary."""
+    """Drop a connection that leads to a standby, so that the next one finds the primary."""
     if is_of_standby(context.original_exception):
         context.is_disconnect = True

@@ -1,7 +1,7 @@
-"""The record of events of stagings: append-only, each row with the digest of the one before.
+"""The record of staging events: append-only; each row has the digest of the one before.
 
-The rows are written by triggers of ``db/functions/staging_events.sql``, in the transaction of the
-change that they record; no code can omit them, and a change by hand is recorded, too.
+Triggers of ``db/functions/staging_events.sql`` write the rows, in the transaction of the change
+that they record. So no code can omit an event, and changes made by hand are recorded, too.
 """
 
 from sqlalchemy import BigInteger, CheckConstraint, Column, ForeignKey, Index, Integer, Text

@@ -1,4 +1,4 @@
-"""The tables of staged files: loose ones, which are blobs of their own, and those in packs.
+"""Tables of staged files: loose files, which are blobs of their own, and files in packs.
 
 The view ``staged_files`` (``functions/staged_files.sql``) shows both.
 """
@@ -54,10 +54,10 @@ packs = table(
     comment="Packs: blobs that have the small files of an artifact, one behind the other.",
 )
 
-#: A million of these may be one artifact. So they have one index, and triggers check them by the
-#: statement (``functions/packed_files.sql``), where foreign keys would check each row. An index of
-#: digests would double what is written for a row; auditors, who alone look for a content, read the
-#: rows. The order of the columns leaves no gaps.
+#: One artifact may have a million of these rows. So the table has one index, and triggers check the
+#: rows of each statement together (``functions/packed_files.sql``), where foreign keys would check
+#: each row. An index of digests would double the bytes written per row; auditors, who alone look
+#: for a content, scan the rows. The order of the columns avoids padding.
 packed_files = table(
     "packed_files",
     required("pack_offset", BigInteger, comment="where in the pack it begins"),

@@ -11,7 +11,7 @@ from staging_api.db.tables import idempotency_keys
 
 @dataclass(frozen=True)
 class KeptResponse:
-    """A response, and the digest of the request it answers."""
+    """A stored response, and the digest of its request."""
 
     request_sha256: str
     status: int
@@ -43,13 +43,13 @@ def keep(conn: Connection, caller: str, key: str, answer: KeptResponse) -> None:
             headers=dict(answer.headers),
             body=answer.body,
         )
-        # The first answer stays: a client may have seen it.
+        # The first response stays: a client may have seen it.
         .on_conflict_do_nothing()
     )
 
 
 def delete_old(conn: Connection, older_than_seconds: float) -> int:
-    """Delete old responses; return how many."""
+    """Delete old responses; return their number."""
     age = func.make_interval(0, 0, 0, 0, 0, 0, older_than_seconds)
     old = idempotency_keys.c.created_at < func.clock_timestamp() - age
     return conn.execute(delete(idempotency_keys).where(old)).rowcount

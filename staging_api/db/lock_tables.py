@@ -1,4 +1,4 @@
-"""The tables of the lock: scopes and their holders, waiters, and the history of grants."""
+"""Tables of the lock: scopes and their holders, waiters, and the history of grants."""
 
 from sqlalchemy import BigInteger, CheckConstraint, Column, Index, Integer, Interval, Text
 
@@ -31,7 +31,8 @@ lock_scopes = table(
         "lock_id IS NULL OR num_nulls(expires_at, acquired_at, caller, holder) = 0", name="held"
     ),
     comment="One row per scope that was locked recently: decides who holds it.",
-    # Room on each page and no index on a changing column: updates stay on their page (HOT).
+    # Free space on each page, and no index on a changing column, keep updated rows on their page
+    # (HOT updates).
     postgresql_with={
         "fillfactor": 50,
         "autovacuum_vacuum_scale_factor": 0,
@@ -74,7 +75,7 @@ api_locks = table(
         name="ended",
     ),
     Index(None, "scope", "id"),
-    # The order of the history, by which readers page on.
+    # The order of the history's pages.
     Index(None, "acquired_at", "id"),
     # An auditor's question: which leases ran out (``db/audit/08``).
     index_where("outcome IN ('expired', 'superseded')", "api_locks_lost_idx", "expires_at"),

@@ -1,8 +1,8 @@
-"""Observe from a second connection which sessions block a migration, and limit the sum of waits.
+"""Observe from a second connection which sessions block a migration; limit the sum of its waits.
 
-``lock_timeout`` limits each wait by itself. A step that needs several tables could wait for each of
-them, while it blocks everybody else with the locks it has; so the waits are added up, and the
-statement is cancelled when the sum exceeds the limit.
+``lock_timeout`` limits each wait separately. A step that needs several tables could wait for each
+of them, while its own locks block all other sessions. So the waits are added up, and the statement
+is cancelled when their sum exceeds the limit.
 
 What if this connection cannot be made? The migration continues under ``lock_timeout`` alone.
 """
@@ -28,7 +28,7 @@ _BLOCKERS = text("""
     FROM unnest(pg_blocking_pids(:pid)) AS b (pid)
     LEFT JOIN pg_stat_activity a ON a.pid = b.pid
     ORDER BY a.xact_start LIMIT 3""")
-# Behind a pooler the connection may serve another client by now: cancel this transaction only.
+# Behind a pooler, the server process may serve another client by now: cancel only this transaction.
 _CANCEL = text("""
     SELECT pg_cancel_backend(pid) FROM pg_stat_activity
     WHERE pid = :pid AND xact_start = :began_at AND wait_event_type = 'Lock'""")
@@ -38,11 +38,11 @@ class LockWatch:
     """Watches one transaction.
 
     Attributes:
-        blockers: the sessions that blocked it last, for a log line.
+        blockers: the sessions that blocked the transaction last, for a log line.
     """
 
     def __init__(self, engine: Engine, limit_seconds: float) -> None:
-        """Cancel the transaction's statement when it has waited for `limit_seconds` in all."""
+        """Cancel the transaction's statement when its waits exceed `limit_seconds` in total."""
         self.blockers = "another migration"
         self._engine = engine
         self._limit_seconds = limit_seconds

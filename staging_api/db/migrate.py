@@ -1,13 +1,13 @@
-"""Migrate a database to the schema of this version, or check that it is there.
+"""Migrate a database to the schema of this version, or check that it has this schema.
 
 Each step of the schema is its own transaction, under one advisory lock. A step may need tables that
-others use, and later sessions queue behind it. So it waits for locks for `LOCK_SECONDS` in all,
-rolls back, and tries again a moment later: a reader of an hour delays the migration, and no one
-else for longer than that.
+other sessions use, and later sessions queue behind it. So a step waits for locks for `LOCK_SECONDS`
+in total, rolls back, and retries a moment later: a session that reads for an hour delays the
+migration, but the migration blocks other sessions for no longer than that limit.
 
-What if it dies? Before a step's commit: the step has not happened, and the next run begins with it.
-After it: the next run continues after it. Its backend notices within `_CLIENT_CHECK` that the
-client is gone, also while it waits for a lock or builds an index.
+What if the process dies? Before a step's commit: the step has not happened, and the next run begins
+with it. After the commit: the next run continues with the next step. The server process notices
+within `_CLIENT_CHECK` that the client is gone, even while it waits for a lock or builds an index.
 """
 
 import importlib.util
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-#: How long a step may block others while it waits for its own locks.
+#: How long a step may block other sessions while it waits for its own locks.
 LOCK_SECONDS = 0.2
 #: How long a migration keeps trying by default.
 PATIENCE_SECONDS = 600.0
@@ -51,7 +51,8 @@ PATIENCE_SECONDS = 600.0
 # Any number, as long as nothing else in this database uses it.
 _MIGRATION_LOCK = 0x57A6E
 _CLIENT_CHECK = "1s"
-# Between two tries others are served; the range keeps several migrations out of step.
+# Pause between attempts, in which other sessions are served; random, so that several migrations do
+# not stay in step.
 _PAUSE_SECONDS = (0.5, 1.5)
 _LOG_EVERY_SECONDS = 10.0
 # lock_not_available, query_canceled (by LockWatch), deadlock_detected
@@ -70,7 +71,8 @@ _BESIDE_PACKAGE = Path(__file__).parents[2] / "migrations"
 @cache
 def revisions() -> tuple[str, ...]:
     """Return the steps of this version, oldest first."""
-    # Each file is named by its revision, so that who only asks does without Alembic's 8 MB.
+    # Each file is named by its revision, so reading the list does not need Alembic, which takes 8
+    # MB.
     names = (_STEP_FILE.fullmatch(file.name) for file in (_folder() / "versions").glob("*.py"))
     found = tuple(sorted((name[1] for name in names if name), key=int))
     if not found:
@@ -79,30 +81,30 @@ def revisions() -> tuple[str, ...]:
 
 
 def wanted_revision() -> str:
-    """Return the schema that this version of the code needs."""
+    """Return the revision of the schema that this version of the code needs."""
     return revisions()[-1]
 
 
 def is_newer(revision: str) -> bool:
-    """Whether a schema belongs to a later version, which keeps it readable for this one."""
+    """Return whether a schema belongs to a later version, which keeps it readable for ours."""
     return bool(_NUMBER.fullmatch(revision)) and int(revision) > int(wanted_revision())
 
 
 def migrate(url: str, patience_seconds: float = PATIENCE_SECONDS) -> str:
     """Run the missing steps, and return the revision of the database afterwards.
 
-    Several may run at once. A newer schema is left as it is.
+    Several migrations may run at once. A newer schema is left unchanged.
 
     Args:
-        url: of the database; its role must own the tables.
-        patience_seconds: how long to keep trying while other sessions block it.
+        url: URL of the database; its role must own the tables.
+        patience_seconds: how long to keep trying while other sessions block a step.
 
     Raises:
         Unavailable: the database cannot be reached.
         SchemaUnknown: the revision of the database is not one of this version's line.
         MigrationRefused: the role may not change the schema.
         MigrationFailed: PostgreSQL refused a step for another reason.
-        DeadlineOver: other sessions blocked it all the time; names them. Finished steps stay.
+        DeadlineOver: other sessions blocked a step all the time; names them. Finished steps stay.
     """
     engine = engine_of(url)
     run = _Run(engine, time.monotonic() + patience_seconds, patience_seconds)
@@ -118,7 +120,8 @@ def migrate(url: str, patience_seconds: float = PATIENCE_SECONDS) -> str:
 def begin_step(conn: Connection, lock_seconds: float, patience_seconds: float) -> None:
     """Prepare a transaction for a step: wait for other migrations, then limit waits for locks.
 
-    Time-outs that a role or database sets for its sessions may not end a long step.
+    Time-outs that a role or database sets for its sessions are switched off: they must not end a
+    long step.
     """
     for name in ("statement_timeout", "idle_in_transaction_session_timeout", "transaction_timeout"):
         conn.execute(_SET_IF_KNOWN, {"name": name, "value": "0"})
@@ -131,7 +134,7 @@ def begin_step(conn: Connection, lock_seconds: float, patience_seconds: float) -
 
 
 def check_schema(database: Database) -> None:
-    """Refuse a schema older than this code; a newer one must be readable for it.
+    """Check that the schema is that of this version or newer; a newer one stays readable.
 
     Raises:
         SchemaOutdated: names the current and the needed revision, and the command to run.
@@ -150,7 +153,7 @@ def check_schema(database: Database) -> None:
 
 
 def engine_of(url: str) -> Engine:
-    """Return an engine without a pool, whatever a role or database sets for transactions."""
+    """Return an engine without a pool, which overrides session defaults of the role or database."""
     arguments = {**CONNECT_ARGS, "application_name": "staging_api migrate"}
     engine = create_engine(
         normalized(url),
@@ -163,7 +166,7 @@ def engine_of(url: str) -> Engine:
 
 @dataclass
 class _Run:
-    """One run of `migrate`: its deadline, and when it last logged what blocks it."""
+    """One run of `migrate`: its deadline, and when it last logged the blocking sessions."""
 
     engine: Engine
     deadline: float
@@ -171,7 +174,7 @@ class _Run:
     logged_at: float = float("-inf")
 
     def step(self) -> str | None:
-        """Try the next step; return the revision if nothing is left to do."""
+        """Try the next step; return the revision if no step is missing."""
         watch = LockWatch(self.engine, LOCK_SECONDS)
         following = "the next step"
         try:
@@ -207,7 +210,7 @@ class _Run:
 
 
 def _folder() -> Path:
-    """Return where the steps lie: beside the package in a checkout; installed, in their own."""
+    """Return the folder of the steps: beside the package in a checkout, else installed."""
     if (_BESIDE_PACKAGE / "env.py").is_file():
         return _BESIDE_PACKAGE
     package = importlib.util.find_spec("staging_api_migrations")
@@ -217,9 +220,9 @@ def _folder() -> Path:
 
 
 def _upgrade(conn: Connection, step: str) -> None:
-    """Run one step, in the transaction that the connection is in.
+    """Run one step in the current transaction of the connection.
 
-    Alembic's own command would read the files of all steps again for each.
+    Alembic's own command would read the files of all steps again for each step.
     """
     from alembic.runtime.environment import EnvironmentContext
     from alembic.runtime.migration import MigrationStep
@@ -236,7 +239,7 @@ def _upgrade(conn: Connection, step: str) -> None:
 
 @cache
 def _steps() -> "ScriptDirectory":
-    from alembic.script import ScriptDirectory  # 100 ms, which most starts need not spend
+    from alembic.script import ScriptDirectory  # takes 100 ms, which most starts need not spend
 
     return ScriptDirectory.from_config(_config())
 
@@ -252,7 +255,7 @@ def _config(conn: Connection | None = None) -> "Config":
 
 
 def _plainly(error: DBAPIError, step: str, code: str | None) -> Exception:
-    """Return the error in one line; unchanged if it has no SQLSTATE."""
+    """Return the error in one line; unchanged if it has no SQLSTATE or the connection broke."""
     if error.connection_invalidated or code is None:
         return error
     said = str(error.orig).partition("\n")[0]
@@ -287,7 +290,7 @@ _SET_IF_KNOWN = text("SELECT set_config(name, :value, true) FROM pg_settings WHE
 
 
 def _revision(conn: Connection) -> str | None:
-    """Return the current schema; without Alembic's machinery, as each readiness check runs it."""
+    """Return the current revision, without Alembic's overhead: readiness checks call this."""
     if conn.execute(text("SELECT to_regclass('alembic_version')")).scalar_one() is None:
         return None
     found = conn.execute(text("SELECT version_num FROM alembic_version ORDER BY 1")).scalars().all()

@@ -1,7 +1,7 @@
-"""The tables of publishing: uploads, packages in suites, and publisher runs.
+"""Tables of publishing: uploads, packages in suites, and publisher runs.
 
-A range of generation numbers says which packages the index files list: `package_publications` from
-    ``listed_in``, up to but without ``delisted_in``.
+A range of generation numbers says which packages the index files list: `package_publications`, from
+``listed_in``, up to but without ``delisted_in``.
 """
 
 from sqlalchemy import (
@@ -158,12 +158,13 @@ package_publications = table(
         "state = 'deleted' OR num_nonnulls(deleted_by, reason) = 0", name="only_deleted_says_why"
     ),
     CheckConstraint(
-        # Equal: listed and, before another generation was made, not listed any more.
+        # Equal numbers: the package was listed, and delisted again before another generation was
+        # made.
         "listed_in >= 1 AND (delisted_in IS NULL OR ended_at IS NOT NULL"
         " AND delisted_in >= coalesce(listed_in, 1))",
         name="listed",
     ),
-    # A package is in a component of a suite once, however often it is accepted.
+    # A package can be in a component of a suite only once, however often it is accepted.
     key_where(
         "ended_at IS NULL AND binary_release_id IS NOT NULL",
         "package_publications_binary_key",
@@ -180,14 +181,14 @@ package_publications = table(
     ),
     index_where("state = 'published'", "package_publications_active_idx", "suite_id", "package"),
     index_where("state = 'pending'", "package_publications_pending_idx", "suite_id"),
-    # Each run asks what its index files have to show anew.
+    # Each run reads the packages for which its index files must change.
     index_where("unlisted_since IS NOT NULL", "package_publications_unlisted_idx", "suite_id"),
     index_where(
         "ended_at IS NOT NULL AND scheduled_deletion_at IS NULL",
         "package_publications_ended_idx",
         "suite_id",
     ),
-    # Tidying asks which files may leave the pool.
+    # Clean-up reads the files that may leave the pool.
     index_where(
         "scheduled_deletion_at IS NOT NULL AND removed_at IS NULL",
         "package_publications_condemned_idx",
@@ -239,7 +240,7 @@ publisher_runs = table(
     ),
     CheckConstraint("items_done >= 0 AND items_total >= 0", name="items"),
     CheckConstraint("steps >= 0", name="steps"),
-    # One lock, so one run: a second row that says running is impossible.
+    # One lock, so one run: a second row in the state running is impossible.
     key_where("state = 'running'", "publisher_runs_running_key", "state"),
     Index(None, "archive_id", "id"),
     Index(None, "lock_id"),

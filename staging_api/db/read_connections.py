@@ -1,13 +1,12 @@
-"""Connections for reads that clients repeat all day, which stay out of the pool between two reads.
+"""Connections for the most frequent reads, kept outside the pool between two reads.
 
-Taking a connection from SQLAlchemy's pool and giving it back takes as long as such a read. So a few
-of the pool's connections are kept here. The first read after a second gives them back, so that the
-pool may renew them; without reads they stay. Others find the pool smaller by as many, and a pool of
-fewer than four keeps none.
+Taking a connection from SQLAlchemy's pool and returning it takes as long as one of these reads. So
+a few of the pool's connections are kept here. The first read after a second returns them, so that
+the pool can renew them; without reads they stay. The pool is smaller by their number for all other
+users, and a pool of fewer than four keeps none here.
 
 What if the server goes away? The first statement that fails, here or elsewhere, disposes of the
-engine, and the connections that are kept are closed with it. What if the process dies? Its
-connections end.
+engine, which closes the kept connections. What if the process dies? Its connections end.
 """
 
 import time
@@ -26,17 +25,17 @@ from staging_api.db.timeouts import WATCHDOG, Watchdog
 Given = Sequence[object] | Mapping[str, object]
 
 _KEPT_SECONDS = 1.0
-# Of a pool's connections, one in so many may be kept.
+# At most one of this many connections of a pool is kept.
 _SHARE = 4
 
 
 class ReadConnections:
-    """The connections of one pool that are kept."""
+    """The kept connections of one pool."""
 
     def __init__(
         self, engine: Engine, pool_size: int, now: Callable[[], float] = time.monotonic
     ) -> None:
-        """Take connections from `engine`, whose pool has so many and makes them by autocommit."""
+        """Keep connections of `engine`, whose pool has `pool_size` of them, in autocommit mode."""
         self._engine = engine
         self._now = now
         self._most = pool_size // _SHARE
@@ -48,7 +47,7 @@ class ReadConnections:
         """Return the rows of one statement, which commits by itself.
 
         Raises:
-            DBAPIError: as SQLAlchemy raises what the driver does.
+            DBAPIError: a driver error, wrapped as SQLAlchemy does.
             sqlalchemy.exc.TimeoutError: no connection became free in time.
         """
         kept = self._take()
@@ -71,7 +70,7 @@ class ReadConnections:
         return found
 
     def close(self) -> None:
-        """Give back to the pool what no read uses."""
+        """Return the idle connections to the pool."""
         while self._idle:
             self._idle.pop().pooled.close()
 
@@ -86,7 +85,7 @@ class ReadConnections:
         return self._taken()
 
     def _taken(self) -> "_Kept":
-        """Take a connection from the pool, which looks whether it is old, or makes a new one."""
+        """Take a connection from the pool, which renews old ones and makes new ones."""
         pool = self._engine.pool
         try:
             pooled = self._engine.raw_connection()
@@ -102,7 +101,7 @@ class ReadConnections:
         )
 
     def _give_back(self, kept: "_Kept") -> None:
-        # Two threads may both see room for the last one: then one more is kept than should be.
+        # Two threads may both see one free slot; then one connection too many is kept.
         if len(self._idle) < self._most and kept.pool is self._engine.pool:
             self._idle.append(kept)
         else:
@@ -114,8 +113,8 @@ class _Kept:
     """A connection that is taken from the pool.
 
     Attributes:
-        pool: which it is from; an engine that was disposed of has another.
-        until: when it is to be given back, by the monotonic clock.
+        pool: the pool of the connection; an engine gets a new pool when it is disposed of.
+        until: when to return the connection, by the monotonic clock.
     """
 
     pool: Pool

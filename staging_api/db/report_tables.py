@@ -1,4 +1,4 @@
-"""The tables of reports: processes seen, counts by minute, the use of the store, prunes."""
+"""Tables of reports: processes, counts by minute, the use of the store, prunes."""
 
 from sqlalchemy import BigInteger, Boolean, CheckConstraint, Column, Double, Integer, Text, true
 from sqlalchemy.dialects.postgresql import ARRAY
@@ -101,7 +101,7 @@ store_prunes = table(
         " AND num_nulls(ended_at, evicted, freed_bytes) IN (0, 3)",
         name="steps",
     ),
-    # Not the bytes freed: what others store meanwhile makes them less than none.
+    # Without freed_bytes: negative if others store more meanwhile than the prune frees.
     CheckConstraint("least(keep_bytes, frees_bytes, evicted) >= 0", name="numbers"),
     comment="Prunes that operators previewed and let be done by the API: who, what and why.",
 )

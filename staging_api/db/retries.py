@@ -1,9 +1,10 @@
 """Retry statements that need a strong table lock: several short waits instead of a long one.
 
-A session that waits for a strong lock on a table blocks all later ones. Functions that need one
-give up after a moment (``lock_timeout``); here they are retried after a pause in which the others
-are served. After the last failure the caller's next turn tries again. The loop is ours: a retry
-library would need as many lines to recognise the SQLSTATEs.
+A session that waits for a strong lock on a table blocks all later sessions. Functions that need
+such a lock give up after a moment (``lock_timeout``). This module retries them, after a pause in
+which other sessions are served. After the last failure, the caller tries again in its next turn.
+The loop is written here because a retry library would need as many lines to recognize the
+SQLSTATEs.
 """
 
 import random
@@ -21,15 +22,15 @@ _IN_THE_WAY = frozenset({"55P03", "40P01"})
 
 
 def retried_when_blocked(conn: Connection, statement: str, given: Sequence[object]) -> list[Any]:
-    """Return the first column of a statement's rows, retrying while others block it.
+    """Return the first column of a statement's rows, retrying while other sessions block it.
 
     Args:
-        conn: commits by itself; for this statement alone, as it may take a few seconds.
+        conn: autocommit connection, used for this statement alone: it may take a few seconds.
         statement: for the driver, with placeholders.
         given: the values of the placeholders, in order.
 
     Raises:
-        DBAPIError: it failed, or others blocked it at each try.
+        DBAPIError: the statement failed, or other sessions blocked each attempt.
     """
     for last in [False] * (_TRIES - 1) + [True]:
         try:

@@ -34,14 +34,14 @@ metadata = MetaData(
     }
 )
 
-# ULIDs sort by time only bytewise, and history is partitioned by them: never by locale.
+# Bytewise, never by locale: only so do ULIDs sort by time, and the history is partitioned by ULID.
 Ulid = Text(collation="C")
 Time = DateTime(timezone=True)
-#: Its order is that of bytes, as Debian's version order and the order of index files are.
+#: Sorts by bytes, like the keys of Debian versions and the entries of index files.
 Bytewise = Text(collation="C")
 #: A column that is never null.
 required = partial(Column[Any], nullable=False)
-#: A number that begins at 0.
+#: A number that starts at 0.
 counter = partial(required, server_default="0")
 #: A column of the primary key.
 key = partial(Column[Any], primary_key=True)
@@ -49,12 +49,12 @@ now = text("clock_timestamp()")
 
 
 def table(name: str, *parts: SchemaItem, **more: Any) -> Table:
-    """Return a table of this service's database."""
+    """Return a table of the service's database."""
     return Table(name, metadata, *parts, **more)
 
 
 def flag(name: str, *, default: bool, comment: str) -> Column[Any]:
-    """Return a column of true or false; the default is for rows that do not say which."""
+    """Return a boolean column; the default applies to rows that do not set it."""
     server_default = text("true" if default else "false")
     return required(name, Boolean, server_default=server_default, comment=comment)
 
@@ -62,16 +62,16 @@ def flag(name: str, *, default: bool, comment: str) -> Column[Any]:
 def numbered(
     name: str = "id", kind: type[Integer] = BigInteger, comment: str = "1, 2, 3 ..."
 ) -> Column[Any]:
-    """Return a primary key of numbers that the database counts up."""
+    """Return an identity column as primary key."""
     return key(name, kind, Identity(always=True), comment=comment)
 
 
 def index_where(condition: str, name: str | None, *columns: str | TextClause, **more: Any) -> Index:
-    """Return an index of the rows that meet a condition: small, and no cost to all others."""
+    """Return a partial index: small, and free of cost for all other rows."""
     return Index(name, *columns, postgresql_where=text(condition), **more)
 
 
-#: The same as a key: no two of these rows have the same columns.
+#: A partial unique index: no two of its rows have equal columns.
 key_where = partial(index_where, unique=True)
 
 
@@ -83,7 +83,7 @@ def one_of(column: str, words: Sequence[str]) -> str:
 def words(
     name: str, allowed: Sequence[str], column: Callable[..., Column[Any]] = required
 ) -> tuple[Column[Any], CheckConstraint]:
-    """Return a column that holds one of these words, and the check that it does."""
+    """Return a column that holds one of these words, and its CHECK constraint."""
     made = column(name, Text, comment=", ".join(allowed))
     return made, CheckConstraint(one_of(name, allowed), name=name)
 
@@ -94,18 +94,18 @@ def is_sha256(column: str) -> str:
 
 
 #: Type and condition of each domain in the database. Domains, not CHECKs of a table: PostgreSQL
-#: parses those anew for each statement that writes a row, at some 5 us a piece, and the lock
-#: writes four rows a cycle. A ULID's condition has no counted repetition, which took half of the
-#: time of such a write.
+#: parses CHECKs again for each statement that writes a row, at some 5 us each, and a lock cycle
+#: writes four rows. The condition of a ULID has no counted repetition, which took half of the time
+#: of such a write.
 DOMAINS = {
     "ulid": ('text COLLATE "C"', "length(VALUE) = 26 AND VALUE ~ '^[0-7][0-9A-HJKMNP-TV-Z]*$'"),
-    "lock_scope": ("text", "octet_length(VALUE) <= 2000"),  # what an index can hold
+    "lock_scope": ("text", "octet_length(VALUE) <= 2000"),  # the maximum for an index entry
     "lock_outcome": ("text", one_of("VALUE", OUTCOMES)),
 }
 
 
 class Domain(UserDefinedType[str]):
-    """A text whose values are checked: one of `DOMAINS`."""
+    """A text type with checked values: one of `DOMAINS`."""
 
     cache_ok = True
 

@@ -1,11 +1,11 @@
-"""The key that signs the cookies of browsers: one for all processes, made when it is first used."""
+"""The key that signs the cookies of browsers: shared by all processes, made on first use."""
 
 from sqlalchemy import Connection, text
 
 
 def session_key(conn: Connection, made: bytes) -> bytes:
-    """Return the key; without one, `made` becomes it."""
-    # Of two processes that make a key at once the first one's counts, for both.
+    """Return the key; if there is none, store `made` as the key."""
+    # If two processes make a key at once, both use the one stored first.
     conn.execute(_MAKE, {"key": made})
     return bytes(conn.execute(_FIND).scalar_one())
 

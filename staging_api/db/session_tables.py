@@ -1,4 +1,4 @@
-"""The key that signs what browsers keep of a sign-in."""
+"""The table of the key that signs the session cookies of browsers."""
 
 from sqlalchemy import Boolean, CheckConstraint, LargeBinary, true
 

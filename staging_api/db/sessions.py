@@ -1,13 +1,13 @@
-"""Give every connection the session settings that we rely on, whatever role or database set.
+"""Give every connection the session settings that the service relies on.
 
 The guarantees of the lock and of the record depend on settings that the owner of the role may
 change: with ``repeatable read`` two of three requests fail, with ``extra_float_digits = -15`` two
-seconds of a lease read as twenty. So each connection sends ours with its first packet, before any
-statement could meet other values, and then reads the values back.
+seconds of a lease read as twenty. So each connection sends its settings with the first packet,
+before any statement could run with other values, and then reads the values back.
 
-A pooler in transaction mode gives each transaction another session, so nothing can be set there: it
-is only read, and refused if a value is not safe. A pooler that rejects settings in the first packet
-is connected to without them.
+Behind a pooler in transaction mode, each transaction has another session, so no setting would last.
+There the values are only read, and the connection is refused if a value is not safe. If a pooler
+rejects settings in the first packet, the connection is made without them.
 """
 
 from collections.abc import Callable, Mapping
@@ -27,8 +27,8 @@ CONNECT_ARGS: dict[str, Any] = {
     "keepalives_interval": 3,
     "keepalives_count": 3,
     "tcp_user_timeout": 15_000,
-    # A standby would report locks as held that are free by now. Not "read-write": a primary whose
-    # role only reads by default is set to write.
+    # A standby would report locks as held that are free by now. Not "read-write": on a primary
+    # whose role is read-only by default, the service sets the session to write.
     "target_session_attrs": "primary",
     "client_encoding": "utf8",
     "application_name": "staging_api",
@@ -67,9 +67,9 @@ class Setting:
 
     Attributes:
         value: as ``pg_settings`` shows it.
-        safe: whether another value, which cannot be changed, is acceptable.
-        early: sent with the first packet; not if some servers do not know it, or let only
-            superusers set it.
+        safe: returns whether another value is acceptable where it cannot be changed.
+        early: whether to send it with the first packet; False if some servers do not know the
+            setting, or let only superusers set it.
     """
 
     value: str
@@ -77,9 +77,9 @@ class Setting:
     early: bool = True
 
 
-#: Every session setting on which the lock, the record or the reading of answers depends.
+#: Every session setting on which the lock, the record or the parsing of results depends.
 SETTINGS: Mapping[str, Setting] = {
-    # What a statement sees and may do.
+    # Isolation and permissions of statements.
     "default_transaction_isolation": Setting("read committed", _exactly("read committed")),
     "default_transaction_read_only": Setting("off", _exactly("off")),
     "default_transaction_deferrable": Setting("off"),
@@ -87,9 +87,9 @@ SETTINGS: Mapping[str, Setting] = {
     "row_security": Setting("on"),
     "search_path": Setting("public, pg_temp"),
     "restrict_nonsystem_relation_kind": Setting("", _exactly(""), early=False),
-    # Whether a commit is durable.
+    # Durability of commits.
     "synchronous_commit": Setting("on", _durable),
-    # How statements are parsed and answers written.
+    # Parsing of statements and format of results.
     "standard_conforming_strings": Setting("on", _exactly("on")),
     "transform_null_equals": Setting("off"),
     "array_nulls": Setting("on"),
@@ -111,12 +111,12 @@ SETTINGS: Mapping[str, Setting] = {
 
 @dataclass(frozen=True)
 class Session:
-    """How to connect to one database.
+    """The connection parameters of one database.
 
     Attributes:
-        url: of the database, for SQLAlchemy.
-        values: of settings, where they are not those of `SETTINGS`.
-        pooled: a pooler in transaction mode is in between: nothing can be set.
+        url: URL of the database, for SQLAlchemy.
+        values: values of settings that differ from `SETTINGS`.
+        pooled: whether a pooler in transaction mode is in between, so that nothing can be set.
     """
 
     url: str
@@ -135,7 +135,7 @@ class Session:
         return {**CONNECT_ARGS, "options": f"{given} {ours}".strip()}
 
     def prepare(self, engine: Engine) -> None:
-        """Make and check every connection of an engine in this way."""
+        """Make every connection of an engine by `connect`, and check it."""
         event.listen(engine, "do_connect", lambda _d, _r, args, given: connect(*args, **given))
         event.listen(engine, "connect", lambda driver, _record: self.check(driver))
 
@@ -143,9 +143,10 @@ class Session:
         """Correct the settings of a new connection.
 
         Raises:
-            DatabaseRefused: a setting is unsafe and cannot be changed; says which and how.
+            DatabaseRefused: a setting is unsafe and cannot be changed; says which, and how to
+                change it.
         """
-        # By autocommit: what is set in a transaction that is rolled back is undone.
+        # In autocommit mode: rolling back a transaction would undo its settings.
         before, driver.autocommit = driver.autocommit, True
         with driver.cursor() as cursor:
             cursor.execute(_READ, (list(SETTINGS),))

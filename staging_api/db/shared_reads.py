@@ -1,9 +1,10 @@
-"""Reads of many threads at the same time: one statement answers all calls that came before it.
+"""Combined reads of many threads: one statement serves all calls that were queued before it.
 
-A herd needs the same rows in the same moment, and one statement for ten keys costs little more than
-one for one key. Calls that come while a statement runs gather; when it has ended, the first of them
-sends one for the keys of all. So a statement begins after every call that it answers, and no caller
-gets older rows than by a statement of its own. A call that comes alone waits for none.
+Many clients often need the same rows at the same moment, and one statement for ten keys costs
+little more than one for a single key. Calls that arrive while a statement runs are collected; when
+it has ended, the first of these calls sends one statement for the keys of all. So a statement
+begins after every call that it serves, and no caller gets older rows than by a statement of its
+own. A single call does not wait.
 
 What if a statement fails? Each call that waited for it sends a statement of its own, and so does
 its sender, if there were other keys. What if it hangs? The calls that wait for it do the same after
@@ -22,10 +23,10 @@ _MOST_KEYS = 64
 
 
 class SharedReads(Generic[Key, Found]):
-    """Reads of one kind, by threads of one process."""
+    """Combined reads of one kind of row, for the threads of one process."""
 
     def __init__(self, read: Callable[[Sequence[Key]], Mapping[Key, Found]]) -> None:
-        """Read by `read`, which has to return something for each key."""
+        """Read with `read`, which must return a value for each key."""
         self._read = read
         self._mutex = threading.Lock()
         self._sent: _Gathering[Key, Found] | None = None
@@ -35,7 +36,7 @@ class SharedReads(Generic[Key, Found]):
         """Return the row of a key, read after this call began.
 
         Raises:
-            Exception: what `read` raises for this key alone.
+            Exception: any error that `read` raises for this key alone.
         """
         turn: threading.Lock | None = None
         with self._mutex:
@@ -80,11 +81,12 @@ class SharedReads(Generic[Key, Found]):
 
 
 class _Gathering(Generic[Key, Found]):
-    """Questions that one statement will answer."""
+    """The calls that the next statement will serve."""
 
     def __init__(self, key: Key) -> None:
         self.keys = {key: None}
-        # Each is held until the statement has ended: to wait for a condition takes thrice as long.
+        # Each lock is held until the statement has ended; waiting for a condition takes three times
+        # as long.
         self.waiting: list[threading.Lock] = []
         self.found: Mapping[Key, Found] | None = None
 

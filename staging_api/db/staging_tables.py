@@ -1,4 +1,4 @@
-"""The tables of staging: archives, requests, their artifacts, and the files of these."""
+"""Tables of staging: archives, requests, and their artifacts."""
 
 from sqlalchemy import (
     BigInteger,
@@ -43,9 +43,9 @@ archives = table(
     key("archive_url", Text, comment="canonical, free of credentials"),
     required("static_prefix", Text, unique=True, comment="folder below /static"),
     required("created_at", Time, server_default=now, comment="when it was first requested"),
-    # Lists by the beginning of a URL: ranges of bytes, which the collation of the database has not.
+    # For lists by URL prefix: a range of bytes, which needs a bytewise collation.
     Index("archives_prefix_idx", text('archive_url COLLATE "C"')),
-    # Search by the last segment; a query must repeat the expression letter for letter.
+    # For search by the last segment; a query must repeat the expression letter for letter.
     Index("archives_name_idx", text("substring(archive_url COLLATE \"C\", '[^/]*$')")),
     comment="Every archive that was ever staged, with its folder below /static.",
 )
@@ -125,12 +125,12 @@ stagings = table(
     ),
     CheckConstraint("(joined IS NULL) = (joined_by IS NULL)", name="joined"),
     Index(None, "archive_url", "id"),
-    # Most requests send no marker, and cost nothing here.
+    # Most requests send no marker, and cost nothing in this index.
     index_where("reference_id IS NOT NULL", None, "reference_id"),
     Index(None, "caller", "id"),
-    # Workers look here ten times a second each, however long the history is.
+    # Each worker looks here ten times a second, however long the history is.
     index_where("finished_at IS NULL", "stagings_unfinished_idx", "id"),
-    # One probe for each caller whose turn may come (`reading.due`).
+    # One index probe for each caller with artifacts to do (`reading.due`).
     index_where(
         "finished_at IS NULL",
         "stagings_turn_of_idx",
@@ -214,7 +214,7 @@ staged_artifacts = table(
         name="attempt",
     ),
     CheckConstraint(
-        # What is missing can be evicted, to be looked for again: it was never staged.
+        # A missing artifact, which was never staged, can be evicted so that it is looked for again.
         "(state <> 'staged' OR staged_at IS NOT NULL)"
         " AND (staged_at IS NULL OR state IN ('staged', 'evicted'))"
         " AND (evict_reason IS NULL OR state = 'evicted')"
@@ -222,18 +222,18 @@ staged_artifacts = table(
         " AND (error_code IS NOT NULL OR num_nonnulls(error_message, error_retryable) = 0)",
         name="outcome",
     ),
-    # One live row for each entry and path; `plan_artifact` names it in ON CONFLICT.
+    # One live row for each entry and path; `plan_artifact` names this index in ON CONFLICT.
     key_where("state <> 'evicted'", "staged_artifacts_live_key", "archive_url", "name", "path"),
     Index(None, "staging_id"),
-    # Of the view staging_queue: which artifacts are due.
+    # For the view staging_queue: which artifacts are due.
     index_where(one_of("state", TO_DO_STATES), "staged_artifacts_due_idx", "next_attempt_at"),
-    # Readers that follow a file ask by its path which staging brings it.
+    # Readers that follow a file look up by its path which staging brings it.
     index_where(one_of("state", TO_DO_STATES), "staged_artifacts_coming_idx", "path"),
-    # The rows of the history as well, which staged_artifacts_live_key leaves out.
+    # Includes the rows of the history, which staged_artifacts_live_key leaves out.
     Index(None, "archive_url", "name"),
     Index("staged_artifacts_name_idx", "name", "id"),
     Index(None, "sha256"),
-    # An auditor's question: what was downloaded twice (``db/audit/02``).
+    # For an auditor's question: which objects were downloaded twice (``db/audit/02``).
     index_where(
         "staged_at IS NOT NULL AND held_by IS NULL",
         "staged_artifacts_fetched_idx",
@@ -241,27 +241,28 @@ staged_artifacts = table(
         "source_version",
         "name",
     ),
-    # An auditor's question: what is served unverified (``03``); read from the index alone.
+    # For an auditor's question: which served files are unverified (``03``); an index-only scan.
     index_where(
         "state = 'staged' AND verified_by IS NULL",
         "staged_artifacts_unverified_idx",
         "name",
         postgresql_include=["source_url", "size_bytes", "staged_at"],
     ),
-    # An auditor's question: how long stagings took (``06``).
+    # For an auditor's question: how long stagings took (``06``).
     index_where("staged_at IS NOT NULL", "staged_artifacts_staged_idx", "staged_at"),
-    # An auditor's question: what was evicted, and why (``07``).
+    # For an auditor's question: which artifacts were evicted, and why (``07``).
     index_where("evicted_at IS NOT NULL", "staged_artifacts_evicted_idx", "evicted_at"),
-    # Eviction looks for the idlest; the expression stands in each of its queries.
+    # Eviction searches for the artifacts idle for longest; each of its queries repeats the
+    # expression.
     index_where(
         "state = 'staged'",
         "staged_artifacts_idle_idx",
         text("coalesce(last_accessed_at, staged_at)"),
     ),
     index_where("error_code IS NOT NULL", "staged_artifacts_error_code_idx", "error_code", "id"),
-    # Lists by state: all other states together are few beside ``staged``.
+    # For lists by state: artifacts in all states except ``staged`` are few.
     index_where("state <> 'staged'", "staged_artifacts_not_staged_idx", "state", "id"),
-    # Lists of pinned artifacts, which are few.
+    # For lists of pinned artifacts, which are few.
     index_where("pinned_until IS NOT NULL", "staged_artifacts_pinned_idx", "pinned_until"),
     comment="The artifacts of archives. An artifact is staged if its row says so, and only then.",
 )

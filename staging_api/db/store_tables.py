@@ -1,4 +1,4 @@
-"""The tables of the store, and those by which pods share the work on sources and on it."""
+"""Tables of the store, and those that coordinate the work of pods on sources and on the store."""
 
 from sqlalchemy import (
     BigInteger,
@@ -141,7 +141,7 @@ store_identity = table(
     comment="The store that this database belongs to; another one is refused.",
 )
 
-# Lines and not one counter, whose row every transaction that stores something would wait for.
+# Lines instead of one counter: every transaction that stores a blob would wait for its row.
 store_ledger = table(
     "store_ledger",
     numbered(comment="order of writing"),

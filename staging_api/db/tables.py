@@ -1,4 +1,4 @@
-"""Every table, its constraints included: an impossible row cannot be stored.
+"""All tables with their constraints, which make impossible rows unstorable.
 
 The comments are the documentation that auditors see in the database.
 """

@@ -1,16 +1,17 @@
-"""Limit how long a statement may take: by the server, else by this process.
+"""Limits for the duration of statements, enforced by the server, or else by this process.
 
 The server ends long statements and idle transactions; `db.sessions` sets both limits on each new
-connection. Behind a pooler in transaction mode that would reach a connection that others use next,
-so there the role must have them (``docs/roles.sql``).
+connection. Behind a pooler in transaction mode, the settings would affect a connection that other
+clients use next, so there the role must have the limits (``docs/roles.sql``).
 
-A server that hangs (frozen, its disk gone) ends nothing, and its kernel acknowledges everything, so
-neither keepalives nor `tcp_user_timeout` notice. So a thread checks once a second for statements
-without an answer for longer than the server would have let them run, and shuts their sockets down:
-libpq returns in the waiting thread, with an error like that of any lost connection.
+A server that hangs (frozen, or its disk gone) ends nothing, while its kernel acknowledges every
+packet, so neither keepalives nor `tcp_user_timeout` notice. So a thread checks once a second for
+statements that have had no answer for longer than the server would have let them run, and shuts
+their sockets down: libpq returns in the waiting thread, with an error like that of any lost
+connection.
 
-What if the thread dies with its process? Then so do the connections. Alone? The next statement
-starts it again.
+What if the process dies? Its connections end with it. What if only the thread dies? The next
+statement starts it again.
 """
 
 import os
@@ -27,7 +28,7 @@ from sqlalchemy import Connection, Engine, ExceptionContext, event
 from staging_api.background import BackgroundThread
 from staging_api.errors import Unavailable
 
-#: Key in a connection's ``info`` of the watchdog to notify of statements.
+#: Key, in a connection's ``info``, of the watchdog to notify of statements.
 WATCHDOG = "watchdog"
 
 _LOOK_SECONDS = 1.0
@@ -38,10 +39,10 @@ class Timeouts:
     """Limits of a statement and of a transaction.
 
     Attributes:
-        statement_seconds: the server ends a statement then.
-        idle_seconds: the server ends a transaction that was idle for so long.
-        hung_seconds: this process shuts a connection without an answer for so long.
-        sent: whether each connection sends the limits to the server; not behind a pooler.
+        statement_seconds: after this time the server ends a statement.
+        idle_seconds: after this idle time the server ends a transaction.
+        hung_seconds: after this time without an answer, this process shuts a connection down.
+        sent: whether each connection sends the limits to the server; False behind a pooler.
     """
 
     statement_seconds: float
@@ -59,7 +60,7 @@ class Timeouts:
 
 
 class Watchdog:
-    """Shuts connections whose statement has had no answer for too long."""
+    """Shuts down connections whose statement has had no answer for too long."""
 
     def __init__(self, hung_seconds: float) -> None:
         """Start no thread yet: a process may fork before its first statement."""
@@ -82,7 +83,7 @@ class Watchdog:
             event.listen(engine, name, self.end)
 
     def close(self) -> None:
-        """Stop looking."""
+        """Stop the thread."""
         self._closed.set()
 
     def check(self) -> None:
@@ -102,7 +103,7 @@ class Watchdog:
             self._thread.ensure()
 
     def end(self, driver: Any, *_rest: Any) -> None:
-        """Note that the statement has ended, however."""
+        """Note that the statement has ended, successfully or not."""
         with self._mutex:
             self._asked.pop(id(driver), None)
 
@@ -120,7 +121,7 @@ class Watchdog:
             self.end(context.execution_context.cursor.connection)
 
     def _before_end(self, conn: Connection) -> None:
-        # Noted as answered with the next statement, or when the connection returns to its pool.
+        # Its end is noted with the next statement, or when the connection returns to its pool.
         if not conn.invalidated:
             self.begin(conn.connection.dbapi_connection)
 
@@ -136,7 +137,7 @@ class Watchdog:
 
 def _shut(driver: Any) -> None:
     """Shut both directions of the connection down; its descriptor stays open."""
-    # A copy of the descriptor: the socket object closes its own at the end of the block, and libpq
-    # still uses the other.
+    # On a copy of the descriptor: the socket object closes its own at the end of the block, while
+    # libpq still uses the original.
     with suppress(OSError, psycopg2.Error), socket.socket(fileno=os.dup(driver.fileno())) as end:
         end.shutdown(socket.SHUT_RDWR)

@@ -1,4 +1,4 @@
--- As long as anything names a content, its bytes stay.
+-- A blob stays in the store as long as any row names it.
 CREATE OR REPLACE VIEW blob_names AS
     SELECT sha256 FROM loose_files
     UNION ALL SELECT sha256 FROM packs
@@ -13,9 +13,9 @@ COMMENT ON VIEW artifact_blobs IS 'The blobs of each artifact: one for each loos
 COMMENT ON COLUMN artifact_blobs.artifact_id IS 'of the artifact';
 COMMENT ON COLUMN artifact_blobs.sha256 IS 'of the blob; null: of a pack that was dropped';
 
--- While a collector removes a blob, without a transaction, no row may name it: the bytes could go
--- after the row says that they are there. Enforced here, so that it binds the version before, too: for
--- that version the database is away for a moment, and comes back.
+-- While a collector removes a blob, outside of any transaction, no row may name it: the bytes could
+-- be deleted after the row says that they are there. The database enforces this, so that it binds
+-- the version before, too; that version sees the database as unavailable for a moment.
 CREATE OR REPLACE FUNCTION blobs_spared() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF OLD.removing_until > clock_timestamp() THEN
@@ -28,7 +28,8 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION blobs_spared IS 'Refuses to keep a blob whose bytes are being removed; one that is kept has no failures of removal.';
 
--- Also one whose removal only failed so far: else those failures would postpone that of its next mark.
+-- Also clears earlier failed removals: otherwise these failures would postpone the removal after
+-- its next mark.
 CREATE OR REPLACE TRIGGER blobs_spared BEFORE UPDATE ON blobs FOR EACH ROW
 WHEN ((OLD.removing_until IS NOT NULL OR OLD.removal_failures > 0) AND NEW.doomed_at IS NULL)
 EXECUTE FUNCTION blobs_spared();

@@ -1,6 +1,6 @@
 -- The record of changes of documents: one chain, written by triggers in the transaction of the
--- change itself. Each row has the digest of the one before, as in staging_events. Changes are made by
--- the holder of one lock, one after the other; a change by hand waits for the newest row.
+-- change itself. Each row has the digest of the one before, as in staging_events. Changes are made
+-- by the holder of one lock, one after the other; a change by hand waits for the newest row.
 
 CREATE OR REPLACE FUNCTION document_event_text(e document_events) RETURNS text LANGUAGE sql STABLE AS $$
     SELECT jsonb_build_array(
@@ -26,8 +26,8 @@ END $$;
 COMMENT ON FUNCTION document_event_append IS
     'Adds an event at the end of the chain, and fills in its number, time and digest.';
 
--- The actor is the caller that the row names. For a row that was deleted or changed by hand it is the
--- role that is logged in.
+-- The actor is the caller that the row names. For a row that was deleted or changed by hand, the
+-- actor is the role that is logged in.
 CREATE OR REPLACE FUNCTION document_revisions_tell() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
     e document_events;

@@ -1,4 +1,5 @@
--- So what the unique indexes keep true of the newest revision, they have kept true of every older one.
+-- With this check, the unique indexes on the newest revision guarantee the same for every older
+-- revision.
 CREATE OR REPLACE FUNCTION document_ranges_check() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
     v_newest bigint := (SELECT max(r.number) FROM document_revisions r);

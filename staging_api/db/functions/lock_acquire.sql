@@ -1,35 +1,37 @@
--- Who holds a scope. The lock's other statements stand in the files lock_*.sql beside this one.
+-- The grant of a lock. The lock's other statements are in the files lock_*.sql beside this one.
 --
--- Two tables. lock_scopes has one row per scope that was locked of late and decides who holds it:
+-- Two tables. lock_scopes has one row per scope that was locked recently and decides who holds it:
 -- every change of holder is one UPDATE of that row, and the fence rises in the same UPDATE.
 -- api_locks has one row per grant and is the history: it never decides anything.
 --
 -- lock_scopes.lock_id  expires_at      meaning
---   NULL               NULL            free: never held since, or released in good order
+--   NULL               NULL            free: never held since the row was made, or released
 --   a ULID             in the future   held
 --   a ULID             in the past     expired; the outcome is not written yet
---   NULL               a time          vacated then by expiry or by force; free once the delay is over
+--   NULL               a time          vacated then by expiry or by force; free once the delay is
+--   over
 --
--- Who may do what to a row at the same time is left to PostgreSQL's four row locks:
+-- PostgreSQL's row locks decide which statements may use a row at the same time:
 --
 --   FOR KEY SHARE      a guarded write, until its transaction ends
 --   FOR NO KEY UPDATE  a renewal, a new waiter, a grant of a free scope: beside guarded writes
 --   FOR UPDATE         a change of holder: after every guarded write has ended
 --
--- The trigger lock_scopes_change_hands takes the last one whatever the statement, so that no caller
--- can forget it, nor one that still runs a function of an older version.
+-- The trigger lock_scopes_change_hands takes the lock FOR UPDATE whatever the statement, so that no
+-- caller can forget it, not even one that still runs a function of an older version.
 --
 -- Waiters set waited_until in the row, so that other callers look for waiters only if there may be
--- some. It is never taken back: once that time is over, all who waited until then have left.
+-- some. It is never reset: once that time has passed, all waiters have left.
 --
--- Functions, not statements sent as text: the plans are kept, one call is one round trip, and both
--- work through a pooler in transaction mode. All times are clock_timestamp(): now() would be the
--- start of the transaction, so that a lease taken late in one would be born old. And the row is
--- locked before the clock is read wherever the lock may have to be waited for: PostgreSQL does not
--- look at a WHERE, nor at a SET, again after a wait that changed nothing in the row.
+-- These are functions, not statements sent as text: their plans are kept, one call is one round
+-- trip, and both work through a pooler in transaction mode. All times are clock_timestamp(): now()
+-- would be the start of the transaction, so that a lease acquired late in a long one would be short
+-- from the beginning. Where the row lock may have to be waited for, the row is locked before the
+-- clock is read: after a wait that changed nothing in the row, PostgreSQL does not evaluate WHERE
+-- or SET again.
 
--- Written even if nothing would change: should the earlier commit have been seen before the standbys
--- had it, then this commit waits for both.
+-- The row is written even if nothing changes: the earlier commit may have become visible before the
+-- standbys had it; then this commit waits for both.
 CREATE OR REPLACE FUNCTION lock_take_up(p_seen lock_scopes, p_ttl interval)
 RETURNS lock_scopes LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
@@ -50,15 +52,16 @@ COMMENT ON FUNCTION lock_take_up IS
     'Extends the lease that the caller has already: an earlier answer was lost, or a release gave it.';
 
 -- `result` is
---   granted   the caller has the lock: by this call, by an earlier one with the same p_id whose answer
---             was lost, or by the release of the holder before;
---   held      another has it, or its lock-delay after an expiry is not over (id is then null): nothing
---             was written, and no row was locked; or its lease is over, but a guarded write under it is
---             still open: then it cannot be taken over, and the answer says to ask again in a second.
--- A waiter that is granted a scope learns it by the notification or, should that get lost, by asking
--- again; its lease is short until it takes it up: it may have died. A p_id whose grant has ended is an
--- error, unique_violation: no id is granted twice. Seconds, not intervals: make_interval() in the
--- caller's statement would cost more than all of a refusal.
+--   granted   the caller has the lock: by this call, by an earlier one with the same p_id whose
+--       answer was lost, or by the release of the holder before;
+--   held      another caller has the lock, or the lock-delay after an expiry is not over (then id
+--   is null): nothing was written, and no row was locked. Or the lease has expired, but a guarded
+--   write under it is still open: then the scope cannot be taken over, and the answer says to try
+--   again in a second.
+-- A waiter learns of its grant by the notification or, if that is lost, by its next call. Until
+-- then its lease is short, as the waiter may have died. A p_id whose grant has ended is an error,
+-- unique_violation: no id is granted twice. Arguments are in seconds, not intervals:
+-- make_interval() in the caller's statement would cost more than a whole refusal.
 CREATE OR REPLACE FUNCTION lock_acquire(
     p_id text, p_kind text, p_scope text, p_caller text, p_holder text, p_reference_id text,
     p_ttl_seconds double precision, p_delay_seconds double precision,

@@ -1,4 +1,4 @@
--- Scopes whose row is locked at that moment are left for the next time.
+-- Scopes whose row is locked at that moment are left for the next call.
 CREATE OR REPLACE FUNCTION lock_expire(p_ended_by text) RETURNS integer LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
     v_seen lock_scopes;
@@ -20,8 +20,9 @@ END $$;
 COMMENT ON FUNCTION lock_expire IS
     'Writes the outcome of every lease that ran out and that no grant has superseded; returns how many.';
 
--- Kinds whose scopes are named by requests would fill the table. A lock-delay is at most a minute, so
--- a scope vacated a day ago is free; the fence goes on from lock_birth_fence.
+-- Without this, kinds of lock whose scopes come from requests would fill the table. A lock-delay is
+-- at most a minute, so a scope vacated a day ago is free. If the scope is locked again, its fence
+-- continues from lock_birth_fence.
 CREATE OR REPLACE FUNCTION lock_forget_scopes(p_unused interval) RETURNS integer
 LANGUAGE sql VOLATILE AS $$
     WITH unused AS (

@@ -1,7 +1,7 @@
--- Until the end of the transaction the scope cannot change hands: that needs the row FOR UPDATE.
--- Several guarded writes may be open at once under one lease, and it is renewed beside them, so it
--- outlives a write that is longer. The holder may freeze between here and its COMMIT, or write for too
--- long; the server then ends the transaction, so that the scope is not blocked for longer than that.
+-- The scope cannot change hands before the end of the transaction, because that needs the row FOR
+-- UPDATE. Several guarded writes may be open at once under one lease, which is renewed beside them,
+-- so the lease can outlive a long write. The holder may freeze before its COMMIT, or write for too
+-- long; then the server ends the transaction, which limits how long the scope is blocked.
 CREATE OR REPLACE FUNCTION lock_guard(p_kind text, p_scope text, p_id text, p_fence bigint)
 RETURNS boolean LANGUAGE plpgsql VOLATILE AS $$
 DECLARE

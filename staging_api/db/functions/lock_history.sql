@@ -1,11 +1,14 @@
--- The history of grants is cut by month, so that old months are dropped whole: no DELETE, no bloat.
+-- The history of grants is partitioned by month, so that old months are dropped whole: no DELETE,
+-- no bloat.
 --
--- A new partition needs locks that no transaction may hold beside it, and every later statement queues
--- behind the one that waits for such a lock: behind a reader of an hour (pg_dump) all grants stood
--- still. So these functions wait 0.1 s for a lock, and raise lock_not_available; the caller tries again
--- a moment later. Months are made three ahead, so there is time.
+-- A new partition needs locks that conflict with every transaction on the tables, and every later
+-- statement queues behind the one that waits for such a lock: behind a session that reads for an
+-- hour (pg_dump), all grants would stop. So these functions wait 0.1 s for a lock, and raise
+-- lock_not_available; the caller tries again a moment later. Partitions are made three months
+-- ahead, so there is time.
 
--- With the rights of the tables' owner: the role of the pods may not change the schema otherwise.
+-- Runs with the rights of the tables' owner: otherwise the role of the pods may not change the
+-- schema.
 CREATE OR REPLACE FUNCTION lock_history_extend(p_ahead integer) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp SET lock_timeout = '100ms' AS $$
 DECLARE
@@ -41,9 +44,9 @@ END $$;
 COMMENT ON FUNCTION lock_history_extend IS
     'Makes the missing partitions of api_locks for this month and the next p_ahead ones.';
 
--- A month stays while a lock is held that was granted in it: its row has yet to get its outcome. It also
--- stays while a grant in it is younger than its id: a machine made that whose clock was behind. Whatever
--- its id says, a grant is as old as the database's clock says.
+-- A month stays while a lock granted in it is held: the row of the grant has yet to get its
+-- outcome. A month also stays while it contains a grant that is younger than its id says, made by a
+-- machine whose clock was behind: the database's clock decides the age of a grant, not its id.
 CREATE OR REPLACE FUNCTION lock_history_drop(p_before timestamptz) RETURNS SETOF text
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp SET lock_timeout = '100ms' AS $$
 DECLARE
@@ -73,9 +76,10 @@ END $$;
 COMMENT ON FUNCTION lock_history_drop IS
     'Drops the months of api_locks that ended before p_before, and returns their names.';
 
--- For a statement that is sent afterwards. A grant locks the table lock_scopes before it reads the
--- clock, and until its commit is visible; its transaction began before that. For sessions of other
--- roles the begin is not shown; they are taken to have begun 15 s ago, longer than a grant may take.
+-- The result is valid for a statement that is sent afterwards. A grant locks the table lock_scopes
+-- before it reads the clock, and until its commit is visible; its transaction began before that.
+-- PostgreSQL does not show when sessions of other roles began their transaction; 15 s ago is
+-- assumed, which is longer than a grant may take.
 CREATE OR REPLACE FUNCTION lock_history_whole_until() RETURNS timestamptz LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
     v_now timestamptz := clock_timestamp();

@@ -4,9 +4,10 @@ CREATE OR REPLACE VIEW lock_waiters_alive AS
 COMMENT ON VIEW lock_waiters_alive IS
     'Waiters whose deadline is in the future and that called in the last 6 s.';
 
--- By the lock on the scope's row a release comes first, and the acquire that follows finds the scope
--- free, or it comes later and finds this waiter. No wait for the disk: a waiter whose place is lost in
--- a crash takes a new one when it next asks.
+-- The lock on the scope's row orders this call and a release: either the release comes first, and
+-- the following acquire finds the scope free, or the release comes later and finds this waiter. The
+-- commit does not wait for the disk: a waiter whose place is lost in a crash takes a new one with
+-- its next call.
 CREATE OR REPLACE FUNCTION lock_wait(
     p_id text, p_kind text, p_scope text, p_caller text, p_holder text, p_reference_id text,
     p_ttl_seconds double precision, p_leaves_after_seconds double precision)

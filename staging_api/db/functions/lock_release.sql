@@ -21,9 +21,9 @@ END $$;
 COMMENT ON FUNCTION lock_vacate IS
     'Takes the holder out of a scope whose row the caller has locked.';
 
--- Returns `released`; or, when that had happened before this call, `expired`, `broken` or
--- `superseded`; null for a grant that never was. It waits for guarded writes of its own that are still
--- open, and is a release even if the lease runs out during that wait.
+-- Returns `released`; or, if the grant had ended before this call, `expired`, `broken` or
+-- `superseded`; null for an unknown grant. It waits for guarded writes under the same lease that
+-- are still open, and counts as a release even if the lease expires during that wait.
 CREATE OR REPLACE FUNCTION lock_release(
     p_kind text, p_scope text, p_id text, p_fence bigint, p_ended_by text)
 RETURNS text LANGUAGE plpgsql VOLATILE SET plan_cache_mode = force_generic_plan AS $$

@@ -1,9 +1,10 @@
--- A loop, not one statement of a function in SQL: while other sessions release leases, PostgreSQL 18
--- crashes in the update of the partitioned api_locks that such a statement makes beside its answer.
+-- A loop in PL/pgSQL, not one statement of a function in SQL: while other sessions release leases,
+-- PostgreSQL 18 crashes in the update of the partitioned api_locks that such a statement makes
+-- beside its result.
 --
--- A lease that is not in the answer is lost; an expired one never comes back to life. Guarded writes
--- do not stand in the way. A lease whose row is locked in another way at that moment is not extended,
--- and the answer says so: the leases of a process do not wait for each other.
+-- A lease that is not in the result is lost; an expired lease is never revived. Guarded writes do
+-- not block a renewal. A lease whose row another session has locked at that moment is not extended,
+-- and the result says so: the leases of a process do not wait for each other.
 CREATE OR REPLACE FUNCTION lock_extend(
     p_kinds text[], p_scopes text[], p_ids text[], p_fences bigint[],
     p_ttls_seconds double precision[])

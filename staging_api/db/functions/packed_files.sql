@@ -1,4 +1,4 @@
--- What foreign keys and checks of each row would say, once for all rows of a statement.
+-- The checks of foreign keys and CHECKs, made once for all rows of a statement.
 CREATE OR REPLACE FUNCTION packed_files_checked() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF EXISTS (
@@ -27,7 +27,7 @@ COMMENT ON FUNCTION packed_files_refuse IS 'Refuses every change of a row of pac
 CREATE OR REPLACE TRIGGER packed_files_refuse BEFORE UPDATE ON packed_files
 FOR EACH STATEMENT EXECUTE FUNCTION packed_files_refuse();
 
--- A pack may be dropped, and then only forgotten; its files go first.
+-- A pack may be dropped, and its row deleted afterwards, once the rows of its files are deleted.
 CREATE OR REPLACE FUNCTION packs_kept() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF TG_OP = 'UPDATE' THEN

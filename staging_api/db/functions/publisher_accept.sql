@@ -1,4 +1,4 @@
--- A package that is in the suite already is a success: the upload's note says so.
+-- An upload of a package that is in the suite already succeeds; a note of the upload says so.
 CREATE OR REPLACE FUNCTION publisher_accept_one(p_upload text) RETURNS void
 LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
@@ -53,8 +53,8 @@ END $$;
 COMMENT ON FUNCTION publisher_accept_one IS
     'Turns one accepted upload into a pending publication of its package.';
 
--- Each in a subtransaction of its own, so that an upload that cannot be published stays accepted, says
--- why, and stops no other. Called within a guarded transaction of the publisher.
+-- Each upload has its own subtransaction, so that one that cannot be published stays accepted,
+-- states the reason, and stops no other upload. Call within a guarded transaction of the publisher.
 CREATE OR REPLACE FUNCTION publisher_accept(p_uploads text[])
 RETURNS TABLE (id text, error text) LANGUAGE plpgsql VOLATILE AS $$
 DECLARE

@@ -1,9 +1,10 @@
--- The rules of the publisher that clients rely on. Triggers, because pods of a version before, which
--- do not know of a path's past, holds of suites and sources that leave, publish beside those of this one.
+-- Rules of the publisher on which clients rely. They are triggers because pods of the version
+-- before publish beside those of this version, and that version does not know former contents of
+-- paths, suite holds, or sources that leave a suite.
 
--- A path that clients could see once never gets other bytes: they and proxies may keep them for ever.
--- The row is left out, as one that conflicts is. A file that is being removed is still there: whether
--- that was published is not looked up while the insert waits.
+-- A path that clients could see once never gets other bytes: clients and proxies may keep the old
+-- ones for ever. The row is left out, like one that conflicts. A file that is being removed still
+-- counts as present: whether it was published is not looked up while the insert waits.
 CREATE OR REPLACE FUNCTION publisher_path_keeps_bytes() RETURNS trigger
 LANGUAGE plpgsql VOLATILE AS $$
 BEGIN
@@ -33,9 +34,9 @@ COMMENT ON FUNCTION publisher_path_keeps_bytes IS
 CREATE OR REPLACE TRIGGER publisher_path_keeps_bytes BEFORE INSERT ON package_files
 FOR EACH ROW EXECUTE FUNCTION publisher_path_keeps_bytes();
 
--- A generation says of each suite that is held which packages it lists. One that does not was made by a
--- pod that knows of no holds, and would undo them: its transaction fails as a whole, and its caller may
--- try again, perhaps at another pod.
+-- A generation states for each held suite which packages it lists. A generation without this was
+-- made by a pod that knows no holds, and would undo them: its transaction fails as a whole, and its
+-- caller may retry, perhaps at another pod.
 CREATE OR REPLACE FUNCTION publisher_generation_keeps_holds() RETURNS trigger
 LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
@@ -57,7 +58,7 @@ END $$;
 COMMENT ON FUNCTION publisher_generation_keeps_holds IS
     'Refuses a live generation that does not show the held suites as their holds say.';
 
--- OR REPLACE does not exist for a constraint trigger.
+-- CREATE OR REPLACE does not exist for a constraint trigger.
 DROP TRIGGER IF EXISTS publisher_generation_keeps_holds ON distributions;
 CREATE CONSTRAINT TRIGGER publisher_generation_keeps_holds
 AFTER INSERT OR UPDATE OF live_generation_id ON distributions
@@ -84,8 +85,9 @@ CREATE OR REPLACE TRIGGER publisher_hold_keeps_packages BEFORE UPDATE OF removed
 FOR EACH ROW WHEN (OLD.removed_at IS NULL AND NEW.removed_at IS NOT NULL)
 EXECUTE FUNCTION publisher_hold_keeps_packages();
 
--- The version before may leave a source in its index that has left the suite. Its Releases have no time
--- of change: the next run of this version looks at all packages of their suite.
+-- The version before may leave a source in its index after the source has left the suite. Its
+-- Releases have no modified_at; by that this trigger marks their suite, and the next run of this
+-- version checks all packages of the suite.
 CREATE OR REPLACE FUNCTION publisher_look_again() RETURNS trigger
 LANGUAGE plpgsql VOLATILE AS $$
 BEGIN
@@ -100,7 +102,7 @@ CREATE OR REPLACE TRIGGER publisher_look_again AFTER INSERT ON release_files
 FOR EACH ROW WHEN (NEW.modified_at IS NULL AND NEW.name = 'Release')
 EXECUTE FUNCTION publisher_look_again();
 
--- The columns that foreign keys compare do not say of which archive the two rows are.
+-- The columns that foreign keys compare do not include the archives of the two rows.
 CREATE OR REPLACE FUNCTION publisher_one_archive() RETURNS trigger
 LANGUAGE plpgsql VOLATILE AS $$
 DECLARE

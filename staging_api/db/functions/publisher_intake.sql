@@ -1,9 +1,9 @@
--- Statements of taking packages in that take longer to plan than to carry out: as functions their plans are
--- kept. Rows are those of `publishing/placing.py`.
+-- Statements of the intake of packages that take longer to plan than to execute: as functions,
+-- their plans are kept. The rows are those of `publishing/placing.py`.
 
--- Those of the same version that are there stay, however it is spelt, and in whatever component. Rows are
--- written sorted, so that two requests with the same packages cannot wait for each other. A place that is
--- missing has its file's path taken by another content.
+-- Existing releases of the same version stay, however the version is spelt, and in whatever
+-- component. Rows are written in sorted order, so that two requests with the same packages cannot
+-- deadlock. If a place is missing in the result, the path of its file has another content.
 CREATE OR REPLACE FUNCTION publisher_add_binaries(p_archive integer, p_rows jsonb)
 RETURNS TABLE (place integer, id bigint, version text, path text, sha256 text)
 LANGUAGE plpgsql VOLATILE SET enable_seqscan TO off AS $$
@@ -77,7 +77,8 @@ END $$;
 COMMENT ON FUNCTION publisher_files_in_the_way IS
     'Files of the pool that have other bytes at these paths, or of these versions.';
 
--- A package for all is offered while it is the newest on one architecture of the suite.
+-- A package for all architectures is offered while it is the newest on one architecture of the
+-- suite.
 CREATE OR REPLACE FUNCTION publisher_newer_versions(p_suite integer, p_rows jsonb)
 RETURNS TABLE (place integer, version text) LANGUAGE plpgsql STABLE SET enable_seqscan TO off AS $$
 BEGIN

@@ -1,9 +1,9 @@
--- Statements of a run of the publisher that take longer to plan than to carry out: as functions their plans
--- are kept. A plan may have been made while the tables were almost empty, so it has to use indexes.
--- Writes are called within a guarded transaction of the publisher.
+-- Statements of a publisher run that take longer to plan than to execute: as functions, their plans
+-- are kept. A plan may have been made while the tables were almost empty, so sequential scans are
+-- disabled. Call the functions that write within a guarded transaction of the publisher.
 
--- A suite may have lost the component or architecture of a package: then no index file lists it, so it
--- supersedes nothing, and waits until the suite has both again.
+-- A suite may have lost the component or architecture of a package: then no index file lists the
+-- package, so it supersedes nothing, and waits until the suite has both again.
 CREATE OR REPLACE FUNCTION publisher_offers(p_suite integer, p_component text, p_architecture text)
 RETURNS boolean LANGUAGE plpgsql STABLE SET enable_seqscan TO off AS $$
 BEGIN
@@ -14,8 +14,9 @@ END $$;
 COMMENT ON FUNCTION publisher_offers IS
     'Whether a suite has an index file for packages of a component and an architecture; null: for sources.';
 
--- What a run has to look at: suites with something to publish or to list, unless they are held, and those
--- whose Release expires soon, or is signed by another key. A signer of null is any.
+-- Suites that a run has to process: suites with packages to publish or to list, unless they are
+-- held, and suites whose Release expires soon, or is signed by another key. If p_signer is null,
+-- any key is accepted.
 CREATE OR REPLACE FUNCTION publisher_suites_with_work(p_archive integer, p_signer text)
 RETURNS SETOF integer LANGUAGE plpgsql STABLE SET enable_seqscan TO off AS $$
 BEGIN
@@ -42,9 +43,10 @@ END $$;
 COMMENT ON FUNCTION publisher_suites_with_work IS
     'Suites of which clients do not see all that they should.';
 
--- What a change of some packages can supersede: versions of the same names; and packages for all that
--- stayed only for the sake of others of their source release, whatever their names are. Only those that
--- are touched may be superseded. Of sources there are no packages for all.
+-- Packages that the changed packages can supersede: versions of the same names; and packages for
+-- all architectures that stayed only for other binaries of their source release, whatever their
+-- names are. Only rows with touched = true may be superseded. A source never is for all
+-- architectures.
 CREATE OR REPLACE FUNCTION publisher_candidates(p_suites integer[])
 RETURNS TABLE (
     suite_id integer, id bigint, package text, version_key text, created_at timestamptz, source text,
@@ -105,8 +107,8 @@ END $$;
 COMMENT ON FUNCTION publisher_candidates IS
     'Offered packages that those which have changed may supersede, with these; architecture null: a source.';
 
--- Then the time from which the files of what ended may leave the pool. A superseded source waits until
--- none of its binaries is left in the suite.
+-- Then sets the time from which the files of ended publications may leave the pool. A superseded
+-- source waits until none of its binaries is left in the suite.
 CREATE OR REPLACE FUNCTION publisher_supersede(
     p_archive integer, p_ids bigint[], p_bys bigint[], p_quarantine double precision)
 RETURNS SETOF text LANGUAGE plpgsql VOLATILE SET enable_seqscan TO off AS $$
@@ -178,8 +180,8 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION publisher_unlisted IS 'Packages that the index files do not show as they are.';
 
--- An archive has one live generation. The row of the new one is there already if there are hooks, which
--- may look at it.
+-- An archive has one live generation. If there are hooks, which may read the new generation, its
+-- row exists already.
 CREATE OR REPLACE FUNCTION publisher_go_live(
     p_generation text, p_archive integer, p_run text, p_caller text, p_is_head boolean, p_content bigint,
     p_holds jsonb, p_closed jsonb, p_layouts jsonb, p_files jsonb, p_releases jsonb)
@@ -236,7 +238,7 @@ END $$;
 COMMENT ON FUNCTION publisher_go_live IS
     'Makes a generation live from the commit of this transaction on; returns its number.';
 
--- What has changed again since it was read stays marked.
+-- Marks that changed again after they were read stay.
 CREATE OR REPLACE FUNCTION publisher_settle(p_number bigint, p_shown jsonb, p_suites jsonb)
 RETURNS void LANGUAGE plpgsql VOLATILE SET enable_seqscan TO off AS $$
 BEGIN
@@ -258,7 +260,8 @@ END $$;
 COMMENT ON FUNCTION publisher_settle IS
     'Clears the marks of packages and suites that a generation shows as they were read.';
 
--- Of places that the suite does not have, they wait. In two statements: each has an index of its own.
+-- Packages without an index file in the suite wait. Two statements, because each uses an index of
+-- its own.
 CREATE OR REPLACE FUNCTION publisher_files_to_publish(p_suites integer[], p_published_too boolean)
 RETURNS TABLE (id bigint, sha256 text, size_bytes bigint, path text)
 LANGUAGE plpgsql STABLE SET enable_seqscan TO off AS $$

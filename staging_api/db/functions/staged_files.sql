@@ -1,5 +1,5 @@
--- Two branches that PostgreSQL sees through: a condition on the path becomes one probe of an index in
--- each. For that a branch may have neither a join nor a condition of its own.
+-- Two branches into which PostgreSQL pushes conditions: a condition on the path becomes one index
+-- probe in each. This requires branches without a join or a condition of their own.
 CREATE OR REPLACE VIEW staged_files AS
     SELECT artifact_id, path, sha256, size_bytes, executable, NULL::text AS pack_sha256,
         NULL::bigint AS pack_bytes, NULL::bigint AS pack_offset
@@ -21,7 +21,8 @@ COMMENT ON COLUMN staged_files.pack_sha256 IS
 COMMENT ON COLUMN staged_files.pack_bytes IS 'length of that pack';
 COMMENT ON COLUMN staged_files.pack_offset IS 'where in that pack the content begins';
 
--- A function, as its plan is kept: to plan the two branches takes several times as long as to probe them.
+-- A function, so that its plan is kept: planning the two branches takes several times as long as
+-- the probes.
 CREATE OR REPLACE FUNCTION file_served(
     p_path text, OUT path text, OUT artifact_id text, OUT sha256 text, OUT size_bytes bigint,
     OUT staged_at timestamptz, OUT executable boolean, OUT pack_sha256 text, OUT pack_bytes bigint,

@@ -1,4 +1,4 @@
--- For the tables of this moment and those that this owner adds later.
+-- Applies to the present tables and to those that this owner adds later.
 CREATE OR REPLACE FUNCTION staging_grant_audit() RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
     EXECUTE format('GRANT USAGE ON SCHEMA %I TO staging_audit', current_schema());

@@ -1,7 +1,9 @@
--- As for the lock's history (lock_history.sql), and with waits as short.
+-- Monthly partitions as for the lock's history (lock_history.sql), with equally short waits for
+-- locks.
 
--- With what a partition does not take over from its table. The unique index refuses a second branch of
--- a chain; the lock on the row of the staging keeps writers from trying.
+-- Adds the index and the trigger that a partition does not inherit from its table. The unique index
+-- refuses a second branch of a chain; the lock on the row of the staging keeps writers from
+-- creating one.
 CREATE OR REPLACE FUNCTION staging_events_partition(p_name text, p_bounds text) RETURNS void
 LANGUAGE plpgsql AS $$
 BEGIN
@@ -13,7 +15,8 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION staging_events_partition IS 'Makes one partition of staging_events.';
 
--- A month that has events in the default partition already stays there: events are never moved.
+-- A month that already has events in the default partition gets no partition: events are never
+-- moved.
 CREATE OR REPLACE FUNCTION staging_events_extend(p_ahead integer) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp SET lock_timeout = '100ms' AS $$
 DECLARE
@@ -45,8 +48,8 @@ END $$;
 COMMENT ON FUNCTION staging_events_extend IS
     'Makes the missing partitions of staging_events for this month and the next p_ahead ones.';
 
--- Nothing else removes an event. What is dropped is counted on each staging, so that its chain may
--- begin later, but only just there.
+-- The only function that removes events. The number of dropped events is written to each staging,
+-- so that its chain may begin later, but only exactly there.
 CREATE OR REPLACE FUNCTION staging_events_drop(p_before timestamptz, p_reason text) RETURNS bigint
 LANGUAGE plpgsql SET lock_timeout = '100ms' AS $$
 DECLARE

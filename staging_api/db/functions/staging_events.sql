@@ -1,16 +1,16 @@
 -- The record of events: one row in staging_events for every change of state of a staging or an
 -- artifact, written by triggers in the transaction of the change itself.
 --
--- The rows of one staging form a chain: each has the digest of the one before it, and the row of the
--- staging has the count and the digest of the newest. A row that is altered, removed or cut off at the
--- end leaves a break that `staging-api audit verify` finds.
+-- The rows of one staging form a chain: each has the digest of the one before it, and the row of
+-- the staging has the count and the digest of the newest. A row that is altered, removed or cut off
+-- at the end leaves a break that `staging-api audit verify` finds.
 --
 -- Each writer to a chain first locks the row of its staging. A change of an artifact locks the
--- unfinished stagings of its archive, in the order of their ids: the order in which settle() locks them
--- later in the same transaction, so that two transactions never wait for each other.
+-- unfinished stagings of its archive, in the order of their ids: settle() locks them in the same
+-- order later in the same transaction, so that two transactions never deadlock.
 
--- A JSON array of its columns in order, times in UTC to the microsecond, the detail as text.
--- json.dumps(columns, ensure_ascii=False) makes the same.
+-- A JSON array of the event's columns in order, times in UTC to the microsecond, the detail as
+-- text. json.dumps(columns, ensure_ascii=False) returns the same text.
 CREATE OR REPLACE FUNCTION staging_event_text(e staging_events) RETURNS text LANGUAGE sql STABLE AS $$
     SELECT jsonb_build_array(
         e.id, e.staging_id, e.number,
@@ -26,8 +26,8 @@ $$;
 COMMENT ON FUNCTION staging_event_digest IS 'The SHA-256 of the text of an event, in hex.';
 
 -- The actor is the holder of the lock on p_archive_url with which this transaction was guarded (the
--- guard notes it in staging.locks), else the one that the transaction named (staging.actor), else the
--- role that is logged in.
+-- guard writes its id to staging.locks), else the one named by the transaction (staging.actor),
+-- else the role that is logged in.
 CREATE OR REPLACE FUNCTION staging_event_append(e staging_events, p_archive_url text, p_lock_kind text)
 RETURNS void LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
@@ -127,7 +127,7 @@ COMMENT ON FUNCTION staged_artifacts_tell IS
 CREATE OR REPLACE TRIGGER staged_artifacts_tell_new AFTER INSERT ON staged_artifacts
 FOR EACH ROW EXECUTE FUNCTION staged_artifacts_tell();
 
--- A new attempt, and another staging that takes an artifact up, are events even if the state stays.
+-- A new attempt, and a new staging for an artifact, are events even if the state stays the same.
 CREATE OR REPLACE TRIGGER staged_artifacts_tell AFTER UPDATE ON staged_artifacts FOR EACH ROW
 WHEN (OLD.state <> NEW.state OR OLD.attempt <> NEW.attempt OR OLD.staging_id <> NEW.staging_id
     OR OLD.pinned_until IS DISTINCT FROM NEW.pinned_until)
@@ -148,10 +148,10 @@ FOR EACH ROW EXECUTE FUNCTION staging_events_refuse();
 CREATE OR REPLACE TRIGGER staging_events_refuse_truncate BEFORE TRUNCATE ON staging_events
 FOR EACH STATEMENT EXECUTE FUNCTION staging_events_refuse();
 
--- For a statement that is sent afterwards. A writer of an event locks the table stagings before it
--- reads the clock, and until its commit is visible; its transaction began before that. For sessions
--- of other roles the begin is not shown; they are taken to have begun 90 s ago, longer than a
--- statement and a pause between two of them may take.
+-- The result is valid for a statement that is sent afterwards. A writer of an event locks the table
+-- stagings before it reads the clock, and until its commit is visible; its transaction began before
+-- that. PostgreSQL does not show when sessions of other roles began their transaction; 90 s ago is
+-- assumed, which is longer than a statement and a pause between two of them may take.
 CREATE OR REPLACE FUNCTION staging_events_whole_until() RETURNS timestamptz LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
     v_now timestamptz := clock_timestamp();

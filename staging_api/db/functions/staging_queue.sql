@@ -1,4 +1,5 @@
--- The one definition of artifacts that are to do, and that are due: for workers, metrics, waiting requests.
+-- The only definition of artifacts that are to do, or due: for workers, metrics and waiting
+-- requests.
 CREATE OR REPLACE VIEW staging_queue AS
 SELECT a.id AS artifact_id, a.archive_url, a.name, a.phase, a.state, a.lock_kind,
     s.id AS staging_id, s.cancel_requested_at IS NOT NULL AS cancel_requested,

@@ -1,21 +1,23 @@
 -- A finished staging leaves no artifact to do, and its own result never changes.
 --
 -- An artifact is to do while it is pending or staging. It then belongs to the staging in its
--- staging_id, which is unfinished: workers take up only unfinished stagings. So
+-- staging_id, which is unfinished: workers work only on unfinished stagings. So
 --
---   a staging ends           each artifact that is to do goes to another unfinished staging that
---                            requested it; if the staging was cancelled, to a new one for the callers who
---                            joined it; else it fails, with the reason (stagings_hand_over)
+--   a staging ends           each artifact to do goes to another unfinished staging that requested
+--   it;
+--                            if the staging was cancelled, to a new one for the callers who joined
+--                            it;
+--                            else the artifact fails, with the reason (stagings_hand_over)
 --   a row is opened again    its staging must be unfinished (staged_artifacts_owned refuses)
 --
--- Triggers, not statements of the service: the version before, or an operator with psql, ends
--- stagings as well. A transaction that ends one has locked the unfinished stagings of its archive, in
--- the order of their ids, as for each change of an artifact (staging_events.sql).
+-- These are triggers, not statements of the service: the version before, or an operator with psql,
+-- ends stagings as well. A transaction that ends a staging has locked the unfinished stagings of
+-- its archive, in the order of their ids, as for each change of an artifact (staging_events.sql).
 --
--- What a staging ended with is kept in its row: which artifacts, and the errors of those that failed
--- for it. A later staging that brings them opens the rows of the artifacts again, and changes
--- nothing of that. `version`, of both tables, rises with every change but that of the time of the
--- last read: the versions of all rows that an answer shows identify the answer.
+-- The row of a staging keeps its result: which artifacts, and the errors of those that failed for
+-- it. A later staging that brings these artifacts opens their rows again, and does not change that
+-- result. `version`, in both tables, rises with every change except that of the time of the last
+-- read: the versions of all rows in a response identify the response.
 
 CREATE OR REPLACE FUNCTION staging_failure(a staged_artifacts, p_code text, p_message text, p_retryable boolean)
 RETURNS jsonb LANGUAGE sql IMMUTABLE AS $$
@@ -74,7 +76,7 @@ CREATE OR REPLACE TRIGGER staged_artifacts_verdict AFTER UPDATE OF state ON stag
 FOR EACH ROW WHEN (OLD.state <> 'failed' AND NEW.state = 'failed')
 EXECUTE FUNCTION staged_artifacts_verdict();
 
--- Runs when the stagings are locked, as for each new row.
+-- Runs after the stagings are locked, as for each new row.
 CREATE OR REPLACE FUNCTION staged_artifacts_again() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     UPDATE stagings s

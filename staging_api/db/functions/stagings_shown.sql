@@ -1,13 +1,13 @@
--- The reads that are most frequent: a staging with its artifacts, and the states of some artifacts.
+-- The most frequent reads: a staging with its artifacts, and the states of some artifacts.
 --
--- Functions, not statements sent as text: to plan the join anew takes several times as long as to run
--- it. A function keeps its plans for the life of a session, one call is one round trip, and it works
--- through a pooler in transaction mode. Its plan is the same for all arguments: they are looked up in
--- the columns of an index.
+-- These are functions, not statements sent as text: planning the join takes several times as long
+-- as running it. A function keeps its plans for the life of a session, one call is one round trip,
+-- and it works through a pooler in transaction mode. The plan is the same for all arguments: all
+-- are looked up in the columns of an index.
 --
--- As JSON, because to describe forty columns in each answer takes longer than to find the rows; and
--- whole rows, so that a column that is added needs no other function. The version before reads the
--- columns that it knows, by name.
+-- The result is JSON, because describing forty columns in each result takes longer than finding the
+-- rows. It contains whole rows, so that a new column needs no new function. The version before
+-- reads by name the columns that it knows.
 
 -- Evicted artifacts are shown only if the staging ended with them.
 CREATE OR REPLACE VIEW stagings_shown AS
@@ -56,11 +56,11 @@ END $$;
 COMMENT ON FUNCTION artifact_outcomes IS
     'The states of these artifacts of an archive, of those that have a row and are not evicted.';
 
--- A process that has made an answer of these rows before need not make it again. `version` rises with
--- each change that an answer shows. xmin, the transaction that wrote a row, changes with each change at
--- all, whatever triggers were disabled; the timeline with each promotion of a standby, after which
--- versions and transactions that were lost are given out again. The time of the last read changes xmin
--- as well: at most once a minute an answer is made in vain.
+-- A process that has already built a response from these rows need not build it again. `version`
+-- rises with each change that a response shows. xmin, the transaction that wrote a row, changes
+-- with each change at all, even while triggers are disabled; the timeline changes with each
+-- promotion of a standby, after which lost versions and transaction ids are given out again. The
+-- time of the last read changes xmin as well: at most once a minute a response is built needlessly.
 CREATE OR REPLACE VIEW stagings_seen AS
 SELECT s.id, s.state, concat_ws(' ', left(pg_walfile_name(pg_current_wal_lsn()), 8),
     s.id || '.' || s.version || '.' || s.xmin::text, (
@@ -85,11 +85,12 @@ END $$;
 COMMENT ON FUNCTION staging_seen IS
     'Identifies the rows that stagings_shown has of a staging; null: there is no such staging.';
 
--- What a request for artifacts is to be answered with, as far as one look can tell:
+-- The state for the response to a request for artifacts, from one read:
 --   seen   of the newest staging that requested any of them
---   kind   of a lock that another holds, with the rest of its row: there is work to do, which needs it
--- Nothing is written: what is free here has yet to be acquired. While that staging is staged, its rows
--- say most probably all; so no lock is looked at.
+--   kind   of a lock that another caller holds, with the rest of its row: there is work to do,
+--   which needs it
+-- Nothing is written; a lock that is free here still has to be acquired. While that staging is in
+-- state staged, its rows most probably answer the whole request, so no lock is read.
 CREATE OR REPLACE FUNCTION staging_asked(
     p_archive_url text, p_names text[], p_kinds text[],
     OUT seen text, OUT kind text, OUT id text, OUT fence bigint, OUT caller text, OUT holder text,

@@ -1,5 +1,6 @@
--- How full the store is: each statement that adds or removes blobs inserts one line into store_ledger,
--- so that no transaction waits for a common counter; store_ledger_compact() sums the lines up.
+-- Used space of the store: each statement that adds or removes blobs inserts one line into
+-- store_ledger, so that no transaction waits for a common counter; store_ledger_compact() sums the
+-- lines up.
 
 CREATE OR REPLACE FUNCTION blobs_added() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
@@ -25,7 +26,7 @@ COMMENT ON FUNCTION blobs_removed IS
 CREATE OR REPLACE TRIGGER blobs_removed AFTER DELETE ON blobs
 REFERENCING OLD TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION blobs_removed();
 
--- A file without a row is adopted with the length that it has; whole bytes may replace it.
+-- A file without a row is adopted with its present length; complete bytes may replace it.
 CREATE OR REPLACE FUNCTION blobs_resized() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     INSERT INTO store_ledger (bytes) VALUES (NEW.size_bytes - OLD.size_bytes);
@@ -37,7 +38,8 @@ CREATE OR REPLACE TRIGGER blobs_resized AFTER UPDATE ON blobs FOR EACH ROW
 WHEN (OLD.size_bytes <> NEW.size_bytes)
 EXECUTE FUNCTION blobs_resized();
 
--- A reader meanwhile sees either the lines or their sum, and a writer of a line is not waited for.
+-- A concurrent reader sees either the lines or their sum, and a concurrent writer is not waited
+-- for.
 CREATE OR REPLACE FUNCTION store_ledger_compact() RETURNS void LANGUAGE sql AS $$
     WITH gone AS (DELETE FROM store_ledger RETURNING bytes)
     INSERT INTO store_ledger (bytes) SELECT sum(bytes) FROM gone HAVING count(*) > 0
@@ -56,7 +58,7 @@ $$;
 COMMENT ON FUNCTION store_reserved_bytes IS
     'The bytes reserved for artifacts whose lock is held now, and for uploads that still arrive.';
 
--- One after the other, until each commits.
+-- Reservations are made one after the other, each until its commit.
 CREATE OR REPLACE FUNCTION store_reserve(
     p_artifact_id text, p_kind text, p_scope text, p_lock_id text, p_fence bigint,
     p_bytes bigint, p_quota bigint)
@@ -78,7 +80,7 @@ END $$;
 COMMENT ON FUNCTION store_reserve IS
     'Reserves p_bytes for an artifact, unless the quota is too small; returns the bytes that lack, or 0.';
 
--- An upload holds no lock: its reservation ends by its time.
+-- An upload holds no lock: its reservation ends at its time.
 CREATE OR REPLACE FUNCTION store_reserve_upload(
     p_id text, p_bytes bigint, p_quota bigint, p_seconds double precision)
 RETURNS bigint LANGUAGE plpgsql VOLATILE AS $$
@@ -99,7 +101,7 @@ END $$;
 COMMENT ON FUNCTION store_reserve_upload IS
     'Reserves p_bytes for an upload for p_seconds, as store_reserve; returns the bytes that lack, or 0.';
 
--- What is staged, failed or given up needs no reservation: what it wrote is in the ledger.
+-- An artifact that is staged, failed or given up needs no reservation: its bytes are in the ledger.
 CREATE OR REPLACE FUNCTION staged_artifacts_settle_space() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     DELETE FROM store_reservations WHERE artifact_id = NEW.id;
