@@ -1,1 +1,1 @@
-"""What changed: topics, for pages that are open."""
+"""Change notices by topic, for open pages of the dashboard."""

@@ -1,10 +1,10 @@
-"""The topics that people look at, each with the tables whose rows it shows."""
+"""The topics of pages, each with the tables whose rows it shows."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Literal
 
-#: ``alive`` is which processes are seen; ``processes`` all that they say of themselves.
+#: ``alive`` is the set of live processes; ``processes`` all that they report of themselves.
 Topic = Literal["work", "locks", "alive", "processes", "apt", "documents", "store"]
 
 TABLES: Mapping[Topic, frozenset[str]] = MappingProxyType(
@@ -16,7 +16,7 @@ TABLES: Mapping[Topic, frozenset[str]] = MappingProxyType(
             }
         ),
         "locks": frozenset({"lock_scopes", "api_locks", "lock_waiters"}),
-        # Nothing is written when a process dies: `rows.marks` looks who is seen.
+        # No row is written when a process dies: `rows.marks` reads which processes are alive.
         "alive": frozenset(),
         "processes": frozenset({"service_processes"}),
         "apt": frozenset(

@@ -1,8 +1,8 @@
-"""One statement for marks of change: whatever was written, one of them is another than before.
+"""One statement for marks of change: after any write, one of the marks differs.
 
-PostgreSQL counts the rows written to each table. A session reports its counts when it has nothing
-to do, a second apart, so the last ones of a burst come up to ten seconds late. What people wait for
-is read from the rows themselves: the newest event of stagings, and which processes live.
+PostgreSQL counts the rows written to each table. A session reports its counts when it is idle, a
+second apart, so the last ones of a burst come up to ten seconds late. Changes for which people wait
+are read from the rows themselves: the newest event of stagings, and the live processes.
 """
 
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from staging_api.changes.model import TABLES, Topic
 
 
 def marks(conn: Connection) -> Mapping[Topic, tuple[str | None, ...]]:
-    """Return the marks of each topic; only whether they are equal has a meaning."""
+    """Return the marks of each topic, which are only to be compared for equality."""
     found = {row.name: row.mark for row in conn.execute(_MARKS, {"tables": sorted(_ALL)})}
     by_topic = {topic: [found.get(name) for name in sorted(TABLES[topic])] for topic in TABLES}
     by_topic["work"].append(found["newest event"])

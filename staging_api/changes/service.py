@@ -1,10 +1,11 @@
-"""Tell open pages that something changed: one statement a second for all streams of a process.
+"""Notify open pages of changes: one statement a second for all streams of a process.
 
-It runs only while a stream is open. There is no NOTIFY behind it: that would have all writers of
-the service wait for one lock at their commits, for the sake of those who look.
+The statement runs only while a stream is open. It does not use NOTIFY: then all writers of the
+service would wait for one lock at their commits, for the sake of open pages.
 
-What if the database is away? No event is sent; pages ask by themselves now and then, and show the
-outage. When it is back, everything is said to have changed. The process dies: as its streams do.
+What if the database is unavailable? No event is sent; pages poll now and then, and show the outage.
+When the database is back, all topics are reported as changed. What if the process dies? Its streams
+end.
 """
 
 import logging
@@ -24,12 +25,12 @@ log = logging.getLogger(__name__)
 
 LOOK_SECONDS = 1.0
 _ALLOWED_SECONDS = 15.0
-#: A stream lives so long; then its reader authenticates again.
+#: Life of a stream; then its reader authenticates again.
 STREAM_SECONDS = 300.0
 
 
 class ChangeFeed:
-    """The open streams of this process; sends each the topics that changed."""
+    """The open streams of this process; sends each stream the topics that changed."""
 
     def __init__(self, database: Database) -> None:
         """Start no thread yet: a process may fork first."""
@@ -44,17 +45,18 @@ class ChangeFeed:
         """Return a stream of changes, for a connection to take.
 
         Args:
-            still_allowed: called every 15 s; whether the caller may still follow the stream.
+            still_allowed: called every 15 s; returns whether the caller may still follow the
+                stream.
 
         Raises:
-            TooManyRequests: the caller has too many open.
-            Unavailable: the process has.
+            TooManyRequests: the caller has too many streams open.
+            Unavailable: the process has too many streams open.
         """
         self._thread.ensure()
         return self.streams.admit(caller, topics, STREAM_SECONDS, still_allowed)
 
     def close(self) -> None:
-        """End all streams, and look no more."""
+        """End all streams, and stop looking for changes."""
         self._closed.set()
         self.streams.close()
         self._thread.join()
@@ -68,14 +70,14 @@ class ChangeFeed:
                 allowed_at = began + _ALLOWED_SECONDS
                 self.streams.end_those_not_allowed()
             found = self._look()
-            # Pages looked when they opened their streams: the first marks are no news.
+            # Pages load when they open their streams: the first marks are no change.
             if seen is not None and found != seen:
                 self.streams.tell(each for each in TABLES if found.get(each) != seen.get(each))
             seen = found
             self._closed.wait(pause_seconds(time.monotonic() - began))
 
     def _look(self) -> Mapping[Topic, object]:
-        """Return the marks by topic; none while the database is away."""
+        """Return the marks by topic; empty while the database is unavailable."""
         try:
             with self._database.connect() as conn:
                 return {**rows.marks(conn)}
@@ -85,5 +87,5 @@ class ChangeFeed:
 
 
 def pause_seconds(looked_seconds: float) -> float:
-    """How long to wait after a look: on a slow database, so long that looks take a fifth of all."""
+    """Return the pause after a query of this duration: queries take a fifth of all time."""
     return max(LOOK_SECONDS, 4 * looked_seconds)

@@ -1,9 +1,9 @@
-"""One PostgreSQL data folder: made whole or not at all, started and stopped.
+"""One PostgreSQL data folder: created atomically, started and stopped.
 
-What if it dies? While the folder is made: everything happens in ``18.new``, which no start uses;
-it is renamed to ``18`` once the database is in it and on the disk. While the server runs or
-stops: PostgreSQL recovers by itself at the next start. The kernel signals each program started
-here when this process is gone: initdb is killed, the server shuts down.
+What if the process dies? While the folder is created: everything happens in ``18.new``, which no
+start uses; the folder is renamed to ``18`` once the database is in it and on the disk. While the
+server runs or stops: PostgreSQL recovers by itself at the next start. The kernel signals each
+program started here when this process is gone: initdb is killed, the server shuts down.
 """
 
 import ctypes
@@ -19,7 +19,7 @@ from pathlib import Path
 
 from staging_api.embedded_postgres.errors import EmbeddedPostgresError
 
-PORT = 5432  # names the socket file; nothing listens on TCP
+PORT = 5432  # part of the socket file's name; nothing listens on TCP
 
 _START_SECONDS = 120.0
 _STOP_SECONDS = 60.0
@@ -27,10 +27,10 @@ _POLL_SECONDS = 0.005
 _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None)
 
-# Nothing of the caller's environment may reach the server: PGDATA, PGOPTIONS, LC_ALL.
+# The server must not inherit variables of the caller: PGDATA, PGOPTIONS, LC_ALL.
 _ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC"}
 
-# Given on the command line, so that a change here reaches data folders that exist already.
+# Passed on the command line, so that a change here applies to existing data folders.
 _SETTINGS = {
     "listen_addresses": "",
     "max_connections": "200",
@@ -40,23 +40,23 @@ _SETTINGS = {
     "log_checkpoints": "off",
     "jit": "off",
 }
-# A commit then survives the death of every process, only not that of the machine.
+# With these, a commit survives the death of every process, but not of the machine.
 _NOT_DURABLE = {"fsync": "off", "full_page_writes": "off"}
 
-# Only its owner may enter the folder of the socket; that is the whole of the authentication.
+# Access is controlled only by the folder of the socket, which only its owner may enter.
 _HBA = "local all all trust\n"
 
-# The built-in provider sorts alike whatever C library reads the folder next.
+# The built-in provider sorts the same with every C library, so the folder can move.
 _LOCALE = ("--encoding=UTF8", "--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8")
 
 
 @dataclass(frozen=True)
 class Programs:
-    """The programs of one version, and how they are run.
+    """The programs of one version, and the options of their runs.
 
     Attributes:
         binaries: the folder of ``postgres`` and ``initdb``.
-        lock: a locked descriptor that each program inherits, so that it keeps the lock.
+        lock: descriptor of a locked file that each program inherits, so that it keeps the lock.
         durable: whether data is forced to the disk.
         database: the name of the database, and of its superuser.
     """
@@ -68,7 +68,7 @@ class Programs:
 
 
 def data_folder(programs: Programs, parent: Path) -> Path:
-    """The data folder of this major version, made below `parent` if there is none.
+    """Return the data folder of this major version, creating it below `parent` if there is none.
 
     Raises:
         EmbeddedPostgresError: the data was made by another major version, or initdb failed.
@@ -94,10 +94,10 @@ def start(programs: Programs, data: Path, sockets: Path) -> subprocess.Popen[byt
     The caller must be sure that no other server uses the data: a ``postmaster.pid`` is removed.
 
     Raises:
-        EmbeddedPostgresError: it ended, or was not ready within two minutes.
+        EmbeddedPostgresError: the server ended, or was not ready within two minutes.
     """
     state = data / "postmaster.pid"
-    # PostgreSQL would refuse to start if some unrelated process now had the pid in it.
+    # PostgreSQL would refuse to start if the pid in this file now belonged to another process.
     state.unlink(missing_ok=True)
     settings = _SETTINGS | ({} if programs.durable else _NOT_DURABLE)
     settings |= {"unix_socket_directories": str(sockets), "port": str(PORT)}
@@ -120,7 +120,7 @@ def start(programs: Programs, data: Path, sockets: Path) -> subprocess.Popen[byt
 
 
 def stop(server: subprocess.Popen[bytes]) -> None:
-    """Shut the server down: open transactions are rolled back, the rest is written."""
+    """Shut the server down: open transactions are rolled back, committed data is written."""
     for request in (signal.SIGINT, signal.SIGQUIT, signal.SIGKILL):
         server.send_signal(request)
         with suppress(subprocess.TimeoutExpired):
@@ -170,19 +170,19 @@ def _run(programs: Programs, command: list[Path | str], text: str = "") -> str:
 
 
 def _signal_on_parent_death(request: signal.Signals) -> Callable[[], None]:
-    """A function for the child: request this signal from the kernel for its parent's death."""
+    """Return a function that, in a child, has the kernel signal it when its parent dies."""
     parent = os.getpid()
 
     def ask() -> None:
         _LIBC.prctl(_PR_SET_PDEATHSIG, int(request))
-        if os.getppid() != parent:  # it died before the request
+        if os.getppid() != parent:  # the parent died before the call
             os.kill(os.getpid(), signal.SIGKILL)
 
     return ask
 
 
 def _is_ready(state: Path) -> bool:
-    """Whether the last line of ``postmaster.pid`` says "ready", as pg_ctl checks it."""
+    """Return whether the last line of ``postmaster.pid`` says "ready", the check of pg_ctl."""
     with suppress(FileNotFoundError):
         return state.read_text().rstrip().endswith("ready")
     return False

@@ -1,8 +1,8 @@
-"""Why the server cannot be used, in one sentence for the operator."""
+"""Errors of the embedded server, each one sentence for the operator."""
 
 
 class EmbeddedPostgresError(RuntimeError):
-    """The server cannot be used as it is set up: the text says why and what to do."""
+    """The server cannot be used in this configuration: the text says why and what to do."""
 
 
 class ProgramsNotInstalled(EmbeddedPostgresError):

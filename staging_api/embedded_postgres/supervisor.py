@@ -3,7 +3,7 @@
 What if it dies, or gets SIGTERM? At any step the kernel signals the programs it started, see
 ``staging_api.embedded_postgres.cluster``; they keep the ``server`` lock until they are gone, and
 the next supervisor begins by waiting for that lock. So no step here has anything to undo. If
-PostgreSQL ends by itself (killed for lack of memory, say) this process starts it again.
+PostgreSQL ends by itself (killed for lack of memory, say), this process starts it again.
 """
 
 import fcntl
@@ -24,15 +24,15 @@ from staging_api.embedded_postgres.errors import EmbeddedPostgresError
 from staging_api.embedded_postgres.files import ServerFiles, lock_file, lock_file_within
 from staging_api.embedded_postgres.unprivileged import become_ordinary_user
 
-_GRACE_SECONDS = 1.0  # a restart of the only user then finds the server warm
+_GRACE_SECONDS = 1.0  # if the only user restarts meanwhile, it finds the server running
 _OLD_SERVER_SECONDS = 90.0
 
 
 def main(arguments: list[str]) -> None:
-    """Detach, then supervise; the arguments are those that `server` passes."""
+    """Detach, then supervise, with the arguments that `server` passes."""
     base, binaries, sockets, start, durable, database = arguments
     if os.fork():
-        # The user waits for this parent only, and never has a child to reap.
+        # The user waits only for this parent, and has no child to reap.
         os._exit(0)
     _reset_signals()
     try:
@@ -54,7 +54,7 @@ def supervise(
     """Run the server until its last user has gone.
 
     Args:
-        files: where everything is.
+        files: the paths of the server.
         binaries: the folder of PostgreSQL's programs.
         sockets: an existing folder that only this user may enter.
         start: the descriptor of the ``start`` lock, closed once the server accepts connections.
@@ -72,7 +72,7 @@ def supervise(
         while not _serve(files, Programs(binaries, lock, durable, database), sockets, start):
             print("PostgreSQL ended by itself; it is started again", file=sys.stderr)  # noqa: T201
             start = lock_file(files.start_lock, fcntl.LOCK_EX)
-            # The lock is shared: backends that outlived their server still have a copy.
+            # The lock is shared: backends that outlive their server still have a copy.
             os.close(lock)
             lock = lock_file_within(files.server_lock, _OLD_SERVER_SECONDS)
     finally:
@@ -81,7 +81,7 @@ def supervise(
 
 
 def _serve(files: ServerFiles, programs: Programs, sockets: Path, start: int) -> bool:
-    """Run one server; True when its last user has gone, False when it ended before."""
+    """Run one server; return True when its last user has gone, False if it ended before."""
     files.server_info.unlink(missing_ok=True)
     data = cluster.data_folder(programs, files.data)
     server = cluster.start(programs, data, sockets)
@@ -90,13 +90,13 @@ def _serve(files: ServerFiles, programs: Programs, sockets: Path, start: int) ->
         os.close(start)
         return _wait_for_last_user(files, server)
     finally:
-        # First, because the kernel drops the locks of a process that ends in any order.
+        # First, because the kernel drops the locks of an ending process in any order.
         files.server_info.unlink(missing_ok=True)
         cluster.stop(server)
 
 
 def _reset_signals() -> None:
-    """Undo what the user's process may have set and exec does not reset; leave on SIGTERM."""
+    """Reset signal settings that survive exec in the user's process; exit on SIGTERM."""
     signal.pthread_sigmask(signal.SIG_SETMASK, [])
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped by SIGTERM"))
@@ -120,7 +120,7 @@ def _write_server_info(
 
 
 def _wait_for_last_user(files: ServerFiles, server: Popen[bytes]) -> bool:
-    """Wait for the last user to go, and keep the ``users`` lock: no user joins a stopping server.
+    """Wait until the last user is gone, and keep the ``users`` lock while the server stops.
 
     Returns False at once when the server ends by itself.
     """
@@ -130,7 +130,7 @@ def _wait_for_last_user(files: ServerFiles, server: Popen[bytes]) -> bool:
 
     try:
         signal.signal(signal.SIGCHLD, server_ended)
-        if server.poll() is not None:  # it ended before the line above
+        if server.poll() is not None:  # the server ended before the line above
             return False
         while True:
             os.close(lock_file(files.users_lock, fcntl.LOCK_EX))

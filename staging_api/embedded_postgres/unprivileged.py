@@ -1,12 +1,12 @@
-"""Turn a process of root into one that PostgreSQL accepts to run in.
+"""Turn a process of root into one in which PostgreSQL agrees to run.
 
 initdb and postgres refuse user id 0, and initdb also refuses an id without an entry in passwd.
-Two ways, the first that the kernel allows:
+There are two ways; the first one that the kernel allows is used:
 
 1. A user namespace in which this process's id has the number of an ordinary account. To the rest of
-   the system nothing changes: files keep their owner, and private folders stay open to the process.
-2. As root only: the ids of that account, keeping the one capability that opens folders which
-   only root may enter. The data folder then belongs to the account.
+the system nothing changes: files keep their owner, and private folders stay open to the process.
+2. As root only: the ids of that account, keeping the one capability that opens folders which only
+root may enter. The data folder then belongs to the account.
 
 The mode or owner of a folder above the data is never changed.
 """
@@ -29,11 +29,11 @@ _LIBC = ctypes.CDLL(None, use_errno=True)
 
 
 def become_ordinary_user(data: Path, reach: Sequence[Path]) -> None:
-    """Make this process acceptable to PostgreSQL, for good; it must have no other thread.
+    """Make this process acceptable to PostgreSQL, permanently; it must have no other thread.
 
     Args:
-        data: the folder that PostgreSQL must own with all in it; it need not exist.
-        reach: files and folders that must be open to the process afterwards.
+        data: the folder that PostgreSQL must own, with its content; it need not exist.
+        reach: files and folders that must be accessible to the process afterwards.
 
     Raises:
         EmbeddedPostgresError: the kernel allows neither way.
@@ -64,7 +64,7 @@ def _has_account(uid: int) -> bool:
 
 
 def _account() -> pwd.struct_passwd:
-    """An account made for servers if there is one, else any that is not root's."""
+    """Return an account made for servers if there is one, else any other than root's."""
     known = {entry.pw_name: entry for entry in pwd.getpwall() if entry.pw_uid != 0}
     if not known:
         raise EmbeddedPostgresError("PostgreSQL needs an account other than root's in /etc/passwd")
@@ -73,7 +73,7 @@ def _account() -> pwd.struct_passwd:
 
 
 def _can_map_user(account: pwd.struct_passwd, reach: Sequence[Path]) -> bool:
-    """Try the user namespace in a child: a process that failed half-way could not go back."""
+    """Try the user namespace in a child: a process in which it fails half-way could not go back."""
     child = os.fork()
     if child == 0:
         failed = 1
@@ -95,7 +95,7 @@ def _enter_user_namespace(account: pwd.struct_passwd) -> None:
 
 
 def _change_user(account: pwd.struct_passwd) -> None:
-    """Take the ids of this account; keep, across exec, the capability to enter root's folders."""
+    """Change to the ids of this account; keep, across exec, access to root's folders."""
     _raise_on_failure(_LIBC.prctl(_PR_SET_KEEPCAPS, 1))
     os.setgroups([])
     os.setresgid(account.pw_gid, account.pw_gid, account.pw_gid)
@@ -108,7 +108,7 @@ def _change_user(account: pwd.struct_passwd) -> None:
 
 
 def _change_owner(folder: Path, uid: int, gid: int) -> None:
-    """Change the owner of all data, its folder last: an interrupted change is begun again."""
+    """Change the owner of all data, of the folder last: an interrupted change is repeated."""
     if not folder.exists() or folder.stat().st_uid == uid:
         return
     for path, folders, names in os.walk(folder):

@@ -1,1 +1,1 @@
-"""The processes of the service: each writes a row while it runs, for people to look at."""
+"""Heartbeats: each process of the service writes a row while it runs, for people to read."""

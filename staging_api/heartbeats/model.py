@@ -1,4 +1,4 @@
-"""A process, as it describes itself, and as the database saw it."""
+"""Data types of a process: its description, its load, and its row in the database."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -8,13 +8,13 @@ from staging_api.vocabulary.reports import ProcessKind
 
 @dataclass(frozen=True)
 class ProcessLoad:
-    """What a process does at a moment.
+    """The load of a process at a moment.
 
     Attributes:
-        busy: places that are in use.
-        waiting: requests that wait, without a place.
-        draining: it is about to end.
-        refused: requests of the last minute that were refused, as another held the lock.
+        busy: number of places that are in use.
+        waiting: number of requests that wait without a place.
+        draining: whether the process is about to end.
+        refused: number of requests refused in the last minute because a lock was held.
     """
 
     busy: int = 0
@@ -25,14 +25,14 @@ class ProcessLoad:
 
 @dataclass(frozen=True)
 class ProcessDescription:
-    """What a process is.
+    """The fixed properties of a process.
 
     Attributes:
-        name: as the holder of its locks; never used again.
-        version, build: of its code, see `staging_api.about`.
+        name: the holder of its locks; never reused.
+        version, build: version and digest of its code, see `staging_api.about`.
         schema: revision of the tables that its code needs.
         address: where it listens; None: nowhere.
-        places: requests that run at once; of a worker: stagings.
+        places: number of requests that run at once; for a worker, of stagings.
     """
 
     name: str
@@ -46,12 +46,12 @@ class ProcessDescription:
 
 @dataclass(frozen=True)
 class SeenProcess(ProcessDescription):
-    """One row of ``service_processes``: a process, and what was seen of it.
+    """One row of ``service_processes``: a process and its newest beat.
 
     Attributes:
-        started_at: of its first beat.
-        seen_at: of its newest beat.
-        alive: the newest beat is no older than three intervals, by the database's clock.
+        started_at: time of its first beat.
+        seen_at: time of its newest beat.
+        alive: whether the newest beat is at most three intervals old, by the database's clock.
     """
 
     busy: int
@@ -66,10 +66,10 @@ class SeenProcess(ProcessDescription):
 
 @dataclass(frozen=True)
 class DatabaseFacts:
-    """What the database is.
+    """Version and schema of the database.
 
     Attributes:
-        version: of PostgreSQL.
+        version: version of PostgreSQL.
         schema: revision of its tables; None: it was never migrated.
     """
 

@@ -1,4 +1,4 @@
-"""How much a number that only grows has grown within a minute."""
+"""The growth of a counter within a minute."""
 
 import time
 from collections import deque
@@ -8,7 +8,7 @@ _SECONDS = 60.0
 
 
 class LastMinute:
-    """Compares the number with what it was a minute ago, by the looks at it so far."""
+    """Compares a counter with its value a minute ago, as sampled at earlier calls."""
 
     def __init__(
         self, total: Callable[[], float], clock: Callable[[], float] = time.monotonic
@@ -16,18 +16,18 @@ class LastMinute:
         """Count from now on.
 
         Args:
-            total: the number; never less than before.
-            clock: in seconds.
+            total: returns the counter, which never falls.
+            clock: returns the time in seconds.
         """
         self._total, self._clock = total, clock
         self._looks = deque([(clock(), total())])
 
     def __call__(self) -> int:
-        """Return the growth since the last look that is a minute old, or since the first one."""
+        """Return the growth since the newest sample that is a minute old, or the first one."""
         now, total = self._clock(), self._total()
         self._looks.append((now, total))
-        # The second one decides: the first is to be the newest look that is a minute old. The look
-        # that was just added ends the loop.
+        # Checks the second sample: the first must be the newest that is at least a minute old. The
+        # loop ends at the latest with the sample just added.
         while now - self._looks[1][0] >= _SECONDS:
             self._looks.popleft()
         return int(total - self._looks[0][1])

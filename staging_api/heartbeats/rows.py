@@ -1,4 +1,4 @@
-"""The rows of processes: written by each for itself, by the database's clock."""
+"""The rows of processes: each process writes its own, by the database's clock."""
 
 from dataclasses import asdict
 
@@ -33,7 +33,7 @@ def seen(conn: Connection, *, limit: int | None = None, after: str = "") -> list
 
 
 def database_facts(conn: Connection) -> DatabaseFacts:
-    """Return the version of the database, and the schema that it has."""
+    """Return the version of the database, and its schema."""
     row = conn.execute(_FACTS).one()
     return DatabaseFacts(row.version, row.schema)
 
@@ -57,7 +57,7 @@ _SEEN = text("""
         seen_at > clock_timestamp() - 3 * every_seconds * interval '1 s' AS alive
     FROM service_processes WHERE name COLLATE "C" > :after ORDER BY name COLLATE "C" LIMIT :limit
 """)
-# Distributions put their own version behind PostgreSQL's, as in 16.4 (Debian 16.4-1).
+# Distributions append their own version, as in 16.4 (Debian 16.4-1).
 _FACTS = text("""
     SELECT split_part(current_setting('server_version'), ' ', 1) AS version,
         (SELECT string_agg(version_num, ', ' ORDER BY 1) FROM alembic_version) AS schema

@@ -1,9 +1,10 @@
-"""A process says that it lives, and anyone can see which do.
+"""Heartbeats of this process, and the list of live processes.
 
-A thread of each process writes its row every `EVERY_SECONDS`; nothing depends on it. What if the
-process dies? Its row stays, is no longer alive after three intervals by the database's clock, and
-is deleted after a day by the beat of any other. A process that ends in good order deletes its row.
-The database is away: the thread goes on trying, and the row is as old as the outage.
+A thread of each process writes its row every `EVERY_SECONDS`; nothing else depends on it. What if
+the process dies? Its row stays, counts as dead after three intervals by the database's clock, and
+is deleted after a day by the beat of any other process. A process that shuts down deletes its row.
+What if the database is unavailable? The thread keeps trying, and the row stays as old as the
+outage.
 """
 
 import logging
@@ -20,7 +21,7 @@ from staging_api.paging import Page, page_of
 log = logging.getLogger(__name__)
 
 EVERY_SECONDS = 5.0
-# For the last statement of a process that ends.
+# Time for the last statement of a process that ends.
 _LEAVE_SECONDS = 1.0
 
 
@@ -35,9 +36,10 @@ class Heartbeat:
         self._thread: threading.Thread | None = None
 
     def start(self, described: ProcessDescription, load: Callable[[], ProcessLoad]) -> None:
-        """Begin to write; `load` is called before each beat.
+        """Start writing; `load` is called before each beat.
 
-        A machine that has no thread to give gets no row: people see less, and all else works.
+        If the machine refuses a thread, no row is written: people see less, and everything else
+        works.
         """
         thread = threading.Thread(
             target=self._run, args=(described, load), name="heartbeat", daemon=True
@@ -58,8 +60,7 @@ class Heartbeat:
     def _run(self, described: ProcessDescription, load: Callable[[], ProcessLoad]) -> None:
         failing = False
         while True:
-            # Read first: a stop that comes during a beat gets one more turn, which deletes the row
-            # again.
+            # Read first: a stop during a beat gets one more turn, which deletes the row again.
             leaves = self._stop.is_set()
             try:
                 with self._database.connect() as conn:
@@ -82,7 +83,7 @@ class Heartbeat:
 
 @dataclass(frozen=True)
 class ProcessService:
-    """The processes of the service, as the database saw them."""
+    """The processes of the service, as recorded in the database."""
 
     database: Database
 
@@ -96,11 +97,11 @@ class ProcessService:
             )
 
     def all(self) -> list[SeenProcess]:
-        """Return all processes that were seen within a day, by name: for numbers of them."""
+        """Return all processes that were seen within a day, by name: for counting them."""
         with self.database.connect() as conn:
             return rows.seen(conn)
 
     def database_facts(self) -> DatabaseFacts:
-        """Return the version of the database, and the schema that it has."""
+        """Return the version of the database, and its schema."""
         with self.database.connect() as conn:
             return rows.database_facts(conn)

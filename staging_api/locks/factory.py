@@ -17,22 +17,23 @@ from staging_api.locks.queue import WaitQueue
 def open_locks(
     url: str, *, direct_url: str = "", lease_seconds: float = 15.0, connections: int = 10
 ) -> Iterator[Locks]:
-    """Yield what a process needs to hold locks; enter it after any fork.
+    """Yield the `Locks` of a process; call this after any fork.
 
     Leaving the block releases the locks that are still held.
 
     Args:
-        url: of a database that ``staging-api migrate`` has prepared; ``Locks.database`` may also
-            serve the program's own tables.
-        direct_url: the same database without a transaction pooler; empty: `url` has no pooler.
+        url: URL of a database that ``staging-api migrate`` has prepared; ``Locks.database`` may
+            also serve the program's own tables.
+        direct_url: URL of the same database without a transaction pooler; empty if `url` has no
+            pooler.
         lease_seconds: life of a lease that is not renewed; each is renewed while its block runs.
-        connections: for transactions, and as many for single statements. Half as many requests
-            may wait for a lock at a time.
+        connections: number of connections for transactions, and as many for single statements. Half
+            as many requests may wait for a lock at a time.
     """
     with closing(open_database(url, connections)) as database:
         locks = Locks(
             database=database,
-            # A connection of its own: renewals never queue behind requests for one.
+            # A pool of its own: renewals never queue for a connection behind requests.
             keeper=LeaseKeeper(open_database(url, pool_size=1)),
             queue=WaitQueue(
                 database, direct_url or url, threading.BoundedSemaphore(max(1, connections // 2))
@@ -48,5 +49,5 @@ def open_locks(
 
 
 def process_name() -> str:
-    """Return a name of this process that is never used again, unlike its pid."""
+    """Return a name for this process that is never reused, unlike its pid."""
     return f"{socket.gethostname()}:{os.getpid()}:{new_id()[-8:]}"

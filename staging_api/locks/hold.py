@@ -1,10 +1,10 @@
 """THE place where a lock is taken: `hold` acquires it, keeps it alive and releases it.
 
-What if the process dies? Before `store.acquire` commits: nothing happened. At any point after it:
+What if the process dies? Before `store.acquire` commits: nothing happened. At any point after that:
 the lease is no longer renewed and expires; the next request gets the scope with a higher fence, and
 the row in ``api_locks`` gets the outcome ``superseded`` (or ``expired``). In `store.release`: the
-lock is released or it is not; both states are consistent. Frozen past its lease and continued:
-`assert_held` and every guarded write refuse with `LockLost`; nothing succeeds silently.
+lock is released or not; both states are consistent. If the process is frozen past its lease and
+continued: `assert_held` and every guarded write refuse with `LockLost`; nothing succeeds silently.
 """
 
 import logging
@@ -30,13 +30,13 @@ from staging_api.shutdown import Shutdown
 
 log = logging.getLogger(__name__)
 
-# Waiters look at `shutdown` this often: its beginning wakes no waiter.
+# The beginning of a shutdown wakes no waiter, so waiters check it at this interval.
 _SHUTDOWN_CHECK_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
 class Locks:
-    """What a process needs to hold locks; made once, after any fork.
+    """The lock service of a process, built once, after any fork.
 
     Attributes:
         holder: the name of this process in ``api_locks.holder``.
@@ -64,7 +64,7 @@ class Locks:
     def release_all(self) -> None:
         """Release every lock that is still held, so that other processes continue the work."""
         for held in self.keeper.holds():
-            # The work here stops before another process may begin with it.
+            # The work in this process stops before another process may continue it.
             held.mark_lost()
             _release(self, held)
 
@@ -82,7 +82,7 @@ class RequestOrigin:
     """The caller and request on whose behalf a lock is taken.
 
     Attributes:
-        turn_of: the caller whose turn among callers the work takes; None: `caller`.
+        turn_of: the caller whose turn in the fair queue the work uses; None: `caller`.
     """
 
     caller: str
@@ -95,16 +95,16 @@ class RequestOrigin:
 def hold(
     locks: Locks, kind: LockKind, scope: str, origin: RequestOrigin, wait_seconds: float = 0.0
 ) -> Iterator[Hold]:
-    """Hold one lock for the length of the block.
+    """Hold one lock during the block.
 
-    The same thread and context may enter the block again for the same lock and gets the same hold,
-    without a statement. Any other context or thread is refused.
+    The same thread and context may enter again for the same lock and gets the same hold, without a
+    statement. Any other context or thread is refused.
 
     Args:
         wait_seconds: how long to queue, in order of arrival, while another request holds the lock.
 
     Raises:
-        LockHeld: another request still holds it after `wait_seconds`.
+        LockHeld: another request still holds the lock after `wait_seconds`.
         ClientGone: the client closed its connection while this request queued.
         LockLost: at the end of the block: the lease was lost before the work was done.
         Unavailable: the database cannot be reached; the lock was not taken, or it expires.
@@ -130,7 +130,7 @@ def hold(
         if held.lost:
             raise LockLost(f"the {kind.name} lock on {scope} was lost before the work was done")
     finally:
-        # A ContextVar token would not do: blocks may end in another order than they began.
+        # Not reset by a ContextVar token: blocks may end in another order than they began.
         _entered.set(tuple(entered for entered in _entered.get() if entered.hold is not held))
         metrics.LOCKS_HELD.labels(kind.name).dec()
         metrics.LOCK_HOLD_SECONDS.labels(kind.name).observe(time.monotonic() - started)
@@ -140,12 +140,13 @@ def hold(
 def holding(
     locks: Locks, kind: LockKind, scope: str, origin: RequestOrigin, held: Hold | None = None
 ) -> Iterator[Hold]:
-    """Use the hold that the caller hands on, or else take the lock for the length of the block.
+    """Yield the given hold, or else take the lock for the length of the block.
 
     Raises:
-        ValueError: the hold is one of another lock.
+        ValueError: the given hold is of another lock.
         LockHeld: another request holds the lock.
-        LockLost: the lease that was handed on is lost; or, at the end of the block, the one of it.
+        LockLost: the lease of the given hold is lost; or, at the end of the block, the new lease
+            was lost.
         Unavailable: the database cannot be reached.
     """
     if held is None:
@@ -160,7 +161,7 @@ def holding(
 
 @contextmanager
 def guarded(database: Database, held: Hold) -> Iterator[Connection]:
-    """Open a transaction that commits only while `held` is current: every write under a lock.
+    """Open a transaction that commits only while `held` is current: for every write under a lock.
 
     Several may be open at once under one hold, in different threads; the lease is renewed
     meanwhile, however long they take.
@@ -179,7 +180,7 @@ def guarded(database: Database, held: Hold) -> Iterator[Connection]:
 
 
 def lock_held(refusal: Refusal) -> LockHeld:
-    """Make the error that names the holder and the time to try again."""
+    """Build the error that names the holder and the time to try again."""
     seconds = max(0.0, refusal.remaining_seconds)
     held_by = (
         f"held by {refusal.caller}" if refusal.id else "cooling down after its holder was lost"
@@ -249,7 +250,7 @@ def _request(locks: Locks, kind: LockKind, scope: str, origin: RequestOrigin) ->
 
 
 def _take(locks: Locks, request: LockRequest, client: Client, wait_seconds: float) -> Hold:
-    # First the keeper: a lock without renewal would block its scope until the lease expires.
+    # The keeper starts first: a lock without renewal would block its scope until the lease expires.
     locks.keeper.start()
     taken = _try_acquire(locks, request)
     if isinstance(taken, Refusal) and wait_seconds > 0:
@@ -269,7 +270,7 @@ def _take(locks: Locks, request: LockRequest, client: Client, wait_seconds: floa
 
 
 def _try_acquire(locks: Locks, request: LockRequest) -> Hold | Refusal:
-    """Send the request, a second time if the first got no answer; its id makes that safe."""
+    """Send the request, and once more if there is no answer; its id makes that safe."""
     for last in (False, True):
         sent_at = clock.now()
         try:
@@ -306,12 +307,12 @@ def _wait(
                     waiter.has_place = True
                 taken = _try_acquire(locks, request)
         finally:
-            # A grant has removed the request from the queue.
+            # A granted request is no longer in the queue.
             if isinstance(taken, Refusal):
                 with locks.database.connect() as conn:
                     store.leave(conn, request.id)
         if isinstance(taken, Refusal):
-            # It may have been handed the lock just before it left the queue.
+            # The request may have been granted the lock just before it left the queue.
             taken = _try_acquire(locks, request)
     if isinstance(taken, Hold):
         waited = wait_seconds - (deadline - time.monotonic())
@@ -331,7 +332,7 @@ def _wait_for_wake(locks: Locks, waiter: Waiter, client: Client, deadline: float
 
 def _queue(locks: Locks, request: LockRequest, deadline: float) -> None:
     with locks.database.connect() as conn:
-        # One second more, so that a hand-over just before the deadline is still used.
+        # One second more, so that a grant just before the deadline is still used.
         store.wait(conn, request, until(deadline) + 1)
 
 

@@ -1,20 +1,21 @@
 """Keep the leases of this process alive and notify their holds when one is lost.
 
-One thread watches all leases. Every third of a lease it has all of them renewed by one statement.
+One thread watches all leases. Every third of a lease it starts a renewal of all by one statement.
 The statement runs in a second thread, so that a database that does not answer cannot keep the first
-from noticing that trust has run out. Both threads run before the first lock is acquired.
+thread from noticing that a lease can no longer be trusted. Both threads run before the first lock
+is acquired.
 
 A hold trusts its lease by the clock of its own machine: from the moment the last successful call
 *began*, for the remaining time that the database returned, less a margin. Only a lease that was
-extended counts as renewed; one without an answer, or whose row another transaction had locked,
+extended counts as renewed; a lease without an answer, or whose row another transaction had locked,
 stays due. So whatever happens to either clock, the hold stops trusting its lease before the
-database grants the scope to another.
+database grants the scope to another process.
 
-What if it dies? The process: nothing is renewed, the leases expire, the database grants them to
-others. One of these threads: the next lock starts it again before anything else, ``/livez`` fails
-until then, and each hold becomes lost when its trust ends, as `Hold.assert_held` compares clocks
-itself. Frozen and continued, or the machine suspended: each hold looks at the clock first, and
-`store.guard` refuses should it not.
+What if the process dies? Nothing is renewed, the leases expire, and the database grants the scopes
+to others. What if one of these threads dies? The next lock starts the thread again before anything
+else, ``/livez`` fails until then, and each hold becomes lost when its trust ends, as
+`Hold.assert_held` compares clocks itself. What if the process is frozen and continued, or the
+machine suspended? Each hold checks the clock first, and `store.guard` refuses a write otherwise.
 """
 
 import logging
@@ -31,7 +32,7 @@ from staging_api.locks.model import Lease
 
 log = logging.getLogger(__name__)
 
-# Part of the lease that the holder leaves unused, against clocks that run at different speeds.
+# Part of the lease that the holder leaves unused, as clocks may run at different speeds.
 _MARGIN = 0.1
 
 
@@ -51,7 +52,7 @@ class Hold:
         self.trust(sent_at, lease.remaining_seconds)
 
     def trust(self, sent_at: float, remaining_seconds: float) -> None:
-        """Trust the lease for what remained of it, counted from `sent_at`, when the call began."""
+        """Trust the lease for its remaining time, counted from `sent_at`, when the call began."""
         self.trusted_until = sent_at + remaining_seconds * (1 - _MARGIN)
         self.renew_at = sent_at + min(remaining_seconds, self.lease_seconds) / 3
 
@@ -62,7 +63,7 @@ class Hold:
 
     @property
     def ended(self) -> bool:
-        """Whether the block that held the lock is over; its work may not continue."""
+        """Whether the block that held the lock is over; its work must not continue."""
         return self._ended
 
     @property
@@ -74,7 +75,7 @@ class Hold:
         """Check that the lease can still be trusted.
 
         Raises:
-            LockLost: it cannot; stop, and write nothing.
+            LockLost: it cannot be trusted; stop, and write nothing.
         """
         if self._ended and not self._lost:
             raise LockLost(
@@ -87,7 +88,7 @@ class Hold:
             )
 
     def on_lost(self, callback: Callable[[], None]) -> None:
-        """Call `callback` once, from any thread, when the lease is lost; now if it is over."""
+        """Call `callback` once, from any thread, when the lease is lost; now if it has ended."""
         with self._mutex:
             if not (self._lost or self._ended):
                 self._callbacks.append(callback)
@@ -122,9 +123,9 @@ class LeaseKeeper:
         """Start no thread yet: a process may fork before it holds its first lock.
 
         Args:
-            database: for renewals only, so that they never queue behind requests for a
+            database: pool for renewals only, so that they never queue behind requests for a
                 connection; closed with the keeper.
-            retry_seconds: from a failed renewal to the next.
+            retry_seconds: pause between a failed renewal and the next.
         """
         self._database = database
         self._retry_seconds = retry_seconds
@@ -166,7 +167,7 @@ class LeaseKeeper:
         self.start()
         with self._changed:
             self._holds[hold.lease.id] = hold
-            # Only for an earlier renewal: each request would wake the thread for nothing.
+            # Only for an earlier renewal: otherwise each request would wake the thread for nothing.
             if hold.renew_at < self._looks_at:
                 self._looks_at = hold.renew_at
                 self._changed.notify_all()
@@ -201,7 +202,7 @@ class LeaseKeeper:
                     del self._holds[hold.lease.id]
                     hold.mark_lost()
                 self._start_renewal(now)
-                # Keep a planned look even if its lock was released: otherwise the next lock,
+                # Keep a planned check even if its lock was released: otherwise the next lock,
                 # however short, would have to wake this thread again.
                 planned = self._looks_at if self._looks_at > now else math.inf
                 self._looks_at = min(planned, self._next_look())
@@ -214,7 +215,7 @@ class LeaseKeeper:
             self._changed.notify_all()
 
     def _next_look(self) -> float:
-        """Return when the next hold needs attention; infinite while nothing is held."""
+        """Return the time of the next renewal or end of trust; infinite while nothing is held."""
         ends = [hold.trusted_until for hold in self._holds.values()]
         if self._to_renew is None:
             ends += [_due_at(hold) for hold in self._holds.values()]

@@ -1,4 +1,4 @@
-"""The lock's nouns: kind, request, lease, refusal, place in the queue."""
+"""Data types of the lock: kind, request, lease, refusal, place in the queue."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,10 +12,10 @@ MAX_DELAY_SECONDS = 60.0
 
 @dataclass(frozen=True)
 class LockKind:
-    """What a family of locks protects; kinds are independent of each other.
+    """A family of locks; kinds are independent of each other.
 
     Attributes:
-        name: as in the API, tables and logs.
+        name: the kind's name in the API, tables and logs.
         delay_seconds: cool-down of a scope after its holder expired or was broken, for work whose
             effects the fence cannot guard; 0 where every effect is a guarded write, 60 at most.
     """
@@ -42,18 +42,18 @@ CONFIGDOCS_UPDATE = LockKind("configdocs_update")
 #: Answering the first request with an Idempotency-Key; scope: caller and key.
 IDEMPOTENCY = LockKind("idempotency")
 
-#: The scope of kinds that lock one thing for the whole service.
+#: The scope of kinds that protect one thing for the whole service.
 GLOBAL = "global"
 
 
 @dataclass(frozen=True)
 class LockRequest:
-    """One attempt to get one lock.
+    """One attempt to acquire one lock.
 
     Attributes:
         id: ULID of the future grant. The request may be sent again after a lost answer: it is
             granted at most once.
-        caller: on whose behalf.
+        caller: the caller on whose behalf the lock is requested.
         holder: the process that will hold the lock.
         reference_id: the caller's own marker, if it sent one.
         lease_seconds: life of the lease unless renewed.
@@ -70,14 +70,14 @@ class LockRequest:
 
 @dataclass(frozen=True)
 class Lease:
-    """Proof of a grant: what a guarded write shows to the database.
+    """Proof of a grant: shown to the database by each guarded write.
 
     Attributes:
         id: ULID of the grant, key of its row in ``api_locks``.
         fence: rises from grant to grant of the scope, also across a failover.
-        acquired_at: by the database's clock.
-        expires_at: by the database's clock, as of the acquisition.
-        remaining_seconds: what was left of the lease when the database answered.
+        acquired_at: time of the grant by the database's clock.
+        expires_at: end of the lease by the database's clock, as of the acquisition.
+        remaining_seconds: remaining time of the lease when the database answered.
     """
 
     id: str
@@ -90,7 +90,7 @@ class Lease:
 
 
 class Refusal(NamedTuple):
-    """Who holds the lock instead; `id` is None while the scope cools down after an expiry."""
+    """The present holder of a lock; `id` is None while the scope cools down after an expiry."""
 
     id: str | None
     kind: LockKind
@@ -109,8 +109,8 @@ class WaitingPlace:
     """A place in the queue of one lock.
 
     Attributes:
-        id: of the waiting request.
-        held_seconds: remaining time of the lease in front of it; 0 if there is none.
+        id: id of the waiting request.
+        held_seconds: remaining time of the lease on the scope; 0 if there is none.
     """
 
     id: str
@@ -120,7 +120,7 @@ class WaitingPlace:
 
 
 def new_id() -> str:
-    """Return a ULID: sorts by time; made here, so that a request can be sent again under it."""
+    """Return a new ULID, which sorts by time; made here, so that a request can be sent again."""
     return str(ULID())
 
 
@@ -129,7 +129,7 @@ class Grant:
     """One row of ``api_locks``; `outcome` is None while the lock is held.
 
     Attributes:
-        renewals: how often its lease was extended.
+        renewals: how often the lease was extended.
     """
 
     id: str
@@ -153,9 +153,10 @@ class LockWaiter:
     """A request that waits for a lock.
 
     Attributes:
-        id: of the grant that it will get.
-        waits_since: None: its process runs the version before, which does not say.
-        seen_at: when it last asked; one that did not for 6 s is dead.
+        id: id of the grant that the request will get.
+        waits_since: None if the process of the request runs the version before, which does not
+            record it.
+        seen_at: time of its last call; a waiter that was not seen for 6 s is dead.
         leaves_at: when it stops waiting.
     """
 
@@ -170,13 +171,13 @@ class LockWaiter:
 
 @dataclass(frozen=True)
 class LockFilter:
-    """Which grants a list has.
+    """A filter for lists of grants.
 
     Attributes:
-        scope: only of this scope.
-        kind: only of this kind.
-        except_kind: none of this kind.
-        outcome: only those that ended so.
+        scope: only grants of this scope.
+        kind: only grants of this kind.
+        except_kind: no grants of this kind.
+        outcome: only grants with this outcome.
     """
 
     scope: str | None = None

@@ -1,15 +1,16 @@
 """Wait for a lock: a waiter slot in this process, woken by NOTIFY, with polling as the fallback.
 
 One connection listens for the whole process, directly to the server (a transaction pooler keeps no
-LISTEN). A notification is only a hint to try again. In case one is lost, or the listener is down,
-one statement every `POLL_SECONDS`, for all waiters of the process, finds out which of them should
-try. It also shows other processes that these waiters live. So a waiter costs the database only its
-share of that statement.
+LISTEN). A notification is only a hint to try again. In case a notification is lost, or the listener
+is down, one statement every `POLL_SECONDS`, for all waiters of the process, finds out which of them
+should try. The same statement shows other processes that these waiters live. So a waiter costs the
+database only its share of that statement.
 
-What if it dies? The waiting process: its row in ``lock_waiters`` is skipped once it has not been
-seen for 6 s, and deleted by `store.record_expired`. If the lock was just handed to it, that lease
-is a short one. The listener's connection: it is opened again, and the waiters are polled at once. A
-statement of the poll fails: the next one follows, and each waiter tries at its deadline.
+What if the waiting process dies? Its row in ``lock_waiters`` is skipped once it has not been seen
+for 6 s, and deleted by `store.record_expired`. If the lock was just granted to it, that lease is a
+short one. What if the listener's connection breaks? It is opened again, and the waiters are polled
+at once. What if a statement of the poll fails? The next one follows, and each waiter tries at its
+deadline.
 """
 
 import logging
@@ -34,7 +35,7 @@ log = logging.getLogger(__name__)
 
 #: Interval of the poll: a third of the time after which a waiter counts as dead.
 POLL_SECONDS = 2.0
-# Next poll after a waiter of a free scope was woken: that waiter may have just gone.
+# Interval of the next poll after a waiter of a free scope was woken: that waiter may have gone.
 _FREE_SECONDS = 0.5
 _LEAST_SECONDS = 0.05
 _CHANNEL = "staging_locks"
@@ -46,7 +47,7 @@ class Waiter:
 
     Attributes:
         wake: set when the request should try to get the lock.
-        has_place: False if the last poll did not find its row: it was handed the lock, or lost its
+        has_place: False if the last poll did not find its row: it was granted the lock, or lost its
             place.
     """
 
@@ -63,8 +64,8 @@ class WaitQueue:
         """Start no thread yet: a process may fork before its first waiter.
 
         Args:
-            database: for the poll.
-            direct_url: of the same database, without a transaction pooler.
+            database: pool for the poll.
+            direct_url: URL of the same database, without a transaction pooler.
             waiter_slots: shared by all requests of this process that park a thread.
         """
         url = make_url(direct_url).set(drivername="postgresql")
@@ -94,8 +95,8 @@ class WaitQueue:
         waiter = Waiter()
         try:
             self._poll.ensure()
-            # Without a listener the poll finds what it would have reported; the next waiter tries
-            # to start it again.
+            # Without a listener, the poll finds the same grants; the next waiter tries to start the
+            # listener again.
             with suppress(Unavailable):
                 self._listener.ensure()
             with self._changed:
@@ -110,7 +111,7 @@ class WaitQueue:
             self._waiter_slots.release()
 
     def poll_within(self, seconds: float) -> None:
-        """Poll within so many seconds: then a lease that a waiter waits for ends."""
+        """Poll after at most `seconds`, when a lease on an awaited scope ends."""
         with self._changed:
             poll_at = time.monotonic() + max(_LEAST_SECONDS, seconds)
             if poll_at < self._poll_at:
@@ -129,7 +130,7 @@ class WaitQueue:
         """Check that the threads run, if they are needed.
 
         Raises:
-            Unavailable: names the one that does not run.
+            Unavailable: names the thread that does not run.
         """
         self._poll.check()
         self._listener.check()
@@ -150,7 +151,7 @@ class WaitQueue:
             soonest = min(
                 (p.held_seconds for p in places if p.held_seconds > 0), default=POLL_SECONDS
             )
-            # The poll of many waiters takes longer; let it use a fifth of the time at most.
+            # The poll of many waiters takes longer; limit it to a fifth of the time.
             least = 4 * (time.monotonic() - began)
             self.poll_within(
                 max(least, min(soonest + 0.01, _FREE_SECONDS if free else POLL_SECONDS))
@@ -187,7 +188,7 @@ class WaitQueue:
             with selectors.DefaultSelector() as ready:
                 ready.register(conn, selectors.EVENT_READ)
                 while not self._closed.is_set():
-                    # How soon `close` is noticed.
+                    # This time-out limits how late `close` is noticed.
                     ready.select(0.5)
                     conn.poll()
                     while conn.notifies:
@@ -208,7 +209,7 @@ def until(deadline: float) -> float:
 def _first_of_free(places: Sequence[WaitingPlace]) -> list[str]:
     """Return the first of these waiters for each free lock.
 
-    The database decides who gets it: another process may have an earlier waiter.
+    The database decides which waiter gets the lock: another process may have an earlier one.
     """
     free: dict[tuple[str, str], str] = {}
     for place in places:

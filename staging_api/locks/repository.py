@@ -11,14 +11,14 @@ from staging_api.db.tables import api_locks, lock_scopes
 from staging_api.errors import NotFound
 from staging_api.locks.model import Grant, LockFilter, LockKind, LockWaiter
 
-#: Leaves no grant out.
+#: The filter that matches every grant.
 ALL = LockFilter()
 
 
 def held(
     conn: Connection, *, limit: int, after: str | None = None, only: LockFilter = ALL
 ) -> list[Grant]:
-    """Return the locks that are held now, in the order in which they were granted."""
+    """Return the locks that are held now, in the order of their grants."""
     query = select(api_locks).join(lock_scopes, lock_scopes.c.lock_id == api_locks.c.id)
     query = query.where(lock_scopes.c.expires_at > func.clock_timestamp())
     return _grants(conn, _matching(query, only), limit, after)
@@ -27,11 +27,11 @@ def held(
 def history(
     conn: Connection, *, limit: int, after: str | None = None, only: LockFilter = ALL
 ) -> list[Grant]:
-    """Return every grant, held or ended, in the order in which they were made.
+    """Return every grant, held or ended, in the order of their time.
 
-    A reader that pages on from the last one gets each grant exactly once: grants that one still in
-    flight may precede are left for the next page. `conn` must commit by itself, so that the rows
-    are read after the time up to which they are complete.
+    A reader that continues after the last grant of a page gets each grant exactly once: a grant is
+    left for the next page if one that is still in flight may precede it. `conn` must be in
+    autocommit mode, so that the rows are read after the time up to which they are complete.
     """
     whole_until = conn.execute(_WHOLE_UNTIL).scalar_one()
     query = select(api_locks).where(api_locks.c.acquired_at < whole_until)
@@ -41,7 +41,7 @@ def history(
 def newest(
     conn: Connection, *, limit: int, before: str | None = None, only: LockFilter = ALL
 ) -> list[Grant]:
-    """Return grants made before the one named, the newest first."""
+    """Return the grants made before the grant `before`, the newest first."""
     order = (api_locks.c.acquired_at, api_locks.c.id)
     query = _matching(select(api_locks), only)
     if before is not None:
@@ -51,9 +51,9 @@ def newest(
 
 
 def waiter_counts(conn: Connection, grants: Collection[Grant]) -> dict[tuple[str, str], int]:
-    """Return how many requests wait for each of these locks, by kind and scope; none is left out.
+    """Return how many requests wait for each of these locks, by kind and scope; 0 if none.
 
-    Grants that have ended are left out: who waits for their scope waits for its present holder.
+    Ended grants are ignored: waiters for their scope wait for its present holder.
     """
     held_now = [grant for grant in grants if grant.outcome is None]
     if not held_now:
@@ -69,7 +69,7 @@ def waiters(conn: Connection, grant: Grant, limit: int, after: str | None) -> li
     """Return the requests that wait for a held lock, in the order in which they will get it.
 
     Args:
-        after: only those behind this one.
+        after: id of a waiter; only those behind it are returned.
     """
     given = {"kind": grant.kind, "scope": grant.scope, "limit": limit, "after": after}
     return [LockWaiter(*row) for row in conn.execute(_WAITERS, given)]
@@ -88,7 +88,7 @@ def find(conn: Connection, lock_id: str) -> Grant:
 
 
 def seconds_left(conn: Connection, kind: LockKind, scope: str) -> float | None:
-    """Return what remains of the lease on a scope, without locking; None if it is not held."""
+    """Return the remaining seconds of the lease on a scope, without locking; None if not held."""
     expires_at, now = lock_scopes.c.expires_at, func.clock_timestamp()
     left = select(func.date_part("epoch", expires_at - now)).where(
         lock_scopes.c.kind == kind.name,
@@ -120,7 +120,7 @@ def _grants(conn: Connection, query: Select[Any], limit: int, after: str | None)
 
 
 def _acquired_at(conn: Connection, lock_id: str) -> datetime:
-    """Return when a grant was made; for one that left the history, the time of its ULID."""
+    """Return the time of a grant; for one that left the history, the time of its ULID."""
     made = select(api_locks.c.acquired_at).where(api_locks.c.id == lock_id)
     found: datetime | None = conn.execute(made).scalar_one_or_none()
     if found is not None:

@@ -1,4 +1,4 @@
-"""Responses kept under an Idempotency-Key, written by the holder of the key's lock only."""
+"""Responses kept under an Idempotency-Key, written only by the holder of the key's lock."""
 
 from dataclasses import dataclass
 
@@ -14,12 +14,12 @@ __all__ = ["KeptResponse", "KeptResponses"]
 
 @dataclass(frozen=True)
 class KeptResponses:
-    """Finds and keeps the response of a caller's key."""
+    """Finds and keeps the response to a caller's key."""
 
     locks: Locks
 
     def find(self, caller: str, key: str) -> KeptResponse | None:
-        """Return the response that this caller got under this key, if it is kept."""
+        """Return the response that this caller got under this key; None if none is kept."""
         with self.locks.database.connect() as conn:
             return idempotency_rows.find(conn, caller, key)
 
@@ -32,7 +32,7 @@ class KeptResponses:
         """Keep a response.
 
         Raises:
-            LockLost: the key's lock is another's by now; nothing was kept.
+            LockLost: another request holds the key's lock by now; nothing was kept.
         """
         with guarded(self.locks.database, lock) as conn:
             idempotency_rows.keep(conn, caller, key, response)

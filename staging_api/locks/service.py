@@ -1,4 +1,4 @@
-"""The locks as operators see them: those that are held, every grant there was, breaking one."""
+"""The locks for operators: list held locks and the history of grants, break a lock."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from staging_api.vocabulary.locks import Listed
 
 @dataclass(frozen=True)
 class LockService:
-    """The grants of locks; takes none itself."""
+    """The grants of locks; this class acquires none."""
 
     database: Database
 
@@ -27,10 +27,10 @@ class LockService:
         after: str | None = None,
         only: LockFilter = repository.ALL,
     ) -> Page[ListedGrant]:
-        """List the grants behind `after` in the order in which they were made.
+        """List the grants behind `after`, in the order of their time.
 
         Args:
-            listed: those held now, or all.
+            listed: ``held`` for the locks held now, ``all`` for all grants.
         """
         select = repository.held if listed == "held" else repository.history
         with self.database.connect() as conn:
@@ -40,7 +40,7 @@ class LockService:
     def newest(
         self, *, limit: int, before: str | None = None, only: LockFilter = repository.ALL
     ) -> Page[ListedGrant]:
-        """List every grant, the newest first: for people, who do not follow the history."""
+        """List every grant, the newest first: for pages, which do not follow the history."""
         with self.database.connect() as conn:
             page = page_of(
                 lambda rows: repository.newest(conn, limit=rows, before=before, only=only), limit
@@ -58,7 +58,7 @@ class LockService:
         return found
 
     def waiters(self, lock_id: str, *, limit: int, after: str | None = None) -> Page[LockWaiter]:
-        """List the requests that wait for a held lock, the first in the queue first.
+        """List the requests that wait for a held lock, in the order of the queue.
 
         Raises:
             NotFound: there is no such grant, or it has ended.
@@ -74,7 +74,7 @@ class LockService:
 
         Raises:
             NotFound: there is no such lock.
-            Conflict: it had ended already.
+            Conflict: the lock had ended already.
         """
         with self.database.connect() as conn:
             outcome = store.break_lock(conn, lock_id, caller, reason)

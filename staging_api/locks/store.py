@@ -1,8 +1,8 @@
 """Leases in PostgreSQL: each function is one statement, on `Database.statements` one round trip.
 
-The statements are the functions of ``db/functions/lock_*.sql``. These files and
-``docs/explanation/lock.md`` say what each decides, and what happens when a process dies at each
-step.
+The statements call the functions of ``db/functions/lock_*.sql``. These files and
+``docs/explanation/lock.md`` explain the decisions of each function, and the effect of a process
+that dies at each step.
 """
 
 from collections.abc import Callable, Sequence
@@ -25,7 +25,8 @@ _RENEW = """
     SELECT * FROM lock_extend(%s::text[], %s::text[], %s::text[], %s::bigint[], %s::float8[])
 """
 _RELEASE = "SELECT lock_release(%s, %s, %s, %s, %s)"
-# Records the grant, until the transaction ends, for the triggers that write who changed what.
+# Also notes the grant, until the transaction ends, for the triggers that record the author of a
+# change.
 _GUARD = """
     SELECT lock_guard(%s, %s, %s, %s),
         set_config('staging.locks', concat_ws(
@@ -35,8 +36,8 @@ _BREAK = "SELECT lock_break(%s, %s, %s)"
 _EXPIRE = "SELECT lock_expire(%s)"
 _WAIT = "SELECT lock_wait(%s, %s, %s, %s, %s, %s, %s, %s)"
 _LEAVE = "SELECT lock_leave(%s)"
-# Skips locked rows: their waiters are about to be granted. Like lock_wait it does not wait for
-# the disk.
+# Skips locked rows: their waiters are about to be granted the lock. Like lock_wait, this does not
+# wait for the disk.
 _POLL_WAITERS = """
     WITH mine AS (
         SELECT w.id FROM lock_waiters w WHERE w.id = ANY(%s::text[]) FOR UPDATE SKIP LOCKED
@@ -55,7 +56,8 @@ _EXTEND_HISTORY = "SELECT lock_history_extend(%s)"
 _DROP_HISTORY = "SELECT lock_history_drop(%s)"
 _DELETE_UNUSED_SCOPES = "SELECT lock_forget_scopes(make_interval(secs => %s))"
 
-# An English server's message for a commit that did not wait; other languages take the long way.
+# An English server's message for a commit that did not wait; other languages need the second
+# attempt.
 _NOT_REPLICATED = "canceling wait"
 
 _MONTHS_AHEAD = 3
@@ -65,12 +67,12 @@ _SCOPE_UNUSED_SECONDS = 24 * 3600.0
 def acquire(conn: Connection, request: LockRequest) -> Lease | Refusal:
     """Take the lock if it is free: THE statement by which every lock is acquired.
 
-    A refusal against a live lease writes nothing and does not wait. The same id sent again, after
-    a lost answer or a hand-over, gets the same grant, for a full lease from now.
+    A refusal by a live lease writes nothing and does not wait. The same id sent again, after a lost
+    answer or a grant from the queue, gets the same grant, for a full lease from now.
 
     Raises:
         LockLost: this id was granted before and has ended; an id is granted once.
-        Unavailable: whether the grant will last is not known; send the same id again.
+        Unavailable: whether the grant is durable is not known; send the same id again.
     """
     r = request
     given = (
@@ -87,19 +89,19 @@ def acquire(conn: Connection, request: LockRequest) -> Lease | Refusal:
     if result == "granted":
         fence, _, _, _, *times = grant
         return Lease(r.id, r.kind, r.scope, fence, *times)
-    # The function's columns come in the order of the fields.
+    # The columns of the function are in the order of the fields.
     return Refusal(lock_id, r.kind, r.scope, *grant)
 
 
 def renew(conn: Connection, leases: Sequence[tuple[Lease, float]]) -> dict[str, float | None]:
-    """Extend many leases at once, each by its own seconds; guarded writes do not block it.
+    """Extend many leases at once, each by its own seconds; guarded writes do not block this.
 
     Returns:
-        Remaining seconds by id of the extended leases. None for one that is current and was not
+        Remaining seconds by id of the extended leases. None for a lease that is current and was not
         extended, because another transaction had locked its row. Missing ids are lost.
 
     Raises:
-        Unavailable: whether the renewal will last is not known; it extends no trust.
+        Unavailable: whether the renewal is durable is not known; the leases are not renewed.
     """
     given = (
         [lease.kind.name for lease, _ in leases],
@@ -115,7 +117,7 @@ def renew(conn: Connection, leases: Sequence[tuple[Lease, float]]) -> dict[str, 
 def release(conn: Connection, lease: Lease, ended_by: str) -> str | None:
     """End a lease and return its outcome; any other than ``released`` means it was lost before.
 
-    None: there is no such grant, as after a failover to a standby that never saw it.
+    Returns None if there is no such grant, as after a failover to a standby that never received it.
     """
     given = (lease.kind.name, lease.scope, lease.id, lease.fence, ended_by)
     outcome: str | None = call(conn, _RELEASE, given)[0]
@@ -125,11 +127,11 @@ def release(conn: Connection, lease: Lease, ended_by: str) -> str | None:
 def guard(conn: Connection, lease: Lease) -> None:
     """Refuse to continue this transaction unless `lease` is current and unexpired.
 
-    Until the transaction ends the scope cannot change hands, so the holder writes all of it or
+    The scope cannot change hands before the transaction ends, so the holder writes all of it or
     nothing.
 
     Raises:
-        LockLost: the lease expired, was broken or was taken over.
+        LockLost: the lease expired, was broken or was superseded.
     """
     held = conn.exec_driver_sql(
         _GUARD, (lease.kind.name, lease.scope, lease.id, lease.fence, lease.id)
@@ -139,16 +141,16 @@ def guard(conn: Connection, lease: Lease) -> None:
 
 
 def break_lock(conn: Connection, lock_id: str, by: str, reason: str) -> str | None:
-    """End another holder's lease and fence that holder off.
+    """End another holder's lease and fence off its writes.
 
     Returns:
-        ``broken``, or the outcome it already had; None if there was no such grant.
+        ``broken``, or the outcome that the grant already had; None if there was no such grant.
     """
     return conn.exec_driver_sql(_BREAK, (lock_id, by, reason)).scalar_one_or_none()
 
 
 def record_expired(conn: Connection, by: str) -> int:
-    """Record the outcome of expired leases; return how many."""
+    """Record the outcome of expired leases; return their number."""
     return int(conn.exec_driver_sql(_EXPIRE, (by,)).scalar_one())
 
 
@@ -165,10 +167,10 @@ def wait(conn: Connection, request: LockRequest, leaves_after_seconds: float) ->
 
 
 def poll_waiters(conn: Connection, ids: Sequence[str]) -> list[WaitingPlace]:
-    """Show that the waiters of a process are alive, and return what each of them waits for.
+    """Show that the waiters of a process are alive, and return the place of each.
 
     Returns:
-        Their places, in order of arrival. A missing one was handed its lock, is about to be, or
+        Their places, in order of arrival. A missing waiter was granted its lock, is about to be, or
         has lost its place.
     """
     found = conn.exec_driver_sql(_POLL_WAITERS, (list(ids),))
@@ -181,41 +183,42 @@ def leave(conn: Connection, lock_id: str) -> None:
 
 
 def extend_history(conn: Connection) -> None:
-    """Create the coming months of the history that are missing.
+    """Create the missing partitions of the history for the coming months.
 
     Args:
-        conn: commits by itself; waits for other transactions for a few seconds at most.
+        conn: autocommit connection; waits for other transactions for a few seconds at most.
     """
     retried_when_blocked(conn, _EXTEND_HISTORY, (_MONTHS_AHEAD,))
 
 
 def drop_history(conn: Connection, before: datetime) -> list[str]:
-    """Drop the months of the history that ended before a time; return their tables."""
+    """Drop the months of the history that ended before a time; return the names of their tables."""
     return retried_when_blocked(conn, _DROP_HISTORY, (before,))
 
 
 def delete_unused_scopes(conn: Connection, unused_seconds: float = _SCOPE_UNUSED_SECONDS) -> int:
-    """Delete the rows of scopes that are free and were not used recently; return how many."""
+    """Delete the rows of free scopes that were not used recently; return their number."""
     return int(conn.exec_driver_sql(_DELETE_UNUSED_SCOPES, (unused_seconds,)).scalar_one())
 
 
 def _durable(conn: Connection, send: Callable[[], T]) -> T:
     """Return the result of `send` only if its commit waited for the standbys.
 
-    PostgreSQL reports a commit whose wait for the standbys was cancelled as done, with a warning;
-    a failover can lose it. The driver passes warnings on as text in the server's language, and most
-    mean something else: one about wraparound comes with every transaction id for days. So after any
-    warning `send` runs once more in a transaction: a warning of its COMMIT alone is about the
-    commit. The second commit is behind the first, so if it lasts both do.
+    If the wait of a commit for the standbys is cancelled, PostgreSQL reports the commit as done,
+    with a warning; a failover can lose it. The driver passes warnings on as text in the server's
+    language, and most have another meaning: one about wraparound comes with every transaction id
+    for days. So after any warning, `send` runs once more in a transaction: a warning of its COMMIT
+    alone is about the commit. The second commit follows the first in the log, so if it is durable,
+    both are.
 
     Raises:
-        Unavailable: whether it will last is not known.
+        Unavailable: whether the commit is durable is not known.
     """
     driver: Any = conn.connection.driver_connection
     driver.notices = notices = _Notices()
     try:
         answer = send()
-        # In a transaction of the caller the commit is the caller's.
+        # In a transaction of the caller, the commit is the caller's.
         if notices.warning is None or not driver.autocommit:
             return answer
         notices.refuse_known()
@@ -234,7 +237,7 @@ def _durable(conn: Connection, send: Callable[[], T]) -> T:
 
 
 class _Notices:
-    """Replaces psycopg2's list of notices, which SQLAlchemy empties into its log."""
+    """A replacement for psycopg2's list of notices, which SQLAlchemy empties into its log."""
 
     warning: str | None = None
 

@@ -17,7 +17,7 @@ from staging_api.settings.staging import StagingSettings
 _PREFIX = "STAGING_"
 
 
-# Fields come in the order of the last base first: that of the page of settings.
+# pydantic puts the fields of the last base first: the order on the page of settings.
 class Settings(SiteSettings, CallerSettings, StagingSettings, SourceSettings, ServerSettings):
     """All settings of an operator. docs/reference/settings.md is made from these descriptions."""
 
@@ -35,7 +35,7 @@ class Settings(SiteSettings, CallerSettings, StagingSettings, SourceSettings, Se
             name: text
             for name, field in cls.model_fields.items()
             if (text := given.get(_PREFIX + name.upper())) is not None
-            # As a path the empty text would be the working directory.
+            # An empty path would mean the working directory.
             and (text or Path not in (field.annotation, *get_args(field.annotation)))
         }
         try:

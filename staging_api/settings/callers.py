@@ -1,4 +1,4 @@
-"""Settings of callers: who they are, what they may do, and how much."""
+"""Settings of callers: authentication, roles and limits."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -20,7 +20,7 @@ class CallerSettings(SettingsGroup):
         description="names that requests may be for, comma separated; empty: any, but on a loopback"
         " address with `none` above only such names; `*`: any",
     )
-    # `none` is the default: what opens a service to a network must not be an omission.
+    # The default of auth is `none`, so opening the service to a network needs an explicit setting.
     auth_none_anywhere: bool = Field(
         False, description="`yes` confirms `none` above for other addresses"
     )
@@ -45,7 +45,7 @@ class CallerSettings(SettingsGroup):
     oidc_ca_file: Path | None = Field(
         None, description="with `oidc`: certificate authorities of the issuer; empty: the system's"
     )
-    # The issuer of a cluster shows its keys to callers with a token only.
+    # The issuer of a Kubernetes cluster shows its keys only to callers with a token.
     oidc_fetch_token_file: Path | None = Field(
         None, description="with `oidc`: a token to fetch the keys with, as Kubernetes requires"
     )
@@ -62,7 +62,7 @@ class CallerSettings(SettingsGroup):
         Path("/etc/staging-api/keystone.conf"),
         description="with `keystone`: its middleware's own file",
     )
-    # A provider that hangs would keep a thread for each request that needs it.
+    # A provider that hangs would occupy a thread for each request that needs it.
     identity_seconds: Seconds = Field(
         5, description="with `oidc` and `keystone`: time-out of one check by them"
     )
@@ -71,7 +71,7 @@ class CallerSettings(SettingsGroup):
         description="addresses and networks whose `X-Forwarded-For` or `Forwarded` is believed;"
         " comma separated, `unix` for a Unix socket",
     )
-    # Wide, as many clients may share one address; a known credential is served all the same.
+    # A high limit, as many clients may share one address; known credentials are always served.
     refused_per_address: Annotated[float, Field(ge=0)] = Field(
         100, description="refused requests a second and process from one address; 0: no limit"
     )
@@ -85,7 +85,7 @@ class CallerSettings(SettingsGroup):
         30,
         description="how long a client may send nothing of a request, or read nothing of an answer",
     )
-    # One byte now and then would keep the time above from ever being over.
+    # A client that sends one byte now and then would never exceed the time above.
     client_bytes_per_second: int = Field(
         16 << 10,
         ge=1,

@@ -1,4 +1,4 @@
-"""What the groups of settings have in common."""
+"""The base class of groups of settings."""
 
 from typing import Annotated
 
@@ -8,7 +8,7 @@ Seconds = Annotated[float, Field(gt=0)]
 
 
 class SettingsGroup(BaseModel):
-    """Settings that belong together; `Settings` has those of all groups."""
+    """One group of settings; `Settings` inherits from all groups."""
 
-    # Only the whole is ever made, so only its validator is built.
+    # Only the whole is ever instantiated, so only its validator is built.
     model_config = ConfigDict(frozen=True, extra="ignore", validate_default=True, defer_build=True)

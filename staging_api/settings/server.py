@@ -17,13 +17,13 @@ class ServerSettings(SettingsGroup):
     database_url: DatabaseUrl = Field(
         "", description="PostgreSQL 15 to 18; empty: the embedded server, data under STAGING_HOME"
     )
-    # LISTEN belongs to a session; a transaction pooler gives each transaction to another one.
+    # LISTEN belongs to a session; a transaction pooler gives each transaction another session.
     database_direct_url: DatabaseUrl = Field(
         "", description="past a transaction pooler, for LISTEN; empty: the same as the database URL"
     )
     database_pool_size: int = Field(10, ge=1, le=500, description="connections per process")
     statement_seconds: Seconds = Field(30, description="time-out of one database statement")
-    # A process that is frozen in a transaction would keep its row locks from all others.
+    # A process that is frozen in a transaction would block others by its row locks.
     idle_transaction_seconds: Seconds = Field(
         60, description="the database ends a transaction that is idle for so long"
     )
@@ -64,11 +64,12 @@ class ServerSettings(SettingsGroup):
     shutdown_seconds: Seconds = Field(
         30, description="how long running requests may take after SIGTERM"
     )
-    # A balancer learns of it at its next look at `/readyz`, and sends requests until then.
+    # A load balancer notices at its next check of `/readyz`, and sends requests until then.
     drain_seconds: Annotated[float, Field(ge=0)] = Field(
         0, description="after SIGTERM: `/readyz` fails, and requests are still served, for so long"
     )
-    # It is renewed every third of it; a shorter one would run out where a machine is only busy.
+    # A lease is renewed every third of its life; a shorter one would expire on a merely busy
+    # machine.
     lease_seconds: Annotated[float, Field(ge=1, le=3600)] = Field(
         15, description="life of a lock that is not renewed; the wait after a pod died"
     )

@@ -9,7 +9,7 @@ from staging_api.settings.group import Seconds, SettingsGroup
 
 
 class SiteSettings(SettingsGroup):
-    """What is particular to a site."""
+    """Settings that differ from site to site."""
 
     documents_max_bytes: int = Field(
         32 << 20, ge=1024, description="the longest collection of documents"

@@ -1,4 +1,4 @@
-"""Settings of sources: which archives are read, how, and what must vouch for them."""
+"""Settings of sources: which archives are read, how, and how their objects are verified."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -66,7 +66,7 @@ class SourceSettings(SettingsGroup):
         description="further query parameters of archive URLs that are credentials: sent, never"
         " stored; comma separated",
     )
-    # Their ETag is no digest of what was written, so each object would look damaged.
+    # The ETag of these objects is no digest of their content, so each object would look damaged.
     sources_etag_is_md5: bool = Field(
         True, description="`no` for buckets whose objects are encrypted by customer-managed keys"
     )
@@ -96,7 +96,7 @@ class SourceSettings(SettingsGroup):
     unpack_header_bytes: int = Field(
         64 << 20, ge=1024, description="the longest directory of a zip, which is held in memory"
     )
-    # A decoder takes all of it at once, whatever the size of the stream.
+    # A decoder allocates all of it at once, whatever the size of the stream.
     unpack_window_bytes: int = Field(
         256 << 20,
         ge=1 << 20,

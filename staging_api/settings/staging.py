@@ -17,7 +17,7 @@ class StagingSettings(SettingsGroup):
         " separated: prefix=catalogue, and one for all others",
     )
     quota_bytes: int = Field(0, ge=0, description="space for all staged files; 0: the whole disk")
-    # Without a rate it would take the disk from those who stage and download.
+    # Without a limit, the scrub would take the disk's bandwidth from stagings and downloads.
     scrub_bytes_per_second: int = Field(
         4 << 20,
         ge=0,
@@ -36,7 +36,7 @@ class StagingSettings(SettingsGroup):
         le=100,
         description="how many of them for one caller; 0: all, if no other caller waits",
     )
-    # Their clients take every refusal for final, so a second one waits: `devserver.joining`.
+    # Devserver clients treat every refusal as final, so a second caller waits: `devserver.joining`.
     devserver_conflict: Literal["wait", "409"] = Field(
         "wait", description="what a second caller of a devserver path gets: a wait, or 409"
     )

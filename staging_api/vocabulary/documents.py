@@ -1,8 +1,8 @@
-"""The kinds of revisions, events and changes of documents; how they are stored and posted."""
+"""Words for documents: kinds of revisions, events and changes; storage and buffer modes."""
 
 from typing import Literal, get_args
 
-#: How a revision came to be.
+#: The action that made a revision.
 RevisionKind = Literal["posted", "emptied", "replaced", "discarded", "rolled_back", "undone"]
 REVISION_KINDS: tuple[RevisionKind, ...] = get_args(RevisionKind)
 
@@ -17,7 +17,7 @@ STORAGE_POLICIES: tuple[StoragePolicy, ...] = get_args(StoragePolicy)
 BufferMode = Literal["rejectoncontents", "append", "replace"]
 BUFFER_MODES: tuple[BufferMode, ...] = get_args(BufferMode)
 
-#: How something differs; `staging_api.documents.differences` has it as an enum.
+#: Kinds of difference; `staging_api.documents.differences` has them as an enum.
 Change = Literal["created", "deleted", "modified"]
 
 #: How a site action ended.

@@ -1,4 +1,4 @@
-"""How a grant of a lock ends, and which grants a list shows."""
+"""Words for locks: the outcome of a grant, and the filter of a list of grants."""
 
 from typing import Literal, get_args
 

@@ -1,4 +1,4 @@
-"""The states of uploads, package publications, publisher runs and generations; forms and stages."""
+"""Words for publishing: states of uploads, package publications, runs and generations."""
 
 from typing import Literal, get_args
 
@@ -7,7 +7,7 @@ UPLOAD_STATES: tuple[UploadState, ...] = get_args(UploadState)
 #: States of an upload that is neither accepted nor rejected.
 OPEN_UPLOAD_STATES: tuple[UploadState, ...] = ("new", "unapproved")
 
-#: A package in a suite.
+#: States of a package in a suite.
 PublicationState = Literal["pending", "published", "superseded", "deleted"]
 PUBLICATION_STATES: tuple[PublicationState, ...] = get_args(PublicationState)
 #: States of a package that the suite no longer has.
@@ -17,7 +17,7 @@ CURRENT_PUBLICATION_STATES: tuple[PublicationState, ...] = ("pending", "publishe
 
 Operation = Literal["process-accepted", "publish-distro", "publish-ftpmaster"]
 OPERATIONS: tuple[Operation, ...] = get_args(Operation)
-#: What a run does that is none of the three operations; it counts as a `publish-distro`.
+#: A run that is none of the three operations; it counts as a `publish-distro`.
 Purpose = Literal["go-back", "renewal"]
 PURPOSES: tuple[Purpose, ...] = get_args(Purpose)
 RunState = Literal["running", "succeeded", "published_hook_failed", "failed", "abandoned"]
@@ -32,7 +32,7 @@ GENERATION_STATES: tuple[GenerationState, ...] = get_args(GenerationState)
 SHOWN_GENERATION_STATES: tuple[GenerationState, ...] = ("live", "retired", "reaped")
 #: States of a generation that is no longer live.
 PAST_GENERATION_STATES: tuple[GenerationState, ...] = ("retired", "reaped")
-#: States of a generation whose files are there, so that an archive may go back to it.
+#: States of a generation whose files exist, so that an archive may go back to it.
 KEPT_GENERATION_STATES: tuple[GenerationState, ...] = ("live", "retired")
 
 #: How an index file is compressed.

@@ -1,4 +1,4 @@
-"""The states of stagings and artifacts, the phases of work, the kinds of events."""
+"""Words for staging: states of stagings and artifacts, phases, kinds of events."""
 
 from collections.abc import Mapping
 from typing import Literal, get_args
@@ -7,11 +7,11 @@ StagingState = Literal["queued", "running", "foreground_staged", "staged", "fail
 STAGING_STATES: tuple[StagingState, ...] = get_args(StagingState)
 #: States that a staging does not leave again.
 FINAL_STATES: tuple[StagingState, ...] = ("staged", "failed", "cancelled")
-#: Final states of a staging that did not bring all that was requested.
+#: Final states of a staging that did not bring all requested artifacts.
 ENDED_EARLY_STATES: tuple[StagingState, ...] = ("failed", "cancelled")
-#: How far a caller waits for a staging.
+#: The progress for which a caller waits.
 Until = Literal["staged", "foreground_staged"]
-#: The states of a staging that has come so far.
+#: The states of a staging with at least this progress.
 REACHED: Mapping[Until, tuple[StagingState, ...]] = {
     "foreground_staged": ("foreground_staged", "staged"),
     "staged": ("staged",),
@@ -30,7 +30,7 @@ PHASES: tuple[Phase, ...] = get_args(Phase)
 #: Why the files of an artifact are no longer served.
 EvictReason = Literal["asked", "space", "lost", "corrupt"]
 EVICT_REASONS: tuple[EvictReason, ...] = get_args(EvictReason)
-#: Those that say that the bytes were damaged.
+#: Reasons that say that the bytes were damaged.
 DAMAGE_REASONS: tuple[EvictReason, ...] = ("lost", "corrupt")
 
 EventKind = Literal["staging", "artifact", "cancel_requested", "pin"]
