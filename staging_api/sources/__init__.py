@@ -1,4 +1,4 @@
-"""Read archives at their sources: one protocol, one module per scheme."""
+"""Sources of archives: one protocol, implemented by one module per scheme."""
 
 from staging_api.sources.opening import open_archive
 

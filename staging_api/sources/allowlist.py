@@ -1,8 +1,8 @@
-"""Decide which archives may be read, and which addresses may be connected to for them.
+"""Allow-list of the archives that may be read, and of the addresses to connect to for them.
 
-A host name proves nothing: its owner can point it at our own network. So the list names URL
-prefixes, and a host that resolves to an address outside the public internet is reached only if the
-entry allows that: by being that address (or ``localhost``), or by naming the network::
+A host name proves nothing: its owner can point it at our own network. So the list has URL prefixes,
+and a host that resolves to an address outside the public internet is contacted only if its entry
+allows that: because the entry is that address (or ``localhost``), or names the network::
 
     gs://builds/, https://archive.example/releases/, http://depot.internal:8080/ 10.2.0.0/16
 """
@@ -18,39 +18,39 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 _FIELD = "STAGING_SOURCES"
-# RFC 6052: the last 32 bits are an address of IPv4, to which the connection really goes.
+# RFC 6052: the last 32 bits are an IPv4 address, which is the real destination of the connection.
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
-# RFC 3879 deprecates these addresses of private networks, and Python calls them global.
+# RFC 3879 deprecates these addresses of private networks, but Python calls them global.
 _SITE_LOCAL = ipaddress.IPv6Network("fec0::/10")
 
 
 @dataclass(frozen=True)
 class AllowedPrefix:
-    """One entry of the list: every URL below `url`, on public addresses and in `networks`."""
+    """An entry of the list: all URLs below `url`, on public addresses and in `networks`."""
 
     url: ArchiveUrl
     networks: tuple[Network, ...] = ()
 
     def permits(self, address: str) -> bool:
-        """Whether a connection to this IP address may be made for a URL of this entry."""
+        """Return whether a URL of this entry allows a connection to this IP address."""
         ip = ipaddress.ip_address(address)
         if is_public(ip) or any(ip in network for network in self.networks):
             return True
-        # An entry that is an address allows that address, wherever it is.
+        # An entry that is an address allows that address, even outside the public internet.
         host = host_of(self.url)
         return host == str(ip) or (host == "localhost" and ip.is_loopback)
 
 
 class AllowList:
-    """The archives that may be read; empty allows none."""
+    """The archives that may be read; an empty list allows none."""
 
     def __init__(self, entries: tuple[AllowedPrefix, ...]) -> None:
-        # The longest first: the most specific entry decides about networks and file roots.
+        # Longest first: the most specific entry decides about networks and file roots.
         self.entries = tuple(sorted(entries, key=lambda entry: most_specific_first(entry.url)))
 
     @classmethod
     def parse(cls, setting: str) -> "AllowList":
-        """Read a comma separated list: each entry a URL, then any networks it may resolve to.
+        """Parse a comma-separated list of URLs, each followed by networks that it may resolve to.
 
         Raises:
             Invalid: of field ``STAGING_SOURCES``.
@@ -62,7 +62,7 @@ class AllowList:
         """Return the most specific entry that covers `url`.
 
         Raises:
-            SourceNotAllowed: no entry covers it.
+            SourceNotAllowed: no entry covers the URL.
         """
         for entry in self.entries:
             if entry.url.covers(url):
@@ -71,7 +71,7 @@ class AllowList:
 
 
 def is_public(address: Address) -> bool:
-    """Whether an address, and any IPv4 address embedded in it, is on the public internet."""
+    """Return whether an address, with any embedded IPv4 address, is on the public internet."""
     return all(_is_public(each) for each in (address, *_embedded(address)))
 
 
@@ -83,10 +83,10 @@ def host_of(url: ArchiveUrl) -> str:
 def _is_public(address: Address) -> bool:
     if isinstance(address, ipaddress.IPv6Address):
         if address.ipv4_mapped is not None or address in _NAT64:
-            return True  # judged by the IPv4 address inside
+            return True  # decided by the embedded IPv4 address
         if address in _SITE_LOCAL:
             return False
-    # Python calls addresses of multicast, and some that are reserved, global.
+    # Python calls multicast addresses, and some reserved ones, global.
     return address.is_global and not address.is_multicast and not address.is_reserved
 
 

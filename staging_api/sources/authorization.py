@@ -1,7 +1,7 @@
-"""Authorization headers by origin, from a file that is read again when it has changed.
+"""Authorization headers by origin, from a file that is read again when it changes.
 
-Tokens rotate, so whoever writes the file need not end the service. While it is gone or wrong, what
-was read last stays in force, and the log says so.
+Tokens can be rotated without restarting the service. While the file is missing or wrong, the last
+valid content stays in force, and an error is logged.
 """
 
 import logging
@@ -18,28 +18,28 @@ _SETTING = "STAGING_SOURCES_AUTHORIZATION_FILE"
 
 
 class AuthorizationFile(Mapping[str, str]):
-    """The headers of a file as it is now; its text never shows them."""
+    """The current headers in the file; its repr never shows them."""
 
     def __init__(self, path: Path) -> None:
         """Read the file.
 
         Raises:
-            Invalid: it cannot be read, or a line is wrong.
+            Invalid: the file cannot be read, or a line is wrong.
         """
         self._path = path
         self._seen = _version(path)
         self._headers = read_headers(path)
 
     def __getitem__(self, origin: str) -> str:
-        """The header for ``https://host:port``."""
+        """Return the header for ``https://host:port``."""
         return self._current()[origin]
 
     def __iter__(self) -> Iterator[str]:
-        """The origins."""
+        """Iterate over the origins."""
         return iter(self._current())
 
     def __len__(self) -> int:
-        """How many origins there are."""
+        """Return the number of origins."""
         return len(self._current())
 
     def _current(self) -> Mapping[str, str]:
@@ -54,7 +54,7 @@ class AuthorizationFile(Mapping[str, str]):
 
 
 def read_headers(path: Path) -> Mapping[str, str]:
-    """Read lines of an origin and its Authorization header; errors show neither.
+    """Parse lines of an origin and its Authorization header; errors show neither.
 
     Raises:
         Invalid: the file cannot be read, or a line is wrong; names the line.
@@ -73,7 +73,7 @@ def read_headers(path: Path) -> Mapping[str, str]:
 
 
 def _version(path: Path) -> tuple[int, int, int] | None:
-    """Return what changes with the file; None while it cannot be seen."""
+    """Return a value that changes with the file; None while the file cannot be accessed."""
     try:
         facts = path.stat()
     except OSError:

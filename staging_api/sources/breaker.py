@@ -1,12 +1,12 @@
-"""A circuit breaker for each host: do not call a host that keeps failing.
+"""Circuit breakers, one for each host: stop calling a host that keeps failing.
 
 After `limit` failures in a row, each after all attempts of one request, the circuit opens: requests
-for the host are refused at once, with the remaining time as Retry-After. After that time one
-request goes through; its success closes the circuit, its failure opens it again. If it ends for
-another reason, such as a full store or a cancel, the next request goes through.
+for the host are refused immediately, with the remaining time as Retry-After. After that time one
+trial request is allowed; its success closes the circuit, its failure opens it again. If the trial
+ends for another reason, such as a full store or a cancel, the next request becomes the trial.
 
-Our own 60 lines instead of a library: the ones we looked at count every exception as a failure,
-let several requests through when half open, and do not say when to come back.
+These 60 lines replace a library: the libraries we looked at count every exception as a failure,
+allow several requests when half open, and do not report when to retry.
 """
 
 import threading
@@ -31,16 +31,16 @@ class Breakers:
 
     @contextmanager
     def calling(self, host: str) -> Iterator[None]:
-        """Call a host in the block, and count how it ended.
+        """Call a host in the block, and count the result.
 
         Raises:
-            SourceFailed: the circuit is open; says for how long.
+            SourceFailed: the circuit is open; has the remaining time.
         """
         is_trial = self._check(host)
         try:
             yield
         except SourceFailed as error:
-            # An error that would repeat, or a change, is an answer: the host itself works.
+            # A permanent error, or a changed object, is still a response, so the host works.
             if error.retryable and not isinstance(error, SourceChanged):
                 self._failed(host)
             elif is_trial:
@@ -56,7 +56,7 @@ class Breakers:
         self._answered(host)
 
     def _check(self, host: str) -> bool:
-        """Return whether this is the one request that goes through an open circuit."""
+        """Return whether this request is the trial of an open circuit."""
         with self._lock:
             now, until = self.clock(), self._until.get(host)
             if until is None:
@@ -66,19 +66,19 @@ class Breakers:
                     f"{host} failed {self._failures[host]} times in a row: not called for now",
                     retry_after_seconds=until - now,
                 )
-            # This request goes through; others are refused until it has ended.
+            # This request is the trial; others are refused until it has ended.
             self._until[host] = now + self.open_seconds
             return True
 
     def _answered(self, host: str) -> None:
         with self._lock:
-            # Failures count in a row: one answer forgets them.
+            # Only failures in a row count: one response resets them.
             self._failures.pop(host, None)
             self._until.pop(host, None)
 
     def _try_another(self, host: str) -> None:
         with self._lock:
-            # An answer to an earlier request may have closed the circuit meanwhile.
+            # The response to an earlier request may have closed the circuit meanwhile.
             if host in self._until:
                 self._until[host] = self.clock()
 

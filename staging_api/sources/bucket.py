@@ -1,11 +1,11 @@
-"""Read archives in buckets of Google Cloud Storage, S3 or Azure, or of compatible servers.
+"""Source for archives in buckets of Google Cloud Storage, S3 or Azure, or of compatible servers.
 
 The object store library finds credentials along each platform's usual chain, retries transient
-failures, and resumes a cut body at the version it began with. What its errors mean says
+failures, and resumes a truncated body at the same version. Its errors are translated by
 `bucket_failures`.
 
-An object's version is its generation (gs) or version id (s3, az) where the store has one, else its
-ETag; each read names it, and the answer is compared again.
+The version of an object is its generation (gs) or version id (s3, az) if the store has one,
+otherwise its ETag; each read requests this version, and the version of the response is compared.
 """
 
 import logging
@@ -32,7 +32,7 @@ from staging_api.sources.retrying import SlowestRate
 from staging_api.sources.tls import authorities
 from staging_api.sources.url import ArchiveUrl
 
-if TYPE_CHECKING:  # the library shows this class to type checkers only
+if TYPE_CHECKING:  # the library exports this class to type checkers only
     from obstore import GetResult
 
     from staging_api.buckets import BucketClient
@@ -41,7 +41,7 @@ log = logging.getLogger(__name__)
 
 _INVALID_PATH = re.compile(r'Path "(.{1,1024}?)"')
 _MD5 = re.compile(r'"?([0-9a-f]{32})"?')
-#: Limit of one request with its body and attempts; large objects take their time.
+#: Time limit of one request with its body and all attempts; large objects take long.
 _LONGEST_REQUEST = timedelta(hours=12)
 
 
@@ -49,8 +49,8 @@ def open_archive(url: ArchiveUrl, allowed: AllowList, options: SourceOptions) ->
     """Open an archive in a bucket.
 
     Raises:
-        SourceNotAllowed: the allow-list does not cover it.
-        SourceFailed: the settings do not say enough to reach the bucket.
+        SourceNotAllowed: the allow-list does not cover the URL.
+        SourceFailed: the settings are not sufficient to reach the bucket.
     """
     allowed.check(url)
     service = SERVICES[url.scheme]
@@ -81,9 +81,9 @@ class BucketSource:
     """The objects of one bucket below one prefix.
 
     Attributes:
-        store: reads them.
-        lister: lists them.
-        plain_list: lists them where that cannot.
+        store: client that reads the objects.
+        lister: client that lists the objects.
+        plain_list: lists the objects if `lister` cannot.
     """
 
     archive: ArchiveUrl
@@ -98,7 +98,7 @@ class BucketSource:
         return self.archive.canonical
 
     def names(self) -> Names:
-        """List every object: from the manifest, or else by listing the prefix."""
+        """List all objects: from the manifest, or else by listing the prefix."""
         manifest = read_manifest(self, self.options)
         if manifest is not None:
             found = manifest.names
@@ -111,7 +111,7 @@ class BucketSource:
         return found
 
     def stat(self, name: str) -> SourceObject:
-        """Describe one object."""
+        """Describe an object."""
         with bucket_failures(self.archive, name):
             return self._described(name, self.store.head(self.archive.key_prefix + name))
 
@@ -119,14 +119,14 @@ class BucketSource:
     def open(
         self, found: SourceObject, start: int = 0, end: int | None = None
     ) -> Iterator[Iterator[bytes]]:
-        """Stream a range of one object."""
+        """Stream a range of an object."""
         last = (found.size_bytes or 0) if end is None else end
         chunks = self._chunks(found, start, last)
         with closing(chunks):
             yield chunks
 
     def close(self) -> None:
-        """Connections close with the last reference to the store."""
+        """Do nothing: connections are closed with the last reference to the store."""
 
     def _listed(self) -> Iterator[str]:
         keys: Iterable[str] | None
@@ -138,18 +138,19 @@ class BucketSource:
             if keys is None:
                 raise _unlisted(self.archive, error) from None
         for key in keys:
-            # What ends in a slash stands for a folder in a console.
+            # A key that ends in a slash represents a folder in a web console.
             if key.startswith(self.archive.key_prefix) and not key.endswith("/"):
                 yield key.removeprefix(self.archive.key_prefix)
 
     def _exact(self, listed: Mapping[str, int]) -> Iterable[str]:
         """Return the keys as they are in the bucket.
 
-        The library drops the slash at the end of a key, so the marker of a folder looks like an
-        object, and to read that fails. Only an empty key, or one with keys below it, can be one.
+        The library drops the slash at the end of a key, so a folder marker looks like an object,
+        but reading it fails. Only an empty object, or one with keys below it, can be a folder
+        marker.
 
         Args:
-            listed: keys as the library gives them, and lengths.
+            listed: keys from the library, with the lengths of their objects.
         """
         folders = _folders_of(listed)
         if all(size and key not in folders for key, size in listed.items()):
@@ -165,14 +166,15 @@ class BucketSource:
     def _chunks(self, found: SourceObject, start: int, end: int) -> Generator[bytes, None, None]:
         if start >= end:
             return
-        # Counted here: the library accepts a Content-Length that is too short.
+        # The length is checked here, because the library accepts a Content-Length that is too
+        # short.
         wanted, pace = end - start, SlowestRate(self.options)
         with bucket_failures(self.archive, found.name):
             answer = self._answer(found, (start, end))
             if self._described(found.name, answer.meta).version != found.version:
                 raise SourceChanged(f"{found.name} changed since it was found")
-            # The library gathers a whole chunk first. So a body that trickles is noticed with its
-            # next chunk, or by `_LONGEST_REQUEST`; smaller chunks would cost each of them more.
+            # The library buffers a whole chunk first. A body that trickles is therefore detected
+            # with its next chunk, or by `_LONGEST_REQUEST`; smaller chunks would each cost more.
             for chunk in answer.stream(min_chunk_size=CHUNK_BYTES):
                 pace.add(len(chunk))
                 wanted -= len(chunk)
@@ -196,7 +198,7 @@ class BucketSource:
             url=self.archive.below(name).canonical,
             size_bytes=meta["size"],
             version=version or etag or meta["last_modified"].isoformat(),
-            # A weak ETag and a time of change may stay the same while the bytes change.
+            # A weak ETag or a modification time may stay the same while the bytes change.
             strong=bool(version or (etag or "").startswith('"')),
             digests={"md5": md5[1]} if md5 else {},
         )
@@ -213,7 +215,7 @@ def _folders_of(keys: Iterable[str]) -> set[str]:
 
 
 def _unlisted(url: ArchiveUrl, error: BaseError) -> SourceFailed:
-    """Name the key that the library cannot list, and the cure."""
+    """Return an error with the key that the library cannot list, and the remedy."""
     found = _INVALID_PATH.search(str(error))
     key = shown(found[1]) if found else "one of its keys"
     return SourceFailed(
@@ -224,10 +226,10 @@ def _unlisted(url: ArchiveUrl, error: BaseError) -> SourceFailed:
 
 
 def _of_version(found: SourceObject) -> dict[str, Any]:
-    """Return the condition by which a request names its version."""
+    """Return the condition that selects the version in a request."""
     if found.version is None:
         return {}
-    # Only ETags are quoted; all else is a generation or the id of a version.
+    # Only ETags are quoted; others are generations or version ids.
     return {"if_match" if found.version.startswith('"') else "version": found.version}
 
 

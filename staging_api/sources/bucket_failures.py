@@ -1,8 +1,8 @@
-"""What the failures of a bucket mean: which object, what was wrong, what would be right.
+"""Translation of a bucket's failures to errors that name the object, the fault and the remedy.
 
-The library knows few classes of them, and has one for all that a listing meets. So the status and
-the code of the answer are looked for in its text. Only known words are repeated: the text holds
-addresses, and signatures in them.
+The library has few error classes, and only one for all failures of a listing. Therefore the status
+and the code of the response are extracted from its text. Only known words are repeated: the text
+contains addresses, and signatures in them.
 """
 
 import re
@@ -26,16 +26,16 @@ from staging_api.errors import (
 )
 from staging_api.sources.url import ArchiveUrl
 
-#: How a listing is called where an object is named.
+#: Name of a listing in error messages, in place of an object's name.
 LISTING = "its listing"
 _CODE = re.compile(r"<Code>(\w{1,60})</Code>")
 _STATUS = re.compile(r"status code: (\d{3})")
 _REFUSED, _ABSENT = ("401", "403"), ("404",)
-#: What S3 answers to HEAD, without a body that has a code.
+#: Status of S3 for HEAD requests, whose responses have no body and so no code.
 _NOT_SAID = "400"
 _ABSENT_BUCKET = ("NoSuchBucket", "ContainerNotFound")
 _OTHER_REGION = ("PermanentRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraint")
-#: The library's own words for a redirect of S3, which has no Location.
+#: The library's own message for a redirect of S3, which has no Location.
 _REGION_WORDS = "incorrectly configured region"
 _CURES = {
     "InvalidObjectState": "it is archived, and has to be restored first",
@@ -48,10 +48,10 @@ _RIGHTS_TO_READ = (
     "check that it is there (a bucket that may not be listed refuses what it does not have, too),"
     " and that the credential's policy allows to read it"
 )
-#: The services of platforms that hand out credentials.
+#: Metadata services of platforms, which issue credentials.
 _METADATA = ("//169.254.169.254", "//169.254.170.2", "//metadata.google.internal")
 _NO_PROOF = re.compile(r"InvalidCertificate\(\s*(\w{1,60})")
-#: What the libraries below call what came instead of an answer.
+#: Messages of the underlying libraries for requests without a response.
 _NO_ANSWER = {
     "dns error": "its address has a host of no known name",
     "Connection refused": "it could not be connected to",
@@ -101,7 +101,7 @@ def _meaning(where: str, name: str, error: BaseError) -> StagingApiError:
 
 
 def _unanswered(where: str, name: str, error: BaseError) -> StagingApiError:
-    """Say why there was no answer, or none that can be used."""
+    """Return the error for a request without a usable response."""
     text = str(error)
     if _is_of_platform(text):
         return SourceFailed(
@@ -130,5 +130,5 @@ def _rights_to(name: str) -> str:
 
 
 def _is_of_platform(text: str) -> bool:
-    """Whether the failure is one of the service that hands out credentials."""
+    """Return whether the failure came from the service that issues credentials."""
     return any(place in text for place in _METADATA)

@@ -1,4 +1,4 @@
-"""Read the XML by which S3, Google Cloud Storage, Azure and their likes list a bucket over HTTP."""
+"""Parser of the XML bucket listings of S3, Google Cloud Storage, Azure and compatible servers."""
 
 from dataclasses import dataclass, field
 from urllib.parse import quote, unquote, unquote_plus
@@ -12,9 +12,9 @@ class BucketListing:
     """One page of a listing.
 
     Attributes:
-        keys: of the objects, whole.
-        token: asks for the next page; None on the last one.
-        marker: asks for the next page of a server that has no tokens.
+        keys: complete keys of the objects.
+        token: token for the next page; None on the last page.
+        marker: marker for the next page, for servers without tokens.
     """
 
     keys: list[str] = field(default_factory=list)
@@ -23,14 +23,14 @@ class BucketListing:
 
     @property
     def following(self) -> str:
-        """What a query for the next page ends with; empty on the last one."""
+        """Suffix of the query for the next page; empty on the last page."""
         if self.token is not None:
             return f"&continuation-token={quote(self.token, safe='')}"
         return "" if self.marker is None else f"&marker={quote(self.marker, safe='')}"
 
 
 def read_listing(raw: bytes) -> BucketListing | None:
-    """Read one page; None if it is something else."""
+    """Parse one page; None if it is not a listing."""
     reader = _Reader()
     try:
         reader.parser.Parse(raw, True)
@@ -40,10 +40,10 @@ def read_listing(raw: bytes) -> BucketListing | None:
 
 
 class _Reader:
-    """Follows the elements of a list; entities are refused, since none is needed.
+    """Event handler for the XML of a listing; entities are refused, because listings need none.
 
-    The root is ``ListBucketResult``, at Azure ``EnumerationResults``, whose marker alone says that
-    more pages follow.
+    The root is ``ListBucketResult``; for Azure it is ``EnumerationResults``, where only the marker
+    tells that more pages follow.
     """
 
     def __init__(self) -> None:
@@ -53,7 +53,7 @@ class _Reader:
         self._text = ""
         self._truncated = False
         self._encoded = False
-        #: Whether the key at hand is escaped by itself, as Azure does where XML has no character.
+        #: Whether the current key is escaped individually; Azure escapes characters that XML lacks.
         self._key_encoded = False
         self.parser = expat.ParserCreate()
         self.parser.buffer_text = True
@@ -66,7 +66,7 @@ class _Reader:
         raise ValueError("a listing declares no entities")
 
     def _start(self, name: str, attributes: dict[str, str]) -> None:
-        # Some servers give their elements a prefix of the namespace.
+        # Some servers add a namespace prefix to their elements.
         self._path.append(name.rpartition(":")[2])
         self._text = ""
         self._key_encoded = attributes.get("Encoded") == "true"
@@ -96,7 +96,7 @@ class _Reader:
 
     def _finish(self) -> None:
         if self._encoded:
-            # XML has no control characters, so they can only be escaped.
+            # XML cannot represent control characters, so such keys are escaped.
             self.listing.keys = [unquote_plus(key) for key in self.listing.keys]
         if not self._truncated:
             self.listing.token = self.listing.marker = None

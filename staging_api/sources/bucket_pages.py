@@ -1,13 +1,13 @@
-"""List a bucket page by page over HTTP, where the library cannot.
+"""List a bucket page by page over HTTP, if the library cannot list it.
 
-The library refuses a whole page with a key that is no path for it (``a//b``, ``a/../b``, a control
-character). The services themselves list such keys. So the page is asked for here, by a link that
-the library signs with whatever credential it found: it signs links to objects, and the link to a
-listing is made one by putting the parameters of the listing in front of the object's path, as its
-endpoint; what is left of the path becomes the value of ``x-id``, which means nothing to a server.
+The library refuses a whole page if a key is not a valid path for it (``a//b``, ``a/../b``, a
+control character), although the services list such keys. Therefore the page is requested here, by a
+URL that the library signs with its credential. The library signs only URLs of objects; to get the
+URL of a listing, the client's endpoint is set to the bucket's address with the query of the
+listing. The rest of the object's path then becomes the value of ``x-id``, which servers ignore.
 
-S3 and Google Cloud Storage have the same listing and take such links. Azure has one of its own, and
-signs links for single objects only: so there it is asked for where no signature is needed.
+S3 and Google Cloud Storage have the same listing format and accept such URLs. Azure has its own
+format, and signs URLs for single objects only, so it is used only where no signature is needed.
 """
 
 from collections.abc import Iterator, Mapping
@@ -32,7 +32,7 @@ from staging_api.sources.proxy_failures import usable_proxy
 from staging_api.sources.retrying import Interrupted, SlowestRate, retried
 from staging_api.sources.url import ArchiveUrl
 
-#: The second is of a proxy that passes a page on.
+#: 203 is the status of a page that a proxy passed on.
 _OK, _SERVER_FAILED = (200, 203), 500
 _SOON_BETTER = (408, 429)
 _LINK_SECONDS = 300
@@ -46,11 +46,11 @@ _AZURE_LIST = "restype=container&comp=list"
 def listed_keys(
     url: ArchiveUrl, options: SourceOptions, client: Mapping[str, Any], *, anonymous: bool
 ) -> Iterator[str] | None:
-    """Yield all keys below an archive, whatever is in them; None if its service has no such list.
+    """Yield all keys below an archive, whatever they contain; None if the service has no such list.
 
     Args:
-        url: of the archive.
-        options: how sources are called.
+        url: URL of the archive.
+        options: options of all sources.
         client: arguments of the library's client.
         anonymous: whether the bucket is read without credentials.
     """
@@ -112,7 +112,7 @@ class _Pages:
         where = dict(self.options.buckets.get(self.url.scheme, {}))
         where["endpoint"] = f"{self.bucket}?{query}&x-id="
         if self.url.scheme == "s3":
-            # Then the library takes the endpoint for that of the bucket, and adds nothing to it.
+            # With this option the library uses the endpoint as the bucket's address, unchanged.
             given["virtual_hosted_style_request"] = True
         try:
             signer = service.connect(self.url.authority, where, **given)
@@ -126,10 +126,10 @@ class _Pages:
 
 
 def _got(http: urllib3.PoolManager, url: str, options: SourceOptions) -> tuple[int, bytes]:
-    """Return status and body, of which no more is read than a listing may have."""
+    """Return status and body, reading no more than the maximum size of a listing."""
     answer = http.request("GET", url, retries=False, redirect=False, preload_content=False)
     try:
-        # `read1` gives what has come; `read` of so many bytes would allocate them at once.
+        # `read1` returns the bytes that have arrived; `read` would allocate the whole size at once.
         raw, pace = bytearray(), SlowestRate(options)
         while len(raw) <= MAX_BYTES and (chunk := answer.read1(_CHUNK_BYTES)):
             pace.add(len(chunk))
@@ -140,7 +140,7 @@ def _got(http: urllib3.PoolManager, url: str, options: SourceOptions) -> tuple[i
 
 
 def _address(url: ArchiveUrl, options: SourceOptions, *, anonymous: bool) -> str | None:
-    """Return where the service of a bucket answers; None if its list cannot be asked for."""
+    """Return the address of a bucket's service; None if its listing cannot be requested."""
     where = {**environment.bucket_options(url.scheme), **options.buckets.get(url.scheme, {})}
     if url.scheme == "s3":
         where = {"region": "us-east-1", **where}

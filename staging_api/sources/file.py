@@ -1,7 +1,7 @@
-"""Read archives below a folder of this machine, and nothing outside of it.
+"""Source for archives below a folder of this machine, confined to that folder.
 
-Every step of a path is opened relative to the folder above it and must not be a symbolic link, so
-nothing that is swapped during the walk can lead out. The folder that the allow-list names is the
+Each path segment is opened relative to the folder above it and must not be a symbolic link, so
+replacing a folder during the walk cannot lead outside. The folder in the allow-list is the
 operator's choice and may be reached through links.
 """
 
@@ -31,14 +31,14 @@ from staging_api.sources.url import ArchiveUrl
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _BENEATH = _FOLDER | os.O_NOFOLLOW
-# Without O_NONBLOCK opening a pipe would wait for a writer.
+# Without O_NONBLOCK, opening a pipe would wait for a writer.
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
-#: Nothing can have a name that is too long for its file system.
+#: A name that is too long for its file system cannot exist.
 _ABSENT = (errno.ENOENT, errno.ENAMETOOLONG)
-#: What may be left out of a listing: removed or replaced meanwhile, or not for this service.
+#: Errors that leave an entry out of a listing: removed or replaced meanwhile, or not permitted.
 _LEFT_OUT = (errno.ENOENT, errno.ENOTDIR, errno.EACCES, errno.EPERM)
-#: O_NOFOLLOW answers ELOOP for a link, O_DIRECTORY ENOTDIR for a file or a link.
+#: O_NOFOLLOW fails with ELOOP for a link, O_DIRECTORY with ENOTDIR for a file or a link.
 _NO_FOLDER = (errno.ELOOP, errno.ENOTDIR)
 #: ENXIO is a socket, ENODEV a device without a driver.
 _NO_FILE = (errno.ELOOP, errno.ENXIO, errno.ENODEV)
@@ -48,7 +48,7 @@ def open_archive(url: ArchiveUrl, allowed: AllowList, options: SourceOptions) ->
     """Open the folder of an archive.
 
     Raises:
-        SourceNotAllowed: it lies below no folder of the allow-list.
+        SourceNotAllowed: the folder is outside of the allow-list.
     """
     root = allowed.check(url).url.segments
     return FileSource(url, "/" + "/".join(root), url.segments[len(root) :], options)
@@ -56,7 +56,7 @@ def open_archive(url: ArchiveUrl, allowed: AllowList, options: SourceOptions) ->
 
 @dataclass(frozen=True)
 class FileSource:
-    """The files of one folder, which is `below` a root, and confined to that."""
+    """The files of one folder `below` a root, confined to that folder."""
 
     archive: ArchiveUrl
     root: str
@@ -69,7 +69,7 @@ class FileSource:
         return self.archive.canonical
 
     def names(self) -> Names:
-        """List every object: from the manifest, or else by listing the folder."""
+        """List all objects: from the manifest, or else by listing the folder."""
         with self._folder():
             pass
         manifest = read_manifest(self, self.options)
@@ -78,7 +78,7 @@ class FileSource:
         return checked_names(self._listed(), self.options)
 
     def stat(self, name: str) -> SourceObject:
-        """Describe one file."""
+        """Describe a file."""
         with self._opened(name) as descriptor:
             return self._described(name, os.fstat(descriptor))
 
@@ -86,7 +86,7 @@ class FileSource:
     def open(
         self, found: SourceObject, start: int = 0, end: int | None = None
     ) -> Iterator[Iterator[bytes]]:
-        """Stream a range of one file."""
+        """Stream a range of a file."""
         with self._opened(found.name) as descriptor:
             last = (found.size_bytes or 0) if end is None else end
             yield self._chunks(descriptor, found, start, last)
@@ -146,7 +146,7 @@ class FileSource:
         *folders, last = name.split("/")
         with self._folder() as archive:
             try:
-                # A copy, as `_walk` closes what it is given.
+                # Duplicated, because `_walk` closes its descriptor.
                 folder = _walk(os.dup(archive), tuple(folders))
             except (FileNotFoundError, _IsFile):
                 raise ArtifactNotFound(f"{name} is not in the archive") from None
@@ -161,16 +161,16 @@ class FileSource:
 
     def _listed(self) -> Iterator[str]:
         """Yield the files; other entries with a slash at the end, so that they are left out."""
-        # Folders that are still to come; what is left at the end may not be read, or was removed.
+        # Folders not yet visited; those left at the end are not readable, or were removed.
         unseen: dict[str, None] = {}
 
         def note(error: OSError) -> None:
             if error.errno not in _LEFT_OUT:
-                # A list that is short for such a reason would pass for the whole archive.
+                # A listing truncated by such an error would look like the whole archive.
                 raise _unreadable(str(error.filename), error) from error
 
         with self._folder() as archive:
-            # Relative to the open folder, so a swap of a folder above it leads nowhere.
+            # Relative to the open folder, so replacing a folder above it has no effect.
             walk = os.fwalk(".", dir_fd=archive, follow_symlinks=False, onerror=note)
             for folder, folders, files, descriptor in walk:
                 unseen.pop(os.path.normpath(folder), None)
@@ -187,7 +187,7 @@ class FileSource:
 
 
 class _IsFile(Exception):
-    """A regular file stands where a folder should; it is the `count`-th of the segments."""
+    """A regular file is where a folder should be; it is the `count`-th segment."""
 
     def __init__(self, count: int) -> None:
         super().__init__(count)
@@ -195,7 +195,7 @@ class _IsFile(Exception):
 
 
 def _is_file(name: str, folder: int) -> bool:
-    """Whether it can be read here: neither a link, nor a pipe or a device."""
+    """Return whether the file can be read here: not a link, pipe or device."""
     return _has_type(name, folder, stat.S_ISREG)
 
 
@@ -213,12 +213,12 @@ def _has_type(name: str, folder: int, is_type: Callable[[int], bool]) -> bool:
 
 
 def _walk(descriptor: int, segments: tuple[str, ...]) -> int:
-    """Open a folder below an open one; closes the descriptor it was given.
+    """Open a folder below an open one; closes the given descriptor.
 
     Raises:
-        FileNotFoundError: it is not there.
-        _IsFile: a file is in its place, or above it.
-        SourceNotAllowed: it is a link or the like, or below one.
+        FileNotFoundError: the folder does not exist.
+        _IsFile: there is a file in its place, or in the place of a folder above it.
+        SourceNotAllowed: the folder, or one above it, is a link or the like.
     """
     for count, segment in enumerate(segments, start=1):
         above = descriptor
@@ -256,7 +256,7 @@ def _open_file(segment: str, folder: int, name: str) -> int:
 
 
 def _unreadable(what: str, error: OSError) -> StagingApiError:
-    """Say why something cannot be read that is there: a failing disk, a mount that is away."""
+    """Return the error for an existing file that cannot be read: failing disk, missing mount."""
     if isinstance(error, PermissionError):
         return SourceRefused(f"{what} may not be read by this service")
     if is_exhaustion(error):

@@ -1,7 +1,7 @@
-"""Read the headers of an answer as RFC 9110 defines them; pure functions over texts.
+"""Parser of response headers by RFC 9110: pure functions over texts.
 
-Servers write them in every form that the standard allows, and some in others. What cannot be read
-is treated as absent: then less is known of the object, and nothing wrong is.
+Servers write headers in every form that the standard allows, and in some other forms. An unreadable
+header is treated as absent: then less is known about the object, but nothing wrong.
 """
 
 import base64
@@ -17,19 +17,20 @@ _CONTENT_RANGE = re.compile(
 )
 _ETAG = re.compile(r'(W/)?("[^"]*")')
 _NUMBER = re.compile(r"[0-9]{1,18}")
-#: Of ``Repr-Digest`` (RFC 9530), ``Digest`` (RFC 3230) and Google's ``x-goog-hash``.
+#: Algorithm names in ``Repr-Digest`` (RFC 9530), ``Digest`` (RFC 3230) and Google's
+#: ``x-goog-hash``.
 _DIGEST_NAMES = {"sha-256": "sha256", "sha256": "sha256", "md5": "md5", "crc32c": "crc32c"}
 _DIGEST_BYTES = {"sha256": 32, "md5": 16, "crc32c": 4}
 
 
 @dataclass(frozen=True)
 class ContentRange:
-    """Which bytes of an object an answer brings.
+    """The range of bytes in a response.
 
     Attributes:
-        start: position of the first byte; None if the answer says only that the range does not fit.
+        start: position of the first byte; None if the response only says that the range is invalid.
         end: position after the last byte.
-        size_bytes: of the whole object; None if the server does not know it.
+        size_bytes: size of the whole object; None if the server does not know it.
     """
 
     start: int | None
@@ -38,7 +39,7 @@ class ContentRange:
 
 
 def content_range(headers: Mapping[str, str]) -> ContentRange | None:
-    """Return the range of a 206 or a 416; None if there is none that can be read."""
+    """Return the range of a 206 or a 416 response; None if there is no readable one."""
     found = _CONTENT_RANGE.fullmatch(headers.get("Content-Range", "").strip())
     if found is None:
         return None
@@ -50,18 +51,18 @@ def content_range(headers: Mapping[str, str]) -> ContentRange | None:
 
 
 def content_length(headers: Mapping[str, str]) -> int | None:
-    """Return the declared length; a list of one and the same number is that number (9110, 8.6)."""
+    """Return the declared length; a list of equal numbers counts as one (9110, 8.6)."""
     words = {word.strip() for word in headers.get("Content-Length", "").split(",")}
     word = words.pop()
     return int(word) if not words and _NUMBER.fullmatch(word) else None
 
 
 def retry_after_seconds(headers: Mapping[str, str], now: datetime | None = None) -> float | None:
-    """Return how long to wait: ``Retry-After`` as a number or as a date in any of its three forms.
+    """Return the seconds of ``Retry-After``, a number or a date in one of its three forms.
 
     Args:
-        headers: of the answer; its ``Date``, if it has one, is the clock that the date is of.
-        now: stands for our clock.
+        headers: headers of the response; a date is relative to ``Date``, if there is one.
+        now: the time to use if there is no ``Date``; None: this machine's clock.
     """
     text = headers.get("Retry-After", "").strip()
     if _NUMBER.fullmatch(text):
@@ -74,19 +75,19 @@ def retry_after_seconds(headers: Mapping[str, str], now: datetime | None = None)
 
 
 def strong_etag(headers: Mapping[str, str]) -> str | None:
-    """Return the ETag if it says that two objects with it are the same, byte for byte."""
+    """Return the ETag if it is strong: equal ETags mean equal bytes."""
     found = _ETAG.fullmatch(headers.get("ETag", "").strip())
     return found[2] if found and not found[1] else None
 
 
 def refuses_ranges(headers: Mapping[str, str]) -> bool:
-    """Whether the server says that it has no ranges of bytes."""
+    """Return whether the server says that it does not support byte ranges."""
     units = [unit.strip().lower() for unit in headers.get("Accept-Ranges", "").split(",")]
     return "none" in units and "bytes" not in units
 
 
 def media_type(headers: Mapping[str, str]) -> str:
-    """Return the type of the content, in lower case and without parameters; or nothing."""
+    """Return the media type, in lower case and without parameters; empty if there is none."""
     return headers.get("Content-Type", "").partition(";")[0].strip().lower()
 
 
@@ -98,10 +99,11 @@ def declared_digests(headers: Mapping[str, str]) -> dict[str, str]:
             name, _, value = item.strip().partition("=")
             _note(found, name.strip().lower(), value)
     if "Content-Range" not in headers:
-        # Of the bytes of this answer, so of the object only where they are all of it.
+        # Content-MD5 covers the bytes of this response, so it is used only if these are the whole
+        # object.
         _note(found, "md5", headers.get("Content-MD5", ""))
     for name in ("sha256", "crc32c"):
-        # Objects uploaded in parts have a checksum of checksums, with a hyphen and a number.
+        # An object uploaded in parts has a checksum of checksums, with a hyphen and a number.
         _note(found, name, headers.get(f"x-amz-checksum-{name}", ""))
     return found
 
@@ -121,5 +123,5 @@ def _time(text: str) -> datetime | None:
         time = parsedate_to_datetime(text)
     except (ValueError, TypeError, OverflowError):
         return None
-    # The form of asctime has no zone, and means UTC (9110, 5.6.7).
+    # The asctime form has no zone, and means UTC (9110, 5.6.7).
     return time if time.tzinfo else time.replace(tzinfo=UTC)

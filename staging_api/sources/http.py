@@ -1,15 +1,15 @@
-"""Read archives below an http or https URL.
+"""Source for archives below an http or https URL.
 
-An object's version is its strong ETag, or else its Last-Modified and length. Each answer is
-compared with it, so a body that is resumed by ranges cannot mix two versions. No request says
-If-Match: some servers answer 412 to any. A server without ranges costs the bytes before the
-requested ones; if these are many, the object is rather read whole (`SourceChanged` says so to the
-engine, which then takes it at once).
+The version of an object is its strong ETag, or else its Last-Modified and length. Each response is
+compared with the version, so resuming a body by ranges cannot mix two versions. Requests have no
+If-Match, because some servers respond with 412 to any. If a server does not support ranges, the
+bytes before the requested range are read and dropped; if these are many, the object is read whole
+instead (`SourceChanged` makes the engine do so).
 
-HEAD is believed only if it describes an object: signed URLs allow only GET, others do not know
-HEAD, or say that every length is 0. Then a GET of the first bytes takes its place. Where two
-answers never agree (mirrors with ETags of their own, a Last-Modified of now), `HttpSource.take`
-reads and describes an object by one GET.
+The response to HEAD is used only if it describes an object: signed URLs allow only GET, and some
+servers do not support HEAD, or declare every length as 0. In these cases a GET of the first bytes
+replaces it. If two responses never agree (mirrors with different ETags, a Last-Modified of now),
+`HttpSource.take` reads and describes an object by a single GET.
 """
 
 from collections.abc import Generator, Iterator
@@ -57,16 +57,17 @@ _GONE = (404, 410)
 _CHANGED = (412, 416)
 _REFUSED, _PROXY_REFUSED = (401, 403), 407
 _SOON_BETTER = (408, 425, 429)
-#: After these no GET follows a HEAD at once: it would be one request more of too many.
+#: Status codes after which a failed HEAD is not followed by a GET at once: the server is
+#: overloaded.
 _OVERLOADED = (*_SOON_BETTER, 503, 504)
-#: Answers to a GET of the first bytes that are about the range, not about the object.
+#: Status codes of a GET of the first bytes that refuse the range, not the object.
 _NO_RANGE = (400, 416, 501)
-#: The other answers that blame the request: of what is not there, some servers say so.
+#: Other client errors: some servers use them for missing objects.
 _NOT_SERVED = range(400, 500)
 _SERVER_FAILED = 500
-#: From a server without ranges a reader may want a part; the bytes before it are read in vain.
+#: Limit of bytes to read in vain before a requested range, if a server does not support ranges.
 _MOST_SKIPPED_BYTES = 8 << 20
-#: By which the services of buckets number their answers.
+#: Headers by which bucket services number their responses.
 _BUCKET_HEADERS = ("x-amz-request-id", "x-guploader-uploadid", "x-ms-request-id")
 _FIRST_BYTES = {"Range": f"bytes=0-{JUDGED_BYTES - 1}"}
 
@@ -75,7 +76,7 @@ def open_archive(url: ArchiveUrl, allowed: AllowList, options: SourceOptions) ->
     """Open an archive below a URL.
 
     Raises:
-        SourceNotAllowed: the allow-list does not cover it.
+        SourceNotAllowed: the allow-list does not cover the URL.
     """
     allowed.check(url)
     return HttpSource(url, HttpClient(allowed, options), options)
@@ -89,7 +90,8 @@ class HttpSource:
         self._client = client
         self._options = options
         self._parallel = ParallelRequests(options.read_timeout_seconds)
-        #: Names of objects that are stored packed, and sent unpacked unless asked for so.
+        #: Names of objects that are stored compressed, but sent decompressed unless gzip is
+        #: accepted.
         self._packed: set[str] = set()
         self._rangeless: set[str] = set()
 
@@ -99,9 +101,9 @@ class HttpSource:
         return self._url.canonical
 
     def names(self) -> Names:
-        """List every object: from the manifest, or else from whichever list the server has.
+        """List all objects: from the manifest, or else from any list that the server has.
 
-        Of a URL with a query, which may be the one of an object, it is that object.
+        A URL with a query, which may be the URL of an object, then lists that object.
         """
         if self._url.is_object:
             return Names([self._url.build])
@@ -116,15 +118,15 @@ class HttpSource:
         return Names([self.stat(self._url.build).name])
 
     def stat(self, name: str) -> SourceObject:
-        """Describe one object."""
+        """Describe an object."""
         return retried(lambda: self._stat(name), self._options)
 
     @contextmanager
     def open(
         self, found: SourceObject, start: int = 0, end: int | None = None
     ) -> Iterator[Iterator[bytes]]:
-        """Stream a range of one object, resuming where the connection is cut."""
-        # An empty range cannot be written as a Range header.
+        """Stream a range of an object; resume it when the connection is cut."""
+        # A Range header cannot express an empty range.
         if end is not None and end <= start:
             yield iter(())
             return
@@ -142,7 +144,7 @@ class HttpSource:
 
     @contextmanager
     def take(self, name: str) -> Iterator[tuple[SourceObject, Iterator[bytes]]]:
-        """Read a whole object by one GET; the headers of that answer describe it."""
+        """Read a whole object by one GET; the headers of that response describe it."""
         taken: list[SourceObject] = []
 
         def read(position: int) -> Generator[bytes, None, None]:
@@ -157,7 +159,7 @@ class HttpSource:
                 yield b""  # the description is complete
                 yield from self._streamed(answer, found, 0, None)
 
-        # It is asked only once bytes have come, and so the description.
+        # `resumable` is called only after bytes have arrived, so the description exists by then.
         chunks = resumed(read, 0, self._options, resumable=lambda: taken[0].version is not None)
         with closing(chunks):
             next(chunks)
@@ -193,7 +195,7 @@ class HttpSource:
         return self._stat_by_get(name, _FIRST_BYTES)
 
     def _stat_by_get(self, name: str, part: dict[str, str]) -> SourceObject:
-        """Describe an object by an answer whose body is hardly read."""
+        """Describe an object by a response whose body is hardly read."""
         with self._request("GET", name, part) as answer:
             if part and answer.status in _NO_RANGE:
                 return self._stat_by_get(name, {})
@@ -204,10 +206,10 @@ class HttpSource:
             return self._described(name, answer)
 
     def _is_sent_unpacked(self, answer: SourceResponse, name: str) -> bool:
-        """Note that an object comes as it is stored only if asked for so.
+        """Record that an object is sent as it is stored only if gzip is accepted.
 
-        Google Cloud Storage unpacks what is stored with gzip for clients that do not say that they
-        take it; length, ranges and digests are those of the stored bytes.
+        Google Cloud Storage decompresses objects that are stored with gzip for clients that do not
+        accept gzip, although length, ranges and digests are those of the stored bytes.
         """
         stored = answer.headers.get("x-goog-stored-content-encoding", "").lower()
         if stored != "gzip" or name in self._packed:
@@ -246,18 +248,18 @@ class HttpSource:
         last = found.size_bytes if end is None else end
         skip = bytes_before(answer, start)
         if skip is None:
-            # The next request asks for no range of it.
+            # The next request for this object will not have a Range header.
             self._rangeless.add(found.name)
             raise Interrupted(f"{self._url.authority} answered with another range than requested")
         yield from self._counted(answer, found.name, skip, None if last is None else last - start)
-        # A chunked body has no length in its head: make sure that it ends here.
+        # The header of a chunked body has no length: make sure that the body ends here.
         if end is None and answer.is_chunked and answer.read1(1):
             raise SourceChanged(f"{found.name} is longer than it was when it was found")
 
     def _counted(
         self, answer: SourceResponse, name: str, skip: int, wanted: int | None
     ) -> Generator[bytes, None, None]:
-        """Stream the body: drop the bytes before the requested ones, require all of these."""
+        """Stream the body: drop the bytes before the requested ones, require all requested ones."""
         pace, is_first = SlowestRate(self._options), True
         while wanted is None or wanted > 0:
             # One read of the socket: waiting for a full chunk would hide a slow body.
@@ -289,7 +291,7 @@ class HttpSource:
             )
 
     def _check_status(self, answer: SourceResponse, name: str, *, is_found: bool = False) -> None:
-        """Raise the error of an answer that has no object; `is_found`: once it was described."""
+        """Raise the error for a response without an object; `is_found`: it was described before."""
         host, status = self._url.authority, answer.status
         if status in (OK, PARTIAL):
             return
@@ -312,7 +314,7 @@ class HttpSource:
         raise SourceFailed(f"{host} answered with status {status}", retryable=False)
 
     def _cure(self, answer: SourceResponse) -> str:
-        """Say what may help where access is refused."""
+        """Return a hint for a refused access."""
         if self._url.has_credential:
             cure = "the credential of the archive_url may have expired: ask again with a new one"
         elif answer.target.origin in self._options.authorization:
@@ -330,12 +332,12 @@ class HttpSource:
         return cure + absent if of_bucket else cure
 
     def _no_ranges(self, name: str) -> SourceChanged:
-        """Note that an object has no ranges; return what makes its reader take it at once."""
+        """Record that an object has no ranges; return the error that makes readers read it all."""
         self._rangeless.add(name)
         return SourceChanged(f"{self._url.authority} has no ranges of {name}: it is read whole")
 
     def _check_end(self, answer: SourceResponse) -> None:
-        """A body that ends with the connection cannot be distinguished from a cut one."""
+        """Refuse a body that ends with the connection, because it could be truncated."""
         if answer.status == OK and not answer.has_end:
             raise SourceFailed(
                 f"{self._url.authority} does not say where the body ends", retryable=False

@@ -1,6 +1,7 @@
-"""What the answers of an http server say of an object: its length, its version, which part it is.
+"""Facts about an object in an HTTP response: its length, its version, and the range in the body.
 
-Pure functions over an answer's status and headers; `staging_api.sources.headers` reads one header.
+Pure functions over a response's status and headers; `staging_api.sources.headers` parses single
+headers.
 """
 
 from staging_api.sources.headers import content_length, content_range, media_type, strong_etag
@@ -9,18 +10,19 @@ from staging_api.sources.model import SourceObject
 from staging_api.sources.web_page import is_html_type, names_page
 
 OK, PARTIAL = 200, 206
-#: Codings that can be undone, and others that servers use (RFC 9110, 8.4.1).
+#: Content codings that can be decoded, and others in use by servers (RFC 9110, 8.4.1).
 UNDONE = ("gzip", "x-gzip", "deflate", "zstd")
 _CODINGS = (*UNDONE, "br", "compress", "x-compress")
-#: Of files that are packed themselves; Apache takes any of the extensions of a name for a coding.
+#: File extensions of compressed files; Apache takes any extension in a name for a coding.
 _PACKED = {"gz", "tgz", "svgz", "taz", "z", "br", "tbr", "zst", "tzst"}
 _PACKED_TYPES = ("application/gzip", "application/x-gzip", "application/zstd")
 
 
 def unasked_coding(answer: SourceResponse, name: str) -> str:
-    """Return the coding to undo, which none was asked for; empty: the bytes are the object's.
+    """Return the unrequested coding to decode; empty: the bytes are those of the object.
 
-    So they are of what is packed itself: servers call the one of ``image.tar.gz`` gzip, too.
+    It is empty for objects that are compressed files themselves: servers declare ``image.tar.gz``
+    as gzip-coded, too.
     """
     coding = answer.headers.get("Content-Encoding", "").strip().lower()
     extensions = name.rpartition("/")[2].lower().split(".")[1:]
@@ -29,21 +31,21 @@ def unasked_coding(answer: SourceResponse, name: str) -> str:
 
 
 def describes_object(answer: SourceResponse, name: str) -> bool:
-    """Whether the answer to a HEAD is worth believing."""
+    """Return whether the response to a HEAD request can be trusted."""
     page = is_html_type(media_type(answer.headers)) and not names_page(name)
     return answer.status == OK and bool(whole_length(answer)) and not page
 
 
 def begins_object(answer: SourceResponse) -> bool:
-    """Whether the body begins with the first byte of the object."""
+    """Return whether the body begins with the first byte of the object."""
     part = content_range(answer.headers) if answer.status == PARTIAL else None
     return part is None or part.start == 0
 
 
 def whole_length(answer: SourceResponse) -> int | None:
-    """Return the length of the object, whatever part of it the answer brings."""
+    """Return the length of the object, independently of the range in the response."""
     if answer.coding:
-        return None  # what is said is of the packed bytes
+        return None  # the declared length is that of the coded bytes
     if answer.status != PARTIAL:
         return content_length(answer.headers)
     part = content_range(answer.headers)
@@ -51,7 +53,7 @@ def whole_length(answer: SourceResponse) -> int | None:
 
 
 def version_of(answer: SourceResponse, length: int | None) -> str | None:
-    """Return the strong ETag, or else the time of change and the length; None without either."""
+    """Return the strong ETag, or else Last-Modified and the length; None if both are missing."""
     if (etag := strong_etag(answer.headers)) is not None:
         return etag
     modified = answer.headers.get("Last-Modified")
@@ -59,7 +61,7 @@ def version_of(answer: SourceResponse, length: int | None) -> str | None:
 
 
 def range_headers(found: SourceObject, start: int, end: int | None) -> dict[str, str]:
-    """Return the headers that ask for a range of the version that was found."""
+    """Return the headers of a request for a range of the version that was found."""
     if not start and end is None:
         return {}
     headers = {"Range": f"bytes={start}-{'' if end is None else end - 1}"}
@@ -69,14 +71,14 @@ def range_headers(found: SourceObject, start: int, end: int | None) -> dict[str,
 
 
 def bytes_before(answer: SourceResponse, start: int) -> int | None:
-    """Return how many bytes of the body come before the requested ones; None: these are not in it.
+    """Return the number of bytes before the requested range in the body; None: it is not there.
 
-    So it is of a range that is another one, that is not named, or that comes in several parts.
+    None is also returned if the response does not declare its range, or has several ranges.
     """
     if answer.status == OK:
         return start
     if answer.coding:
-        return None  # a part of the packed bytes
+        return None  # a part of the coded bytes
     part = content_range(answer.headers)
     if part is None or part.start is None or part.end is None:
         return None

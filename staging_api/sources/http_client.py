@@ -1,7 +1,7 @@
-"""Send one GET or HEAD, following redirects only to where the allow-list permits.
+"""HTTP client for GET and HEAD that follows redirects only within the allow-list.
 
-urllib3's own redirects, retries and decoding are off: they would decide for us. A credential
-belongs to an origin and is sent to no other.
+The redirects, retries and decoding of urllib3 are disabled, because they would bypass our checks. A
+credential belongs to an origin and is sent to no other.
 """
 
 import http.client
@@ -27,19 +27,20 @@ Response = urllib3.BaseHTTPResponse
 
 _OK, _PASSED_ON = 200, 203
 _REDIRECTS = (301, 302, 303, 307, 308)
-#: The standard library has no class for it.
+#: Start of an error message for which the standard library has no class.
 _TOO_MANY = "got more than"
-#: A rest of a body up to this size is read, so that the connection can be reused.
+#: If at most this many bytes of a body are left, they are read so that the connection can be
+#: reused.
 _WORTH_READING = 64 << 10
 
 
 @dataclass(frozen=True)
 class SourceResponse:
-    """An answer after all redirects, whose body has not been read.
+    """A response after all redirects, whose body has not been read.
 
     Attributes:
-        target: where it is from.
-        coding: in which its body came, though none was asked for, and which is undone; empty: none.
+        target: the URL that sent the response.
+        coding: content coding to decode, although none was requested; empty: none.
     """
 
     response: Response
@@ -48,32 +49,32 @@ class SourceResponse:
 
     @property
     def status(self) -> int:
-        """The status code; 203, of a proxy that passes on what it may have changed, is 200."""
+        """The status code; 203, from a proxy that may have changed the response, counts as 200."""
         status = int(self.response.status)
         return _OK if status == _PASSED_ON else status
 
     @property
     def headers(self) -> Mapping[str, str]:
-        """The headers, by names in any case."""
+        """The headers, by case-insensitive names."""
         return self.response.headers
 
     @property
     def has_end(self) -> bool:
-        """Whether the end of the body can be distinguished from a cut."""
+        """Whether the end of the body can be distinguished from a truncation."""
         return content_length(self.headers) is not None or self.is_chunked
 
     @property
     def is_chunked(self) -> bool:
-        """Whether the body comes in chunks, and says itself where it ends."""
+        """Whether the body is chunked, so that its end is marked."""
         return bool(getattr(self.response, "chunked", False))
 
     def read1(self, count: int) -> bytes:
-        """Return what one read of the socket brings, without its coding; nothing at the end."""
+        """Return the decoded bytes of one read of the socket; empty at the end."""
         return self.response.read1(count, decode_content=bool(self.coding))
 
 
 class HttpClient:
-    """Requests to the origins of an allow-list."""
+    """Client for the origins in an allow-list."""
 
     def __init__(self, allowed: AllowList, options: SourceOptions) -> None:
         self._allowed = allowed
@@ -84,13 +85,13 @@ class HttpClient:
     def request(
         self, method: str, target: RequestTarget, headers: Mapping[str, str]
     ) -> Iterator[SourceResponse]:
-        """Yield the answer after all redirects; its body has not been read.
+        """Yield the response after all redirects; its body has not been read.
 
         Raises:
             SourceNotAllowed: a redirect, or an address, is outside the allow-list.
             SourceRefused: the certificate is not valid, or a proxy refuses.
-            SourceFailed: redirected too often.
-            Interrupted: no connection, or a time-out.
+            SourceFailed: there were too many redirects.
+            Interrupted: there was no connection, or a timeout.
         """
         answer = self._followed(method, target, headers)
         try:
@@ -112,7 +113,7 @@ class HttpClient:
             location = response.headers.get("Location")
             if response.status not in _REDIRECTS or location is None:
                 return SourceResponse(response, target)
-            # The body of a redirect may be endless: drop the connection instead.
+            # The body of a redirect may be endless, so the connection is dropped instead.
             response.close()
             cookies.take(target.origin, response.headers.getlist("Set-Cookie"))
             target = redirected(target, location)
@@ -126,7 +127,7 @@ class HttpClient:
             "Accept-Encoding": "identity",
             **headers,
         }
-        # For plain HTTP a proxy gets the whole URL; for https it makes a tunnel.
+        # For plain HTTP a proxy gets the whole URL; for https it opens a tunnel.
         place = target.origin if pool.proxy is not None and pool.scheme == "http" else ""
         sent[SENT_TARGET] = f"{place}{target.path}"
         if header := self._options.authorization.get(target.origin):
@@ -145,10 +146,10 @@ class HttpClient:
                     decode_content=False,
                 )
         except Interrupted:
-            # The name may resolve differently by now; new addresses are vetted again.
+            # The name may resolve differently by now; new addresses are checked again.
             self._origins.drop(target.url)
             raise
-        # What came of a head before it was cut off reads as a whole one.
+        # The start of a truncated header looks like a complete one.
         if limit.over:
             response.close()
             self._origins.drop(target.url)
@@ -157,7 +158,7 @@ class HttpClient:
 
 
 def broken_off(host: str, error: Exception) -> SourceFailed:
-    """Return what an error of urllib3 means: a head that is never read, no HTTP, or a cut."""
+    """Translate a connection error of urllib3: headers too long, not HTTP, or connection cut."""
     cause = error.args[1] if len(error.args) > 1 else None
     if isinstance(cause, http.client.LineTooLong) or _TOO_MANY in str(cause):
         return SourceFailed(
@@ -165,7 +166,7 @@ def broken_off(host: str, error: Exception) -> SourceFailed:
             " which is not read",
             retryable=False,
         )
-    # The standard library says also of an answer that never came that its first line is bad.
+    # The standard library raises BadStatusLine also if there was no response at all.
     if isinstance(cause, http.client.BadStatusLine) and not isinstance(cause, OSError):
         return Interrupted(f"{host} answered with something that is not HTTP")
     return Interrupted(f"{host} cut the connection")
@@ -176,15 +177,15 @@ def _release(response: Response) -> None:
     left = response.length_remaining
     with suppress(urllib3.exceptions.HTTPError, OSError):
         if left is not None and left <= _WORTH_READING:
-            # Also if nothing is left: http.client notices the end of a body only by a read.
+            # Even if nothing is left: http.client notices the end of a body only by a read.
             response.drain_conn()
-    # At its end the connection went back to the pool, and is not of this response any more.
+    # After its end the connection is back in the pool, so this does not close it.
     response.close()
 
 
 @contextmanager
 def _translated_errors(host: str) -> Iterator[None]:
-    """Translate urllib3's errors by their class: their messages hold URLs and their secrets."""
+    """Translate urllib3's errors by their class: their messages contain URLs with secrets."""
     try:
         yield
     except urllib3.exceptions.SSLError as error:

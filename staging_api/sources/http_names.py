@@ -1,9 +1,9 @@
-"""List the objects below a URL, from whichever list its server has.
+"""List the objects below a URL, from any list that its server has.
 
-HTTP has no way to list objects. So each of these is requested in turn, and the first that names
-something below the archive counts: the API of a release, the page of the folder and of the folders
-in it, the listing of a bucket, and files of names that people write beside their objects. Each of
-them may be absent, forbidden or something else; then the next is requested.
+HTTP has no way to list objects. Therefore these lists are requested in turn, and the first one that
+names an object below the archive is used: the API of a release, the index page of the folder and of
+its subfolders, the listing of a bucket, and files with the usual names of lists. A list that is
+absent, forbidden or something else is skipped.
 """
 
 import logging
@@ -37,11 +37,11 @@ from staging_api.sources.web_page import is_html_type
 
 log = logging.getLogger(__name__)
 
-#: Names of lists that are not written last, so that they are no manifests.
+#: File names of lists that are not written last, so that they are not manifests.
 LISTS = ("SHA256SUMS", "SHA512SUMS", "MD5SUMS", "manifest.json")
 _OK, _UNAUTHORIZED = 200, 401
 _SOON_BETTER = (429, 503)
-#: Each page is a request, and a folder that holds itself, by a link, has pages without end.
+#: Each page is a request, and a folder that contains itself, by a link, has endless pages.
 _MAX_PAGES = 200
 _MAX_DEPTH = 8
 
@@ -56,14 +56,15 @@ class HttpNames:
         self._wants_credential = False
 
     def names(self) -> Names:
-        """List every object.
+        """List all objects.
 
         Raises:
-            ArchiveNotFound: there is no list of them.
-            ArchiveUnsafe: one of the names leads out of the archive.
-            LimitExceeded: there are too many.
-            SourceFailed: the server fails, and no other list is there.
-            SourceRefused: the same, if it wants a credential, or has a wrong certificate.
+            ArchiveNotFound: there is no list of the objects.
+            ArchiveUnsafe: a name leads out of the archive.
+            LimitExceeded: there are too many names.
+            SourceFailed: the server fails, and there is no other list.
+            SourceRefused: the server requires a credential, or has a wrong certificate, and there
+                is no other list.
         """
         failure: StagingApiError | None = None
         outside: list[str] = []
@@ -98,9 +99,9 @@ class HttpNames:
         return release_names(raw[0], self._url) if raw else []
 
     def _of_pages(self) -> Iterator[str]:
-        """Walk the pages of the folder and of those in it, the shallow ones first."""
+        """Walk the pages of the folder and its subfolders, in breadth-first order."""
         folders = [""]
-        # The list grows while it is walked, so shallow folders come first.
+        # The list grows during the iteration, so shallow folders come first.
         for pages, folder in enumerate(folders):
             if pages == _MAX_PAGES:
                 raise LimitExceeded(
@@ -113,7 +114,7 @@ class HttpNames:
                 continue
             raw, answer = read
             kind = media_type(answer.headers)
-            # What is elsewhere, such as a page to sign in, shows nothing of this folder.
+            # A page at another address, such as a sign-in page, does not show this folder.
             elsewhere = answer.target.path != target.path
             if elsewhere or (not is_html_type(kind) and "json" not in kind):
                 continue
@@ -129,7 +130,7 @@ class HttpNames:
         return RequestTarget(self._url, f"{path}?{query}" if query else path)
 
     def _of_bucket(self) -> Iterator[str]:
-        """Ask for the listing of a bucket: that of the host, or that of the first segment."""
+        """Request the listing of a bucket, which is the host, or else the first path segment."""
         for taken in (0, 1):
             bucket, below = self._url.segments[:taken], self._url.segments[taken:]
             prefix = "".join(f"{segment}/" for segment in below)
@@ -146,7 +147,7 @@ class HttpNames:
         url = replace(self._url, segments=bucket)
         query = f"list-type=2&encoding-type=url&prefix={quote(prefix, safe='')}"
         following = ""
-        # Bounded: a server that ignores the token would send its first page for ever.
+        # Limited, because a server that ignores the token would send its first page forever.
         for _ in range(1 + self._options.most_names // 100):
             read = self._read(target_of(url, query + following))
             listing = read_listing(read[0]) if read else None
@@ -165,7 +166,7 @@ class HttpNames:
         return []
 
     def _read(self, target: RequestTarget) -> tuple[bytes, SourceResponse] | None:
-        """Return the bytes at a target, and the answer that brought them; None if it has none."""
+        """Return the bytes at a target, and their response; None if there is no such object."""
         beside = self._folder("").path.partition("?")[0]
 
         def read() -> tuple[bytes, SourceResponse] | None:
@@ -175,7 +176,8 @@ class HttpNames:
                         f"{target.url.authority} answered with status {answer.status}",
                         retry_after_seconds=retry_after_seconds(answer.headers),
                     )
-                # The rest of the server may want one, and this archive not be there.
+                # Other paths of the server may require a credential while this archive does not
+                # exist.
                 if answer.status == _UNAUTHORIZED and target.path.startswith(beside):
                     self._wants_credential = True
                 if answer.status != _OK:
@@ -187,7 +189,7 @@ class HttpNames:
 
 
 def _cure(outside: list[str]) -> str:
-    """Say which lists could not be asked for."""
+    """Return a hint about lists outside of the allow-list."""
     return f"; perhaps STAGING_SOURCES should allow more: {', '.join(outside)}" if outside else ""
 
 

@@ -1,8 +1,8 @@
-"""Read the page by which a web server shows a folder: its links, or its JSON.
+"""Parser of a web server's index page of a folder: its links, or its JSON.
 
 nginx, Apache, Caddy, Python's http.server and most others link each file relative to the page. A
-link counts if it leads directly below the folder: that drops links to sort by, to parents, and to
-all that has nothing to do with it.
+link counts if it leads directly below the folder: this excludes links for sorting, to parents, and
+to unrelated pages.
 """
 
 import json
@@ -16,22 +16,22 @@ from staging_api.sources.lists import is_folder, text_of
 
 @dataclass(frozen=True)
 class IndexPage:
-    """What one page shows, by names relative to its folder."""
+    """The entries of a page, as names relative to its folder."""
 
     names: list[str]
     folders: list[str]
 
 
 def read_index(raw: bytes, media_type: str, page: str) -> IndexPage:
-    """Read a page; without any name if it is of something else.
+    """Parse a page; the result has no names if it is not an index page.
 
     Args:
         raw: the page.
-        media_type: which its server says that it has.
-        page: its address; its path ends in a slash.
+        media_type: the media type that the server declares.
+        page: address of the page; its path ends in a slash.
 
     Raises:
-        ArchiveCorrupt: it is no text.
+        ArchiveCorrupt: the page is not text.
     """
     text = text_of(raw, "the index page")
     if "json" in media_type:
@@ -55,24 +55,24 @@ class _Links(HTMLParser):
 
 
 def _below(link: str, page: str) -> str | None:
-    """Return the name, directly below the page, that a link leads to."""
+    """Return the name directly below the page that a link leads to, or None."""
     try:
         target, base = urlsplit(urljoin(page, link.strip())), urlsplit(page)
     except ValueError:
         return None
     if (target.scheme, target.netloc) != (base.scheme, base.netloc):
         return None
-    # A query sorts the page, or makes another thing of it; unless it is the one of the page.
+    # Another query sorts the page, or selects another one.
     if target.query not in ("", base.query):
         return None
-    # Compared decoded: the two may escape different characters.
+    # Compared decoded, because the two may escape different characters.
     path, folder = _decoded(target.path), _decoded(base.path)
     name = path.removeprefix(folder) if path.startswith(folder) else ""
     return name if name and "/" not in name.removesuffix("/") else None
 
 
 def _decoded(path: str) -> str:
-    # An escaped slash stays one: it is part of a name, which is then not taken.
+    # An escaped slash stays escaped: it is part of a name, which is then refused.
     return "/".join(unquote(part).replace("/", quote("/", safe="")) for part in path.split("/"))
 
 

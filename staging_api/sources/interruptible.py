@@ -1,12 +1,12 @@
-"""A source whose calls can be abandoned at any time, also while the source is silent.
+"""A source whose calls can be cancelled at any time, even while the source is silent.
 
-A silent source holds its caller until all time-outs and retries are over. So another thread calls
-the source, and the waiting thread calls `check` four times a second: an exception of `check` ends
-the wait. The producing thread is a chunk or two ahead, so the source sends while earlier chunks
-are hashed and written.
+A silent source blocks its caller until all timeouts and retries are over. Therefore another thread
+calls the source, and the waiting thread calls `check` four times a second: an exception of `check`
+ends the wait. The producing thread is one or two chunks ahead, so the source sends while earlier
+chunks are hashed and written.
 
-What becomes of an abandoned thread? It ends with the next chunk, or when the source is closed: that
-shuts down http connections; the object stores' library ends by its own time-outs
+What happens to a cancelled thread? It ends with the next chunk, or when the source is closed, which
+shuts down http connections; the object store library ends by its own timeouts
 (`SourceOptions.read_timeout_seconds`, `attempts` times). It writes nothing; its chunks are dropped.
 """
 
@@ -22,10 +22,10 @@ T = TypeVar("T")
 
 
 class Interruptible:
-    """A source whose calls `check` can end."""
+    """A source whose calls are cancelled by an exception of `check`."""
 
     def __init__(self, source: Source, check: Callable[[], None]) -> None:
-        """Call `source`; an exception of `check`, in any waiting thread, ends the wait."""
+        """Wrap `source`; an exception of `check`, in any waiting thread, ends the wait."""
         self._source = source
         self._check = check
 
@@ -35,25 +35,25 @@ class Interruptible:
         return self._source.url
 
     def names(self) -> Names:
-        """List every object of the archive."""
+        """List all objects of the archive."""
         return self._answer(self._source.names)
 
     def stat(self, name: str) -> SourceObject:
-        """Describe one object."""
+        """Describe an object."""
         return self._answer(lambda: self._source.stat(name))
 
     @contextmanager
     def open(
         self, found: SourceObject, start: int = 0, end: int | None = None
     ) -> Iterator[Iterator[bytes]]:
-        """Stream a range of one object."""
+        """Stream a range of an object."""
         chunks = _from_thread(lambda: self._source.open(found, start, end), self._check)
         with closing(chunks):
             yield chunks
 
     @contextmanager
     def take(self, name: str) -> Iterator[tuple[SourceObject, Iterator[bytes]]]:
-        """Read a whole object by the answer that describes it."""
+        """Read a whole object by the response that describes it."""
         described: list[SourceObject] = []
 
         @contextmanager
@@ -63,7 +63,7 @@ class Interruptible:
                 yield chain((b"",), chunks)
 
         with closing(_from_thread(opened, self._check)) as chunks:
-            next(chunks)  # empty: the description has come
+            next(chunks)  # empty: the description has arrived
             yield described[0], chunks
 
     def close(self) -> None:
@@ -82,7 +82,7 @@ class Interruptible:
 def _from_thread(
     opened: Callable[[], AbstractContextManager[Iterator[T]]], check: Callable[[], None]
 ) -> Generator[T, None, None]:
-    """Yield the items of the block from another thread, in order; leaving early abandons it."""
+    """Yield the items of the block from another thread, in order; leaving early cancels it."""
     queue: BoundedQueue[T] = BoundedQueue()
     queue.feed(opened, "source")
     try:

@@ -1,4 +1,4 @@
-"""Read lists of names, in each form that publishers use: pure functions over bytes.
+"""Parser of lists of names, in every form that publishers use: pure functions over bytes.
 
 | form | an entry |
 |---|---|
@@ -7,8 +7,8 @@
 |  | ``SHA256 (name) = <hex>`` (of BSD), ``SHA2-256(name)= <hex>`` (of openssl) |
 | JSON | a list, an object with such a list, or a line each: texts, or objects with a name |
 
-The form is seen in the content: names of files say little about it. A text that is signed within
-itself (OpenPGP, clear) is read without what signs it.
+The form is detected by the content, because file names say little about it. The signature of a
+clearsigned text (OpenPGP) is ignored.
 """
 
 import codecs
@@ -33,21 +33,22 @@ _CLEAR_SIGNED = re.compile(
     re.DOTALL | re.MULTILINE,
 )
 _ALGORITHMS = {32: "md5", 40: "sha1", 64: "sha256", 96: "sha384", 128: "sha512"}
-#: The strongest last; sha256 costs least of the unbroken ones.
+#: Strongest last; sha256 is the cheapest of the unbroken ones.
 _STRENGTHS = ("md5", "sha1", "sha384", "sha512", "sha256")
-#: By which key an object of JSON says its name, and which says that it is a folder.
+#: Keys of a JSON object for its name, and for its list of entries.
 _NAME_KEYS = ("name", "path", "key", "Key", "file", "filename", "fileName", "Name", "Path")
 _LIST_KEYS = ("files", "objects", "artifacts", "assets", "items", "entries", "names", "Contents")
-#: No list of another form begins so: a name may begin with a bracket.
+#: Start of a JSON list; lists of other forms do not begin like this, although a name may begin with
+#: a bracket.
 _JSON_BEGINS = re.compile(r'\s*(?:\{\s*"|\[\s*["{])')
 _BYTE_ORDER_MARKS = {codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 
 
 def text_of(raw: bytes | bytearray, called: str) -> str:
-    """Decode a list: UTF-8, or what its byte order mark says.
+    """Decode a list: UTF-8, or the encoding of its byte order mark.
 
     Raises:
-        ArchiveCorrupt: it is no text.
+        ArchiveCorrupt: the list is not text.
     """
     try:
         return bytes(raw).decode(_encoding_of(raw))
@@ -56,10 +57,10 @@ def text_of(raw: bytes | bytearray, called: str) -> str:
 
 
 def names_in(raw: bytes | bytearray, called: str) -> list[str]:
-    """Return the names of a list of any form, each once and in its order.
+    """Return the names in a list of any form, in order and without duplicates.
 
     Raises:
-        ArchiveCorrupt: it is no text, or JSON that is cut off.
+        ArchiveCorrupt: the list is not text, or is truncated JSON.
     """
     text = _without_signature(text_of(raw, called))
     listed = _json_names(text)
@@ -72,18 +73,18 @@ def names_in(raw: bytes | bytearray, called: str) -> list[str]:
 
 
 def is_markup(raw: bytes) -> bool:
-    """Whether it is a web page or XML, which some sites send in the place of any file.
+    """Return whether the bytes are a web page or XML, which some sites send in place of any file.
 
-    It may be in any encoding: pages of old servers are in Latin-1.
+    The encoding does not matter: pages of old servers are in Latin-1.
     """
     return raw.decode(_encoding_of(raw), errors="replace").lstrip().startswith("<")
 
 
 def sums_in(text: str, *, only: bool = False) -> dict[str, tuple[str, str]]:
-    """Return algorithm and digest in lower case hex by name.
+    """Return algorithm and digest in lower-case hex by name.
 
-    A line that is no sum is left out; with `only` it makes the text something else, without any.
-    Of several sums of one name the strongest counts.
+    Lines without a checksum are skipped; with `only`, such a line makes the result empty. Of
+    several checksums of one name the strongest is used.
     """
     found: dict[str, tuple[str, str]] = {}
     for line in _lines(text):
@@ -95,18 +96,18 @@ def sums_in(text: str, *, only: bool = False) -> dict[str, tuple[str, str]]:
                 return {}
             continue
         name = match["name"]
-        if line.startswith("\\"):  # of sha256sum: a backslash and a line feed are escaped
+        if line.startswith("\\"):  # sha256sum escapes a backslash and a line feed
             name = name.replace("\\n", "\n").replace("\\\\", "\\")
         name, algorithm = _folded(name), _ALGORITHMS.get(len(match["hex"]))
         if _kind_of(match) not in (None, algorithm):
-            continue  # of as many digits, and another algorithm
+            continue  # another algorithm with the same number of digits
         if algorithm is not None and not _is_weaker(algorithm, found.get(name)):
             found[name] = (algorithm, match["hex"].lower())
     return found
 
 
 def is_folder(value: Mapping[str, Any]) -> bool:
-    """Whether an entry of a JSON listing is a folder, in the words of nginx and of Caddy."""
+    """Return whether an entry of a JSON listing is a folder, in the format of nginx or Caddy."""
     return value.get("type") == "directory" or value.get("is_dir") is True
 
 
@@ -116,13 +117,13 @@ def _encoding_of(raw: bytes | bytearray) -> str:
 
 
 def _kind_of(match: re.Match[str]) -> str | None:
-    """Return the algorithm that a line says it is of, as we call it."""
+    """Return the algorithm named in a line, under the name used here."""
     kind = match["kind"]
     return kind and re.sub("^sha2-", "sha", kind.lower()).replace("-", "")
 
 
 def _without_signature(text: str) -> str:
-    """Return the text that is signed within this one, or else this one."""
+    """Return the text inside a clearsigned text, or else the text itself."""
     plain = text.replace("\r\n", "\n")
     signed = _CLEAR_SIGNED.match(plain) if plain.startswith("-----BEGIN PGP ") else None
     return text if signed is None else re.sub("^- ", "", signed["text"], flags=re.MULTILINE)
@@ -133,21 +134,21 @@ def _is_weaker(algorithm: str, known: tuple[str, str] | None) -> bool:
 
 
 def _lines(text: str) -> Iterator[str]:
-    # Not splitlines(): a form feed, or U+2028, is a character of a name.
+    # Not splitlines(): a form feed, or U+2028, can be part of a name.
     for line in text.replace("\r\n", "\n").split("\n"):
         if line.strip():
             yield line.strip()
 
 
 def _folded(name: str) -> str:
-    """Return a name without what means "this folder"."""
+    """Return a name without the segments that mean "this folder"."""
     while name.startswith("./") and name != "./":
         name = name[2:].lstrip("/") if name.startswith(".//") else name[2:]
     return name.replace("/./", "/")
 
 
 def _json_names(text: str) -> Iterable[str] | None:
-    """Return the names that a JSON text lists; None if it is none."""
+    """Return the names that a JSON text lists; None if it is not JSON."""
     if text.lstrip()[:1] not in ("[", "{"):
         return None
     for read in (_one_value, _value_a_line):

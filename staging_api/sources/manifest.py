@@ -1,7 +1,7 @@
-"""Read the manifest: the object, written last, that names all others of an archive.
+"""Reader of the manifest: the object, written last, that names all other objects of an archive.
 
-Listings of some stores lag behind their contents, and http has none at all. A manifest exists once
-the uploader has finished, and names everything.
+The listings of some stores lag behind their contents, and http has no listings. A manifest exists
+once the uploader has finished, and names all objects.
 """
 
 import hashlib
@@ -16,9 +16,9 @@ from staging_api.sources.model import Names, Source, SourceObject, SourceOptions
 
 log = logging.getLogger(__name__)
 
-#: The most that a manifest, or another list, may have.
+#: Maximum size of a manifest, or another list.
 MAX_BYTES = 16 << 20
-# 31 is zlib's way to say: a window of 15 bits, with the header of gzip (16 more).
+# For zlib, 31 means: a window of 15 bits, with gzip's header (16 more).
 _GZIP, _GZIP_WINDOW, _PACKED_NAMES = b"\x1f\x8b", 31, (".gz", ".tgz")
 
 
@@ -27,9 +27,9 @@ class Manifest:
     """The content of a manifest.
 
     Attributes:
-        version: of the object; None unless the same version is the same content for certain.
-        sha256: of the object.
-        names: of all other objects.
+        version: version of the object; None unless equal versions guarantee equal content.
+        sha256: digest of the object.
+        names: names of all other objects.
     """
 
     version: str | None
@@ -40,18 +40,18 @@ class Manifest:
 def read_manifest(
     source: Source, options: SourceOptions, kept: Manifest | None = None
 ) -> Manifest | None:
-    """Read an archive's manifest; None if it has none (yet), or a web page is in its place.
+    """Read an archive's manifest; None if there is none (yet), or a web page is in its place.
 
     Args:
-        source: of the archive.
-        options: the names that a manifest may have, of which the first that is there counts; and
-            the limit of names.
+        source: source of the archive.
+        options: the possible names of a manifest, of which the first existing one is used; and the
+            limit of names.
         kept: an earlier result; the same version is not read again.
 
     Raises:
-        ArchiveUnsafe: a name would lead out of the archive.
-        LimitExceeded: it is too long.
-        ArchiveCorrupt: it is not a list of names.
+        ArchiveUnsafe: a name leads out of the archive.
+        LimitExceeded: the manifest is too long.
+        ArchiveCorrupt: the manifest is not a list of names.
     """
     found = find_manifest(source, options)
     if found is None:
@@ -67,25 +67,25 @@ def read_manifest(
 
 
 def find_manifest(source: Source, options: SourceOptions) -> SourceObject | None:
-    """Describe the manifest of an archive; None if none is there."""
+    """Describe the manifest of an archive; None if there is none."""
     for name in options.manifests:
         try:
             return source.stat(name)
         except ArtifactNotFound:
             continue
         except SourceRefused as error:
-            # Buckets say 403 of absent objects too, and some sites show a page.
+            # Buckets respond with 403 for absent objects, too, and some sites with a page.
             log.info("%s: %s", name, error.detail)
     return None
 
 
 def read_small(source: Source, found: SourceObject) -> bytes:
-    """Read a small object whole; unpacked, if it is kept with gzip under a name that is not packed.
+    """Read a small object completely; decompress gzip unless the name says that it is compressed.
 
-    ``gsutil cp -Z`` keeps lists so, and some servers pack answers without a request to.
+    ``gsutil cp -Z`` stores lists with gzip, and some servers compress responses without a request.
 
     Raises:
-        LimitExceeded: it is not small.
+        LimitExceeded: the object is not small.
     """
     raw = bytearray()
     with source.open(found) as chunks:
@@ -105,21 +105,21 @@ def read_small(source: Source, found: SourceObject) -> bytes:
 
 
 def checked_names(names: Iterable[str], options: SourceOptions, *, keys: bool = False) -> Names:
-    """Return the names that could stand in a URL, if they are not too many.
+    """Return the names that can be part of a URL, after checking their number.
 
     Args:
-        names: in their order.
+        names: names in their order.
         options: for the limit.
-        keys: whether they are what is left of keys of a bucket, in which a slash in front is one
-            too many, and no root.
+        keys: whether the names are rests of bucket keys, in which a leading slash is superfluous
+            and does not mean a root.
 
-    A name that is merely odd (an empty segment, an escaped separator, a control character, too
-    long) is left out: requests for other names are not affected. One that leads out of the
+    A name that is only unusual (an empty segment, an escaped separator, a control character, too
+    long) is left out: requests for other names are not affected. A name that leads out of the
     archive makes the list hostile.
 
     Raises:
-        ArchiveUnsafe: one of them leads upwards, is absolute or has a NUL.
-        LimitExceeded: there are too many.
+        ArchiveUnsafe: a name leads upwards, is absolute or has a NUL.
+        LimitExceeded: there are too many names.
     """
     checked: list[str] = []
     for name in names:

@@ -1,4 +1,4 @@
-"""The nouns of sources: options, objects, and the protocol that every scheme implements."""
+"""Data model of sources: options, objects, and the protocol that every scheme implements."""
 
 import socket
 import time
@@ -12,44 +12,44 @@ from staging_api.formats.names import shown
 from staging_api.sources.breaker import Breakers
 from staging_api.sources.url import is_safe_name
 
-#: The largest chunk that a source yields.
+#: Maximum size of a chunk that a source yields.
 CHUNK_BYTES = 1 << 20
 
 
 def resolve(host: str, port: int) -> list[str]:
-    """Return every address of a host, in the system's order of preference."""
+    """Return all addresses of a host, in the system's order of preference."""
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     return list(dict.fromkeys(str(address[0]) for _, _, _, _, address in found))
 
 
 @dataclass(frozen=True)
 class SourceOptions:
-    """How sources are called.
+    """Options of all calls to sources.
 
     Attributes:
-        connect_timeout_seconds: for making one connection.
-        read_timeout_seconds: for the next bytes to arrive.
+        connect_timeout_seconds: timeout for opening a connection.
+        read_timeout_seconds: timeout for the next bytes to arrive.
         slowest_bytes_per_second: a body slower than this, over `slowest_window_seconds`, is cut.
-        attempts: of one request before it has failed.
-        backoff_seconds: the pause before the second attempt; it doubles from there.
-        backoff_cap_seconds: the longest pause.
-        redirects: followed for one request.
+        attempts: number of attempts of a request before it fails.
+        backoff_seconds: pause before the second attempt; it doubles with each further one.
+        backoff_cap_seconds: longest pause.
+        redirects: maximum number of redirects for one request.
         manifests: names of the object that lists all others, written last by the uploader; the
-            first that is there counts.
-        most_names: objects that one archive may have.
+            first existing one is used.
+        most_names: maximum number of objects in one archive.
         authorization: the Authorization header by origin, such as ``https://host:port``.
         ca_file: trusted certificate authorities: for http instead of the system's, for buckets in
             addition.
-        buckets: where buckets are: by scheme the options of their service (`SERVICES`).
+        buckets: options of each bucket service by scheme (`SERVICES`).
         anonymous: buckets that are read without credentials, as ``scheme://bucket``.
-        etag_is_md5: whether the ETag of an object in a bucket, if it has that form, is its MD5. It
-            is not where customer-managed keys (KMS, CMEK) encrypt the objects.
+        etag_is_md5: whether an ETag of a bucket object with the form of an MD5 is its MD5. It is
+            not if customer-managed keys (KMS, CMEK) encrypt the objects.
         secret_parameters: further query parameters of archive URLs that are credentials, in lower
-            case: sent, never kept.
-        proxies: by scheme, and under ``no`` the exceptions, by the environment.
+            case: they are sent, but never stored.
+        proxies: proxies by scheme, and the exceptions under ``no``, from the environment.
         breakers: circuit breakers of the hosts.
-        resolve: host and port to addresses.
-        sleep: waits that many seconds.
+        resolve: returns the addresses of a host and port.
+        sleep: waits for a number of seconds.
     """
 
     connect_timeout_seconds: float = 10.0
@@ -75,9 +75,9 @@ class SourceOptions:
 
     @property
     def head_seconds(self) -> float:
-        """How long an answer over http may take until its body begins.
+        """Time limit for an http response until its body begins.
 
-        The time-outs are for each read, so a head that comes byte by byte would take days.
+        The timeouts apply to each read, so a header that arrives byte by byte could take days.
         """
         waiting = self.connect_timeout_seconds + self.read_timeout_seconds
         return waiting + self.slowest_window_seconds
@@ -85,22 +85,22 @@ class SourceOptions:
 
 @dataclass(frozen=True)
 class SourceObject:
-    """One object of an archive, as its source describes it.
+    """An object of an archive, as described by its source.
 
     Attributes:
-        name: relative to the archive, ``/`` between segments.
-        url: without credentials; auditors see it as ``source_url``.
-        size_bytes: None if the source does not declare it.
+        name: name relative to the archive, with ``/`` between segments.
+        url: URL without credentials; auditors see it as ``source_url``.
+        size_bytes: length; None if the source does not declare it.
         version: changes whenever the content does (generation, ETag, or mtime and size);
-            None where the source has none.
-        digests: declared by the source or by `witness`, hex by algorithm (``md5``, ``crc32c``,
-            ``sha256``, ``sha512``).
-        strong: whether the same version at the same URL is the same content for certain (a
-            generation, a version id, a strong ETag); times of change are too coarse.
-        witness: what declares `digests`, such as ``SHA256SUMS signed by OpenPGP 0123``; None: the
-            source itself.
-        seals: detached signatures of the object, of which one must be good before anything of it
-            is used; see `staging.witnessed_source.vouch`.
+            None if the source has none.
+        digests: digests declared by the source or by `witness`, hex by algorithm (``md5``,
+            ``crc32c``, ``sha256``, ``sha512``).
+        strong: whether equal versions at the same URL guarantee equal content (a generation, a
+            version id, a strong ETag); modification times are too coarse.
+        witness: the witness that declares `digests`, such as ``SHA256SUMS signed by OpenPGP 0123``;
+            None: the source itself.
+        seals: detached signatures of the object, one of which must be good before any byte of it is
+            used; see `staging.witnessed_source.vouch`.
     """
 
     name: str
@@ -113,16 +113,16 @@ class SourceObject:
     seals: Sequence[str] = ()
 
     def proof_by(self, algorithm: str) -> str:
-        """Say which declared digest was compared, and who declares it."""
+        """Return which declared digest was compared, and who declares it."""
         return algorithm if self.witness is None else f"{algorithm} of {self.witness}"
 
 
 class Names(list[str]):
-    """The names of an archive's objects that can be asked for, as some list says.
+    """The names in an archive's list that can be requested.
 
     Attributes:
-        left_out: those of the list that cannot be asked for: unsafe names (`is_safe_name`), pipes,
-            folders that may not be read.
+        left_out: the names in the list that cannot be requested: unsafe names (`is_safe_name`),
+            pipes, unreadable folders.
     """
 
     def __init__(self, names: Iterable[str] = (), left_out: Sequence[str] = ()) -> None:
@@ -131,12 +131,12 @@ class Names(list[str]):
 
     @property
     def everything(self) -> list[str]:
-        """All names, to be kept: `Names.parted` tells them apart again."""
+        """All names, in a form to store: `Names.parted` separates them again."""
         return [*self, *map(_kept, self.left_out)]
 
     @classmethod
     def parted(cls, names: Iterable[str]) -> "Names":
-        """Part the names that can be requested from those that are left out."""
+        """Separate the names that can be requested from those that are left out."""
         safe: list[str] = []
         left_out: list[str] = []
         for name in names:
@@ -145,7 +145,7 @@ class Names(list[str]):
 
 
 def warnings_of(names: Iterable[str]) -> tuple[str, ...]:
-    """Say, in at most one sentence, which names were left out of a list."""
+    """Return at most one sentence about the names left out of a list."""
     left_out = names.left_out if isinstance(names, Names) else ()
     if not left_out:
         return ()
@@ -161,42 +161,42 @@ class Source(Protocol):
         """The archive's canonical URL."""
 
     def names(self) -> Names:
-        """List every object of the archive.
+        """List all objects of the archive.
 
         Raises:
             ArchiveNotFound: there is nothing at that address.
-            ArchiveUnsafe: one of the names could lead out of the archive's folder.
-            SourceFailed: the source did not answer, or has no listing.
+            ArchiveUnsafe: a name could lead out of the archive's folder.
+            SourceFailed: the source did not respond, or has no listing.
         """
 
     def stat(self, name: str) -> SourceObject:
-        """Describe one object without reading it.
+        """Describe an object without reading it.
 
         Raises:
             ArtifactNotFound: there is no such object.
-            SourceFailed: the source did not answer.
+            SourceFailed: the source did not respond.
         """
 
     def open(
         self, found: SourceObject, start: int = 0, end: int | None = None
     ) -> AbstractContextManager[Iterator[bytes]]:
-        """Stream the bytes from `start` up to, not including, `end` (None: to the last).
+        """Stream the bytes from `start` up to, but not including, `end` (None: to the last byte).
 
         Raises:
-            SourceChanged: the object is no longer the version that `found` describes.
+            SourceChanged: the object no longer has the version that `found` describes.
             SourceFailed: the source did not deliver every byte.
         """
 
     def close(self) -> None:
         """Close connections; the source is not used afterwards.
 
-        A read that another thread waits for ends soon, at the latest by its time-outs.
+        A read in another thread ends soon, at the latest by its timeouts.
         """
 
 
 @runtime_checkable
 class OneRequestSource(Protocol):
-    """A source that can describe an object by the very answer that brings its bytes."""
+    """A source that can describe an object by the same response that has its bytes."""
 
     def take(self, name: str) -> AbstractContextManager[tuple[SourceObject, Iterator[bytes]]]:
         """Read a whole object once; see `take`."""
@@ -204,9 +204,9 @@ class OneRequestSource(Protocol):
 
 @contextmanager
 def take(source: Source, name: str) -> Iterator[tuple[SourceObject, Iterator[bytes]]]:
-    """Read a whole object once, whatever version it is of.
+    """Read a whole object once, in whatever version.
 
-    For objects of which no two answers agree: nothing is compared with what was said before.
+    For objects whose responses never agree: nothing is compared with an earlier description.
 
     Raises:
         ArtifactNotFound: there is no such object.
@@ -222,6 +222,6 @@ def take(source: Source, name: str) -> Iterator[tuple[SourceObject, Iterator[byt
 
 
 def _kept(left_out: str) -> str:
-    """Return a name as a database takes it, and so that it is still not safe."""
+    """Return a name in a form that a database can store, and that is still not safe."""
     kept = left_out.encode(errors="backslashreplace").decode()
     return kept if kept == left_out else f"{kept}/"

@@ -1,24 +1,24 @@
-"""Say of a URL that is an object's own which archive to ask for: the folder of that object."""
+"""Hints for URLs of single objects: name the folder as the archive to request instead."""
 
 import re
 from dataclasses import replace
 
 from staging_api.sources.url import ArchiveUrl
 
-#: Of a file, such as ``.zip``; builds mostly end in a number.
+#: Extension of a file, such as ``.zip``; names of builds usually end in a number.
 _ENDING = re.compile(r"\.[A-Za-z][A-Za-z0-9]{0,5}")
 
 
 def folder_to_ask_for(url: ArchiveUrl, count: int | None = None) -> str:
-    """Name the archive that has an object, and the object; `count`: of segments of its URL."""
+    """Return a hint with archive and object; `count`: number of segments in the object's URL."""
     segments = url.segments[:count]
     folder = replace(url, segments=segments[:-1]).canonical
     return f"an archive is a folder: ask for file:{segments[-1]} of {folder}"
 
 
 def perhaps_one_object(url: ArchiveUrl) -> str:
-    """Return what to add to "there is no such archive" if the URL looks like one of an object."""
-    # With a query it is tried as one anyway.
+    """Return a suffix for "there is no such archive" if the URL looks like that of an object."""
+    # A URL with a query has already been tried as an object.
     if url.has_query or not url.segments or not _ENDING.search(url.build):
         return ""
     return f"; if it is an object itself: {folder_to_ask_for(url)}"

@@ -1,4 +1,4 @@
-"""Open the archive of a URL, whatever its scheme."""
+"""Open the archive at a URL of any scheme."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -15,10 +15,10 @@ _OPTIONS = SourceOptions()
 
 
 def open_archive(url: ArchiveUrl, allowed: AllowList, options: SourceOptions = _OPTIONS) -> Source:
-    """Open one archive for reading; makes no connection yet.
+    """Open an archive for reading; makes no connection yet.
 
     Raises:
-        SourceNotAllowed: the allow-list does not cover it.
+        SourceNotAllowed: the allow-list does not cover the URL.
     """
     source = _opener(SCHEMES[url.scheme])(url, allowed, options)
     if url.local:
@@ -27,7 +27,7 @@ def open_archive(url: ArchiveUrl, allowed: AllowList, options: SourceOptions = _
 
 
 def import_openers(allowed: AllowList) -> None:
-    """Import what reads the schemes that are allowed: before a fork, so that processes share it."""
+    """Import the modules for all allowed schemes before a fork, so that processes share them."""
     for scheme in {entry.url.scheme for entry in allowed.entries}:
         _opener(SCHEMES[scheme])
 
@@ -71,7 +71,7 @@ class _BreakerSource:
 
 @contextmanager
 def _named(name: str) -> Iterator[None]:
-    """Let an error say which object it is about: an artifact may be made of thousands."""
+    """Add the object's name to errors, because an artifact may consist of thousands of objects."""
     try:
         yield
     except (SourceFailed, SourceNotAllowed) as error:

@@ -16,10 +16,10 @@ _ENDPOINT_FORM = "must be http://host:port or https://host:port; no password, no
 
 
 def options_of(settings: Settings) -> SourceOptions:
-    """Return the options of all sources; called once, since they hold the circuit breakers.
+    """Return the options of all sources; call it only once, because they hold the circuit breakers.
 
     Raises:
-        Invalid: a setting is wrong; says which, and what would be right.
+        Invalid: a setting is wrong; names the setting and the correct form.
     """
     headers = settings.sources_authorization_file
     return SourceOptions(
@@ -48,7 +48,7 @@ def _manifests(text: str) -> tuple[str, ...]:
 
 
 def _where(settings: Settings, scheme: str) -> dict[str, str]:
-    """Return the options of one service of buckets that are set."""
+    """Return those options of one bucket service that are set."""
     found = {}
     for option in SERVICES[scheme].options:
         name = f"sources_{scheme}_{option}"

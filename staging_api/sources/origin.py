@@ -1,11 +1,11 @@
-"""Resolve an http origin, vet its addresses, and connect to one of these addresses.
+"""Connections to http origins: resolve a host once, check its addresses, connect to one of them.
 
-A host name is resolved once, all its addresses must be permitted, and the connection goes to one of
-them: a name that resolves differently the second time (DNS rebinding) gains nothing. TLS still
-proves the name, not the address.
+A host name is resolved once, all its addresses must be permitted, and the connection uses one of
+them: a name that resolves differently the second time (DNS rebinding) has no effect. TLS still
+verifies the name, not the address.
 
-Through a proxy it is the proxy that resolves and connects, so its own rules decide about addresses;
-a name that resolves here as well is vetted even so.
+Through a proxy, it is the proxy that resolves and connects, so its own rules decide about
+addresses; a name that can be resolved here is checked nevertheless.
 """
 
 import http.client
@@ -32,16 +32,16 @@ from staging_api.sources.url import SCHEMES, ArchiveUrl
 log = logging.getLogger(__name__)
 
 Pool = urllib3.HTTPConnectionPool
-#: Says in the headers of a request which octets to send as its target. urllib3 would respell the
-#: escapes of a path that it is given, and log its query.
+#: Pseudo header with the exact bytes of the request target. urllib3 would change the escapes of a
+#: path, and log its query.
 SENT_TARGET = ":target"
-#: Kept open for each origin; as many as one download is spread over.
+#: Connections kept open for each origin: as many as one download uses in parallel.
 _CONNECTIONS = 8
 _SWITCHING, _LEAST_FINAL = 101, 200
 
 
 class OriginPools:
-    """One pool of connections for each vetted origin."""
+    """Connection pools, one for each checked origin."""
 
     def __init__(self, options: SourceOptions) -> None:
         self._options = options
@@ -55,7 +55,7 @@ class OriginPools:
 
         Raises:
             SourceNotAllowed: one of its addresses is not permitted.
-            Interrupted: it has no address just now, or the authorities cannot be read.
+            Interrupted: it has no address at the moment, or the authorities cannot be read.
             SourceFailed: the source was closed.
         """
         if self._sockets.cut:
@@ -63,21 +63,21 @@ class OriginPools:
         origin = f"{url.scheme}://{url.authority}"
         with self._lock:
             if origin not in self._pools:
-                # Each failure moves on to the next address.
+                # After each failure the next address is used.
                 turn = self._failures.get(origin, 0)
                 self._pools[origin] = self._connected(url, entry, turn)
             return self._pools[origin]
 
     def drop(self, url: ArchiveUrl) -> None:
-        """Drop the connections to a failed origin: the next attempt resolves it again."""
+        """Drop the connections to a failed origin: the next attempt resolves its name again."""
         origin = f"{url.scheme}://{url.authority}"
         with self._lock:
-            # It closes its connections with the last response that reads from one of them.
+            # The pool closes its connections after the last response that uses one of them.
             self._pools.pop(origin, None)
             self._failures[origin] = self._failures.get(origin, 0) + 1
 
     def close(self) -> None:
-        """Close all connections, including those that another thread waits for."""
+        """Close all connections, including those that another thread is waiting for."""
         self._sockets.shut_down()
         with self._lock:
             for pool in self._pools.values():
@@ -104,7 +104,7 @@ class OriginPools:
             timeout=timeout,
             maxsize=_CONNECTIONS,
             ssl_context=trusting(self._options.ca_file),
-            # The pool connects to an address; certificate and SNI are about the name.
+            # The pool connects to an address; certificate and SNI use the name.
             assert_hostname=host,
             server_hostname=host,
         )
@@ -112,7 +112,7 @@ class OriginPools:
         return secure
 
     def _proxied(self, url: ArchiveUrl, proxy: str, timeout: urllib3.Timeout) -> Pool:
-        """Return connections through a proxy, which resolves the name of the host itself."""
+        """Return connections through a proxy, which resolves the host name itself."""
         context = trusting(self._options.ca_file)
         with usable_proxy():
             manager = pools_by(proxy, timeout=timeout, maxsize=_CONNECTIONS, ssl_context=context)
@@ -122,7 +122,7 @@ class OriginPools:
         return pool
 
     def _vet_if_known(self, host: str, port: int, entry: AllowedPrefix) -> None:
-        """Refuse a name that leads to our own network, as far as this machine can resolve it."""
+        """Refuse a name that leads to our own network, if this machine can resolve the name."""
         try:
             self._vetted(host, port, entry)
         except Interrupted:
@@ -150,7 +150,7 @@ class _Sockets:
         self.cut = False
 
     def tracking(self, kind: type[Any]) -> type[Any]:
-        """Return a subclass of a connection that registers its socket once connected."""
+        """Return a subclass of a connection class that registers its socket once connected."""
         sockets = self
 
         class TrackedConnection(kind):  # type: ignore[misc] # of either kind
@@ -176,17 +176,18 @@ class _Sockets:
             self._sockets.add(sock)
 
     def shut_down(self) -> None:
-        """End every read from them, in any thread."""
+        """End all reads from the sockets, in any thread."""
         with self._lock:
             self.cut = True
             for sock in self._sockets:
                 with suppress(OSError):
-                    # shutdown() of the socket below TLS: that of TLS is not thread-safe.
+                    # shutdown() of the socket below TLS, because the method of the TLS socket is
+                    # not thread-safe.
                     socket.socket.shutdown(sock, socket.SHUT_RDWR)
 
 
 class _FinalResponse(http.client.HTTPResponse):
-    """Passes over all interim answers (RFC 9110, 15.2); the standard library does those of 100."""
+    """Skips all interim responses (RFC 9110, 15.2); the standard library skips only status 100."""
 
     def _read_status(self) -> tuple[str, int, str]:
         while True:

@@ -1,12 +1,12 @@
-"""Read from a source over no more connections at once than it takes.
+"""Adaptive limit of the number of parallel connections to a source.
 
 Servers limit connections in many ways: 429, 503, 403, a refused or reset connection, silence. So
-whatever fails while other requests of ours are under way is taken for such a limit: one connection
-fewer is used from then on, and the failure does not count as one of the source. What fails alone
-does. Each loss costs a connection, so the sum of such failures is bounded.
+any failure while other requests of this source are running counts as such a limit: from then on one
+connection fewer is used, and the failure does not count as one of the source. A failure without
+other requests does count. Each such failure removes a connection, so their number is bounded.
 
-A range that waits for a turn waits no longer than a read may take: then it goes on regardless, so
-that a reader that keeps one range open while it reads another does not wait for itself.
+A range waits for its turn no longer than the read timeout; then it starts anyway, so that a reader
+that keeps one range open while it reads another does not wait for itself.
 """
 
 import threading
@@ -18,10 +18,10 @@ from staging_api.errors import ArtifactNotFound, SourceChanged, SourceFailed
 
 
 class TooManyAtOnce(SourceFailed):
-    """A request failed beside others; it is made again, with fewer of them.
+    """A request failed while others were running; it is repeated with fewer of them.
 
     Attributes:
-        cause: how it failed.
+        cause: the original failure.
     """
 
     def __init__(self, cause: SourceFailed) -> None:
@@ -30,7 +30,7 @@ class TooManyAtOnce(SourceFailed):
 
 
 class ParallelRequests:
-    """The requests for bytes of one source that are under way."""
+    """The running requests for bytes of one source."""
 
     def __init__(self, patience_seconds: float) -> None:
         self._patience_seconds = patience_seconds
@@ -40,10 +40,10 @@ class ParallelRequests:
 
     @contextmanager
     def one(self) -> Iterator[None]:
-        """Take a turn for one request, until its last byte has come.
+        """Take a turn for one request, until its last byte has arrived.
 
         Raises:
-            TooManyAtOnce: the request failed while others were under way.
+            TooManyAtOnce: the request failed while others were running.
         """
         self._enter()
         try:
@@ -70,7 +70,7 @@ class ParallelRequests:
             self._under_way += 1
 
     def _lose_one(self) -> bool:
-        """Use one connection fewer than now; False if this one is alone, or all are lost."""
+        """Lower the limit by one connection; False if no other request runs or the limit is one."""
         with self._changed:
             if self._under_way < 2 or self._most == 1:  # noqa: PLR2004 - itself and another
                 return False

@@ -1,4 +1,4 @@
-"""What it means that there is no proxy to ask, or that it made no connection to a source."""
+"""Errors of proxies: an unusable proxy setting, or a proxy that did not connect to a source."""
 
 import re
 from collections.abc import Iterator
@@ -13,16 +13,16 @@ if TYPE_CHECKING:
 
 _TUNNEL_REFUSED = re.compile(r"Tunnel connection failed: (\d{3})")
 _NEEDS_CREDENTIAL, _DENIED = 407, (401, 403, 405)
-#: What a proxy wants that answers 407.
+#: Hint for responses with status 407.
 PROXY_CREDENTIAL = "the proxy needs a credential: user:password@ in the variable that names it"
 
 
 @contextmanager
 def usable_proxy() -> Iterator[None]:
-    """Make pools of connections, which may be those of a proxy.
+    """Translate errors while connection pools are created, which may use a proxy.
 
     Raises:
-        SourceRefused: what the environment names is no proxy.
+        SourceRefused: the environment names something that is not a proxy.
     """
     try:
         yield
@@ -31,7 +31,7 @@ def usable_proxy() -> Iterator[None]:
 
 
 def proxy_failure(host: str, error: "urllib3.exceptions.ProxyError") -> SourceFailed:
-    """Return what it means that a proxy made no connection to a host."""
+    """Return the error for a proxy that did not connect to a host."""
     found = _TUNNEL_REFUSED.search(str(error.args[-1]))
     if found is None:
         return Interrupted(f"{host} could not be reached through the proxy")

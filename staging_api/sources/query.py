@@ -1,15 +1,15 @@
-"""Split the query of a URL into the part that names an object and the part that only grants access.
+"""Split a URL's query into parameters that identify an object, and parameters that grant access.
 
-A signed URL is another text each time, and the same object. So the identity of an archive, which
-locks, rows, logs and answers have, is without the parameters of the known signers and without
-those that are credentials by their name; what is sent is the query as it was given.
+A signed URL has another text each time, but names the same object. Therefore the identity of an
+archive, which is used in locks, rows, logs and responses, excludes the parameters of known signers
+and those with the names of credentials; requests use the query as it was given.
 """
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from urllib.parse import quote, unquote_plus
 
-#: Names that mean a credential wherever they stand, in lower case.
+#: Names of parameters that are always credentials, in lower case.
 CREDENTIALS = frozenset(
     {
         *("access_token", "auth_token", "job_token", "private_token", "token", "jwt"),
@@ -17,20 +17,21 @@ CREDENTIALS = frozenset(
         *("passwd", "password", "secret"),
     }
 )
-#: Parameters that change headers of the answer, and not its bytes.
+#: Prefixes of parameters that change headers of the response, but not its bytes.
 _OF_THE_ANSWER = ("response-content-", "response-cache-", "response-expires", "x-id")
 _SEPARATORS_OF_VALUES = "/:@!$'()*,;~."
 
 
 @dataclass(frozen=True)
 class _Signer:
-    """How one service signs.
+    """Parameters of one service's signatures.
 
     Attributes:
-        marks: parameters of which all stand in a URL that it signed.
+        marks: parameters that are all present in a signed URL.
         names: further parameters that belong to the signature.
-        prefix: which all parameters of the signature begin with, if they do.
-        signs_one: whether a signature is for one object; by the parameters, in lower case.
+        prefix: common prefix of all parameters of the signature, if they have one.
+        signs_one: returns whether a signature is for a single object, by the parameters in lower
+            case.
     """
 
     marks: frozenset[str]
@@ -47,20 +48,20 @@ _SIGNERS = (
     _Signer(_words("x-amz-signature"), prefix="x-amz-"),
     _Signer(_words("x-goog-signature"), prefix="x-goog-"),
     _Signer(_words("x-oss-signature"), prefix="x-oss-"),
-    # CloudFront: a policy may be for a whole folder.
+    # CloudFront: a policy may apply to a whole folder.
     _Signer(
         _words("signature key-pair-id"),
         _words("policy expires hash-algorithm"),
         signs_one=lambda given: "policy" not in given,
     ),
-    # S3 and Google Cloud Storage of old, Alibaba, Google's CDN.
+    # Old signatures of S3 and Google Cloud Storage; Alibaba; Google's CDN.
     _Signer(
         _words("signature expires"),
         _words("awsaccesskeyid googleaccessid ossaccesskeyid keyname security-token urlprefix"),
         prefix="x-amz-security-",
         signs_one=lambda given: "urlprefix" not in given,
     ),
-    # Azure; a container or a folder has a signature of its own kind.
+    # Azure; the signature of a container or a folder is of another kind.
     _Signer(
         _words("sig sv"),
         _words(
@@ -73,11 +74,11 @@ _SIGNERS = (
 
 @dataclass(frozen=True)
 class SplitQuery:
-    """A query in two.
+    """A query split in two parts.
 
     Attributes:
-        identity: the parameters that identify an object, in one order and one spelling.
-        has_credential: whether something else was there.
+        identity: the parameters that identify an object, in a canonical order and spelling.
+        has_credential: whether there were credentials.
         of_one_object: whether the credential is for one object, and not for a folder.
     """
 
@@ -90,7 +91,7 @@ def split_query(text: str, secret: Collection[str] = ()) -> SplitQuery:
     """Split a query.
 
     Args:
-        text: without its question mark.
+        text: query without its question mark.
         secret: further names of parameters that are credentials, in lower case.
     """
     pairs = [_pair(word) for word in text.split("&") if word]

@@ -1,12 +1,12 @@
 """Find the files of a release on GitHub or GitLab, whose pages show them only to browsers.
 
-| archive | asked |
+| archive | requested |
 |---|---|
 | ``https://github.com/OWNER/NAME/releases/download/TAG`` | ``https://api.github.com/repos/...`` |
-| the same on a server of one's own | ``https://HOST/api/v3/repos/...`` |
+| the same on a self-hosted server | ``https://HOST/api/v3/repos/...`` |
 | ``https://HOST/GROUP/NAME/-/releases/TAG/downloads`` | ``https://HOST/api/v4/projects/...`` |
 
-The allow-list must cover what is asked, too.
+The allow-list must cover the requested URL, too.
 """
 
 import json
@@ -19,7 +19,7 @@ from staging_api.sources.url import ArchiveUrl
 
 
 def release_target(url: ArchiveUrl) -> RequestTarget | None:
-    """Return where to ask for the files of a release; None if the URL is none of a release."""
+    """Return the API address for the files of a release; None if the URL is not of a release."""
     match () if url.has_query else url.segments:
         case (owner, name, "releases", "download", tag):
             is_public = url.authority == "github.com"
@@ -34,7 +34,7 @@ def release_target(url: ArchiveUrl) -> RequestTarget | None:
 
 
 def release_names(raw: bytes, url: ArchiveUrl) -> list[str]:
-    """Return the names of the files in the answer; empty if it is something else."""
+    """Return the names of the files in the response; empty if it is something else."""
     try:
         assets = json.loads(raw)["assets"]
     except (ValueError, KeyError, TypeError, RecursionError):
@@ -47,7 +47,7 @@ def release_names(raw: bytes, url: ArchiveUrl) -> list[str]:
 
 
 def _target(url: ArchiveUrl, host: str, path: tuple[str, ...]) -> RequestTarget:
-    # GitLab takes the path of a project as one segment, with its slashes escaped.
+    # In GitLab's API the path of a project is one segment, with its slashes escaped.
     sent = "".join("/" + quote(part, safe="") for part in path)
     return RequestTarget(ArchiveUrl(url.scheme, host, path), sent)
 

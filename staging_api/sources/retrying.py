@@ -1,10 +1,10 @@
-"""Retry transient failures of sources, and resume a body where it was cut.
+"""Retries of transient failures of sources, and resumption of truncated bodies.
 
-A source fails either with `Interrupted` (no connection, a time-out, 429, 5xx, a cut body), which is
-retried after a pause that doubles, with jitter, so that many workers do not come back at once; or
-with any other `SourceFailed`, which would repeat.
+A source fails either with `Interrupted` (no connection, a timeout, 429, 5xx, a truncated body),
+which is retried after a pause that doubles, with jitter, so that many workers do not retry at the
+same time; or with any other `SourceFailed`, which is permanent.
 
-A retry library would only replace `retried`, 8 lines: `resumed` keeps a position, resets the count
+A retry library would replace only `retried`, 8 lines: `resumed` tracks a position, resets the count
 after progress and shares the pause, which also obeys the source's Retry-After.
 """
 
@@ -20,7 +20,7 @@ from staging_api.sources.parallel_requests import TooManyAtOnce
 
 T = TypeVar("T")
 
-#: After so much progress the next failure counts as the first again.
+#: After this much progress the next failure counts as the first again.
 _PROGRESS_BYTES = 8 << 20
 
 
@@ -29,7 +29,7 @@ class Interrupted(SourceFailed):
 
 
 def retried(call: Callable[[], T], options: SourceOptions) -> T:
-    """Call until it succeeds, fails for good, or no attempt is left."""
+    """Call until success, a permanent failure, or the last attempt."""
     failures = 0
     while True:
         try:
@@ -46,13 +46,13 @@ def resumed(
     *,
     resumable: Callable[[], bool],
 ) -> Generator[bytes, None, None]:
-    """Stream what `read` yields from a position on; continue from there after a cut.
+    """Stream the bytes that `read` yields from a position on; after a cut, continue from there.
 
     Args:
         read: streams the bytes from a position.
         start: the first position.
         options: for attempts and pauses.
-        resumable: returns whether a second `read` is sure to meet the same version. If not, only a
+        resumable: returns whether another `read` is certain to get the same version. If not, only a
             failure before the first byte is retried.
     """
     position, failures, failed_at = start, 0, start
@@ -69,7 +69,7 @@ def resumed(
             failed_at = position
             _pause(failures, error, options)
         except TooManyAtOnce as error:
-            # Our own parallelism is no failure of the source.
+            # A failure caused by our own parallelism is not one of the source.
             if position > start and not resumable():
                 raise error.cause from None
             options.sleep(_jittered(options.backoff_seconds, error, options))
@@ -78,7 +78,7 @@ def resumed(
 
 
 class SlowestRate:
-    """Refuses a body that is too slow: a source could hold a worker for days that way."""
+    """Minimum rate of a body: otherwise a slow source could occupy a worker for days."""
 
     def __init__(self, options: SourceOptions, clock: Callable[[], float] = time.monotonic) -> None:
         self._options = options
@@ -90,7 +90,7 @@ class SlowestRate:
         """Count received bytes.
 
         Raises:
-            Interrupted: the last window had too few.
+            Interrupted: the rate in the last window was too low.
         """
         self._count += count
         passed = self._clock() - self._since
@@ -101,7 +101,7 @@ class SlowestRate:
 
 
 def _pause(failures: int, error: Interrupted, options: SourceOptions) -> None:
-    """Wait before the next attempt; raise the error if none is left."""
+    """Wait before the next attempt; raise the error if no attempt is left."""
     if failures >= options.attempts:
         raise error
     longest = min(options.backoff_cap_seconds, options.backoff_seconds * 2.0 ** (failures - 1))
@@ -109,8 +109,8 @@ def _pause(failures: int, error: Interrupted, options: SourceOptions) -> None:
 
 
 def _jittered(longest: float, error: SourceFailed, options: SourceOptions) -> float:
-    """Return a pause: somewhat less than `longest`, or what the source says, within the cap."""
+    """Return a pause: slightly less than `longest`, or the source's Retry-After, up to the cap."""
     wanted = error.retry_after_seconds or 0.0
-    # Jitter spreads workers that failed together; it is no secret.
+    # Jitter separates workers that failed at the same time; it needs no secure random numbers.
     pause = max(longest * random.uniform(0.5, 1.0), wanted)  # noqa: S311
     return min(pause, options.backoff_cap_seconds)

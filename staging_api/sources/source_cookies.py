@@ -1,7 +1,7 @@
-"""Cookies of one chain of redirects: some sites set one, and redirect to the same URL with it.
+"""Cookies within one chain of redirects: some sites set one, and redirect to the same URL.
 
-They go back to the origin that set them, within that chain; nothing is kept for the next request.
-So Domain, Path and the time of expiry have no meaning here, but for a cookie that is taken back.
+Cookies are returned to the origin that set them, within that chain; none are kept for the next
+request. Therefore Domain, Path and Expires are ignored, except that a cookie can be deleted.
 """
 
 import re
@@ -9,19 +9,19 @@ from collections.abc import Iterable, Mapping
 
 _MOST = 20
 _MOST_CHARACTERS = 4096
-#: What a value may be, it is sent back in one line of a head.
+#: Allowed characters of a cookie, which is sent back in one header line.
 _PAIR = re.compile(r"\s*([!#$%&'*+\-.^_`|~0-9A-Za-z]+)=([\x20-\x3a\x3c-\x7e]*)")
 _TAKEN_BACK = re.compile(r";\s*max-age\s*=\s*(?:0+|-\d+)\s*(?:;|$)", re.IGNORECASE)
 
 
 class SourceCookies:
-    """What each origin of a chain has set so far."""
+    """The cookies that each origin of a chain has set."""
 
     def __init__(self) -> None:
         self._values: dict[str, dict[str, str]] = {}
 
     def take(self, origin: str, lines: Iterable[str]) -> None:
-        """Note the Set-Cookie lines of an answer of an origin; what is too much is passed over."""
+        """Store the Set-Cookie lines of an origin's response; ignore cookies above the limits."""
         values = self._values.setdefault(origin, {})
         for line in lines:
             pair = _PAIR.match(line)
@@ -39,7 +39,7 @@ class SourceCookies:
                 values[name] = before
 
     def headers(self, origin: str) -> Mapping[str, str]:
-        """Return the header that sends an origin its own cookies back; none if it has none."""
+        """Return the header with an origin's own cookies; empty if there are none."""
         values = self._values.get(origin)
         if not values:
             return {}

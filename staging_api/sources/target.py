@@ -1,9 +1,8 @@
-"""Where a request goes: the URL that was checked, and the octets that are sent for it.
+"""Target of a request: the URL that was checked, and the exact bytes that are sent for it.
 
-The two differ. A redirect is followed octet for octet, since its sender may have signed it, or may
-tell ``%2F`` from ``/``; what it means is decoded, folded and checked like any URL. A path that
-means different places to different servers (an escape within an escape) is checked in every
-reading.
+The two differ. A redirect is followed byte for byte, because its sender may have signed it, or may
+distinguish ``%2F`` from ``/``; its meaning is decoded, folded and checked like any URL. A path that
+different servers read differently (an escape within an escape) is checked in every reading.
 """
 
 import re
@@ -13,22 +12,22 @@ from urllib.parse import quote, unquote, urljoin, urlsplit
 from staging_api.errors import Invalid, SourceFailed, SourceNotAllowed
 from staging_api.sources.url import ArchiveUrl, parse_prefix
 
-#: What may stand in a request line; the rest is escaped, an escape is left as it is.
+#: Characters allowed in a request line; others are escaped, and existing escapes are kept.
 _SENT = "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~"
 _SEPARATORS = re.compile(r"[/\\]+")
 _MAX_LOCATION_BYTES = 16 << 10
-#: A path that is still escaped after so many readings hides where it leads, and is refused.
+#: A path that is still escaped after this many readings hides its meaning, and is refused.
 _MAX_READINGS = 4
 
 
 @dataclass(frozen=True)
 class RequestTarget:
-    """The place of one request.
+    """The target of one request.
 
     Attributes:
-        url: must be on the allow-list; the connection goes to its origin.
+        url: URL that must be on the allow-list; the connection is made to its origin.
         path: path and query as they are sent.
-        redirected: whether a redirect led here.
+        redirected: whether a redirect led to this target.
     """
 
     url: ArchiveUrl
@@ -44,8 +43,8 @@ class RequestTarget:
 def target_of(url: ArchiveUrl, query: str = "") -> RequestTarget:
     """Return the target of an object's own URL.
 
-    A ``+`` is sent as ``%2B``: S3 and some others take it for a space. The URL's own query is sent
-    as it was given, behind `query`.
+    A ``+`` is sent as ``%2B``, because S3 and some others read it as a space. The URL's own query
+    is sent as it was given, after `query`.
     """
     path = url.path.replace("+", "%2B")
     sent = "&".join(filter(None, (query, url.sent_query)))
@@ -56,8 +55,8 @@ def redirected(target: RequestTarget, location: str) -> RequestTarget:
     """Return the target of a redirect.
 
     Raises:
-        SourceFailed: it is no URL, or its path leads upwards.
-        SourceNotAllowed: it is of another scheme.
+        SourceFailed: the location is not a URL, or its path leads upwards.
+        SourceNotAllowed: the location has another scheme.
     """
     try:
         text = _sent_form(location)
@@ -73,8 +72,8 @@ def redirected(target: RequestTarget, location: str) -> RequestTarget:
 
 
 def _sent_form(location: str) -> str:
-    """Return a Location with what may not be sent escaped, and nothing else changed."""
-    # A header comes as Latin-1: these are the octets of the sender.
+    """Return a Location with disallowed characters escaped, and otherwise unchanged."""
+    # Headers are decoded as Latin-1, so this restores the sender's bytes.
     raw = location.strip().encode("latin-1")
     if not raw or len(raw) > _MAX_LOCATION_BYTES or any(each < ord(" ") for each in raw):
         raise ValueError("is no URL")
@@ -82,12 +81,12 @@ def _sent_form(location: str) -> str:
 
 
 def _meaning(path: str) -> tuple[str, ...]:
-    """Return the segments of a path, each decoded once; in no reading may it lead upwards.
+    """Return the segments of a path, each decoded once; no reading may lead upwards.
 
     Raises:
         ValueError: a reading leads upwards, or has a control character.
     """
-    # Split before decoding: what the allow-list covers this way it covers in every other reading.
+    # Split before decoding: if the allow-list covers this reading, it covers every other one.
     segments = tuple(unquote(part, errors="replace") for part in path.split("/") if part)
     for _ in range(_MAX_READINGS):
         _check_reading(path)

@@ -1,4 +1,4 @@
-"""TLS with sources: whom they have to be certified by, and what it means if TLS fails."""
+"""TLS with sources: trusted certificate authorities, and translation of TLS errors."""
 
 import ssl
 from pathlib import Path
@@ -8,20 +8,21 @@ import urllib3
 from staging_api.errors import SourceFailed, SourceRefused
 from staging_api.sources.retrying import Interrupted
 
-#: Parts of OpenSSL's names for what came instead of TLS.
+#: Parts of OpenSSL's error names for a response that is not TLS.
 _NO_TLS = ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "UNKNOWN_PROTOCOL", "RECORD_LAYER_FAILURE")
-#: The same for what a server says that demands a certificate of its client: in TLS 1.3, and before.
+#: Parts of OpenSSL's error names for a server that requires a client certificate: in TLS 1.3, and
+#: before.
 _NO_CERTIFICATE = ("CERTIFICATE_REQUIRED", "ALERT_HANDSHAKE_FAILURE", "ALERT_BAD_CERTIFICATE")
 
 
 def trusting(ca_file: str | None) -> ssl.SSLContext:
-    """Return what a connection over TLS is made with.
+    """Return the context for TLS connections.
 
     Args:
         ca_file: the certificate authorities; None: the system's.
 
     Raises:
-        Interrupted: the file cannot be read just now; it may be about to be replaced.
+        Interrupted: the file is not readable at the moment, perhaps because it is being replaced.
     """
     try:
         return ssl.create_default_context(cafile=ca_file)
@@ -33,7 +34,7 @@ def authorities(ca_file: str) -> bytes:
     """Return the certificates in the file.
 
     Raises:
-        Interrupted: the file cannot be read just now, or has no whole certificate in it.
+        Interrupted: the file is not readable at the moment, or has no complete certificate.
     """
     trusting(ca_file)
     try:
@@ -43,7 +44,7 @@ def authorities(ca_file: str) -> bytes:
 
 
 def tls_failure(host: str, error: urllib3.exceptions.SSLError) -> SourceFailed:
-    """Return what an error of TLS means; only OpenSSL's own words of it are repeated."""
+    """Translate a TLS error; only OpenSSL's own words are repeated."""
     cause = error.args[0] if error.args else None
     reason = str(getattr(cause, "reason", None) or "")
     if isinstance(cause, ssl.SSLEOFError | ssl.SSLZeroReturnError) or "INTERNAL_ERROR" in reason:

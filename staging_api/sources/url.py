@@ -1,8 +1,9 @@
-"""Parse an archive URL into the one spelling that locks, tables and paths use.
+"""Parser of archive URLs into the canonical spelling for locks, tables and paths.
 
-Two spellings of one archive would be two locks and two downloads. So every alternative spelling is
-normalised here or refused, and no later code parses a URL again. A segment is decoded once; a
-result that still looks like an escape is refused, so no later decoding can make a separator of it.
+Two spellings of one archive would be two locks and two downloads. Therefore every alternative
+spelling is normalised here or refused, and no later code parses a URL again. A segment is decoded
+once; a result that still looks like an escape is refused, so that no later decoding can turn it
+into a separator.
 """
 
 import ipaddress
@@ -21,13 +22,14 @@ from staging_api.sources.query import split_query
 
 @dataclass(frozen=True)
 class Scheme:
-    """Everything about a scheme outside of the module that reads its archives.
+    """Properties of a scheme outside of the module that reads its archives.
 
     Attributes:
-        opener: ``module:function`` that opens an archive; a text, as the module imports this one.
-        default_port: omitted from the canonical URL; None: the scheme has no port.
-        bucket: whether a bucket takes the place of the host.
-        local: whether the archive lies on this machine: no host, no circuit breaker.
+        opener: ``module:function`` that opens an archive; a text, because the module imports this
+            one.
+        default_port: port omitted from the canonical URL; None: the scheme has no port.
+        bucket: whether the URL has a bucket in place of a host.
+        local: whether the archive is on this machine: no host, no circuit breaker.
     """
 
     opener: str
@@ -36,7 +38,7 @@ class Scheme:
     local: bool = False
 
 
-#: The only list of schemes; those of buckets are all in `SERVICES`.
+#: The only list of schemes; all bucket schemes are in `SERVICES`.
 SCHEMES: Mapping[str, Scheme] = {
     **dict.fromkeys(SERVICES, Scheme("staging_api.sources.bucket:open_archive", bucket=True)),
     "http": Scheme("staging_api.sources.http:open_archive", default_port=80),
@@ -44,21 +46,21 @@ SCHEMES: Mapping[str, Scheme] = {
     "file": Scheme("staging_api.sources.file:open_archive", local=True),
 }
 MAX_URL_BYTES = 1024
-#: Signed URLs carry tokens of one or two thousand bytes.
+#: Signed URLs have tokens of one or two thousand bytes.
 MAX_QUERY_BYTES = 7168
-#: What file systems take for the name of a folder or a file; segments become these in the store.
+#: Limit of file systems for the name of a folder or file; segments become names in the store.
 MAX_SEGMENT_BYTES = 255
-#: RFC 1035, 2.3.4: 255 with a length in front of the first label and a zero behind the last.
+#: RFC 1035, 2.3.4: 255 with a length before the first label and a zero after the last.
 _MAX_HOST_LENGTH = 253
 _MAX_PORT = 65535
 
 _SHAPE = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<authority>[^/]*)(?P<path>/.*)?")
-# 63 characters at the most with all services, but 222 with dots in Google Cloud Storage.
+# At most 63 characters with all services, but 222 with dots in Google Cloud Storage.
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]")
-# Underscores are not for host names (RFC 952), and internal hosts have them.
+# Underscores are not allowed in host names (RFC 952), but internal hosts have them.
 _LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?")
 _ESCAPE = re.compile(r"%[0-9A-Fa-f]{2}")
-#: A name that is still escaped after so many readings hides where it leads, and is not safe.
+#: A name that is still escaped after this many readings hides its meaning, and is not safe.
 _MAX_READINGS = 4
 _NUMBER = re.compile(r"0x[0-9a-f]*|[0-9]+")
 _PLAIN = "!$&'()*+,;=:@~"
@@ -66,17 +68,17 @@ _PLAIN = "!$&'()*+,;=:@~"
 
 @dataclass(frozen=True)
 class ArchiveUrl:
-    """The canonical spelling of where an archive lies.
+    """The canonical URL of an archive.
 
     Attributes:
         scheme: one of `SCHEMES`.
         authority: bucket, or host with its port unless that is the default; empty for ``file``.
         segments: the decoded path, each segment checked.
-        query: the parameters that identify it, without credentials.
-        sent_query: the query as it was given: it may have a credential, so it is neither shown nor
-            compared, and is lost where only the canonical text is kept.
-        has_credential: whether it has.
-        is_object: whether the credential is for the one object that the URL names.
+        query: the parameters that identify the archive, without credentials.
+        sent_query: the query as it was given: it may contain a credential, so it is neither shown
+            nor compared, and is lost where only the canonical text is kept.
+        has_credential: whether `sent_query` contains a credential.
+        is_object: whether the credential is for the single object that the URL names.
     """
 
     scheme: str
@@ -94,12 +96,12 @@ class ArchiveUrl:
 
     @cached_property
     def canonical(self) -> str:
-        """The one text of this URL."""
+        """The canonical text of this URL."""
         query = f"?{self.query}" if self.query else ""
         return f"{self.scheme}://{self.authority}{self.path}{query}"
 
     def covers(self, other: "ArchiveUrl") -> bool:
-        """Whether another URL lies at or below this one; segments are compared whole."""
+        """Return whether another URL is at or below this one; segments are compared as a whole."""
         same_place = (self.scheme, self.authority) == (other.scheme, other.authority)
         return same_place and other.segments[: len(self.segments)] == self.segments
 
@@ -110,23 +112,23 @@ class ArchiveUrl:
 
     @property
     def local(self) -> bool:
-        """Whether the archive lies on this machine."""
+        """Whether the archive is on this machine."""
         return SCHEMES[self.scheme].local
 
     @property
     def build(self) -> str:
-        """The last segment: the build's short name; of a bucket's root the bucket."""
+        """The last segment, which is the build's short name; for a bucket's root, the bucket."""
         return self.segments[-1] if self.segments else self.authority
 
     @cached_property
     def key_prefix(self) -> str:
-        """Of a bucket: what the keys of the archive's objects begin with."""
+        """Common prefix of the keys of the archive's objects in a bucket."""
         return "".join(f"{segment}/" for segment in self.segments)
 
     def below(self, name: str) -> "ArchiveUrl":
         """Return the URL of the object `name`, whose segments must be safe (`is_safe_name`).
 
-        A URL with a query often is the one of an object: its last segment names that object. All
+        A URL with a query is often that of an object: its last segment then names that object. All
         other names are below it, with the same query.
         """
         if self.has_query and name == self.build:
@@ -135,16 +137,16 @@ class ArchiveUrl:
 
 
 def parse(text: str, secret_parameters: Collection[str] = (), *, root: bool = False) -> ArchiveUrl:
-    """Read an archive URL.
+    """Parse an archive URL.
 
     Args:
-        text: of http and https it may have a query.
+        text: the URL; http and https URLs may have a query.
         secret_parameters: further names of parameters that are credentials.
-        root: whether it may be the root of a bucket, of which single objects are named.
+        root: whether the root of a bucket is allowed, for requests of single objects.
 
     Raises:
-        Invalid: of field ``archive_url``; the message says what would be right, and does not
-            repeat the text, which may hold a password.
+        Invalid: of field ``archive_url``; the message gives the correct form, and does not repeat
+            the text, which may contain a password.
     """
     place, mark, query = text.partition("?")
     url = parse_prefix(place, "archive_url")
@@ -159,12 +161,12 @@ def parse(text: str, secret_parameters: Collection[str] = (), *, root: bool = Fa
 
 
 def most_specific_first(prefix: ArchiveUrl | None) -> float:
-    """Sort prefixes by this: the longest first; what has none, and so is for all others, last."""
+    """Sort key for prefixes: longest first; None, which means all others, last."""
     return math.inf if prefix is None else -len(prefix.segments)
 
 
 def parse_prefix(text: str, field: str) -> ArchiveUrl:
-    """Read a URL that may end after its host or bucket; `field` is its name in errors.
+    """Parse a URL that may end after its host or bucket; `field` is its name in errors.
 
     Raises:
         Invalid: of that field.
@@ -176,7 +178,7 @@ def parse_prefix(text: str, field: str) -> ArchiveUrl:
 
 
 def canonical_filter(text: str, secret_parameters: Collection[str] = ()) -> str:
-    """Return the one spelling of a URL by which rows are filtered; other texts stay as they are."""
+    """Return the canonical spelling of a URL for filtering rows; other texts stay unchanged."""
     try:
         return parse(text, secret_parameters, root=True).canonical
     except Invalid:
@@ -184,9 +186,9 @@ def canonical_filter(text: str, secret_parameters: Collection[str] = ()) -> str:
 
 
 def canonical_prefix(text: str) -> str:
-    """Return the one spelling of how URLs begin; other texts stay as they are.
+    """Return the canonical spelling of a URL prefix; other texts are returned unchanged.
 
-    A slash at its end stays, too: ``gs://b/board/`` does not mean ``gs://b/board-2``.
+    A slash at its end is kept: ``gs://b/board/`` does not match ``gs://b/board-2``.
     """
     try:
         url = parse_prefix(text, "prefix")
@@ -197,12 +199,12 @@ def canonical_prefix(text: str) -> str:
 
 
 def is_safe_name(name: str) -> bool:
-    """Whether a relative name can be that of an object.
+    """Return whether a relative name can be that of an object.
 
-    More than the URL of an archive may have: a backslash, a no-break space and ``%20`` are ordinary
-    here, and percent-encoded in the URL of the object. But servers on Windows follow a backslash
-    behind ``..``, and some servers decode a URL twice, which must give another name and no other
-    place: ``%2e%2e`` and ``a%2Fb`` are not safe.
+    More is allowed than in the URL of an archive: a backslash, a no-break space and ``%20`` are
+    ordinary characters here, and percent-encoded in the URL of the object. But servers on Windows
+    follow a backslash after ``..``, and some servers decode a URL twice, which may give another
+    name, but must not lead to another place: ``%2e%2e`` and ``a%2Fb`` are not safe.
     """
     reading = name
     for _ in range(_MAX_READINGS):
@@ -215,7 +217,7 @@ def is_safe_name(name: str) -> bool:
 
 
 def _is_path(name: str) -> bool:
-    """Whether a name leads downwards, by segments that no server takes for something else."""
+    """Return whether a name leads downwards, by segments that all servers read in the same way."""
     try:
         for segment in name.split("/"):
             _check_length(segment)
@@ -250,7 +252,7 @@ def _with_query(url: ArchiveUrl, query: str, secret_parameters: Collection[str])
     return whole
 
 
-# Cached: many clients name the same archive at the same time.
+# Cached, because many clients name the same archive at the same time.
 @lru_cache(maxsize=1024)
 def _parse(text: str) -> ArchiveUrl:
     shape = _SHAPE.fullmatch(_checked_text(text))
@@ -349,7 +351,7 @@ def _http_authority(scheme: str, text: str) -> str:
 
 
 def _ipv6(text: str) -> str:
-    # A zone (%eth0) would name one of this machine's interfaces.
+    # A zone (%eth0) would name an interface of this machine.
     inner = "" if "%" in text else text.removeprefix("[").removesuffix("]")
     try:
         return f"[{ipaddress.IPv6Address(inner).compressed}]"
@@ -359,7 +361,7 @@ def _ipv6(text: str) -> str:
 
 def _host(text: str) -> str:
     try:
-        # First IDNA: it also folds look-alike full stops and full-width digits.
+        # IDNA first: it also folds look-alike full stops and full-width digits.
         host = text.encode("idna").decode("ascii").lower()
     except UnicodeError:
         raise ValueError("the host is not a valid name") from None
@@ -368,7 +370,7 @@ def _host(text: str) -> str:
     labels = host.split(".")
     if len(host) > _MAX_HOST_LENGTH or not all(_LABEL.fullmatch(label) for label in labels):
         raise ValueError("the host is not a valid name")
-    # Some parsers take a host that ends in a number for an address: accept its plainest form only.
+    # Some parsers treat a host that ends in a number as an address: accept only its plainest form.
     if _NUMBER.fullmatch(labels[-1]):
         return _ipv4(host)
     return host

@@ -1,4 +1,4 @@
-"""New content on its way into a store: written, counted and named, or forgotten."""
+"""Batch of new content for a store: written to files first, then committed or discarded."""
 
 import hashlib
 import itertools
@@ -20,9 +20,9 @@ from staging_api.store.disk import (
 )
 from staging_api.store.pack_writer import PackWriter
 
-#: Below this, reserving the space first costs more than it saves.
+#: For smaller files, reserving the space first costs more than it saves.
 _WORTH_RESERVING = 1 << 20
-#: After so many bytes the disk begins to write them, while more arrive.
+#: Number of bytes after which the disk begins to write them, while more arrive.
 _WRITE_BACK_BYTES = 8 << 20
 
 
@@ -30,20 +30,21 @@ class BatchStore(Protocol):
     """The methods of a store that a batch calls."""
 
     def mark_used(self, blob: Blob) -> bool:
-        """Whether the blob is here, of this length; its last use is now."""
+        """Return whether the blob exists with this length; set its last use to now."""
 
     def take(self, files: Mapping[Blob, str], checkpoint: Checkpoint) -> None:
-        """Make these files durable, and only then name them.
+        """Make these files durable, and only then give them their names.
 
-        A blob that is here already is only marked as used; one that differs is replaced.
+        A blob that already exists is only marked as used; a different file in its place is
+        replaced.
         """
 
 
 class Batch:
     """Blobs that become visible together, after all their bytes are durable.
 
-    An archive may have a hundred thousand small files. So paths are plain strings here, and a small
-    file costs no more system calls than it takes to make it.
+    An archive may have a hundred thousand small files. Therefore paths are plain strings here, and
+    a small file costs no more system calls than creating it requires.
     """
 
     def __init__(self, keeper: BatchStore, folder: Path, reserve: Reserve) -> None:
@@ -53,16 +54,16 @@ class Batch:
         self._written: dict[Blob, str] = {}
         self._pack: PackWriter | None = None
         self._lock = threading.Lock()
-        # `next` of it is one bytecode: two threads never get one number.
+        # Its `next` is one bytecode, so two threads never get the same number.
         self._numbers = itertools.count()
 
     @property
     def folder(self) -> Path:
-        """Where its files are until they have names."""
+        """Folder of the batch's files until they have their final names."""
         return Path(self._folder)
 
     def new_file(self) -> Path:
-        """A place for one stream; a reader may follow the bytes written there."""
+        """Return a path for one stream; a reader may follow the bytes written to it."""
         return Path(self._new_name())
 
     def keep(
@@ -76,11 +77,11 @@ class Batch:
         """Write and hash one stream; safe to call from several threads.
 
         Args:
-            chunks: read to the end.
-            expected_bytes: its length if that is known, to find a full disk before writing.
-            file: a `new_file` to write it to; None: whichever.
-            sparse: whether chunks of zeros become holes. The quota counts them all the same: a copy
-                in a bucket, or on a disk without holes, has their bytes.
+            chunks: the stream, read to its end.
+            expected_bytes: its length if known, to detect a full disk before writing.
+            file: a path from `new_file` to write to; None: any.
+            sparse: whether chunks of zeros become holes. The quota counts them nevertheless: a copy
+                in a bucket, or on a disk without holes, contains their bytes.
 
         Raises:
             NoSpace: the disk or its quota is full.
@@ -89,22 +90,22 @@ class Batch:
         self._reserve(expected_bytes or 0)
         descriptor = new_file(name)
         try:
-            # To reserve the space on the disk would fill the holes.
+            # Reserving the space on the disk would fill the holes.
             if not sparse and expected_bytes and expected_bytes >= _WORTH_RESERVING:
                 reserve(descriptor, expected_bytes)
             write = write_or_skip if sparse else write_all
             blob = _write(descriptor, chunks, expected_bytes, self._reserve, write)
         finally:
-            # A network file system may say only now that the disk or its quota is full.
+            # A network file system may report only now that the disk or its quota is full.
             with disk_failures():
                 os.close(descriptor)
         return self._written_as(blob, name)
 
     def keep_small(self, content: bytes) -> tuple[bytes, int]:
-        """Keep a small content in the pack of this batch; for one thread.
+        """Add a small content to the pack of this batch; not thread-safe.
 
         Returns:
-            its digest, and where it begins in the pack that `seal_pack` returns.
+            Its digest, and its offset in the pack that `seal_pack` returns.
 
         Raises:
             NoSpace: the disk or its quota is full.
@@ -114,7 +115,7 @@ class Batch:
         return self._pack.add(content)
 
     def seal_pack(self) -> Blob | None:
-        """End the pack; None: there are so few contents that each is a blob of its own.
+        """Finish the pack; None: there are so few contents that each becomes a separate blob.
 
         Raises:
             NoSpace: the disk or its quota is full.
@@ -129,16 +130,16 @@ class Batch:
         return self._written_as(Blob(*pack.seal()), pack.file)
 
     def close(self) -> None:
-        """Close what is open; the files go with their folder."""
+        """Close open files; the files are removed with their folder."""
         if self._pack is not None:
             self._pack.close()
 
     def adopt(self, path: Path, chunks: Iterable[bytes]) -> Blob:
-        """Keep a file of this store's parts, which is not written any more.
+        """Add a file of this store's parts that is no longer written.
 
         Args:
             path: the file.
-            chunks: its bytes once more, to be hashed.
+            chunks: its bytes, to be hashed.
         """
         digest, size = hashlib.sha256(), 0
         for chunk in chunks:
@@ -147,21 +148,22 @@ class Batch:
         temporary = self.new_file()
         with disk_failures():
             os.truncate(path, size)
-            # A second name, not a move: until the row is written the parts must stay complete.
+            # A second name instead of a move: until the row is written the parts must stay
+            # complete.
             temporary.hardlink_to(path)
         return self._written_as(Blob(digest.hexdigest(), size), str(temporary))
 
     def reuse(self, blob: Blob) -> None:
-        """Use a blob of the store: mark it used, so that no collector removes it.
+        """Mark a blob of the store as used, so that garbage collection does not remove it.
 
         Raises:
-            NotFound: it was removed, or cut, since it was found.
+            NotFound: the blob was removed or truncated since it was found.
         """
         if not self._keeper.mark_used(blob):
             raise NotFound(f"the store has no blob {blob.sha256} of {blob.size_bytes} bytes")
 
     def commit(self, checkpoint: Checkpoint = no_stop) -> None:
-        """Make everything kept so far durable, then give it its names.
+        """Make all kept content durable, then give it its names.
 
         Raises:
             NoSpace: the disk or its quota is full.
@@ -177,7 +179,7 @@ class Batch:
     def _written_as(self, blob: Blob, name: str) -> Blob:
         with self._lock:
             kept = self._written.setdefault(blob, name)
-        # An archive with the same file twice, or twice the same archive: one copy is enough.
+        # An archive may contain the same file twice, or the same archive twice: one copy is enough.
         if kept is not name:
             os.unlink(name)  # noqa: PTH108
         return blob
@@ -190,7 +192,7 @@ def _write(
     reserve_quota: Reserve,
     write: Callable[[int, bytes], None],
 ) -> Blob:
-    """Write and hash a stream; the expected bytes are reserved by now."""
+    """Write and hash a stream; the quota for the expected bytes is already reserved."""
     digest, size, sent, reserved = hashlib.sha256(), 0, 0, expected_bytes or 0
     for chunk in chunks:
         size += len(chunk)

@@ -1,14 +1,14 @@
-"""The interface of a store of blobs: contents named by their sha256, written in batches.
+"""Interface of a blob store: contents named by their sha256, written in batches.
 
-One rule carries every store: **a name appears only after its bytes are durable**. So keeping the
-same content twice is harmless, whichever process wrote it and whether or not the power failed.
+All stores follow this rule: **a name appears only after its bytes are durable**. So keeping the
+same content twice is harmless, whichever process wrote it and even after a power failure.
 
-A second rule carries every reuse: **a name is not yet a blob**. Disks lose files, operators cut
-them and put links or folders in their place. A blob is a regular file (or an object) of the
-expected length; anything else at its name is treated as absent, and fresh bytes replace it.
+All reuse follows a second rule: **a name is not yet a blob**. Disks lose files, and operators
+truncate them or put links or folders in their place. A blob is a regular file (or an object) of the
+expected length; anything else at its name counts as absent, and is replaced by new bytes.
 
-How each store keeps both rules, and the files that a dead process leaves, are described in
-`folder_store` and `bucket_store`; one suite of tests runs over both.
+`folder_store` and `bucket_store` describe how each store keeps both rules, and the files that a
+dead process leaves; the same suite of tests runs over both.
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -24,9 +24,9 @@ from staging_api.store.spool import SweepResult
 
 
 class BlobStore(Protocol):
-    """Where blobs are."""
+    """Storage of blobs."""
 
-    #: How long `remove_all` of some fifty may take at most, unless this process hangs.
+    #: Maximum duration of `remove_all` for about fifty blobs, unless this process hangs.
     removal_seconds: float
 
     @property
@@ -34,132 +34,132 @@ class BlobStore(Protocol):
         """The parts of objects that are being fetched."""
 
     def check(self) -> None:
-        """Make sure that the store can be reached and written; needs no space.
+        """Check that the store can be reached and written; needs no space.
 
         Raises:
-            Unavailable: it cannot.
+            Unavailable: the store cannot be reached or written.
         """
 
     def identity(self) -> str | None:
-        """The ULID in the store's marker, which says which store this is; None: it has no marker.
+        """Return the ULID in the marker, which identifies the store; None: there is no marker.
 
         Raises:
-            StoreAbsent: there is a marker, and no place for blobs.
-            StoreFailed: the store cannot say.
+            StoreAbsent: there is a marker, but no place for blobs.
+            StoreFailed: the store cannot be read.
         """
 
     def identify(self, identity: str, *, replace: bool = False) -> None:
         """Put a marker into the store, durably.
 
-        A marker that is there stays, unless `replace`; so of several that do this at once all find
-        the same one afterwards.
+        An existing marker is kept, unless `replace`; so if several processes do this at the same
+        time, all of them find the same marker afterwards.
         """
 
     def is_empty(self) -> bool:
-        """Whether the store has no blob at all."""
+        """Return whether the store has no blobs."""
 
     def free_bytes(self) -> int:
-        """Free space on the disk that bytes are first written to."""
+        """Return the free space on the disk that bytes are first written to."""
 
     def has(self, sha256: str, size_bytes: int | None = None) -> bool:
-        """Whether the blob is here, of this length if one is given."""
+        """Return whether the blob exists, with this length if one is given."""
 
     def lacks(self, contents: Mapping[str, int]) -> set[str]:
-        """Those of these contents (digest to length) that are not here, or not of this length."""
+        """Return those of these contents (digest to length) that do not exist with this length."""
 
     def find(self, sha256: str) -> Blob | None:
-        """The blob of this digest, as long as it is here; compare its length before any reuse."""
+        """Return the blob with this digest, or None; compare its length before reusing it."""
 
     def open(self, sha256: str, size_bytes: int | None = None) -> BinaryIO:
-        """Open the blob for reading; it can be sought.
+        """Open the blob for reading; the file is seekable.
 
         Raises:
-            NotFound: it is not here, or not of the length that is given.
-            StoreFailed: the store cannot say.
+            NotFound: the blob does not exist, or not with the given length.
+            StoreFailed: the store cannot be read.
         """
 
     def read(self, sha256: str, size_bytes: int, start: int, length: int) -> bytes:
-        """Read a piece of a blob, without the rest of it.
+        """Read a range of a blob, without the rest.
 
         Args:
-            sha256: of the blob.
+            sha256: digest of the blob.
             size_bytes: length of the blob.
-            start: where the piece begins.
-            length: of the piece; it fits into memory, and lies within the blob.
+            start: offset of the range.
+            length: length of the range, which must fit into memory, and be inside the blob.
 
         Raises:
-            NotFound: the blob is not here, or not of this length.
-            StoreFailed: the store cannot say.
+            NotFound: the blob does not exist, or not with this length.
+            StoreFailed: the store cannot be read.
         """
 
     def place(self, sha256: str, file: Path, size_bytes: int | None = None) -> None:
-        """Let the blob be found at a file of this machine that is not there yet.
+        """Make the blob available at a path of this machine that does not exist yet.
 
         Raises:
-            NotFound: it is not here, or not of the length that is given.
+            NotFound: the blob does not exist, or not with the given length.
         """
 
     def link(self, sha256: str, size_bytes: int) -> str | None:
-        """Return a URL by which any client can read the blob for some minutes; None: no such URLs.
+        """Return a URL for any client to read the blob for some minutes; None: no such URLs.
 
         Raises:
-            NotFound: it is not here, or not of this length.
-            StoreFailed: the store cannot say.
+            NotFound: the blob does not exist, or not with this length.
+            StoreFailed: the store cannot be read.
         """
 
     def name_of(self, growing: Path) -> str:
-        """What other pods call a file of this store that is still being written."""
+        """Return the name by which other pods find a file that this store is still writing."""
 
     def growing(self, name: str) -> Path | None:
-        """The file of this name; None: other pods' files cannot be seen from here."""
+        """Return the file with this name; None: files of other pods are not visible here."""
 
     def remove(self, sha256: str) -> None:
-        """Free the blob; a reader that has it open still reads it to the end."""
+        """Remove the blob; a reader that has it open can still read it to the end."""
 
     def remove_all(self, digests: Collection[str]) -> dict[str, StagingApiError]:
-        """Remove these blobs, each by itself; return those that failed, with the reason."""
+        """Remove these blobs, each independently; return those that failed, with the error."""
 
     def quarantine(self, sha256: str, differs: Callable[[BinaryIO], bool]) -> bool:
-        """Take a damaged blob out of service and keep it aside; says whether it did.
+        """Remove a damaged blob and keep a copy in quarantine; return whether it was removed.
 
         Args:
-            sha256: of the content that the blob should have.
-            differs: reads what was put aside to its end, and says whether it is another content.
-                Where it is not, or cannot be read, the blob stays, and nothing is kept aside.
+            sha256: digest of the content that the blob should have.
+            differs: reads the copy to its end, and returns whether its content differs. If it does
+                not differ, or cannot be read, the blob stays, and no copy is kept.
         """
 
     def shard(self, shard: str) -> Iterator[tuple[Blob, float]]:
-        """The blobs whose digests begin with these two digits, with the times of their last use.
+        """Yield the blobs whose digests begin with these two digits, with their last use.
 
-        A time is that of a batch (seconds, epoch); that of a reader does not count.
+        The time (seconds, epoch) is that of the last batch; reads do not count.
         """
 
     def last_use(self, sha256: str) -> float | None:
-        """When a batch last used the blob (seconds, epoch); None: it is not here."""
+        """Return when a batch last used the blob (seconds, epoch); None: it does not exist."""
 
     def used_since(self, digests: Collection[str], since: float) -> set[str]:
-        """Those of these blobs that a batch used after `since` (seconds, epoch)."""
+        """Return those of these blobs that a batch used after `since` (seconds, epoch)."""
 
     def batch(self, owner: str, reserve: Reserve = no_limit) -> AbstractContextManager[Batch]:
-        """Open a place to write to; files not committed when the block ends are removed.
+        """Open a batch; files that are not committed when the block ends are removed.
 
         Args:
-            owner: names the folder of its files, for operators.
+            owner: name of the folder of its files, for operators.
             reserve: called with a number of bytes before they are written.
         """
 
     def time(self) -> float:
-        """The time (seconds, epoch) by the clock that dates the blobs of this store.
+        """Return the time (seconds, epoch) by the clock that dates the blobs of this store.
 
-        The clock of one pod says nothing about the age of what another one wrote.
+        The clock of one pod cannot tell the age of files that another pod wrote.
 
         Raises:
-            StoreFailed: the store cannot say.
+            StoreFailed: the store cannot be read.
         """
 
     def sweep(self, older_than_seconds: float) -> SweepResult:
-        """Remove the files of dead processes, each folder by itself.
+        """Remove the files of dead processes, each folder independently.
 
-        What changed since then, by the clock that dates files here, stays, and so does what a
-        process is at work on.
+        Files that changed within this time, by the clock that dates files here, are kept, and so
+        are files that a process is working on.
         """

@@ -1,4 +1,4 @@
-"""Blobs: contents named by their sha256; their names, and the marker of a store of them."""
+"""Blobs: contents named by their sha256; their keys, and the marker of a store."""
 
 import re
 from collections.abc import Callable
@@ -8,14 +8,14 @@ from staging_api.errors import NotFound
 
 #: Called with a number of bytes before they are written; an exception ends the writing.
 Reserve = Callable[[int], None]
-#: Called with the name of every step that was done: where a test can pull the plug.
+#: Called with the name of each completed step; tests simulate a crash there.
 Checkpoint = Callable[[str], None]
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
-#: The marker of a store, at its root: a ULID, which its database has, too.
+#: Name of a store's marker, at its root: it contains a ULID that the database has, too.
 MARKER = "store-id"
 _MARKER = re.compile(rb"([0-9A-HJKMNP-TV-Z]{26})\n?")
-#: How long what was quarantined is kept for an operator to look at.
+#: How long quarantined files are kept for operators.
 KEPT_ASIDE_SECONDS = 30 * 24 * 3600.0
 
 
@@ -24,11 +24,11 @@ def no_limit(_count: int) -> None:
 
 
 def no_stop(_step: str) -> None:
-    """A checkpoint that lets everything pass."""
+    """Do nothing: a checkpoint without effect."""
 
 
 def key_of(sha256: str) -> str:
-    """Where the blob of this digest lies in a store, or would lie.
+    """Return the key of the blob with this digest in a store.
 
     Raises:
         NotFound: this is not a digest.
@@ -39,19 +39,19 @@ def key_of(sha256: str) -> str:
 
 
 def identity_in(marker: bytes) -> str | None:
-    """The ULID that a marker has; None: it was damaged."""
+    """Return the ULID in a marker; None: the marker is damaged."""
     found = _MARKER.fullmatch(marker)
     return found[1].decode() if found else None
 
 
 def is_digest(name: str, shard: str) -> bool:
-    """Whether a file of this name can be a blob of this shard."""
+    """Return whether a file with this name can be a blob of this shard."""
     return name.startswith(shard) and _DIGEST.fullmatch(name) is not None
 
 
 @dataclass(frozen=True)
 class Blob:
-    """Content that was kept: its digest, in hex, and its length."""
+    """Stored content: its digest, in hex, and its length."""
 
     sha256: str
     size_bytes: int

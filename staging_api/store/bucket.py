@@ -1,4 +1,4 @@
-"""One bucket of an object store: its address and its client."""
+"""A bucket of an object store: its address and its client."""
 
 import io
 from collections.abc import Iterator, Mapping
@@ -16,22 +16,22 @@ from staging_api.errors import Invalid, NotFound, StoreFailed
 from staging_api.proxies import library_proxy
 from staging_api.store.refusals import refusal
 
-if TYPE_CHECKING:  # the library shows this class to type checkers only
+if TYPE_CHECKING:  # the library exports this class to type checkers only
     from obstore import ObjectMeta
 
     from staging_api.buckets import BucketClient
 
-#: Bytes of one read of an object.
+#: Number of bytes in one read of an object.
 READ_BYTES = 1 << 20
 _CLIENT: Mapping[str, Any] = {
-    "allow_http": True,  # only an endpoint that says http is reached so
+    "allow_http": True,  # has an effect only if the endpoint says http
     "connect_timeout": timedelta(seconds=5),
     "read_timeout": timedelta(seconds=30),
-    # Over the whole of a request, its body included: a large blob is no error.
+    # Covers the whole request with its body: a large blob takes long.
     "timeout": timedelta(hours=12),
     "user_agent": "staging-api",
 }
-#: Time-out of housekeeping requests: no client waits for them, so a slow one is retried later.
+#: Timeout of housekeeping requests: no client waits for them, so slow ones are retried later.
 BRIEF_SECONDS = 4.0
 _BRIEF: Mapping[str, Any] = {
     "read_timeout": timedelta(seconds=BRIEF_SECONDS),
@@ -42,13 +42,13 @@ _RETRIES: Mapping[str, Any] = {"max_retries": 4, "retry_timeout": timedelta(seco
 
 @dataclass(frozen=True)
 class Bucket:
-    """Where the blobs are.
+    """Location of the blobs.
 
     Attributes:
-        scheme: of the service, one of `SERVICES`.
-        where: the options of that service: its `endpoint`, and so on.
-        public_endpoint: where clients reach it, for links; empty: the same.
-        links: whether clients can reach it at all.
+        scheme: scheme of the service, one of `SERVICES`.
+        where: options of that service, such as its `endpoint`.
+        public_endpoint: endpoint for clients, for links; empty: the same endpoint.
+        links: whether clients can reach the bucket at all.
     """
 
     scheme: str
@@ -60,14 +60,14 @@ class Bucket:
 
     @classmethod
     def parse(cls, url: str) -> "Bucket":
-        """Read ``s3://bucket/prefix?endpoint=...``, or the like of another service.
+        """Parse ``s3://bucket/prefix?endpoint=...``, or the same form of another service.
 
         Raises:
-            Invalid: it is not of this form.
+            Invalid: the URL does not have this form.
         """
         try:
             parts = urlsplit(url)
-        except ValueError:  # a bracket that is not closed
+        except ValueError:  # an unclosed bracket
             parts = urlsplit("")
         if parts.scheme not in SERVICES:
             raise Invalid.field("STAGING_STORE", f"must be a bucket of {', '.join(SERVICES)}")
@@ -87,21 +87,21 @@ class Bucket:
 
     @property
     def service(self) -> BucketService:
-        """What the service of this bucket can do."""
+        """The capabilities of the service of this bucket."""
         return SERVICES[self.scheme]
 
     @property
     def address(self) -> str:
-        """Where anyone may ask for it; empty: only by a URL that the library signs."""
+        """Address for unsigned requests; empty: only URLs signed by the library work."""
         address = self.service.address_of(self.where)
         return f"{address}/{quote(self.name)}" if address else ""
 
     def connect(self, *, public: bool = False, brief: bool = False) -> "BucketClient":
-        """A client of it.
+        """Return a client of the bucket.
 
         Args:
-            public: by the address of clients.
-            brief: for requests that are better tried later than long.
+            public: use the endpoint for clients.
+            brief: use short timeouts and no retries, for requests that can be repeated later.
         """
         where = dict(self.where)
         if public and self.public_endpoint:
@@ -120,7 +120,7 @@ class Bucket:
 
 
 class BucketObjectReader(io.RawIOBase):
-    """One object as a file: read on from wherever it was sought."""
+    """File interface to one object; reads continue from any position."""
 
     def __init__(self, objects: "BucketClient", found: "ObjectMeta") -> None:
         self._objects = objects
@@ -130,15 +130,15 @@ class BucketObjectReader(io.RawIOBase):
         self._left = memoryview(b"")
 
     def readable(self) -> bool:
-        """It is."""
+        """Return True."""
         return True
 
     def seekable(self) -> bool:
-        """It is."""
+        """Return True."""
         return True
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Read on from another position."""
+        """Continue at another position."""
         base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._found["size"]}
         position = base[whence] + offset
         if position != self._position:
@@ -146,11 +146,11 @@ class BucketObjectReader(io.RawIOBase):
         return position
 
     def tell(self) -> int:
-        """The position, in bytes."""
+        """Return the position, in bytes."""
         return self._position
 
     def readinto(self, buffer: Any) -> int:
-        """Fill the buffer, or a part of it; 0: at the end."""
+        """Fill the buffer, or a part of it; return 0 at the end."""
         if self._position >= self._found["size"]:
             return 0
         with bucket_failures():
@@ -163,7 +163,7 @@ class BucketObjectReader(io.RawIOBase):
         return count
 
     def _first_chunk(self) -> bytes:
-        """The first bytes from the position on; the ones behind them come from `_chunks`."""
+        """Return the first bytes at the position; the following ones come from `_chunks`."""
         part = (self._position, self._found["size"])
         answer = self._objects.get(self._found["path"], options={"range": part})
         self._chunks = iter(answer.stream(min_chunk_size=READ_BYTES))
@@ -175,11 +175,11 @@ class BucketObjectReader(io.RawIOBase):
 
 @contextmanager
 def bucket_failures() -> Iterator[None]:
-    """Name a failure by its class: the library's text holds addresses, and signatures in them.
+    """Translate failures by class: the library's text contains addresses, and signatures in them.
 
     Raises:
         NotFound: there is no such object.
-        StoreFailed: the bucket refused, or did not answer; the subclass names the refusal.
+        StoreFailed: the bucket refused, or did not respond; the subclass names the refusal.
     """
     try:
         yield

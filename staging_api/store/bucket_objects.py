@@ -1,8 +1,9 @@
-"""The objects of one bucket by their keys, with the requests that the library does not make.
+"""The objects of one bucket by their keys, including requests that the library does not support.
 
-Failures are those of our errors. Two requests are made here: one for the date of an answer, which
-the library does not show; and the deletion of one object by a URL that the library signs, where it
-would send the request for many, which not every server of that service has.
+Failures are translated to errors of the service. Two requests are made here: one for the date of a
+response, which the library does not expose; and the deletion of one object by a URL that the
+library signs, because the library would send a request for many, which not every server of that
+service supports.
 """
 
 import io
@@ -33,17 +34,17 @@ from staging_api.store.bucket import (
 )
 from staging_api.store.refusals import refusal
 
-if TYPE_CHECKING:  # the library shows these to type checkers only
+if TYPE_CHECKING:  # the library exports these to type checkers only
     from obstore import ObjectMeta, PutMode, UpdateVersion
 
 log = logging.getLogger(__name__)
 
-#: How long a link holds: less than what was read is safe from eviction (`StoreTerms`).
+#: Validity of a link: shorter than the time for which a read protects a blob from eviction
+#: (`StoreTerms`).
 LINK_LIFE = timedelta(minutes=4)
-#: How long it is believed what was found out about the clock of the bucket, or about a credential
-#: that cannot sign links.
+#: How long to cache the difference to the bucket's clock, or that a credential cannot sign links.
 _COMPARED_SECONDS = 600.0
-#: Of requests that the library does not make, by URLs that it signs.
+#: Validity of signed URLs for requests that the library does not support.
 _REQUEST_LIFE = timedelta(minutes=1)
 _REQUEST_SECONDS = BRIEF_SECONDS
 _PART_BYTES = 8 << 20
@@ -64,23 +65,23 @@ class BucketObjects:
         self._unsigned_until = float("-inf")
 
     def check(self) -> None:
-        """Make sure that the bucket is there and lets us in."""
+        """Check that the bucket exists and grants access."""
         with bucket_failures():
-            # Nothing lies below a blob, so this lists nothing, however much there is.
+            # Nothing is below a blob, so this lists nothing, however many objects there are.
             list(self._client.list(key_of("0" * 64)))
 
     def listed(self, prefix: str, chunk_size: int = 50) -> Iterator["ObjectMeta"]:
-        """The objects whose keys begin with these segments."""
+        """Yield the objects whose keys begin with these segments."""
         with bucket_failures():
             for batch in self._client.list(prefix, chunk_size=chunk_size):
                 yield from batch
 
     def head(self, key: str, *, brief: bool = False) -> "ObjectMeta | None":
-        """One object; None: it is not there.
+        """Return one object; None: it does not exist.
 
         Args:
-            key: of the object.
-            brief: whether the answer is of no use after `BRIEF_SECONDS`.
+            key: key of the object.
+            brief: whether the response is useless after `BRIEF_SECONDS`.
         """
         objects = self._brief if brief else self._client
         try:
@@ -89,34 +90,35 @@ class BucketObjects:
         except NotFound:
             return None
         except StoreDenied:
-            # An answer to HEAD has no body, and so no reason: the same refusal by GET has one.
+            # The response to HEAD has no body, and so no reason: repeat the request by GET to get
+            # the reason.
             with bucket_failures():
                 objects.get_range(key, start=0, end=1)
             raise
 
     def open(self, found: "ObjectMeta") -> BinaryIO:
-        """Open an object for reading; bytes come as they are read."""
+        """Open an object for reading; bytes are fetched as they are read."""
         return io.BufferedReader(BucketObjectReader(self._client, found), READ_BYTES)
 
     def read(self, key: str, size_bytes: int, start: int, length: int) -> bytes:
-        """Read a piece of an object of this length, by one request.
+        """Read a range of an object of this length, by one request.
 
         Raises:
-            NotFound: it is not there, or not of this length.
+            NotFound: the object does not exist, or not with this length.
         """
         piece, found = b"", None
         if length:
             with bucket_failures():
                 answer = self._client.get(key, options={"range": (start, start + length)})
                 piece, found = bytes(answer.bytes()), answer.meta
-        else:  # a range of nothing is refused, and an empty object has no other
+        else:  # an empty range is refused, and an empty object has no other
             found = self.head(key)
         if found is None or found["size"] != size_bytes or len(piece) != length:
             raise NotFound(f"the store has no whole object {key}")
         return piece
 
     def upload(self, key: str, file: Path) -> None:
-        """Make an object of a file, in several parts at once if it is long."""
+        """Upload a file as an object, in several parallel parts if it is long."""
         try:
             with bucket_failures():
                 self._client.put(key, file, chunk_size=_PART_BYTES, max_concurrency=_PARTS_AT_ONCE)
@@ -124,9 +126,10 @@ class BucketObjects:
             raise StoreFailed("the bucket of the store is not there") from None
 
     def copy(self, key: str, aside: str) -> "ObjectMeta":
-        """Copy an object; where the service cannot, as with more than 5 GiB, give the object.
+        """Copy an object; return the original if the service cannot copy it (above 5 GiB).
 
-        Azure may answer before it has copied; a copy that is shorter than the object is none yet.
+        Azure may respond before it has copied; a copy that is shorter than the object is
+        incomplete.
         """
         reason = "the copy is not complete"
         with bucket_failures():
@@ -143,9 +146,9 @@ class BucketObjects:
         return found
 
     def delete(self, key: str) -> None:
-        """Delete one object, if it is there, by a request that every server has.
+        """Delete one object, if it exists, by a request that every server supports.
 
-        A failure that passes is left to the caller, which tries again later.
+        Transient failures are left to the caller, which tries again later.
         """
         if self._bucket.service.deletes_many:
             with suppress(NotFound):
@@ -158,35 +161,36 @@ class BucketObjects:
             raise refusal(f"status code: {answer.status} {answer.data[:1000].decode('latin-1')}")
 
     def delete_all(self, keys: Sequence[str]) -> None:
-        """Delete objects by one request, which not every server has.
+        """Delete objects by one request, which not every server supports.
 
         Raises:
-            NotFound: one of them was not there; the others are gone (Azure).
+            NotFound: one of them did not exist; the others are deleted (Azure).
         """
         with bucket_failures():
             self._brief.delete(keys)
 
     def marker(self) -> "tuple[bytes, UpdateVersion] | None":
-        """The marker, whatever it says, and the version to replace; None: there is none."""
+        """Return the marker's content and the version to replace; None: there is no marker."""
         try:
             with bucket_failures():
                 found = self._client.get(MARKER)
                 return bytes(found.bytes()), _version(found.meta)
         except NotFound:
-            self.check()  # a bucket that is not there is none without a marker
+            self.check()  # a missing bucket must not look like one without a marker
             return None
 
     def put_marker(self, content: bytes, mode: "PutMode") -> None:
-        """Put the marker, unless another process was faster."""
+        """Write the marker, unless another process was faster."""
         with bucket_failures(), suppress(AlreadyExistsError, PreconditionError):
-            # The library takes a condition (`mode`) only with an upload in one part.
+            # The library supports a condition (`mode`) only for uploads in one part.
             self._client.put(MARKER, content, mode=mode, use_multipart=False)
 
     def link(self, key: str) -> str | None:
-        """Return a URL by which any client can read the object for `LINK_LIFE`.
+        """Return a URL for any client to read the object for `LINK_LIFE`.
 
-        None: clients do not reach the bucket; its clock and ours differ, see `BucketStore.link`; or
-        the credential cannot sign, as a SAS of Azure, or an identity at Google without signBlob.
+        None: clients cannot reach the bucket; its clock differs from ours, see `BucketStore.link`;
+        or the credential cannot sign, such as a SAS of Azure, or an identity at Google without
+        signBlob.
         """
         if not self._bucket.links or clock.now() < self._unsigned_until or self._differs_in_time():
             return None
@@ -199,15 +203,15 @@ class BucketObjects:
             return None
 
     def time(self) -> float:
-        """The time by the clock that dates objects: the bucket's, as its answers have it.
+        """Return the time of the bucket's clock, which dates its objects, from its responses.
 
-        A service whose answers have no date leaves this pod's own clock.
+        If the service's responses have no date, this pod's own clock is used.
         """
         url = self._bucket.address
         if not url:
             with bucket_failures():
                 url = obstore.sign(self._client, "HEAD", MARKER, _REQUEST_LIFE)
-        # A refusal is dated, too.
+        # Even a refusal has a date.
         date = _request("HEAD", url).headers.get("Date", "")
         try:
             return parsedate_to_datetime(date).timestamp()
@@ -215,9 +219,9 @@ class BucketObjects:
             return time.time()
 
     def _differs_in_time(self) -> bool:
-        """Whether the clock of this process is not that of the bucket.
+        """Return whether the clock of this process differs from that of the bucket.
 
-        Compared every `_COMPARED_SECONDS`, by a monotonic clock; a jump is noticed at once.
+        Compared every `_COMPARED_SECONDS`, by a monotonic clock; a jump is noticed immediately.
         """
         if clock.now() - self._compared_at > _COMPARED_SECONDS:
             self._ahead_of_us, self._compared_at = self.time() - clock.now(), clock.now()
@@ -229,7 +233,7 @@ class BucketObjects:
 
 
 def _version(found: "ObjectMeta") -> "UpdateVersion":
-    """What names this version of an object: at Google a generation, elsewhere an ETag."""
+    """Return the version of an object: at Google its generation, elsewhere its ETag."""
     version: UpdateVersion = {"e_tag": found["e_tag"]}
     if found["version"] is not None:
         version["version"] = found["version"]
@@ -237,10 +241,10 @@ def _version(found: "ObjectMeta") -> "UpdateVersion":
 
 
 def _request(method: str, url: str) -> urllib3.BaseHTTPResponse:
-    """The answer of the bucket to a request that is signed by its URL.
+    """Send a request that is authorised by its URL; return the bucket's response.
 
     Raises:
-        StoreFailed: there was none.
+        StoreFailed: there was no response.
     """
     try:
         pools = _pools(proxy_to(url, environment.proxies()))

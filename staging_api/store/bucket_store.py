@@ -1,17 +1,18 @@
-"""A store in a bucket of S3, Google or Azure, or their likes: ``<prefix>/sha256/ab/abcd...``.
+"""Store in a bucket of S3, Google, Azure or a compatible server: ``<prefix>/sha256/ab/abcd...``.
 
-Bytes are first written to a spool on the pod's own disk, since their name is known only at their
-end, and then uploaded; an object appears whole or not at all, and is durable when it does. At S3
-every request is signed over its body, so what arrives is what was hashed; elsewhere TLS protects
-it. Credentials are found along the platform's usual chain.
+Bytes are first written to a spool on the pod's own disk, because their name is known only at their
+end, and then uploaded; an object appears completely or not at all, and is durable when it appears.
+At S3 every request is signed over its body, so the bytes that arrive are those that were hashed;
+elsewhere TLS protects them. Credentials are found along the platform's usual chain.
 
 What happens if the process dies:
 
 - while a batch writes, or before its upload: the spool is left, and swept once it is old. The parts
-  of an object that was on its way are this pod's own, so another pod fetches it anew.
-- during an upload: of this blob nothing appears; an upload in several parts that was not completed
-  is removed by the bucket's own rule (``AbortIncompleteMultipartUpload``), at Azure after a week.
-- after some blobs were uploaded: no row mentions them yet. They are whole; the next attempt finds
+  of an object that was being fetched are on this pod only, so another pod fetches it from the
+  start.
+- during an upload: this blob does not appear; an incomplete multipart upload is removed by the
+  bucket's own rule (``AbortIncompleteMultipartUpload``), at Azure after a week.
+- after some blobs were uploaded: no row names them yet. They are complete; the next attempt finds
   and reuses them, or a reconcile removes them.
 """
 
@@ -41,7 +42,7 @@ from staging_api.store.bucket_objects import BucketObjects
 from staging_api.store.parts import PartStore
 from staging_api.store.spool import Spool, SweepResult
 
-if TYPE_CHECKING:  # the library shows these to type checkers only
+if TYPE_CHECKING:  # the library exports these to type checkers only
     from obstore import ObjectMeta, PutMode
 
 log = logging.getLogger(__name__)
@@ -52,9 +53,9 @@ _REQUESTS_AT_ONCE = 16
 
 
 class BucketStore:
-    """Blobs in a bucket; files on their way there are in a folder of this pod."""
+    """Blobs in a bucket; files to be uploaded are in a folder of this pod."""
 
-    # Some fifty blobs are removed, sixteen at a time, within `BRIEF_SECONDS` each.
+    # About fifty blobs are removed, sixteen at a time, within `BRIEF_SECONDS` each.
     removal_seconds = 30.0
 
     def __init__(self, bucket: Bucket, spool: Path) -> None:
@@ -67,21 +68,21 @@ class BucketStore:
         return self._spool.parts
 
     def check(self) -> None:
-        """Make sure that the bucket is there and lets us in, and that the spool can be written."""
+        """Check that the bucket exists and grants access, and that the spool can be written."""
         self._spool.check()
         self._objects.check()
 
     def free_bytes(self) -> int:
-        """Free space of the spool; a bucket has no limit."""
+        """Return the free space of the spool; a bucket has no limit."""
         return self._spool.free_bytes()
 
     def identity(self) -> str | None:
-        """The ULID in the marker; None: there is none, or it was damaged."""
+        """Return the ULID in the marker; None: there is none, or it is damaged."""
         marker = self._objects.marker()
         return None if marker is None else identity_in(marker[0])
 
     def identify(self, identity: str, *, replace: bool = False) -> None:
-        """Put the marker; one that is damaged is replaced, by whichever process is first."""
+        """Write the marker; the first process replaces a damaged one."""
         mode: PutMode = "overwrite" if replace else "create"
         found = None if replace else self._objects.marker()
         if found is not None:
@@ -91,31 +92,31 @@ class BucketStore:
         self._objects.put_marker(f"{identity}\n".encode(), mode)
 
     def is_empty(self) -> bool:
-        """Whether no blob is listed."""
+        """Return whether no blob is listed."""
         return next(self._objects.listed("sha256", chunk_size=1), None) is None
 
     def has(self, sha256: str, size_bytes: int | None = None) -> bool:
-        """Whether the blob is here, of this length if one is given."""
+        """Return whether the blob exists, with this length if one is given."""
         found = self._objects.head(key_of(sha256))
         return found is not None and size_bytes in (None, found["size"])
 
     def lacks(self, contents: Mapping[str, int]) -> set[str]:
-        """Those of these contents that are not here, or not of this length."""
+        """Return those of these contents that do not exist with this length."""
         there = _at_once(lambda content: self.has(*content), contents.items())
         return {sha256 for (sha256, _), found in there if not found}
 
     def find(self, sha256: str) -> Blob | None:
-        """The blob of this digest, as long as it is here."""
+        """Return the blob with this digest, or None."""
         found = self._objects.head(key_of(sha256))
         return None if found is None else Blob(sha256, found["size"])
 
     def open(self, sha256: str, size_bytes: int | None = None) -> BinaryIO:
-        """Open the blob for reading; bytes come as they are read."""
+        """Open the blob for reading; bytes are fetched as they are read."""
         found = self._found(sha256, size_bytes)
         return self._objects.open(found)
 
     def read(self, sha256: str, size_bytes: int, start: int, length: int) -> bytes:
-        """Read a piece of the object, by one request, whose answer says how long the object is."""
+        """Read a range of the object by one request, whose response has the object's length."""
         return self._objects.read(key_of(sha256), size_bytes, start, length)
 
     def place(self, sha256: str, file: Path, size_bytes: int | None = None) -> None:
@@ -125,29 +126,29 @@ class BucketStore:
                 copy.write(chunk)
 
     def link(self, sha256: str, size_bytes: int) -> str | None:
-        """Return a URL by which any client can read the blob for `LINK_LIFE`.
+        """Return a URL for any client to read the blob for `LINK_LIFE`.
 
-        Each call checks the object: a client without the digest would not notice that it is gone or
-        truncated. The life of a link begins at the time of this process: if its clock or the
-        bucket's is wrong, there is no link, since it would expire at once or outlive the
+        Each call checks the object: a client without the digest would not notice that it is missing
+        or truncated. The validity of a link begins at the time of this process: if its clock or the
+        bucket's is wrong, there is no link, because it would expire at once or outlive the
         protection of the blob.
         """
         self._found(sha256, size_bytes)
         return self._objects.link(key_of(sha256))
 
     def name_of(self, growing: Path) -> str:
-        """Its name in the spool, which says nothing to others."""
+        """Return its name in the spool, which other pods cannot use."""
         return growing.name
 
     def growing(self, name: str) -> None:
-        """None: no other pod can read the spool of this one."""
+        """Return None: no other pod can read the spool of this one."""
 
     def remove(self, sha256: str) -> None:
-        """Free the blob; a link to it leads nowhere from now on."""
+        """Remove the blob; links to it stop working."""
         self._objects.delete(key_of(sha256))
 
     def remove_all(self, digests: Collection[str]) -> dict[str, StagingApiError]:
-        """Free these blobs by one request, or each by its own where the service has no such one."""
+        """Remove these blobs by one request, or one by one if the service has no such request."""
         try:
             self._objects.delete_all([key_of(sha256) for sha256 in digests])
         except StagingApiError as error:
@@ -158,7 +159,7 @@ class BucketStore:
         return {sha256: error for sha256, error in done if error is not None}
 
     def quarantine(self, sha256: str, differs: Callable[[BinaryIO], bool]) -> bool:
-        """Copy the object aside; delete it if the content of the copy differs."""
+        """Copy the object to quarantine; delete the original if the content of the copy differs."""
         key, aside = key_of(sha256), f"quarantine/{int(time.time())}-{token_hex(4)}/{sha256}"
         before = self._objects.head(key_of(sha256))
         try:
@@ -170,28 +171,28 @@ class BucketStore:
                 undo.callback(self._objects.delete, aside)
             with self._objects.open(copied) as stream:
                 bad = differs(stream)
-            # Fresh bytes may have replaced the object meanwhile: those stay.
+            # The object may have been replaced by new bytes meanwhile: these stay.
             if bad and _state(before) == _state(self._objects.head(key_of(sha256))):
-                # The copy stays even if no answer says whether the object is gone.
+                # Keep the copy even if it is unknown whether the object was deleted.
                 undo.pop_all()
                 self._objects.delete(key)
                 return True
         return False
 
     def shard(self, shard: str) -> Iterator[tuple[Blob, float]]:
-        """The blobs whose digests begin with these two digits, with the times of their upload."""
+        """Yield the blobs whose digests begin with these two digits, with their upload times."""
         for found in self._objects.listed(f"sha256/{shard}"):
             folder, _, name = found["path"].rpartition("/")
             if folder == f"sha256/{shard}" and is_digest(name, shard):
                 yield Blob(name, found["size"]), found["last_modified"].timestamp()
 
     def last_use(self, sha256: str) -> float | None:
-        """When the blob was uploaded, by the clock of the bucket; a use of it leaves no trace."""
+        """Return when the blob was uploaded, by the bucket's clock; later uses leave no trace."""
         found = self._objects.head(key_of(sha256), brief=True)
         return None if found is None else found["last_modified"].timestamp()
 
     def used_since(self, digests: Collection[str], since: float) -> set[str]:
-        """Those of these blobs that were uploaded after `since`."""
+        """Return those of these blobs that were uploaded after `since`."""
         found = _at_once(self.last_use, digests)
         return {sha256 for sha256, used in found if used is not None and used > since}
 
@@ -202,14 +203,14 @@ class BucketStore:
             yield batch
 
     def time(self) -> float:
-        """The time by the clock that dates objects: the bucket's, as its answers have it.
+        """Return the time of the bucket's clock, which dates its objects, from its responses.
 
-        A service whose answers have no date leaves this pod's own clock.
+        If the service's responses have no date, this pod's own clock is used.
         """
         return self._objects.time()
 
     def sweep(self, older_than_seconds: float) -> SweepResult:
-        """Remove the spool's files of dead processes, and what was quarantined a month ago."""
+        """Remove the spool's files of dead processes, and objects quarantined over a month ago."""
         horizon = self.time() - max(older_than_seconds, KEPT_ASIDE_SECONDS)
         removed, failed = 0, []
         for found in list(self._objects.listed("quarantine")):
@@ -225,15 +226,15 @@ class BucketStore:
         return swept + SweepResult(removed, tuple(failed))
 
     def mark_used(self, blob: Blob) -> bool:
-        """Whether the blob is here, of this length.
+        """Return whether the blob exists with this length.
 
-        Objects cannot be marked. If it is removed before a row names it, the writer of that row
-        notices, and stages it again (`store_rows.name_blobs`).
+        Objects cannot be marked. If the blob is removed before a row names it, the writer of that
+        row notices, and stages it again (`store_rows.name_blobs`).
         """
         return self.has(blob.sha256, blob.size_bytes)
 
     def take(self, files: Mapping[Blob, str], checkpoint: Checkpoint) -> None:
-        """Upload these files, several at once."""
+        """Upload these files, several in parallel."""
 
         def upload(blob: Blob) -> None:
             if self.mark_used(blob):
@@ -261,12 +262,12 @@ class BucketStore:
 
 
 def _state(found: "ObjectMeta | None") -> tuple[object, ...] | None:
-    """What differs when an object was replaced; None: there is none."""
+    """Return a value that changes when an object is replaced; None: there is no object."""
     return None if found is None else (found["e_tag"], found["last_modified"], found["size"])
 
 
 def _at_once(ask: Callable[[T], R], given: Iterable[T]) -> list[tuple[T, R]]:
-    """Ask the bucket for each, several at a time; the first failure is raised."""
+    """Call a function for each item, several in parallel; the first failure is raised."""
     items = list(given)
     with ThreadPoolExecutor(_REQUESTS_AT_ONCE, "bucket") as threads:
         return list(zip(items, threads.map(ask, items), strict=True))

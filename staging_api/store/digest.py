@@ -1,4 +1,4 @@
-"""Compute digests while bytes pass, and compare them with those that a source declares."""
+"""Incremental digests of a stream, and their comparison with digests declared by a source."""
 
 import hashlib
 from collections.abc import Mapping
@@ -7,21 +7,21 @@ import google_crc32c
 
 
 class Digests:
-    """The digests of one stream: its sha256, and the one that checks what its source declares.
+    """Digests of one stream: its sha256, and the one to compare with the source's declaration.
 
-    Only the cheapest declared digest is checked: sha256, which is computed anyway, before crc32c,
+    Only the cheapest declared digest is compared: sha256, which is computed anyway, before crc32c,
     before sha512 and md5, which cost more than the two together.
     """
 
     def __init__(self, declared: Mapping[str, str], *, sha256: bool = True) -> None:
-        """With `sha256=False` the receiver of the bytes computes the sha256."""
+        """Start an empty stream; with `sha256=False` the receiver of the bytes computes it."""
         self._declared = declared
         self.size_bytes = 0
-        #: The name of the declared digest that is compared, if any.
+        #: Name of the declared digest that is compared, if any.
         names = ("sha256", "crc32c", "sha512", "md5")
         self.checked = next((name for name in names if name in declared), None)
         self._sha256 = hashlib.sha256() if sha256 else None
-        # OpenSSL in FIPS mode refuses MD5 that is not marked so.
+        # OpenSSL in FIPS mode refuses MD5 without this flag.
         self._md5 = hashlib.md5(usedforsecurity=False) if self.checked == "md5" else None
         self._sha512 = hashlib.sha512() if self.checked == "sha512" else None
         self._crc32c = _Crc32c() if self.checked == "crc32c" else None
@@ -34,7 +34,7 @@ class Digests:
                 each.update(chunk)
 
     def sha256(self, computed_elsewhere: str) -> str:
-        """Return the sha256 in hex: our own, or the one that the receiver computed."""
+        """Return the sha256 in hex: computed here, or by the receiver."""
         return computed_elsewhere if self._sha256 is None else self._sha256.hexdigest()
 
     def broken(self, sha256: str) -> str | None:
@@ -50,7 +50,7 @@ class Digests:
         return name if name and computed[name] != self._declared[name] else None
 
     def compare_sha256(self, declared: Mapping[str, str]) -> None:
-        """Compare with a sha256 from now on that was declared after the stream was read."""
+        """From now on compare with a sha256 that was declared after the stream was read."""
         self._declared, self.checked = declared, "sha256"
 
 

@@ -1,4 +1,4 @@
-"""Small steps on files that the stores share."""
+"""Basic file operations shared by the stores."""
 
 import ctypes
 import errno
@@ -15,16 +15,16 @@ from staging_api.errors import NoSpace, StoreDenied, StoreFailed, StoreReadOnly
 
 log = logging.getLogger(__name__)
 
-#: Up to this many files are synced one by one; above it, the file system as a whole.
+#: Up to this many files are synced one by one; more, by syncing the whole file system.
 _FEW = 8
 _FULL = (errno.ENOSPC, errno.EDQUOT)
-#: A disk or a network volume that cannot answer: neither "absent" nor "wrong".
+#: Errors of a disk or network volume that does not respond: neither "absent" nor "wrong".
 _AWAY = (
     *(errno.EIO, errno.ESTALE, errno.ENODEV, errno.ENXIO, errno.ENOTCONN, errno.ETIMEDOUT),
     *(errno.EHOSTDOWN, errno.EREMOTEIO, errno.EUCLEAN, errno.EMFILE, errno.ENFILE),
 )
 _COMPARED_BYTES = 1 << 20
-#: A block of most file systems: fewer zeros save no space.
+#: Block size of most file systems: fewer zeros save no space.
 _HOLE_BYTES = 4 << 10
 #: As long as the longest chunk.
 _ZEROS = bytes(1 << 20)
@@ -34,11 +34,11 @@ _SYNC_FILE_RANGE_WRITE = 2
 
 @contextmanager
 def disk_failures() -> Iterator[None]:
-    """Name a disk's refusals: full, read-only, denied, away; other errors pass.
+    """Translate errors of a disk: full, read-only, denied, not responding; other errors are kept.
 
     Raises:
         NoSpace: the disk, or a quota on it, is full.
-        StoreFailed: it is read-only, lets us not in, or does not answer.
+        StoreFailed: the disk is read-only, denies access, or does not respond.
     """
     try:
         yield
@@ -48,7 +48,7 @@ def disk_failures() -> Iterator[None]:
 
 
 def new_file(name: str) -> int:
-    """Make a file; gives its descriptor.
+    """Create a file; return its descriptor.
 
     Raises:
         NoSpace: the disk is full.
@@ -61,7 +61,7 @@ def new_file(name: str) -> int:
 
 
 def write_all(descriptor: int, chunk: bytes) -> None:
-    """Write a chunk whole: one call may write less.
+    """Write a whole chunk, because one system call may write less.
 
     Raises:
         NoSpace: the disk is full.
@@ -77,7 +77,7 @@ def write_all(descriptor: int, chunk: bytes) -> None:
 
 
 def write_or_skip(descriptor: int, chunk: bytes) -> None:
-    """Write a chunk whole; one of zeros becomes a hole, if the file system has such.
+    """Write a whole chunk; a chunk of zeros becomes a hole, if the file system supports holes.
 
     Raises:
         NoSpace: the disk is full.
@@ -86,12 +86,12 @@ def write_or_skip(descriptor: int, chunk: bytes) -> None:
         write_all(descriptor, chunk)
         return
     with disk_failures():
-        # The length grows at once: a reader may follow the file.
+        # Extend the length at once, because a reader may follow the file.
         os.ftruncate(descriptor, os.lseek(descriptor, len(chunk), os.SEEK_CUR))
 
 
 def move(old: str, new: str) -> None:
-    """Give a file its name, in a folder that may not be there yet."""
+    """Rename a file to its final name, in a folder that may not exist yet."""
     try:
         os.replace(old, new)  # noqa: PTH105 - thousands of times for one artifact
     except FileNotFoundError:
@@ -100,7 +100,7 @@ def move(old: str, new: str) -> None:
 
 
 def write_at(descriptor: int, chunk: bytes, position: int) -> None:
-    """Write a chunk whole, at its place."""
+    """Write a whole chunk at its position."""
     written = os.pwrite(descriptor, chunk, position)
     while written < len(chunk):
         chunk, position = chunk[written:], position + written
@@ -108,21 +108,21 @@ def write_at(descriptor: int, chunk: bytes, position: int) -> None:
 
 
 def write_back(descriptor: int, start: int, end: int) -> None:
-    """Have what was written to a range brought to the disk soon, so that a later sync is short.
+    """Start writing a range to the disk, so that a later sync is short.
 
-    It neither waits nor guarantees anything: the later sync does the rest.
+    This neither waits nor guarantees anything: the later sync does the rest.
     """
     length = ctypes.c_int64(end - start)
     _C.sync_file_range(descriptor, ctypes.c_int64(start), length, _SYNC_FILE_RANGE_WRITE)
 
 
 def reserve(descriptor: int, length: int) -> None:
-    """Take the space for a file before it is written.
+    """Allocate the space for a file before it is written.
 
     Raises:
-        NoSpace: there is not so much left.
+        NoSpace: there is not enough space.
     """
-    # Checked first, because a failing reservation fills the disk for all processes meanwhile.
+    # Checked first, because a failing allocation temporarily fills the disk for all processes.
     room = os.fstatvfs(descriptor)
     if length > room.f_blocks * room.f_frsize:
         raise NoSpace(f"the store's whole disk is smaller than {length} bytes", retryable=False)
@@ -131,13 +131,13 @@ def reserve(descriptor: int, length: int) -> None:
     try:
         os.posix_fallocate(descriptor, 0, length)
     except OSError as error:
-        # Some network file systems cannot reserve; then the writes themselves will fail.
+        # Some network file systems cannot allocate; in that case the writes themselves will fail.
         if error.errno in _FULL:
             raise NoSpace(f"the store has no room for {length} bytes") from None
 
 
 def sync(paths: Sequence[str | Path]) -> None:
-    """Bring files or folders to the disk; many at once by syncing their file system."""
+    """Write files or folders to the disk; many together, by syncing their file system."""
     if len(paths) > _FEW:
         _sync_file_system(paths[0])
         return
@@ -150,10 +150,10 @@ def sync(paths: Sequence[str | Path]) -> None:
 
 
 def children(folder: Path) -> list[Path]:
-    """Return the entries of a folder; none if it is no folder.
+    """Return the entries of a folder; empty if it is not a folder.
 
     Raises:
-        StoreFailed: it cannot be read.
+        StoreFailed: the folder cannot be read.
     """
     with disk_failures():
         try:
@@ -163,9 +163,9 @@ def children(folder: Path) -> list[Path]:
 
 
 def time_of(folder: Path) -> float:
-    """The time (seconds, epoch) by the clock that dates the files of a folder's file system.
+    """Return the time (seconds, epoch) by the clock that dates the files of a folder's file system.
 
-    That may be the clock of another machine. The folder's own time is changed; that takes no space,
+    That may be the clock of another machine. The folder's own time is updated; this needs no space,
     so it works on a full disk.
     """
     with disk_failures():
@@ -176,18 +176,18 @@ def time_of(folder: Path) -> float:
 
 @contextmanager
 def kept_in_use(folder: Path, make: Callable[[Path], None]) -> Iterator[None]:
-    """Have a folder made by `make`, and spared by `remove_unused`, as long as the block lasts.
+    """Create a folder with `make`, and protect it from `remove_unused` during the block.
 
-    The kernel gives the mark back when the process dies. It is seen by all processes of a machine,
-    and on file systems that share locks (as CephFS) by other machines. Where a file system has no
-    locks, nothing is marked.
+    The protection is a lock, which the kernel releases when the process dies. All processes of a
+    machine see it, and with file systems that share locks (such as CephFS) other machines, too. On
+    a file system without locks there is no protection.
     """
     while True:
         make(folder)
         try:
             descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         except FileNotFoundError:
-            continue  # removed since
+            continue  # removed meanwhile
         _lock(descriptor, fcntl.LOCK_SH)
         if folder.exists():
             break
@@ -200,9 +200,9 @@ def kept_in_use(folder: Path, make: Callable[[Path], None]) -> Iterator[None]:
 
 @contextmanager
 def alone_in(folder: Path) -> Iterator[None]:
-    """Have no other process, or thread, that asks for the same in this folder during the block.
+    """Exclude other processes and threads that call this for the same folder during the block.
 
-    Between machines only on file systems that share locks, as `kept_in_use`.
+    Between machines this works only on file systems that share locks, like `kept_in_use`.
     """
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
@@ -213,16 +213,16 @@ def alone_in(folder: Path) -> Iterator[None]:
 
 
 def remove_unused(path: Path) -> bool:
-    """Remove a folder with all that is in it, or a file, unless it is in use; says whether it did.
+    """Remove a file, or a folder with its contents, unless in use; return whether it was removed.
 
     Raises:
-        OSError: something of it cannot be removed; the rest is gone.
+        OSError: a part cannot be removed; the rest is removed.
     """
     with ExitStack() as stack:
         try:
             descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         except OSError:
-            pass  # no folder, or one that we may not read: not one that is in use
+            pass  # not a folder, or not readable: so not in use
         else:
             stack.callback(os.close, descriptor)
             if not _lock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB):
@@ -232,7 +232,7 @@ def remove_unused(path: Path) -> bool:
 
 
 def newest_change(folder: Path) -> float:
-    """The newest time in a folder (seconds, epoch), so that one long download counts as alive."""
+    """Return the newest time in a folder (seconds, epoch), so that a long download is alive."""
     newest = 0.0
     for path in (folder, *children(folder)):
         try:
@@ -243,10 +243,10 @@ def newest_change(folder: Path) -> float:
 
 
 def remove_tree(path: Path) -> None:
-    """Remove a folder with all that is in it, or a file; a link, and not what it leads to.
+    """Remove a file, or a folder with its contents; a link is removed, but not its target.
 
     Raises:
-        OSError: something of it cannot be removed; the rest is gone.
+        OSError: a part cannot be removed; the rest is removed.
     """
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
@@ -257,7 +257,7 @@ def remove_tree(path: Path) -> None:
 
 
 def length_of(name: str | Path) -> int | None:
-    """The length of a regular file; None: there is nothing, or something else, at this name."""
+    """Return the length of a regular file; None: there is no regular file at this name."""
     with disk_failures():
         try:
             facts = os.lstat(name)
@@ -267,8 +267,8 @@ def length_of(name: str | Path) -> int | None:
 
 
 def open_file(name: str | Path) -> int | None:
-    """Open a regular file for reading; None: there is nothing, or something else, at this name."""
-    # A link is not followed, and a pipe without a writer does not block.
+    """Open a regular file for reading; None: there is no regular file at this name."""
+    # Do not follow a link, and do not block on a pipe without a writer.
     flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
     with disk_failures():
         try:
@@ -286,7 +286,7 @@ def open_file(name: str | Path) -> int | None:
 
 
 def same_bytes(one: str | Path, other: str | Path) -> bool:
-    """Whether two regular files can be read and have the same content."""
+    """Return whether two regular files have the same content."""
     with open(one, "rb") as first, open(other, "rb") as second:  # noqa: PTH123
         while True:
             chunk = first.read(_COMPARED_BYTES)
@@ -297,7 +297,10 @@ def same_bytes(one: str | Path, other: str | Path) -> bool:
 
 
 def _lock(descriptor: int, operation: int) -> bool:
-    """Lock a folder; False: another process has it. True where the file system has no locks."""
+    """Lock a folder; False: another process holds the lock.
+
+    True if the file system has no locks.
+    """
     try:
         fcntl.flock(descriptor, operation)
     except BlockingIOError:

@@ -1,17 +1,17 @@
-"""A store in a folder: of a disk, or of a volume that pods share.
+"""Store in a folder of a disk, or of a volume that pods share.
 
 Blobs are files ``sha256/ab/abcd...``; ``tmp/`` has files being written, ``parts/`` the parts of
-objects being fetched, ``quarantine/`` damaged blobs and files in the way of a blob.
+objects being fetched, ``quarantine/`` damaged blobs and files that were in the place of a blob.
 
 What happens if the process dies, or the machine loses power:
 
-- while a batch writes: its own folder under ``tmp/`` is left; nothing else knows of it, and
+- while a batch writes: its own folder under ``tmp/`` is left; nothing else refers to it, and
   `FolderStore.sweep` removes it once it is old.
 - in `Batch.commit`, before the data is synced: the same.
-- after the sync, during the renames: some blobs have names that no row mentions yet. They are
-  whole; the next attempt finds and reuses them, or a reconcile removes them.
-- before the folders are synced: a power cut may forget names that were given. No row mentions
-  them yet, because rows are written after `commit` returns.
+- after the sync, during the renames: some blobs have names, but no row names them yet. They are
+  complete; the next attempt finds and reuses them, or a reconcile removes them.
+- before the folders are synced: a power failure may undo renames. No row names these blobs yet,
+  because rows are written after `commit` returns.
 """
 
 import logging
@@ -70,15 +70,15 @@ class FolderStore:
         return self._spool.parts
 
     def check(self) -> None:
-        """Make sure that the folder is there and can be written."""
+        """Check that the folder exists and can be written."""
         self._spool.check()
 
     def free_bytes(self) -> int:
-        """Free space in the store."""
+        """Return the free space in the store."""
         return self._spool.free_bytes()
 
     def path(self, sha256: str) -> Path:
-        """Where the blob of this digest lies, or would lie.
+        """Return the path of the blob with this digest, whether or not it exists.
 
         Raises:
             NotFound: this is not a digest.
@@ -86,7 +86,7 @@ class FolderStore:
         return self._root / key_of(sha256)
 
     def identity(self) -> str | None:
-        """The ULID in the marker; None: there is none, or it was damaged."""
+        """Return the ULID in the marker; None: there is none, or it is damaged."""
         descriptor = open_file(self._root / MARKER)
         if descriptor is None:
             return None
@@ -100,9 +100,10 @@ class FolderStore:
             return identity_in(stream.read(_MARKER_BYTES))
 
     def identify(self, identity: str, *, replace: bool = False) -> None:
-        """Write the marker beside, and give it its name when it is durable.
+        """Write the marker to a temporary file, and rename it when it is durable.
 
-        Of processes that do so at once, one is first, and the others leave what it wrote.
+        If several processes do this at the same time, the first one wins, and the others keep its
+        marker.
         """
         marker = self._root / MARKER
         with self._spool.folder("store-id") as folder, disk_failures():
@@ -114,27 +115,27 @@ class FolderStore:
                 if replace or self.identity() is None:
                     if os.path.lexists(marker):
                         self._put_aside(marker)
-                    # A hard link, not a rename, which would replace a marker that is there.
-                    with suppress(FileExistsError):  # another machine, without common locks
+                    # A hard link, not a rename, because a rename would replace an existing marker.
+                    with suppress(FileExistsError):  # another machine, without shared locks
                         marker.hardlink_to(written)
                 sync([self._root])
 
     def is_empty(self) -> bool:
-        """Whether no shard has a blob."""
+        """Return whether no shard has a blob."""
         shards = children(self._root / "sha256")
         return not any(any(self.shard(folder.name)) for folder in shards)
 
     def has(self, sha256: str, size_bytes: int | None = None) -> bool:
-        """Whether the blob is here, of this length if one is given."""
+        """Return whether the blob exists, with this length if one is given."""
         length = length_of(self._name(sha256))
         return length is not None and size_bytes in (None, length)
 
     def lacks(self, contents: Mapping[str, int]) -> set[str]:
-        """Those of these contents that are not here, or not of this length."""
+        """Return those of these contents that do not exist with this length."""
         return {sha256 for sha256, size in contents.items() if not self.has(sha256, size)}
 
     def find(self, sha256: str) -> Blob | None:
-        """The blob of this digest, as long as it is here."""
+        """Return the blob with this digest, or None."""
         length = length_of(self.path(sha256))
         return None if length is None else Blob(sha256, length)
 
@@ -143,36 +144,36 @@ class FolderStore:
         return os.fdopen(self._opened(sha256, size_bytes), "rb")
 
     def read(self, sha256: str, size_bytes: int, start: int, length: int) -> bytes:
-        """Read a piece of the file."""
+        """Read a range of the file."""
         descriptor = self._opened(sha256, size_bytes)
         try:
             with disk_failures():
                 piece = os.pread(descriptor, length, start)
         finally:
             os.close(descriptor)
-        if len(piece) < length:  # cut since it was opened
+        if len(piece) < length:  # truncated after it was opened
             raise NotFound(f"the store has no whole blob {sha256}")
         return piece
 
     def place(self, sha256: str, file: Path, size_bytes: int | None = None) -> None:
-        """Link to the blob."""
+        """Create a symbolic link to the blob."""
         if not self.has(sha256, size_bytes):
             raise NotFound(f"the store has no whole blob {sha256}")
         file.symlink_to(self.path(sha256).absolute())
 
     def link(self, sha256: str, size_bytes: int) -> None:
-        """A folder has no URLs."""
+        """Return None: a folder has no URLs."""
 
     def name_of(self, growing: Path) -> str:
-        """Its path below the folder, which is the same volume for all pods."""
+        """Return its path below the folder, which is the same volume for all pods."""
         return str(growing.relative_to(self._root))
 
     def growing(self, name: str) -> Path | None:
-        """Return the file of this name, of any pod."""
+        """Return the file with this name, of any pod."""
         return self._root / name
 
     def remove(self, sha256: str) -> None:
-        """Free the blob; a reader that has it open still reads it to the end."""
+        """Remove the blob; a reader that has it open can still read it to the end."""
         path = self.path(sha256)
         with disk_failures():
             try:
@@ -180,12 +181,12 @@ class FolderStore:
             except (IsADirectoryError, NotADirectoryError):
                 self._put_aside(path)
             except PermissionError:
-                if not path.is_dir():  # what some systems say of a folder
+                if not path.is_dir():  # some systems raise this for a folder
                     raise
                 self._put_aside(path)
 
     def remove_all(self, digests: Collection[str]) -> dict[str, StagingApiError]:
-        """Remove these blobs, each by itself; return those that failed, with the reason."""
+        """Remove these blobs, each independently; return those that failed, with the error."""
         failed: dict[str, StagingApiError] = {}
         for sha256 in digests:
             try:
@@ -197,7 +198,7 @@ class FolderStore:
         return failed
 
     def quarantine(self, sha256: str, differs: Callable[[BinaryIO], bool]) -> bool:
-        """Keep a second name of the file aside; take the first away if the content differs."""
+        """Hard-link the file into quarantine; remove the original if its content differs."""
         path = self.path(sha256)
         with disk_failures(), ExitStack() as undo:
             aside = self._aside(sha256)
@@ -209,7 +210,7 @@ class FolderStore:
             undo.callback(aside.unlink)
             with aside.open("rb") as stream:
                 bad = differs(stream)
-            # Fresh bytes may have replaced the file meanwhile: those stay.
+            # The file may have been replaced by new bytes meanwhile: these stay.
             if bad and path.exists() and path.samefile(aside):
                 path.unlink()
                 undo.pop_all()
@@ -217,21 +218,21 @@ class FolderStore:
         return False
 
     def shard(self, shard: str) -> Iterator[tuple[Blob, float]]:
-        """The blobs whose digests begin with these two digits, with the times of their last use.
+        """Yield the blobs whose digests begin with these two digits, with their last use.
 
-        Only regular files that are named by a digest of this shard are blobs.
+        Only regular files named by a digest of this shard are blobs.
         """
         for file in children(self._root / "sha256" / shard):
             if not is_digest(file.name, shard):
                 continue
-            # Removed while we look; or one that cannot be looked at, and does not hide the others.
+            # A file removed meanwhile, or one that cannot be accessed, must not hide the others.
             with suppress(OSError):
                 facts = file.lstat()
                 if stat.S_ISREG(facts.st_mode):
                     yield Blob(file.name, facts.st_size), facts.st_mtime
 
     def last_use(self, sha256: str) -> float | None:
-        """When a batch last used the blob: the time of its file."""
+        """Return when a batch last used the blob, which is the time of its file."""
         with disk_failures():
             try:
                 return self.path(sha256).lstat().st_mtime
@@ -239,7 +240,7 @@ class FolderStore:
                 return None
 
     def used_since(self, digests: Collection[str], since: float) -> set[str]:
-        """Those of these blobs that a batch used after `since`."""
+        """Return those of these blobs that a batch used after `since`."""
         return {sha256 for sha256 in digests if (self.last_use(sha256) or since) > since}
 
     @contextmanager
@@ -249,18 +250,18 @@ class FolderStore:
             yield batch
 
     def time(self) -> float:
-        """The time by the clock that dates files here, which may be that of a file server."""
+        """Return the time by the clock that dates files here, perhaps that of a file server."""
         return self._spool.time()
 
     def sweep(self, older_than_seconds: float) -> SweepResult:
-        """Remove the files of dead processes, and what was quarantined a month ago."""
+        """Remove the files of dead processes, and files quarantined more than a month ago."""
         now = self.time()
         return self._spool.sweep(now - older_than_seconds) + sweep_folders(
             self._root / "quarantine", now - max(older_than_seconds, KEPT_ASIDE_SECONDS)
         )
 
     def mark_used(self, blob: Blob) -> bool:
-        """Whether the blob is here, of this length; its file's time then is now."""
+        """Return whether the blob exists with this length; set the time of its file to now."""
         name = self._name(blob.sha256)
         if length_of(name) != blob.size_bytes:
             return False
@@ -272,9 +273,9 @@ class FolderStore:
         return True
 
     def take(self, files: Mapping[Blob, str], checkpoint: Checkpoint) -> None:
-        """Sync the files, move them to their names, and sync the folders of the names.
+        """Sync the files, rename them, and sync the folders of their names.
 
-        Of more than a few files, the file system is synced as a whole: twice for all of them.
+        If there are more than a few files, the whole file system is synced instead, twice in total.
         """
         new = {blob: file for blob, file in files.items() if not self._is_kept(blob, file)}
         sync(list(new.values()))
@@ -298,18 +299,18 @@ class FolderStore:
         return descriptor
 
     def _is_kept(self, blob: Blob, file: str) -> bool:
-        """Whether the blob is here with the bytes of this file: to read is cheaper than to sync."""
+        """Return whether the blob has the bytes of this file: reading is cheaper than syncing."""
         try:
             return self.mark_used(blob) and same_bytes(self._name(blob.sha256), file)
         except (OSError, StoreFailed):
-            return False  # what cannot be read is replaced
+            return False  # a file that cannot be read is replaced
 
     def _move(self, file: str, to: Path) -> None:
-        """Give a file its name; it replaces any file there, whole or not."""
+        """Rename a file to its name, replacing any file there, complete or not."""
         try:
             move(file, str(to))
         except (IsADirectoryError, NotADirectoryError, FileExistsError):
-            # Something that is no folder where a folder belongs, or the reverse.
+            # Something else is in the place of a folder, or a folder in the place of the file.
             with alone_in(self._root):
                 for obstacle in (to.parent.parent, to.parent):
                     if obstacle.exists() and not obstacle.is_dir():
@@ -319,12 +320,12 @@ class FolderStore:
             move(file, str(to))
 
     def _put_aside(self, path: Path) -> None:
-        """Move a file that is no blob to the quarantine, for an operator."""
+        """Move something that is not a blob to the quarantine, for an operator."""
         log.warning("%s is no blob, and was moved to %s/quarantine", path, self._root)
         path.rename(self._aside(path.name))
 
     def _aside(self, name: str) -> Path:
-        """A free name in the folder of quarantined files."""
+        """Return a new path in the quarantine."""
         folder = self._root / "quarantine" / f"{int(time.time())}-{token_hex(4)}"
         folder.mkdir(parents=True)
         return folder / name

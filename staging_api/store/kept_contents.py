@@ -1,13 +1,14 @@
-"""Contents of small files that are read again and again, kept by their digests.
+"""Cache of the contents of small, frequently read files, by digest.
 
-A digest names the same bytes for ever, so what is kept never becomes wrong. That a file has a
-content, and may be served, the database says with each request; nothing here does. Bytes are hashed
-before they are kept: what a disk has damaged is read, and met by the scrub, as without this.
+A digest always names the same bytes, so cached contents are always valid. Whether a file exists
+with this content, and may be served, is read from the database for each request, not from this
+cache. Bytes are hashed before they are cached: damaged bytes are served and found by the scrub, as
+without a cache.
 
-A content that the disk has lost is served on by a process that keeps it: its bytes are right. Every
-other process answers that it is lost, and notes it, as does the scrub.
+If the disk loses a content, a process that has it in its cache continues to serve it: its bytes are
+right. All other processes respond that it is lost, and record that, as does the scrub.
 
-Each process keeps its own, of those used last; if it dies, they are read again.
+Each process has its own cache of recently used contents; if the process dies, they are read again.
 """
 
 import hashlib
@@ -18,23 +19,23 @@ from staging_api.store.places import Place, read_at
 
 _LARGEST_BYTES = 16 << 10
 _MOST_CONTENTS, _MOST_BYTES = 4096, 8 << 20
-_BYTES_BESIDE = 300  # of the objects round a content
+_BYTES_BESIDE = 300  # memory of the objects around a content
 
 
 class KeptContents:
-    """The contents of one process."""
+    """The content cache of one process."""
 
     def __init__(self, blobs: BlobStore) -> None:
-        """Read from `blobs` what is not kept."""
+        """Create an empty cache in front of `blobs`."""
         self._blobs = blobs
         self._kept: BoundedCache[str, bytes] = BoundedCache(_MOST_CONTENTS, _MOST_BYTES)
 
     def read(self, place: Place, sha256: str, start: int, length: int) -> bytes:
-        """Return so many bytes of a file of this digest, from `start` of it.
+        """Return `length` bytes of the file with this digest, from its offset `start`.
 
         Raises:
-            NotFound: its blob is not there, or not whole.
-            StoreFailed: the store cannot say.
+            NotFound: its blob does not exist, or is truncated.
+            StoreFailed: the store cannot be read.
         """
         content = self._kept.get(sha256)
         if content is None:

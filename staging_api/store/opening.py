@@ -1,4 +1,4 @@
-"""Open the store that an operator chose."""
+"""Open the store selected by the operator."""
 
 from pathlib import Path
 
@@ -11,14 +11,14 @@ _BUCKETS = tuple(f"{scheme}://" for scheme in SERVICES)
 
 
 def open_store(url: str, home: Path) -> BlobStore:
-    """The store of a URL; empty: a folder of the service's home.
+    """Return the store at a URL; empty: a folder in the service's home.
 
     Args:
-        url: ``file:///path``, or a bucket: ``s3://bucket/prefix`` and its likes (`SERVICES`).
-        home: for files that are being fetched.
+        url: ``file:///path``, or a bucket: ``s3://bucket/prefix`` and the like (`SERVICES`).
+        home: folder for files that are being fetched.
 
     Raises:
-        Invalid: it is neither.
+        Invalid: the URL is neither.
     """
     if not url:
         return FolderStore((home / "static").absolute())

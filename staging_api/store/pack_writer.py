@@ -1,7 +1,7 @@
-"""Write the small contents of an artifact one behind the other: a pack.
+"""Writer of packs: the concatenated small contents of an artifact.
 
-Each content is in it once, as far as the digests of the latest ones are remembered. The order is
-that of the writer, so the same archive always becomes the same pack, which is stored once.
+Each content is in the pack once, except that only recent digests are remembered. The order is that
+of the writer, so the same archive always becomes the same pack, which is stored once.
 
 What if the process dies? A pack is a file of its batch until the batch is committed: `blobs`.
 """
@@ -12,19 +12,19 @@ from collections.abc import Callable
 
 from staging_api.store.disk import disk_failures, new_file, write_all, write_back
 
-#: Fewer contents are no pack: each is a blob.
+#: With fewer contents there is no pack: each is a separate blob.
 LEAST_CONTENTS = 16
 _WRITE_BYTES = 1 << 20
 _WRITE_BACK_BYTES = 8 << 20
-#: Digests that are remembered, at some 120 bytes each; then all are forgotten.
+#: Number of remembered digests, at about 120 bytes each; above it, all are forgotten.
 _REMEMBERED = 100_000
 
 
 class PackWriter:
-    """The pack of one batch; writes nothing before there are enough contents."""
+    """The pack of one batch; writes nothing until there are enough contents."""
 
     def __init__(self, file: str, reserve: Callable[[int], None]) -> None:
-        """Write to a file that is not there yet; call `reserve` before bytes are written."""
+        """Write to a file that does not exist yet; call `reserve` before bytes are written."""
         self.file = file
         self._reserve = reserve
         self._descriptor: int | None = None
@@ -36,7 +36,7 @@ class PackWriter:
         self._known: dict[bytes, int] = {}
 
     def add(self, content: bytes) -> tuple[bytes, int]:
-        """Return the digest of a content, and where it begins in the pack.
+        """Add a content; return its digest and its offset in the pack.
 
         Raises:
             NoSpace: the disk or its quota is full.
@@ -52,11 +52,11 @@ class PackWriter:
         return digest, offset
 
     def few(self) -> list[bytes] | None:
-        """Return the contents if they are too few for a pack; None: they are a pack."""
+        """Return the contents if they are too few for a pack; None: there are enough."""
         return self._first if self._count < LEAST_CONTENTS else None
 
     def seal(self) -> tuple[str, int]:
-        """Write what is left; return digest and length of the pack.
+        """Write the remaining bytes; return digest and length of the pack.
 
         Raises:
             NoSpace: the disk or its quota is full.
@@ -69,7 +69,7 @@ class PackWriter:
         """Close the file."""
         if self._descriptor is not None:
             descriptor, self._descriptor = self._descriptor, None
-            # A network file system may say only now that the disk or its quota is full.
+            # A network file system may report only now that the disk or its quota is full.
             with disk_failures():
                 os.close(descriptor)
 

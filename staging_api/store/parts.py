@@ -1,17 +1,18 @@
-"""Keep the fetched parts of objects, so that the next attempt, on any pod, resumes from them.
+"""Fetched parts of objects, stored so that the next attempt, on any pod, resumes from them.
 
-Each object version has a folder under ``parts/``, and each attempt two files in it: the bytes,
-at their own offsets, and a journal of the ranges that are durable. An attempt writes only its own
-files and reads those of all, so concurrent attempts, and one that was presumed dead, never touch
-the bytes of each other. A range has a checksum: bytes that went bad meanwhile are fetched again.
+Each object version has a folder under ``parts/``, and each attempt two files in it: the bytes, at
+their own offsets, and a journal of the ranges that are durable. An attempt writes only its own
+files and reads those of all, so concurrent attempts, even one that was presumed dead, never
+overwrite each other's bytes. Each range has a checksum: bytes that were damaged meanwhile are
+fetched again.
 
 What happens if the process dies, or the machine loses power:
 
 - while a part is written: the journal does not name it; its bytes are fetched again, at most
-  `PART_BYTES` and what was still on its way.
+  `PART_BYTES` and the bytes in transit.
 - after the bytes are synced, before the journal names them: the same.
-- in the middle of a journal's line: a line without its end is not read.
-- after the artifact is staged: `PartStore.forget` was to come; `Spool.sweep` does it later.
+- in the middle of a journal line: a line without its end is ignored.
+- after the artifact is staged, before `PartStore.forget`: `Spool.sweep` removes the parts later.
 """
 
 import logging
@@ -31,7 +32,7 @@ from staging_api.store.disk import disk_failures, kept_in_use, open_file, write_
 
 log = logging.getLogger(__name__)
 
-#: The journal is written after so many bytes: the most that a crash costs and one sync writes.
+#: The journal is written after this many bytes: the most that a crash loses and one sync writes.
 PART_BYTES = 8 << 20
 _MAX_LINE_BYTES = 80
 _READ_BYTES = 1 << 20
@@ -42,7 +43,7 @@ class ResumedRange:
     """A range of an object that an earlier attempt left on the disk.
 
     Attributes:
-        checksum: CRC-32 of its bytes; None: the previous version did not write it.
+        checksum: CRC-32 of its bytes; None: the previous version of the service did not write it.
     """
 
     start: int
@@ -59,11 +60,11 @@ class PartStore:
 
     @contextmanager
     def open(self, key: str, size_bytes: int) -> Iterator["Parts"]:
-        """Open a new attempt at one object version.
+        """Open a new attempt for one object version.
 
         Args:
-            key: names the version: a word that is safe as a file name.
-            size_bytes: the object's length.
+            key: name of the version: a word that is safe as a file name.
+            size_bytes: length of the object.
 
         Raises:
             NoSpace: the disk is full.
@@ -71,7 +72,7 @@ class PartStore:
         folder = self._root / key
         with ExitStack() as stack:
             with disk_failures():
-                # No sweep removes it, however old its files seem.
+                # This prevents a sweep from removing the folder, however old its files seem.
                 stack.enter_context(kept_in_use(folder, _make_folder))
                 earlier = [
                     each
@@ -89,10 +90,10 @@ class PartStore:
 
 
 class Parts:
-    """One attempt at one object version, with what earlier attempts left."""
+    """One attempt for one object version, with the ranges of earlier attempts."""
 
     def __init__(self, path: Path, data: int, done: int, earlier: list[ResumedRange]) -> None:
-        #: The attempt's own bytes; a whole object only if every byte was written here.
+        #: File of the attempt's own bytes; a whole object only if every byte was written here.
         self.path = path
         self._data = data
         self._done = done
@@ -102,7 +103,7 @@ class Parts:
         self.resumed = False
 
     def resumed_range_at(self, position: int) -> ResumedRange | None:
-        """Return the range of an earlier attempt that reaches furthest from this position.
+        """Return the range of an earlier attempt that extends furthest from this position.
 
         A range whose bytes changed on the disk is dropped: many sources declare no digest that
         would detect it.
@@ -118,14 +119,14 @@ class Parts:
         return None
 
     def next_resumed_range(self, position: int, end: int) -> int:
-        """Return where the next earlier range after this position begins, or `end`."""
+        """Return the start of the next earlier range after this position, or `end`."""
         return min((each.start for each in self._resumable if each.start > position), default=end)
 
     def read(self, earlier: ResumedRange, start: int, end: int) -> Generator[bytes, None, None]:
         """Yield the bytes of an earlier range from `start` up to `end`.
 
         Raises:
-            StoreFailed: they cannot be read any more; the next attempt fetches them again.
+            StoreFailed: the bytes can no longer be read; the next attempt fetches them again.
         """
         self.resumed = True
         while start < end:
@@ -140,7 +141,7 @@ class Parts:
             yield chunk
 
     def write(self, position: int, chunk: bytes) -> None:
-        """Write bytes at their place in the attempt's own file.
+        """Write bytes at their position in the attempt's own file.
 
         Raises:
             NoSpace: the disk is full.
@@ -155,7 +156,7 @@ class Parts:
             NoSpace: the disk is full.
         """
         with disk_failures():
-            # The data before its line: a line in the journal is a promise that the bytes are there.
+            # Data before its journal line, because a line promises that the bytes are durable.
             os.fdatasync(self._data)
             lines = (b"%d %d %d\n" % (*each, _checksum(self._data, *each)) for each in ranges)
             os.write(self._done, b"".join(lines))
@@ -170,9 +171,9 @@ class Parts:
 class Journal:
     """Syncs and records the ranges that arrive, in a separate thread.
 
-    While one half of a part is synced the other half may arrive; then the download waits for the
-    disk. It loses nothing by that, since at its end all must be on the disk anyway, and it keeps
-    what a crash can cost at one part.
+    While one half of a part is synced, the other half may arrive; after that the download waits for
+    the disk. This costs nothing, because at the end of the download all bytes must be on the disk
+    anyway, and it limits the loss by a crash to one part.
     """
 
     def __init__(self, parts: Parts, checkpoint: Callable[[str], None]) -> None:
@@ -197,8 +198,7 @@ class Journal:
     def add(self, start: int, end: int) -> None:
         """Schedule a written range to be synced and recorded; from any thread.
 
-        Waits while more than half a part is not durable yet. A larger range is accepted only
-        alone.
+        Waits while more than half a part is not durable yet. A larger range is accepted only alone.
         """
         length = end - start
         with self._changed:
@@ -211,7 +211,7 @@ class Journal:
 
     def _work(self) -> None:
         while ranges := self._next():
-            # A journal that cannot be written costs the next attempt time, this one nothing.
+            # A journal that cannot be written costs the next attempt time, but this one nothing.
             with suppress(OSError, NoSpace, StoreFailed):
                 self._parts.note(ranges)
             self._checkpoint("part noted")
@@ -270,7 +270,7 @@ def _range_of(line: bytes) -> tuple[int, int, int | None] | None:
 
 
 def _checksum(descriptor: int, start: int, end: int) -> int:
-    """CRC-32 of a range of a file, or of the part of it that is there."""
+    """Compute the CRC-32 of a range of a file, or of its existing part."""
     checksum = 0
     while start < end and (chunk := os.pread(descriptor, min(_READ_BYTES, end - start), start)):
         checksum = crc32(chunk, checksum)

@@ -1,7 +1,7 @@
-"""Where the bytes of a file are: a blob of their own, or a piece of a pack.
+"""Place of a file's bytes: a blob of its own, or a range of a pack.
 
-A pack is a blob that has the small files of an artifact, one behind the other. So a place is a blob
-and a range of it; only the whole blob has a length and a digest that a store knows.
+A pack is a blob with the concatenated small files of an artifact. So a place is a blob and a range
+of it; a store knows length and digest of the whole blob only.
 """
 
 import io
@@ -15,9 +15,9 @@ class Place(NamedTuple):
     """A range of a blob.
 
     Attributes:
-        sha256: of the whole blob, which names it.
+        sha256: digest of the whole blob, which names it.
         blob_bytes: length of the whole blob.
-        offset: where the range begins.
+        offset: offset of the range.
         size_bytes: length of the range.
         packed: whether the blob is a pack, which has the bytes of other files as well.
     """
@@ -30,7 +30,7 @@ class Place(NamedTuple):
 
 
 class Row(Protocol):
-    """What the row of a file says of its bytes, as the view ``staged_files`` has it."""
+    """The columns of a file's row that determine its place, as in the view ``staged_files``."""
 
     @property
     def sha256(self) -> str:
@@ -42,7 +42,7 @@ class Row(Protocol):
 
     @property
     def pack_sha256(self) -> str | None:
-        """Digest of its pack; None: it is a blob of its own."""
+        """Digest of its pack; None: the file is a blob of its own."""
 
     @property
     def pack_bytes(self) -> int | None:
@@ -50,11 +50,11 @@ class Row(Protocol):
 
     @property
     def pack_offset(self) -> int | None:
-        """Where it begins in its pack."""
+        """Offset of the file in its pack."""
 
 
 def place_of(row: Row) -> Place:
-    """Return where the bytes of a file are."""
+    """Return the place of a file's bytes."""
     return place_in(row.sha256, row.size_bytes, row.pack_sha256, row.pack_bytes, row.pack_offset)
 
 
@@ -65,7 +65,7 @@ def place_in(
     pack_bytes: int | None,
     pack_offset: int | None,
 ) -> Place:
-    """Return where the bytes of a file of this digest and length are."""
+    """Return the place of the bytes of a file with this digest and length."""
     if pack_sha256 is None or pack_bytes is None or pack_offset is None:
         return whole(sha256, size_bytes)
     return Place(pack_sha256, pack_bytes, pack_offset, size_bytes, packed=True)
@@ -77,21 +77,21 @@ def whole(sha256: str, size_bytes: int) -> Place:
 
 
 def read_at(blobs: BlobStore, place: Place) -> bytes:
-    """Read a file that is small, as those in packs are.
+    """Read a small file, such as those in packs.
 
     Raises:
-        NotFound: its blob is not there, or not whole.
-        StoreFailed: the store cannot say.
+        NotFound: its blob does not exist, or is truncated.
+        StoreFailed: the store cannot be read.
     """
     return blobs.read(place.sha256, place.blob_bytes, place.offset, place.size_bytes)
 
 
 def open_at(blobs: BlobStore, place: Place) -> BinaryIO:
-    """Open a file for reading, wherever it is; it can be sought.
+    """Open a file for reading, wherever it is; the result is seekable.
 
     Raises:
-        NotFound: its blob is not there, or not whole.
-        StoreFailed: the store cannot say.
+        NotFound: its blob does not exist, or is truncated.
+        StoreFailed: the store cannot be read.
     """
     if not place.packed:
         return blobs.open(place.sha256, place.blob_bytes)
@@ -99,10 +99,10 @@ def open_at(blobs: BlobStore, place: Place) -> BinaryIO:
 
 
 def put_at(blobs: BlobStore, place: Place, file: Path) -> None:
-    """Let a file be found at a path of this machine that is not there yet.
+    """Make a file available at a path of this machine that does not exist yet.
 
     Raises:
-        NotFound: its blob is not there, or not whole.
+        NotFound: its blob does not exist, or is truncated.
     """
     if not place.packed:
         blobs.place(place.sha256, file, place.blob_bytes)

@@ -1,7 +1,7 @@
-"""Name what a bucket refuses, by the code in its answer: each with its cure.
+"""Translation of a bucket's refusals to errors with a remedy, by the code in the response.
 
-Services say the same thing in several codes, and some only by the status. Only known words of an
-answer are repeated: its text holds addresses, and signatures in them.
+Services have several codes for the same refusal, and some only a status. Only known words of a
+response are repeated: its text contains addresses, and signatures in them.
 """
 
 import re
@@ -104,11 +104,11 @@ _BY_STATUS: Mapping[str, _Make] = {
 
 
 def refusal(text: str, kind: str = "") -> StagingApiError:
-    """The named error for an answer of a bucket.
+    """Return the error for a failure response of a bucket.
 
     Args:
-        text: of the failure, with the status and, if there is one, the body of the answer.
-        kind: what the library calls the failure, for what has no other name.
+        text: text of the failure, with the status and, if there is one, the body of the response.
+        kind: the library's name of the failure, used if there is no other.
     """
     code, status = _CODE.search(text), _STATUS.search(text)
     if code and code[1] in _BY_CODE:

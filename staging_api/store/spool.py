@@ -1,10 +1,9 @@
-"""Where bytes are first written, on their way into a store: a folder for each batch, and the parts.
+"""Spool: the first place of bytes for a store, with a folder for each batch, and the parts.
 
-What happens if the process dies? Its folder is left; nothing else knows of it, and `Spool.sweep`
-removes it once it is old. Old is what has not changed for a time by the clock that dates the files;
-no process trusts its own clock in this. Should that clock jump, a folder in use is spared all the
-same, since its owner keeps a lock on it. A folder that cannot be read or removed is passed over,
-and counted.
+What happens if the process dies? Its folder is left; nothing else refers to it, and `Spool.sweep`
+removes it once it is old, which means unchanged for some time by the clock that dates the files; no
+process uses its own clock for this. Even if that clock jumps, a folder in use is protected, because
+its owner holds a lock on it. A folder that cannot be read or removed is skipped, and counted.
 """
 
 import logging
@@ -32,11 +31,11 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class SweepResult:
-    """What a sweep did.
+    """Result of a sweep.
 
     Attributes:
-        removed: folders of dead processes that are gone.
-        failed: folders that are still there, and were passed over.
+        removed: number of folders of dead processes that were removed.
+        failed: folders that could not be removed.
     """
 
     removed: int = 0
@@ -47,7 +46,7 @@ class SweepResult:
 
 
 class Spool:
-    """Two folders: ``tmp/`` has what batches write, ``parts/`` what has arrived of objects."""
+    """Two folders: ``tmp/`` for files of batches, ``parts/`` for received parts of objects."""
 
     def __init__(self, root: Path) -> None:
         self._tmp = root / "tmp"
@@ -56,30 +55,30 @@ class Spool:
         self._parts = root / "parts"
 
     def check(self) -> None:
-        """Make sure that it can be written; needs no space.
+        """Check that the spool can be written; needs no space.
 
         Raises:
-            Unavailable: the folder is not there, or is read-only.
+            Unavailable: the folder does not exist, or is read-only.
         """
-        with suppress(OSError):  # it is there, or is looked at below
+        with suppress(OSError):  # it exists, or is checked below
             self._tmp.mkdir(parents=True)
         if not os.access(self._tmp, os.R_OK | os.W_OK | os.X_OK):
             raise Unavailable("the store cannot be written")
 
     def free_bytes(self) -> int:
-        """Free space on its disk."""
-        # Before the first write the folder does not exist: the nearest one above it does.
+        """Return the free space on its disk."""
+        # Before the first write the folder does not exist: use the nearest existing one above it.
         there = next(folder for folder in self._tmp.parents if folder.exists())
         room = os.statvfs(there)
         return room.f_bavail * room.f_frsize
 
     def time(self) -> float:
-        """The time (seconds, epoch) by the clock that dates the files here."""
+        """Return the time (seconds, epoch) by the clock that dates the files here."""
         return time_of(self._tmp)
 
     @contextmanager
     def folder(self, owner: str) -> Iterator[Path]:
-        """Make an empty folder for the block; its name has `owner`, for operators.
+        """Create an empty folder for the block; its path contains `owner`, for operators.
 
         Raises:
             NoSpace: the disk is full.
@@ -92,19 +91,19 @@ class Spool:
                 yield folder
             finally:
                 shutil.rmtree(folder, ignore_errors=True)
-                with suppress(OSError):  # another batch of this owner is still at work
+                with suppress(OSError):  # another batch of this owner is still working
                     folder.parent.rmdir()
 
     def sweep(self, horizon: float) -> SweepResult:
-        """Remove the folders of dead processes, each by itself.
+        """Remove the folders of dead processes, each independently.
 
         Args:
-            horizon: what changed at this time (seconds, epoch) or later is not old.
+            horizon: folders changed at this time (seconds, epoch) or later are kept.
         """
         swept = SweepResult()
         for owner in children(self._tmp):
             if owner.is_symlink():
-                continue  # what it leads to is not ours
+                continue  # its target is not ours
             swept += sweep_folders(owner, horizon)
             with suppress(OSError):
                 owner.rmdir()
@@ -126,11 +125,12 @@ def sweep_folders(above: Path, horizon: float) -> SweepResult:
 
 
 def _make(folder: Path) -> None:
-    """Make a folder; the one above it may be removed, by the end of another batch, meanwhile."""
+    """Create a folder; the end of another batch may remove the folder above it meanwhile."""
     while True:
         try:
             folder.mkdir(parents=True)
         except (FileNotFoundError, FileExistsError):
-            # The second: it was there when it was to be made, and gone when it was looked at.
+            # The second error: the folder existed when it was to be created, and was gone when
+            # checked.
             continue
         return
