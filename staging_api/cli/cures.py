@@ -7,6 +7,7 @@ from staging_api.errors import StagingApiError
 _LOOK = "`staging-api catalogue --check - URL` shows what is there"
 _SOURCE = "try again later: the service has tried several times"
 _READYZ = "its /readyz says what it lacks"
+_DATABASE = "STAGING_DATABASE_URL says where that is"
 
 #: By the stable code of an error.
 # Shorter than those of `error_help`, and in terms of verbs and options: each ends a line.
@@ -39,5 +40,6 @@ def cure_of(error: StagingApiError) -> str:
     if "cannot be reached: " in error.detail:
         return _UNREACHABLE
     if error.code == "unavailable":
-        return _READYZ
+        # Of a driver, so this program asked the database itself, and no service did.
+        return _READYZ if error.__cause__ is None else _DATABASE
     return _CURES.get(error.code, "")

@@ -165,9 +165,11 @@ def _problem(error: StagingApiError) -> dict[str, Any]:
 def _explained(error: StagingApiError) -> str:
     """Return an error as one line: what happened, in which fields, and what to do about it."""
     # Errors of configdocs begin with their title.
-    titled = error.detail.startswith(error.title)
-    text = error.detail if titled else f"{error.title}: {error.detail}"
     fields = error.errors if isinstance(error, Invalid) else ()
+    ours = fields and all(each.field.startswith("STAGING_") for each in fields)
+    title = "The settings are not valid" if ours else error.title
+    titled = error.detail.startswith(error.title)
+    text = error.detail if titled else f"{title}: {error.detail}"
     for each in fields:
         if each.message not in error.detail:
             text += f"; {each.field}: {each.message}"

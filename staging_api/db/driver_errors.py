@@ -87,6 +87,8 @@ def translated(error: DBAPIError) -> Unavailable | None:
     found = _found(error, code)
     if found is None:
         return None
+    # For an operator at a terminal; no client of the API need know what the server says.
+    found.add_note(_line(error))
     if isinstance(found, DatabaseBusy | DatabaseRefused):
         log.warning("%s (SQLSTATE %s): %s", found.detail, code, _line(error))
     else:

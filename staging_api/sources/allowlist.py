@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from staging_api.errors import Invalid, SourceNotAllowed
-from staging_api.sources.url import ArchiveUrl, most_specific_first, parse_prefix
+from staging_api.sources.url import ArchiveUrl, most_specific_first, parse_setting
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -100,10 +100,12 @@ def _embedded(address: Address) -> tuple[ipaddress.IPv4Address, ...]:
 
 
 def _entry(words: list[str]) -> AllowedPrefix:
-    url = parse_prefix(words[0], _FIELD)
+    url = parse_setting(words[0], _FIELD)
     if url.local and not url.segments:
-        raise Invalid.field(_FIELD, "a file entry must name a folder below /")
+        raise Invalid.field(_FIELD, f"{words[0]!r}: a file entry must name a folder below /")
     try:
         return AllowedPrefix(url, tuple(ipaddress.ip_network(word) for word in words[1:]))
     except ValueError:
-        raise Invalid.field(_FIELD, "after its URL an entry may only name networks") from None
+        raise Invalid.field(
+            _FIELD, f"{' '.join(words[1:])!r}: after its URL an entry may only name networks"
+        ) from None

@@ -10,7 +10,7 @@ from staging_api.settings import Settings
 from staging_api.small_files import check_authorities
 from staging_api.sources.authorization import AuthorizationFile
 from staging_api.sources.model import SourceOptions
-from staging_api.sources.url import SCHEMES, is_safe_name, parse_prefix
+from staging_api.sources.url import SCHEMES, is_safe_name, parse_setting
 
 _ENDPOINT_FORM = "must be http://host:port or https://host:port; no password, no query"
 
@@ -73,9 +73,11 @@ def _endpoint(field: str, text: str) -> str:
 def _buckets(field: str, text: str) -> frozenset[str]:
     found = set()
     for word in text.replace(",", " ").split():
-        url = parse_prefix(word, field)
+        url = parse_setting(word, field)
         if not SCHEMES[url.scheme].bucket or url.segments:
-            raise Invalid.field(field, "must name whole buckets, such as gs://builds,s3://mirror")
+            raise Invalid.field(
+                field, f"{word!r} must name a whole bucket, as in gs://builds,s3://mirror"
+            )
         found.add(f"{url.scheme}://{url.authority}")
     return frozenset(found)
 

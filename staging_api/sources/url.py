@@ -177,6 +177,19 @@ def parse_prefix(text: str, field: str) -> ArchiveUrl:
         raise Invalid.field(field, str(error)) from None
 
 
+def parse_setting(text: str, setting: str) -> ArchiveUrl:
+    """Read a URL of a setting, which may list several: an error says which one is wrong.
+
+    Raises:
+        Invalid: of that setting. It repeats no text that may hold a password.
+    """
+    try:
+        return _parse(text)
+    except ValueError as error:
+        named = "" if "@" in text or "?" in text else f"{text!r}: "
+        raise Invalid.field(setting, f"{named}{error}") from None
+
+
 def canonical_filter(text: str, secret_parameters: Collection[str] = ()) -> str:
     """Return the canonical spelling of a URL for filtering rows; other texts stay unchanged."""
     try:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from staging_api.catalogue.catalogue import Catalogue, builtin_names
 from staging_api.errors import CatalogueInvalid, Invalid
-from staging_api.sources.url import ArchiveUrl, most_specific_first, parse_prefix
+from staging_api.sources.url import ArchiveUrl, most_specific_first, parse_setting
 
 _FIELD = "STAGING_CATALOGUE"
 
@@ -76,7 +76,7 @@ def _entry(text: str) -> CatalogueOfPrefix:
     prefix, equals, word = text.rpartition("=")
     if not equals or not word:
         raise Invalid.field(_FIELD, f"{text!r} must be written PREFIX=CATALOGUE")
-    return CatalogueOfPrefix(_catalogue(word), parse_prefix(prefix, _FIELD))
+    return CatalogueOfPrefix(_catalogue(word), parse_setting(prefix, _FIELD))
 
 
 def _catalogue(word: str) -> Catalogue:

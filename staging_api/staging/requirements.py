@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from staging_api.catalogue.model import ArtifactKind, Verification
 from staging_api.errors import Invalid
 from staging_api.signatures import SignatureInvalid, check_key
-from staging_api.sources.url import ArchiveUrl, most_specific_first, parse_prefix
+from staging_api.sources.url import ArchiveUrl, most_specific_first, parse_setting
 
 _FIELD, _KEYS_FIELD = "STAGING_REQUIRE_VERIFIED", "STAGING_VERIFY_KEYS"
 _DIGEST, _SIGNATURE, _NOTHING = _NEEDS = ("digest", "signature", "nothing")
@@ -81,7 +81,7 @@ def _need(text: str) -> tuple[ArchiveUrl | None, str]:
     if word not in _NEEDS:
         known = ", ".join(_NEEDS)
         raise Invalid.field(_FIELD, f"{text!r} must be one of {known}, or PREFIX=WORD")
-    return parse_prefix(prefix, _FIELD) if prefix else None, word
+    return parse_setting(prefix, _FIELD) if prefix else None, word
 
 
 def _key_paths(text: str) -> tuple[str, ...]:

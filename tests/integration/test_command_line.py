@@ -243,6 +243,30 @@ def test_a_service_out_of_reach_has_its_exit_code(
     assert "cannot be reached: Connection refused" in capsys.readouterr().err
 
 
+def test_a_database_out_of_reach_is_named_with_what_its_driver_says(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STAGING_DATABASE_URL", "postgresql://me:secret@127.0.0.1:1/staging")
+    with pytest.raises(SystemExit) as ended:
+        main(["migrate"])
+    assert ended.value.code == 6
+    said = capsys.readouterr().err
+    assert '"127.0.0.1", port 1 failed: Connection refused' in said
+    assert "STAGING_DATABASE_URL says where that is" in said
+    assert "secret" not in said
+    assert "readyz" not in said
+
+
+def test_a_wrong_setting_is_not_called_a_request(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STAGING_WORKERS", "many")
+    with pytest.raises(SystemExit) as ended:
+        main(["api"])
+    assert ended.value.code == 4
+    assert "staging-api: The settings are not valid: STAGING_WORKERS: " in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("server", "waits"),
     [

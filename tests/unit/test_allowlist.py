@@ -60,6 +60,28 @@ def test_a_bad_entry_is_refused_by_the_name_of_the_setting(setting):
 
 
 @pytest.mark.parametrize(
+    ("entry", "said"),
+    [
+        ("builds.example.org", "'builds.example.org': must be absolute"),
+        ("ftp://old/", "'ftp://old/': the scheme must be one of"),
+        ("file:///", "'file:///': a file entry must name a folder"),
+        ("http://b/ 10.0.0.300", "'10.0.0.300': after its URL"),
+    ],
+)
+def test_a_bad_entry_among_others_is_named(entry, said):
+    with pytest.raises(Invalid) as raised:
+        AllowList.parse(f"gs://builds/,{entry},https://c/")
+    assert said in raised.value.detail
+
+
+@pytest.mark.parametrize("entry", ["https//me:secret@host/", "https://host/?sig=secret"])
+def test_a_bad_entry_that_may_hold_a_password_is_not_repeated(entry):
+    with pytest.raises(Invalid) as raised:
+        AllowList.parse(entry)
+    assert "secret" not in str(raised.value.errors) + raised.value.detail
+
+
+@pytest.mark.parametrize(
     "address",
     [
         "127.0.0.1",
