@@ -150,7 +150,8 @@ class Site:
         return self._page("POST", path, headers=sent, body=urlencode(fields, doseq=True))
 
     def _page(self, method: str, path: str, headers: Mapping[str, str], body: str = "") -> Page:
-        path, _, query = path.partition("?")
+        # A browser keeps what follows # to itself.
+        path, _, query = path.partition("#")[0].partition("?")
         answer = self.client.simulate_request(
             method, path, query_string=query, headers={**self.headers, **headers}, body=body
         )

@@ -1,6 +1,7 @@
 """The form of errors of all pages: what is wrong, inside the shell, and how to go on."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import falcon
 
@@ -11,6 +12,8 @@ from staging_api.ui.page import wants_page
 from staging_api.ui.problem import problem_of
 from staging_api.ui.screen import Screen, ScreenContent
 from staging_api.ui.shell import send_whole
+
+_SENT = "Whether it was done is not known: look at the page before it is sent again."
 
 
 class ErrorPages:
@@ -32,7 +35,14 @@ class ErrorPages:
         if isinstance(error, Unauthenticated):
             resp.set_header("WWW-Authenticate", "Bearer")
         problem = problem_of(error, getattr(req.context, "request_id", ""))
+        # To load the page again would send the form again, and nobody would have pressed a button.
+        sent = req.method not in {"GET", "HEAD"}
+        if sent and problem.retry_seconds:
+            problem = replace(problem, advice=_SENT)
         names = {
+            "sent": sent,
+            "form": getattr(req.context, "form", {}),
+            "here_again": req.relative_uri,
             "status": status,
             "wrong": problem,
             "signs_in": isinstance(error, Unauthenticated),

@@ -84,6 +84,8 @@ class HtmlPage:
         """
         check_same_origin(req)
         form = form_of(req)
+        # For the page of an error that leaves no other (`error_pages`).
+        req.context.form = form
         name = form.get("action", "")
         action = self.screen.actions.get(name)
         if action is None:

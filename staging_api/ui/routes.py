@@ -89,6 +89,12 @@ SCREENS: tuple[Screen, ...] = (
         topics={"apt"},
     ),
     Screen(
+        "/ui/publications/{publication_id}",
+        apt.show_run,
+        "GET /publications/{publication_id}",
+        topics={"apt"},
+    ),
+    Screen(
         "/ui/documents",
         documents.show,
         "GET /document-buffer",

@@ -64,6 +64,10 @@ class View:
         """Return what a disabled button says: the roles of which the caller has none."""
         return needs_of(call, self.roles)
 
+    def after(self, name: str) -> str | None:
+        """Return behind which row the page of a list begins; None: with the first."""
+        return self.query.get(f"{name}_after") or None
+
     def here(self, **changes: str | None) -> str:
         """Return the address of this page with other parameters; None removes one."""
         query = {k: v for k, v in {**self.query, **changes}.items() if v}

@@ -38,12 +38,12 @@ def show_one(deps: UiDependencies, view: View) -> ScreenContent:
     """Show one archive."""
     publisher, name = deps.api.publisher, view.params["archive"]
     archive = deps.api.archives.find(name)
-    runs = publisher.runs.page(limit=_SHOWN, archive=name)
-    running = next((run for run in runs.items if run.state == "running"), None)
+    running = next(iter(publisher.runs.page(limit=1, archive=name, state="running").items), None)
     waiting, waiting_count = _waiting(deps, name)
-    newest = deps.api.uploads.page(name, limit=_SHOWN, after=None, state=None).items
-    # What is decided between the two looks is in both.
-    uploads = {each.id: each for each in (*waiting, *newest)}
+    after = view.after("uploads")
+    newest = deps.api.uploads.page(name, limit=_SHOWN, after=after, state=None)
+    # What is decided between the two looks is in both. Those that wait are on the first page.
+    uploads = {each.id: each for each in (*(() if after else waiting), *newest.items)}
     distribution = _distribution(deps, name)
     return ScreenContent(
         "apt_archive.html",
@@ -55,10 +55,13 @@ def show_one(deps: UiDependencies, view: View) -> ScreenContent:
             "signers": publisher.distributions.signers(name),
             "held": {each.suite: each for each in distribution.held} if distribution else {},
             "running": running,
-            "runs": runs,
+            "runs": publisher.runs.page(limit=_SHOWN, archive=name, after=view.after("runs")),
             "uploads": list(uploads.values()),
+            "decided": newest,
             "waiting": waiting_count,
-            "generations": publisher.distributions.generations(name, limit=_SHOWN, after=None),
+            "generations": publisher.distributions.generations(
+                name, limit=_SHOWN, after=view.after("generations")
+            ),
         },
         mood="busy" if running else "ok",
         copies=Copies(
@@ -69,6 +72,25 @@ def show_one(deps: UiDependencies, view: View) -> ScreenContent:
             "JOIN apt_archives a ON a.id = s.archive_id\n"
             "WHERE a.name = :name ORDER BY p.id DESC LIMIT :limit;",
             values={"name": name, "limit": _PUBLICATIONS_SHOWN},
+        ),
+    )
+
+
+def show_run(deps: UiDependencies, view: View) -> ScreenContent:
+    """Show what one run of the publisher did, how long each phase took, and what its hooks said."""
+    run = deps.api.publisher.runs.find(view.params["publication_id"])
+    name = run.purpose or run.operation
+    is_running = run.state == "running"
+    return ScreenContent(
+        "publication.html",
+        f"{name} of {run.archive} {run.state.replace('_', ' ')}",
+        {"run": run, "name": name, "took": (run.finished_at or view.now) - run.started_at},
+        mood="busy" if is_running else "ok" if run.state == "succeeded" else "bad",
+        live=is_running,
+        copies=Copies(
+            api_path(f"/publications/{run.id}"),
+            sql="SELECT * FROM publisher_runs WHERE id = :id;",
+            values={"id": run.id},
         ),
     )
 

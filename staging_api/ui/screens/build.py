@@ -35,7 +35,10 @@ def show(deps: UiDependencies, view: View) -> ScreenContent:
     only = {"archive_url": url}
     artifacts, older = _artifacts(deps, url)
     newest = stagings.page(limit=_STAGINGS_SHOWN, only=StagingFilter(equal=only))
-    history = newest.items
+    history, after = newest.items, view.after("stagings")
+    shown = newest
+    if after:
+        shown = stagings.page(limit=_STAGINGS_SHOWN, after=after, only=StagingFilter(equal=only))
     name = last_segment(url)
     state = _state(artifacts, history)
     return ScreenContent(
@@ -52,7 +55,7 @@ def show(deps: UiDependencies, view: View) -> ScreenContent:
                 for each in artifacts
             ],
             "newest": history[0] if history else None,
-            "stagings": newest,
+            "stagings": shown,
             "older": older,
             "groups": {} if refused else _groups(deps, url),
             "here": build_url(url),

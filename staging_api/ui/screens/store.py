@@ -53,9 +53,9 @@ def show(deps: UiDependencies, view: View) -> ScreenContent:
             "share": share,
             "parts": _parts(report, whole),
             "pins": deps.api.stagings.artifacts.page(
-                limit=_PINS_SHOWN, only=ArtifactFilter(pinned=True)
+                limit=_PINS_SHOWN, after=view.after("pins"), only=ArtifactFilter(pinned=True)
             ),
-            "prunes": pruning.page(limit=_PRUNES_SHOWN).items,
+            "prunes": pruning.page(limit=_PRUNES_SHOWN, after=view.after("prunes")),
             "prune": _found(pruning, token),
             "token": token,
             "most": MOST_ARTIFACTS,

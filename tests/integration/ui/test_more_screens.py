@@ -15,7 +15,7 @@ from tests.integration.ui.conftest import Builds
 from tests.keys import signing_key, stop_agent
 from tests.packages import control_text, deb
 from tests.pages import Page, Site, process, site_over
-from tests.rows import select
+from tests.rows import execute, select
 from tests.service import API
 
 JSON = {"Content-Type": "application/json"}
@@ -118,6 +118,27 @@ def test_uploads_are_decided_and_published_from_the_page_of_their_archive(
         statement = archive.get(f"/ui/apt/{name}").copies()["SQL"]
         assert [row[0] for row in select(database, statement)] == ids, name
     assert "not published yet" in archive.get("/ui/apt/other").text
+
+
+def test_a_run_has_a_page_with_its_phases_and_what_its_hooks_said(
+    archive: Site, database: Database
+):
+    upload(archive, "hello")
+    follow(archive, archive.post("/ui/apt/tools", {"action": "publish"}))
+    (link,) = [e for e in archive.get("/ui/apt/tools").links() if "/publications/" in e]
+    page = archive.get(link)
+    assert page.title.startswith("publish-ftpmaster of tools succeeded")
+    assert page.html.count("<tr data-key=") == len(select(database, "SELECT 1 FROM run_phases"))
+    assert "No hook ran." in page.text
+    execute(
+        database,
+        "INSERT INTO hook_runs (run_id, stage, name, exit_code, timed_out, seconds, output)"
+        " VALUES (:run, 'after', '20-mirror', 3, false, 1.5, 'no space left on mirror-2')",
+        run=link.rpartition("/")[2],
+    )
+    said = archive.get(link).text
+    assert "after: 20-mirror exit code 3, after 1 s no space left on mirror-2" in said
+    assert archive.get("/ui/publications/01ARZ3NDEKTSV4RRFFQ69G5FAV").status == 404
 
 
 def test_clients_are_taken_back_to_a_generation_until_the_hold_is_lifted(archive: Site):

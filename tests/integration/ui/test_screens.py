@@ -9,7 +9,7 @@ from urllib.parse import quote
 import pytest
 
 from staging_api.db.engine import Database
-from staging_api.errors import LockLost
+from staging_api.errors import LockLost, Unavailable
 from staging_api.locks import store
 from staging_api.locks.hold import hold
 from staging_api.locks.model import ARCHIVE
@@ -276,6 +276,34 @@ def test_history_of_locks_turns_its_pages_from_the_newest(
     assert names == [str(number) for number in range(59, 9, -1)]
     after = next(link for link in page.links() if "after=" in link)
     assert re.findall(r"gs://b/R(\d+)", site.get(after).text) == [str(n) for n in range(9, -1, -1)]
+
+
+def test_a_form_that_met_an_outage_is_not_sent_again_by_itself(
+    site: Site, database: Database, monkeypatch: pytest.MonkeyPatch
+):
+    with database.connect() as conn:
+        lock = lock_request("gs://b/R1")
+        store.acquire(conn, lock)
+
+    def away(*_: object) -> None:
+        raise Unavailable("the database cannot be reached")
+
+    where = f"/ui/locks/{lock.id}"
+    with monkeypatch.context() as patched:
+        patched.setattr(LockService, "find", away)
+        assert "data-reload" in site.get(where).html
+        form = {"action": "break", "reason": "it <hangs>", "typed": "R1"}
+        page = site.post(where, form)
+    assert page.status == 503
+    # A browser that loads the answer of a form again sends the form again.
+    assert "data-reload" not in page.html
+    assert not page.all("meta", **{"http-equiv": "refresh"})
+    assert "Whether it was done is not known" in page.text
+    assert page.form("break") == form
+    assert site.post(where, page.form("break")).status == 303
+    refused = site.post(where, {**form, "typed": "R2"})
+    assert "must be R1" in refused.text
+    assert "Break this lock" not in refused.text
 
 
 def test_history_of_locks_shows_those_that_ended_in_one_way(

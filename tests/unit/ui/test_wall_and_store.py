@@ -22,7 +22,7 @@ class Asked:
         self.limits: list[int] = []
         self.only: Any = None
 
-    def page(self, *_: object, limit: int, only: object = None) -> Any:
+    def page(self, *_: object, limit: int, only: object = None, after: object = None) -> Any:
         self.limits.append(limit)
         self.only = only
         return SimpleNamespace(items=self.items, next=self.following)
@@ -34,8 +34,8 @@ class Asked:
 class Counts(Asked):
     """The counts of the last hour."""
 
-    def page(self, *by: object, limit: int, only: object = None) -> Any:
-        assert (by, only) == (("minute",), None)
+    def page(self, *by: object, limit: int, only: object = None, after: object = None) -> Any:
+        assert (by, only, after) == (("minute",), None, None)
         self.limits.append(limit)
         return CountsPage(list(self.items), None, None, {"running": 2, "queued": 1}, {})  # type: ignore[arg-type]
 
@@ -137,7 +137,7 @@ def test_the_store_is_bad_if_contents_are_lost_and_warns_when_nearly_full(
     stagings = SimpleNamespace(upkeep=None, artifacts=pins)
     deps: Any = SimpleNamespace(api=SimpleNamespace(stagings=stagings))
     for query, token, prune in (({}, None, None), ({"prune": "one"}, "one", "found one")):
-        view: Any = SimpleNamespace(query=query)
+        view: Any = SimpleNamespace(query=query, after=lambda _: None)
         content = store.show(deps, view)
         assert (content.title, content.mood, content.live) == (*shown, token is None)
         assert (content.context["token"], content.context["prune"]) == (token, prune)
