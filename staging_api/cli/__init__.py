@@ -1,6 +1,7 @@
 """``staging-api``: a table of verbs; only the module of the given verb is imported.
 
-The verbs of the service import all of it; the client's verbs must start at once and do not.
+The service's verbs import the whole service; the client's verbs do not, because they must start
+quickly.
 """
 
 import sys
@@ -25,9 +26,9 @@ class Verb:
     """A verb of the command line.
 
     Attributes:
-        module: which has a function of the verb's name, or a group of actions.
-        line: of the list of verbs.
-        extra: of the package, without which the module cannot be imported; "" for a client's verb.
+        module: module with a function of the verb's name, or a group of actions.
+        line: its line in the list of verbs.
+        extra: extra of the package that the module needs; "" for a client's verb.
     """
 
     module: str
@@ -99,7 +100,7 @@ def _loaded(name: str, verb: Verb) -> Callable[..., None] | typer.Typer:
     """Return the verb's function or its actions.
 
     Raises:
-        ExtraNotInstalled: its extra is missing.
+        ExtraNotInstalled: the verb's extra is missing.
     """
     needed = needing(verb.extra, name) if verb.extra else nullcontext()
     with without_collection(), needed:
@@ -112,7 +113,7 @@ def _named(line: str) -> Callable[[], None]:
     """Return a placeholder for a verb that is only listed."""
 
     def verb() -> None:
-        # Listed, never called: the verb that was given is loaded.
+        # Listed, never called: only the module of the given verb is loaded.
         raise AssertionError
 
     verb.__doc__ = line

@@ -1,4 +1,4 @@
-"""``staging-api artifacts``, ``pin`` and ``evict``: what is staged, and how long it stays."""
+"""``staging-api artifacts``, ``pin`` and ``evict``: list staged artifacts, keep or remove them."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -96,7 +96,7 @@ def pin(
         try:
             moment = datetime.now(UTC) + timedelta(days=days)
         except (OverflowError, ValueError):
-            # Behind the year 9999, or not a number, which the option takes for one.
+            # After the year 9999, or NaN, which the option accepts as a number.
             raise typer.BadParameter(f"--days {days:g} ends on no day of the calendar") from None
     with connected(service) as client:
         _print(client.pin(artifact_id, moment), service.as_json)

@@ -1,4 +1,4 @@
-"""``staging-api audit``: the auditors' questions by name, and the proof that all is recorded."""
+"""``staging-api audit``: the auditors' questions by name, and verification of the record."""
 
 import csv
 import json
@@ -22,7 +22,7 @@ from staging_api.staging.audit_questions import cell, parameters_line, plain, va
 
 
 def _verb(query: AuditQuery) -> Callable[..., None]:
-    """Return the function of one question; they have the same options."""
+    """Return the function of one question; all have the same options."""
 
     def ask(
         given: Annotated[
@@ -56,7 +56,7 @@ def _given(query: AuditQuery, words: Sequence[str]) -> Mapping[str, str]:
     """Return the parameters that are given as NAME=VALUE.
 
     Raises:
-        Invalid: one has no value.
+        Invalid: a parameter has no value.
     """
     found = {}
     for each in words:
@@ -72,7 +72,7 @@ def _print(
 ) -> None:
     if as_json:
         items = [dict(zip(columns, row, strict=True)) for row in rows]
-        # Through text, as times and the like are no JSON by themselves.
+        # Through text, as times and similar values have no JSON form.
         print_json(json.loads(json.dumps({"items": items}, default=plain)))
     elif as_csv:
         writer = csv.writer(sys.stdout, lineterminator="\n")
@@ -91,5 +91,5 @@ audit = verb_group(
 audit.command("verify", epilog=EXIT_CODES)(verify)
 for _query in audit_queries():
     audit.command(_query.name, epilog=EXIT_CODES)(_verb(_query))
-    # By number as well, as the page of the questions counts them; listed once.
+    # Also by number, as the documentation counts the questions; each is listed once.
     audit.command(str(_query.number), epilog=EXIT_CODES, hidden=True)(_verb(_query))

@@ -1,4 +1,4 @@
-"""``staging-api audit verify``: prove that the record of events is whole."""
+"""``staging-api audit verify``: prove that the record of events is complete and unaltered."""
 
 from collections.abc import Mapping
 from contextlib import closing
@@ -47,7 +47,7 @@ def verify(
     Exit code 0: the record is whole; 1: it is not. Reads the database of STAGING_DATABASE_URL.
     """
     with exit_on_error(as_json), known_database_of(Settings.from_env()) as settings:
-        # One connection: a verb asks one thing after the other.
+        # One connection: a verb runs one query after the other.
         with closing(open_database(settings.database_url, 1)) as database:
             verdict = verify_events(database, _in_utc(since), _in_utc(until))
             of_documents = verify_documents(database, _in_utc(until))

@@ -1,4 +1,4 @@
-"""``staging-api builds``: which archives were requested, one line a build."""
+"""``staging-api builds``: the archives that were requested, one line for each build."""
 
 from itertools import islice
 from typing import Annotated, Any

@@ -1,4 +1,4 @@
-"""``staging-api catalogue``: what archives can have, and a catalogue tried against an archive."""
+"""``staging-api catalogue``: the artifacts that archives can have, and trying a catalogue."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -92,7 +92,7 @@ def _checked(result: Mapping[str, Any]) -> Iterator[str]:
         yield f"! the default brings {place} twice, or other files below it"
     if result["left_over"]:
         yield f"left over: {', '.join(result['left_over'])}"
-    # A service of the version before does not say it.
+    # A service of the previous version does not send it.
     if result.get("left_out"):
         yield f"left out, as nobody could ask for it: {', '.join(result['left_out'])}"
     yield "* is what a request gets that names nothing"

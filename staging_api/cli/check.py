@@ -1,4 +1,4 @@
-"""``staging-api check``: say whether the service could start with these settings."""
+"""``staging-api check``: check whether the service could start with these settings."""
 
 import typer
 

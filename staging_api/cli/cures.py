@@ -1,4 +1,4 @@
-"""What to do about an error: the end of its line, if the caller or operator can cure it."""
+"""Remedies for errors: the end of an error's line, if the caller or operator can solve it."""
 
 from collections.abc import Mapping
 
@@ -34,7 +34,7 @@ _UNREACHABLE = "is it running there? --server or STAGING_SERVER says where"
 
 
 def cure_of(error: StagingApiError) -> str:
-    """Return what to do about an error; empty if the message is all there is to say."""
+    """Return the remedy for an error; empty if its message says everything."""
     if (staging_id := error.extra.get("staging_id")) and error.code == "deadline_over":
         return f"`staging-api wait {staging_id}` goes on waiting"
     if "cannot be reached: " in error.detail:

@@ -20,7 +20,7 @@ _SECONDS_BETWEEN_LINES = 5.0
 
 
 class Display:
-    """Shows progress on standard error; this one shows nothing."""
+    """Shows progress on standard error; this base class shows nothing."""
 
     def show(self, staging: Staging) -> None:
         """Show a staging as it is now."""
@@ -31,7 +31,7 @@ class Display:
 
 @contextmanager
 def display(as_json: bool) -> Iterator[Display]:
-    """Return the display that suits standard error."""
+    """Yield the display that suits standard error."""
     if as_json:
         yield Display()
     elif sys.stderr.isatty():
@@ -43,13 +43,13 @@ def display(as_json: bool) -> Iterator[Display]:
 
 @contextmanager
 def interruptible(find: Callable[[], str | None]) -> Iterator[None]:
-    """At Ctrl-C in the block, name the staging that goes on.
+    """At Ctrl-C in the block, name the staging that continues.
 
     Args:
-        find: returns its id, None if there is none yet.
+        find: returns the staging's id, None if there is none yet.
 
     Raises:
-        KeyboardInterrupt: with that line as its text.
+        KeyboardInterrupt: its text names the staging.
     """
     try:
         yield
@@ -64,14 +64,14 @@ def interruptible(find: Callable[[], str | None]) -> Iterator[None]:
 
 
 class WaitNotes:
-    """Says whom we wait for, once per holder: a lock is renewed often."""
+    """Callback that prints which holder we wait for, once per holder: a lock is renewed often."""
 
     def __init__(self, shown: Display) -> None:
         self._shown = shown
         self._known: set[object] = set()
 
     def __call__(self, error: StagingApiError, pause_seconds: float) -> None:
-        """Note a wait; say so if the holder is new."""
+        """Note a wait, and print a line if the holder is new."""
         lock = error.extra.get("lock")
         who = lock.get("id") if isinstance(lock, dict) else error.code
         if who not in self._known:
@@ -80,7 +80,7 @@ class WaitNotes:
 
 
 class ProgressLines(Display):
-    """Prints a line when an artifact's state changes, and one now and then for the bytes."""
+    """Prints a line when an artifact's state changes, and occasionally one for the bytes."""
 
     def __init__(self) -> None:
         self._shown: dict[str, str] = {}
@@ -88,11 +88,11 @@ class ProgressLines(Display):
         self._last = time.monotonic()
 
     def show(self, staging: Staging) -> None:
-        """Print the changes since the last call; its id first, so that Ctrl-C loses nothing."""
+        """Print the changes since the last call; first the id, so that Ctrl-C loses nothing."""
         if self._named != staging.id:
             self._named = staging.id
             self.note(f"staging {staging.id}")
-        # An archive that is not there fails all of its artifacts with the same long sentence.
+        # A missing archive fails all of its artifacts with the same long sentence.
         changed: dict[str, list[str]] = {}
         for artifact in staging.artifacts:
             text = _said(staging, artifact)
@@ -105,21 +105,21 @@ class ProgressLines(Display):
             self.note(_overall(staging))
 
     def note(self, text: str) -> None:
-        """Tell it."""
+        """Print the text."""
         self._last = time.monotonic()
         say(text, err=True)
 
 
 @contextmanager
 def bars() -> Iterator[Display]:
-    """Yield one bar per artifact for the block."""
+    """Yield a display with one bar per artifact during the block."""
     from rich import progress
     from rich.console import Console
 
     columns = (
         progress.TextColumn("{task.description}", markup=False),
         progress.TextColumn("{task.fields[state]}", markup=False),
-        # Without a total the bar would pulse, as if the artifact had begun.
+        # Without a total the bar would pulse, as if work on the artifact had begun.
         progress.BarColumn(pulse_style="bar.back"),
         progress.TextColumn("{task.fields[bytes]}", markup=False),
         progress.TransferSpeedColumn(),
@@ -130,7 +130,7 @@ def bars() -> Iterator[Display]:
 
 
 class ProgressBars(Display):
-    """A bar per artifact, by its id."""
+    """A progress bar for each artifact, by the artifact's id."""
 
     def __init__(self, progress: "Progress") -> None:
         self._progress = progress
@@ -138,7 +138,7 @@ class ProgressBars(Display):
         self._named = ""
 
     def show(self, staging: Staging) -> None:
-        """Move the bars; its id first, so that Ctrl-C loses nothing."""
+        """Move the bars; first print the staging's id, so that Ctrl-C loses nothing."""
         if self._named != staging.id:
             self._named = staging.id
             self.note(f"staging {staging.id}")
@@ -158,12 +158,12 @@ class ProgressBars(Display):
 
     def note(self, text: str) -> None:
         """Print a line above the bars."""
-        # Names are no markup: one with a word in brackets would lose it, or change colours.
+        # Markup is off: a name with a word in brackets would lose it, or change colours.
         self._progress.console.print(harmless(text), markup=False, highlight=False)
 
 
 def waits_for(staging: Staging, artifact: StagedArtifact) -> str:
-    """Return what an artifact waits for, if it does."""
+    """Return what an artifact waits for, empty if nothing."""
     if artifact.state != "pending":
         return ""
     if artifact.name in (staging.document.get("waiting_for") or ()):
@@ -172,7 +172,7 @@ def waits_for(staging: Staging, artifact: StagedArtifact) -> str:
 
 
 def _bytes(artifact: StagedArtifact) -> str:
-    """How much has come, of how much if that is known; nothing before it has begun."""
+    """Return the bytes done, and the total if it is known; empty before the start."""
     if artifact.state in SETTLED_STATES:
         return size(artifact.size_bytes)
     if not artifact.bytes_done:
@@ -214,5 +214,5 @@ def _reason(error: StagingApiError, pause_seconds: float) -> str:
 def _clock(time: object) -> str:
     try:
         return datetime.fromisoformat(str(time)).astimezone().strftime("%H:%M:%S")
-    except (ValueError, OverflowError):  # also of the year 1, in another zone
+    except (ValueError, OverflowError):  # also for the year 1 in another time zone
         return "an unknown time"

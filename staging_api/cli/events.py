@@ -1,4 +1,4 @@
-"""``staging-api events``: every change of a staging as it happens, or those of all."""
+"""``staging-api events``: follow the changes of a staging, or list those of all stagings."""
 
 from datetime import UTC, datetime
 from typing import Annotated
@@ -43,7 +43,7 @@ def events(
             found = client.all_events(since=moment, to_state=to_state)
         else:
             found = client.events(staging_id, after=after, timeout=service.timeout)
-        # Printed as they come: a staging is followed for hours, and all events may be millions.
+        # Printed as they arrive: a staging is followed for hours, and all events may be millions.
         is_empty = True
         for event in found:
             is_empty = False

@@ -1,4 +1,4 @@
-"""Exit codes: what a script can rely on."""
+"""Exit codes that scripts can rely on."""
 
 from collections.abc import Mapping
 
@@ -19,7 +19,7 @@ from staging_api.errors import (
     Unavailable,
 )
 
-# 2 is of the parser of the command line.
+# The parser of the command line uses 2.
 FAILED, CONFLICT, REFUSED, NOT_FOUND, UNREACHABLE, TIME_OVER = 1, 3, 4, 5, 6, 7
 NOT_INSTALLED, TAKEN = 8, 9
 #: A shell's exit code for a program ended by SIGINT.

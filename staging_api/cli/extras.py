@@ -1,7 +1,8 @@
-"""Optional parts of this package: a missing one is an error of one line, not a traceback.
+"""Optional parts of this package; a missing one is reported in one line, without a traceback.
 
-The base install is the client and its verbs, on every platform. The extra ``server`` is everything
-that the verbs of the service import, ``documents`` what works on documents without a server.
+The base install is the client and its verbs, on every platform. The extra ``server`` has everything
+that the verbs of the service import; ``documents`` has the dependencies for documents without a
+server.
 """
 
 from collections.abc import Iterator
@@ -19,11 +20,11 @@ def needing(extra: str, verb: str) -> Iterator[None]:
     """Translate a missing module in the block into the extra that installs it.
 
     Args:
-        extra: of ``setup.cfg``.
-        verb: named in the message.
+        extra: extra in ``setup.cfg``.
+        verb: verb to name in the message.
 
     Raises:
-        ExtraNotInstalled: a module of the extra is missing, or one that only Unix has.
+        ExtraNotInstalled: a module of the extra is missing, or a module that only Unix has.
     """
     try:
         yield

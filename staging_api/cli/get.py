@@ -1,7 +1,7 @@
-"""``staging-api get``: stage artifacts of an archive, and bring all their files to a folder.
+"""``staging-api get``: stage artifacts of an archive, and fetch all their files to a folder.
 
-If this program is killed, the service continues, and the next call goes on where this one was. What
-is evicted while its files are fetched is staged again.
+If this program is killed, the service continues, and the next call continues where this one ended.
+An artifact that is evicted while its files are fetched is staged again.
 """
 
 from collections.abc import Callable
@@ -72,7 +72,7 @@ def get(
 
 @dataclass(frozen=True)
 class _Get:
-    """Stages artifacts of an archive and brings their files, until a deadline."""
+    """Stages artifacts of an archive and fetches their files, until a deadline."""
 
     client: StagingClient
     archive_url: str
@@ -82,7 +82,7 @@ class _Get:
     watcher: Callable[[], StagingClient]
 
     def until_all_is_here(self, folder: Path, options: FetchOptions) -> Fetched:
-        """Bring the files; what was evicted meanwhile is staged and brought again, a few times."""
+        """Fetch the files; stage and fetch again, a few times, what was evicted meanwhile."""
         for _ in range(ATTEMPTS - 1):
             staging = self._stage()
             try:
@@ -117,7 +117,7 @@ class _Get:
 
 
 class _Notes:
-    """Says now and then how many bytes have come."""
+    """Callback that occasionally prints how many bytes have arrived."""
 
     def __init__(self, shown: Display) -> None:
         self._shown = shown

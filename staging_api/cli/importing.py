@@ -1,4 +1,4 @@
-"""Import what a process of the service is made of, without looking for garbage meanwhile."""
+"""Import the modules of a service process without garbage collection."""
 
 import gc
 from collections.abc import Iterator
@@ -9,9 +9,9 @@ from contextlib import contextmanager
 def without_collection() -> Iterator[None]:
     """Import modules in this block in two thirds of the time.
 
-    They live as long as the process. Each pass of the collector would look through all of them, and
-    find nothing; later passes leave them out, too, which keeps their pages shared between a parent
-    and the processes that it forks.
+    Their objects live as long as the process. Each pass of the collector would traverse all of
+    them, and find nothing; later passes skip them, too, which keeps their pages shared between a
+    parent and the processes that it forks.
     """
     gc.disable()
     try:

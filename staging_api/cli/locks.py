@@ -1,4 +1,4 @@
-"""``staging-api locks``: list locks, watch them, and break one."""
+"""``staging-api locks``: list, watch and break locks."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -52,12 +52,12 @@ def list_locks(
     With --watch on a terminal the list is drawn anew; elsewhere, and with --json, it is printed
     again whenever a lock was taken or has ended.
     """
-    # Typer calls this before an action, too.
+    # Typer calls this function before an action, too.
     if context.invoked_subcommand is not None:
         return
     if watch and everything:
         raise typer.BadParameter("--watch shows the locks that are held, --all the history")
-    # Ctrl-C is how --watch is meant to end: there is nothing to add.
+    # Ctrl-C is the regular end of --watch: nothing is printed.
     with connected(service, stopped="") as client:
         look = partial(
             client.locks, scope=scope, kind=kind, except_kind="idempotency" if no_keys else None
@@ -127,7 +127,7 @@ def _screen(*, as_json: bool) -> Iterator[Callable[[Sequence[Lock]], None]]:
 
 
 class _Changes:
-    """Prints the list at first, and whenever it has other locks than before."""
+    """Prints the list at first, and whenever its locks have changed."""
 
     def __init__(self, *, as_json: bool) -> None:
         self._as_json = as_json
@@ -154,7 +154,7 @@ def _row(lock: Lock) -> tuple[str, ...]:
 
 
 def _for(time_held: timedelta) -> str:
-    """For how long, roughly; the clocks of this machine and of the database may differ a little."""
+    """Return a duration, rounded, as the clocks of this machine and the database may differ."""
     seconds = max(0, round(time_held.total_seconds()))
     if seconds < _MINUTE_SECONDS:
         return f"for {seconds} s"

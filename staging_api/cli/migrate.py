@@ -1,4 +1,4 @@
-"""``staging-api migrate``: bring the database to the schema of this version."""
+"""``staging-api migrate``: upgrade the database to the schema of this version."""
 
 from typing import Annotated
 

@@ -69,16 +69,16 @@ Background = Annotated[
 StagingId = Annotated[str, typer.Argument(metavar="ID", help="ULID of the staging.")]
 
 _QUICK_SECONDS = 10.0
-#: Of a call, for verbs whose own time-out is for all that they wait for.
+#: Timeout of a single call, for verbs whose own timeout covers everything that they wait for.
 CALL_SECONDS = 60.0
-#: A first `serve` makes its database before it listens: seconds on an idle machine.
+#: The first `serve` creates its database before it listens: seconds on an idle machine.
 _STARTING_SECONDS = 60.0
 _THIS_MACHINE = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 @dataclass(frozen=True)
 class ServiceOptions:
-    """The options that all verbs share which call the service; seconds for `timeout`."""
+    """Options that all verbs share which call the service; `timeout` is in seconds."""
 
     as_json: bool
     server: str
@@ -87,11 +87,11 @@ class ServiceOptions:
 
 
 def named(text: str) -> str:
-    """Return the name of a file or folder as it was given.
+    """Return the name of a file or folder unchanged.
 
     Raises:
-        typer.BadParameter: it is empty, as of a variable that is not set; a path would take that
-            for the current folder.
+        typer.BadParameter: the name is empty, as from an unset variable; `Path` would take it for
+            the current folder.
     """
     if not text:
         raise typer.BadParameter("it must not be empty; the current folder is .")
@@ -99,12 +99,12 @@ def named(text: str) -> str:
 
 
 def named_path(text: str | Path) -> Path:
-    """Return a path that is not empty, or a default as it is; errors are those of `named`."""
+    """Return a path that is not empty, or a default unchanged; for errors see `named`."""
     return Path(named(text)) if isinstance(text, str) else text
 
 
 def verb_group(text: str, *, no_args_is_help: bool = True) -> typer.Typer:
-    """Return a verb that has actions; completion is offered by the whole command alone."""
+    """Return a verb with actions; only the whole command offers shell completion."""
     return typer.Typer(
         help=text,
         no_args_is_help=no_args_is_help,
@@ -117,11 +117,11 @@ def verb_group(text: str, *, no_args_is_help: bool = True) -> typer.Typer:
 def of_service(
     timeout: float | None = None, as_json: Any = AsJson
 ) -> Callable[[Callable[Concatenate[ServiceOptions, P], None]], Callable[..., None]]:
-    """Give a verb the options of all that call the service; they come as its first argument.
+    """Add the options of all verbs that call the service, and pass them as the first argument.
 
     Args:
-        timeout: the default of ``--timeout``; None: no such option, for verbs that answer at once.
-        as_json: the option ``--json``.
+        timeout: default of ``--timeout``; None: no such option, for verbs that end quickly.
+        as_json: whether there is an option ``--json``.
     """
     shared = {
         "timeout": (Timeout, timeout),
@@ -138,7 +138,7 @@ def of_service(
             service = ServiceOptions(**{name: given.pop(name) for name in shared})
             verb(service, **given)  # type: ignore[call-arg]
 
-        # Typer reads the options off the signature: they stand here once, not at each verb.
+        # Typer reads the options from the signature, which is declared here once, not at each verb.
         _, *own = signature(verb).parameters.values()
         added = [
             Parameter(name, Parameter.KEYWORD_ONLY, default=default, annotation=kind)
@@ -161,10 +161,10 @@ def connected(
     """Yield a client; an error of the block is printed, and exits.
 
     Args:
-        service: as the options of the verb say.
-        seconds: which a call may take; None: the verb's time-out.
-        stopped: what to say at Ctrl-C.
-        pacing: when to try again.
+        service: options of the verb.
+        seconds: timeout of a call; None: the verb's timeout.
+        stopped: text to print at Ctrl-C.
+        pacing: parameters of retries.
     """
     timeout = service.timeout if seconds is None else seconds
     client = StagingClient(service.server, token=service.token, timeout=timeout, pacing=pacing)
@@ -175,16 +175,16 @@ def connected(
 def patient(
     service: ServiceOptions, stopped: str = STOPPED_WAITING
 ) -> AbstractContextManager[StagingClient]:
-    """Yield a client that waits for a service of this machine to start; else as `connected`."""
+    """Yield a client that waits for a service of this machine to start; else like `connected`."""
     return connected(service, CALL_SECONDS, stopped, pacing_for(service.server))
 
 
 def pacing_for(server: str) -> Pacing:
-    """Return how long nothing may listen at an address.
+    """Return the retry parameters: a local service may still have to start.
 
-    Elsewhere such an address is wrong, more often than not.
+    On another machine, an address that refuses connections is usually wrong.
     """
-    with suppress(ValueError):  # of what is no address, which the client refuses
+    with suppress(ValueError):  # raised for text that is no address, which the client refuses
         if urlsplit(server).hostname in _THIS_MACHINE:
             return Pacing(refused_seconds=_STARTING_SECONDS)
     return Pacing()

@@ -1,4 +1,4 @@
-"""The output of the verbs: results on standard output, everything else on standard error."""
+"""Output of the verbs: results on standard output, everything else on standard error."""
 
 import errno
 import json
@@ -19,17 +19,17 @@ if TYPE_CHECKING:  # only the client's verbs import it
     from staging_api.client import Lock, StagedArtifact, Staging
 
 STOPPED_WAITING = "stopped waiting; `staging-api status` shows what the service does"
-#: What acts on a terminal, or reverses the text behind it (CVE-2021-42574); not ends of lines and
-#: tabulators.
+#: Characters that control a terminal, or reverse the text behind them (CVE-2021-42574), except line
+#: breaks and tabs.
 _ACTING = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
 )
 
 
 def say(text: str, *, err: bool = False) -> None:
-    """Print a text that may have come from anywhere; what acts on a terminal is escaped.
+    """Print an untrusted text, with characters that control a terminal escaped.
 
-    Nothing ends because standard error, which has no results, is on a full disk.
+    A full disk under standard error, which has no results, is ignored.
     """
     try:
         typer.echo(harmless(text), err=err)
@@ -39,7 +39,7 @@ def say(text: str, *, err: bool = False) -> None:
 
 
 def harmless(text: str) -> str:
-    """Return a text with what acts on a terminal escaped: before it is styled, which acts too."""
+    """Escape characters that control a terminal; call before styling, which adds such ones."""
     return _ACTING.sub(lambda found: ascii(found[0])[1:-1], text)
 
 
@@ -49,7 +49,7 @@ def exit_on_error(as_json: bool, stopped: str = STOPPED_WAITING) -> Iterator[Non
 
     Args:
         as_json: print an error as one line of JSON.
-        stopped: what to say at Ctrl-C, unless the interrupt itself has a text.
+        stopped: text to print at Ctrl-C, unless the interrupt itself has a text.
     """
     try:
         yield
@@ -94,10 +94,10 @@ def print_lock(lock: "Lock", as_json: bool) -> None:
 
 
 def print_table(rows: Iterable[tuple[str, ...]], nothing: str, heading: Sequence[str] = ()) -> None:
-    """Print rows in columns; if there are none, `nothing` on standard error.
+    """Print rows in columns; without rows, print `nothing` on standard error.
 
     Args:
-        rows: of equally many cells.
+        rows: rows with the same number of cells.
         nothing: a word for "none", such as ``no locks``.
         heading: names of the columns.
     """
@@ -116,7 +116,7 @@ def print_rows(
     *,
     as_json: bool,
 ) -> None:
-    """Print the document as JSON, or else its rows; if there are none, the word for that."""
+    """Print the document as JSON, or else its rows; without rows, print `nothing`."""
     if as_json:
         print_json(document)
     else:
@@ -163,7 +163,7 @@ def _problem(error: StagingApiError) -> dict[str, Any]:
 
 
 def _explained(error: StagingApiError) -> str:
-    """Return an error as one line: what happened, in which fields, and what to do about it."""
+    """Return an error as one line: the message, the fields, and the remedy."""
     # Errors of configdocs begin with their title.
     fields = error.errors if isinstance(error, Invalid) else ()
     ours = fields and all(each.field.startswith("STAGING_") for each in fields)

@@ -1,4 +1,4 @@
-"""``staging-api processes`` and ``me``: what runs, and who one is for the service."""
+"""``staging-api processes`` and ``me``: running processes, and the caller's identity."""
 
 from typing import Any
 

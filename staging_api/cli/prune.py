@@ -20,7 +20,7 @@ from staging_api.staging.repository import event_rows
 from staging_api.staging.repository.terms import database_time
 from staging_api.staging.upkeep import Upkeep
 
-_KEEP_DAYS = 400  # a year, and a month to look back on it
+_KEEP_DAYS = 400  # a year, and a month to look back on that year
 _DAY_SECONDS = 86400.0
 
 
@@ -73,7 +73,7 @@ def _drop_history(database: Database, keep_days: int, report: dict[str, Any]) ->
     with database.connect() as conn:
         store.record_expired(conn, process_name())
         store.extend_history(conn)
-        # The database dated these months, and this machine's clock may err.
+        # The database dated these months, and this machine's clock may be wrong.
         before = database_time(conn) - timedelta(days=keep_days)
         dropped = store.drop_history(conn, before)
         forgotten = store.delete_unused_scopes(conn)

@@ -40,7 +40,7 @@ def psql(
         with known_database_of(settings) as found:
             environment = {**variables(), **libpq_environment(found.database_url)}
             if not write:
-                # Behind the caller's own options: of one that is given twice the last counts.
+                # After the caller's own options: if an option is given twice, the last one counts.
                 environment["PGOPTIONS"] = (
                     f"{environment.get('PGOPTIONS', '')} {_READ_ONLY}".strip()
                 )

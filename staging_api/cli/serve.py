@@ -66,7 +66,7 @@ def api(with_parent: WithParent = False) -> None:
 
 
 def _forked(run: Callable[[Settings], None], settings: Settings) -> Callable[[], None]:
-    """Return what runs one kind of process in a fork of this one, with metrics of its own."""
+    """Return a function that runs one kind of process in a fork, with metrics of its own."""
 
     def live() -> None:
         from staging_api.processes.run import run_below
@@ -78,12 +78,12 @@ def _forked(run: Callable[[Settings], None], settings: Settings) -> Callable[[],
 
 
 def _database_starting(settings: Settings) -> ExitStack:
-    """Let the embedded database start beside the imports and the checks, which take longer.
+    """Start the embedded database in parallel to the imports and checks, which take longer.
 
-    Its first start, which makes its folder, waits for them.
+    Its first start, which creates its folder, waits for them.
 
     Returns:
-        what is to be closed once the database is used, or will not be.
+        A stack to close once the database is in use, or will not be used.
     """
     start = ExitStack()
     if not settings.database_url:

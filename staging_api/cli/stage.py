@@ -1,6 +1,6 @@
 """``staging-api stage``: request artifacts, and show their progress.
 
-The foreground artifacts are staged within the request, so that its answer is the proof. If this
+The foreground artifacts are staged within the request, so that its response is the proof. If this
 program is killed, the service continues.
 """
 
@@ -43,7 +43,7 @@ def stage(
     """
     if background and not wait_for_it:
         raise typer.BadParameter("--background waits, --no-wait does not")
-    # From here on: to wait for a service that starts counts, too.
+    # The time counts from here, so that waiting for a service to start is included.
     deadline = Deadline(service.timeout)
     with patient(service) as client:
 

@@ -45,7 +45,7 @@ def status(
             prefix=prefix,
             state=state,
             error_code=error_code,
-            # One page is enough: whatever else it had would not be printed.
+            # One page is enough: no more rows would be printed.
             page_size=limit,
         )
         stagings = list(islice(found, limit))

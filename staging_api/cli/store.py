@@ -1,4 +1,4 @@
-"""``staging-api store``: how full the store is, and a prune of it by its service."""
+"""``staging-api store``: show the fill level of the store, and prune it through its service."""
 
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any
@@ -20,7 +20,7 @@ store = verb_group("Show how full the store is, or prune it.", no_args_is_help=F
 @of_service()
 def show(service: ServiceOptions, context: typer.Context) -> None:
     """Show how full the store is, what it is used for, and what is idle."""
-    # Typer calls this before `prune`, too.
+    # Typer calls this function before `prune`, too.
     if context.invoked_subcommand is not None:
         return
     with connected(service) as client:
@@ -50,7 +50,7 @@ def prune(
     idle_seconds = None if idle_days is None else idle_days * _DAY_SECONDS
     with connected(service, _PRUNE_SECONDS) as client:
         found = client.preview_prune(idle_seconds=idle_seconds, keep_bytes=keep_bytes)
-        # By the token, so that nothing is evicted that the preview did not list.
+        # By the preview's token, so that nothing else is evicted.
         done = None if reason is None else client.prune(found["token"], reason)
     verb, last = "would be evicted", f"would be freed: {size(found['frees_bytes'])}"
     if done is not None:

@@ -1,7 +1,7 @@
-"""The standard streams of the command line: they take any text, and a failing one is told.
+"""Standard streams of the command line: they accept any text, and a failure is reported.
 
-A terminal or a pipe may have an encoding without the characters of a name (Windows, a locale of
-Latin-1), a stream may be closed, and a disk that a result is written to may be full.
+A terminal or pipe may have an encoding that lacks the characters of a name (Windows, a locale with
+Latin-1), a stream may be closed, and the disk for a result may be full.
 """
 
 import errno
@@ -17,23 +17,23 @@ from staging_api.cli.exits import FAILED
 
 @contextmanager
 def standard_streams() -> Iterator[None]:
-    """Let the standard streams take any text in the block; end if standard output takes no more.
+    """Let the standard streams accept any text in the block; exit if standard output fails.
 
     Raises:
-        SystemExit: by the code for failures, after a line about it, unless the reader of a pipe
-            has gone.
+        SystemExit: with the code for failures, after a line about the failure, unless the reader of
+            a pipe has closed it.
     """
-    # Not the one that a test gives, which reads what it has got.
+    # A stream that a test installed is left alone: the test reads its contents.
     if type(sys.stdout) is io.TextIOWrapper:
         sys.stdout = _output(sys.stdout)
-    # Those that were closed before this program began are None.
+    # Streams that were closed before this program began are None.
     sys.stdout = sys.stdout or _nowhere(1)
     sys.stderr = sys.stderr or _nowhere(2)
     try:
         try:
             yield
         finally:
-            # What a verb wrote past `say` may still be on its way.
+            # Flush text that a verb wrote without `say`.
             sys.stdout.flush()
     except _OutputFailed as error:
         _leave(sys.stdout)
@@ -55,7 +55,7 @@ def output_failures() -> Iterator[None]:
 
 
 def takes(text: str) -> bool:
-    """Whether the encoding of standard output has all characters of a text."""
+    """Return whether the encoding of standard output has all characters of a text."""
     try:
         text.encode(getattr(sys.stdout, "encoding", None) or "utf-8")
     except UnicodeEncodeError:
@@ -64,11 +64,11 @@ def takes(text: str) -> bool:
 
 
 class _OutputFailed(OSError):
-    """Standard output takes no more; its number is the system's."""
+    """Standard output failed; has the system's error number."""
 
 
 class _Output(io.TextIOWrapper):
-    """Standard output, whose errors cannot be taken for those of another file."""
+    """Standard output whose errors are distinguishable from those of other files."""
 
     def write(self, text: str, /) -> int:
         with output_failures():
@@ -81,7 +81,8 @@ class _Output(io.TextIOWrapper):
 
 def _output(stream: io.TextIOWrapper) -> _Output:
     stream.flush()
-    # Opened anew: its number may be of another kind of file by now, which an old buffer minds.
+    # Opened anew: the descriptor may by now be a file of another kind, for which an old buffer
+    # fails.
     raw = os.fdopen(
         stream.fileno(), "wb", buffering=0 if stream.write_through else -1, closefd=False
     )
@@ -97,7 +98,8 @@ def _output(stream: io.TextIOWrapper) -> _Output:
 def _nowhere(number: int) -> TextIO:
     """Open a standard stream that was closed.
 
-    Its number, too: else the next socket or file would get it, and what other programs write there.
+    Its descriptor is occupied, too: else the next socket or file would get it, and the output that
+    other programs write to this descriptor.
     """
     descriptor = os.open(os.devnull, os.O_WRONLY)
     if descriptor != number:
@@ -107,7 +109,7 @@ def _nowhere(number: int) -> TextIO:
 
 
 def _leave(stream: TextIO) -> None:
-    """Let what is left in a stream go nowhere, so that the end of Python does not tell it again."""
+    """Discard a stream's remaining text, so that Python does not report the error again at exit."""
     with suppress(OSError, ValueError):
         descriptor = os.open(os.devnull, os.O_WRONLY)
         os.dup2(descriptor, stream.fileno())

@@ -1,4 +1,4 @@
-"""``staging-api token``: make a token for a caller."""
+"""``staging-api token``: create a token for a caller."""
 
 from pathlib import Path
 from typing import Annotated

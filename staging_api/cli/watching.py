@@ -1,7 +1,7 @@
-"""Stage artifacts, and show the progress meanwhile.
+"""Stage artifacts and show the progress meanwhile.
 
-The request answers when the foreground is staged; a second connection polls the progress until
-then.
+The request returns when the foreground artifacts are staged; until then a second connection polls
+the progress.
 """
 
 from collections.abc import Callable
@@ -22,12 +22,12 @@ A = TypeVar("A")
 _LOOK_SECONDS = 0.5
 _LOOK_TIMEOUT_SECONDS = 2.0
 
-#: Requests the staging; takes a callback for retries.
+#: Sends the request for the staging; takes a callback for retries.
 Send = Callable[[Callable[[StagingApiError, float], None]], Staging]
 
 
 def watcher_of(client: StagingClient, service: ServiceOptions) -> StagingClient:
-    """Return a client with the same context marker and a short time-out."""
+    """Return a client with the same context marker and a short timeout."""
     return StagingClient(
         service.server,
         token=service.token,
@@ -37,8 +37,8 @@ def watcher_of(client: StagingClient, service: ServiceOptions) -> StagingClient:
 
 
 def watched(send: Send, watcher: StagingClient, shown: Display) -> Staging:
-    """Return the answer of `send`; until it arrives, show the progress of the request."""
-    # The request waits in a thread of its own; only this one draws on the terminal.
+    """Return the result of `send`; until it arrives, show the progress of the request."""
+    # The request waits in another thread; only this thread draws on the terminal.
     waits: SimpleQueue[tuple[StagingApiError, float]] = SimpleQueue()
     notes = WaitNotes(shown)
 
@@ -53,7 +53,7 @@ def watched(send: Send, watcher: StagingClient, shown: Display) -> Staging:
 
 
 def beside(act: Callable[[], A], look: Callable[[], None]) -> A:
-    """Return the result of `act`; until it is there, call `look` now and then."""
+    """Return the result of `act`; until it is available, call `look` from time to time."""
     answer: Future[A] = Future()
 
     def run() -> None:
@@ -62,7 +62,7 @@ def beside(act: Callable[[], A], look: Callable[[], None]) -> A:
         except BaseException as error:  # noqa: BLE001 - raised again in the waiting thread
             answer.set_exception(error)
 
-    # A daemon, so that Ctrl-C does not wait for the answer.
+    # A daemon thread, so that Ctrl-C does not wait for the response.
     Thread(target=run, daemon=True).start()
     while not wait([answer], timeout=_LOOK_SECONDS).done:
         look()
@@ -88,8 +88,8 @@ def _id_of(staging: Staging | None) -> str | None:
 
 
 def _newest(watcher: StagingClient) -> Staging | None:
-    """Return the staging that the request has made, if there is one yet."""
-    # Errors are left to the request itself, which retries and reports them.
+    """Return the staging that the request has created, if there is one yet."""
+    # Errors are ignored: the request itself retries and reports them.
     with suppress(StagingApiError):
         return next(watcher.stagings(reference_id=watcher.context_marker, page_size=1), None)
     return None

@@ -1,4 +1,4 @@
-"""``staging-api worker``: stage what requests left for later."""
+"""``staging-api worker``: stage background artifacts, and continue interrupted stagings."""
 
 from typing import Annotated
 

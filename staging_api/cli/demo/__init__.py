@@ -1,4 +1,4 @@
-"""``staging-api demo``: the main job from end to end on this machine, with all that it needs."""
+"""``staging-api demo``: stage a build from end to end on this machine, with all dependencies."""
 
 import signal
 import tempfile
@@ -33,7 +33,7 @@ def demo(
     Makes a build of about 30 MB, serves it on loopback, starts the service with a PostgreSQL of its
     own, stages the build twice and looks into the tables. Everything lies in a temporary folder.
     """
-    # Both end it in good order, also where the shell that started it ignores Ctrl-C for its jobs.
+    # Both signals end the demo cleanly, even if its shell ignores Ctrl-C for background jobs.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with (

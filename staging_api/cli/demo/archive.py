@@ -1,4 +1,4 @@
-"""A build archive on loopback: serves a folder over HTTP, at a pace that can be watched."""
+"""A build archive on loopback: serves a folder over HTTP, slowly enough to watch."""
 
 import re
 import threading
@@ -18,7 +18,7 @@ _CHUNK_BYTES = 64 << 10
 def serving(
     root: Path, bytes_per_second: float = 1e12, port: int = 0
 ) -> Iterator[tuple[str, list[str]]]:
-    """Serve `root` for the block, on any port if 0: its URL, and the objects that were read."""
+    """Serve `root` for the block, on any port if 0; yield its URL and the list of objects read."""
     read: list[str] = []
     handler = partial(_Archive, root=root, read=read, bytes_per_second=bytes_per_second)
     server = ThreadingHTTPServer(("127.0.0.1", port), handler)
@@ -33,7 +33,7 @@ def serving(
 
 
 class _Archive(BaseHTTPRequestHandler):
-    """Answers GET and HEAD with ranges and ETags, and notes which objects it has sent."""
+    """HTTP handler for GET and HEAD with ranges and ETags; records the objects that it sent."""
 
     protocol_version = "HTTP/1.1"
 
@@ -50,7 +50,7 @@ class _Archive(BaseHTTPRequestHandler):
         self._answer(body=True)
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - its name there
-        """Say nothing: what was read is in the list."""
+        """Log nothing: the list has the objects that were read."""
 
     def _answer(self, *, body: bool) -> None:
         path = self._root / self.path.lstrip("/")

@@ -18,7 +18,7 @@ _CONTROL = 'AUTHOR = "demo"\nNAME = "{0}"\nTIME = "SHORT"\nDOC = """A made-up te
 
 
 def make_build(archive: Path) -> None:
-    """Write the build below `archive`; the manifest last, as an uploader does."""
+    """Write the build below `archive`, with the manifest last, as an uploader does."""
     folder = archive / BUILD
     folder.mkdir(parents=True)
     for name, content in _objects():
@@ -88,7 +88,7 @@ def _tar(files: Mapping[str, bytes]) -> bytes:
 
 
 def _bytes(seed: str, size: int) -> bytes:
-    """Return `size` bytes of which one half compresses, as those of a program do."""
+    """Return `size` bytes, half of them compressible, as in a program."""
     # Not for secrets: the same bytes each time.
     numbers = random.Random(seed)  # noqa: S311
     half = numbers.randbytes(size // 2)

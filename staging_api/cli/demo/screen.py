@@ -1,4 +1,4 @@
-"""What the demo prints: a heading for each step, and commands that can be copied."""
+"""Output of the demo: a heading for each step, and commands that can be copied."""
 
 from rich.console import Console
 
@@ -6,10 +6,10 @@ console = Console()
 
 
 def say(text: str) -> None:
-    """Head a step."""
+    """Print the heading of a step."""
     console.rule(f"[bold cyan]{text}", align="left")
 
 
 def command(line: str) -> None:
-    """Print a command in one line, however narrow the terminal is: so it can be copied."""
+    """Print a command on one line, so that it can be copied even from a narrow terminal."""
     console.print(f"  {line}", highlight=False, markup=False, soft_wrap=True)

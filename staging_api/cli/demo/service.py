@@ -1,4 +1,4 @@
-"""The service of the demo: a process of its own, on an embedded PostgreSQL."""
+"""The service of the demo: a separate process, on an embedded PostgreSQL."""
 
 import signal
 import socket
@@ -15,21 +15,21 @@ from staging_api.cli.demo.screen import command, console, say
 from staging_api.environment import variables
 from staging_api.errors import StagingApiError, Unavailable
 
-#: The first start makes a database.
+#: Long enough for the first start, which creates a database.
 _START_SECONDS = 120
 
 
 @contextmanager
 def service(home: Path, bind: str, source: str) -> Iterator[tuple[str, "subprocess.Popen[bytes]"]]:
-    """Run two API processes and a worker for the block.
+    """Run two API processes and a worker during the block.
 
     Args:
-        home: of the database and the store.
+        home: folder of the database and the store.
         bind: address and port of the API.
-        source: address of the archives that may be staged.
+        source: URL prefix of the archives that may be staged.
 
     Yields:
-        The URL, and the parent of the processes.
+        The URL, and the parent process.
     """
     url = f"http://{bind}"
     settings = {
@@ -44,7 +44,7 @@ def service(home: Path, bind: str, source: str) -> Iterator[tuple[str, "subproce
     with log.open("wb") as errors:
         process = subprocess.Popen(
             [sys.executable, "-m", "staging_api", "serve"],
-            # Empty, so that a database of the operator, named in this shell, is left alone.
+            # Empty, so that a database of the operator, named in this shell, is not used.
             env={**variables(), "STAGING_DATABASE_URL": "", **settings},
             stderr=errors,
         )
@@ -60,7 +60,7 @@ def service(home: Path, bind: str, source: str) -> Iterator[tuple[str, "subproce
 
 
 def free_port() -> int:
-    """Return a port that nobody listens on now."""
+    """Return a port that no process listens on now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

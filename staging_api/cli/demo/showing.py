@@ -1,4 +1,4 @@
-"""The demo that runs by itself: a build is staged once, shown in the tables, and read in part."""
+"""The automatic demo: stage a build once, show its rows, and read a part of it."""
 
 import subprocess
 import sys
@@ -23,16 +23,16 @@ FROM staged_artifacts ORDER BY id""",
     """SELECT caller, holder, fence, ended_at - acquired_at AS held, outcome
 FROM api_locks WHERE kind = 'archive' ORDER BY id""",
 )
-#: Quick, and slow enough to see a bar move.
+#: Fast, but slow enough to see a progress bar move.
 _BYTES_PER_SECOND = 30e6
 _RANGE = "bytes=0-15"
 
 
 def show(home: Path, archive: Path) -> None:
-    """Stage a build twice, look into the tables, and fetch a part of a file.
+    """Stage a build twice, show the tables, and fetch a part of a file.
 
     Raises:
-        StagingApiError: a step did not do what it should.
+        StagingApiError: a step failed.
     """
     bind = f"127.0.0.1:{free_port()}"
     with (
@@ -48,7 +48,7 @@ def show(home: Path, archive: Path) -> None:
 def _stage_twice(url: str, archive_url: str, read: list[str]) -> None:
     say(f"Stage {archive_url}")
     _staging_api(url, "stage", archive_url, "--background")
-    # Not the manifest, which is read anew to see whether the upload is complete.
+    # Without the manifest, which is read again to see whether the upload is complete.
     objects = [path for path in read if not path.endswith("/UPLOADED")]
     console.print(f"the archive was asked for {len(objects)} objects, each once")
     if len(set(objects)) != len(objects):
@@ -81,7 +81,7 @@ def _show_rows(database_url: str) -> None:
 
 
 def _fetch_range(url: str) -> None:
-    """Fetch the first bytes of a staged file, as a client resumes a download."""
+    """Fetch the first bytes of a staged file, like a client that resumes a download."""
     address = f"{url}/static/{BUILD}/update.gz"
     say(f"Fetch {_RANGE} of {address}")
     request = urllib.request.Request(address, headers={"Range": _RANGE})

@@ -1,4 +1,4 @@
-"""The demo that stays: the archive and the service, for requests of the reader's own."""
+"""The interactive demo: the archive and the service run for the reader's own requests."""
 
 import shutil
 import socket
@@ -12,9 +12,9 @@ from staging_api.cli.demo.screen import command, say
 from staging_api.cli.demo.service import service
 from staging_api.errors import AddressTaken, StagingApiError
 
-#: As the README says.
+#: The same as in the README.
 BIND, ARCHIVE_PORT = "127.0.0.1:8080", 8000
-#: Slow enough to ask a second time while the first request still works.
+#: Slow enough to send a second request while the first one is still being served.
 _BYTES_PER_SECOND = 1.5e6
 
 
@@ -22,13 +22,13 @@ def stay(home: Path, archive: Path, bind: str, archive_port: int) -> None:
     """Serve the archive and the service until Ctrl-C, or until the service ends by itself.
 
     Args:
-        home: of the database and the store.
+        home: folder of the database and the store.
         archive: the folder of the builds.
         bind: address and port of the service.
         archive_port: port of the archive, on loopback.
 
     Raises:
-        AddressTaken: another program listens there.
+        AddressTaken: another program listens at an address.
         StagingApiError: the service ended.
     """
     _refuse_taken("STAGING_BIND or --bind", bind)
@@ -52,8 +52,8 @@ def stay(home: Path, archive: Path, bind: str, archive_port: int) -> None:
 def _refuse_taken(name: str, address: str) -> None:
     host, _, port = address.rpartition(":")
     with socket.socket() as probe:
-        # As the service binds it: connections that linger from an earlier demo do not take the
-        # port.
+        # With the same options as the service, so that lingering connections of an earlier demo do
+        # not occupy the port.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, int(port)))
@@ -63,7 +63,7 @@ def _refuse_taken(name: str, address: str) -> None:
 
 
 def _program() -> str:
-    """Return this command as another terminal finds it."""
+    """Return the name by which another terminal finds this command."""
     if shutil.which("staging-api"):
         return "staging-api"
     path = Path(sys.executable).with_name("staging-api")

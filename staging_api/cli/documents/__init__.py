@@ -1,6 +1,6 @@
-"""``staging-api documents``: buffer, review and commit configuration documents, and go back.
+"""``staging-api documents``: buffer, review, commit and roll back configuration documents.
 
-Importing it must not import the engine of documents, which the base install lacks.
+Importing this package must not import the engine of documents, which the base install lacks.
 """
 
 from collections.abc import Callable, Mapping

@@ -1,6 +1,6 @@
-"""How changes of documents look on a terminal; both the service and a folder give them as JSON.
+"""Print changes of documents, which a service or a folder gives as JSON.
 
-This is for a verb of the client: it must not import the engine of documents.
+A verb of the client uses this module, so it must not import the engine of documents.
 """
 
 import json
@@ -12,7 +12,7 @@ import typer
 
 from staging_api.cli.output import harmless
 
-#: The exit code of a comparison that found a difference, as with programs that compare.
+#: Exit code of a comparison that found a difference, as in `diff` and similar programs.
 DIFFERENT = 1
 
 _COLOURS = {
@@ -22,13 +22,13 @@ _COLOURS = {
 }
 _SIGNS = {"created": "+", "deleted": "-", "modified": "~"}
 _UNIFIED_COLOURS = {"+": typer.colors.GREEN, "-": typer.colors.RED, "@": typer.colors.CYAN}
-#: Characters of a value that a line of a comparison shows.
+#: Characters of a value on one line of a comparison.
 _VALUE_LENGTH = 200
 
 
 def print_changes(changes: Sequence[Mapping[str, Any]], *, unified: bool = False) -> None:
     """Print changes by collection, document and path, in colours on a terminal."""
-    # `groupby` needs them in order, and they come by collection.
+    # `groupby` needs sorted input; changes are sorted by collection.
     for collection, of_collection in groupby(changes, key=lambda each: each["collection"]):
         typer.echo(typer.style(harmless(f"collection {collection}"), bold=True))
         for each in of_collection:

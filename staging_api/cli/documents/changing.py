@@ -1,4 +1,4 @@
-"""The actions of ``staging-api documents`` that change documents."""
+"""Actions of ``staging-api documents`` that change documents."""
 
 import json
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ from staging_api.vocabulary.documents import BufferMode, Outcome
 
 
 class Mode(StrEnum):
-    """What to do with a buffer that is not empty."""
+    """Handling of a buffer that is not empty."""
 
     REJECT = "rejectoncontents"
     APPEND = "append"
@@ -27,7 +27,7 @@ class Mode(StrEnum):
 
 
 class SiteActionEnd(StrEnum):
-    """How a site action ended."""
+    """Result of a site action."""
 
     SUCCESS = "success"
     FAILURE = "failure"
@@ -66,7 +66,7 @@ def create(
                 collection, mode=buffer_mode, reason=reason, on_retry=_say_why
             )
         else:
-            # In the block, so that a file that cannot be read is reported as any other error.
+            # In the block, so that an unreadable file is reported like any other error.
             posted = read_files(files or ())
             result = _post(client, collection, posted, buffer_mode, reason)
     _print_result(result, as_json=service.as_json)
@@ -105,7 +105,7 @@ def commit(
             on_retry=_say_why,
         )
     _print_result(result, as_json=service.as_json)
-    # The answer to a dry run is 200 whatever it finds, and scripts look at the exit code.
+    # The response to a dry run is always 200, but scripts look at the exit code.
     if dryrun and result["status"] == "Failure":
         raise typer.Exit(REFUSED)
 
@@ -212,7 +212,7 @@ def _post(
         )
     except StagingApiError as error:
         messages = error.extra.get("messages", ())
-        # The service counts lines of what it got; its reader has several files.
+        # The service counts lines of the posted text; its author has several files.
         error.extra = {**error.extra, "messages": posted.located(messages, collection)}
         raise
     details = result["details"]

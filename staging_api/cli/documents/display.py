@@ -1,4 +1,4 @@
-"""Findings, changes and origins of documents as JSON; findings and origins on a terminal."""
+"""Findings, changes and origins of documents as JSON; findings and origins for a terminal."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ _LEVEL_COLOURS = {Level.ERROR: typer.colors.RED, Level.WARNING: typer.colors.YEL
 
 
 def change_json(change: DocumentChange) -> dict[str, Any]:
-    """A changed document, as the service shows it."""
+    """Return a changed document as the service encodes it."""
     return {
         "collection": change.collection,
         "document": _identity_json(change.document),
@@ -35,7 +35,7 @@ def change_json(change: DocumentChange) -> dict[str, Any]:
 
 
 def finding_line(located: LocatedFinding) -> str:
-    """A finding as compilers write theirs: file, line, level, and what it is."""
+    """Format a finding as compilers do: file, line, level, and description."""
     finding = located.finding
     place = str(located.file) if located.file else ""
     if located.file and finding.line is not None:
@@ -48,7 +48,7 @@ def finding_line(located: LocatedFinding) -> str:
 
 
 def finding_json(located: LocatedFinding) -> dict[str, Any]:
-    """A finding, as JSON."""
+    """Return a finding as JSON."""
     finding = located.finding
     return {
         "file": str(located.file) if located.file else None,
@@ -63,7 +63,7 @@ def finding_json(located: LocatedFinding) -> dict[str, Any]:
 
 
 def origin_json(path: str, origin: Origin) -> dict[str, Any]:
-    """Where the value at a path came from, as JSON."""
+    """Return the origin of the value at a path as JSON."""
     return {
         "path": path,
         "document": _identity_json(origin.document),
@@ -77,7 +77,7 @@ def origin_json(path: str, origin: Origin) -> dict[str, Any]:
 
 
 def origin_cells(origin: Origin) -> tuple[str, ...]:
-    """Where a value came from, as cells of a line: written where, then by which steps."""
+    """Return the origin of a value as cells of a row: where it was written, and the steps since."""
     steps = (f"{step.instruction} of {step.document.name}" for step in reversed(origin.steps))
     way = ", ".join(steps)
     secret = " (secret)" if origin.secret else ""

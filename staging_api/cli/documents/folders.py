@@ -48,7 +48,7 @@ def lint(folder: Path, *, as_json: bool) -> None:
 
 
 def render_folder(folder: Path, *, secrets: bool, as_json: bool) -> None:
-    """Print the rendered documents, secrets masked unless `secrets`."""
+    """Print the rendered documents; secrets are masked unless `secrets`."""
     rendering = _rendered(folder, as_json=as_json)
     values = [each.value if secrets else redacted(each, rendering) for each in rendering.documents]
     if as_json:
@@ -60,7 +60,7 @@ def render_folder(folder: Path, *, secrets: bool, as_json: bool) -> None:
 def diff(
     old: Path, new: Path, *, rendered: bool, unified: bool, secrets: bool, as_json: bool
 ) -> None:
-    """Print what differs between two folders; exit with 1 if anything does."""
+    """Print the differences between two folders; exit with 1 if there are any."""
     if rendered:
         before, after = (_rendered(each, as_json=as_json).documents for each in (old, new))
         changes = compare(before, after, reveal=secrets)
@@ -77,13 +77,13 @@ def diff(
 
 
 def check_there(folder: Path) -> None:
-    """Refuse what is no folder, before what could be something else is missed as one."""
+    """Refuse a missing folder or file, before its absence is reported as another fault."""
     if folder != STANDARD_INPUT and not folder.exists():
         raise NotFound(f"there is no folder or file {folder}")
 
 
 def explain(folder: Path, schema: str, name: str, path: str, *, as_json: bool) -> None:
-    """Print where the values of a rendered document, or of one place in it, came from."""
+    """Print the origins of a rendered document's values, or of one value."""
     rendering = _rendered(folder, as_json=as_json)
     found = _document(rendering, schema, name)
     try:
@@ -99,7 +99,7 @@ def explain(folder: Path, schema: str, name: str, path: str, *, as_json: bool) -
 
 
 def show_users(folder: Path, schema: str, name: str, *, as_json: bool) -> None:
-    """Print the documents that a change of one touches."""
+    """Print the documents that a change of one document affects."""
     rendering = _rendered(folder, as_json=as_json)
     named = [
         each.document.identity

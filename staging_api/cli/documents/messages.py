@@ -1,4 +1,4 @@
-"""What the service says about documents, a line for each message."""
+"""Messages of the service about documents, one line each."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -20,7 +20,7 @@ def print_messages(messages: Sequence[Message]) -> None:
 
 
 def diagnostic_of(message: Message) -> Mapping[str, Any]:
-    """Where the fault is: ``path``, ``line``, ``collection``; empty for those of validators."""
+    """Return a fault's ``path``, ``line`` and ``collection``; empty for validators' messages."""
     try:
         found = json.loads(message.get("diagnostic") or "{}")
     except (TypeError, ValueError, RecursionError):
@@ -29,17 +29,17 @@ def diagnostic_of(message: Message) -> Mapping[str, Any]:
 
 
 def undone_unless_confirmed(unconfirmed: Mapping[str, Any] | None) -> str:
-    """When a commit is undone, as the end of a sentence; nothing if it is final.
+    """Return the end of a sentence: when a commit is undone; empty if it is final.
 
     Args:
-        unconfirmed: has ``confirm_until``, unless the commit is final.
+        unconfirmed: document with ``confirm_until``, unless the commit is final.
     """
     until = (unconfirmed or {}).get("confirm_until")
     return f", undone at {until} unless it is confirmed" if until else ""
 
 
 def _line(message: Message) -> str:
-    """A message as compilers write theirs: file and line, level, what it is, which document."""
+    """Format a message as compilers do: file and line, level, description, document."""
     level = str(message.get("level") or ("Error" if message.get("error") else "Info")).lower()
     styled = typer.style(level, fg=_COLOURS.get(level))
     place = f"{message['place']}: " if message.get("place") else ""

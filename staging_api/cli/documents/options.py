@@ -1,4 +1,4 @@
-"""Options that several actions on documents have, and the client that they use."""
+"""Options shared by several actions on documents, and the client of these actions."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -29,22 +29,22 @@ VersionOrRevision = Annotated[
 
 @contextmanager
 def connected(service: ServiceOptions) -> Iterator[StagingClient]:
-    """A client; an error of the block is printed with the service's messages, and exits."""
+    """Yield a client; an error of the block is printed with the service's messages, and exits."""
     with options.connected(service) as client:
         try:
             yield client
         except StagingApiError as error:
             if not service.as_json:
-                # The error itself is one line; these say which document and place it is about.
+                # The error itself is one line; the messages name the document and path.
                 print_messages(error.extra.get("messages", ()))
             raise
 
 
 def of_version(version: str | None, ask: Callable[[str], T]) -> T:
-    """Ask for a version; if none is named, for the buffer, else for what is committed.
+    """Call `ask` with `version`; without one, with the buffer, else with the committed version.
 
     Raises:
-        NotFound: neither has it.
+        NotFound: neither has the object.
     """
     if version is not None:
         return ask(version)

@@ -1,7 +1,7 @@
-"""Files of documents as one text to post, and which line of the text is which line of a file.
+"""Concatenate files of documents into one text to post, and map its lines to lines of files.
 
-Between two files stands ``...``, which ends a document, so that the next file may begin with a
-directive; and ``---`` before a file that begins with neither.
+``...`` between two files ends a document, so that the next file may begin with a directive; ``---``
+is inserted before a file that begins with neither mark nor directive.
 """
 
 import re
@@ -17,34 +17,34 @@ from staging_api.errors import Invalid
 
 _SUFFIXES = (".yaml", ".yml")
 _STANDARD_INPUT = "-"
-#: A document's mark, or a directive, behind comments and empty lines.
+#: A document's mark, or a directive, after comments and empty lines.
 _MARKED = re.compile(rb"(?:[ \t]*(?:#[^\r\n]*)?(?:\r\n?|\n))*(?:---(?=\s|\Z)|%)")
 _COMMENTS = re.compile(rb"(?:[ \t]*(?:#[^\r\n]*)?(?:\r\n?|\n))*")
-#: As the service's reader of YAML 1.1 counts lines.
+#: Line breaks as the service's reader of YAML 1.1 counts them.
 _BREAK = re.compile(rb"\r\n|[\r\n]|\xc2\x85|\xe2\x80[\xa8\xa9]")
 
 
 @dataclass(frozen=True)
 class PostedText:
-    """What files hold, one after the other.
+    """Contents of files, concatenated.
 
     Attributes:
-        text: all of it; of one file, its very bytes.
-        parts: of each file: the line of the text, from 1, from which on faults are its own; the
-            line that is its line 1; its name.
+        text: the whole text; for a single file its unchanged bytes.
+        parts: for each file: the first line of the text, counted from 1, whose faults belong to the
+            file; the line of the text that is the file's line 1; its name.
     """
 
     text: bytes
     parts: tuple[tuple[int, int, str], ...]
 
     def place(self, line: int) -> str:
-        """The file and its line for a line of the text."""
+        """Return the file and line for a line of the text."""
         begun = [part for part in self.parts if part[0] <= line] or self.parts[:1]
         _, first, name = begun[-1]
         return f"{name}:{max(line - first + 1, 1)}"
 
     def located(self, messages: Sequence[Message], collection: str) -> list[Message]:
-        """Messages with ``place``, where they are about a line of this collection."""
+        """Add ``place`` to messages that are about a line of this collection."""
         return [self._located(each, collection) for each in messages]
 
     def _located(self, message: Message, collection: str) -> Message:
@@ -56,10 +56,10 @@ class PostedText:
 
 
 def read_files(names: Sequence[str]) -> PostedText:
-    """Read files, those of folders, and standard input; each begins a document of its own.
+    """Read files, the files of folders, and standard input; each begins a new document.
 
     Raises:
-        Invalid: one cannot be read; a folder has none; standard input is named twice.
+        Invalid: a file cannot be read; a folder has no files; standard input is named twice.
     """
     if names.count(_STANDARD_INPUT) > 1:
         raise Invalid.field(_STANDARD_INPUT, "standard input can be read only once")
@@ -71,10 +71,10 @@ def read_files(names: Sequence[str]) -> PostedText:
 
 
 def as_text(raw: bytes) -> str:
-    """The characters of a stream of YAML: UTF-8, or UTF-16 with its mark.
+    """Decode a YAML stream: UTF-8, or UTF-16 with a byte order mark.
 
     Raises:
-        UnicodeDecodeError: it is neither.
+        UnicodeDecodeError: the stream is neither.
     """
     if raw.startswith((BOM_UTF16_LE, BOM_UTF16_BE)):
         return raw.decode("utf-16")
@@ -85,11 +85,12 @@ def _joined(files: Sequence[str], raws: Sequence[bytes]) -> PostedText:
     text, parts, line = bytearray(), [], 1
     for file, raw in zip(files, raws, strict=True):
         content = _utf8(file, raw)
-        # A text without a last line break would go on in the next file.
+        # Without a final line break, the last line would continue in the next file.
         content += b"" if content.endswith((b"\n", b"\r")) or not content else b"\n"
-        # Behind comments alone there is no document to be ended.
+        # After comments alone there is no document to end.
         if not _COMMENTS.fullmatch(text):
-            # A construct that a file leaves open is reported here, with a line of that file.
+            # ``...`` makes the parser report an unclosed construct here, with a line of the file
+            # that has it.
             text += b"...\n"
             line += 1
         mark = b"" if _MARKED.match(content) else b"---\n"

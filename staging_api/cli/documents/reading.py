@@ -1,4 +1,4 @@
-"""The actions of ``staging-api documents`` that show what the service has."""
+"""Actions of ``staging-api documents`` that show the service's documents."""
 
 import sys
 from collections.abc import Iterator, Mapping
@@ -79,11 +79,11 @@ def history(
 
 
 def print_text(text: bytes, *, as_json: bool) -> None:
-    """Documents as they are, byte for byte; as JSON, ``{"text": ...}``."""
+    """Print documents unchanged, byte for byte; as JSON, ``{"text": ...}``."""
     if as_json:
         print_json({"text": as_text(text)})
         return
-    # Bytes go past the buffer of the text layer: what is in it comes first.
+    # Bytes bypass the text layer's buffer, which is flushed first.
     sys.stdout.flush()
     with output_failures():
         sys.stdout.buffer.write(text)

@@ -1,6 +1,6 @@
-"""The actions of ``staging-api documents`` that check, render, compare and explain.
+"""Actions of ``staging-api documents`` that check, render, compare and explain.
 
-All of them work on folders without a server, and all but ``lint`` on what the service has.
+All work on folders without a server, and all but ``lint`` also on the service's documents.
 """
 
 from collections.abc import Iterator
@@ -181,7 +181,7 @@ def uses(
 
 @contextmanager
 def _engine(action: str, version: str | None = None, *, as_json: bool) -> Iterator[ModuleType]:
-    """The actions on folders, which have no version; the engine is loaded only for these."""
+    """Yield the actions on folders, which have no version; only these load the engine."""
     if version is not None:
         raise typer.BadParameter("--version is for what the service has, not for a folder")
     with exit_on_error(as_json):

@@ -55,7 +55,7 @@ def hold(
 ) -> None:
     """Keep suites as they are, whatever the next runs publish."""
     with connected(service) as client:
-        # The API holds one suite a call; each answer has all that are held.
+        # The API holds one suite in a call; each response has all held suites.
         for each in suite or (DEFAULT_SUITE,):
             document = client.archives.hold(archive, each, reason)
     _print_live(archive, document, as_json=service.as_json)

@@ -1,4 +1,4 @@
-"""The three operations of the publisher, and the list of their runs."""
+"""The three operations of the publisher, and the list of publisher runs."""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -16,7 +16,7 @@ from staging_api.client import PublisherRun, StagingClient
 from staging_api.errors import StagingApiError
 from staging_api.vocabulary.publishing import Operation
 
-#: Newest runs of an archive among which this request's one is looked for.
+#: Number of an archive's newest runs among which the run of this request is searched.
 _LOOKED_AT = 10
 
 Careful = Annotated[
@@ -25,7 +25,7 @@ Careful = Annotated[
 
 
 def _verb(operation: Operation, line: str) -> Callable[..., None]:
-    """Return the function of one operation; they have the same options."""
+    """Return the function of one operation; all have the same options."""
 
     @of_service(timeout=LONG_SECONDS)
     def run(
@@ -76,14 +76,14 @@ class RunNotes:
     """Prints on standard error the id of this request's run once it begins, and its phases."""
 
     def __init__(self, watcher: StagingClient, archive: str, *, as_json: bool) -> None:
-        """Print nothing if the output is JSON; the id is known all the same."""
+        """Print nothing if the output is JSON; the id is read all the same."""
         self._watcher, self._archive, self._as_json = watcher, archive, as_json
         self.run_id: str | None = None
         self._phase: str | None = None
 
     def __call__(self) -> None:
-        """Look once."""
-        # Errors are left to the request itself, which retries and reports them.
+        """Query the run once."""
+        # Errors are ignored: the request itself retries and reports them.
         with suppress(StagingApiError):
             runs = self._watcher.archives.publications(self._archive, page_size=_LOOKED_AT)
             marker = str(self._watcher.context_marker)
@@ -107,10 +107,10 @@ class RunNotes:
 
 
 def _watched(send: Callable[[], PublisherRun], notes: RunNotes) -> PublisherRun:
-    """Return the run once it has ended; at Ctrl-C, name the run that goes on.
+    """Return the run once it has ended; at Ctrl-C, name the run that continues.
 
     Raises:
-        KeyboardInterrupt: with that line as its text.
+        KeyboardInterrupt: its text names the run.
     """
     try:
         return beside(send, notes)

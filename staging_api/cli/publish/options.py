@@ -7,7 +7,7 @@ import typer
 
 DEFAULT_SUITE = "stable"
 REPEATED = "may be repeated."
-#: Time-out of an action: runs and copies of a large archive take long.
+#: Timeout of an action: runs and copies of a large archive take long.
 LONG_SECONDS = 3600
 
 Archive = Annotated[str, typer.Argument(metavar="ARCHIVE", help="Name of the archive.")]
@@ -25,7 +25,7 @@ def only(given: Sequence[str] | None, option: str) -> str | None:
     """Return the value of an option, None if it is not given.
 
     Raises:
-        typer.BadParameter: it is given several times, as other actions allow.
+        typer.BadParameter: the option is given several times, which only other actions allow.
     """
     if given and len(given) > 1:
         raise typer.BadParameter(f"{option} can be given only once here")

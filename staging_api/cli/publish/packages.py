@@ -69,7 +69,7 @@ def upload(
     ] = None,
 ) -> None:
     """Upload packages to a suite; exits with 4 if one is rejected."""
-    # Before anything is sent: the others would be in the archive already.
+    # Checked before anything is sent: otherwise the other files would be in the archive already.
     paths = _existing(files)
     to_suite = only(suite, "--suite") or DEFAULT_SUITE
     to_component = only(component, "--component")
@@ -110,7 +110,7 @@ def remove(
     ] = None,
 ) -> None:
     """Remove packages from their suites, from the next run on."""
-    # An option that has to be given may still be given empty.
+    # A required option may still be given empty.
     if not reason:
         raise typer.BadParameter("--reason must say why")
 
@@ -118,7 +118,7 @@ def remove(
         return _among(package, suite=suite, component=component, architecture=architecture)
 
     with connected(service) as client:
-        # All are found before the first is removed: a name that is misspelt removes nothing.
+        # All are found before the first is removed: a misspelt name removes nothing.
         found = _current(client.archives.packages, archive, packages, chosen)
         gone = [client.archives.remove(archive, each["id"], reason) for each in found]
     print_rows({"items": gone}, _rows(gone), "no packages", as_json=service.as_json)
@@ -128,7 +128,7 @@ def _existing(files: Sequence[str]) -> list[Path]:
     """Return the paths of files.
 
     Raises:
-        typer.BadParameter: one is no file.
+        typer.BadParameter: a path is not a file.
     """
     paths = [Path(file) for file in files]
     if missing := [str(path) for path in paths if not path.is_file()]:
@@ -145,7 +145,7 @@ def _current(
     """Return the pending and published rows of the named packages.
 
     Raises:
-        NotFound: one of them has none.
+        NotFound: a package has no such row.
     """
     found: list[_Package] = []
     for each in named:
@@ -164,7 +164,7 @@ def _current(
 
 
 def _among(package: _Package, **values: Sequence[str] | None) -> bool:
-    """Whether each field has one of its values, if there are any."""
+    """Return whether each given field has one of the allowed values."""
     return all(not allowed or package[field] in allowed for field, allowed in values.items())
 
 
