@@ -1,1 +1,1 @@
-"""Identify callers: check a credential and derive a name and roles; no web framework here."""
+"""Identify callers: check a credential, return a name and roles; independent of web frameworks."""

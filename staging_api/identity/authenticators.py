@@ -1,4 +1,4 @@
-"""Build the authenticator that STAGING_AUTH selects; only its own libraries are imported."""
+"""Build the authenticator that STAGING_AUTH selects, importing only the libraries that it needs."""
 
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
@@ -23,7 +23,7 @@ def authenticator(settings: Settings) -> Authenticator:
     """Return the authenticator that the settings select.
 
     Raises:
-        Invalid: a setting that it needs is missing or wrong.
+        Invalid: a required setting is missing or wrong.
     """
     return _CHOICES[settings.auth](settings)
 
@@ -60,10 +60,10 @@ def _by_oidc(settings: Settings) -> Authenticator:
 
 
 def authorization_code(settings: Settings) -> "AuthorizationCode | None":
-    """Return the sign-in of browsers at the OpenID provider; None: it is not set up.
+    """Return the sign-in of browsers at the OpenID provider; None: it is not configured.
 
     Raises:
-        Invalid: a setting that it needs is missing or wrong.
+        Invalid: a required setting is missing or wrong.
     """
     if settings.auth != "oidc" or not settings.oidc_client_id:
         return None

@@ -1,12 +1,12 @@
-"""Sign-in at an OpenID provider: authorization code with PKCE (RFC 6749, RFC 7636), by the server.
+"""Sign-in at an OpenID provider by authorization code with PKCE (RFC 6749, RFC 7636).
 
-1. `start`: the browser goes to the provider with a challenge and a nonce. What answers them stays
-   in a signed cookie for ten minutes.
-2. The provider leads the browser back with a code.
-3. `finish`: this process exchanges the code, with the answer to the challenge, for an ID token, and
-   checks that as every token is checked; its audience is our client id, its nonce ours.
+1. `start`: the browser goes to the provider with a challenge and a nonce. A signed
+   cookie keeps the verifier and the nonce for ten minutes.
+2. The provider redirects the browser back with a code.
+3. `finish`: this process exchanges the code and the verifier for an ID token, and checks the
+   token like any other; its audience must be our client id, its nonce the one in the cookie.
 
-What if the process dies? Nothing is kept here: another process finishes what this one started.
+What if the process dies? The process keeps no state: another one finishes the sign-in.
 """
 
 import base64
@@ -33,7 +33,7 @@ _OK = 200
 
 @dataclass(frozen=True)
 class BegunSignIn:
-    """A sign-in that was begun: where the browser goes, and what it must bring back."""
+    """A sign-in that was begun: the URL for the browser, and the content of its cookie."""
 
     location: str
     state: str
@@ -46,9 +46,9 @@ class AuthorizationCode:
     """Sign-in at one provider.
 
     Attributes:
-        client_id: ours, as the provider knows us; the audience of its ID tokens.
-        secret_file: has the client's secret; None: PKCE alone.
-        scopes: asked for, separated by spaces.
+        client_id: our id at the provider; the audience of its ID tokens.
+        secret_file: file with the client's secret; None: PKCE alone.
+        scopes: scopes to request, separated by spaces.
         check: checks ID tokens.
     """
 
@@ -60,10 +60,10 @@ class AuthorizationCode:
     calls: SharedCalls
 
     def start(self, redirect_uri: str) -> BegunSignIn:
-        """Begin a sign-in that leads back to `redirect_uri`.
+        """Begin a sign-in that redirects back to `redirect_uri`.
 
         Raises:
-            IdentityUnavailable: the provider's addresses cannot be fetched.
+            IdentityUnavailable: the provider's discovery document cannot be fetched.
         """
         state, nonce, verifier = (secrets.token_urlsafe(32) for _ in range(3))
         challenge = hashlib.sha256(verifier.encode()).digest()
@@ -82,11 +82,11 @@ class AuthorizationCode:
         return BegunSignIn(f"{where}{mark}{urlencode(query)}", state, nonce, verifier)
 
     def finish(self, code: str, redirect_uri: str, *, nonce: str, verifier: str) -> Principal:
-        """Return who signed in.
+        """Return the principal that signed in.
 
         Raises:
-            Unauthenticated: the code or its token does not hold.
-            IdentityUnavailable: that cannot be found out just now.
+            Unauthenticated: the code or its token is not valid.
+            IdentityUnavailable: the check is not possible at the moment.
         """
         fields = {
             "grant_type": "authorization_code",
@@ -100,7 +100,7 @@ class AuthorizationCode:
         if not isinstance(token, str):
             raise Unauthenticated("the identity provider gave no ID token")
         principal = self.check.check(token)
-        # The signature was checked: what it says is the provider's.
+        # The signature has been checked, so the claims are the provider's.
         if _claims(token).get("nonce") != nonce:
             raise Unauthenticated("the token was made for another sign-in")
         return principal

@@ -1,8 +1,8 @@
 """Read the credential of a request from ``Authorization`` (RFC 6750, RFC 7617).
 
-``Bearer <token>`` is the usual form. ``Basic`` is for clients that only know that, such as apt with
-its ``auth.conf``: the token is the password, the user name is ignored. ``X-Auth-Token``, of clients
-of OpenStack, holds the token alone; it counts if there is no ``Authorization``.
+``Bearer <token>`` is the usual form. ``Basic`` is for clients that support nothing else, such as
+apt with its ``auth.conf``: the token is the password, the user name is ignored. ``X-Auth-Token``,
+which OpenStack clients send, holds the token alone; it is used if there is no ``Authorization``.
 """
 
 import base64
@@ -13,7 +13,7 @@ from collections.abc import Callable
 from staging_api.errors import Unauthenticated
 from staging_api.identity.model import Environ, Identify, Principal
 
-#: The challenge of a refusal. Basic first: some clients look at the first scheme only.
+#: Challenge of a refusal. Basic first: some clients look at the first scheme only.
 CHALLENGE = 'Basic realm="staging_api", Bearer'
 
 _TOKEN = re.compile(r"[A-Za-z0-9._~+/=-]+")
@@ -21,7 +21,7 @@ _FORM = re.compile(r"(Bearer|Basic) +([A-Za-z0-9._~+/=-]+)", re.IGNORECASE)
 
 
 def bearer(check: Callable[[str], Principal]) -> Identify:
-    """Return an `Identify` that reads the token and has `check` identify the caller."""
+    """Return an `Identify` that extracts the token and has `check` identify the caller."""
 
     def identify(environ: Environ) -> Principal | None:
         token = authorization_token(environ)
@@ -41,7 +41,7 @@ def authorization_token(environ: Environ) -> str | None:
     """Return the token in ``Authorization``; None: there is no such header.
 
     Raises:
-        Unauthenticated: it has another form.
+        Unauthenticated: the header has another form.
     """
     given = environ.get("HTTP_AUTHORIZATION")
     if given is None:
@@ -53,7 +53,7 @@ def authorization_token(environ: Environ) -> str | None:
 
 
 def is_token(text: str) -> bool:
-    """Whether the text can be sent as a token (RFC 6750: b64token)."""
+    """Return whether the text can be sent as a token (RFC 6750: b64token)."""
     return _TOKEN.fullmatch(text) is not None
 
 

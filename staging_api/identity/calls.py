@@ -1,11 +1,12 @@
-"""Calls to an identity provider: shared by requests with the same key, and limited in every way.
+"""Calls to an identity provider, shared by requests with the same key, with limits.
 
-A provider that hangs must not stop the service. So a call runs in another thread under one deadline
+A provider that hangs must not stop the service. So a call runs in another thread with a deadline
 (`call_deadline`); all requests with the same key wait for the same call; the number of waiting
-requests is limited, and further ones get 503 at once. After a call without any answer the provider
-is not called for a second.
+requests is limited, and further ones get 503 at once. After a call without any response the
+provider is not called for one second.
 
-What if the process dies? Nothing is kept. A call that outlives its deadline is ended by its timer.
+What if the process dies? Calls leave no state behind. A timer ends a call that exceeds its
+deadline.
 """
 
 import threading
@@ -28,7 +29,7 @@ _THREADS = 8
 
 
 def always() -> bool:
-    """Let every call to the provider be made."""
+    """Allow every call to the provider."""
     return True
 
 
@@ -37,9 +38,10 @@ _calls_allowed: ContextVar[Callable[[], bool]] = ContextVar("provider_calls", de
 
 @contextmanager
 def provider_calls(allowed: Callable[[], bool]) -> Iterator[None]:
-    """Make new calls to the provider in this block only if `allowed`; cached answers always count.
+    """Allow new calls to the provider in this block only if `allowed` returns True.
 
-    `allowed` is called only before such a call: most requests make none.
+    Cached answers are always used. `allowed` is called only before a new call: most requests make
+    none.
     """
     token = _calls_allowed.set(allowed)
     try:
@@ -68,11 +70,11 @@ class SharedCalls:
     )
 
     def wait_for(self, key: str, call: Callable[[], T]) -> T:
-        """Wait for the running call of this key, or start one.
+        """Wait for the running call with this key, or start one.
 
         Raises:
-            IdentityUnavailable: no answer in time, or too many requests wait already.
-            TooManyRequests: `provider_calls` forbids it.
+            IdentityUnavailable: no answer arrived in time, or too many requests wait already.
+            TooManyRequests: `provider_calls` forbids the call.
         """
         with self._mutex:
             running = self._begun(key, call)
@@ -93,7 +95,7 @@ class SharedCalls:
         return answer
 
     def begin(self, key: str, call: Callable[[], object]) -> None:
-        """Start a call unless one runs, without waiting for it."""
+        """Start a call, without waiting for it, unless one with this key runs."""
         try:
             with self._mutex:
                 self._begun(key, call)
@@ -123,7 +125,7 @@ class SharedCalls:
         try:
             future = self._threads.submit(self._run, key, call, deadline)
         except RuntimeError:
-            # The system gives no thread just now, or the process ends.
+            # The system cannot start a thread at the moment, or the process ends.
             raise cannot_check(
                 OutageCause.BUSY, "no thread is free to call the provider", 1
             ) from None
@@ -147,7 +149,7 @@ class SharedCalls:
 
     def _ended(self, key: str, deadline: float, silent: bool) -> None:
         with self._mutex:
-            # After its deadline another call of this key may have started.
+            # After the deadline of this call another one with this key may have started.
             running = self._running.get(key)
             if running is not None and running.deadline == deadline:
                 del self._running[key]

@@ -1,4 +1,4 @@
-"""Make a token: shown once, stored as a hash."""
+"""Create a token, which is shown once and stored as a hash."""
 
 import fcntl
 import os
@@ -15,7 +15,7 @@ from staging_api.identity.model import Role, valid_name
 from staging_api.identity.tokens import BEGIN, END, hash_token, read_list
 from staging_api.small_files import read_small_file
 
-#: Marks a token in a log or a repository as one of ours.
+#: Prefix that marks a token in a log or a repository as one of ours.
 PREFIX = "stg_"
 _RANDOM_BYTES = 32
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
@@ -28,7 +28,7 @@ def make_token(name: str, roles: Iterable[Role], days: int | None) -> tuple[str,
         days: lifetime; None: it does not expire.
 
     Raises:
-        Invalid: the name cannot be a caller's.
+        Invalid: the name is not valid for a caller.
     """
     try:
         valid_name(name)
@@ -51,19 +51,19 @@ def make_token(name: str, roles: Iterable[Role], days: int | None) -> tuple[str,
 def add_to_file(path: Path, lines: str) -> None:
     """Add an entry to a tokens file; a missing file is created with mode 0600.
 
-    An existing file keeps its owner, group and mode, and a symbolic link stays one: the service
-    must be able to read it as before.
+    An existing file keeps its owner, group and mode, and a symbolic link stays a link: the service
+    must be able to read the file as before.
 
-    What if it dies? The file is replaced as a whole or not at all. When this returns, a power cut
-    does not take the entry away.
+    What if the process dies? The file is replaced as a whole or not at all. After this function
+    returns, the entry survives a power failure.
 
     Raises:
         Invalid: the file is not a tokens file, or its owner cannot be kept.
-        DiskFailed: it cannot be written.
+        DiskFailed: the file cannot be written.
     """
     path = path.resolve()
     try:
-        # Lock the folder: a lock file would be left behind, with an owner.
+        # Lock the folder: a lock file would stay behind, with an owner.
         folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             fcntl.flock(folder, fcntl.LOCK_EX)
@@ -78,7 +78,7 @@ def add_to_file(path: Path, lines: str) -> None:
 def _add(path: Path, lines: str) -> None:
     before = _kept(path)
     draft = path.with_name(path.name + ".new")
-    draft.unlink(missing_ok=True)  # of a command that was killed
+    draft.unlink(missing_ok=True)  # left by a killed command
     try:
         with os.fdopen(os.open(draft, _NEW, 0o600), "w") as file:
             _keep_owner(path, file.fileno())
@@ -92,7 +92,7 @@ def _add(path: Path, lines: str) -> None:
 
 
 def _kept(path: Path) -> str:
-    """Return the file's text that precedes the new entry."""
+    """Return the file's present text, which precedes the new entry."""
     if not path.exists() or not read_list(path).entries:
         return f"{BEGIN}\ntokens:\n"
     return read_small_file(path).rstrip().removesuffix(END).rstrip() + "\n"

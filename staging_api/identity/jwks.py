@@ -1,16 +1,16 @@
-"""The keys of an OpenID provider: fetched on demand, cached, replaced when they rotate.
+"""Public keys of an OpenID provider: fetched on demand, cached, replaced when they rotate.
 
-A cached key serves at once; an old one is refreshed in the background. An unknown key id is looked
-up in a document requested *after* the token arrived: an older document cannot prove that the key
-does not exist. Concurrent look-ups share one fetch; fetches have a budget, so that invented key ids
-do not make us call the provider each time; and unknown key ids are cached for a moment.
+A cached key is used at once; an old key set is refreshed in the background. An unknown key id is
+looked up in a document requested *after* the token arrived: an older document cannot prove that the
+key does not exist. Concurrent look-ups share one fetch; fetches have a budget, so that invented key
+ids do not cause a call to the provider each time; and unknown key ids are cached for a short time.
 
-Ids are optional, and keys of two types may share one (RFC 7517, section 4.5). So several keys may
+Ids are optional, and keys of two types may share an id (RFC 7517, section 4.5). So several keys may
 have signed a token, and each is tried.
 
-While the provider is down cached keys stay valid for `_STALE_SECONDS`. What cannot be decided then
-is `IdentityUnavailable`, never a refusal: the provider never answered, its answer is not a set of
-keys, or a key is new and cannot be looked up.
+While the provider is down, cached keys stay valid for `_STALE_SECONDS`. A token that cannot be
+checked then causes `IdentityUnavailable`, never a refusal: the provider has never answered, its
+response is not a set of keys, or a key is new and cannot be looked up.
 """
 
 import logging
@@ -32,13 +32,13 @@ log = logging.getLogger(__name__)
 
 _FRESH_SECONDS = 600.0
 _STALE_SECONDS = 24 * 3600.0
-# How long an unknown key id is cached.
+# Time for which an unknown key id is cached.
 _ABSENT_SECONDS = 5.0
 _MOST_ABSENT = 1000
-# Fetches that may follow each other at once; after that, one a second.
+# Size of a burst of fetches; after it, one fetch a second.
 _BUDGET = 100.0
 _BUDGET_PER_SECOND = 1.0
-# Keys that are tried for a token without a key id; a provider has two or three.
+# Number of keys that are tried for a token without a key id; a provider has two or three.
 _MOST_TRIED = 20
 #: Never "oct": a public document cannot hold a shared secret.
 _KEY_TYPES = frozenset({"RSA", "EC", "OKP"})
@@ -46,14 +46,14 @@ _KEY_TYPES = frozenset({"RSA", "EC", "OKP"})
 
 @dataclass(frozen=True)
 class _KeySet:
-    """The result of one fetch; `unusable` are ids of keys that cannot be read."""
+    """The result of one fetch; `unusable` are the ids of keys that cannot be parsed."""
 
     keys: Mapping[str | None, Sequence[Key]]
     unusable: frozenset[str | None]
     requested_at: float
 
     def of(self, key_id: str | None) -> Sequence[Key]:
-        """Return keys that may sign with this id; token or key may lack one."""
+        """Return the keys that may sign with this id; the id of token or key may be missing."""
         if key_id is None:
             return [key for keys in self.keys.values() for key in keys][:_MOST_TRIED]
         return self.keys.get(key_id) or self.keys.get(None, ())[:_MOST_TRIED]
@@ -71,10 +71,10 @@ class KeyCache:
         now: Callable[[], float] = time.monotonic,
         calls: SharedCalls | None = None,
     ) -> None:
-        """Fetch nothing yet: the provider may be down while this process starts.
+        """Create an empty cache: the provider may be down while this process starts.
 
         Args:
-            fetch: gets the provider's key document, or raises `IdentityUnavailable`.
+            fetch: returns the provider's key document, or raises `IdentityUnavailable`.
             now: a clock in seconds that never goes back.
             calls: runs the fetches.
         """
@@ -90,7 +90,7 @@ class KeyCache:
         """Return the keys that may have signed a token with this id; empty if there is none.
 
         Raises:
-            IdentityUnavailable: whether there is such a key cannot be decided just now.
+            IdentityUnavailable: the look-up of the key is not possible at the moment.
         """
         came_at = self._now()
         age = came_at - self._set.requested_at
@@ -107,9 +107,9 @@ class KeyCache:
         """Return the keys as the provider had them at `came_at` or later; empty if none.
 
         Raises:
-            IdentityUnavailable: as `find`.
+            IdentityUnavailable: see `find`.
         """
-        # Twice at most: a running fetch may have begun earlier, the next one has not.
+        # At most two rounds: a running fetch may have begun earlier, the next one has not.
         while self._set.requested_at < came_at:
             self._calls.wait_for("keys", self._refresh)
         known = self._set
@@ -152,7 +152,7 @@ def _read(document: Mapping[str, Any], requested_at: float) -> _KeySet:
         key_id = entry.get("kid") if isinstance(entry.get("kid"), str) else None
         try:
             key = JWKRegistry.import_key(entry)
-            key.get_op_key("verify")  # parses the numbers, which importing defers
+            key.get_op_key("verify")  # parses the numbers, which the import defers
         except (JoseError, ValueError, TypeError, KeyError, UnsupportedAlgorithm):
             log.warning("key %s of the identity provider is not usable", key_id)
             unusable.add(key_id)

@@ -1,7 +1,7 @@
-"""OpenStack Keystone: its own middleware checks the token, and we read the result.
+"""Authentication by OpenStack Keystone, whose own middleware checks the token.
 
-How Keystone is called, and how its answers are interpreted, is in `identity.keystone_middleware`,
-which needs the optional extra.
+`identity.keystone_middleware`, which needs the optional extra, calls Keystone and interprets its
+responses.
 """
 
 import io
@@ -21,10 +21,10 @@ log = logging.getLogger(__name__)
 
 _DEFAULT_DOMAIN = "default"
 
-# Where the middleware puts Keystone's description of the token.
+# Key of the WSGI environment for the middleware's description of the token.
 _TOKEN_INFO = "keystone.token_info"  # noqa: S105 - a name
 
-#: A name is unique only within its domain: the claims that name that domain.
+#: Claims that name the domain of a name, which is unique only within that domain.
 _DOMAINS_OF: Mapping[str, tuple[str, ...]] = {
     "user": ("domain", "user_domain", "user_domain_id"),
     "project": ("project_domain", "project_domain_id"),
@@ -53,7 +53,7 @@ def keystone_rules(setting: str) -> RoleRules:
 
 @dataclass
 class KeystoneCheck:
-    """Identifies callers by the middleware, configured by ``keystone_authtoken`` of a file."""
+    """Identifies callers by the middleware, configured by ``keystone_authtoken`` in a file."""
 
     rules: RoleRules
     middleware: Callable[..., Any]
@@ -62,12 +62,12 @@ class KeystoneCheck:
     def identify(self, environ: Environ) -> Principal | None:
         """Return the identity of the request's token; None without a token.
 
-        Clients of OpenStack send it as ``X-Auth-Token``. Our own client, curl and apt, which do not
-        know what a service checks tokens with, send ``Authorization``.
+        OpenStack clients send the token as ``X-Auth-Token``. Our own client, curl and apt, which do
+        not know that the service uses Keystone, send ``Authorization``.
 
         Raises:
             Unauthenticated: Keystone does not know the token, or it has expired.
-            IdentityUnavailable: that cannot be decided just now.
+            IdentityUnavailable: the check is not possible at the moment.
         """
         if not (environ.get("HTTP_X_AUTH_TOKEN") or environ.get("HTTP_X_STORAGE_TOKEN")):
             token = authorization_token(environ)
@@ -75,7 +75,7 @@ class KeystoneCheck:
                 return None
             environ = {**environ, "HTTP_X_AUTH_TOKEN": token}
         found: dict[str, Any] = {}
-        # The middleware must not read the body, and its own answer is discarded.
+        # The middleware must not read the body, and its own response is discarded.
         request = {**environ, "wsgi.input": io.BytesIO(), "staging_api.found": found}
         list(self.middleware(request, lambda *_ignored: lambda _data: None))
         if found.get("HTTP_X_IDENTITY_STATUS") != "Confirmed":
@@ -107,7 +107,8 @@ def check_by_keystone(config: Path, rules: RoleRules, calls: SharedCalls) -> Key
     options = cfg.ConfigOpts()
     try:
         options([], project="staging_api", default_config_files=[str(config)])
-        # Delayed: the middleware only reports its verdict; refusals are our own problem documents.
+        # "Delayed": the middleware only reports its verdict; refusals are our own problem
+        # documents.
         chosen = {"oslo_config_config": options, "delay_auth_decision": True}
         middleware = Middleware(_note, chosen, Tokens(calls), lambda t: _caller(_claims(t)))
     except (cfg.Error, ValueError, TypeError) as error:
@@ -117,20 +118,20 @@ def check_by_keystone(config: Path, rules: RoleRules, calls: SharedCalls) -> Key
 
 
 def _holds_everywhere(rule: RoleRule) -> bool:
-    """Whether the rule names only a role, in whatever project."""
+    """Return whether the rule names only a role, so that it applies to all projects."""
     claims = {condition.claim for condition in rule.conditions}
     return bool(claims) and claims <= {"roles", "role_ids"}
 
 
 def _note(environ: dict[str, Any], start_response: Callable[..., Any]) -> list[bytes]:
-    """Stand behind the middleware as its application, and keep what it reports."""
+    """Act as the application behind the middleware, and record its report."""
     environ["staging_api.found"].update(environ)
     start_response("204 No Content", [])
     return []
 
 
 def _claims(token: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return the claims that rules may name; scopes that the token lacks are absent."""
+    """Return the claims that rules may name, without the scopes that the token lacks."""
     user, project = token["user"], token.get("project") or {}
     domain, system = token.get("domain") or {}, token.get("system") or {}
     user_domain, project_domain = user.get("domain") or {}, project.get("domain") or {}
@@ -157,8 +158,9 @@ def _caller(claims: Mapping[str, Any]) -> str:
     name, domain_id = claims["user"], claims["user_domain_id"]
     if domain_id != _DEFAULT_DOMAIN or "@" in str(name):
         domain = claims["user_domain"] or domain_id
-        # What follows the last @ is the domain, whatever names have in them.
+        # The text after the last @ is the domain, even if the name contains an @.
         name = f"{name}@{domain_id if '@' in str(domain) else domain}"
-    # Reserved names are compared without the domain, too: `worker@corp` is not the worker's.
+    # Reserved names are compared without the domain, too: `worker@corp` must not look like the
+    # worker.
     valid_name(claims["user"])
     return valid_name(name)

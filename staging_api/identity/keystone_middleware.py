@@ -1,11 +1,11 @@
-"""Keystone's middleware, with our own calls and our own reading of the answers.
+"""Keystone's middleware, with our own calls and our own interpretation of the responses.
 
 The middleware also reports "invalid" when Keystone did not answer, answered with an error, or
-refused this service's own credential. So each call is examined here: only Keystone's own "there is
-no such token" refuses the caller. Everything else is `IdentityUnavailable`; meanwhile a token that
-was valid recently stays valid.
+refused this service's own credential. So this module examines each call: only Keystone's own "there
+is no such token" refuses the caller. Every other failure is `IdentityUnavailable`; meanwhile a
+token that was valid recently stays valid.
 
-What if the process dies? Everything is in memory only.
+What if the process dies? All state is in memory only.
 """
 
 import hashlib
@@ -26,15 +26,15 @@ from staging_api.identity.calls import SharedCalls, always, provider_calls
 from staging_api.identity.outage import IdentityOutage, OutageCause, cannot_check
 from staging_api.identity.recent import RecentValues
 
-#: Keystone's answer is cached for this long, as the middleware would do.
+#: Lifetime of Keystone's cached answers, the same as in the original middleware.
 _FRESH_SECONDS = 60.0
-#: How long a valid token stays valid while Keystone is down; it may have been revoked since.
+#: Time for which a valid token stays valid while Keystone is down; it may have been revoked since.
 _STALE_SECONDS = 900.0
 _JUNK_SECONDS = 5.0
 _MOST_TOKENS = 10_000
 _LONGEST_TOKEN = 16 << 10
 _NOT_FOUND = 404
-# The redirects that the library below follows: not 300, by which Keystone lists its versions.
+# Redirects that the library below follows: not 300, with which Keystone lists its versions.
 _REDIRECTS = range(301, 400)
 
 Answer = Mapping[str, Any]
@@ -42,7 +42,7 @@ Answer = Mapping[str, Any]
 
 @dataclass
 class Tokens:
-    """Keystone's answers about tokens, by the hashes of these."""
+    """Cache of Keystone's answers about tokens, by their hashes."""
 
     calls: SharedCalls
     good: RecentValues[Answer] = field(
@@ -56,8 +56,8 @@ class Tokens:
         """Return Keystone's description of the token, cached or fetched.
 
         Raises:
-            InvalidToken: Keystone does not know it.
-            IdentityUnavailable: that cannot be decided just now.
+            InvalidToken: Keystone does not know the token.
+            IdentityUnavailable: the check is not possible at the moment.
         """
         if self.junk.get(key):
             raise auth_token.InvalidToken("refused a moment ago")
@@ -66,7 +66,8 @@ class Tokens:
             return fresh
         was_good = self.good.get(key) is not None
         try:
-            # A token that was valid is no guess: the limit of refusals by address does not count.
+            # A token that was valid is not a guess, so the limit of refusals by address does not
+            # apply.
             with provider_calls(always) if was_good else nullcontext():
                 found = self.calls.wait_for(key, fetch)
         except auth_token.InvalidToken:
@@ -83,7 +84,7 @@ class Tokens:
 
 
 class Middleware(auth_token.AuthProtocol):  # type: ignore[misc]
-    """Calls Keystone by `SharedCalls`, and separates "invalid" from "cannot be checked"."""
+    """Calls Keystone by `SharedCalls`, and distinguishes "invalid" from "cannot be checked"."""
 
     def __init__(
         self,
@@ -96,9 +97,9 @@ class Middleware(auth_token.AuthProtocol):  # type: ignore[misc]
 
         Args:
             app: called after the check, whatever its result.
-            conf: of the middleware.
+            conf: configuration of the middleware.
             tokens: the cache of answers.
-            read: reads an answer as the application will; raises if it is malformed.
+            read: parses an answer as the application will; raises if it is malformed.
         """
         self._tokens = tokens
         self._read = read
@@ -108,16 +109,17 @@ class Middleware(auth_token.AuthProtocol):  # type: ignore[misc]
 
     @property
     def address(self) -> str | None:
-        """Keystone's address for callers, if configured; the middleware would call Keystone."""
+        """Keystone's address for callers, if configured; the original class would call Keystone."""
         address: str | None = self._www_authenticate_uri
         return address
 
     def fetch_token(self, token: str, **options: Any) -> Answer:
-        """Return Keystone's description of a token; the middleware calls this.
+        """Return Keystone's description of a token; called by the middleware.
 
         Raises:
-            InvalidToken: Keystone does not know it.
-            IdentityUnavailable: that cannot be decided just now; the middleware passes it on.
+            InvalidToken: Keystone does not know the token.
+            IdentityUnavailable: the check is not possible at the moment; the middleware passes the
+                error on.
         """
         if len(token) > _LONGEST_TOKEN or not (token.isascii() and token.isprintable()):
             raise auth_token.InvalidToken("not a token of Keystone")
@@ -134,7 +136,7 @@ class Middleware(auth_token.AuthProtocol):  # type: ignore[misc]
         except Exception as error:  # noqa: BLE001 - of any library; none is the caller's fault
             raise _cannot_check(error) from None
         try:
-            # Later uses of the answer must not fail because it is malformed.
+            # Parsed here, because later uses of the answer must not fail if it is malformed.
             access.create(body=found, auth_token=token).will_expire_soon(stale_duration=0)
             self._read(found["token"])
         except Unauthenticated:
@@ -147,16 +149,16 @@ class Middleware(auth_token.AuthProtocol):  # type: ignore[misc]
 
 
 class _LimitedAdapter(HTTPAdapter):
-    """Connections that obey a deadline, and follow redirects to the same host only.
+    """HTTP adapter with a deadline that follows redirects to the same host only.
 
-    The library sends all headers after a redirect: the service's own token and the caller's.
+    After a redirect the library sends all headers, including the tokens of service and caller.
     """
 
     def send(self, request: PreparedRequest, *arguments: Any, **options: Any) -> Response:
         """Send a request.
 
         Raises:
-            IdentityUnavailable: the answer is a redirect to another host, or to plain HTTP.
+            IdentityUnavailable: the response is a redirect to another host, or to plain HTTP.
         """
         answer = super().send(request, *arguments, **options)
         if answer.status_code in _REDIRECTS and not _stays(
@@ -172,7 +174,7 @@ class _LimitedAdapter(HTTPAdapter):
 
 
 def _stays(url: str, location: str) -> bool:
-    """Whether a redirect of `url` leads to the same host, without a change from https to http."""
+    """Return whether a redirect of `url` stays on the same host, and does not downgrade https."""
     try:
         here, there = urlsplit(url), urlsplit(urljoin(url, location))
     except ValueError:
@@ -181,7 +183,7 @@ def _stays(url: str, location: str) -> bool:
 
 
 def _is_answer_no(cause: object) -> bool:
-    """Whether Keystone itself, not a proxy in front of it, answered that it has no such token."""
+    """Return whether Keystone itself, not a proxy, answered that there is no such token."""
     response = getattr(cause, "response", None)
     if getattr(cause, "http_status", None) != _NOT_FOUND or response is None:
         return False
@@ -202,5 +204,5 @@ def _cannot_check(cause: BaseException) -> IdentityOutage:
         return cannot_check(OutageCause.TIMEOUT, "Keystone does not answer in time")
     if "Connect" in kind or "SSL" in kind or "Discovery" in kind:
         return cannot_check(OutageCause.UNREACHABLE, "Keystone does not answer")
-    # Our own credential was refused, or its answer was malformed.
+    # Our own credential was refused, or the response to it was malformed.
     return cannot_check(OutageCause.REFUSED, f"Keystone did not check the token ({kind})")

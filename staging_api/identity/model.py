@@ -1,4 +1,4 @@
-"""The nouns of identity: roles, a principal, and the function that finds it in a request."""
+"""Domain types of identity: roles, principals, and functions that identify a principal."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ _MAX_NAME_LENGTH = 200
 
 
 class Role(StrEnum):
-    """What a caller may be; ``http/permissions.py`` lists the routes that each may call."""
+    """Role of a caller; ``http/permissions.py`` lists the routes that each role may call."""
 
     VIEWER = "viewer"
     STAGER = "stager"
@@ -32,8 +32,8 @@ class Principal:
 
 #: A request in WSGI form (PEP 3333): its headers are ``HTTP_...``.
 Environ = Mapping[str, Any]
-#: The principal of a request; None: no credential was sent. An invalid credential raises
-#: `Unauthenticated`; one that cannot be checked just now, `IdentityUnavailable`.
+#: Returns the principal of a request; None: no credential was sent. An invalid credential raises
+#: `Unauthenticated`; one that cannot be checked at the moment, `IdentityUnavailable`.
 Identify = Callable[[Environ], Principal | None]
 #: Facts about a caller, by name: the claims of a token, the headers of a middleware.
 Claims = Mapping[str, Any]
@@ -44,9 +44,9 @@ class Authenticator:
     """One way to identify callers.
 
     Attributes:
-        challenge: the ``WWW-Authenticate`` of a refusal.
-        recall: finds the principal of a credential by its digest, as long as that counts; None:
-            the way keeps no list of credentials.
+        challenge: ``WWW-Authenticate`` of a refusal.
+        recall: finds the principal of a credential by its digest, while the credential is valid;
+            None: there is no list of credentials.
     """
 
     identify: Identify
@@ -55,10 +55,10 @@ class Authenticator:
 
 
 def valid_name(name: object) -> str:
-    """Return a name that is fit for rows and log lines.
+    """Return a name that is valid in rows and log lines.
 
     Raises:
-        Unauthenticated: it is empty, too long, not printable, or looks like a reserved one.
+        Unauthenticated: the name is empty, too long, not printable, or looks like a reserved name.
     """
     if (
         not isinstance(name, str)

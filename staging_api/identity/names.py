@@ -1,4 +1,4 @@
-"""The service's reserved names; a caller may have none of them, nor one that looks like it."""
+"""Reserved names of the service; a caller's name must not be or look like one of them."""
 
 import re
 import unicodedata
@@ -7,10 +7,10 @@ from functools import cache
 #: The caller in rows that no caller of the API caused.
 RESERVED = frozenset({"anonymous", "worker", "upkeep"})
 
-# Look-alikes within ASCII, and those of other scripts that Unicode's list lacks.
+# Look-alikes within ASCII, and characters of other scripts that Unicode's list lacks.
 _LIKE = (("0", "o"), ("1", "l"), ("rn", "m"), ("vv", "w"))
 _NOT_LISTED = {"κ": "k", "ĸ": "k", "ω": "w", "ш": "w", "þ": "p", "ƿ": "p"}
-# Letters with a hook, a stroke, in a circle: the character's name shows what NFKD does not.
+# Letters with a hook, a stroke or in a circle: their names show a similarity that NFKD does not.
 _LETTER = re.compile("(?:^|.* )LATIN (?:SMALL|CAPITAL) LETTER ([A-Z])(?: WITH .*)?")
 # Letters that are rendered as nothing or as a space.
 _UNSEEN = re.compile("[\u115f\u1160\u3164\uffa0\u17b4\u17b5]")
@@ -18,12 +18,12 @@ _MARK = re.compile(r"[\W_]+")
 
 
 def looks_reserved(name: str) -> bool:
-    """Whether a reader could take `name` for a reserved name."""
+    """Return whether a reader could take `name` for a reserved name."""
     return any(skeleton in _reserved() for skeleton in _skeletons(name))
 
 
 def is_seen(name: str) -> bool:
-    """Whether every character of `name` is visible."""
+    """Return whether every character of `name` is visible."""
     return name.isprintable() and not _UNSEEN.search(name)
 
 
@@ -35,8 +35,8 @@ def _reserved() -> frozenset[str]:
 def _skeletons(name: str) -> set[str]:
     """Return forms that are equal for names that look alike (after UTS 39, section 4).
 
-    Compatibility forms, case, accents, invisible characters and punctuation make no difference. A
-    letter that looks like a Latin one becomes that one, before and after its case is folded.
+    Compatibility forms, case, accents, invisible characters and punctuation are ignored. A letter
+    that looks like a Latin letter becomes that letter, before and after its case is folded.
     """
     plain = unicodedata.normalize("NFKC", name)
     return {_reduced(_latin(plain)), _reduced(_latin(plain.casefold()))}
@@ -60,7 +60,7 @@ def _latin(text: str) -> str:
 def _like_latin(char: str) -> str:
     if char.isascii():
         return char
-    # Not at the top: its list takes 20 ms to load, and nearly all names are ASCII.
+    # Imported here: its list takes 20 ms to load, and nearly all names are ASCII.
     from confusable_homoglyphs.confusables import is_confusable
 
     apart = unicodedata.normalize("NFKD", char)[0]

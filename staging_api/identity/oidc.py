@@ -1,4 +1,4 @@
-"""OpenID Connect: signed tokens of an identity provider, Kubernetes service accounts included."""
+"""OpenID Connect: signed tokens of an identity provider, including Kubernetes service accounts."""
 
 import hashlib
 import json
@@ -25,9 +25,9 @@ ALGORITHMS = (
     *("ES256", "ES384", "ES512", "EdDSA", "Ed25519"),
 )
 _SIGNED = jws.JWSRegistry(algorithms=ALGORITHMS)
-# Accepted difference between the clocks of provider and pods.
+# Tolerated difference between the clocks of provider and pods.
 _LEEWAY_SECONDS = 30
-# A refused token is not checked again for a moment.
+# Time for which a refused token is not checked again.
 _JUNK_SECONDS = 5.0
 _MOST_JUNK = 1000
 
@@ -37,7 +37,7 @@ class OidcCheck:
     """Checks tokens of one issuer with our audience.
 
     Attributes:
-        audience: what the token's ``aud`` must contain: this service.
+        audience: value that the token's ``aud`` must contain: this service.
         name_claim: the claim that becomes the caller's name.
     """
 
@@ -54,7 +54,8 @@ class OidcCheck:
         """Return the identity of a token.
 
         Raises:
-            Unauthenticated: the signature, issuer, audience or time is not valid; says which.
+            Unauthenticated: the signature, issuer, audience or time is not valid; the message says
+                which.
             IdentityUnavailable: the keys of the provider cannot be fetched.
         """
         came_at = self.keys.now()
@@ -86,12 +87,12 @@ class OidcCheck:
     def _payload(self, token: str, came_at: float) -> bytes:
         signed = jws.extract_compact(token.encode())
         header = signed.headers()
-        # Before any call: the algorithm is allowed, and no critical header is unknown.
+        # Before any call: check that the algorithm is allowed, and no critical header is unknown.
         _SIGNED.check_header(header)
         _SIGNED.get_alg(header["alg"])
         key_id = header.get("kid")
         keys = self.keys.find(key_id)
-        # If none fits, the issuer may have a new key under the same id, or under none.
+        # If no key fits, the issuer may have a new key with the same id, or without an id.
         if not _verifies(signed, keys):
             keys = self.keys.find_since(came_at, key_id) if keys else ()
             if not keys:
@@ -112,7 +113,7 @@ class OidcCheck:
 
 
 def _verifies(signed: jws.CompactSignature, keys: Sequence[Key]) -> bool:
-    """Whether one of the keys made the signature; a key of another type did not."""
+    """Return whether one of the keys made the signature; a key of another type did not."""
     for key in keys:
         with suppress(JoseError, ValueError, TypeError):
             if jws.validate_compact(signed, key, registry=_SIGNED):

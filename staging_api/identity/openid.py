@@ -1,4 +1,4 @@
-"""What the settings of OpenID Connect select: a provider, checks of its tokens, sign-in."""
+"""Build the parts that OpenID Connect's settings select: provider, token checks, sign-in."""
 
 from staging_api.identity.authorization_code import AuthorizationCode
 from staging_api.identity.calls import SharedCalls
@@ -39,7 +39,7 @@ def provider(settings: Settings) -> Provider:
 def token_check(
     settings: Settings, provider: Provider, audience: str, calls: SharedCalls
 ) -> OidcCheck:
-    """Return what checks tokens that the provider made for `audience`.
+    """Return the check of tokens that the provider issued for `audience`.
 
     Raises:
         Invalid: a setting is wrong.

@@ -1,7 +1,7 @@
-"""Credentials that cannot be checked: counted and logged by cause, and never answered 401.
+"""Errors for credentials that cannot be checked: counted, logged by cause, never answered 401.
 
-"Cannot be checked" and "not valid" are different answers. The first is 503 with Retry-After: the
-credential may be valid, and the client tries again. Only a credential found invalid is refused.
+"Cannot be checked" and "not valid" are different responses. The first is 503 with Retry-After: the
+credential may be valid, and the client retries. Only a credential found invalid is refused.
 """
 
 import logging
@@ -18,7 +18,7 @@ _LOG_EVERY_SECONDS = 10.0
 
 
 class OutageCause(StrEnum):
-    """Why a credential cannot be checked; a label of the metric."""
+    """Cause why a credential cannot be checked; a label of the metric."""
 
     UNREACHABLE = "unreachable"
     TIMEOUT = "timeout"
@@ -29,7 +29,7 @@ class OutageCause(StrEnum):
     FILE = "file"
 
 
-#: The provider gave no answer at all: a call a moment later would most likely fail, too.
+#: Causes without any response: a call a moment later would most likely fail, too.
 SILENT = frozenset({OutageCause.UNREACHABLE, OutageCause.TIMEOUT})
 
 _logged_at: dict[OutageCause, float] = {}
@@ -40,7 +40,7 @@ class IdentityOutage(IdentityUnavailable):
     """An `IdentityUnavailable` with its cause."""
 
     def __init__(self, cause: OutageCause, detail: str, retry_after_seconds: float) -> None:
-        """Keep the cause; the caller sees `detail`, so it holds no address and no token."""
+        """Store the cause; the caller sees `detail`, so it must hold no address and no token."""
         super().__init__(detail, retry_after_seconds=retry_after_seconds)
         self.cause = cause
 
@@ -48,7 +48,7 @@ class IdentityOutage(IdentityUnavailable):
 def cannot_check(
     cause: OutageCause, detail: str, retry_after_seconds: float = 5.0
 ) -> IdentityOutage:
-    """Make the error, count it, and log one of each cause every ten seconds."""
+    """Create the error, count it, and log one error of each cause every ten seconds."""
     metrics.IDENTITY_UNAVAILABLE.labels(cause.value).inc()
     now = time.monotonic()
     with _logging:

@@ -26,14 +26,14 @@ _PORTS = {"https": 443, "http": 80}
 
 @dataclass(frozen=True)
 class Provider:
-    """The addresses and credentials of a provider.
+    """Addresses and credentials of a provider.
 
     Attributes:
-        issuer: the provider's name, and base of its discovery document.
-        jwks_url: of the keys; empty: the discovery document names it.
-        ca_file: certificate authorities of the provider; None: the system's.
-        token_file: a token that the provider requires, such as a service account's own. It is
-            sent to the issuer's own origin only.
+        issuer: name of the provider, and base URL of its discovery document.
+        jwks_url: URL of the keys; empty: the discovery document has it.
+        ca_file: certificate authorities for the provider; None: the system's.
+        token_file: file with a token that the provider requires, such as a service account's own.
+            The token is sent to the issuer's own origin only.
     """
 
     issuer: str
@@ -56,13 +56,13 @@ class Provider:
         return lambda: self._get(self.jwks_url or self._discover())
 
     def discovery(self) -> Mapping[str, Any]:
-        """Fetch the provider's description of itself.
+        """Fetch the provider's discovery document.
 
         Raises:
-            IdentityUnavailable: it cannot be fetched, or is another issuer's.
+            IdentityUnavailable: the document cannot be fetched, or names another issuer.
         """
         found = self._get(self.issuer.rstrip("/") + "/.well-known/openid-configuration")
-        # OpenID Connect Discovery, 4.3: else the keys of another provider could count for this one.
+        # OpenID Connect Discovery, 4.3: else the keys of another provider could be accepted.
         if found.get("issuer") != self.issuer:
             raise cannot_check(OutageCause.MALFORMED, "the discovery document is another issuer's")
         return found
@@ -71,7 +71,7 @@ class Provider:
         """Return an address of a discovery document.
 
         Raises:
-            IdentityUnavailable: it is not there, or not protected.
+            IdentityUnavailable: the address is missing, or its connection is not protected.
         """
         url = document.get(name)
         if not isinstance(url, str) or not _is_safe(url):
@@ -81,10 +81,10 @@ class Provider:
         return url
 
     def post(self, url: str, fields: Mapping[str, str]) -> tuple[int, Mapping[str, Any]]:
-        """Send a form, and return the status and the document of the answer.
+        """Send a form, and return the status and the document of the response.
 
         Raises:
-            IdentityUnavailable: there is no answer, or it is no document.
+            IdentityUnavailable: there is no response, or it is not a document.
         """
         return self._sent(
             "POST", url, {"Content-Type": "application/x-www-form-urlencoded"}, urlencode(fields)
@@ -118,7 +118,7 @@ class Provider:
     def _sent(
         self, method: str, url: str, headers: Mapping[str, str], body: str | None = None
     ) -> tuple[int, Mapping[str, Any]]:
-        """Return status and document of an answer; of one that is no success, an empty document."""
+        """Return status and document of a response; without success, an empty document."""
         try:
             given = {"Accept": "application/json", **headers}
             with self._pool.request(
@@ -147,7 +147,7 @@ class Provider:
         return _OK, document
 
     def _credential(self, url: str) -> Mapping[str, str]:
-        """Our token, for the issuer's own origin only: no other host may get it."""
+        """Return our token as a header, for the issuer's origin only: no other host may get it."""
         if self.token_file is None or _origin(url) != _origin(self.issuer):
             return {}
         # Read each time: Kubernetes replaces it about every hour.
@@ -177,7 +177,7 @@ def _check_url(setting: str, url: str) -> None:
 
 
 def _is_safe(url: str) -> bool:
-    """Whether the connection protects the keys from changes: https, or loopback."""
+    """Return whether the connection protects the keys from changes: https, or loopback."""
     try:
         parsed = urllib3.util.parse_url(url)
     except (urllib3.exceptions.HTTPError, ValueError):

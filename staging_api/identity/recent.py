@@ -1,4 +1,4 @@
-"""A cache with a size limit and a lifetime of its values."""
+"""Cache with a size limit and a lifetime of its values."""
 
 import threading
 import time
@@ -23,7 +23,7 @@ class RecentValues(Generic[T]):
         self._mutex = threading.Lock()
 
     def put(self, key: str, value: T) -> None:
-        """Store a value; the oldest is dropped if there are too many."""
+        """Store a value; evict the oldest if there are too many."""
         with self._mutex:
             self._found[key] = (self._now(), value)
             self._found.move_to_end(key)

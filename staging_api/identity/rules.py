@@ -1,7 +1,7 @@
 r"""Rules that turn the claims of a caller into roles.
 
 ``STAGING_ROLE_RULES`` is a comma separated list of ``role:claim=value``; all conditions of one
-rule, joined by ``&``, have to hold::
+rule, joined by ``&``, must hold::
 
     stager:groups=ci-builders,
     operator:roles=admin&system_scope=all,
@@ -11,7 +11,7 @@ rule, joined by ``&``, have to hold::
 A claim may be a text or a list of texts, and nested (``realm_access.roles``). A value matches
 exactly, except that ``*`` stands for any text; between double quotes, where ``\"`` and ``\\`` stand
 for ``"`` and ``\``, every character is literal. ``viewer:*`` gives a role to every valid
-credential. A caller that fits no rule has no role.
+credential. A caller that matches no rule has no role.
 """
 
 import re
@@ -26,43 +26,43 @@ _FORM = "must be role:claim=value, with further conditions after &, or role:* fo
 _QUOTED = r'"(?:[^"\\]|\\.)*"'
 _PIECE = re.compile(rf"{_QUOTED}|.", re.DOTALL)
 _CONDITION = re.compile(rf'(?P<claim>[^="]+)=\s*(?:(?P<quoted>{_QUOTED})|(?P<plain>[^"]+))')
-# Claims of OAuth that are lists, written as one text (RFC 8693, section 4.2).
+# Claims of OAuth that are lists in one text (RFC 8693, section 4.2).
 _SPACED = frozenset({"scope", "scp"})
 
 
 @dataclass(frozen=True)
 class Condition:
-    """Holds for a caller with a value of `claim` that matches `pattern`."""
+    """A condition: the caller has a value of `claim` that matches `pattern`."""
 
     claim: str
     pattern: "re.Pattern[str]"
 
     def holds(self, claims: Claims) -> bool:
-        """Whether the condition holds for these claims."""
+        """Return whether the condition holds for these claims."""
         return any(self.pattern.fullmatch(text) for text in _texts(claims, self.claim))
 
 
 @dataclass(frozen=True)
 class RoleRule:
-    """Gives `role` to a caller if all `conditions` hold."""
+    """A rule: a caller gets `role` if all `conditions` hold."""
 
     role: Role
     conditions: tuple[Condition, ...]
 
     def fits(self, claims: Claims) -> bool:
-        """Whether all conditions hold for these claims."""
+        """Return whether all conditions hold for these claims."""
         return all(condition.holds(claims) for condition in self.conditions)
 
 
 @dataclass(frozen=True)
 class RoleRules:
-    """All the rules; each that fits adds its role."""
+    """All rules; a caller gets the roles of all that fit."""
 
     rules: tuple[RoleRule, ...]
 
     @classmethod
     def parse(cls, setting: str) -> "RoleRules":
-        """Read the setting.
+        """Parse the setting.
 
         Raises:
             Invalid: a rule is malformed or its role unknown.
@@ -76,7 +76,7 @@ class RoleRules:
     def qualified(
         self, claim: str, by: tuple[str, ...], default_claim: str, default: str
     ) -> "RoleRules":
-        """Return rules in which one that names `claim`, and none of `by`, needs the default too."""
+        """Return the rules; any that names `claim`, but none of `by`, also requires the default."""
         added = Condition(default_claim, re.compile(re.escape(default)))
 
         def needs_it(rule: RoleRule) -> bool:
@@ -92,16 +92,16 @@ class RoleRules:
 
 
 def parse_roles(setting: str, texts: str) -> frozenset[Role]:
-    """Read a comma separated list of roles.
+    """Parse a comma separated list of roles.
 
     Raises:
-        Invalid: a role is unknown; names `setting`.
+        Invalid: a role is unknown; the message names `setting`.
     """
     return frozenset(_role(setting, text.strip()) for text in texts.split(",") if text.strip())
 
 
 def _split(text: str, mark: str) -> list[str]:
-    """Split at marks outside of double quotes."""
+    """Split at marks outside double quotes."""
     parts = [""]
     for found in _PIECE.finditer(text):
         if found[0] == '"':
@@ -150,7 +150,7 @@ def _role(setting: str, text: str) -> Role:
 
 def _texts(claims: Claims, name: str) -> list[str]:
     value = claims.get(name)
-    # A literal name first: Kubernetes has claims with dots in their names.
+    # Try a literal name first: Kubernetes has claims with dots in their names.
     if value is None:
         value = claims
         for part in name.split("."):

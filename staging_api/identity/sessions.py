@@ -1,12 +1,12 @@
-"""Sign-in of browsers: a signed cookie, which holds no credential.
+"""Sessions of browsers: a signed cookie, which holds no credential.
 
-The cookie names the caller and says until when it counts. With tokens it also has the digest of the
-token's entry, so a token that leaves the file ends its sessions at the next request, and its roles
-are those of the file. With the other ways it has the roles of the sign-in, for `SESSION_SECONDS`.
-Cookies count for pages, and to read staged files: the API reads none, and a browser sends them to
-no site but this one, so no page of another site can use it.
+The cookie has the caller's name and an expiry time. With tokens it also has the digest of the
+token's entry, so removing a token from the file ends its sessions at the next request, and its
+roles are those in the file. With the other kinds of authentication it has the roles of the sign-in,
+for `SESSION_SECONDS`. Cookies are accepted for pages, and to read staged files: the API reads no
+cookies, and a browser sends them only to this site, so no page of another site can use them.
 
-The key of the signature is in the database, for all processes; deleting its row signs all out.
+The signing key is in the database, for all processes; deleting its row ends all sessions.
 """
 
 import base64
@@ -26,21 +26,21 @@ from staging_api.errors import StagingApiError, Unauthenticated
 from staging_api.identity.model import Authenticator, Environ, Principal, Role
 
 SESSION_SECONDS = 12 * 3600
-#: Browsers take a cookie with this prefix only over https, from this host, for all its paths.
+#: Browsers accept a cookie with this prefix only over https, from this host, for all its paths.
 COOKIE = "__Host-staging"
-#: On a loopback address without TLS.
+#: Prefix on a loopback address without TLS.
 LOOPBACK_COOKIE = "staging-session"
 _KEY_KEPT_SECONDS = 60.0
 
 
 def stored_key(database: Database) -> bytes:
-    """Return the key of all processes of this database."""
+    """Return the signing key that all processes of this database share."""
     with database.begin() as conn:
         return session_key(conn, secrets.token_bytes(32))
 
 
 class Signer:
-    """Signs small documents for browsers to bring back; each for one purpose, until a time."""
+    """Signs small documents that browsers send back; each for one purpose, with an expiry time."""
 
     def __init__(
         self,
@@ -48,7 +48,7 @@ class Signer:
         now: Callable[[], float] = time.time,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Sign with the key that `find_key` returns, called again after a minute."""
+        """Sign with the key that `find_key` returns, read again after a minute."""
         self._find_key = find_key
         self._now = now
         self._clock = clock
@@ -56,12 +56,12 @@ class Signer:
         self._key_found_at = float("-inf")
 
     def sign(self, purpose: str, content: Mapping[str, Any], seconds: float) -> str:
-        """Return a text that `read` takes for `seconds`."""
+        """Return a text that `read` accepts for `seconds`."""
         payload = json.dumps({**content, "until": int(self._now() + seconds)}).encode()
         return f"{_text(payload)}.{_text(self._mac(purpose, payload))}"
 
     def read(self, purpose: str, signed: str) -> Mapping[str, Any] | None:
-        """Return the content of a text; None: it was not signed for this, or its time is over."""
+        """Return the content of a signed text; None: it has another purpose, or has expired."""
         body, _, mac = signed.partition(".")
         try:
             payload, given = _bytes(body), _bytes(mac)
@@ -93,10 +93,10 @@ class Sessions:
     recall: Callable[[str], Principal] | None
 
     def begin(self, principal: Principal, reference: str = "") -> str:
-        """Return the value of the cookie of a caller who signed in.
+        """Return the value of the cookie for a caller who signed in.
 
         Args:
-            reference: of the credential, for `recall`.
+            reference: digest of the credential, for `recall`.
         """
         content = {
             "kind": self.kind,
@@ -125,9 +125,10 @@ class Sessions:
 
 
 def for_pages(authenticator: Authenticator, sessions: Sessions) -> Authenticator:
-    """Return an authenticator that takes a session, too, but only for pages and downloads.
+    """Return an authenticator that also accepts a session, but only for pages and downloads.
 
-    A credential in a header goes first: that of a proxy which authenticates, or of a program.
+    A credential in a header takes precedence, for example that of an authenticating proxy or a
+    program.
     """
 
     def identify(environ: Environ) -> Principal | None:
@@ -140,7 +141,7 @@ def for_pages(authenticator: Authenticator, sessions: Sessions) -> Authenticator
 
 
 def takes_cookies(environ: Environ) -> bool:
-    """Whether cookies count for this request: for pages and downloads, and nothing of the API."""
+    """Return whether the request is for a page or download, where cookies are accepted."""
     path = str(environ.get("PATH_INFO", ""))
     if path in {"/", "/ui"} or path.startswith("/ui/"):
         return True
@@ -148,10 +149,10 @@ def takes_cookies(environ: Environ) -> bool:
 
 
 def cookie_of(environ: Environ, name: str) -> str | None:
-    """Return the value of a cookie of a request; of two with this name the first, as browsers mean.
+    """Return a cookie's value; of two with this name the first, as browsers send the closest first.
 
-    What other programs keep at this address is passed over: the standard library drops all cookies
-    where one has a name or a value that it does not know, such as a JSON document.
+    Cookies of other programs at this address are skipped: the standard library drops all cookies if
+    one has an unusual name or value, such as a JSON document.
     """
     for each in str(environ.get("HTTP_COOKIE", "")).split(";"):
         found, _, value = each.strip().partition("=")

@@ -1,4 +1,4 @@
-"""Tokens in a file, as hashes; a change of the file counts from the next request on.
+"""Tokens in a file, as hashes; a change of the file takes effect with the next request.
 
     tokens:
       - name: ci-builders
@@ -10,17 +10,17 @@ A token is 256 random bits, so its plain sha256 cannot be reversed; a slow hash,
 guessable passwords, would only cost each request a tenth of a second. Two entries may have the same
 name, so that a token can be replaced without a gap.
 
-What if the file is invalid, cut off or missing after a change? The last valid one stays in force. A
-token that it does not contain is then "cannot be checked" instead of "not known": it may be in the
-new file. The log and ``staging_credentials_file_wrong`` report it. The file is read again until
-that succeeds.
+What if the file is invalid, cut off or missing after a change? The last valid list stays in force.
+A token that the list does not contain is then "cannot be checked" instead of "not known": it may be
+in the new file. The log and ``staging_credentials_file_wrong`` report the fault. The file is read
+again until that succeeds.
 
-A file that was cut off between two entries is valid YAML. So `staging-api token` begins and ends it
-with marker lines. A file without either is accepted, unless it is the beginning of one that ended
-with the marker, or has become empty. If it is the beginning of one without the marker, either it is
-still being written, or its last entries were removed on purpose. So it is accepted once it has not
-changed for `SETTLING_SECONDS`; until then the tokens of before stay valid. A file that ends within
-an entry of before is never accepted.
+A file that was cut off between two entries is valid YAML. So `staging-api token` begins and ends
+the file with marker lines. A file without markers is accepted, unless it is the beginning of a
+previous file that ended with the marker, or has become empty. If it is the beginning of a previous
+file without the marker, either it is still being written, or its last entries were removed on
+purpose. So it is accepted once it has not changed for `SETTLING_SECONDS`; until then the previous
+tokens stay valid. A file that ends within a previous entry is never accepted.
 """
 
 import hashlib
@@ -51,7 +51,8 @@ END = "# end of tokens"
 
 _SETTING = "STAGING_TOKENS_FILE"
 _TRY_AGAIN_SECONDS = 1.0
-#: For so long what looks like the beginning of the file in force may still be completed.
+#: Time during which a file that looks like the beginning of the previous one may still be
+#: completed.
 SETTLING_SECONDS = 180.0
 _SHA256 = re.compile("[0-9a-f]{64}")
 _FIELDS = {"name", "roles", "sha256", "expires_at"}
@@ -59,7 +60,7 @@ _FIELDS = {"name", "roles", "sha256", "expires_at"}
 
 @dataclass(frozen=True)
 class TokenEntry:
-    """One entry of the file; `expires_at` None: never."""
+    """One entry of the file; `expires_at` None: it never expires."""
 
     identity: Principal
     sha256: str
@@ -68,14 +69,14 @@ class TokenEntry:
 
 @dataclass(frozen=True)
 class TokenList:
-    """The content of a file; `is_marked`: its last line is `END`."""
+    """Content of a file; `is_marked`: its last line is `END`."""
 
     entries: tuple[TokenEntry, ...]
     is_marked: bool
     text: str
 
     def is_cut_off(self, before: "TokenList") -> bool:
-        """Whether this is a cut-off copy of `before` instead of an intended change."""
+        """Return whether this is a cut-off copy of `before` instead of an intended change."""
         if self.is_marked:
             return False
         if before.entries and not self.entries:
@@ -84,7 +85,7 @@ class TokenList:
         return self._begins(before) and (before.is_marked or ends_within)
 
     def could_be_cut_off(self, before: "TokenList") -> bool:
-        """Whether this may be a cut-off copy of `before`, or may have lost entries on purpose."""
+        """Return whether this may be a cut-off copy of `before`, or may lack entries on purpose."""
         fewer = len(self.entries) < len(before.entries)
         return fewer and not self.is_marked and self._begins(before)
 
@@ -104,7 +105,7 @@ class TokenFile:
         """Read the file.
 
         Raises:
-            Invalid: it cannot be read, or an entry is wrong.
+            Invalid: the file cannot be read, or an entry is wrong.
         """
         self._path = path
         self._now = now
@@ -123,19 +124,19 @@ class TokenFile:
         """Return the identity of a token.
 
         Raises:
-            Unauthenticated: it is not known, or has expired.
-            IdentityUnavailable: it is not known, and the changed file cannot be read.
+            Unauthenticated: the token is not known, or has expired.
+            IdentityUnavailable: the token is not known, and the changed file cannot be read.
         """
-        # A look-up by hash has no useful timing side channel: tokens whose hashes are near to
-        # another cannot be constructed.
+        # A look-up by hash has no useful timing side channel: nobody can construct a token whose
+        # hash is close to another.
         return self.recall(hash_token(token))
 
     def recall(self, sha256: str) -> Principal:
         """Return the identity of the token with this digest.
 
         Raises:
-            Unauthenticated: it is not known, or has expired.
-            IdentityUnavailable: it is not known, and the changed file cannot be read.
+            Unauthenticated: the token is not known, or has expired.
+            IdentityUnavailable: the token is not known, and the changed file cannot be read.
         """
         self._read_if_changed()
         found = self._by_sha256.get(sha256)
@@ -170,7 +171,7 @@ class TokenFile:
         """Put `found` in force.
 
         Raises:
-            Invalid: it looks like the beginning of a file.
+            Invalid: it looks like the beginning of a file that is still being written.
         """
         before = self._read_list
         counts = f"({len(found.entries)} tokens before it, {len(before.entries)} until now)"
@@ -184,12 +185,12 @@ class TokenFile:
         self._read_list = found
         self._by_sha256 = _by_sha256(found.entries)
         self._is_wrong = False
-        # A change made during the read is read by the next request.
+        # A change made during the read is picked up by the next request.
         self._seen = version
         log.info("the tokens file was read again: %d tokens", len(found.entries))
 
     def _may_be_completed(self, found: TokenList, version: "_Version") -> bool:
-        """Whether a file that looks cut off may still be written to."""
+        """Return whether a file that looks cut off may still be written to."""
         if not found.could_be_cut_off(self._read_list):
             return False
         if version != self._short:
@@ -198,7 +199,7 @@ class TokenFile:
 
 
 def hash_token(token: str) -> str:
-    """Return the digest that a file keeps of a token."""
+    """Return the digest that the file stores for a token."""
     return hashlib.sha256(token.encode()).hexdigest()
 
 
@@ -206,8 +207,8 @@ def read_list(path: Path) -> TokenList:
     """Return the entries of a tokens file.
 
     Raises:
-        Invalid: it cannot be read, is cut off, or an entry is wrong; says which and what would be
-            right.
+        Invalid: the file cannot be read, is cut off, or an entry is wrong; the message says which,
+            and what would be right.
     """
     text = ""
     try:
@@ -218,7 +219,7 @@ def read_list(path: Path) -> TokenList:
     except _Twice as error:
         raise Invalid.field(_SETTING, f"{path}: line {error.line} repeats a key") from None
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        # Only its number: the parser quotes the line, which may hold a token.
+        # Only its line number: the parser quotes the line, which may contain a token.
         raise Invalid.field(_SETTING, f"{path}{_line_of(error, text)} is not YAML") from None
     lines = text.split("\n")
     is_marked = text.rstrip().rpartition("\n")[2] == END
@@ -234,7 +235,7 @@ def read_list(path: Path) -> TokenList:
 
 
 def _line_of(error: Exception, text: str) -> str:
-    """Return `: line N` where the parser says what it stopped at."""
+    """Return `: line N` for the position at which the parser stopped, if it is known."""
     if isinstance(error, yaml.reader.ReaderError):
         return f": line {text.count(chr(10), 0, error.position) + 1}"
     mark = error.problem_mark if isinstance(error, yaml.MarkedYAMLError) else None
@@ -242,7 +243,7 @@ def _line_of(error: Exception, text: str) -> str:
 
 
 class _Twice(ValueError):
-    """A mapping repeats a key; of two lists of tokens YAML would silently drop the first."""
+    """A mapping repeats a key; YAML would silently drop the first of two lists of tokens."""
 
     def __init__(self, line: int) -> None:
         super().__init__()
@@ -250,7 +251,7 @@ class _Twice(ValueError):
 
 
 class _Loader(yaml.SafeLoader):
-    """Refuses repeated keys."""
+    """YAML loader that refuses repeated keys."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         keys = set()
