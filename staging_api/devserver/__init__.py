@@ -1,1 +1,1 @@
-"""What the clients of the Chromium OS devserver get: its semantics as use cases over staging."""
+"""Use cases for clients of the Chromium OS devserver: its semantics on top of staging."""

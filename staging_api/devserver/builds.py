@@ -1,4 +1,4 @@
-"""Which builds are staged, and what of each: for the queries of the old clients."""
+"""Staged builds and their files, for the queries of the old clients."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -18,7 +18,7 @@ _PARTS = re.compile(r"(\d+|[a-z]+|\.)")
 
 @dataclass(frozen=True)
 class FolderEntry:
-    """A file of a build's folder; or a folder in it, with its newest times and all its bytes."""
+    """A file of a build's folder; or a subfolder, with its newest times and total size."""
 
     path: str
     accessed_at: datetime
@@ -28,12 +28,12 @@ class FolderEntry:
 
 @dataclass(frozen=True)
 class Builds:
-    """The builds in the tables."""
+    """Queries about builds, answered from the tables."""
 
     stagings: StagingService
 
     def check_request(self, archive_url: str, artifacts: Sequence[str] = ()) -> StagingRequest:
-        """Check a question about a build, as `StagingService.check_request` does.
+        """Check a request about a build; see `StagingService.check_request`.
 
         Raises:
             Invalid: the URL is malformed, or an artifact is unknown.
@@ -44,11 +44,11 @@ class Builds:
     def latest(self, target: str, milestone: str = "") -> str:
         """Return the newest build of a target whose name contains the milestone.
 
-        Staged is a build that has every artifact of the default that is not optional, background
-        included: one of which only images or symbols are staged cannot be tested.
+        A build is staged if all required artifacts of the default are, including background
+        artifacts: a build with only images or symbols cannot be tested.
 
         Raises:
-            NotFound: there is none.
+            NotFound: there is no such build.
         """
         with self.stagings.database.connect() as conn:
             folders = [
@@ -63,14 +63,15 @@ class Builds:
         return max(names, key=version_key)
 
     def evict(self, request: StagingRequest, origin: RequestOrigin) -> None:
-        """Evict staged artifacts; those that are pinned or in work stay."""
+        """Evict staged artifacts, except those that are pinned or in work."""
         with self.stagings.database.connect() as conn:
             rows = reading.artifacts_of(conn, request.archive_url, request.names)
         for row in rows:
             if row.settled:
                 try:
                     self.stagings.artifacts.evict(row.id, origin)
-                # Another works on this archive: its other artifacts are refused as well.
+                # Another request works on this archive, so its other artifacts would be refused as
+                # well.
                 except LockHeld:
                     return
                 except (Conflict, NotFound):
@@ -80,7 +81,7 @@ class Builds:
         """Return the folder of a build's files below ``/static``.
 
         Raises:
-            NotFound: no request ever named it.
+            NotFound: no request ever named the build.
         """
         with self.stagings.database.connect() as conn:
             return found_files.folder_of(conn, request.archive_url)
@@ -100,7 +101,7 @@ class Builds:
 
 
 def version_key(name: str) -> list[tuple[int, int, str]]:
-    """Order versions by their parts: numbers by value, and before any letters."""
+    """Return a sort key for versions: numbers by value, and before any letters."""
     parts = [part for part in _PARTS.split(name) if part and part != "."]
     return [_part_key(part) for part in parts]
 
@@ -108,15 +109,15 @@ def version_key(name: str) -> list[tuple[int, int, str]]:
 def _part_key(part: str) -> tuple[int, int, str]:
     if not (part.isascii() and part.isdigit()):
         return 1, 0, part
-    # By length and text: `int` raises ValueError on more than 4300 digits.
+    # By length and text: `int` raises ValueError above 4300 digits.
     digits = part.lstrip("0")
     return 0, len(digits), digits
 
 
 def _names(folders: Sequence[BuildFolder], target: str) -> list[str]:
-    """Return the builds directly in the target, less those that another bucket's pushed aside.
+    """Return the builds directly in the target, except those renamed due to another bucket's.
 
-    Their folder is not named like the build, so no client would find it by the name.
+    The folder of a renamed build does not have the build's name, so no client would find it.
     """
     return [
         name

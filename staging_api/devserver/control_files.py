@@ -1,4 +1,4 @@
-"""The control files of a build: which tests it has, and what they say."""
+"""Control files of a build, which describe its tests."""
 
 import json
 import re
@@ -16,7 +16,8 @@ from staging_api.store.places import open_at
 _FOLDER = "autotest/"
 _SUITES = "test_suites/suite_to_control_file_map"
 _CONTROL_FILE = re.compile(r"(.*/)?control(\.[^/]*)?")
-#: A control file is a page of text, and a map of suites some hundred: more is not read for one.
+#: A control file is a page of text, and a map of suites some hundred pages: longer files are
+#: refused.
 _MAX_BYTES = 8 << 20
 _MAX_TEXTS_BYTES = 64 << 20
 _MOST_FILES = 200_000
@@ -26,21 +27,20 @@ _MOST_FILES = 200_000
 class ControlFiles:
     """Finds control files by the tables, and reads them from the store.
 
-    Every method raises `NotFound` where nothing of a build's tests is staged, or the store has
-    lost it.
+    Every method raises `NotFound` if no tests of the build are staged, or the store has lost them.
     """
 
     upkeep: Upkeep
 
     def paths(self, build: str, suite: str | None) -> list[str]:
-        """Return the control files of a build, or of one suite, by paths below ``autotest``."""
+        """Return the control files of a build, or of one suite, as paths below ``autotest``."""
         return list(self._controls(build, suite))
 
     def text(self, build: str, path: str) -> bytes:
         """Return one control file.
 
         Raises:
-            LimitExceeded: it is longer than any control file.
+            LimitExceeded: the file is longer than any control file.
         """
         with self.upkeep.database.connect() as conn:
             found = reading.served_file(conn, f"{build}/{_FOLDER}{path}")
@@ -52,16 +52,16 @@ class ControlFiles:
         """Return the control files of a build, or of one suite, with their texts.
 
         Raises:
-            LimitExceeded: one is longer than any control file, or they are longer than any answer
-                should be.
+            LimitExceeded: a file is longer than any control file, or all together exceed the limit
+                of a response.
         """
         return self._texts(self._controls(build, suite))
 
     def below(self, folder: str, fits: Callable[[str], bool]) -> Mapping[str, str]:
-        """Return the texts of the staged files of a folder whose paths below it fit.
+        """Return the texts of the staged files of a folder for whose paths `fits` returns True.
 
         Raises:
-            LimitExceeded: they are longer than any answer should be.
+            LimitExceeded: together they exceed the limit of a response.
         """
         with self.upkeep.database.connect() as conn:
             found = folder_rows.served_below(conn, folder, _MOST_FILES)
@@ -69,12 +69,13 @@ class ControlFiles:
         return self._texts(chosen)
 
     def locate(self, build: str, name: str) -> str:
-        """Return the path, below a build's folder, of the staged file of this name.
+        """Return the path, below a build's folder, of the staged file with this name.
 
-        Of several the one in the fewest folders, as the devserver walked them from the top.
+        Of several files, the one with the shortest chain of folders, as the devserver searched from
+        the top.
 
         Raises:
-            NotFound: no staged file of the build has it.
+            NotFound: no staged file of the build has this name.
         """
         with self.upkeep.database.connect() as conn:
             found = folder_rows.served_below(conn, f"{build}/", _MOST_FILES)
@@ -95,7 +96,7 @@ class ControlFiles:
         return {path: file for path, file in tests.items() if _CONTROL_FILE.fullmatch(path)}
 
     def _texts(self, files: Mapping[str, FoundFile] | Mapping[str, ServedFile]) -> dict[str, str]:
-        # A build may have any number of them, and the answer is made in memory.
+        # A build may have any number of control files, and the response is built in memory.
         if sum(file.size_bytes for file in files.values()) > _MAX_TEXTS_BYTES:
             raise LimitExceeded(f"these files have more than {_MAX_TEXTS_BYTES} bytes")
         return {path: self._read(f).decode(errors="replace") for path, f in files.items()}
@@ -105,7 +106,7 @@ class ControlFiles:
         with losses_noticed(self.upkeep, place.sha256, place.blob_bytes):
             stream = open_at(self.upkeep.blobs, place)
         with stream:
-            # One byte more shows that it is longer.
+            # One byte more shows that the file is longer.
             content = stream.read(_MAX_BYTES + 1)
         if len(content) > _MAX_BYTES:
             raise LimitExceeded(f"has more than {_MAX_BYTES} bytes, which no control file has")
@@ -116,9 +117,9 @@ def suite_paths(suites: bytes, suite: str) -> list[str]:
     """Return the control files of a suite, as a build's map of suites lists them.
 
     Raises:
-        ArchiveCorrupt: it is no map from suites to lists of paths.
+        ArchiveCorrupt: the file is not a map from suites to lists of paths.
     """
-    # It comes with the build, and may have any content.
+    # The file comes with the build, and may have any content.
     try:
         named = json.loads(suites).get(suite, [])
         return [str(path) for path in list(named)]

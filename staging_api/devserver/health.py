@@ -1,4 +1,4 @@
-"""The load of this server, by which the old clients choose among theirs."""
+"""Load of this server, by which the old clients choose a server."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,7 +14,7 @@ _GIGABYTE = 1_000_000_000
 
 @dataclass(frozen=True)
 class ServerHealth:
-    """Free disk, requests that stage or wait, and the machine's load."""
+    """Free disk space, requests that stage or wait, and the machine's load."""
 
     database: Database
     blobs: BlobStore
@@ -22,15 +22,15 @@ class ServerHealth:
     rates: Rates = field(default_factory=Rates)
 
     def report(self) -> dict[str, Any]:
-        """Return the figures by the devserver's names.
+        """Return the figures under the devserver's names.
 
         Raises:
-            StagingApiError: nothing can be staged here, so that clients choose another server.
+            StagingApiError: this server cannot stage, so that clients choose another one.
         """
         check_schema(self.database)
         return {
             "free_disk": round(self.blobs.free_bytes() / _GIGABYTE, 3),
             "staging_thread_count": self.waiter_slots.taken,
-            "au_process_count": 0,  # no device is updated from here, but clients need the field
+            "au_process_count": 0,  # this service updates no devices, but clients need the field
             **self.rates.now(),
         }

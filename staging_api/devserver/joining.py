@@ -1,15 +1,16 @@
-"""Joining: for clients that take a refusal for final, a request waits for the work of another.
+"""Joining: requests of clients for whom a refusal is final wait for the work of other requests.
 
-Of identical requests of a process one does the work and the others wait for its result
-(`single_flight`). That one, if it finds the lock held, by another process say, writes down what it
-wants (`StagingService.queue_behind`), and waits until the rows say that it is there. It makes no
-difference which process brings it: the lock holder, a worker after it, or one that took over from a
-dead process.
+Of identical requests in a process one does the work and the others wait for its result
+(`single_flight`). If that request finds the lock held, for example by another process, it records
+its artifacts (`StagingService.queue_behind`), and waits until their rows show that they are staged.
+Any process may stage them: the lock holder, a worker after it, or a process that took over from a
+dead one.
 
-What if the process dies during a wait? What was wanted is written down, so a worker
-brings it; the client asks again and joins again. It ends in good order: it says so at once. The
-worker dies: another takes its rows up, and the wait goes on. The client goes away: its slot is free
-at once, and another request that waits for the same goes on in its place.
+What if the process dies during a wait? The artifacts are recorded, so a worker stages them; the
+client repeats its request, which joins again. If the process ends regularly, it answers the request
+at once. If the worker dies, another one takes over its rows, and the wait continues. If the client
+disconnects, its slot is free at once, and another request that waits for the same work takes its
+place.
 """
 
 import threading
@@ -41,7 +42,7 @@ from staging_api.staging.watch import Watch
 from staging_api.vocabulary.staging import PHASES, Phase
 from staging_api.work_slots import Slot
 
-#: Between two looks at the rows of a staging whose version did not change.
+#: Interval between two reads of a staging whose version did not change.
 _LOOK_SECONDS = 5.0
 _Result = TypeVar("_Result")
 _FOREGROUND: tuple[Phase, ...] = ("foreground",)
@@ -49,7 +50,7 @@ _FOREGROUND: tuple[Phase, ...] = ("foreground",)
 
 @dataclass
 class WaiterSlots:
-    """How many requests of this process may stage or wait at once."""
+    """Limit of requests of this process that stage or wait at once."""
 
     number: int
     taken: int = 0
@@ -57,10 +58,10 @@ class WaiterSlots:
 
     @contextmanager
     def one(self) -> Iterator[None]:
-        """A slot for the block.
+        """Occupy a slot during the block.
 
         Raises:
-            Unavailable: all are taken.
+            Unavailable: all slots are occupied.
         """
         with self._mutex:
             if self.taken >= self.number:
@@ -75,10 +76,10 @@ class WaiterSlots:
 
 @dataclass(frozen=True)
 class Joining:
-    """Staging for callers that wait for each other.
+    """Staging for callers that wait for each other's work.
 
     Attributes:
-        watch: has a slot for each of `waiter_slots`.
+        watch: watch with a slot for each of `waiter_slots`.
         patience_seconds: how long a caller may wait.
         refuses: whether a second caller gets `LockHeld`, instead of waiting.
     """
@@ -93,53 +94,53 @@ class Joining:
     def check_request(
         self, archive_url: str, artifacts: Sequence[str], upload_wait_seconds: float | None
     ) -> StagingRequest:
-        """Check a request, as `StagingService.check_request` does.
+        """Check a request; see `StagingService.check_request`.
 
-        These callers take "it is not there" for final, and ask while builds are still uploaded: if
-        they do not say how long to wait, they wait as long as the service allows.
+        For these callers "not found" is final, and they send requests while builds are still
+        uploaded: unless they specify a wait, they wait as long as the service allows.
         """
         if upload_wait_seconds is None:
             upload_wait_seconds = self.stagings.uploads.wait_seconds
         return self.stagings.check_request(archive_url, artifacts, upload_wait_seconds)
 
     def slot(self, client: Client) -> AbstractContextManager[Slot]:
-        """Take one of the slots for long requests; raises what `WorkSlots.one` does."""
+        """Occupy one of the slots for long requests; for errors see `WorkSlots.one`."""
         return self.stagings.slots.one(client, self.stagings.locks.shutdown)
 
     def stage(self, request: StagingRequest, origin: RequestOrigin) -> None:
-        """Return once the foreground is staged; what follows is on its way.
+        """Return once the foreground artifacts are staged; the background artifacts are queued.
 
         Raises:
-            LockHeld: another works on it, and this service `refuses`.
-            Unavailable: no slot is free, or the wait took too long; the work goes on.
+            LockHeld: another request works on the archive, and this service `refuses`.
+            Unavailable: no slot is free, or the wait took too long; the work continues.
             ClientGone: the client closed its connection while its request waited.
-            StagingApiError: an artifact failed, for this caller or for the one that it joined.
+            StagingApiError: an artifact failed, for this request or for the one that it joined.
         """
         self._patiently(partial(self._stage, request, origin), origin.client)
 
     def stage_all(self, request: StagingRequest, origin: RequestOrigin) -> None:
-        """Return once everything is staged, what would follow included.
+        """Return once all artifacts are staged, including the background.
 
         Raises:
-            StagingApiError: as `stage` does.
+            StagingApiError: see `stage`.
         """
         self.stage(request, origin)
         self._patiently(partial(self._wait_for_all, request, origin, origin.client), origin.client)
 
     def queue(self, request: StagingRequest, origin: RequestOrigin) -> None:
-        """Return at once; a worker stages it.
+        """Leave the request to a worker, and return at once.
 
         Raises:
-            LockHeld: another works on it, and this service `refuses`.
-            Invalid: the archive's URL has a credential, which no worker would have.
+            LockHeld: another request works on the archive, and this service `refuses`.
+            Invalid: the archive's URL has a credential, which a worker would not have.
         """
         request.check_can_be_left()
         self._patiently(partial(self._queue, request, origin), origin.client)
 
     def all_staged(self, request: StagingRequest, client: Client = ALWAYS_CONNECTED) -> bool:
-        """Return whether each of its artifacts is staged, none missing: by one probe of an index.
+        """Return whether all artifacts are staged and none is missing, by one probe of an index.
 
-        Most requests ask for what is staged; of those nothing else is to be found out.
+        Most requests name staged artifacts, and need no other query.
         """
 
         def look(_deadline: float) -> bool:
@@ -150,7 +151,7 @@ class Joining:
         return self._patiently(look, client)
 
     def is_staged(self, request: StagingRequest, client: Client = ALWAYS_CONNECTED) -> bool:
-        """Return whether all of it is there, by one probe of an index.
+        """Return whether all artifacts are settled, by one probe of an index.
 
         Raises:
             StagingApiError: an artifact failed.
@@ -158,10 +159,10 @@ class Joining:
         return not self._patiently(lambda _deadline: self._left(request, PHASES), client)
 
     def wait_for_all(self, request: StagingRequest, client: Client = ALWAYS_CONNECTED) -> None:
-        """Return once all that earlier requests named is staged, the background included.
+        """Return once all artifacts of earlier requests are staged, including the background.
 
         Raises:
-            NotFound: no request named it.
+            NotFound: no request named the archive's artifacts.
             Unavailable: no slot is free, or the wait took too long.
             ClientGone: the client closed its connection while its request waited.
             StagingApiError: an artifact failed.
@@ -171,10 +172,10 @@ class Joining:
     def check_there(self, request: StagingRequest, named: Collection[str]) -> None:
         """Refuse a request that names an artifact which the archive does not have.
 
-        An optional one may be missing from a group; a client that names it needs it.
+        An optional artifact may be missing from a group; a client that names the artifact needs it.
 
         Raises:
-            ArtifactNotFound: says which.
+            ArtifactNotFound: the message names the artifact.
         """
         for outcome in self.stagings.outcomes(request):
             if outcome.state == "missing" and outcome.name in named:
@@ -192,10 +193,10 @@ class Joining:
                 self.flights.run(key, work, origin.client, deadline)
 
     def _bring(self, request: StagingRequest, origin: RequestOrigin, deadline: float) -> None:
-        """Stage it, or wait for the request that does, in whatever process."""
+        """Stage the artifacts, or wait for the request that stages them, in any process."""
         try:
             self.stagings.stage(request, origin)
-        # Lost as well: the process that took over may bring it.
+        # LockLost, too: the process that took over may stage them.
         except (LockHeld, LockLost):
             self.stagings.queue_behind(request, origin)
             self._wait(request, _FOREGROUND, origin, origin.client, deadline)
@@ -215,7 +216,7 @@ class Joining:
         client: Client,
         deadline: float,
     ) -> None:
-        # One that may ask anew must not wait for one that may not.
+        # A waiter that may record a new request must not follow a waiter that may not.
         key = (_key(request, PHASES), origin is None)
         if not self.flights.is_running(key) and not self._left(request, PHASES):
             return
@@ -231,12 +232,12 @@ class Joining:
         client: Client,
         deadline: float,
     ) -> None:
-        """Return once it is staged; request anew, by `origin`, what no staging brings any more."""
+        """Return once all is staged; by `origin`, record a new request if no staging will do it."""
         while left := self._left(request, phases):
             with self.stagings.database.connect() as conn:
                 bringer = reading.bringer(conn, request.archive_url, sorted(left))
             if bringer is None and (left := self._left(request, phases)):
-                # Evicted since: all that was to do when we looked first is settled or gone.
+                # Evicted meanwhile: all work that existed at the first look is settled or gone.
                 if origin is None:
                     raise NotFound(f"no staging brings {request.archive_url}")
                 self.stagings.queue_behind(request, origin)
@@ -249,10 +250,10 @@ class Joining:
                 self.watch.wait_for_change(bringer.id, bringer.version, seconds, client)
 
     def _patiently(self, call: Callable[[float], _Result], client: Client) -> _Result:
-        """Call with the deadline of the request, again while no database connection is free.
+        """Call with the deadline of the request, and retry while no database connection is free.
 
-        A crowd of clients can keep them in use for longer than one request waits for one. That
-        passes by itself, and these clients take a refusal for final.
+        Many clients can occupy all connections for longer than one request waits for one. That is
+        temporary, and for these clients a refusal is final.
         """
         deadline = time.monotonic() + self.patience_seconds
         while True:
@@ -267,7 +268,7 @@ class Joining:
         """Return the artifacts that are not settled: in work, or evicted meanwhile.
 
         Raises:
-            StagingApiError: some of it failed.
+            StagingApiError: an artifact failed.
         """
         left = {kind.name for kind in request.kinds if kind.phase in phases}
         outcomes = self.stagings.outcomes(request)
@@ -278,7 +279,7 @@ class Joining:
         return left
 
     def _failure(self, request: StagingRequest, name: str) -> StagingApiError:
-        """Return the error that an artifact failed with, of the class that its code has."""
+        """Return the error with which an artifact failed, in the class of its code."""
         with self.stagings.database.connect() as conn:
             (row,) = reading.artifacts_of(conn, request.archive_url, [name])
         message = row.failure.message if row.failure else "failed"
@@ -286,15 +287,15 @@ class Joining:
         return kind(f"{name}: {message}")
 
     def _nothing_left(self, request: StagingRequest, origin: RequestOrigin) -> bool:
-        """Return whether a request makes no work; most name staged artifacts, found by one probe.
+        """Return whether a request causes no work; for most requests one probe shows that.
 
-        A staging that brings it records that this request relies on it.
+        If another staging stages the artifacts, it records that this request relies on it.
         """
         outcomes = self.stagings.outcomes(request)
         settled = {outcome.name for outcome in outcomes if outcome.settled}
         is_missing = any(outcome.state == "missing" for outcome in outcomes)
         if settled == set(request.names):
-            # Only what was missing is worth a look at the archive.
+            # Only missing artifacts are worth another look at the archive.
             return not (is_missing and self.stagings.late.came(request))
         if self.stagings.nothing_left(request) is None:
             return False

@@ -1,4 +1,4 @@
-"""How busy this machine is, by the kernel's counters."""
+"""Load of this machine, from the kernel's counters."""
 
 import threading
 import time
@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _SECTOR_BYTES = 512
-#: Rates over a shorter time than this say little; the previous ones are reported again.
+#: Rates over a shorter time would be noise; the previous ones are reported again.
 _SHORTEST_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
 class Counters:
-    """What the kernel has counted since the machine started."""
+    """Counters of the kernel since the machine started."""
 
     at: float
     cpu_busy: int
@@ -24,7 +24,7 @@ class Counters:
 
     @classmethod
     def read(cls, proc: Path = Path("/proc")) -> "Counters":
-        """Read them; counters that this system lacks are 0."""
+        """Read the counters; those that this system lacks are 0."""
         cpu = next(_rows(proc / "stat"), [])
         # proc(5): user nice system idle iowait irq softirq steal; guest is in user already.
         ticks = [int(word) for word in cpu[1:9]] or [0] * 8
@@ -38,17 +38,17 @@ class Counters:
 
 
 class Rates:
-    """Turns counters into rates, since the previous reading."""
+    """Converts counters into rates since the previous reading."""
 
     def __init__(self, seconds: float = _SHORTEST_SECONDS) -> None:
-        """Begin to count now; rates are over at least so many `seconds`."""
+        """Start counting now; rates cover at least `seconds`."""
         self._seconds = seconds
         self._last = Counters.read()
         self._mutex = threading.Lock()
         self._newest = _rates(self._last, self._last)
 
     def now(self) -> dict[str, float]:
-        """CPU in percent of all cores; network and disk in bytes per second, both ways."""
+        """Return CPU in percent of all cores; network and disk in bytes per second, both ways."""
         with self._mutex:
             seen = Counters.read()
             if seen.at - self._last.at >= self._seconds:
@@ -69,15 +69,15 @@ def _rates(before: Counters, after: Counters) -> dict[str, float]:
 
 
 def _network(proc: Path) -> Iterator[int]:
-    """Bytes received and sent by each interface but loopback."""
+    """Yield bytes received and sent by each interface except loopback."""
     for row in _rows(proc / "net" / "dev"):
-        # Two lines of headings have no number there.
+        # Two lines of headings have no number in this column.
         if row[0] != "lo:" and row[1].isdigit():
             yield int(row[1]) + int(row[9])
 
 
 def _sectors(proc: Path) -> Iterator[int]:
-    """Sectors read and written by each whole disk; a device stacked on one counts again."""
+    """Yield sectors read and written by each whole disk; stacked devices are counted again."""
     for row in _rows(proc / "diskstats"):
         name = row[2]
         if not name.startswith(("loop", "ram", "dm-", "md")) and _is_whole(name):

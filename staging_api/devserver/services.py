@@ -1,4 +1,4 @@
-"""The use cases behind the paths of the devserver."""
+"""Use cases behind the paths of the devserver."""
 
 from dataclasses import dataclass
 
@@ -12,7 +12,7 @@ from staging_api.staging.files import StagedFiles
 
 @dataclass(frozen=True)
 class DevserverServices:
-    """The use cases; `symbolication` is None where its program is missing."""
+    """The use cases; `symbolication` is None if its program is missing."""
 
     joining: Joining
     builds: Builds

@@ -1,11 +1,11 @@
-"""Stack traces of minidumps, by a program of the operator's and the symbols that are staged.
+"""Stack traces of minidumps, made by the operator's program from staged symbols.
 
-The program gets a folder of the symbols that the dump's modules name, of one build or of any, and
-no more. Symbols of builds do not mix, as they are filed by build in the tables.
+The program gets a folder with only the symbols that the dump's modules name, from one build or from
+any. Symbols of different builds do not mix, as the tables file them by build.
 
-What if the process dies while the program runs? The program ends by its own limits, and its folder
-is one of the temporary files that a restart of the machine or of its container removes. Nothing
-else was written.
+What if the process dies while the program runs? The program is ended by its limits, and its folder
+is among the temporary files that a restart of the machine or its container removes. Nothing else
+was written.
 """
 
 import os
@@ -28,13 +28,13 @@ from staging_api.store.blob_store import BlobStore
 from staging_api.store.places import Place, put_at
 
 _FOLDER = "debug/breakpad/"
-#: In how many builds' symbols a dump's modules are looked up, the newest first.
+#: Number of builds whose symbols are searched for a dump's modules, the newest first.
 _MOST_BUILDS = 1000
 _MOST_OUTPUT_BYTES = 16 << 20
 _MOST_MEMORY_BYTES = 8 << 30
 _ERROR_BYTES = 500
 
-#: Where symbols are in the store, by their path below the tree that the program reads.
+#: Paths of symbols in the store, by their path below the tree that the program reads.
 _Symbols = Mapping[str, Place]
 
 
@@ -43,7 +43,7 @@ class Symbolication:
     """Runs the program, with limits of time, memory and output.
 
     Attributes:
-        noticed: wraps each read of a blob (digest, length), to notice that it is lost.
+        noticed: context manager around each read of a blob (digest, length); records a lost blob.
     """
 
     program: Path
@@ -53,10 +53,10 @@ class Symbolication:
     noticed: Callable[[str, int], AbstractContextManager[None]] = lambda *_: nullcontext()
 
     def of_build(self, dump: Path, archive_url: str) -> bytes:
-        """The stack trace by the symbols of one build, which are staged.
+        """Return the stack trace by the staged symbols of one build.
 
         Raises:
-            NotFound: the store has lost symbols of it: stage them again.
+            NotFound: the store has lost symbols of the build: stage them again.
             StagingApiError: the program failed, or took too long.
         """
         with self.database.connect() as conn:
@@ -71,11 +71,11 @@ class Symbolication:
         return self._walk(dump, {name: symbols[name] for name in needed & symbols.keys()})
 
     def of_any_build(self, dump: Path) -> bytes:
-        """The stack trace by the symbols that the dump's modules name, of whatever build.
+        """Return the stack trace by the symbols that the dump's modules name, from any build.
 
         Raises:
-            Invalid: it is no minidump.
-            NotFound: the store has lost symbols that it needs: stage them again.
+            Invalid: the file is not a minidump.
+            NotFound: the store has lost symbols that the dump needs: stage them again.
             StagingApiError: the program failed, or took too long.
         """
         paths = {_FOLDER + path for path in _named_by(dump)}
@@ -101,10 +101,10 @@ class Symbolication:
 
     def _link(self, tree: Path, symbols: _Symbols) -> None:
         for path, place in symbols.items():
-            # Paths of staged files were found safe when they were unpacked.
+            # Paths of staged files were checked when they were unpacked.
             link = tree / PurePosixPath(path)
             link.parent.mkdir(parents=True, exist_ok=True)
-            # A cut file would give a trace that looks whole and is not.
+            # A truncated file would give a trace that looks complete and is not.
             with self.noticed(place.sha256, place.blob_bytes):
                 put_at(self.blobs, place, link)
 
@@ -129,7 +129,7 @@ class Symbolication:
                 f"no stack trace within {self.limit_seconds:.0f} seconds"
             ) from None
         finally:
-            # Its children, too; and the program itself if its time is over.
+            # Ends its children, too; and the program itself if its time is over.
             with suppress(ProcessLookupError):
                 os.killpg(child.pid, signal.SIGKILL)
             child.wait()
@@ -142,16 +142,16 @@ class Symbolication:
             (resource.RLIMIT_FSIZE, _MOST_OUTPUT_BYTES),
             (resource.RLIMIT_CORE, 0),
         ):
-            # Set from here, not between fork and exec, where threads make that unsafe.
+            # Set from this process, not between fork and exec, which is unsafe with threads.
             with suppress(ProcessLookupError):
                 resource.prlimit(pid, kind, (limit, limit))
 
 
 def _in_memory() -> BinaryIO:
-    """Open a file without a disk, which the program's limits bound.
+    """Open a file in memory, whose size the program's limits bound.
 
-    On a full one a program that ignores what its writes return would leave a part of a trace, and
-    end well.
+    On a full disk, a program that ignores the results of its writes would leave a partial trace,
+    and succeed.
     """
     return os.fdopen(os.memfd_create("stackwalk"), "w+b")
 
@@ -162,5 +162,5 @@ def _written(file: BinaryIO) -> bytes:
 
 
 def _named_by(dump: Path) -> set[str]:
-    """The symbols that a dump needs: a store may have to fetch each, and a build has thousands."""
+    """Return the symbols that a dump needs: a store may fetch each, and a build has thousands."""
     return {module.symbol_path for module in modules(dump)}

@@ -1,6 +1,6 @@
-"""What each error code means, and what to do about it: the table behind every page of errors.
+"""Cause and remedy of each error code: the table behind every page of errors.
 
-The reference page, the pages that the service shows at ``/errors`` and the tests are made from it.
+The reference page, the pages that the service shows at ``/errors`` and the tests use this table.
 """
 
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""Error codes of answers."""
+"""Error codes in responses."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class ErrorHelp:
-    """One code.
+    """Help for one error code.
 
     Attributes:
-        cause: what is the matter, when it is answered with this code.
-        cure: what its reader can do.
+        cause: fault that this code reports.
+        cure: remedy for its reader.
     """
 
     cause: str
@@ -37,7 +37,7 @@ OF_HTTP: Mapping[str, ErrorHelp] = {
     ),
 }
 
-#: Codes that the service answers with, by the meaning that their class has.
+#: Codes of the service's responses, each with the meaning of its class.
 OF_ANSWERS: Mapping[str, ErrorHelp] = {
     "invalid_request": ErrorHelp(
         "A field, a parameter, a header or the body as a whole is wrong.",

@@ -1,4 +1,4 @@
-"""Error codes that no answer has: of the client library and of the command line."""
+"""Error codes of the client library and the command line, which no response has."""
 
 from collections.abc import Mapping
 
