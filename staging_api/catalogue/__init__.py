@@ -1,1 +1,1 @@
-"""The catalogue: which artifacts a build can have, and how each is found in its archive."""
+"""The catalogue: the artifacts that a build can have, and how each is found in its archive."""

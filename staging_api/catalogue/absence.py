@@ -1,4 +1,4 @@
-"""Say why an artifact was not found: its pattern, and the nearest names that are there."""
+"""Explain why an artifact was not found: its pattern, and the most similar existing names."""
 
 from collections.abc import Iterable, Sequence
 from difflib import SequenceMatcher
@@ -7,7 +7,7 @@ from itertools import islice
 from staging_api.catalogue.model import ArtifactKind, Choice
 from staging_api.formats.names import has_unsafe_character
 
-#: Names are compared in quadratic time, so of a large archive only so many are.
+#: Limit of compared names in a large archive, as the comparison takes quadratic time.
 _MOST_COMPARED = 200
 _MOST_READ = 20_000
 _SHOWN = 3
@@ -15,7 +15,7 @@ _LONGEST_NAME = 120
 
 
 def absent_object(kind: ArtifactKind, names: Sequence[str], archive: str) -> str:
-    """Say that no object of an archive fits any choice of an artifact."""
+    """Return the message that no object of an archive fits any choice of an artifact."""
     if kind.choices[0].pattern.literal:
         what = f"{kind.name} is not in {archive}"
     else:
@@ -30,7 +30,7 @@ def absent_object(kind: ArtifactKind, names: Sequence[str], archive: str) -> str
 def absent_member(
     kind: ArtifactKind, choice: Choice, object_name: str, members: Sequence[str]
 ) -> str:
-    """Say that an object has no member which a choice of an artifact selects."""
+    """Return the message that an object has no member which a choice of an artifact selects."""
     what = f"{object_name} has nothing of {kind.name}"
     if choice.only:
         what += f": no member is or is below {' or '.join(choice.only)}"
@@ -38,11 +38,12 @@ def absent_member(
 
 
 def nearest(wanted: str, names: Iterable[str]) -> list[str]:
-    """Return the few names that are most like the wanted one, the likest first."""
+    """Return the few names that are most similar to the wanted one, the most similar first."""
     pieces = _pieces(wanted)
     read = list(islice(names, _MOST_READ))
     shared = sorted(read, key=lambda name: -len(pieces & _pieces(name)))[:_MOST_COMPARED]
-    # It analyses `b` once and keeps that, so the name that all are compared with is `b`.
+    # `SequenceMatcher` analyses `b` once and caches that, so `b` is the name that is compared with
+    # all others.
     matcher = SequenceMatcher(b=wanted.lower())
 
     def likeness(name: str) -> float:
@@ -68,7 +69,7 @@ def _neighbours(wanted: Iterable[str], names: Sequence[str], noun: str) -> str:
 
 
 def _plain(text: str) -> str:
-    """Return a text without characters that act on a terminal."""
+    """Return a text without characters that control a terminal."""
     return ascii(text) if has_unsafe_character(text) else text
 
 

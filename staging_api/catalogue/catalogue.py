@@ -1,7 +1,7 @@
-"""Read the catalogue: which artifacts an archive can have, and how each is staged.
+"""Parse the catalogue: the artifacts that an archive can have, and how each is staged.
 
-A catalogue is a YAML file that is read once, at start. Every error is raised then,
-with the line and the reason, so that no request ever meets a bad entry.
+A catalogue is a YAML file that is read once, at start. Every error is raised then, with the line
+and the reason, so that no request ever meets a bad entry.
 """
 
 import re
@@ -51,12 +51,12 @@ _LIMITS = {
     "window_bytes": "window_bytes",
 }
 _ALL_KEYS = _CHOICE_KEYS | _KIND_KEYS | {"alternatives"}
-# A catalogue may come with a request, and is read by YAML in pure Python.
+# Limit of a catalogue's length: it may come with a request, and PyYAML parses it in pure Python.
 _MAX_CHARACTERS = 1 << 18
-# libyaml, if PyYAML was built with it: a tenth of the time, in each start.
+# libyaml, if PyYAML was built with it: a tenth of the time, at each start.
 _FAST_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _BUILTIN = files("staging_api.catalogue") / "builtin"
-#: The built-in catalogue of a service that is given none: a file that names another.
+#: Built-in catalogue of a service without a configured one: a file that names another.
 _UNNAMED = "default"
 
 
@@ -64,8 +64,8 @@ class Catalogue:
     """The artifacts that requests can name.
 
     Attributes:
-        name: of the built-in catalogue, or the path of its file.
-        default: the names and groups that a request gets that names nothing.
+        name: name of the built-in catalogue, or path of its file.
+        default: names and groups for a request that names nothing.
     """
 
     def __init__(
@@ -75,7 +75,7 @@ class Catalogue:
         name: str = "catalogue",
         verify: Verification | None = None,
     ) -> None:
-        """Know these kinds; `verify` is what must vouch for objects that requests name."""
+        """Take these kinds; `verify` states what must vouch for objects that requests name."""
         self.name = name
         self._verify = verify
         self.kinds = tuple(kinds)
@@ -88,7 +88,7 @@ class Catalogue:
 
     @classmethod
     def load(cls, path: Path | None = None) -> "Catalogue":
-        """Read a catalogue file; None reads the built-in one of a service that is given none.
+        """Read a catalogue file; None reads the built-in default.
 
         Raises:
             CatalogueInvalid: with the file, the line and the reason.
@@ -103,14 +103,14 @@ class Catalogue:
             raise CatalogueInvalid(f"{path} is not a text in UTF-8") from None
         return cls.read(text, str(path), key_files=True)
 
-    # Kept: catalogues that come with requests may say that they are one of these.
+    # Cached: catalogues in requests may name one of the built-in ones.
     @classmethod
     @cache
     def builtin(cls, name: str) -> "Catalogue":
-        """Return the built-in catalogue of this name; `builtin_names` lists them.
+        """Return the built-in catalogue with this name; `builtin_names` lists the names.
 
         Raises:
-            CatalogueInvalid: there is none of this name.
+            CatalogueInvalid: there is no catalogue with this name.
         """
         if name not in (*builtin_names(), _UNNAMED):
             known = ", ".join(builtin_names())
@@ -127,13 +127,14 @@ class Catalogue:
         key_files: bool = False,
         loader: Any = yaml.SafeLoader,
     ) -> "Catalogue":
-        """Read the text of a catalogue.
+        """Parse the text of a catalogue.
 
         Args:
-            text: which may have come with a request.
-            called: how errors name it.
-            key_files: whether keys in it may be files of this machine.
-            loader: libyaml's ends the process where a stranger's text nests too deeply.
+            text: text that may have come with a request.
+            called: name of the catalogue in errors.
+            key_files: whether its keys may be files of this machine.
+            loader: YAML loader; libyaml's crashes the process on an untrusted text that nests too
+                deeply.
 
         Raises:
             CatalogueInvalid: with the line and the reason.
@@ -141,8 +142,8 @@ class Catalogue:
         if len(text) > _MAX_CHARACTERS:
             raise CatalogueInvalid(f"{called} has more than {_MAX_CHARACTERS} characters")
         try:
-            # Nodes and not values: they know their lines, and texts such as ``no`` stay as they are
-            # written.
+            # Nodes instead of values: nodes know their lines, and texts such as ``no`` stay
+            # unchanged.
             top = mapping_of(yaml.compose(text, Loader=loader), "the catalogue")
             return _catalogue(top, called, key_files=key_files)
         except CatalogueInvalid as error:
@@ -162,19 +163,19 @@ class Catalogue:
 
     @property
     def needed(self) -> list[str]:
-        """The artifacts without which a build is not whole: of the default, the obligatory ones."""
+        """Artifacts that a complete build must have: the required ones of the default."""
         return [kind.name for kind in self.resolve() if not kind.optional]
 
     def resolve(self, words: Iterable[str] = ()) -> list[ArtifactKind]:
-        """Return the kinds of these names, aliases and groups; without any, those of the default.
+        """Return the kinds with these names, aliases and groups; without words, the default.
 
-        ``file:NAME`` stands for the archive's object of that name, as it is,
-        ``member:NAME!/MEMBER`` for a member of it (``*``: for all), and ``decompressed:NAME`` for
-        the object without its compression. They come in the order of the catalogue, such
-        files last and their members behind them, whatever the order of the words.
+        ``file:NAME`` stands for the archive's object with that name, unchanged,
+        ``member:NAME!/MEMBER`` for a member of the object (``*``: for all members), and
+        ``decompressed:NAME`` for the object without its compression. Whatever the order of the
+        words, the result has the order of the catalogue, then such objects, then their members.
 
         Raises:
-            Invalid: of field ``artifacts``, naming the unknown word and the known ones.
+            Invalid: field ``artifacts``; the message has the unknown word and the known ones.
         """
         found: dict[str, ArtifactKind] = {}
         for word in tuple(words) or self.default:
@@ -217,7 +218,7 @@ def builtin_names() -> list[str]:
 def _catalogue(top: CatalogueMapping, name: str, *, key_files: bool) -> Catalogue:
     top.refuse_keys_outside({"artifacts", "default", "same_as", "verify"})
     if other := top.text("same_as"):
-        # Whoever writes `verify` beside it means that it holds.
+        # Refuse `verify` beside it: its author would expect it to apply.
         top.refuse_keys_outside({"same_as"})
         if other not in builtin_names():
             raise top.wrong(f"same_as must be one of {', '.join(builtin_names())}", "same_as")
@@ -228,7 +229,7 @@ def _catalogue(top: CatalogueMapping, name: str, *, key_files: bool) -> Catalogu
     for number, (entry, kind) in enumerate(zip(entries, kinds, strict=True)):
         _check_words(entry, kind, kinds[:number] + kinds[number + 1 :])
     catalogue = Catalogue(kinds, top.texts("default") or [kinds[0].group], name, verify)
-    # A word that means nothing would fail the first request instead of the start.
+    # Checked here: an undefined word would fail the first request instead of the start.
     try:
         catalogue.resolve()
     except Invalid as error:
@@ -244,7 +245,7 @@ def _catalogue(top: CatalogueMapping, name: str, *, key_files: bool) -> Catalogu
 def _check_words(
     entry: CatalogueMapping, kind: ArtifactKind, others: Sequence[ArtifactKind]
 ) -> None:
-    """A word means one entry, one group, or the several entries that share it as an alias."""
+    """Check that a word names one entry, one group, or the entries that share it as an alias."""
     names = {other.name for other in others}
     foreign_groups = {other.group for other in others} - {kind.group}
     if kind.name in names | foreign_groups:
@@ -293,7 +294,7 @@ def _choice(entry: CatalogueMapping) -> Choice:
 
 
 def _check_landing(entry: CatalogueMapping, kind: ArtifactKind) -> None:
-    """A file is one place: it can hold one object, and not what unpacks to many."""
+    """Refuse a file as `lands` for several objects, or for an object that unpacks to many files."""
     if kind.lands and not kind.lands.endswith("/"):
         if kind.every:
             raise entry.wrong("every object that fits needs a folder to land in: end lands in /")

@@ -1,4 +1,4 @@
-"""One mapping of a catalogue file, which names the line in every error."""
+"""One mapping of a catalogue file, with errors that name the line."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -10,7 +10,7 @@ from staging_api.errors import CatalogueInvalid
 
 Word = TypeVar("Word", bound=str)
 
-# Nodes keep their line, but have no types: every value is a text here.
+# Nodes keep their line, but have no types: every value is a text.
 _BOOLEANS = {"true": True, "false": False}
 _MOST_DIGITS = 18
 
@@ -37,31 +37,31 @@ class CatalogueMapping:
         return _wrong(self._values.get(key or "", self._node), reason)
 
     def refuse_keys_outside(self, known: Iterable[str]) -> None:
-        """Raise `CatalogueInvalid` for a key that means nothing here."""
+        """Raise `CatalogueInvalid` for a key that is not known in this mapping."""
         for key, _ in self._node.value:
             if key.value not in known:
                 raise _wrong(key, f"{key.value!r} is none of {', '.join(sorted(known))}")
 
     def text(self, key: str) -> str:
-        """The text of a key; empty if it is absent."""
+        """Return the text of a key; empty if the key is absent."""
         node = self._values.get(key)
         return "" if node is None else _scalar(node, key)
 
     def required(self, key: str) -> str:
-        """The text of a key that must be there."""
+        """Return the text of a required key."""
         if not (text := self.text(key)):
             raise self.wrong(f"{key} is missing")
         return text
 
     def matching(self, key: str, shape: re.Pattern[str]) -> str:
-        """The text of a key that must be there and have this shape."""
+        """Return the text of a required key that must match `shape`."""
         text = self.required(key)
         if shape.fullmatch(text) is None:
             raise self.wrong(f"{key} must look like {shape.pattern}", key)
         return text
 
     def one_of(self, key: str, allowed: tuple[Word, ...], default: str = "") -> Word:
-        """The text of a key that must be one of a few words."""
+        """Return the text of a key that must be one of a few words."""
         text = self.text(key) or default
         for word in allowed:
             if word == text:
@@ -69,31 +69,31 @@ class CatalogueMapping:
         raise self.wrong(f"{key} must be one of {', '.join(allowed)}", key)
 
     def flag(self, key: str) -> bool:
-        """True or false; false if it is absent."""
+        """Return true or false; false if the key is absent."""
         text = self.text(key) or "false"
         if text not in _BOOLEANS:
             raise self.wrong(f"{key} must be true or false", key)
         return _BOOLEANS[text]
 
     def texts(self, key: str) -> list[str]:
-        """A list of texts; empty if it is absent."""
+        """Return a list of texts; empty if the key is absent."""
         return [_scalar(node, key) for node in self._items(key)]
 
     def path(self, key: str) -> str:
-        """A path below the build's folder, or empty."""
+        """Return a path below the build's folder, or an empty text."""
         text = self.text(key)
         self._check_path(key, text)
         return text
 
     def paths(self, key: str) -> list[str]:
-        """A list of paths."""
+        """Return a list of paths."""
         texts = self.texts(key)
         for text in texts:
             self._check_path(key, text)
         return texts
 
     def path_pairs(self, key: str) -> list[tuple[str, str]]:
-        """A mapping from path to path, or to several."""
+        """Return pairs from a mapping of a path to one or several paths."""
         node = self._values.get(key)
         if node is None:
             return []
@@ -109,12 +109,12 @@ class CatalogueMapping:
         return found
 
     def mapping(self, key: str) -> "CatalogueMapping | None":
-        """The mapping of a key; None if it is absent."""
+        """Return the mapping under a key; None if the key is absent."""
         node = self._values.get(key)
         return None if node is None else CatalogueMapping(_as_mapping(node, key))
 
     def numbers(self, key: str, known: Iterable[str]) -> list[tuple[str, int]]:
-        """A mapping from known words to whole numbers; empty if it is absent."""
+        """Return the pairs of a mapping from known words to integers; empty if it is absent."""
         node = self._values.get(key)
         if node is None:
             return []
@@ -122,7 +122,7 @@ class CatalogueMapping:
         numbers.refuse_keys_outside(known)
         texts = [(word, numbers.text(word)) for word in numbers.words()]
         for word, text in texts:
-            # `int` raises ValueError on more than 4300 digits.
+            # `int` raises ValueError above 4300 digits.
             if not (text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS):
                 raise numbers.wrong(f"{word} must be a whole number", word)
         return [(word, int(text)) for word, text in texts]
@@ -132,14 +132,14 @@ class CatalogueMapping:
         return list(self._values)
 
     def entries(self, key: str) -> list["CatalogueMapping"]:
-        """A list of mappings, with at least one."""
+        """Return a list of mappings, with at least one."""
         found = [CatalogueMapping(_as_mapping(node, key)) for node in self._items(key)]
         if not found:
             raise self.wrong(f"{key} must list at least one entry", key)
         return found
 
     def alternatives(self, keys: set[str]) -> list["CatalogueMapping"]:
-        """This entry once for each of its alternatives, which override its keys; or just itself."""
+        """Return one entry for each alternative, which overrides its keys; or just this entry."""
         nodes = self._items("alternatives")
         own = [
             CatalogueMapping(_as_mapping(node, "an alternative"), self._values) for node in nodes
@@ -152,7 +152,7 @@ class CatalogueMapping:
         node = self._values.get(key)
         if node is None:
             return []
-        # One text stands for a list of it.
+        # A single text stands for a list with this text.
         if isinstance(node, yaml.ScalarNode) and node.value:
             return [node]
         if not isinstance(node, yaml.SequenceNode):
@@ -170,10 +170,10 @@ class CatalogueMapping:
 
 
 def mapping_of(node: yaml.Node | None, what: str) -> CatalogueMapping:
-    """Read a node that must be a mapping.
+    """Return a node as a mapping.
 
     Raises:
-        CatalogueInvalid: it is something else.
+        CatalogueInvalid: the node is something else.
     """
     return CatalogueMapping(_as_mapping(node, what))
 

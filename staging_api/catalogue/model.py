@@ -1,4 +1,4 @@
-"""What an artifact is before it is staged: one entry of a catalogue."""
+"""Entries of a catalogue: descriptions of artifacts before they are staged."""
 
 import fnmatch
 import re
@@ -10,20 +10,20 @@ from staging_api.errors import ArtifactAmbiguous
 from staging_api.formats.extractors import EXTRACTORS, extractor_of
 from staging_api.vocabulary.staging import Phase
 
-#: The group of objects that are no entry of a catalogue, and how a request names one of them.
+#: Group of objects that are no entries of a catalogue, and the form in which a request names one.
 FILES, FILE_WORD = "files", "file:"
-#: How a request names one member of an archive: ``member:OBJECT!/MEMBER``.
+#: Form in which a request names one member of an archive: ``member:OBJECT!/MEMBER``.
 MEMBER_WORD, _INSIDE = "member:", "!/"
-#: How a request names an object that is kept without its compression.
+#: Form in which a request names an object that is stored without its compression.
 DECOMPRESSED_WORD = "decompressed:"
 _SINGLE_WORDS = (FILE_WORD, MEMBER_WORD, DECOMPRESSED_WORD)
 _ALL = "*"
 _TOKEN = re.compile(r"\*\*|[*?]|\{(?P<word>[a-z]+)\}|\{(?P<choices>[^{}]*,[^{}]*)\}|.", re.DOTALL)
 _WILDCARDS = {"**": ".*", "*": "[^/]*", "?": "[^/]"}
 
-#: What a catalogue says of several objects that fit, the first by default.
+#: Handling of several objects that fit; the first value is the default.
 SEVERAL = ("refuse", "shortest")
-#: So many names are shown of those that fit.
+#: Number of fitting names in a message.
 _SHOWN = 5
 _GLOB_CHARACTERS = frozenset("*?{}[]")
 
@@ -33,11 +33,11 @@ class Pattern:
     """A glob for names of source objects.
 
     ``*`` and ``?`` do not cross a ``/``, ``**`` does; ``{tar,zip}`` is one of these texts.
-    ``{build}`` is the build's name; any other ``{word}`` is one run of characters without ``_``
-    and ``/``, the same at each of its places: so ``a_{v}_{v}_*`` matches an update from a version
-    to itself, not one between two versions. With `literal` no character of it is special. With
-    `simple` it is a pattern of a client, matched in linear time: ``*`` crosses a ``/``, and there
-    are no words in braces.
+    ``{build}`` is the build's name; any other ``{word}`` is a sequence of characters without ``_``
+    and ``/``, the same at each occurrence: so ``a_{v}_{v}_*`` matches an update from a version to
+    itself, not an update between two versions. With `literal` no character is special. With
+    `simple` the pattern comes from a client and is matched in linear time: ``*`` crosses a ``/``,
+    and braces have no meaning.
     """
 
     glob: str
@@ -45,42 +45,42 @@ class Pattern:
     simple: bool = False
 
     def matches(self, name: str, build: str) -> bool:
-        """Whether the whole name fits."""
+        """Return whether the whole name matches."""
         return self._compiled(build).fullmatch(name) is not None
 
     def only_name(self, build: str) -> str | None:
-        """The one name that fits; None if several could."""
+        """Return the only name that can match; None if several could."""
         if self.literal:
             return self.glob
-        # Taken out first: its braces are no choice, and a build's own characters are no glob.
+        # Replaced first: its braces are no alternatives, and a build's own characters are no glob.
         name = self.glob.replace("{build}", "")
         return None if set(name) & _GLOB_CHARACTERS else self.glob.replace("{build}", build)
 
     def _compiled(self, build: str) -> re.Pattern[str]:
-        # `re` keeps the last few hundred compiled patterns, so a build costs one compilation.
+        # `re` caches the last few hundred compiled patterns, so a build costs one compilation.
         return re.compile(self._template.replace("\0", re.escape(build)))
 
     @cached_property
     def _template(self) -> str:
-        """The glob as a regular expression, with a NUL where the build's name goes."""
+        """The glob as a regular expression, with a NUL in place of the build's name."""
         if self.simple:
-            # In atomic groups, so that a glob of a client cannot make the match try all ways.
+            # Atomic groups prevent backtracking, which a client's glob could make exponential.
             return fnmatch.translate(self.glob)
         return re.escape(self.glob) if self.literal else _translated(self.glob, set())
 
 
 @dataclass(frozen=True)
 class Choice:
-    """One way to get an artifact: which object, and what to take out of it.
+    """One way to get an artifact: the object, and the members to take out of it.
 
     Attributes:
-        pattern: names the object in the archive.
-        excluding: excludes names that match `pattern`.
-        several: which of several objects that fit is taken, where one is wanted: ``refuse`` none,
-            ``shortest`` the one with the shortest name.
-        extract: how it is unpacked: a name of `staging_api.formats.extractors`.
-        only: members at or below one of these are taken; empty takes all.
-        without: members at or below one of these are left out.
+        pattern: pattern of the object's name in the archive.
+        excluding: pattern of names to exclude although they match `pattern`.
+        several: handling of several fitting objects where one is wanted: ``refuse`` takes none,
+            ``shortest`` takes the one with the shortest name.
+        extract: extractor that unpacks the object: a name of `staging_api.formats.extractors`.
+        only: paths at or below which members are taken; empty takes all.
+        without: paths at or below which members are left out.
     """
 
     pattern: Pattern
@@ -92,21 +92,21 @@ class Choice:
 
     @property
     def is_plain(self) -> bool:
-        """Whether the object is kept as it is."""
+        """Whether the object is stored unchanged."""
         return not EXTRACTORS[self.extract].has_members
 
     @property
     def is_one_file(self) -> bool:
-        """Whether one file comes out of each object."""
+        """Whether each object yields one file."""
         return self.is_plain or EXTRACTORS[self.extract].one_file or len(self.only) == 1
 
     def find(self, names: Iterable[str], build: str) -> list[str]:
-        """Every name that fits, the likeliest first: shortest, then in order."""
+        """Return every name that fits, the most probable first: the shortest, then in order."""
         found = [name for name in names if self._fits(name, build)]
         return sorted(found, key=lambda name: (len(name), name))
 
     def object_name(self, build: str) -> str | None:
-        """The name of the only object that could fit; None if several could."""
+        """Return the only object name that could fit; None if several could."""
         name = self.pattern.only_name(build)
         return name if name is not None and self._fits(name, build) else None
 
@@ -122,20 +122,20 @@ class Choice:
 
 @dataclass(frozen=True)
 class Verification:
-    """What must vouch for an object before it is staged.
+    """Requirement for what must vouch for an object before it is staged.
 
-    It is one of four: `checksums`, which may have to be signed; `digests`; a `signature` of the
-    object itself; or, without any of these, what is found beside the object (`beside`).
+    There are four kinds: `checksums`, which may have to be signed; `digests`; a `signature` of the
+    object itself; or, without any of these, a proof beside the object (`beside`).
 
     Attributes:
-        checksums: the object of the archive that lists digests; ``{object}`` is the name of the
-            object that is verified.
-        signature: the object that signs `checksums`, the same name if it is signed within itself;
-            without `checksums` the object that signs the one that is verified.
-        keys: public keys of which one must have signed: texts, or absolute paths.
-        digests: the algorithm and the digest of each object, instead of a list in the archive.
-        beside: which proof has to be there, under the names that publishers use: ``digest`` a
-            sha256 or sha512 of it, or a signature; ``signature`` a signature by one of `keys`, of
+        checksums: object of the archive that lists digests; ``{object}`` is the name of the object
+            to verify.
+        signature: object that signs `checksums`, or the same name if `checksums` contains its
+            signature; without `checksums`, the object that signs the object to verify.
+        keys: public keys, one of which must have signed: texts, or absolute paths.
+        digests: algorithm and digest of each object, instead of a list in the archive.
+        beside: the required proof, under the names that publishers use: ``digest``: a sha256 or
+            sha512 of the object, or a signature; ``signature``: a signature by one of `keys`, of
             the object or of a list that has its digest.
     """
 
@@ -147,22 +147,22 @@ class Verification:
 
     @property
     def is_signed(self) -> bool:
-        """Whether nothing passes but by a key, or by the catalogue's own word."""
+        """Whether an object is accepted only by a key, or by a digest in the catalogue itself."""
         return bool(self.keys or self.digests)
 
     def names(self, object_name: str) -> tuple[str, str | None]:
-        """The names of the list and of the signature, for one object."""
+        """Return the names of the list and of the signature for one object."""
         signature = self.signature and self.signature.replace("{object}", object_name)
         return self.checksums.replace("{object}", object_name), signature
 
 
 @dataclass(frozen=True)
 class FittingChoice:
-    """A choice that has objects in an archive.
+    """A choice with objects in an archive that fit it.
 
     Attributes:
-        objects: to fetch.
-        passed_over: objects that fit as well, and are not fetched.
+        objects: names of the objects to fetch.
+        passed_over: names of objects that fit as well, and are not fetched.
     """
 
     choice: Choice
@@ -172,23 +172,23 @@ class FittingChoice:
 
 @dataclass(frozen=True)
 class ArtifactKind:
-    """One entry of a catalogue: an artifact that a request can ask for.
+    """One entry of a catalogue: an artifact that requests can name.
 
     Attributes:
-        name: what requests, tables and log lines call it.
-        group: a word that stands for all entries that have it.
+        name: name in requests, tables and log lines.
+        group: word that stands for all entries of this group.
         phase: whether a request waits for it.
-        choices: ways to get it, in order; the first whose object is there is taken.
+        choices: ways to get it, in order; the first whose object exists is taken.
         optional: whether it may be missing from the archive.
-        every: take every object that fits, not only the likeliest.
-        lands: where it goes below the build's folder: a file, or a folder if it ends in ``/``
-            or is empty; ``{build}`` is the build's name.
+        every: take every object that fits, not only the most probable one.
+        lands: its path below the build's folder: a file, or a folder if the path ends in ``/`` or
+            is empty; ``{build}`` is the build's name.
         also: pairs of prefixes: a file directly below the first also appears below the second.
         aliases: further names for requests.
-        brings: entries that a request gets as well which names this one.
-        verify: what must vouch for its objects; None: nothing has to.
-        limits: fields of `staging_api.formats.model.UnpackLimits` that hold for it instead of the
-            service's, with their values.
+        brings: entries that are added to each request for this one.
+        verify: what must vouch for its objects; None: nothing.
+        limits: fields of `staging_api.formats.model.UnpackLimits` that replace the service's, with
+            their values.
     """
 
     name: str
@@ -205,24 +205,24 @@ class ArtifactKind:
     limits: tuple[tuple[str, int], ...] = ()
 
     def has_names(self, build: str) -> bool:
-        """Whether each choice names its object, without a glob."""
+        """Return whether each choice names its object exactly, without a glob."""
         return all(choice.object_name(build) is not None for choice in self.choices)
 
     def find(self, names: Iterable[str], build: str) -> list[str]:
-        """The objects to fetch, out of all names of an archive; empty if it is not there.
+        """Return the objects to fetch, out of all names of an archive; empty if none fits.
 
         Raises:
-            ArtifactAmbiguous: several fit, and one is wanted.
+            ArtifactAmbiguous: several objects fit, and one is wanted.
         """
         return next((way.objects for way in self.ways(names, build)), [])
 
     def ways(self, names: Iterable[str], build: str) -> Iterator["FittingChoice"]:
-        """Yield the choices that have objects there, in order.
+        """Yield the choices that have fitting objects, in order.
 
         Raises:
-            ArtifactAmbiguous: several fit a choice, and one is wanted.
+            ArtifactAmbiguous: several objects fit a choice, and one is wanted.
         """
-        # Read once for each choice.
+        # A list, as each choice iterates over all names.
         names = list(names)
         for choice in self.choices:
             found = choice.find(names, build)
@@ -234,16 +234,16 @@ class ArtifactKind:
 
     @property
     def is_one_file(self) -> bool:
-        """Whether it lands in one file, whose path is known before a byte of it is read."""
+        """Whether it becomes one file, whose path is known before any byte is read."""
         return bool(self.lands) and not self.lands.endswith("/")
 
     def target(self, member: str, build: str) -> str:
-        """Where a file goes, below the build's folder; `member` is its name as unpacked."""
+        """Return the path of a file below the build's folder; `member` is its name as unpacked."""
         lands = self.lands.replace("{build}", build)
         return lands + member if lands.endswith("/") or not lands else lands
 
     def further_paths(self, path: str, build: str) -> list[str]:
-        """Where the file at `path` appears as well."""
+        """Return the further paths at which the file at `path` appears."""
         pairs = [[part.replace("{build}", build) for part in pair] for pair in self.also]
         return [
             second + path.removeprefix(first)
@@ -263,14 +263,14 @@ class ArtifactKind:
 
 
 def is_single(word: str) -> bool:
-    """Whether a word of a request names objects of the archive, and no entry of a catalogue."""
+    """Return whether a word of a request names objects of the archive, not a catalogue entry."""
     return word.startswith(_SINGLE_WORDS)
 
 
 def plain_kind(name: str) -> ArtifactKind:
-    """The kind for an object that a request names itself: fetched as it is, under its own name.
+    """Return the kind for an object that a request names: fetched unchanged, under its own name.
 
-    A name with ``*`` that no object has stands for all objects that fit.
+    A name with ``*`` that no object has stands for all objects that match.
     """
     choice = Choice(Pattern(name, literal=True))
     if _ALL in name:
@@ -280,9 +280,9 @@ def plain_kind(name: str) -> ArtifactKind:
 
 
 def member_kind(text: str) -> ArtifactKind | None:
-    """The kind for a member that a request names itself, or for all (``*``); None if it names none.
+    """Return the kind for one member that a request names, or for all (``*``); None if invalid.
 
-    It lands below a folder that is named like the object, with an exclamation mark behind it.
+    Members are stored below a folder with the object's name and an exclamation mark.
     """
     name, _, member = text.partition(_INSIDE)
     if not name or not member:
@@ -294,14 +294,14 @@ def member_kind(text: str) -> ArtifactKind | None:
 
 
 def decompressed_kind(name: str) -> ArtifactKind:
-    """The kind for an object that a request names itself, kept without its compression."""
+    """Return the kind for an object that a request names, stored without its compression."""
     choice = Choice(Pattern(name, literal=True), extract="decompressed")
     lands = f"{name}!decompressed"
     return ArtifactKind(f"{DECOMPRESSED_WORD}{name}", FILES, "foreground", (choice,), lands=lands)
 
 
 def _translated(glob: str, seen: set[str]) -> str:
-    """Return a glob as a regular expression; `seen` are the words that already have a group."""
+    """Return a glob as a regular expression; `seen` has the words that already have a group."""
 
     def part(token: re.Match[str]) -> str:
         word, choices = token["word"], token["choices"]

@@ -1,4 +1,4 @@
-"""Read ``verify`` of a catalogue: what must vouch for an object before it is staged."""
+"""Parse ``verify`` of a catalogue: what must vouch for an object before it is staged."""
 
 import re
 from dataclasses import replace
@@ -12,12 +12,12 @@ _DIGEST = re.compile(r"(sha256):([0-9a-f]{64})|(sha512):([0-9a-f]{128})|(md5):([
 
 
 def verification(entry: CatalogueMapping, *, key_files: bool) -> Verification | None:
-    """Read the ``verify`` of an entry, or of the whole catalogue; None if it has none.
+    """Return ``verify`` of an entry, or of the whole catalogue; None if it has none.
 
     Args:
-        entry: the one that may have it.
+        entry: mapping that may have ``verify``.
         key_files: whether keys may be files of this machine: not in the catalogue of a request,
-            whose sender would learn what files there are.
+            whose sender would learn which files exist.
 
     Raises:
         CatalogueInvalid: with the line and the reason.
@@ -41,7 +41,7 @@ def verification(entry: CatalogueMapping, *, key_files: bool) -> Verification | 
 
 
 def _contradiction(rule: Verification) -> str | None:
-    """Return why these parts of a rule do not go together; None if they do."""
+    """Return why the parts of a rule contradict each other; None if they do not."""
     if (rule.digests and rule.checksums) or not (rule.digests or rule.checksums or rule.keys):
         return "verify needs either checksums, an object that lists them, or digests, or keys"
     if rule.digests and (rule.signature or rule.keys):
