@@ -1,4 +1,4 @@
-"""What this process runs: the version of the package, and a digest of its code."""
+"""Version of the package that this process runs, and a digest of its code."""
 
 import hashlib
 import os
@@ -22,10 +22,10 @@ def package_version() -> str:
 
 @cache
 def build() -> str:
-    """Return 12 hex digits that differ when a file of the package does.
+    """Return 12 hex digits that change with any file of the package.
 
-    Two pods with the same build run the same code, whatever the version says. The first call reads
-    all files of the package (some 3 MB).
+    Two pods with the same build run the same code, whatever their version says. The first call
+    reads all files of the package (some 3 MB).
     """
     digest = hashlib.sha256()
     for folder, folders, names in os.walk(_PACKAGE):  # a third of the time of `Path.rglob`

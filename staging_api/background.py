@@ -1,9 +1,9 @@
-"""Threads that live as long as their process, and are started again should they end.
+"""Threads that live as long as their process, and are restarted if they end.
 
-What if a thread dies, or cannot be started because the machine has no room for one at that moment?
-A thread whose function raises runs it again. The next caller that needs a missing thread starts it,
-before anything depends on it; until then `BackgroundThread.check` says that it is missing, and
-``/livez`` fails.
+What if a thread dies, or cannot be started because the machine lacks resources at that moment? A
+thread whose function raises runs the function again. The next caller that needs a missing thread
+starts it, before anything depends on the thread; until then `BackgroundThread.check` reports the
+missing thread, and ``/livez`` fails.
 """
 
 import logging
@@ -22,11 +22,11 @@ class BackgroundThread:
     """A daemon thread; runs from the first `ensure` until its function returns."""
 
     def __init__(self, name: str, run: Callable[[], None]) -> None:
-        """Start no thread yet: a process may fork before it needs it.
+        """Start no thread yet: a process may fork before it needs the thread.
 
         Args:
-            name: of the thread, for logs and debuggers.
-            run: returns once the thread is to end, and only then.
+            name: name of the thread, for logs and debuggers.
+            run: function that returns when the thread should end, and only then.
         """
         self._name = name
         self._run = run
@@ -39,7 +39,7 @@ class BackgroundThread:
         """Start the thread unless it runs.
 
         Raises:
-            Unavailable: this process can start no thread just now.
+            Unavailable: this process cannot start a thread at the moment.
         """
         thread = self._thread
         if thread is not None and thread.is_alive():
@@ -59,10 +59,10 @@ class BackgroundThread:
             self._thread = thread
 
     def check(self) -> None:
-        """Refuse a thread that is needed and does not run.
+        """Check that the thread runs if it is needed.
 
         Raises:
-            Unavailable: says which.
+            Unavailable: the thread does not run; the message names it.
         """
         # Under the mutex: a thread that another caller starts at this moment is not missing.
         with self._mutex:

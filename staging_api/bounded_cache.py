@@ -1,4 +1,4 @@
-"""A cache of the newest values, within limits of entries and of bytes."""
+"""Cache of the most recently used values, with limits for entries and bytes."""
 
 import sys
 import threading
@@ -11,26 +11,26 @@ Value = TypeVar("Value")
 
 
 class BoundedCache(Generic[Key, Value]):
-    """Keeps what was used last; for all threads of a process, and of one process only."""
+    """Least-recently-used cache, for all threads of one process."""
 
     def __init__(self, most_entries: int = sys.maxsize, most_bytes: int = sys.maxsize) -> None:
-        """Keep so many entries, whose sizes are so many bytes together, at the most."""
+        """Limit the number of entries, and the total of their sizes in bytes."""
         self._most_entries, self._most_bytes = most_entries, most_bytes
         self._entries: OrderedDict[Key, tuple[Value, int]] = OrderedDict()
         self._bytes = 0
         self._mutex = threading.Lock()
 
     def __len__(self) -> int:
-        """How many entries there are."""
+        """Return the number of entries."""
         return len(self._entries)
 
     @property
     def size_bytes(self) -> int:
-        """The sizes of all entries together."""
+        """Total size of all entries."""
         return self._bytes
 
     def get(self, key: Key) -> Value | None:
-        """Return what is kept under a key."""
+        """Return the value of a key."""
         with self._mutex:
             found = self._entries.get(key)
             if found is None:
@@ -39,7 +39,7 @@ class BoundedCache(Generic[Key, Value]):
             return found[0]
 
     def put(self, key: Key, value: Value, size_bytes: int = 0) -> None:
-        """Keep a value in the place of what was kept; one that is larger than all is not kept."""
+        """Store a value; one that is larger than the limit of the whole cache is not stored."""
         with self._mutex:
             self._drop(key)
             if size_bytes > self._most_bytes:

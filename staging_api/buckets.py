@@ -1,7 +1,7 @@
-"""The services that keep objects in buckets, by the scheme of their URLs: the only list of them.
+"""Bucket services by URL scheme; this is their only list.
 
 Archives are read from them, blobs are stored in them, and copies of APT archives are written to
-them. Another service is one entry here, and its settings `sources_<scheme>_<option>`.
+them. A further service needs one entry here, and its settings `sources_<scheme>_<option>`.
 """
 
 from collections.abc import Callable, Mapping
@@ -17,19 +17,20 @@ if TYPE_CHECKING:  # not every installation has the library
 
 @dataclass(frozen=True)
 class BucketService:
-    """What differs between services.
+    """Properties of a bucket service.
 
     Attributes:
-        client: ``module:class`` of the library's client of one bucket.
-        options: where the bucket is: our names, and the library's.
-        firmly: other names for some of these, by which they count before every variable of the
-            environment; versions of the library that lack the names do not read the variables.
-        address: of the service, where `endpoint` is not given; it may name other options. Empty:
-            it depends on more, which only the library knows.
-        required: options that a store has to be given; a source may find them in the environment.
-        deletes_many: whether every server has the request that deletes many objects.
-        as_stored: headers of a request for bytes as they are stored.
-        clocks_differ_seconds: how far its clock and ours may differ for a link to hold.
+        client: ``module:class`` of the library's client for one bucket.
+        options: options for the location of the bucket: our names, and the library's.
+        firmly: other names for some options, under which they take precedence over every
+            environment variable; versions of the library that lack these names do not read the
+            variables.
+        address: URL of the service if `endpoint` is not given; it may contain other options. Empty:
+            only the library can derive the URL.
+        required: options that must be set for a store; a source may take them from the environment.
+        deletes_many: whether every server supports the request that deletes many objects.
+        as_stored: request headers that return bytes as they are stored.
+        clocks_differ_seconds: largest difference between its clock and ours for valid links.
     """
 
     client: str
@@ -42,12 +43,12 @@ class BucketService:
     clocks_differ_seconds: float = 30.0
 
     def connect(self, bucket: str, where: Mapping[str, str], **more: Any) -> "BucketClient":
-        """Return a client of one bucket; makes no connection yet.
+        """Return a client for one bucket, without opening a connection.
 
         Args:
-            bucket: its name, at Azure that of the container.
-            where: values of `options`; an empty one is as none.
-            more: arguments of the library's client, the same for all services.
+            bucket: name of the bucket; on Azure, of the container.
+            where: values of `options`; an empty value counts as absent.
+            more: arguments of the library's client that all services share.
         """
         from obstore.exceptions import UnknownConfigurationKeyError
 
@@ -61,7 +62,7 @@ class BucketService:
             return made(bucket, **plain, **more)
 
     def address_of(self, where: Mapping[str, str]) -> str:
-        """The address of the service; empty: only the library knows."""
+        """Return the URL of the service; empty: only the library knows the URL."""
         known = {option: where.get(option, "") for option in self.options}
         return known["endpoint"] or self.address.format(**known)
 
@@ -71,8 +72,9 @@ SERVICES: Mapping[str, BucketService] = {
         "obstore.store:GCSStore",
         {"endpoint": "base_url"},
         address="https://storage.googleapis.com",
-        # Google unpacks what is stored with gzip for clients that do not say this, and sends it
-        # without a length. The library does not unpack, so listings must not come packed.
+        # Unless a client sends this header, Google decompresses objects that are stored with gzip,
+        # and sends them without a length. The library does not decompress, so listings must not be
+        # compressed.
         as_stored={"Accept-Encoding": "gzip"},
     ),
     "s3": BucketService(
@@ -86,7 +88,7 @@ SERVICES: Mapping[str, BucketService] = {
         {"endpoint": "endpoint", "account": "account_name"},
         address="https://{account}.blob.core.windows.net",
         required=("account",),
-        # The library's links begin to hold at the second in which they are signed.
+        # The library's links become valid in the second in which they are signed.
         clocks_differ_seconds=2.0,
     ),
 }

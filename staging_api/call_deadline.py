@@ -1,10 +1,10 @@
-"""One deadline for a whole HTTP call: connecting, TLS, each byte of the head and of the body.
+"""One deadline for a whole HTTP call: connection, TLS, each byte of the head and the body.
 
-Time-outs of HTTP libraries limit each read alone, so a peer that sends a byte a second can hold a
-thread forever. Here a timer shuts down the sockets that the thread has used since `limited` began;
-its library then fails as after any lost connection. While a connection is being made there is no
-socket to shut down, so that wait ends by its own time-out. Name resolution cannot be interrupted;
-the system's resolver has its own limits.
+Timeouts of HTTP libraries limit each read separately, so a peer that sends a byte a second can
+occupy a thread forever. Here a timer shuts down the sockets that the thread has used since
+`limited` began; its library then fails as after any lost connection. While a connection is being
+opened there is no socket to shut down, so that wait ends by its own timeout. Name resolution cannot
+be interrupted; the system's resolver has its own limits.
 """
 
 import os
@@ -19,7 +19,7 @@ import urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
 _this_thread = threading.local()
-# With 0 a socket would not wait at all, which is another error.
+# With a timeout of 0 a socket would not wait at all, which is another error.
 _LEAST_SECONDS = 0.001
 
 
@@ -33,14 +33,14 @@ class CallDeadline:
         self._mutex = threading.Lock()
 
     def left(self, limit: float | None) -> float:
-        """Return the remaining seconds, at most `limit`, the library's own time-out."""
+        """Return the remaining seconds, at most `limit`, the library's own timeout."""
         left = max(_LEAST_SECONDS, self._at - time.monotonic())
         return left if limit is None else min(limit, left)
 
     def add(self, used: socket.socket) -> None:
-        """Also shut this connection down at the deadline; now if that has passed."""
+        """Also shut this connection down at the deadline; at once if the deadline has passed."""
         with self._mutex, suppress(OSError):
-            # A duplicate: TLS detaches the descriptor from the socket that was connected.
+            # A duplicate: TLS detaches the descriptor from the connected socket.
             self._sockets.append(socket.socket(fileno=os.dup(used.fileno())))
             if self.over:
                 self._shut()
@@ -66,7 +66,7 @@ class CallDeadline:
 
 @contextmanager
 def limited(seconds: float) -> Iterator[CallDeadline]:
-    """Shut down the sockets that this thread uses in the block, once it takes longer."""
+    """Shut down the sockets that this thread uses in the block when `seconds` have passed."""
     deadline = CallDeadline(seconds)
     timer = threading.Timer(max(0.0, seconds), deadline.expire)
     timer.daemon = True
@@ -81,7 +81,7 @@ def limited(seconds: float) -> Iterator[CallDeadline]:
 
 
 class LimitedHttpConnection(HTTPConnection):
-    """A connection, new or reused, that registers with the deadline of its thread."""
+    """HTTP connection, new or reused, that registers with the deadline of its thread."""
 
     def request(self, *arguments: Any, **options: Any) -> None:
         """Send a request."""
@@ -98,7 +98,7 @@ class LimitedHttpConnection(HTTPConnection):
 
 
 class LimitedHttpsConnection(LimitedHttpConnection, HTTPSConnection):
-    """The same over TLS, whose handshake is part of the call."""
+    """HTTPS connection with the same behaviour; the TLS handshake is part of the call."""
 
 
 def obey(manager: urllib3.PoolManager) -> urllib3.PoolManager:

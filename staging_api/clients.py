@@ -1,11 +1,11 @@
 """The client of a waiting request: whether it is still connected, and which thread it occupies.
 
-A client that is gone is noticed by its connection: the other end is closed. A client may also have
-closed only its own half and still read. So after the end of its input it is sent `100 Continue`,
-which every HTTP/1.1 client skips; a machine that has closed the connection rejects that packet.
-Once an answer has begun nothing can be sent between its bytes. Then the request that sends the
-answer is woken instead; if it has something harmless to send, as a stream of events has, that send
-fails or succeeds in the same way.
+A disconnected client is detected by its connection: the other end is closed. A client may also have
+closed only its own half and still read. So after the end of its input the server sends `100
+Continue`, which every HTTP/1.1 client skips; a machine that has closed the connection rejects that
+packet. Once a response has begun, nothing can be sent between its bytes. Then the request that
+sends the response is woken instead; if it has something harmless to send, as a stream of events
+has, that send fails or succeeds in the same way.
 """
 
 import logging
@@ -23,12 +23,12 @@ from staging_api.open_stream import OpenStream
 
 log = logging.getLogger(__name__)
 
-#: WSGI key under which a server that can watch the connection puts the client of a request.
+#: WSGI key for the client of a request, set by a server that can watch the connection.
 ENVIRON_KEY = "staging_api.client"
 
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _BROKEN = select.EPOLLERR | select.EPOLLHUP
-# The kernel takes an answer of this size at once, or soon.
+# The kernel accepts a response of this size at once, or soon.
 _SMALL_BYTES = 128 << 10
 
 #: Context manager entered while a thread waits, so that another request may run.
@@ -40,17 +40,17 @@ class Client(Protocol):
 
     @property
     def gone(self) -> bool:
-        """Whether the client has closed its connection."""
+        """Return whether the client has closed its connection."""
 
     def waiting(self, wake: Callable[[], None]) -> AbstractContextManager[None]:
-        """Enter to wait; `wake` is called, from another thread, when the client goes."""
+        """Enter the block to wait; another thread calls `wake` when the client disconnects."""
 
     def leave_to(self, stream: OpenStream) -> bool:
-        """Have `stream` take the connection after this answer's first bytes; False: it cannot."""
+        """Have `stream` take the connection after this response's first bytes; False: it cannot."""
 
 
 class AlwaysConnected:
-    """A client whose connection is not watched: of a worker, or of another WSGI server."""
+    """A client whose connection is not watched: in a worker, or under another WSGI server."""
 
     gone = False
 
@@ -60,7 +60,7 @@ class AlwaysConnected:
         return nullcontext()
 
     def leave_to(self, stream: OpenStream) -> bool:
-        """There is no connection to leave."""
+        """Return False: there is no connection to hand over."""
         del stream
         return False
 
@@ -72,14 +72,14 @@ def check_connected(client: Client) -> None:
     """Check that the client is still connected.
 
     Raises:
-        ClientGone: it is not.
+        ClientGone: it is not connected.
     """
     if client.gone:
         raise ClientGone("the client closed its connection while its request waited")
 
 
 class DisconnectWatcher:
-    """Notices, for waiting requests, that the other end of their connection is closed."""
+    """Thread that detects for waiting requests that the other end of their connection is closed."""
 
     def __init__(self) -> None:
         """Start no thread yet: a process may fork first."""
@@ -91,7 +91,7 @@ class DisconnectWatcher:
         """Start the thread.
 
         Raises:
-            Unavailable: the system gives no thread.
+            Unavailable: the system cannot start a thread.
         """
         self._thread.ensure()
 
@@ -101,12 +101,12 @@ class DisconnectWatcher:
         self._epoll.register(descriptor, events)
 
     def look_for(self, descriptor: int, events: int) -> None:
-        """Change the reported events; errors and hang-ups are always reported."""
+        """Change the set of reported events; errors and hang-ups are always reported."""
         with suppress(OSError):
             self._epoll.modify(descriptor, events)
 
     def remove(self, descriptor: int) -> None:
-        """Stop reporting."""
+        """Stop reporting events of the connection."""
         self._watched.pop(descriptor, None)
         with suppress(OSError):
             self._epoll.unregister(descriptor)
@@ -124,10 +124,10 @@ class DisconnectWatcher:
 
 @dataclass(eq=False)
 class ConnectedClient:
-    """The client at the other end of a connection, which is not watched until `waiting`.
+    """The client at the other end of a connection, which is watched only during `waiting`.
 
     Attributes:
-        parked: entered while the request waits.
+        parked: context manager that is entered while the request waits.
         skips_continue: whether the client speaks HTTP/1.1.
     """
 
@@ -140,24 +140,24 @@ class ConnectedClient:
     _has_begun: bool = False
     _input_has_ended: bool = False
     _wake: Callable[[], None] | None = None
-    # Serialises `note` in the watcher's thread with the thread of the request.
+    # Synchronises `note` in the watcher's thread with the thread of the request.
     _mutex: threading.Lock = field(default_factory=threading.Lock)
 
     def begin_answer(self) -> None:
-        """Mark the answer as begun: nothing else may be sent from now on."""
+        """Mark the response as begun: from now on nothing else may be sent."""
         self._has_begun = True
 
     def leave_to(self, stream: OpenStream) -> bool:
-        """As `Client.leave_to`."""
+        """Implement `Client.leave_to`."""
         self.left_to = stream
         return True
 
     @contextmanager
     def waiting(self, wake: Callable[[], None]) -> Iterator[None]:
-        """As `Client.waiting`."""
+        """Implement `Client.waiting`."""
         descriptor = self.sock.fileno()
         self._wake = wake
-        # The end of the input is reported once; a broken connection, always.
+        # The end of the input is reported once; a broken connection repeatedly.
         events = 0 if self._input_has_ended else select.EPOLLRDHUP
         self.watcher.add(self, descriptor, events)
         try:
@@ -169,21 +169,21 @@ class ConnectedClient:
                 self._wake = None
 
     def note(self, events: int) -> None:
-        """Handle an event of the connection; wake the request if the client may be gone."""
+        """Handle an event of the connection; wake the request if its client may be disconnected."""
         with self._mutex:
             wake = self._wake
             if wake is None:
                 return
             if events & _BROKEN or not self._may_read():
                 self.gone = True
-                # epoll would report a broken connection again and again.
+                # Deregistered, because epoll would report a broken connection again and again.
                 self.watcher.remove(self.sock.fileno())
             elif not self._has_begun:
                 return
         wake()
 
     def _may_read(self) -> bool:
-        """Whether a client whose input has ended may still read."""
+        """Return whether a client whose input has ended may still read."""
         self._input_has_ended = True
         self.watcher.look_for(self.sock.fileno(), 0)
         if self._has_begun:
@@ -197,17 +197,17 @@ class ConnectedClient:
 
 
 class ClientSocket(socket.socket):
-    """A connection whose thread is `parked` while it waits for the other end."""
+    """Socket whose thread is `parked` while it waits for the other end."""
 
     parked: Parked = nullcontext
 
     def settimeout(self, value: float | None, /) -> None:
-        """Set it as of any socket; not if it is the same, as the kernel is asked each time."""
+        """Set the timeout if it differs from the present one, to save a system call each time."""
         if value != self.gettimeout():
             super().settimeout(value)
 
     def recv(self, bufsize: int, flags: int = 0, /) -> bytes:
-        """Receive as any socket does."""
+        """Receive bytes like `socket.recv`."""
         try:
             return super().recv(bufsize, flags | socket.MSG_DONTWAIT)
         except BlockingIOError:
@@ -217,7 +217,7 @@ class ClientSocket(socket.socket):
             return super().recv(bufsize, flags)
 
     def sendall(self, data: bytes, flags: int = 0, /) -> None:  # type: ignore[override]
-        """Send bytes as any socket does."""
+        """Send bytes like `socket.sendall`."""
         try:
             sent = super().send(data, flags | socket.MSG_DONTWAIT)
         except BlockingIOError:
@@ -227,7 +227,7 @@ class ClientSocket(socket.socket):
                 super().sendall(memoryview(data)[sent:], flags)
 
     def sendfile(self, file, offset=0, count=None):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
-        """Send a file as any socket does; a large one parks the thread from the start."""
+        """Send a file like `socket.sendfile`; a large file parks the thread from the start."""
         small = count is not None and count <= _SMALL_BYTES
         with nullcontext() if small else self.parked():
             return super().sendfile(file, offset, count)

@@ -1,4 +1,4 @@
-"""The clock by which this process trusts a lease."""
+"""Clock by which this process measures the time of a lease."""
 
 import time
 
@@ -7,5 +7,5 @@ _CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 
 def now() -> float:
-    """Return seconds since an arbitrary moment, suspended ones included; never goes back."""
+    """Return seconds since an arbitrary moment, including suspended time; never goes back."""
     return time.clock_gettime(_CLOCK)

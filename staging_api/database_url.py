@@ -8,7 +8,7 @@ from psycopg2.extensions import make_dsn
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
-#: SQLAlchemy's dialect and driver; libpq's own two scheme names mean the same.
+#: SQLAlchemy's dialect and driver; libpq's own two scheme names have the same meaning.
 _OURS = "postgresql+psycopg2"
 _SCHEMES = frozenset({"postgres", "postgresql", _OURS})
 _RIGHT = "must be postgresql://user:password@host:port/database"
@@ -16,7 +16,7 @@ _SCHEME = re.compile(r"[\w.+-]{1,40}")
 _SEVERAL_HOSTS = re.compile(r"(?P<user>[^/?]*@)?(?P<hosts>[^@/?]*,[^@/?]*)(?P<rest>[/?].*|)")
 _HOST_AND_PORT = re.compile(r"(?P<host>\[[0-9a-fA-F:.]+\]|[^:\[\]]+)(?::(?P<port>\d+))?")
 _PORT = "5432"
-#: libpq's variables that are not called like its parameter.
+#: libpq's variables whose names differ from those of the parameters.
 _VARIABLES = {
     "dbname": "PGDATABASE",
     "application_name": "PGAPPNAME",
@@ -33,7 +33,7 @@ def normalized(text: str) -> str:
 
     Raises:
         ValueError: another dialect or driver, no URL, or an option that is unknown to libpq or
-            there twice. The message says what would be right, without the URL, which holds a
+            repeated. The message says what would be right, without the URL, which contains a
             password.
     """
     text = text.strip()
@@ -64,7 +64,7 @@ def normalized(text: str) -> str:
 def libpq_environment(url: str) -> dict[str, str]:
     """Return a database URL as the environment variables of libpq's programs.
 
-    So that a password stands in no list of processes.
+    Thus the password does not appear in the list of processes.
     """
     return {
         _VARIABLES.get(name, f"PG{name.upper()}"): str(value)
@@ -73,7 +73,7 @@ def libpq_environment(url: str) -> dict[str, str]:
 
 
 def _options(url: URL) -> dict[str, Any]:
-    """Return what SQLAlchemy gives to libpq, which is named as libpq's parameters are."""
+    """Return the options that SQLAlchemy passes to libpq, under libpq's parameter names."""
     return dict(url.get_dialect()().create_connect_args(url)[1])
 
 

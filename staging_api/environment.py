@@ -1,17 +1,16 @@
-"""The one reader of the environment; other modules get its variables from here.
+"""The only reader of environment variables; other modules import them from here.
 
-Settings are variables ``STAGING_<NAME>``, to which `settings` gives meaning. The others are those
-of systemd, of the shell, of the services of buckets, of proxies and of the library of metrics. The
-command line's options that may be variables are declared in `cli/options.py`.
+Settings are variables ``STAGING_<NAME>``, which `settings` interprets. The others belong to
+systemd, the shell, bucket services, proxies and the metrics library. Options of the command line
+that may be variables are declared in `cli/options.py`.
 """
 
 import os
 from collections.abc import Mapping, Sequence
 
-#: In which folder the processes of a server share their metrics; prometheus_client's own.
+#: Folder in which the processes of a server share their metrics; prometheus_client's own variable.
 _METRICS_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
-#: The library of buckets takes each of them for the address of a service; the first before the
-#: others.
+#: The bucket library takes each of these as the address of a service; the first takes precedence.
 _ENDPOINTS = {
     "s3": ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT"),
     "gs": ("GOOGLE_BASE_URL",),
@@ -21,17 +20,17 @@ _REGIONS = {"s3": ("AWS_REGION", "AWS_DEFAULT_REGION")}
 
 
 def variables() -> dict[str, str]:
-    """All variables, as they are now: for settings, and for programs that are started."""
+    """Return all variables as they are now: for settings, and for child processes."""
     return dict(os.environ)
 
 
 def chosen_service(default_server: str) -> tuple[str, str | None]:
-    """The address of the service and the token for a client; None: no token."""
+    """Return the address of the service and the token for a client; None: no token."""
     return os.environ.get("STAGING_SERVER", default_server), os.environ.get("STAGING_TOKEN")
 
 
 def words_to_complete() -> Sequence[str]:
-    """The words after the program's name that the shell wants to have completed, if it does."""
+    """Return the words after the program's name that the shell wants to complete, if any."""
     if "_STAGING_API_COMPLETE" not in os.environ:
         return ()
     lines = (os.environ.get(name) for name in ("_TYPER_COMPLETE_ARGS", "COMP_WORDS"))
@@ -39,33 +38,33 @@ def words_to_complete() -> Sequence[str]:
 
 
 def has_sockets_of_systemd() -> bool:
-    """Whether systemd listens for this process, and hands it the sockets."""
+    """Return whether systemd listens for this process, and passes it the sockets."""
     return os.environ.get("LISTEN_PID") == str(os.getpid())
 
 
 def are_metrics_shared() -> bool:
-    """Whether this process shares its metrics with others."""
+    """Return whether this process shares its metrics with others."""
     return _METRICS_FOLDER in os.environ
 
 
 def share_metrics_in(folder: str) -> None:
-    """Let this process, and those it starts, share their metrics in a folder.
+    """Let this process and its children share their metrics in a folder.
 
-    prometheus_client looks for it when it is imported, so no module that counts may be imported
-    before.
+    prometheus_client reads the variable when it is imported, so no module with metrics may be
+    imported before.
     """
     os.environ[_METRICS_FOLDER] = folder
 
 
 def proxies() -> Mapping[str, str]:
-    """Proxies by scheme (``http``, ``https``, ``all``), and under ``no`` the exceptions."""
-    from urllib.request import getproxies_environment  # 20 ms, with TLS and the forms of mails
+    """Return proxies by scheme (``http``, ``https``, ``all``), and the exceptions under ``no``."""
+    from urllib.request import getproxies_environment  # takes 20 ms, with TLS and mail formats
 
     return getproxies_environment()
 
 
 def bucket_options(scheme: str) -> Mapping[str, str]:
-    """The `endpoint` and the `region` of a service of buckets, as far as they are named."""
+    """Return `endpoint` and `region` of a bucket service, if they are set."""
     names = {"endpoint": _ENDPOINTS.get(scheme, ()), "region": _REGIONS.get(scheme, ())}
     found = {option: _first_of(variables) for option, variables in names.items()}
     return {option: value for option, value in found.items() if value}

@@ -1,4 +1,4 @@
-"""The tree of all errors, by meaning; knows neither HTTP nor SQL.
+"""The tree of all errors, by meaning; independent of HTTP and SQL.
 
     StagingApiError
     |-- Invalid                 a field of the request is wrong
@@ -58,7 +58,7 @@
     |-- DiskFailed              for clients: a file of this machine cannot be read or written
     `-- AnswerUnusable          for clients: the answer is not one of this service
 
-``code`` is stable, so clients may switch on it; ``retryable`` says whether the same request can
+``code`` is stable, so clients may branch on it; ``retryable`` says whether the same request can
 succeed later. A class without its own code is internal to the server. The HTTP status of each class
 is in ``staging_api.http.problems``; ``docs/reference/errors.md`` has all three on one screen.
 """
@@ -79,15 +79,15 @@ class FieldError:
 
 @dataclass(frozen=True)
 class HeldLock:
-    """A lock that is in the way.
+    """Description of a lock that another request holds.
 
     Attributes:
         kind: such as ``archive`` or ``publisher``.
-        scope: what it protects, such as an archive_url or ``global``.
-        id, holder: of the grant and of the process that has it; None while the lock rests after an
+        scope: the protected scope, such as an archive_url or ``global``.
+        id, holder: the grant's id and the process that holds it; None during the cool-down after an
             expiry.
         reference_id: the ``X-Context-Marker`` of the request that took it.
-        expires_in_seconds: after which it expires, unless its holder renews it.
+        expires_in_seconds: seconds until it expires, unless its holder renews it.
     """
 
     kind: str
@@ -101,11 +101,12 @@ class HeldLock:
 
     @classmethod
     def of(cls, document: Mapping[str, Any]) -> "HeldLock":
-        """Read the member ``lock`` of a problem; what is not there, or is no time, is None."""
+        """Parse the member ``lock`` of a problem; missing members and invalid times become None."""
 
         def time(name: str) -> datetime | None:
             value = document.get(name)
-            # In this process it is one; an answer has its text, perhaps through a proxy.
+            # Within this process it is a datetime; a response has its text, perhaps changed by a
+            # proxy.
             if isinstance(value, datetime):
                 return value
             try:
@@ -126,7 +127,7 @@ class HeldLock:
 
 
 class StagingApiError(Exception):
-    """The base of all errors; by itself, an unexpected one."""
+    """Base class of all errors; used directly for an unexpected error."""
 
     # The client sets a newer service's code on the instance of an older class.
     code: str = "internal_error"
@@ -141,13 +142,13 @@ class StagingApiError(Exception):
         retry_after_seconds: float | None = None,
         extra: Mapping[str, Any] | None = None,
     ) -> None:
-        """Keep the content of the answer.
+        """Store the content of the response.
 
         Args:
             detail: one sentence about this occurrence: what was wrong and what would be right.
-            retryable: whether the same request can succeed later; None: as others of the class.
+            retryable: whether the same request can succeed later; None: the default of the class.
             retry_after_seconds: when a retry can succeed, if known.
-            extra: further members of the answer, such as ``lock``; JSON values and times.
+            extra: further members of the response, such as ``lock``; JSON values and times.
         """
         super().__init__(detail)
         self.detail = detail
@@ -158,17 +159,17 @@ class StagingApiError(Exception):
 
     @property
     def request_id(self) -> str | None:
-        """The id of the refused request, which the service's log has; None before an answer."""
+        """Id of the refused request, which is in the service's log; None before a response."""
         return self._text("request_id")
 
     @property
     def staging_id(self) -> str | None:
-        """The staging that failed, was cancelled or goes on; None if it is about none."""
+        """Id of the staging that failed, was cancelled or continues; None if there is none."""
         return self._text("staging_id")
 
     @property
     def help(self) -> str | None:
-        """Where the service tells cause and cure: a URL, or a path on it; None if it does not."""
+        """URL of the explanation of the error, or a path on the service; None if there is none."""
         return self._text("help")
 
     def _text(self, name: str) -> str | None:
@@ -186,7 +187,7 @@ class Invalid(StagingApiError):
 
     @classmethod
     def field(cls, field: str, message: str) -> "Invalid":
-        """One wrong field."""
+        """Return an error about one field."""
         return cls(f"{field}: {message}", [FieldError(field, message)])
 
 
@@ -252,7 +253,7 @@ class LockHeld(Conflict):
 
     @property
     def lock(self) -> HeldLock | None:
-        """The lock that is in the way; None if the answer does not describe it."""
+        """The lock that another holds; None if the response does not describe it."""
         known = self.extra.get("lock")
         return HeldLock.of(known) if isinstance(known, Mapping) else None
 
@@ -302,7 +303,7 @@ class ArtifactAmbiguous(StagingApiError):
 class SourceFailed(StagingApiError):
     """The source did not deliver: refused, timed out, cut short or answered with an error.
 
-    Not retryable if it would be the same again, such as redirects in circles.
+    Not retryable if a retry would fail in the same way, such as circular redirects.
     """
 
     code, title, retryable = "source_failed", "The source failed", True
@@ -347,8 +348,7 @@ class NoSpace(StagingApiError):
 class StoreFailed(StagingApiError):
     """The disk or bucket of the store is unreachable, or refuses; subclasses say why, if known.
 
-    Refusals that pass by themselves are retryable; the others need an operator, and their detail
-    says what to do.
+    Temporary refusals are retryable; the others need an operator, and their detail says what to do.
     """
 
     code, title, retryable = "store_failed", "The store failed", True
@@ -387,7 +387,7 @@ class StoreReadOnly(StoreFailed):
 class StoreAbsent(StoreFailed):
     """The store is not mounted, or was emptied.
 
-    No verdict on its contents: it passes when the right store is mounted.
+    This says nothing about the contents: the error ends when the right store is mounted.
     """
 
     code, title = "store_absent", "The store is not there"
@@ -542,7 +542,7 @@ class AnswerUnusable(StagingApiError):
 
 
 def class_of(code: str) -> type[StagingApiError]:
-    """Return the class of the errors that have this code; the base, if none has."""
+    """Return the class of errors with this code; the base class if there is none."""
 
     def tree(kind: type[StagingApiError]) -> Iterator[type[StagingApiError]]:
         yield kind

@@ -1,6 +1,6 @@
-"""Recognise resource exhaustion: the system gives no thread, descriptor or memory just now.
+"""Recognise resource exhaustion: the system lacks threads, descriptors or memory.
 
-It passes, so it is no verdict on the work, which is tried again.
+The condition is temporary and says nothing about the work, which is retried.
 """
 
 import errno
@@ -9,15 +9,15 @@ from contextlib import contextmanager
 
 from staging_api.errors import Unavailable
 
-# CPython's message when the system gives no more threads.
+# CPython's message when the system cannot start another thread.
 _NO_THREAD = "can't start new thread"
-# EAGAIN: how the kernel refuses a further thread or process, by a limit of the user or the cgroup.
+# EAGAIN: the kernel refuses a further thread or process, by a limit of the user or the cgroup.
 _SCARCE = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN})
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 def is_exhaustion(error: BaseException) -> bool:
-    """Whether an error means that the process lacked a thread, a descriptor or memory."""
+    """Return whether an error means that the process lacked a thread, a descriptor or memory."""
     if isinstance(error, OSError):
         return error.errno in _SCARCE
     return isinstance(error, MemoryError) or (
@@ -26,7 +26,7 @@ def is_exhaustion(error: BaseException) -> bool:
 
 
 def named_lack(error: BaseException) -> Unavailable | None:
-    """Return the error that says what the machine lacks just now; None: it is another fault."""
+    """Return the error that names the exhausted resource; None if the fault is another one."""
     if isinstance(error, OSError) and error.errno in _FULL:
         return Unavailable(
             "a disk of this process is full, as that of its temporary files (TMPDIR)",
@@ -41,7 +41,7 @@ def named_lack(error: BaseException) -> Unavailable | None:
 
 @contextmanager
 def startup_errors() -> Iterator[None]:
-    """Turn a refusal by the system, while a process starts, into an error of one line.
+    """Turn a refusal by the system during start into an error of one line.
 
     Raises:
         Unavailable: names the exhausted resource, the full disk, or the missing permission.

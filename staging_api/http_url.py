@@ -1,4 +1,4 @@
-"""Check the HTTP URLs of other programs that settings name, and write our own of served files."""
+"""Check HTTP URLs of other programs in settings, and build URLs of served files."""
 
 from urllib.parse import quote, unquote, urlsplit
 
@@ -6,7 +6,7 @@ _STATIC = "/static/"
 
 
 def is_http_url(text: str) -> bool:
-    """Whether it is an http or https URL with a host and, if any, a valid port."""
+    """Return whether it is an http or https URL with a host and, if present, a valid port."""
     try:
         parts = urlsplit(text)
         port = parts.port
@@ -22,6 +22,6 @@ def static_url(path: str) -> str:
 
 
 def static_path(path_or_url: str) -> str:
-    """Return the path below ``/static`` that is given as it is, or as `static_url` writes it."""
+    """Return the path below ``/static``, given as a path or as a URL from `static_url`."""
     below = path_or_url.removeprefix(_STATIC)
     return path_or_url if below == path_or_url else unquote(below)

@@ -1,14 +1,14 @@
-"""Write log lines, off the threads of requests: as many as come within a moment by one call.
+"""Write log lines in a separate thread, those of a short interval by one system call.
 
-A line is made by the thread that says it, so that it has the ids that hold there, and is queued.
-Another thread writes the queue at most `_LATE_SECONDS` later, in the order of the lines. A warning
-or an error is written at once, and all before it. The queue is bounded: who finds it full writes
-it, and waits where the stream does; so no line is left out.
+The thread that logs formats the line, so that it has that thread's ids, and queues it. Another
+thread writes the queue at most `_LATE_SECONDS` later, in the order of the lines. A warning or an
+error is written at once, with all lines before it. The queue is bounded: a thread that finds it
+full writes it, and blocks if the stream does; so no line is lost.
 
-What if the process dies? Ended in good order, by an exception or by a signal that Python handles,
-it writes the queue. Killed (SIGKILL, out of memory), it loses the lines of the last
-`_LATE_SECONDS`, at most `_MOST_LINES` of them; no error is among these. A child that is forked has
-an empty queue and no thread; its lines are written one by one until it starts its own.
+What if the process dies? If it ends regularly, by an exception or by a signal that Python handles,
+it writes the queue. If it is killed (SIGKILL, out of memory), it loses the lines of the last
+`_LATE_SECONDS`, at most `_MOST_LINES` lines; none of them is an error. A forked child has an empty
+queue and no thread; its lines are written one by one until it starts its own thread.
 """
 
 import logging
@@ -27,7 +27,7 @@ _MOST_LINES = 1000
 
 
 class LineWriter(logging.Handler):
-    """Writes lines to a stream: one by one, until `start`."""
+    """Log handler that writes lines one by one, and from `start` on in batches."""
 
     _thread: BackgroundThread | None
     _will_be_written: bool
@@ -42,13 +42,13 @@ class LineWriter(logging.Handler):
         os.register_at_fork(after_in_child=self._begin)
 
     def createLock(self) -> None:  # noqa: N802 - of the standard library
-        """Have no lock: each line is queued by one step, and written under a lock of its own."""
+        """Create no lock: each line is queued atomically, and written under another lock."""
         self.lock = None
 
     def handle(self, record: logging.LogRecord) -> bool:
-        """Write or queue the line of a record that no filter refuses; without the lock.
+        """Write or queue the line of a record that no filter refuses, without the lock.
 
-        Python 3.13 takes the lock even if there is none.
+        Python 3.13 acquires the lock even if it is None.
         """
         kept = self.filter(record)
         if kept:
@@ -56,7 +56,7 @@ class LineWriter(logging.Handler):
         return bool(kept)
 
     def start(self) -> None:
-        """Queue lines from now on; if no thread can be started now, they are written one by one."""
+        """Queue lines from now on; if no thread can be started, they are written one by one."""
         thread = BackgroundThread("log-lines", self._run)
         with suppress(Unavailable):
             thread.ensure()
@@ -72,7 +72,7 @@ class LineWriter(logging.Handler):
         self.add(line, urgent=record.levelno >= logging.WARNING)
 
     def add(self, line: str, *, urgent: bool = False) -> None:
-        """Write or queue a line; `urgent`: it is written when this returns."""
+        """Write or queue a line; if `urgent`, it has been written when this returns."""
         self._lines.append(line)
         if urgent or self._thread is None or len(self._lines) >= _MOST_LINES:
             self.flush()
@@ -81,10 +81,10 @@ class LineWriter(logging.Handler):
             self._queued.set()
 
     def flush(self) -> None:
-        """Write all lines that are queued.
+        """Write all queued lines.
 
-        Called by a signal handler whose own thread is writing, it leaves them to that: neither the
-        queue nor the stream can be entered twice.
+        In a signal handler that interrupted a write of its own thread, this only marks the lines
+        for that write: neither the queue nor the stream is reentrant.
         """
         with self._writing:
             self._more = True
@@ -100,7 +100,7 @@ class LineWriter(logging.Handler):
 
     def _write(self) -> None:
         lines = self._lines
-        # Others may add lines meanwhile.
+        # Other threads may add lines meanwhile.
         text = "".join(f"{lines.popleft()}\n" for _ in range(len(lines)))
         if not text:
             return
@@ -108,11 +108,11 @@ class LineWriter(logging.Handler):
             self._stream.write(text)
             self._stream.flush()
         except (OSError, ValueError):
-            return  # nobody reads the stream any more: there is nowhere to say so
+            return  # nobody reads the stream any more: the error cannot be reported
 
     def _begin(self) -> None:
         self._lines: deque[str] = deque()
-        # A signal handler may log while its thread writes.
+        # Reentrant: a signal handler may log while its thread writes.
         self._writing = threading.RLock()
         self._is_writing = False
         self._more = False

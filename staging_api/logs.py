@@ -1,8 +1,9 @@
-"""Log lines: for people on a console, or one JSON object each; with ids, without secrets.
+"""Log lines, as text for people or as JSON objects; with ids, without secrets.
 
-Each request writes a line, so the whole line is searched for secrets once; only one that may hold
-some is redacted field by field. The standard library's formatters are enough: structlog's chain
-took half the time of a light request, and its import (of rich, of pygments) a tenth of a start.
+Each request writes a line, so the whole line is searched for secrets once; only a line that may
+contain some is redacted field by field. The standard library's formatters are enough: structlog's
+chain took half the time of a light request, and its import (of rich, of pygments) a tenth of a
+start.
 """
 
 import json
@@ -19,14 +20,14 @@ from typing import Any, Literal
 
 from staging_api.log_writer import LineWriter
 
-#: In every line; null where a request has none. ``trace_id`` comes with the traces.
+#: Ids in every line; null if a request has none. The traces add ``trace_id``.
 IDS = ("request_id", "reference_id", "lock_id", "staging_id")
 
 _HIDDEN = "***"
 _SECRETS = (
-    # user:password@ of any URL, the database's included.
+    # user:password@ in any URL, including the database's.
     (re.compile(r"(\w://)[^/\s@]+@"), rf"\1{_HIDDEN}@"),
-    # The query of a URL: buckets put their signatures there.
+    # The query of a URL, where buckets put their signatures.
     (re.compile(r"(\w://[^\s?\"']+\?)[^\s\"']+"), rf"\1{_HIDDEN}"),
     (re.compile(r"\b(Bearer|Basic) +[\w.~+/=-]+", re.IGNORECASE), rf"\1 {_HIDDEN}"),
     (re.compile(r"\bstg_[\w-]{20,}"), _HIDDEN),
@@ -41,10 +42,10 @@ _SECRETS = (
 )
 
 # Each secret contains one of these, in lower case; none has a character that JSON would escape.
-# Searching them one by one takes a tenth of the time of one pattern for all.
+# Searching for them one by one takes a tenth of the time of one pattern for all.
 _SIGNS = ("://", "bearer", "basic", "stg_", "eyj", "passw", "secret", "token")
 
-# Of the frames of a traceback as many are shown, the outermost and the innermost.
+# Number of frames shown of a traceback, both for the outermost and the innermost.
 _MOST_FRAMES = 50
 
 _LEVEL_COLOURS = {"DEBUG": 32, "INFO": 32, "WARNING": 33, "ERROR": 31, "CRITICAL": 31}
@@ -59,13 +60,13 @@ _context: ContextVar[Mapping[str, str | None]] = ContextVar(
 
 
 def configure(form: Literal["console", "json"]) -> None:
-    """Send every logger's lines to standard error in one form, with the request's ids in each."""
+    """Send the lines of all loggers to standard error in one form, each with the request's ids."""
     handler = LineWriter(sys.stderr)
     handler.setFormatter(JsonLines() if form == "json" else Lines(coloured=sys.stderr.isatty()))
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.INFO)
-    # It has three lines for each step of the schema, a hundred at the first start.
+    # Alembic logs three lines for each step of the schema, a hundred at the first start.
     logging.getLogger("alembic").setLevel(logging.WARNING)
     # No line shows the calling function; finding it takes as long as the rest of a record.
     logging._srcfile = None  # noqa: SLF001 - documented by the standard library
@@ -79,15 +80,15 @@ def write_together() -> None:
 
 
 def flush() -> None:
-    """Write the lines that wait to be written."""
+    """Write the queued lines."""
     for handler in logging.getLogger().handlers:
         handler.flush()
 
 
 def say(log: logging.Logger, event: str) -> None:
-    """Write a line of level INFO as ``log.info(event)`` does; what it costs counts at each request.
+    """Write a line of level INFO like ``log.info(event)``, but cheaper, for use in each request.
 
-    Where JSON lines alone are written, no record is made for other handlers and filters.
+    If only JSON lines are written, no record is created for other handlers and filters.
     """
     root = logging.getLogger()
     handler = root.handlers[0] if len(root.handlers) == 1 else None
@@ -104,7 +105,7 @@ def say(log: logging.Logger, event: str) -> None:
 
 
 class JsonLines(logging.Formatter):
-    """One JSON object a line, for our loggers and the libraries'."""
+    """Formatter with one JSON object per line, for our loggers and those of libraries."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line, with every id and without secrets."""
@@ -116,10 +117,10 @@ class JsonLines(logging.Formatter):
 
 
 class Lines(logging.Formatter):
-    """Lines for people: moment, level, what happened, which logger, and the ids that are known."""
+    """Formatter of lines for people: time, level, message, logger, and the known ids."""
 
     def __init__(self, *, coloured: bool) -> None:
-        """Tell levels apart by colours if a terminal shows them."""
+        """Colour the levels if standard error is a terminal with colours."""
         super().__init__()
         self._coloured = coloured
 
@@ -142,7 +143,7 @@ class Lines(logging.Formatter):
 
 
 def bind_log_context(**ids: str | None) -> None:
-    """Add these ids to every further line of this request or piece of work."""
+    """Add these ids to all further lines of this request or piece of work."""
     _context.set({**_context.get(), **ids})
 
 
@@ -161,9 +162,9 @@ def redact(text: str) -> str:
 
 
 def _leads_to_root_alone(log: logging.Logger) -> bool:
-    """Whether its lines go to the handlers of the root, and to no others.
+    """Return whether a logger's lines go to the handlers of the root only.
 
-    There may be loggers between: gunicorn makes one for each name that another's begins with.
+    There may be loggers in between: gunicorn creates one for each prefix of a logger's name.
     """
     while log.parent is not None:
         if log.handlers or not log.propagate:
@@ -192,9 +193,9 @@ def _may_hold_secret(text: str) -> bool:
 
 
 def _event_of(record: logging.LogRecord) -> str:
-    """Return the message; where a call gives what its text does not take, both as they are.
+    """Return the message; if its arguments do not fit its format, both unformatted.
 
-    The standard library would show them without the line, and a secret among them.
+    The standard library would print them outside a log line, secrets included.
     """
     try:
         return record.getMessage()
@@ -207,7 +208,7 @@ def _moment(created: float) -> str:
 
 
 def _described(error: BaseException | None, seen: set[int] | None = None) -> list[dict[str, Any]]:
-    """Return an exception and those that led to it; without the values of variables."""
+    """Return an exception and the exceptions that led to it, without the values of variables."""
     seen = set() if seen is None else seen
     found: list[dict[str, Any]] = []
     is_cause = False

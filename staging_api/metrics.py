@@ -1,4 +1,4 @@
-"""Every counter and histogram, by name."""
+"""All counters, gauges and histograms, by name."""
 
 import errno
 import logging
@@ -14,22 +14,22 @@ from staging_api.vocabulary.staging import DAMAGE_REASONS
 
 log = logging.getLogger(__name__)
 
-#: What a file has at first; it is doubled when it is full.
+#: Initial size of a file; the size is doubled when the file is full.
 _FIRST_BYTES = 64 << 10
-#: The most that an entry of a file has beside its key: a length, padding, a value and a time.
+#: Largest size of an entry beside its key: a length, padding, a value and a time.
 _AROUND_KEY_BYTES = 28
 
 
 class _ReservedFile(MmapedDict):
-    """A file of counts whose space is taken before it is written.
+    """File of metrics whose space is allocated before it is written.
 
-    The library maps a file that is all hole, and a write to a hole of a full disk ends the process
-    by SIGBUS. So what finds no space is counted in memory only, and is shown from its first change
-    on that finds some.
+    The library maps a sparse file, and a write to a hole on a full disk ends the process by SIGBUS.
+    So a metric without space is counted in memory only, and appears with its first change for which
+    there is space.
     """
 
     def __init__(self, filename: str) -> None:
-        """Open nothing yet: there may be no space to do so."""
+        """Open no file yet: the disk may be full."""
         self._name = filename
         self._positions: dict[str, int] = {}
         self._used = self._capacity = 0
@@ -37,11 +37,11 @@ class _ReservedFile(MmapedDict):
         self._is_short = False
 
     def read_value(self, key: str) -> tuple[float, float]:
-        """The value and its time; zeros if it is not in the file."""
+        """Return the value and its time; zeros if the file does not have the key."""
         return super().read_value(key) if self._has(key) else (0.0, 0.0)  # type: ignore[no-untyped-call]
 
     def write_value(self, key: str, value: float, timestamp: float) -> None:
-        """Write the value, if there is space for it."""
+        """Write the value if there is space for it."""
         if key in self._positions or self._has(key):
             super().write_value(key, value, timestamp)  # type: ignore[no-untyped-call]
 
@@ -51,7 +51,7 @@ class _ReservedFile(MmapedDict):
             super().close()  # type: ignore[no-untyped-call]
 
     def _has(self, key: str) -> bool:
-        """Whether the file has an entry of this key, or could take space for one."""
+        """Return whether the file has an entry for this key, or space for a new one."""
         try:
             if not self._is_open:
                 _reserve(self._name, _FIRST_BYTES)
@@ -76,10 +76,10 @@ class _ReservedFile(MmapedDict):
 
 
 class _ThisProcess:
-    """Its id, for the file of metrics that is this process's own.
+    """Cached process id, which names this process's own file of metrics.
 
-    The library asks the system before each count, seven times a request, whether the process is
-    still the same; after a fork we are told.
+    The library would query the system before each count, seven times a request, to detect a fork; a
+    fork handler renews this id instead.
     """
 
     def __init__(self) -> None:
@@ -94,29 +94,29 @@ class _ThisProcess:
 
 
 def _reserve(name: str, size: int) -> None:
-    """Have a file of at least this length without holes.
+    """Extend a file to at least this length, without holes.
 
     Raises:
-        OSError: the disk is full, or the file cannot be made.
+        OSError: the disk is full, or the file cannot be created.
     """
     with Path(name).open("ab") as file:
         size = max(size, file.tell())
-        # First, as others read an empty file as a damaged one, and zeros as no counts.
+        # Truncate first: other processes read an empty file as damaged, and zeros as no counts.
         os.ftruncate(file.fileno(), size)
         try:
             os.posix_fallocate(file.fileno(), 0, size)
         except OSError as error:
-            # Some file systems cannot reserve.
+            # Some file systems cannot allocate in advance.
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
                 raise
 
 
 if are_metrics_shared():
     values.MmapedDict = _ReservedFile  # type: ignore[attr-defined, assignment]
-    # Documented for servers that name their processes otherwise.
+    # Documented for servers whose processes have other names.
     values.ValueClass = values.MultiProcessValue(_ThisProcess())  # type: ignore[no-untyped-call]
 
-#: How many there are now in all processes that live.
+#: Gauge with the sum over all live processes.
 _Number = partial(Gauge, multiprocess_mode="livesum")
 
 LOCKS_HELD = _Number("staging_locks_held", "Locks held by this process", ["kind"])

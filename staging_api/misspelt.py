@@ -9,26 +9,27 @@ from staging_api.errors import FieldError
 
 log = logging.getLogger(__name__)
 
-# Used by the client's verbs, by tests, and for hooks.
+# Variables of the client's verbs, of tests, and for hooks.
 _OTHERS = re.compile("SERVER|TOKEN|TEST_.*|ARCHIVE|SUITES|PUBLICATION|GENERATION")
 # Kubernetes sets variables for each Service in every pod, and a Service may be named staging.
 _SERVICE_LINK = re.compile(
     r"(.*_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)"
 )
-# Their ..._PORT is a URL. A number there is an operator's guess of how the port is set.
+# Kubernetes sets ..._PORT to a URL. A number is an operator's guess of the setting's name.
 _SERVICE_URL = re.compile(r"(tcp|udp|sctp)://.*")
-# What other programs call it.
+# Names that other programs use for a setting.
 _MEANT = {"PORT": "BIND", "LISTEN": "BIND"}
-# Similarity from 0 to 1: two swapped letters, or one missing, are above; another word is below.
+# Similarity from 0 to 1: two swapped letters, or a missing letter, are above; other words are
+# below.
 _LIKENESS = 0.7
 
 
 def misspelt(
     environment: Mapping[str, str], prefix: str, settings: Iterable[str]
 ) -> Iterator[FieldError]:
-    """Yield variables that look like misspelt settings; log other unknown ones of the prefix.
+    """Yield variables that look like misspelt settings; log other unknown ones with the prefix.
 
-    The others are not refused: another version, run before this one or beside it, may have them.
+    The others are not refused: another version, run before or beside this one, may use them.
     """
     known = [name.upper() for name in settings]
     for variable, value in environment.items():

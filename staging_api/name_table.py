@@ -1,9 +1,9 @@
-"""Names with a small value each: in memory while they are few, else in a file without a name.
+"""Table of names with small values: in memory if small, else in an unlinked file.
 
-A container file may have a million members. As objects of Python their names alone would take
-hundreds of megabytes, several times over. So above some number they go to a table of SQLite, in a
-file that is removed as soon as it is open: it is gone with the process, however that ends, and a
-crash leaves nothing to repair. Names are written in groups and read back one by one, or in the
+A container file may have a million members. As Python objects their names alone would take hundreds
+of megabytes, several times over. So above a limit they go to an SQLite table, in a file that is
+unlinked as soon as it is open: it disappears with the process, however the process ends, and a
+crash leaves nothing to repair. Names are written in batches and read back one by one, or in the
 order of their bytes.
 """
 
@@ -17,9 +17,9 @@ from secrets import token_hex
 
 from staging_api.errors import NoSpace
 
-#: So many names are kept in memory, which takes up to 20 MB.
+#: Number of names that are kept in memory, which takes up to 20 MB.
 MOST_IN_MEMORY = 100_000
-#: Written at once, and the names of one page of an iteration.
+#: Number of names in one write, and in one page of an iteration.
 _GROUP = 5000
 _CACHE_KIB = 8 << 10
 
@@ -28,13 +28,13 @@ class NameTable:
     """A mapping of names to bytes, for one thread at a time."""
 
     def __init__(self, folder: Path | None = None) -> None:
-        """Make an empty table.
+        """Create an empty table.
 
         Args:
-            folder: for the file of a large one; None: where SQLite puts temporary files.
+            folder: folder for the file of a large table; None: SQLite's folder for temporary files.
         """
         self._folder = folder
-        #: All names; or those that were not written yet, once there is a file.
+        #: All names; with a file, only those that were not written yet.
         self._recent: dict[str, bytes] = {}
         self._sorted: list[str] | None = None
         self._file: sqlite3.Connection | None = None
@@ -59,7 +59,7 @@ class NameTable:
             self._write()
 
     def get(self, name: str) -> bytes | None:
-        """Return the value of a name; None if it is not here."""
+        """Return the value of a name; None if the table does not have it."""
         value = self._recent.get(name)
         if value is None and self._file is not None:
             with _failures():
@@ -69,7 +69,7 @@ class NameTable:
         return value
 
     def pop(self, name: str) -> bytes | None:
-        """Remove a name; return its value, or None if it is not here."""
+        """Remove a name; return its value, or None if the table does not have it."""
         value = self.get(name)
         self._recent.pop(name, None)
         self._sorted = None
@@ -79,9 +79,9 @@ class NameTable:
         return value
 
     def items(self, start: str = "") -> Iterator[tuple[str, bytes]]:
-        """Yield names from `start` on, in the order of their bytes, with their values.
+        """Yield names and values, beginning at `start`, in the order of their bytes.
 
-        What is added or removed meanwhile may be yielded or not.
+        Names that are added or removed during the iteration may be yielded or not.
         """
         if self._file is None:
             if self._sorted is None:
@@ -103,7 +103,7 @@ class NameTable:
             last, compare = page[-1][0], ">"
 
     def ends(self) -> tuple[str, str]:
-        """Return the first and the last name; both are empty if there is none."""
+        """Return the first and the last name; both are empty if the table is empty."""
         first, _ = next(self.items(), ("", b""))
         if self._file is None:
             return first, max(self._recent, default="")
@@ -123,9 +123,9 @@ class NameTable:
 
 
 def _opened(folder: Path | None) -> sqlite3.Connection:
-    """Open a table in a file that has no name any more."""
+    """Open a table in a file and unlink the file."""
     path = folder / f"names-{token_hex(8)}" if folder else ""
-    # Threads take turns: a table is filled by one, and read by another once that has ended.
+    # Threads use a table in turn: one fills it, and another reads it after the first has ended.
     file = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
     for setting in ("journal_mode = OFF", "synchronous = OFF", "locking_mode = EXCLUSIVE"):
         file.execute(f"PRAGMA {setting}")
@@ -144,7 +144,7 @@ def _raw(name: str) -> bytes:
 
 @contextmanager
 def _failures() -> Iterator[None]:
-    """Name what a disk refuses; a program error passes.
+    """Turn errors of the disk into `NoSpace`; other errors pass unchanged.
 
     Raises:
         NoSpace: the folder of temporary files is full, or cannot be written.

@@ -1,4 +1,4 @@
-"""One open stream: what its reader is still to be sent, and the connection that takes it."""
+"""One open stream of events: the unsent data, and the connection of its reader."""
 
 import logging
 import random
@@ -11,24 +11,26 @@ log = logging.getLogger(__name__)
 
 SLOW_SECONDS = 10.0
 _BEAT = b": still here\n\n"
-# Browsers come back after so many milliseconds: not all at once.
+# Browsers reconnect after this number of milliseconds: not all at once.
 _COME_BACK_MS = (2000, 6000)
 
 
 def first_bytes() -> bytes:
-    """Return what the body of a stream begins with."""
+    """Return the first bytes of a stream's body."""
     return b"retry: %d\n\n" % random.randint(*_COME_BACK_MS)  # noqa: S311 - spreads load
 
 
 @dataclass(eq=False)
 class OpenStream:
-    """One reader.
+    """A stream to one reader.
 
     Attributes:
-        caller: whose share of streams it counts against.
-        topics: the names that it may be sent.
-        ends_at: the monotonic time when it is closed, so that its reader authenticates again.
-        still_allowed: called now and then; whether the caller may still follow the stream.
+        caller: caller whose limit of streams it counts against.
+        topics: topics that the reader follows.
+        ends_at: monotonic time at which the stream is closed, so that its reader authenticates
+            again.
+        still_allowed: called from time to time; returns whether the caller may still follow the
+            stream.
     """
 
     caller: str
@@ -45,40 +47,40 @@ class OpenStream:
     def connect(
         self, sock: socket.socket, *, chunked: bool, given_back: Callable[[], None]
     ) -> None:
-        """Have a connection, on which the head of the response is sent already.
+        """Take a connection on which the head of the response has been sent.
 
-        `given_back` is called, from the thread of streams, when it is to be closed.
+        `given_back` is called, from the thread of streams, when the connection should be closed.
         """
         self._sock, self._chunked, self._given_back = sock, chunked, given_back
 
     @property
     def descriptor(self) -> int:
-        """Of the connection; below 0: there is none."""
+        """File descriptor of the connection; negative without a connection."""
         return self._sock.fileno() if self._sock is not None else -1
 
     def tell(self, topics: Iterable[str]) -> None:
-        """Send those of the names that it follows; together with later ones, if it is slow.
+        """Send the topics that the reader follows; a slow reader gets several together.
 
         Raises:
-            OSError: the reader is gone.
+            OSError: the reader has disconnected.
         """
         self._due.update(self.topics.intersection(topics))
         self.flush()
 
     def beat(self) -> None:
-        """Send a sign of life, unless something waits to be sent.
+        """Send a heartbeat, unless data is still unsent.
 
         Raises:
-            OSError: the reader is gone.
+            OSError: the reader has disconnected.
         """
         if not self._unsent:
             self._send(_BEAT)
 
     def flush(self) -> None:
-        """Send what waits, as far as the connection takes it.
+        """Send as much unsent data as the connection accepts.
 
         Raises:
-            OSError: the reader is gone.
+            OSError: the reader has disconnected.
         """
         if self._unsent:
             self._send(b"")
@@ -89,15 +91,15 @@ class OpenStream:
 
     @property
     def waits(self) -> bool:
-        """Whether a message is sent in part only."""
+        """Whether a message has been sent only in part."""
         return bool(self._unsent)
 
     def is_late(self, now: float) -> bool:
-        """Whether the reader has taken nothing of a message for too long."""
+        """Return whether the reader has accepted nothing of a message for too long."""
         return self._late_at is not None and now > self._late_at
 
     def end(self) -> None:
-        """End the body, if that is possible without a wait, and give the connection back."""
+        """End the body, if that is possible without waiting, and give the connection back."""
         if self._chunked and not self._unsent and self._sock is not None:
             try:
                 self._sock.send(b"0\r\n\r\n", socket.MSG_DONTWAIT)

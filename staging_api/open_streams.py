@@ -1,13 +1,13 @@
-"""Connections that stay open to say what changed: one thread serves all of a process.
+"""Event streams about changes: one thread serves all streams of a process.
 
 A request that opens a stream is answered like any other, up to the head of its response. Then its
-connection is given to this thread, and its own thread does other work. A stream is sent the names
-of what changed, and a comment now and then. What waits for a reader is a set of names, so a slow
-one costs no memory; one that takes nothing for ten seconds is cut off. The kernel finds readers
-that are gone, by the comments and by its own probes.
+connection is passed to this thread, and its own thread does other work. A stream carries the topics
+that changed, and a comment from time to time. The unsent data of a reader is a set of topics, so a
+slow reader costs no memory; a reader that accepts nothing for ten seconds is cut off. The kernel
+detects disconnected readers, by the comments and by its own probes.
 
-What if the thread dies? It is started again, and goes on with all streams. The process? The
-connections end, and browsers open their streams again, at another process or the next one.
+What if the thread dies? It is restarted, and continues with all streams. What if the process dies?
+The connections end, and browsers open their streams again, at another process or its successor.
 """
 
 import logging
@@ -24,9 +24,9 @@ from staging_api.open_stream import OpenStream
 
 log = logging.getLogger(__name__)
 
-#: Of a process; a page that gets no stream polls.
+#: Limit of streams in a process; a page without a stream polls.
 MOST_STREAMS = 1000
-#: Of one caller.
+#: Limit of streams of one caller.
 MOST_OF_ONE = 250
 BEAT_SECONDS = 15.0
 _FULL_RETRY_SECONDS = 60.0
@@ -34,7 +34,7 @@ _ENDS = select.EPOLLERR | select.EPOLLHUP | select.EPOLLIN | select.EPOLLRDHUP
 
 
 class OpenStreams:
-    """The streams of this process, of which `most` may be open."""
+    """The streams of this process, at most `most` at a time."""
 
     def __init__(
         self,
@@ -59,17 +59,17 @@ class OpenStreams:
         self._thread = BackgroundThread("event-streams", self._run)
 
     def __len__(self) -> int:
-        """How many are open."""
+        """Return the number of open streams."""
         return len(self._admitted)
 
     def admit(
         self, caller: str, topics: Iterable[str], seconds: float, still_allowed: Callable[[], bool]
     ) -> OpenStream:
-        """Count one more stream; `begin` or `refuse` follows.
+        """Admit and count one more stream; the caller must then call `begin` or `refuse`.
 
         Raises:
-            TooManyRequests: the caller has as many as one may have.
-            Unavailable: the process has, or it ends, or has no thread to give.
+            TooManyRequests: the caller has reached its limit of streams.
+            Unavailable: the process has reached its limit, or ends, or cannot start a thread.
         """
         stream = OpenStream(caller, frozenset(topics), time.monotonic() + seconds, still_allowed)
         self._thread.ensure()
@@ -98,7 +98,7 @@ class OpenStreams:
         os.eventfd_write(self._wake_up, 1)
 
     def refuse(self, stream: OpenStream) -> None:
-        """Count it no longer."""
+        """Remove a stream from the count."""
         with self._mutex:
             if stream in self._admitted:
                 self._admitted.remove(stream)
@@ -107,18 +107,18 @@ class OpenStreams:
                 self._some.clear()
 
     def wait_for_one(self) -> bool:
-        """Wait until a stream is open; return False once all are closed for good."""
+        """Wait until a stream is open; return False once all are closed permanently."""
         self._some.wait()
         return not self._closed
 
     def tell(self, topics: Iterable[str]) -> None:
-        """Send each stream those of the names that it follows."""
+        """Send each stream the topics that it follows."""
         with self._mutex:
             self._told.update(topics)
         os.eventfd_write(self._wake_up, 1)
 
     def close(self) -> None:
-        """End all streams, and open none any more."""
+        """End all streams, and admit no more."""
         with self._mutex:
             self._closed = True
             self._some.set()
@@ -126,8 +126,8 @@ class OpenStreams:
         self._thread.join()
 
     def end_those_not_allowed(self) -> None:
-        """Have the streams end at the next beat whose callers may follow them no longer."""
-        # A copy, as streams come and go while each check reads the database.
+        """End, at the next heartbeat, the streams whose callers may no longer follow them."""
+        # A copy, as streams open and close while each check reads the database.
         for stream in self._admitted.copy():
             if not stream.still_allowed():
                 stream.ends_at = 0.0
@@ -136,10 +136,10 @@ class OpenStreams:
         while not self._closed:
             for descriptor, events in self._epoll.poll(self._pause()):
                 if descriptor == self._wake_up:
-                    # Before the news are taken: what comes behind them wakes the thread once more.
+                    # Read before the news are taken: news that arrive later wake the thread again.
                     os.eventfd_read(self._wake_up)
                 elif (stream := self._connected.get(descriptor)) is not None:
-                    # Readers of a stream have nothing to say: what comes is their end.
+                    # Readers of a stream send nothing, so an event means that the connection ends.
                     self._do(stream, self._end if events & _ENDS else OpenStream.flush)
             self._take_news()
             self._look_after(time.monotonic())
@@ -148,10 +148,10 @@ class OpenStreams:
             self._end(stream)
 
     def _pause(self) -> float | None:
-        """Return how long nothing has to be done, in seconds; None: until there is news."""
+        """Return the seconds until the next work; None: until there is news."""
         if not self._connected:
             return None
-        # A reader that takes nothing causes no event: it has to be looked at.
+        # A reader that accepts nothing causes no event, so it must be checked.
         if any(each.waits for each in self._connected.values()):
             return 1.0
         return max(0.0, self._beat_at - time.monotonic())
@@ -169,12 +169,12 @@ class OpenStreams:
     def _register(self, stream: OpenStream) -> None:
         if not self._connected:
             self._beat_at = time.monotonic() + self._beat_seconds
-        # Not for writing, which nearly always is possible: the thread would never rest.
+        # Not for writing, which is nearly always possible: the thread would never rest.
         self._epoll.register(stream.descriptor, select.EPOLLIN | select.EPOLLRDHUP)
         self._connected[stream.descriptor] = stream
 
     def _look_after(self, now: float) -> None:
-        """Cut off late readers; in turn with the beat, end streams whose time is over."""
+        """Cut off late readers; at each heartbeat, end streams whose time is over."""
         for stream in [each for each in self._connected.values() if each.is_late(now)]:
             log.info("a reader of events takes nothing, and is cut off")
             self._end(stream)
@@ -185,7 +185,7 @@ class OpenStreams:
             self._do(stream, self._end if now >= stream.ends_at else OpenStream.beat)
 
     def _do(self, stream: OpenStream, act: Callable[[OpenStream], None]) -> None:
-        """Do something with one stream; whatever goes wrong ends this one alone."""
+        """Call `act` with one stream; an error ends this stream only."""
         waited = stream.waits
         try:
             act(stream)

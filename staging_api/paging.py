@@ -1,4 +1,4 @@
-"""Pages of a list: the one place that knows how to find out whether another page follows."""
+"""Pages of a list: the only place that determines whether another page follows."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ class Page(Generic[T]):
     """One page of a list.
 
     Attributes:
-        next: the cursor of the page that follows; None: this is the last one.
+        next: cursor of the next page; None: this is the last page.
     """
 
     items: Sequence[T]
@@ -25,12 +25,12 @@ def page_of(
     limit: int,
     cursor: Callable[[T], Any] = attrgetter("id"),
 ) -> Page[T]:
-    """Select a page of at most `limit` rows; `select` gets the number of rows to look for.
+    """Select a page of at most `limit` rows; `select` gets the number of rows to read.
 
     Args:
-        cursor: names a row, so that the next page can begin behind it.
+        cursor: returns the cursor of a row, behind which the next page begins.
     """
-    # One row more than the page has: it is there only if another page follows.
+    # One row more than the page has: it exists only if another page follows.
     rows = select(limit + 1)
     more = len(rows) > limit
     return Page(rows[:limit], str(cursor(rows[limit - 1])) if more else None)

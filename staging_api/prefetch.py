@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 #: Interval between two calls of `check` while the queue is empty.
 _CHECK_SECONDS = 0.25
-#: Items that may wait in the queue.
+#: Capacity of the queue.
 _CAPACITY = 2
 
 
@@ -24,8 +24,8 @@ _CAPACITY = 2
 def prefetched(items: Generator[T, None, None]) -> Iterator[Iterator[T]]:
     """Yield the same items, produced by another thread that ends before the block does.
 
-    So the inputs of `items` may be closed after the block. If the block ends early, the thread
-    ends after its current item, or at once while it waits for another queue.
+    So the inputs of `items` may be closed after the block. If the block ends early, the thread ends
+    after its current item, or at once if it waits for another queue.
     """
     queue: BoundedQueue[T] = BoundedQueue()
     thread = queue.feed(lambda: closing(items), "prefetch")
@@ -38,7 +38,7 @@ def prefetched(items: Generator[T, None, None]) -> Iterator[Iterator[T]]:
 
 
 class BoundedQueue(Generic[T]):
-    """Items between two threads, at most `_CAPACITY` at a time."""
+    """Queue of items between two threads, at most `_CAPACITY` at a time."""
 
     def __init__(self) -> None:
         self._items: deque[T] = deque()
@@ -113,7 +113,7 @@ class BoundedQueue(Generic[T]):
 
 
 class _AbandonedError(Exception):
-    """The consumer of this thread's queue has stopped."""
+    """Raised in a producer whose consumer has stopped."""
 
 
 #: The queue for which this thread produces.

@@ -1,9 +1,9 @@
-"""Which proxy another machine is asked through, by the environment: what curl and most tools obey.
+"""Choice of the HTTP proxy by the environment variables that curl and most tools obey.
 
 ``http_proxy``, ``https_proxy``, ``all_proxy`` and ``no_proxy``, in lower case or upper case. This
-machine itself is never reached through a proxy, whatever the environment says (as in Go): what an
-allow-list permits here is not the proxy's. Sources, stores in buckets and exports to buckets ask
-all alike, whether the requests are ours or those of the library of buckets.
+machine itself is never reached through a proxy, whatever the environment says (as in Go): an
+allow-list that permits loopback means this machine, not the proxy's. Sources, stores in buckets and
+exports to buckets use the same rules, whether the requests are ours or the bucket library's.
 """
 
 import ipaddress
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
     import urllib3
 
 _PORTS = {"http": 80, "https": 443}
-#: Every host, in the words of the library.
+#: All hosts, in the library's syntax.
 _ALL_HOSTS = "*,0.0.0.0/0,::/0"
-#: Where platforms hand out credentials, over http.
+#: Addresses at which platforms issue credentials, over http.
 _PLATFORM = ("169.254.0.0/16", "fd00:ec2::/32", "metadata.google.internal")
 
 
 def proxy_for(scheme: str, host: str, port: int, proxies: Mapping[str, str]) -> str | None:
-    """Return the proxy to a host; None if it is connected to."""
+    """Return the proxy for a host; None for a direct connection."""
     proxy = _proxy_of(scheme, proxies)
     if not proxy or host == "localhost" or _is_excepted(host, _exceptions(proxies, port)):
         return None
@@ -33,20 +33,20 @@ def proxy_for(scheme: str, host: str, port: int, proxies: Mapping[str, str]) -> 
 
 
 def proxy_to(address: str, proxies: Mapping[str, str]) -> str | None:
-    """Return the proxy to the host of an address; None if it is connected to."""
+    """Return the proxy for the host of an address; None for a direct connection."""
     scheme, host, port = _place(address)
     return proxy_for(scheme, host, port, proxies)
 
 
 def pools_by(proxy: str | None, **options: Any) -> "urllib3.PoolManager":
-    """Return what makes connections through a proxy, or without one.
+    """Return a pool manager with or without a proxy.
 
     Args:
-        proxy: None: none.
-        options: of the pools.
+        proxy: URL of the proxy; None: direct connections.
+        options: options of the pools.
 
     Raises:
-        ValueError: it is none of HTTP.
+        ValueError: the proxy is not an HTTP proxy.
     """
     import urllib3
 
@@ -56,7 +56,7 @@ def pools_by(proxy: str | None, **options: Any) -> "urllib3.PoolManager":
     try:
         parts = urlsplit(proxy)
         port = parts.port or _PORTS.get(parts.scheme)
-    except ValueError:  # a bracket that is not closed, or a port that is none
+    except ValueError:  # an unclosed bracket, or an invalid port
         raise ValueError(form) from None
     if parts.scheme not in _PORTS or not parts.hostname:
         raise ValueError(form)
@@ -72,15 +72,16 @@ def pools_by(proxy: str | None, **options: Any) -> "urllib3.PoolManager":
 def library_proxy(
     scheme: str, where: Mapping[str, str], proxies: Mapping[str, str]
 ) -> Mapping[str, str]:
-    """Return options by which the library asks a proxy for a bucket as `proxy_for` would.
+    """Return options by which the library uses the proxy that `proxy_for` would choose.
 
-    It reads the environment by itself, but asks a proxy for this machine, too, and does not know
-    exceptions with a port or between spaces. Nothing is returned where it does the same by itself.
+    The library reads the environment itself, but uses a proxy for this machine, too, and does not
+    understand exceptions with a port or between spaces. The result is empty if the library makes
+    the same choice without options.
 
     Args:
-        scheme: of the service of buckets.
-        where: values of its options.
-        proxies: by the environment.
+        scheme: scheme of the bucket service.
+        where: values of the service's options.
+        proxies: proxies from the environment, by scheme.
     """
     endpoint = where.get("endpoint") or environment.bucket_options(scheme).get("endpoint", "")
     kind, host, port = _place(endpoint or SERVICES[scheme].address_of(where))
@@ -90,7 +91,8 @@ def library_proxy(
         excepted.append(host)
     if set(excepted) <= set(proxies.get("no", "").lower().split(",")):
         return {}
-    # Of a host that is connected to, only requests for credentials are left, which are https.
+    # With a direct connection to the host, only requests for credentials may use a proxy; they are
+    # https.
     proxy = _proxy_of("https" if is_direct else kind, proxies)
     if proxy:
         return {"proxy_url": proxy, "proxy_excludes": ",".join([*excepted, *_PLATFORM])}
@@ -99,7 +101,7 @@ def library_proxy(
 
 
 def _place(address: str) -> tuple[str, str, int]:
-    """Return scheme, host and port; without a host where it has none that can be read."""
+    """Return scheme, host and port; an empty host if the address has none that can be parsed."""
     try:
         parts = urlsplit(address)
         return (
@@ -107,7 +109,7 @@ def _place(address: str) -> tuple[str, str, int]:
             parts.hostname or "",
             parts.port or _PORTS.get(parts.scheme, 443),
         )
-    except ValueError:  # a bracket that is not closed, or a port that is none
+    except ValueError:  # an unclosed bracket, or an invalid port
         return "https", "", 443
 
 
@@ -117,13 +119,13 @@ def _proxy_of(scheme: str, proxies: Mapping[str, str]) -> str:
 
 
 def _exceptions(proxies: Mapping[str, str], port: int) -> list[str]:
-    """Return the words of ``no_proxy``, without the port in those that have this one."""
+    """Return the words of ``no_proxy``, with this port removed from those that have it."""
     words = proxies.get("no", "").lower().replace(",", " ").split()
     return [word if _is_address(word) else word.removesuffix(f":{port}") for word in words]
 
 
 def _is_excepted(host: str, words: list[str]) -> bool:
-    """Whether a host is this machine, or one of the exceptions: a name, a domain or a network."""
+    """Return whether a host is this machine, or an exception: a name, a domain or a network."""
     if not _is_address(host):
         names = [word.lstrip(".") for word in words]
         return any(name == "*" or f".{host}".endswith(f".{name}") for name in names if name)

@@ -4,7 +4,7 @@
     /readyz says no    no new connection, no waiting     work stops   leases of threads
     requests served    worker: stops between artifacts   by itself    that hang, released
 
-What if it dies on the way? Then the leases that it still has run out, as after any death.
+What if the process dies during these steps? Its remaining leases expire, as after any crash.
 """
 
 import mmap
@@ -12,21 +12,21 @@ import time
 
 from staging_api.errors import ShuttingDown
 
-# Of the time that a process has to end: when work must stop, and when leases are given back even if
-# their threads hang in a read from a source.
+# Fractions of the time that a process has for ending: when work must stop, and when leases are
+# released even if their threads hang in a read from a source.
 _WORK_SHARE = 0.8
 _GIVE_BACK_SHARE = 0.9
 
 
 class Shutdown:
-    """Whether this process ends, and how much time its work has left."""
+    """State of the process's end, and the time that its work has left."""
 
     def __init__(self) -> None:
-        """It does not, yet."""
+        """Create the state of a process that does not end yet."""
         self._over_at: float | None = None
 
     def begin(self, seconds: float) -> float:
-        """End within so many seconds; safe in a signal handler.
+        """End within `seconds`; safe in a signal handler.
 
         Returns:
             Seconds until leases that are still held must be released.
@@ -37,20 +37,20 @@ class Shutdown:
 
     @property
     def begun(self) -> bool:
-        """Whether nothing new should begin."""
+        """Whether no new work should begin."""
         return self._over_at is not None
 
     def check_begun(self) -> None:
-        """Go on only if the process does not end.
+        """Check that the process does not end.
 
         Raises:
-            ShuttingDown: it does.
+            ShuttingDown: the process ends.
         """
         if self.begun:
             raise ShuttingDown("this process is shutting down; another one takes the work up")
 
     def check_over(self) -> None:
-        """Go on only while there is time.
+        """Check that there is time left.
 
         Raises:
             ShuttingDown: the time is over.
@@ -60,10 +60,10 @@ class Shutdown:
 
 
 class Drain:
-    """Set by the parent of API processes and seen by all of them: send new requests elsewhere."""
+    """Flag that the parent of API processes sets for all of them: send new requests elsewhere."""
 
     def __init__(self) -> None:
-        """Make it before the fork: the processes share one byte of memory."""
+        """Create the flag before the fork: the processes share one byte of memory."""
         self._shared = mmap.mmap(-1, 1)
 
     def begin(self) -> None:
@@ -72,5 +72,5 @@ class Drain:
 
     @property
     def begun(self) -> bool:
-        """Whether new requests should go elsewhere."""
+        """Whether new requests should go to other processes."""
         return self._shared[0] == 1

@@ -1,13 +1,13 @@
 """Verify detached and clear signatures: OpenPGP, minisign, signify and cosign.
 
-OpenPGP is Sequoia's (pysequoia): its policy refuses broken digests, revoked keys, and signatures
-made before or after the life of their key. A signature stays good when its key expires later, so
-keys rotate by listing both for a while. minisign and signify are one Ed25519 signature each. Of
-cosign it is the signature by a given key (ECDSA over P-256, or Ed25519), in a bundle of either form
-or alone; certificates and logs in a bundle are not looked at.
+OpenPGP is implemented by Sequoia (pysequoia): its policy refuses broken digests, revoked keys, and
+signatures made outside the lifetime of their key. A signature stays valid when its key expires
+later, so keys rotate by listing both for a while. minisign and signify use one Ed25519 signature
+each. For cosign, only signatures by a given key are supported (ECDSA over P-256, or Ed25519), in a
+bundle of either form or alone; certificates and logs in a bundle are ignored.
 
-What is signed may be a file of any length: it is hashed as it is read, or mapped where a signature
-is of the bytes themselves.
+A signed file may have any length: it is hashed as it is read, or mapped if the signature covers the
+bytes themselves.
 """
 
 import base64
@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 _PGP = b"-----BEGIN PGP "
 _DETACHED = b"-----BEGIN PGP SIGNATURE-----"
 _CLEAR = b"-----BEGIN PGP SIGNED MESSAGE-----"
-#: A signature and a key of minisign and signify: algorithm, id of the key, then the bytes of it.
+#: A signature and a key of minisign and signify: algorithm, key id, then the bytes.
 _ALGORITHM_BYTES, _ID_BYTES, _KEY_BYTES, _SIGNATURE_BYTES = 2, 8, 32, 64
 _PLAIN, _PREHASHED = b"Ed", b"ED"
 _MAX_KEY_BYTES = 1 << 20
@@ -39,18 +39,18 @@ _BAD_KEY = (
 
 
 class SignatureInvalid(Exception):
-    """A key cannot be read, or no given key signed these bytes; says which of it."""
+    """A key cannot be parsed, or no given key signed these bytes; the message says which."""
 
 
 def check_key(key: str) -> None:
-    """Make sure that a key can be read.
+    """Check that a key can be parsed.
 
     Args:
-        key: the absolute path of a file, or of a folder of such files; or a text: an armored
-            OpenPGP key, the line of a minisign key, a PEM public key of cosign.
+        key: absolute path of a file, or of a folder with such files; or a text: an armored OpenPGP
+            key, the line of a minisign key, a PEM public key of cosign.
 
     Raises:
-        SignatureInvalid: it cannot, or a folder has none; says why.
+        SignatureInvalid: the key cannot be parsed, or a folder has no key; the message says why.
     """
     files = _key_files(key)
     if files is None:
@@ -63,21 +63,21 @@ def check_key(key: str) -> None:
 
 
 def signer_of(message: bytes | Path, signature: bytes, keys: Sequence[str]) -> str:
-    """Return who signed a message: the kind of the key, and its fingerprint or id.
+    """Return the signer of a message: the kind of the key, and its fingerprint or id.
 
     Args:
-        message: its bytes, or the file that has them.
-        signature: detached from it.
-        keys: as for `check_key`.
+        message: bytes of the message, or the file that has them.
+        signature: detached signature.
+        keys: see `check_key`.
 
     Raises:
-        SignatureInvalid: none of these keys did.
+        SignatureInvalid: none of these keys signed the message.
     """
     parsed = _all_parsed(keys)
-    # Each packet of OpenPGP begins with a byte whose highest bit is set (RFC 9580, 4.2).
+    # Each OpenPGP packet begins with a byte whose highest bit is set (RFC 9580, 4.2).
     if signature.lstrip().startswith(_PGP) or signature[:1] >= b"\x80":
         return _openpgp(message, signature, _certificates(parsed))[1]
-    # minisign and signify write a comment line first; cosign writes one line, or JSON of many.
+    # minisign and signify write a comment line first; cosign writes one line, or JSON with many.
     if b"\n" in signature.strip() and not signature.lstrip().startswith(b"{"):
         return _minisign(message, signature, [each for each in parsed if isinstance(each, bytes)])
     pems = [each for each in parsed if not isinstance(each, bytes | list)]
@@ -85,20 +85,20 @@ def signer_of(message: bytes | Path, signature: bytes, keys: Sequence[str]) -> s
 
 
 def is_signed_within(raw: bytes) -> bool:
-    """Whether a text has a clear signature of OpenPGP in it."""
+    """Return whether a text contains a clear signature of OpenPGP."""
     return raw.lstrip().startswith(_CLEAR)
 
 
 def is_detached(raw: bytes) -> bool:
-    """Whether it is an armored signature of OpenPGP without what it signs."""
+    """Return whether it is an armored OpenPGP signature without the signed message."""
     return raw.lstrip().startswith(_DETACHED)
 
 
 def signed_message(signed: bytes, keys: Sequence[str]) -> tuple[bytes, str]:
-    """Return the message within a clear signature of OpenPGP, and who signed it.
+    """Return the message within a clear signature of OpenPGP, and its signer.
 
     Raises:
-        SignatureInvalid: it is none, or none of these keys made it.
+        SignatureInvalid: the text is no clear signature, or none of these keys made it.
     """
     if not is_signed_within(signed):
         raise SignatureInvalid("it has no signature in it")
@@ -106,7 +106,7 @@ def signed_message(signed: bytes, keys: Sequence[str]) -> tuple[bytes, str]:
 
 
 def _all_parsed(keys: Sequence[str]) -> list[Any]:
-    """Return the keys; a file in a folder of keys that is none is left out: the others count."""
+    """Return the parsed keys; a file in a folder that is no key is skipped."""
     found = []
     for key in keys:
         files = _key_files(key)
@@ -122,7 +122,7 @@ def _all_parsed(keys: Sequence[str]) -> list[Any]:
 
 
 def _key_files(key: str) -> list[str] | None:
-    """Return the files in a folder of keys; None if the key is no folder."""
+    """Return the files in a folder of keys; None if the key is not a folder."""
     if not key.startswith("/") or not Path(key).is_dir():
         return None
     files = (each for each in Path(key).iterdir() if not each.name.startswith("."))
@@ -130,7 +130,7 @@ def _key_files(key: str) -> list[str] | None:
 
 
 def _parsed(key: str) -> Any:
-    """Return a key: bytes of minisign's, a list of OpenPGP certificates, or the object of a PEM."""
+    """Return a parsed key: minisign's bytes, a list of OpenPGP certificates, or a PEM object."""
     raw = key.encode()
     if key.startswith("/"):
         try:
@@ -147,7 +147,7 @@ def _parsed(key: str) -> Any:
             raise SignatureInvalid("the OpenPGP key cannot be read") from None
     if _PEM in raw:
         return _pem_key(raw)
-    # In a file the key stands behind a line of comment.
+    # In a file, the key follows a line of comment.
     line = raw.strip().splitlines()[-1] if raw.strip() else b""
     decoded = _decoded(line)
     if decoded[:_ALGORITHM_BYTES] != _PLAIN or len(decoded) != 2 + _ID_BYTES + _KEY_BYTES:
@@ -214,7 +214,7 @@ def _pem_key(raw: bytes) -> Any:
 
 
 def _cosign_signature(text: bytes) -> bytes:
-    """Return the signature in a bundle of cosign, of its old or its new form, or alone."""
+    """Return the signature in a cosign bundle of either form, or the bare signature."""
     if not text.lstrip().startswith(b"{"):
         return _decoded(text)
     try:
@@ -266,7 +266,7 @@ def _hashed(message: bytes | Path, algorithm: str) -> bytes:
 
 @contextmanager
 def _viewed(message: bytes | Path) -> Iterator[Any]:
-    """Yield the bytes of a message, mapped if they are in a file."""
+    """Yield the bytes of a message, memory-mapped if they are in a file."""
     # An empty file cannot be mapped.
     if isinstance(message, bytes) or message.stat().st_size == 0:
         yield message if isinstance(message, bytes) else b""

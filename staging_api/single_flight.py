@@ -1,10 +1,10 @@
 """Do a piece of work once for all concurrent requests of a process with the same key.
 
-The first request does the work, the others wait for its result; each costs a parked thread and
-nothing else. If the first gives up for a reason of its own, because its client is gone or its wait
-timed out, the next one takes over.
+The first request does the work, the others wait for its result; each waiting request costs only a
+parked thread. If the first one gives up for a reason of its own, because its client has
+disconnected or its wait timed out, the next one takes over.
 
-What if the process dies? Nothing here outlives it; clients send their requests again.
+What if the process dies? All state is in memory; clients send their requests again.
 """
 
 import copy
@@ -19,26 +19,26 @@ from staging_api.errors import ClientGone, StagingApiError, Unavailable
 
 
 class WaitTimedOut(Unavailable):
-    """A request waited as long as it may; others may wait longer."""
+    """A request has waited as long as it may; others may wait longer."""
 
 
 class SingleFlight:
     """The shared work of this process, by key."""
 
     def __init__(self) -> None:
-        #: Of each running work the requests that wait for it, in order of arrival.
+        #: For each running work, the waiting requests in order of arrival.
         self._followers: dict[Hashable, list[_Follower]] = {}
         self._mutex = threading.Lock()
 
     def is_running(self, key: Hashable) -> bool:
-        """Whether a request for this key would wait for another one."""
+        """Return whether a request with this key would wait for another one."""
         return key in self._followers
 
     def run(self, key: Hashable, work: Callable[[], None], client: Client, deadline: float) -> None:
-        """Do `work`, or wait until another request has done it for the same key.
+        """Do `work`, or wait until another request with the same key has done it.
 
         Args:
-            deadline: by `time.monotonic`; a request waits for another's work until then.
+            deadline: monotonic time until which a request waits for another's work.
 
         Raises:
             ClientGone: the client closed its connection while its request waited.
@@ -57,7 +57,8 @@ class SingleFlight:
             self._follow(followers, follower, client, deadline)
         if follower.leads:
             with self._leading(key):
-                # It may have gone while it waited to lead: then the next one does the work.
+                # The client may have disconnected while the request waited to lead: then the next
+                # one does the work.
                 check_connected(client)
                 work()
         elif follower.error is not None:
@@ -70,7 +71,7 @@ class SingleFlight:
         with client.waiting(follower.wake.set):
             follower.wake.wait(max(0.0, deadline - time.monotonic()))
         with self._mutex:
-            # The outcome, or the lead, may have come between the end of the wait and this lock.
+            # The outcome, or the lead, may have arrived between the end of the wait and this lock.
             if follower.is_over or follower.leads:
                 return
             followers.remove(follower)
@@ -87,8 +88,8 @@ class SingleFlight:
         except StagingApiError as error:
             self._end(key, error)
             raise
-        # A fault of this program, or an interrupt: it says nothing about the work, so the next one
-        # tries.
+        # A fault of this program, or an interrupt: it says nothing about the work, so the next
+        # request retries.
         except BaseException:
             self._hand_over(key)
             raise
@@ -96,14 +97,14 @@ class SingleFlight:
             self._end(key, None)
 
     def _end(self, key: Hashable, error: StagingApiError | None) -> None:
-        """Give the outcome to all followers; later requests begin anew."""
+        """Pass the outcome to all followers; later requests start the work anew."""
         with self._mutex:
             for follower in self._followers.pop(key):
                 follower.is_over, follower.error = True, error
                 follower.wake.set()
 
     def _hand_over(self, key: Hashable) -> None:
-        """Let the request that has waited longest do the work; if none waits, none runs."""
+        """Let the request that has waited longest do the work; if none waits, remove the key."""
         with self._mutex:
             if not self._followers[key]:
                 del self._followers[key]

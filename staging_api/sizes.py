@@ -1,10 +1,10 @@
-"""Numbers of bytes as people read them: the command line and the pages write them alike."""
+"""Format numbers of bytes for people, alike on the command line and on pages."""
 
 _UNITS = ("bytes", "kB", "MB", "GB", "TB")
 
 
 def size(count: float | None) -> str:
-    """Return a number of bytes with a unit; of None, nothing."""
+    """Return a number of bytes with a unit; an empty text for None."""
     if count is None:
         return ""
     unit = 0

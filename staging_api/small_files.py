@@ -15,7 +15,7 @@ def read_small_file(path: Path) -> str:
     Named pipes and devices are not opened: reading one could block or never end.
 
     Raises:
-        OSError: it cannot be read, is not a file, is too long, or is not UTF-8.
+        OSError: the file cannot be read, is not a regular file, is too long, or is not UTF-8.
     """
     facts = path.stat()
     if not stat.S_ISREG(facts.st_mode):
@@ -41,12 +41,12 @@ def read_file_of(setting: str, path: Path) -> str:
 
 
 def check_authorities(setting: str, path: Path) -> None:
-    """Check the certificates of authorities in the file that a setting names.
+    """Check the CA certificates in the file that a setting names.
 
     Raises:
         Invalid: there is no such file, or no certificate in it; the error names the setting.
     """
-    import ssl  # 10 ms, which most verbs of documents need not spend
+    import ssl  # the import takes 10 ms, which most verbs of documents need not spend
 
     try:
         ssl.create_default_context(cafile=str(path))

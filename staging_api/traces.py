@@ -1,7 +1,7 @@
-"""OpenTelemetry traces of requests and their statements, if an address for them is set.
+"""OpenTelemetry traces of requests and their statements, if an endpoint is set.
 
-The libraries are an optional extra and cost tens of microseconds a request, so none of them is
-imported without that address. A trace holds the text of a statement, never its parameters.
+The libraries are an optional extra and cost tens of microseconds a request, so they are imported
+only with an endpoint. A trace has the text of a statement, never its parameters.
 """
 
 import sys
@@ -19,15 +19,15 @@ WsgiApp = Callable[..., Any]
 #: Opens a span with a name and attributes.
 Spans = Callable[[str, Mapping[str, str]], AbstractContextManager[object]]
 
-#: Of this process.
+#: Tracer providers of this process.
 _providers: list[Any] = []
 
 
 def traced(app: WsgiApp, engines: Iterable[Engine], endpoint: str) -> WsgiApp:
-    """Wrap `app`: a span for each request, below its caller's, and one for each statement.
+    """Wrap `app` to create a span for each request, below its caller's, and for each statement.
 
     Args:
-        endpoint: OTLP over HTTP, such as http://collector:4318/v1/traces.
+        endpoint: OTLP endpoint over HTTP, such as http://collector:4318/v1/traces.
 
     Raises:
         Invalid: the optional extra ``otel`` is not installed.
@@ -39,9 +39,9 @@ def traced(app: WsgiApp, engines: Iterable[Engine], endpoint: str) -> WsgiApp:
 
 
 def without_query(span: Any, _environ: Mapping[str, Any]) -> None:
-    """Leave the query out of a request's span: devserver calls have archive URLs there.
+    """Remove the query from a request's span: devserver calls have archive URLs there.
 
-    They may be signed, and a signature in a trace is a credential in another's hands.
+    Such a URL may be signed, and a signature in a trace gives its readers a credential.
     """
     for name in ("http.target", "http.url", "url.query", "url.full"):
         shown = (span.attributes or {}).get(name)
@@ -53,8 +53,8 @@ def work_traced(engines: Iterable[Engine], endpoint: str) -> Spans:
     """Return a factory of spans for pieces of work, with one below for each statement.
 
     Args:
-        engines: of this process.
-        endpoint: as for `traced`.
+        engines: database engines of this process.
+        endpoint: see `traced`.
 
     Raises:
         Invalid: the optional extra ``otel`` is not installed.
@@ -64,18 +64,18 @@ def work_traced(engines: Iterable[Engine], endpoint: str) -> Spans:
 
 
 def untraced(_name: str, _attributes: Mapping[str, str]) -> AbstractContextManager[object]:
-    """Open no span; used where no address for traces is set."""
+    """Open no span; used if no endpoint is set."""
     return nullcontext()
 
 
 def finish() -> None:
-    """Send what was not sent yet: at the end of a process, of which a fork does not tell them."""
+    """Send unsent spans at the end of a process; the libraries do not notice the end of a fork."""
     for provider in _providers:
         provider.shutdown()  # waits for its thread, which sends batches some seconds late
 
 
 def trace_id() -> str | None:
-    """Return the current trace's id as collectors write it; None without traces."""
+    """Return the current trace's id in the form of collectors; None without traces."""
     trace = sys.modules.get("opentelemetry.trace")
     if trace is None:
         return None
@@ -84,7 +84,7 @@ def trace_id() -> str | None:
 
 
 def _sending(engines: Iterable[Engine], endpoint: str) -> Any:
-    """Return a provider of spans that exports them; statements of the engines included."""
+    """Return a provider that exports spans, including those of the engines' statements."""
     try:
         import opentelemetry.instrumentation.wsgi  # noqa: F401 - part of the same extra
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
@@ -104,7 +104,7 @@ def _sending(engines: Iterable[Engine], endpoint: str) -> Any:
 
 
 def _trace_statements(engine: Engine, tracer: Any) -> None:
-    """Add a span to each statement, from sending it to its answer."""
+    """Add a span to each statement, from sending the statement to its result."""
     traced_cursor = _cursor_with(tracer)
 
     def trace(connection: Any, *_rest: object) -> None:

@@ -1,11 +1,11 @@
-"""A limit of how many requests of a process do long work at once, and the queue of the others.
+"""Limit of requests in a process that do long work at once, and a queue for the others.
 
-A request that stages keeps its thread for as long as its source takes. So there are fewer slots
-for such work than threads, and quick requests are always answered. A request that only waits in the
+A request that stages occupies its thread for as long as its source takes. So there are fewer slots
+for such work than threads, and short requests are always answered. A request that waits in the
 middle of its work, for an upload, gives its slot back meanwhile.
 
-What if the process dies? Its work is taken up elsewhere (see `staging.service`), and so are those
-that queued here: nothing of theirs had begun.
+What if the process dies? Other processes continue its work (see `staging.service`). The queued
+requests had begun nothing, and their clients can send them again.
 """
 
 import threading
@@ -18,12 +18,12 @@ from staging_api.clients import ALWAYS_CONNECTED, Client, check_connected
 from staging_api.errors import Unavailable
 from staging_api.shutdown import Shutdown
 
-# When the process is to end, queued requests are released; nothing else wakes them then.
+# Interval at which a queued request checks whether the process ends; nothing else wakes it then.
 _LOOK_SECONDS = 1.0
 
 
 class WorkSlots:
-    """Slots for long work, given in order of arrival."""
+    """Slots for long work, assigned in order of arrival."""
 
     def __init__(self, most: int, most_waiting: int = 1000) -> None:
         """Let `most` requests work at once, and `most_waiting` queue."""
@@ -34,12 +34,12 @@ class WorkSlots:
 
     @contextmanager
     def one(self, client: Client, shutdown: Shutdown) -> Iterator["Slot"]:
-        """A slot for the block, as soon as one is free.
+        """Occupy a slot during the block, as soon as one is free.
 
         Raises:
             ClientGone: the client closed its connection while its request queued.
             ShuttingDown: this process ends.
-            Unavailable: too many queue already.
+            Unavailable: the queue is full.
         """
         slot = Slot(client, shutdown, self)
         slot.take()
@@ -49,7 +49,7 @@ class WorkSlots:
             slot.give()
 
     def take(self, client: Client, shutdown: Shutdown, *, first: bool) -> None:
-        """Take a slot; a request that had one before goes `first`."""
+        """Take a slot; a request that had a slot before queues `first`."""
         turn = _Turn()
         with self._mutex:
             if self._free:
@@ -71,13 +71,14 @@ class WorkSlots:
             with self._mutex:
                 if not turn.has_come:
                     self._queue.remove(turn)
-            # It may have come with the error: nobody else gives it to the next request then.
+            # The turn may have come together with the error: then pass the slot on, as nobody else
+            # would.
             if turn.has_come:
                 self.give()
             raise
 
     def give(self) -> None:
-        """Give a slot back, or on to the next request that waits for one."""
+        """Give a slot back, or pass it to the next waiting request."""
         with self._mutex:
             if self._queue:
                 turn = self._queue.popleft()
@@ -88,10 +89,10 @@ class WorkSlots:
 
 
 class Slot:
-    """The slot of one request, which it gives back while it waits in the middle of its work."""
+    """The slot of one request, which is given back while the request waits during its work."""
 
     def __init__(self, client: Client, shutdown: Shutdown, slots: WorkSlots) -> None:
-        """Have none yet."""
+        """Create the object without a slot."""
         self._client, self._shutdown, self._slots = client, shutdown, slots
         self._is_taken = False
 
@@ -101,14 +102,14 @@ class Slot:
         self._is_taken = True
 
     def give(self) -> None:
-        """Give it back, if it is taken."""
+        """Give the slot back, if it is taken."""
         if self._is_taken:
             self._is_taken = False
             self._slots.give()
 
     @contextmanager
     def aside(self) -> Iterator[Client]:
-        """Do without a slot in the block, which waits for something with the client it is given.
+        """Give the slot back during the block, in which the request waits with the yielded client.
 
         Raises:
             ClientGone: the client closed its connection while its request waited for a slot again.
@@ -121,13 +122,13 @@ class Slot:
 
 @contextmanager
 def no_slot() -> Iterator[Client]:
-    """The `Slot.aside` of work without a slot, for which no client waits here."""
+    """Replace `Slot.aside` for work without a slot, for which no client waits here."""
     yield ALWAYS_CONNECTED
 
 
 @dataclass
 class _Turn:
-    """The place of one request in the queue."""
+    """The position of one request in the queue."""
 
     wake: threading.Event = field(default_factory=threading.Event)
     has_come: bool = False

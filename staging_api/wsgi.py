@@ -1,9 +1,9 @@
-"""The entry for a WSGI server that is started by hand: ``gunicorn staging_api.wsgi:app``."""
+"""Entry point for a WSGI server that is started by hand: ``gunicorn staging_api.wsgi:app``."""
 
 import gc
 
-# What is imported lives as long as the process: each pass over it would find nothing, and later
-# ones leave it out.
+# Imported objects live as long as the process: garbage collection would traverse them without
+# effect, so later passes skip them.
 gc.disable()
 
 from staging_api.processes.application import wsgi_of  # noqa: E402
