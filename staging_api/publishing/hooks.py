@@ -3,7 +3,8 @@
 A hook is an executable file in a configured directory. Names follow run-parts (letters, digits,
 ``_`` and ``-``), so that ``10-notify.dpkg-old`` or an editor's backup is never run; the order is
 that of the names' bytes. A hook gets no shell and no arguments, only the given environment, and
-runs in its own session, so that a timeout ends its children as well.
+runs in its own session, so that a timeout ends its children as well. It is also ended when its run
+loses the lock: a copy to a mirror must not run beside that of the next publisher.
 
 What if the process dies? A running hook continues without it, and may be run again by the next
 publisher run: hooks must tolerate that.
@@ -16,7 +17,7 @@ import re
 import signal
 import subprocess
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,7 +62,10 @@ class HookResult:
 
 
 def run_hooks(
-    directory: Path, environment: Mapping[str, str], timeout_seconds: float
+    directory: Path,
+    environment: Mapping[str, str],
+    timeout_seconds: float,
+    check: Callable[[], None] = lambda: None,
 ) -> Iterator[HookResult]:
     """Run the hooks of a directory, each one when the iterator is advanced.
 
@@ -73,6 +77,7 @@ def run_hooks(
         directory: directory of the hooks.
         environment: all environment variables besides PATH and LC_ALL.
         timeout_seconds: time limit for each hook.
+        check: called several times a second; an exception that it raises ends the hook.
     """
     try:
         hooks = _hooks(directory)
@@ -80,7 +85,8 @@ def run_hooks(
         yield _unstarted(directory, error)
         return
     for hook in hooks:
-        yield _run(hook, environment, timeout_seconds)
+        check()
+        yield _run(hook, environment, timeout_seconds, check)
 
 
 def _hooks(directory: Path) -> list[Path]:
@@ -92,11 +98,17 @@ def _hooks(directory: Path) -> list[Path]:
     return [path for path in named if path.is_file() and os.access(path, os.X_OK)]
 
 
-def _run(hook: Path, environment: Mapping[str, str], timeout_seconds: float) -> HookResult:
+def _run(
+    hook: Path,
+    environment: Mapping[str, str],
+    timeout_seconds: float,
+    check: Callable[[], None],
+) -> HookResult:
     started = time.monotonic()
     try:
         with _output() as output:
-            exit_code, timed_out = _wait(_start(hook, environment, output), output, timeout_seconds)
+            process = _start(hook, environment, output)
+            exit_code, timed_out = _wait(process, output, timeout_seconds, check)
             text = _end_of(output)
     except OSError as error:
         return _unstarted(hook, error)
@@ -135,7 +147,10 @@ def _start(
 
 
 def _wait(
-    process: "subprocess.Popen[bytes]", output: BinaryIO, timeout_seconds: float
+    process: "subprocess.Popen[bytes]",
+    output: BinaryIO,
+    timeout_seconds: float,
+    check: Callable[[], None],
 ) -> tuple[int | None, bool]:
     deadline = time.monotonic() + timeout_seconds
     try:
@@ -143,6 +158,7 @@ def _wait(
             with suppress(subprocess.TimeoutExpired):
                 return process.wait(min(left, _LOOK_SECONDS)), False
             _keep_short(output)
+            check()
         return None, True
     finally:
         # Also after success: processes that a hook leaves behind would overlap with the next

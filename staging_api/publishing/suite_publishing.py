@@ -195,7 +195,8 @@ class SuitePublishing:
         if self.hooks is None:
             return None
         run.phase(stage, lasting=True)
-        for result in run_hooks(self.hooks / f"{stage}.d", environment, self.hook_seconds):
+        folder, check = self.hooks / f"{stage}.d", run.held.assert_held
+        for result in run_hooks(folder, environment, self.hook_seconds, check):
             run.hook(stage, result)
             if not result.succeeded:
                 return HookFailed(f"the hook {stage}.d/{result.name} {_failure(result)}")

@@ -13,6 +13,7 @@ from select import select
 
 import pytest
 
+from staging_api.errors import LockLost
 from staging_api.publishing import hooks
 from staging_api.publishing.hooks import OUTPUT_BYTES, HookResult, run_hooks
 
@@ -93,6 +94,21 @@ def test_a_hook_over_its_time_is_ended_with_its_children(tmp_path: Path) -> None
     begun, child = result.output.split()
     assert begun == "begun"
     assert ends(int(child))
+
+
+def test_a_hook_of_a_run_that_lost_the_lock_is_ended_with_its_children(tmp_path: Path) -> None:
+    begun = tmp_path / ".begun"
+    hook(tmp_path, "10-mirror", f"sleep 600 & echo $! > {begun}; wait")
+    hook(tmp_path, "20-never", f"touch {tmp_path}/ran")
+
+    def check() -> None:
+        if begun.exists() and begun.read_text():
+            raise LockLost("the publisher lock was lost")
+
+    with pytest.raises(LockLost):
+        list(run_hooks(tmp_path, {}, AMPLE, check))
+    assert ends(int(begun.read_text()))
+    assert not (tmp_path / "ran").exists()
 
 
 def test_a_child_left_behind_neither_delays_nor_survives(tmp_path: Path) -> None:

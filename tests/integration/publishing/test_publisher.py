@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from staging_api.db.engine import Database
-from staging_api.errors import Conflict, HookFailed, NotFound, PackageInvalid
+from staging_api.errors import Conflict, HookFailed, LockLost, NotFound, PackageInvalid
+from staging_api.locks.keeper import Hold
 from staging_api.publishing.pieces import BlockReader
 from staging_api.publishing.rows import apt_archives, generations, packages, uploads
 from tests.factories import ORIGIN
@@ -498,6 +499,22 @@ def test_a_hook_before_going_live_can_stop_the_run(
         hook(tmp_path / "hooks", "before", 'test "$STAGING_ARCHIVE" = example')
         assert here.run().state == "succeeded"
         assert here.names() == ["hello 1.0-1"]
+
+
+def test_a_run_that_loses_the_lock_ends_its_hook(
+    database: Database, database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun = tmp_path / "begun"
+    hooks = hook(tmp_path / "hooks", "before", f"touch {begun}; exec sleep 600")
+    with shop(database, database_url, tmp_path, hooks=hooks) as here:
+        here.set_up()
+        here.add("hello")
+        monkeypatch.setattr(Hold, "lost", property(lambda _hold: begun.exists()))
+        with pytest.raises(LockLost):
+            here.run()
+        monkeypatch.undo()
+        assert select(database, LAST_RUN) == [("running",)]
+        assert find(database, "dists/stable/Release") is None
 
 
 def test_a_run_without_hooks_starts_none(
