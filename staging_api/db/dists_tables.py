@@ -18,7 +18,7 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
 )
-from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from staging_api.db.schema import (
     Bytewise,
@@ -36,6 +36,7 @@ from staging_api.db.schema import (
     words,
 )
 from staging_api.vocabulary.publishing import (
+    ARCHIVE_DECISIONS,
     GENERATION_STATES,
     INDEX_FORMS,
     KEPT_GENERATION_STATES,
@@ -120,6 +121,18 @@ suite_holds = table(
     required("reason", Text, server_default="", comment="why; empty: not given"),
     CheckConstraint("content_number >= 1", name="content"),
     comment="One row per suite that shows an older generation's packages until the hold is lifted.",
+)
+
+archive_decisions = table(
+    "archive_decisions",
+    numbered(),
+    required("archive_id", ForeignKey("apt_archives.id"), comment="the archive"),
+    required("at", Time, server_default=now, comment="when"),
+    required("caller", Text, comment="who"),
+    *words("decision", ARCHIVE_DECISIONS),
+    required("detail", JSONB, comment="what was given, or what it ended"),
+    Index(None, "archive_id"),
+    comment="One row per decision about an APT archive; runs and deletions have their own rows.",
 )
 
 generation_holds = table(

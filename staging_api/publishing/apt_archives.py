@@ -14,7 +14,7 @@ from staging_api.db.engine import Database
 from staging_api.errors import Conflict, Invalid, NotFound
 from staging_api.paging import Page, page_of
 from staging_api.publishing.model import AptArchive, PackagePublication
-from staging_api.publishing.rows import apt_archives, packages
+from staging_api.publishing.rows import apt_archives, decisions, packages
 
 _DAY_SECONDS = 24 * 3600
 #: Defaults for archives and suites, which suit all kinds of clients.
@@ -38,7 +38,7 @@ class AptArchiveService:
 
     database: Database
 
-    def create(self, values: Values, suites: Sequence[Values]) -> AptArchive:
+    def create(self, values: Values, suites: Sequence[Values], caller: str) -> AptArchive:
         """Create an archive with its suites.
 
         Raises:
@@ -51,6 +51,9 @@ class AptArchiveService:
             apt_archive = apt_archives.find_apt_archive(conn, name)
             for suite in suites:
                 apt_archives.add_suite(conn, apt_archive, _suite(suite))
+            decisions.add_decision(
+                conn, apt_archive.id, caller, "create", **values, suites=list(suites)
+            )
             return apt_archives.find_apt_archive(conn, name)
 
     def all(self) -> list[AptArchive]:
@@ -68,7 +71,7 @@ class AptArchiveService:
         with self.database.connect() as conn:
             return apt_archives.find_apt_archive(conn, name)
 
-    def change(self, name: str, values: Values) -> AptArchive:
+    def change(self, name: str, values: Values, caller: str) -> AptArchive:
         """Change the settings of an archive.
 
         Raises:
@@ -77,10 +80,12 @@ class AptArchiveService:
         """
         _refuse_null(values, allowed=("valid_for_seconds",))
         with self.database.begin() as conn:
-            apt_archives.change_apt_archive(conn, apt_archives.find_apt_archive(conn, name), values)
+            apt_archive = apt_archives.find_apt_archive(conn, name)
+            apt_archives.change_apt_archive(conn, apt_archive, values)
+            decisions.add_decision(conn, apt_archive.id, caller, "change", **values)
             return apt_archives.find_apt_archive(conn, name)
 
-    def add_suite(self, name: str, values: Values) -> AptArchive:
+    def add_suite(self, name: str, values: Values, caller: str) -> AptArchive:
         """Add a suite to an archive.
 
         Raises:
@@ -88,10 +93,12 @@ class AptArchiveService:
             Conflict: another suite has this name, or one of its aliases.
         """
         with self.database.begin() as conn:
-            apt_archives.add_suite(conn, apt_archives.find_apt_archive(conn, name), _suite(values))
+            apt_archive = apt_archives.find_apt_archive(conn, name)
+            apt_archives.add_suite(conn, apt_archive, _suite(values))
+            decisions.add_decision(conn, apt_archive.id, caller, "add-suite", suite=values)
             return apt_archives.find_apt_archive(conn, name)
 
-    def change_suite(self, name: str, suite_name: str, values: Values) -> AptArchive:
+    def change_suite(self, name: str, suite_name: str, values: Values, caller: str) -> AptArchive:
         """Change a suite.
 
         Raises:
@@ -101,10 +108,14 @@ class AptArchiveService:
         """
         _refuse_null(values)
         with self.database.begin() as conn:
-            suite = apt_archives.find_apt_archive(conn, name).suite(suite_name)
+            apt_archive = apt_archives.find_apt_archive(conn, name)
+            suite = apt_archive.suite(suite_name)
             if suite is None:
                 raise NotFound(f"{name} has no suite {suite_name}")
             apt_archives.change_suite(conn, suite, values)
+            decisions.add_decision(
+                conn, apt_archive.id, caller, "change-suite", suite={"name": suite_name, **values}
+            )
             return apt_archives.find_apt_archive(conn, name)
 
     def packages(self, name: str, *, limit: int, **filters: Any) -> Page[PackagePublication]:

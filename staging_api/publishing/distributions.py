@@ -12,8 +12,8 @@ from staging_api.errors import Conflict, NotFound
 from staging_api.paging import Page, page_of
 from staging_api.publishing.index_model import ArchiveFile
 from staging_api.publishing.model import Distribution, Generation
-from staging_api.publishing.rows import apt_archives, generations, indices, serving
-from staging_api.vocabulary.publishing import KEPT_GENERATION_STATES
+from staging_api.publishing.rows import apt_archives, decisions, generations, indices, serving
+from staging_api.vocabulary.publishing import KEPT_GENERATION_STATES, ArchiveDecision
 
 
 @dataclass(frozen=True)
@@ -97,6 +97,9 @@ class DistributionService:
         with self.database.begin() as conn:
             done = generations.set_pin(conn, generation_id, caller, pinned=pinned)
             generation = generations.find_generation(conn, generation_id)
+            if done:
+                decision: ArchiveDecision = "pin" if pinned else "unpin"
+                decisions.add_pin_decision(conn, generation_id, caller, decision)
         if not done:
             raise Conflict(f"generation {generation_id} is {generation.state}: nothing to keep")
         return generation

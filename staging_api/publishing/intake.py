@@ -255,12 +255,15 @@ def _decided(
     for (row, _), sent in zip(records, packages, strict=True):
         if not isinstance(sent.content, StagingApiError) and sent.content.latin_1:
             _add_note(row, "it is Latin-1, and the index has it as UTF-8")
-    _note_what_follows(conn, to, taken)
+    _note_what_follows(conn, to, taken, origin.caller)
     return records
 
 
 def _note_what_follows(
-    conn: Connection, to: UploadDestination, taken: Sequence[tuple[dict[str, Any], dict[str, Any]]]
+    conn: Connection,
+    to: UploadDestination,
+    taken: Sequence[tuple[dict[str, Any], dict[str, Any]]],
+    caller: str,
 ) -> None:
     """Add notes to uploads: the hold that they lift, and newer versions that hide them.
 
@@ -268,9 +271,10 @@ def _note_what_follows(
         conn: the transaction that records the uploads.
         to: destination of the packages.
         taken: the row of each upload, with the fields that domination compares.
+        caller: who sent them.
     """
     accepted = any(row["state"] == "accepted" for row, _ in taken)
-    if accepted and apt_archives.lift(conn, [to.suite.id]):
+    if accepted and apt_archives.lift(conn, [to.suite.id], caller):
         for row, _ in taken:
             _add_note(row, lifted_note(to.suite.name))
     newer = uploads.newer_versions(conn, to.suite.id, [offer for _, offer in taken])

@@ -179,7 +179,7 @@ class Publisher(SuitePublishing):
         if self.apt_archive(name).suite(suite) is None:
             raise NotFound(f"{name} has no suite {suite}")
 
-    def lift(self, name: str, suites: tuple[str, ...] = ()) -> list[str]:
+    def lift(self, name: str, suites: tuple[str, ...] = (), *, caller: str) -> list[str]:
         """Lift the holds of suites (none named: all), from the next run on.
 
         Returns:
@@ -192,9 +192,9 @@ class Publisher(SuitePublishing):
         apt_archive = self.apt_archive(name, suites)
         ids = [suite.id for suite in apt_archive.suites if not suites or suite.name in suites]
         with self.database.begin() as conn:
-            return apt_archives.lift(conn, ids)
+            return apt_archives.lift(conn, ids, caller)
 
-    def lift_suite(self, name: str, suite: str) -> Distribution:
+    def lift_suite(self, name: str, suite: str, caller: str) -> Distribution:
         """Lift the hold of one suite; return the distribution.
 
         Raises:
@@ -202,7 +202,7 @@ class Publisher(SuitePublishing):
             Conflict: the suite is not held.
         """
         self.check_suite(name, suite)
-        if not self.lift(name, (suite,)):
+        if not self.lift(name, (suite,), caller=caller):
             raise Conflict(f"the suite {suite} of {name} is not held")
         return self.distributions.find(name)
 

@@ -9,7 +9,7 @@ from staging_api.db.engine import Database
 from staging_api.errors import Conflict, Invalid
 from staging_api.paging import Page, page_of
 from staging_api.publishing.model import Upload
-from staging_api.publishing.rows import apt_archives, uploads
+from staging_api.publishing.rows import apt_archives, decisions, uploads
 from staging_api.vocabulary.publishing import OPEN_UPLOAD_STATES
 
 
@@ -61,10 +61,12 @@ class UploadService:
                 caller=caller,
                 reason="",
             )
+            if done:
+                decisions.add_upload_decision(conn, upload_id, caller, "accept", reason)
             if done and reason:
                 uploads.note_upload(conn, upload_id, f"accepted: {reason}")
             upload = uploads.find_upload(conn, upload_id)
-            if done and apt_archives.lift_for(conn, upload_id):
+            if done and apt_archives.lift_for(conn, upload_id, caller):
                 uploads.note_upload(conn, upload_id, lifted_note(upload.suite))
                 upload = uploads.find_upload(conn, upload_id)
         return _decided(upload, "accepted", done=done)
@@ -88,6 +90,8 @@ class UploadService:
                 caller=caller,
                 reason=reason,
             )
+            if done:
+                decisions.add_upload_decision(conn, upload_id, caller, "reject", reason)
             upload = uploads.find_upload(conn, upload_id)
         return _decided(upload, "rejected", done=done)
 

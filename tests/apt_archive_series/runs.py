@@ -73,7 +73,7 @@ def let_time_pass(life: Life) -> None:
 def leave_one_out(life: Life) -> None:
     """Lift a suite and do not come to it, until what it does not have any more could go."""
     suite = life.rng.choice(SUITES)
-    life.shop.publisher.lift(life.shop.name, (suite,))
+    life.shop.publisher.lift(life.shop.name, (suite,), caller="ada")
     life.held.pop(suite, None)
     others = tuple(each for each in SUITES if each != suite)
     for _ in range(2):
@@ -86,7 +86,7 @@ def leave_one_out(life: Life) -> None:
 
 def settle(life: Life) -> None:
     """Keep nothing old any longer: what no index names leaves the pool, and nothing else."""
-    life.shop.publisher.lift(life.shop.name)
+    life.shop.publisher.lift(life.shop.name, caller="ada")
     life.held.clear()
     with life.shop.database.begin() as conn:
         for generation in life.pinned:

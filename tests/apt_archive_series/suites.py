@@ -33,7 +33,7 @@ def hold(life: Life) -> None:
 
 def lift(life: Life) -> None:
     some = tuple(life.rng.sample(SUITES, life.rng.randrange(3)))
-    life.shop.publisher.lift(life.shop.name, some)
+    life.shop.publisher.lift(life.shop.name, some, caller="ada")
     for suite in some or SUITES:
         life.held.pop(suite, None)
 

@@ -57,6 +57,7 @@ _OF_TYPE: dict[type, Any] = {
 _OF_TABLE: dict[str, Row] = {
     "api_locks": {"id": ID},
     "apt_archives": {"forms": ["plain"]},
+    "archive_decisions": {"decision": "lift"},
     "dists_generations": {"state": "building"},
     "document_bodies": {"storage_policy": "cleartext", "body": {}},
     "document_events": {"kind": "tag"},
@@ -228,6 +229,7 @@ REFUSED: dict[str, tuple[Row, ...]] = {
     "apt_archives_name_check": _NO_NAMES,
     "apt_archives_times_check": ({"retention_seconds": -1}, {"quarantine_seconds": -1}),
     "apt_archives_valid_for_check": ({"valid_for_seconds": 0},),
+    "archive_decisions_decision_check": ({"decision": NO_WORD},),
     "architectures_name_check": (*_NO_NAMES, {"name": "all"}),
     "artifact_accesses_numbers_check": ({"hits": -1}, {"bytes": -1}),
     "blobs_removal_check": (

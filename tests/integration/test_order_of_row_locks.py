@@ -106,12 +106,12 @@ CALLS: dict[str, tuple[str, list[str], Call]] = {
     "suites that are lifted": (
         "suites.id",
         ["1", "2", "3"],
-        lambda c: apt_archives.lift(c, [3, 1, 2]),
+        lambda c: apt_archives.lift(c, [3, 1, 2], "ada"),
     ),
     "holds that are lifted": (
         "suite_holds.suite_id",
         ["1", "2", "3"],
-        lambda c: apt_archives.lift(c, [3, 1, 2]),
+        lambda c: apt_archives.lift(c, [3, 1, 2], "ada"),
     ),
     "holds that are made": (
         "suite_holds.suite_id",

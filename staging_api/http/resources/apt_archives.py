@@ -35,6 +35,7 @@ class AptArchives(Resource):
         made = self.deps.archives.create(
             body.model_dump(**_GIVEN, exclude={"suites"}),
             [suite.model_dump(**_GIVEN) for suite in body.suites],
+            req.context.caller,
         )
         resp.media = ArchiveBody.of(made)
         resp.status = falcon.HTTP_201
@@ -59,7 +60,7 @@ class OneAptArchive(Resource):
     def on_patch(self, req: falcon.Request, resp: falcon.Response, archive: str) -> None:
         """Change how an archive is published; seen by clients after the next run."""
         values = req.context.json.model_dump(exclude_unset=True)
-        resp.media = ArchiveBody.of(self.deps.archives.change(archive, values))
+        resp.media = ArchiveBody.of(self.deps.archives.change(archive, values, req.context.caller))
 
 
 class Suites(Resource):
@@ -69,7 +70,8 @@ class Suites(Resource):
     def on_post(self, req: falcon.Request, resp: falcon.Response, archive: str) -> None:
         """Make a suite."""
         values = req.context.json.model_dump(**_GIVEN)
-        resp.media = ArchiveBody.of(self.deps.archives.add_suite(archive, values))
+        made = self.deps.archives.add_suite(archive, values, req.context.caller)
+        resp.media = ArchiveBody.of(made)
         resp.status = falcon.HTTP_201
 
 
@@ -82,7 +84,8 @@ class OneSuite(Resource):
     ) -> None:
         """Change a suite; seen by clients after the next run."""
         values = req.context.json.model_dump(exclude_unset=True)
-        resp.media = ArchiveBody.of(self.deps.archives.change_suite(archive, suite, values))
+        caller = req.context.caller
+        resp.media = ArchiveBody.of(self.deps.archives.change_suite(archive, suite, values, caller))
 
 
 class Packages(Resource):

@@ -73,10 +73,11 @@ class HoldOfSuite(Resource):
 
     @contract(404, 409, HTTP_200=DistributionBody)
     def on_delete(
-        self, _req: falcon.Request, resp: falcon.Response, archive: str, suite: str
+        self, req: falcon.Request, resp: falcon.Response, archive: str, suite: str
     ) -> None:
         """Lift a hold: clients see the published packages after the next run."""
-        resp.media = DistributionBody.of(self.deps.publisher.lift_suite(archive, suite))
+        shown = self.deps.publisher.lift_suite(archive, suite, req.context.caller)
+        resp.media = DistributionBody.of(shown)
 
 
 class Generations(Resource):

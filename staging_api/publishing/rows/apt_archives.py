@@ -74,7 +74,13 @@ _LIFT = text("""
         SELECT suite_id FROM suite_holds WHERE suite_id = ANY(:suites)
         ORDER BY suite_id FOR UPDATE
     ), lifted AS (
-        DELETE FROM suite_holds WHERE suite_id IN (SELECT suite_id FROM there) RETURNING suite_id
+        DELETE FROM suite_holds WHERE suite_id IN (SELECT suite_id FROM there) RETURNING *
+    ), noted AS (
+        INSERT INTO archive_decisions (archive_id, caller, decision, detail)
+        SELECT s.archive_id, :caller, 'lift', jsonb_build_object(
+            'suite', s.name, 'generation', l.generation_id, 'held_by', l.held_by,
+            'held_at', l.held_at, 'reason', l.reason)
+        FROM lifted l JOIN suites s ON s.id = l.suite_id
     ), locked AS (
         SELECT id FROM suites WHERE id IN (SELECT suite_id FROM lifted)
         ORDER BY id FOR NO KEY UPDATE
@@ -127,15 +133,15 @@ def validity_left(conn: Connection) -> dict[str, float]:
     return {row.name: float(row.share) for row in conn.execute(_VALIDITY_LEFT)}
 
 
-def lift(conn: Connection, suite_ids: Sequence[int]) -> list[str]:
-    """Lift the holds of these suites; return the names of those that were held."""
-    return sorted(conn.execute(_LIFT, {"suites": list(suite_ids)}).scalars())
+def lift(conn: Connection, suite_ids: Sequence[int], caller: str) -> list[str]:
+    """Lift the holds of these suites, and record who did; return the names of those held."""
+    return sorted(conn.execute(_LIFT, {"suites": list(suite_ids), "caller": caller}).scalars())
 
 
-def lift_for(conn: Connection, upload_id: str) -> list[str]:
+def lift_for(conn: Connection, upload_id: str, caller: str) -> list[str]:
     """Lift the hold of an upload's suite; return its name if it was held."""
     suite_id = conn.execute(_SUITE_OF, {"id": upload_id}).scalar_one()
-    return lift(conn, [suite_id])
+    return lift(conn, [suite_id], caller)
 
 
 def apt_archive_names(conn: Connection) -> list[str]:

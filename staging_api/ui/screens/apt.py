@@ -140,7 +140,8 @@ def _go_back(deps: UiDependencies, view: View, form: Form) -> ActionDone:
 
 
 def _lift(deps: UiDependencies, view: View, form: Form) -> ActionDone:
-    deps.api.publisher.lift_suite(view.params["archive"], form.get("suite", ""))
+    suite, caller = form.get("suite", ""), view.origin.caller
+    deps.api.publisher.lift_suite(view.params["archive"], suite, caller)
     return ActionDone(view.path)
 
 

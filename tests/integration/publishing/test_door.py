@@ -181,7 +181,7 @@ def test_everything_the_api_accepts_can_be_published(
     own, archives = replace(here, name=made["name"]), AptArchiveService(here.database)
     posted = ArchiveRequest.model_validate(made).model_dump(exclude_none=True)
     try:
-        archives.create(posted, posted.pop("suites"))
+        archives.create(posted, posted.pop("suites"), "ada")
     except (Conflict, Invalid):
         event("refused by what is there")
         return
@@ -191,13 +191,13 @@ def test_everything_the_api_accepts_can_be_published(
         given = body.model_validate(values).model_dump(exclude_unset=True)
         with suppress(Conflict, Invalid):
             if suite is None:
-                archives.change(own.name, given)
+                archives.change(own.name, given, "ada")
             else:
-                archives.change_suite(own.name, suite, given)
+                archives.change_suite(own.name, suite, given, "ada")
     check_published(own)
     reason = HoldRequest.model_validate(hold).reason
     own.publisher.go_back(own.name, None, ORIGIN, suites=("stable",), reason=reason)
-    archives.change(own.name, {"label": "another"})
+    archives.change(own.name, {"label": "another"}, "ada")
     check_published(own)
 
 

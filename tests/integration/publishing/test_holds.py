@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from staging_api.db.audit_queries import answered, audit_queries
 from staging_api.db.engine import Database
 from staging_api.errors import Conflict, Invalid, NotFound
+from staging_api.publishing.apt_archives import AptArchiveService
 from staging_api.publishing.rows import apt_archives, generations, packages
 from staging_api.publishing.uploads import UploadService
 from tests.factories import ORIGIN
@@ -77,7 +79,7 @@ def test_other_suites_are_published_during_a_hold_and_a_lift_shows_everything(
     here.run()
     assert here.names("testing") == ["hello 2.0", "world 1.0"]
     assert here.names() == ["hello 1.0-1"]
-    assert here.publisher.lift(here.name, ("stable",)) == ["stable"]
+    assert here.publisher.lift(here.name, ("stable",), caller="ada") == ["stable"]
     assert here.names() == ["hello 1.0-1"]
     here.run()
     assert here.names() == ["hello 2.0"]
@@ -87,12 +89,52 @@ def test_other_suites_are_published_during_a_hold_and_a_lift_shows_everything(
 def test_which_generation_was_held_and_why_is_known_after_the_lift(here: Shop) -> None:
     here.publisher.go_back(here.name, first(here), ORIGIN, suites=("stable",), reason="it crashes")
     here.hold(None, "testing")
-    here.publisher.lift(here.name)
+    here.publisher.lift(here.name, caller="ada")
     runs = here.publisher.runs.page(limit=2).items
     at_first, at_live = (run.notes[-1] for run in reversed(runs))
     assert at_first == f"held at generation 1 ({first(here)}): stable: it crashes"
     assert at_live.startswith("held at generation 3 (")
     assert at_live.endswith("): testing")
+
+
+def test_who_decided_what_about_an_archive_is_an_audit_question(here: Shop) -> None:
+    archives, uploads = AptArchiveService(here.database), UploadService(here.database)
+    archives.create({"name": "new"}, [{"name": "stable"}], "ann")
+    archives.change("new", {"label": "x"}, "ben")
+    archives.add_suite("new", {"name": "next"}, "cid")
+    archives.change_suite("new", "next", {"auto_accept": False}, "dan")
+    new = replace(here, name="new")
+    (first_sent,) = new.upload(deb(control_text("hello")), suite="next")
+    uploads.accept(first_sent.id, "eve", "asked for")
+    uploads.reject(first_sent.id, "fay", "a mistake")
+    new.upload(deb(control_text("world")))
+    new.run()
+    generation = new.publisher.distributions.find("new").live.id
+    new.publisher.distributions.set_pin(generation, "gus", pinned=True)
+    new.publisher.distributions.set_pin(generation, "hal", pinned=False)
+    new.publisher.go_back("new", None, ORIGIN, suites=("stable",), reason="freeze")
+    new.publisher.lift("new", caller="ida")
+    (question,) = (each for each in audit_queries() if each.name == "archives")
+    with answered(here.database, question, {}) as (_, rows):
+        found = [row[2:] for row in rows if row[1] == "new"]
+    assert [(caller, what) for caller, what, _ in found] == [
+        ("ann", "create"),
+        ("ben", "change"),
+        ("cid", "add-suite"),
+        ("dan", "change-suite"),
+        ("eve", "accept"),
+        ("fay", "reject"),
+        (ORIGIN.caller, "publish-ftpmaster"),
+        ("gus", "pin"),
+        ("hal", "unpin"),
+        (ORIGIN.caller, "go-back"),
+        ("ida", "lift"),
+    ]
+    assert found[3][2] == {"suite": {"name": "next", "auto_accept": False}}
+    assert found[4][2] == {"upload": first_sent.id, "reason": "asked for"}
+    lifted = found[-1][2]
+    assert (lifted["suite"], lifted["generation"]) == ("stable", generation)
+    assert (lifted["held_by"], lifted["reason"]) == (ORIGIN.caller, "freeze")
 
 
 def test_an_upload_lifts_its_own_suite_and_says_so(here: Shop) -> None:
@@ -154,7 +196,7 @@ def test_uploads_and_deletions_wait_until_the_hold_is_lifted(here: Shop) -> None
     # Nothing says of it that it is published while no client can see it.
     state = "SELECT state FROM package_publications WHERE package = 'world'"
     assert select(here.database, state) == [("pending",)]
-    here.publisher.lift(here.name)
+    here.publisher.lift(here.name, caller="ada")
     here.run()
     assert here.names() == ["world 1.0"]
 
@@ -166,7 +208,7 @@ def test_the_release_of_a_held_suite_names_its_components_of_then(here: Shop) ->
     release = here.served("dists/stable/Release").decode()
     assert "\nComponents: main contrib\n" in release
     assert "\nArchitectures: amd64 arm64\n" in release
-    here.publisher.lift(here.name)
+    here.publisher.lift(here.name, caller="ada")
     here.run()
     release = here.served("dists/stable/Release").decode()
     assert "\nComponents: main extra\n" in release
@@ -175,7 +217,7 @@ def test_the_release_of_a_held_suite_names_its_components_of_then(here: Shop) ->
 
 def test_a_rollback_to_a_rollback_shows_its_packages(here: Shop) -> None:
     back = here.hold(first(here), "stable")
-    here.publisher.lift(here.name)
+    here.publisher.lift(here.name, caller="ada")
     here.run()
     again = here.hold(back.id, "stable")
     assert again.number > back.number
@@ -202,7 +244,7 @@ def test_pool_files_that_a_held_suite_lists_stay(here: Shop) -> None:
         send(here, "1.0", "testing", name="world")
         here.run()
     assert here.served(old)
-    here.publisher.lift(here.name)
+    here.publisher.lift(here.name, caller="ada")
     here.run()
     assert here.names() == ["hello 2.0"]
 
@@ -235,7 +277,7 @@ def test_a_lifted_suite_that_was_not_published_since_keeps_the_files_that_it_lis
     here: Shop,
 ) -> None:
     here.hold(first(here), "stable")
-    here.publisher.lift(here.name)
+    here.publisher.lift(here.name, caller="ada")
     for number in range(4):
         # Runs and renewals that do not come to the suite; each of the former is a new generation.
         send(here, f"1.{number}", "testing", name="world")
@@ -266,10 +308,10 @@ def test_a_lift_that_changes_nothing_that_clients_see_makes_the_live_generation_
     here.change(label="another")
     live = here.run().generation_id
     assert heads(here) == [2]
-    here.publisher.lift(here.name, ("stable",))
+    here.publisher.lift(here.name, ("stable",), caller="ada")
     assert "generations" not in here.run().counts
     assert heads(here) == [2]
-    here.publisher.lift(here.name)
+    here.publisher.lift(here.name, caller="ada")
     here.run(suites=("stable",))
     assert heads(here) == [2]
     dirty = "SELECT name FROM suites WHERE dirty_since IS NOT NULL OR rebuild_since IS NOT NULL"
@@ -321,7 +363,7 @@ def test_an_impossible_rollback_is_refused_by_name(here: Shop) -> None:
     ended = "SELECT DISTINCT state FROM publisher_runs"
     assert select(here.database, ended) == [("succeeded",)]
     with pytest.raises(NotFound, match="has no suite nowhere"):
-        here.publisher.lift_suite(here.name, "nowhere")
+        here.publisher.lift_suite(here.name, "nowhere", "ada")
 
 
 def test_only_a_kept_generation_of_the_archive_itself_can_be_gone_back_to(here: Shop) -> None:
@@ -344,7 +386,7 @@ def test_a_lift_during_a_run_takes_effect_in_the_next(
     def meanwhile(step: str) -> None:
         if step == "dominate":
             with database.begin() as conn:
-                apt_archives.lift(conn, [suite.id for suite in made.archive.suites])
+                apt_archives.lift(conn, [suite.id for suite in made.archive.suites], "ada")
 
     with shop(database, database_url, tmp_path, reached=meanwhile) as made:
         made.set_up({"stable": {}, "testing": {}})

@@ -78,13 +78,13 @@ SUITES_OF_ONE = {("suites", number) for number in ("11", "12", "13")}
 Call = Callable[[Connection], Any]
 CHANGES: dict[str, tuple[Call, Any, set[tuple[str, str]]]] = {
     "a hold is lifted": (
-        lambda c: apt_archives.lift(c, [11, 12]),
+        lambda c: apt_archives.lift(c, [11, 12], "ada"),
         ["stable"],
         {("suite_holds", "11"), ("suites", "11")},
     ),
-    "none is lifted": (lambda c: apt_archives.lift(c, [12]), [], set()),
+    "none is lifted": (lambda c: apt_archives.lift(c, [12], "ada"), [], set()),
     "an upload lifts": (
-        lambda c: apt_archives.lift_for(c, "u1"),
+        lambda c: apt_archives.lift_for(c, "u1", "ada"),
         ["stable"],
         {("suite_holds", "11"), ("suites", "11")},
     ),

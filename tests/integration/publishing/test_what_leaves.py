@@ -148,7 +148,7 @@ def test_the_head_is_the_newest_generation_in_which_no_suite_was_held(here: Shop
     here.run()
     now = here.publisher.distributions.find(here.name)
     assert (now.head.id, now.live.id != head) == (head, True)
-    here.publisher.lift(here.name)
+    here.publisher.lift(here.name, caller="ada")
     here.add("world")
     here.run()
     now = here.publisher.distributions.find(here.name)
