@@ -329,12 +329,42 @@ def test_pods_are_replaced_when_a_setting_changes():
         ("ingress.enabled=true", "ingress.host must be set"),
         ("api.autoscaling.minReplicas=20", "minReplicas \\(20\\) is more than maxReplicas"),
         ("runAsUser=0", "runAsUser"),
+        ("settings.STAGING_PACKS=auto", "STAGING_PACKS"),
+        ("ingress.host=https://staging.example.org/", "host"),
+        ("podDisruptionBudget.minAvailable=2", "minAvailable .2. is as many as there are pods"),
     ],
 )
 def test_a_wrong_value_is_refused_with_a_message_that_names_it(wrong: str, message: str):
     done = helm("template", "release", CHART, "-f", LEAST, "--set", wrong)
     assert done.returncode != 0
     assert re.search(message, done.stderr), done.stderr
+
+
+def test_large_numbers_are_written_as_processes_and_kubernetes_read_them(tmp_path: Path):
+    values = tmp_path / "values.yaml"
+    values.write_text(
+        "settings: {QUOTA_BYTES: 107374182400, UPLOAD_POLL_SECONDS: 0.5, PACKS: 'no'}\n"
+        "runAsUser: 1000661234\n"
+    )
+    manifests = render("-f", LEAST, "-f", values)
+    [variables] = [d["data"] for d in manifests if d["kind"] == "ConfigMap"]
+    assert variables["STAGING_QUOTA_BYTES"] == "107374182400"
+    assert variables["STAGING_UPLOAD_POLL_SECONDS"] == "0.5"
+    assert variables["STAGING_PACKS"] == "no"
+    for pod in (d["spec"]["template"]["spec"] for d in manifests if d["kind"] == "Deployment"):
+        security = pod["securityContext"]
+        assert [security[name] for name in ("runAsUser", "runAsGroup", "fsGroup")] == [
+            1000661234
+        ] * 3
+
+
+def test_a_single_pod_does_not_keep_its_node_from_being_drained():
+    budgets = [
+        d["metadata"]["name"]
+        for d in render("-f", LEAST, "--set", "worker.replicas=1")
+        if d["kind"] == "PodDisruptionBudget"
+    ]
+    assert [name.rpartition("-")[2] for name in budgets] == ["api"]
 
 
 def test_files_that_settings_name_are_mounted_where_they_are_read():

@@ -35,6 +35,16 @@ app.kubernetes.io/component: {{ .part }}
 {{- .Values.store.volume.existingClaim | default (printf "%s-store" (include "staging-api.name" .)) -}}
 {{- end }}
 
+{{- /* A number as a process reads it: Helm would write 1e+06 for a million. */}}
+{{- define "staging-api.text" -}}
+{{- if and (kindIs "float64" .) (eq (floor .) .) }}{{ printf "%.0f" . }}{{ else }}{{ . }}{{ end -}}
+{{- end }}
+
+{{- /* Pods that there are at least, of a part's values. */}}
+{{- define "staging-api.leastPods" -}}
+{{- ternary .autoscaling.minReplicas .replicas .autoscaling.enabled | int -}}
+{{- end }}
+
 {{- /* What no schema can say: values that need each other. */}}
 {{- define "staging-api.check" -}}
 {{- if not .Values.database.existingSecret -}}
@@ -74,6 +84,11 @@ app.kubernetes.io/component: {{ .part }}
 {{- end -}}
 {{- end -}}
 {{- range $part := list "api" "worker" -}}
+{{- $pods := include "staging-api.leastPods" (index $.Values $part) | int -}}
+{{- $left := int $.Values.podDisruptionBudget.minAvailable -}}
+{{- if and (gt $pods 1) (ge $left $pods) -}}
+{{- fail (printf "podDisruptionBudget.minAvailable (%d) is as many as there are pods of %s (%d): no node could be drained" $left $part $pods) -}}
+{{- end -}}
 {{- with (index $.Values $part).autoscaling -}}
 {{- if gt (int .minReplicas) (int .maxReplicas) -}}
 {{- fail (printf "%s.autoscaling: minReplicas (%d) is more than maxReplicas (%d)" $part (int .minReplicas) (int .maxReplicas)) -}}
@@ -124,9 +139,9 @@ WORKER_JOBS_PER_CALLER: worker.jobsPerCaller
 
 {{- define "staging-api.podSecurity" -}}
 runAsNonRoot: true
-runAsUser: {{ .Values.runAsUser }}
-runAsGroup: {{ .Values.runAsUser }}
-fsGroup: {{ .Values.runAsUser }}
+runAsUser: {{ int64 .Values.runAsUser }}
+runAsGroup: {{ int64 .Values.runAsUser }}
+fsGroup: {{ int64 .Values.runAsUser }}
 fsGroupChangePolicy: OnRootMismatch
 seccompProfile:
   type: RuntimeDefault
