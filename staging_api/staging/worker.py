@@ -40,6 +40,10 @@ log = logging.getLogger(__name__)
 
 #: Short, since clients may be waiting; the poll probes only the few unfinished rows.
 POLL_SECONDS = 0.1
+#: Between tries while the database, the store or this program fails; it grows from `POLL_SECONDS`.
+_LONGEST_PAUSE_SECONDS = 5.0
+# A staging that another worker has ended meanwhile is forgotten after that.
+_FORGOTTEN_SECONDS = 60.0
 _CHORE_SECONDS = 1.0
 # Longer than the database may let a statement wait.
 _STUCK_SECONDS = 60.0
@@ -74,6 +78,7 @@ class Worker:
         self._running: dict[str, _Job] = {}
         self._served = 0
         self._served_at: dict[str, int] = {}
+        self._left: dict[str, _Left] = {}
         self._stop = threading.Event()
         self._turned_at = time.monotonic()
 
@@ -100,17 +105,20 @@ class Worker:
         housekeeping = self._housekeeping()
         for each in housekeeping:
             each.start()
+        failures = 0
         with ThreadPoolExecutor(self._jobs, "staging") as pool:
             while not self._stop.is_set():
+                failures += 1
                 try:
                     self._turned_at = time.monotonic()
                     self._begin_due(pool)
+                    failures = 0
                 except StagingApiError as error:
                     log.warning("the worker waits: %s", error.detail)
                 except Exception:
                     # Other stagings of this process are at work: they are not ended by that.
                     log.exception("the worker waits")
-                self._stop.wait(POLL_SECONDS)
+                self._stop.wait(_pause(failures))
         for each in housekeeping:
             each.stop(_PATIENCE_SECONDS)
 
@@ -128,6 +136,8 @@ class Worker:
             # A new dict, since the heartbeat's thread may be iterating over the old one.
             self._running = {**self._running, turn.archive_url: _Job(turn.caller, done)}
         waiting = {turn.caller for turn in due} | {job.caller for job in self._running.values()}
+        known = time.monotonic() - _FORGOTTEN_SECONDS
+        self._left = {k: left for k, left in self._left.items() if left.until > known}
         # Only of callers that wait or are served, so that it does not grow with all callers ever
         # seen.
         self._served_at = {k: at for k, at in self._served_at.items() if k in waiting}
@@ -139,10 +149,14 @@ class Worker:
         """
         running = Counter(job.caller for job in self._running.values())
         most = self._jobs_per_caller or self._jobs
+        now = time.monotonic()
+        put_off = {staging_id for staging_id, left in self._left.items() if left.until > now}
         free = [
             turn
             for turn in due
-            if turn.archive_url not in self._running and running[turn.caller] < most
+            if turn.archive_url not in self._running
+            and running[turn.caller] < most
+            and turn.staging_id not in put_off
         ]
         return min(
             free,
@@ -172,10 +186,20 @@ class Worker:
             log.info("staging %s is left to another: %s", turn.staging_id, error.detail)
         except StagingApiError as error:
             log.warning("staging %s is left for later: %s", turn.staging_id, error.detail)
+            self._put_off(turn)
         except Exception:
             log.exception("staging %s is left for later", turn.staging_id)
+            self._put_off(turn)
         finally:
             logs.clear_log_context()
+
+    def _put_off(self, turn: DueStaging) -> None:
+        """Let others go first; at each turn of the loop it would fail anew, and log that."""
+        before = self._left.get(turn.staging_id)
+        failures = before.failures + 1 if before else 1
+        left = _Left(failures, time.monotonic() + _pause(failures))
+        # A new dict, since the loop's thread may be iterating over the old one.
+        self._left = {**self._left, turn.staging_id: left}
 
     def _housekeeping(self) -> tuple[Housekeeping, ...]:
         """Return the duties of a worker, by the resource that they need."""
@@ -189,6 +213,25 @@ class Worker:
             Housekeeping("of contents", scrub_steps(self._stagings, self._stop)),
             *([Housekeeping("of others", chores)] if chores else []),
         )
+
+
+def _pause(failures: int) -> float:
+    """Return the pause after so many failures in a row, in seconds."""
+    # The exponent is bounded, as 2.0 ** 1024 raises OverflowError.
+    return min(POLL_SECONDS * 2.0 ** min(failures, 20), _LONGEST_PAUSE_SECONDS)
+
+
+@dataclass(frozen=True)
+class _Left:
+    """A staging that failed here, for a reason that is not its own.
+
+    Attributes:
+        failures: in a row, as far as this process knows.
+        until: it is not tried before, by `time.monotonic`.
+    """
+
+    failures: int
+    until: float
 
 
 @dataclass(frozen=True)

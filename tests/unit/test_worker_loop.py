@@ -211,7 +211,7 @@ def test_the_loop_goes_on_until_it_is_stopped_and_pauses_between_turns(
     monkeypatch.setattr(made, "_begin_due", turn)
     monkeypatch.setattr(made._stop, "wait", wait)
     made.run()
-    assert pauses == [0.1] * 3
+    assert pauses == ([0.2, 0.4, 0.8] if error else [0.1] * 3)
     assert turned == [100.0, 101.0, 102.0]
     assert duties == ["start", "start", "stop 2.0", "stop 2.0"]
 
@@ -260,6 +260,38 @@ def test_a_job_resumes_its_staging_and_leaves_it_to_others_if_it_fails(
     assert resumed == [("001", "worker", False)]
     assert [each.levelname for each in caplog.records] == ([level] if level else [])
     assert context() is None
+
+
+@pytest.mark.parametrize("error", [Unavailable("away"), ValueError("a bug")], ids=repr)
+def test_a_staging_that_fails_here_is_tried_ever_more_rarely_and_others_go_first(
+    bed: Bed, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    made = bed.worker(1)
+    failing, other = due(1, "me"), due(2, "me")
+    ended: list[str] = []
+
+    def resume(_service: object, staging: object, _origin: Any, _postpone: Any) -> None:
+        if staging == failing.staging_id:
+            raise error
+        ended.append(str(staging))
+
+    monkeypatch.setattr(worker, "resume", resume)
+    pauses = []
+    for _ in range(8):
+        made._resume(failing)
+        until = made._left[failing.staging_id].until
+        pauses.append(round(until - bed.now, 1))
+        bed.now = until - 0.01
+        assert made._next([failing]) is None
+        bed.now = until
+        assert made._next([failing]) == failing
+    assert pauses == [0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0, 5.0]
+    made._resume(failing)
+    assert made._next([failing, other]) == other
+    bed.due = []
+    bed.now += 66
+    bed.begin(made)
+    assert made._left == {}
 
 
 def context() -> str | None:
