@@ -57,6 +57,7 @@ OUR_CLIENT = (
     "staging_api.environment",
     "staging_api.errors",
     "staging_api.buckets",
+    "staging_api.proxies",
     "staging_api.sizes",
     "staging_api.vocabulary",
 )
