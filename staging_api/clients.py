@@ -1,9 +1,9 @@
 """The client of a waiting request: whether it is still connected, and which thread it occupies.
 
 A disconnected client is detected by its connection: the other end is closed. A client may also have
-closed only its own half and still read. So after the end of its input the server sends `100
-Continue`, which every HTTP/1.1 client skips; a machine that has closed the connection rejects that
-packet. Once a response has begun, nothing can be sent between its bytes. Then the request that
+closed only its own half and still read. So after the end of its input the server sends a response
+of status 100, which every HTTP/1.1 client skips; a machine that has closed the connection rejects
+that packet. Once a response has begun, nothing can be sent between its bytes. Then the request that
 sends the response is woken instead; if it has something harmless to send, as a stream of events
 has, that send fails or succeeds in the same way.
 """

@@ -223,7 +223,7 @@ class SourceNotAllowed(Forbidden):
 
 
 class NotFound(StagingApiError):
-    """There is no such thing here."""
+    """The object does not exist."""
 
     code, title = "not_found", "Not found"
 
@@ -259,7 +259,7 @@ class LockHeld(Conflict):
 
 
 class LockLost(Conflict):
-    """The lock ran out, was broken or was taken over before the work was done."""
+    """The lock expired, was broken or was taken over before the work was done."""
 
     code, title, retryable = "lock_lost", "The lock was lost before the work was done", True
 
@@ -295,7 +295,7 @@ class ArchiveUnsafe(StagingApiError):
 
 
 class ArtifactAmbiguous(StagingApiError):
-    """Several objects of the archive fit an artifact that is one; the detail names them."""
+    """Several objects of the archive fit an artifact with one object; the detail names them."""
 
     code, title = "artifact_ambiguous", "Several objects fit the artifact"
 
@@ -316,7 +316,7 @@ class SourceRefused(SourceFailed):
 
 
 class SourceUnverified(SourceFailed):
-    """An object must be verified by its publisher's word, and is not."""
+    """The publisher must vouch for an object, and does not."""
 
     code, title, retryable = "source_unverified", "The source is not verified", False
 
@@ -367,7 +367,7 @@ class StoreClockSkew(StoreFailed):
 
 
 class StoreCredentialExpired(StoreFailed):
-    """The credential ran out; the platform's chain brings another."""
+    """The credential expired; the platform's credential chain will supply another one."""
 
     code, title = "store_credential_expired", "The credential of the store has expired"
 
@@ -466,7 +466,7 @@ class DatabaseUnusable(StagingApiError):
 
 
 class Unavailable(StagingApiError):
-    """The service cannot do this just now: the database is away, or it is shutting down."""
+    """The service cannot do this at the moment: the database is unreachable, or it shuts down."""
 
     code, title, retryable = "unavailable", "Temporarily unavailable", True
 
@@ -478,7 +478,7 @@ class Unreachable(Unavailable):
 
 
 class NoConnectionFree(Unavailable):
-    """All database connections of this process are in use; that passes by itself."""
+    """All database connections of this process are in use; this is temporary."""
 
 
 class ConnectionLost(Unavailable):
@@ -488,13 +488,13 @@ class ConnectionLost(Unavailable):
 
 
 class IdentityUnavailable(Unavailable):
-    """The credential cannot be checked just now; it may be valid."""
+    """The credential cannot be checked at the moment; it may be valid."""
 
     code, title = "identity_unavailable", "The credential cannot be checked just now"
 
 
 class DatabaseBusy(Unavailable):
-    """The database answers, but could not do this now: a lock, a conflict, no space."""
+    """The database answers, but cannot do this at the moment: a lock, a conflict, no space."""
 
     code, title = "database_busy", "The database is busy"
 

@@ -45,7 +45,7 @@ _SECRETS = (
 # Searching for them one by one takes a tenth of the time of one pattern for all.
 _SIGNS = ("://", "bearer", "basic", "stg_", "eyj", "passw", "secret", "token")
 
-# Number of frames shown of a traceback, both for the outermost and the innermost.
+# Largest number of frames shown of a traceback: half outermost, half innermost.
 _MOST_FRAMES = 50
 
 _LEVEL_COLOURS = {"DEBUG": 32, "INFO": 32, "WARNING": 33, "ERROR": 31, "CRITICAL": 31}

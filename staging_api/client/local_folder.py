@@ -120,7 +120,7 @@ class LocalFolder:
         return self._parts / f"{name}.{file.sha256[:16]}"
 
     def has(self, file: StagedFile, *, hash_all: bool) -> bool:
-        """Whether the folder has this content of a file.
+        """Return whether the folder has this content of a file.
 
         A file is hashed only if its size or modification time differs from the journal's.
 

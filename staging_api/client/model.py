@@ -116,7 +116,7 @@ class StagedArtifact(Answer):
         size_bytes: size of the object in the archive; None until it is staged.
         sha256: digest of the object, in hex; None until it is staged.
         bytes_done, bytes_total: progress and size of the source object.
-        warnings: sentences about members of its objects that were left out, or staged differently
+        warnings: sentences about parts of its objects that were left out, or staged differently
             from their description.
         brought_since_by: within an ended staging: id of a later staging that staged the artifact.
         archive_url: like all attributes below, None within a staging; set by

@@ -1,1 +1,1 @@
-"""Everything Falcon: routes, middleware, answers; the rest of the service does not know HTTP."""
+"""HTTP layer on Falcon: routes, middleware, responses; other packages are independent of HTTP."""

@@ -77,7 +77,7 @@ class FieldProblem(Body):
 
 
 class HeldLock(Body):
-    """The lock that is in the way: `id` and `holder` are null while it rests after an expiry."""
+    """The lock that another holds: `id` and `holder` are null in the cool-down after expiry."""
 
     id: Ulid | None
     kind: str

@@ -12,7 +12,7 @@ from staging_api.vocabulary.staging import Phase
 
 
 class ChoiceBody(NounBody):
-    """One way to get an artifact: which objects, and what is taken out of them."""
+    """One way to get an artifact: the objects, and the members that are taken out of them."""
 
     pattern: str
     excluding: str | None

@@ -39,7 +39,7 @@ def _refuse(
     _resource: Any,
     _adapter: Any,
 ) -> None:
-    # The error is raised, because the library's own response has another form on some paths.
+    # Raised, because the library's own response would have the same form on all paths.
     if isinstance(error, ValidationError):
         raise _invalid(error)
 

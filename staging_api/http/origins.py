@@ -68,8 +68,8 @@ def hosts_of(setting: str, bind: str, *, anybody_may_call: bool) -> list[str]:
     if setting.strip():
         return [host.strip() for host in setting.split(",") if host.strip()]
     binds = bind.split(",")
-    # A socket file has no host name to check, and an address that is not loopback has names that
-    # only others know.
+    # A socket file has no host name, and other machines may reach an address that is not loopback
+    # by names that this process does not know.
     if not anybody_may_call or not all(map(is_loopback, binds)):
         return []
     return ["localhost", "127.0.0.1", "::1", *map(_name, binds)]
@@ -94,7 +94,7 @@ def _is_of_another_site(req: falcon.Request) -> bool:
     page = req.get_header("Origin") or req.get_header("Referer")
     if page is None:
         return False
-    # With its port: a program on another port probably belongs to another site.
+    # With its port: a program on another port may well belong to another site.
     return _netloc(page) != (req.get_header("Host") or "").strip().lower()
 
 

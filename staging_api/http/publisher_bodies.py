@@ -132,7 +132,7 @@ class SuiteHoldBody(NounBody):
 
 
 class DistributionBody(NounBody):
-    """What clients of an archive see."""
+    """The distribution of an archive, which is what its clients see."""
 
     archive: str
     url: str

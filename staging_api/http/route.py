@@ -27,7 +27,7 @@ class Route:
     Attributes:
         path: Falcon's template.
         roles: roles that may call it, by method; any other method is refused.
-        make: creates the resource; None: the application creates it from all others.
+        make: creates the resource; None: the application creates it from all other routes.
         contract: OpenAPI operations by method, for responders without models.
         errors: the form of errors that the clients of this path parse; None: problem documents.
         help: the class whose docstring explains the path to clients of the devserver.

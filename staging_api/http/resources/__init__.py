@@ -1,1 +1,1 @@
-"""One file per noun of the API."""
+"""Resources of the API, one module for each noun."""

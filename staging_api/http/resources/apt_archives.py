@@ -93,7 +93,7 @@ class Packages(Resource):
 
     @contract(404, query=PackageQuery, HTTP_200=PackageList)
     def on_get(self, req: falcon.Request, resp: falcon.Response, archive: str) -> None:
-        """List packages, published and past, in the order in which they came."""
+        """List packages, published and past, in order of arrival."""
         page = self.deps.archives.packages(archive, **req.context.query.model_dump())
         resp.media = PackageList.of(page)
 

@@ -32,7 +32,7 @@ def the_buffer(_self: "CommitConfigdocs", req: falcon.Request, _kind: LockKind) 
 
 
 class CommitConfigdocs(Resource):
-    """Commits."""
+    """Commit of the buffer."""
 
     def sent_body(self, _req: falcon.Request) -> bytes:
         """Ignore the body, which has no meaning; clients send an empty one of any type."""

@@ -57,7 +57,7 @@ class SymbolicateDump(DevserverResource):
                 archive_url, ["symbols"], query.upload_wait_seconds
             )
             self.services.joining.stage(staging_request, origin(req))
-        # The program occupies a processor: its number is limited like that of stagings.
+        # The program occupies a processor, so its runs are limited like stagings.
         with (
             self.services.joining.slot(client_of(req)),
             tempfile.TemporaryDirectory(prefix="minidump-") as folder,
