@@ -52,7 +52,7 @@ class OpenStreams:
         self._some = threading.Event()
         self._admitted: set[OpenStream] = set()
         self._arriving: list[OpenStream] = []
-        self._told: set[str] = set()
+        self._changed: set[str] = set()
         self._connected: dict[int, OpenStream] = {}
         self._beat_at = float("inf")
         self._closed = False
@@ -114,7 +114,7 @@ class OpenStreams:
     def tell(self, topics: Iterable[str]) -> None:
         """Send each stream the topics that it follows."""
         with self._mutex:
-            self._told.update(topics)
+            self._changed.update(topics)
         os.eventfd_write(self._wake_up, 1)
 
     def close(self) -> None:
@@ -159,12 +159,12 @@ class OpenStreams:
     def _take_news(self) -> None:
         with self._mutex:
             arriving, self._arriving = self._arriving, []
-            told, self._told = self._told, set()
+            changed, self._changed = self._changed, set()
         for stream in arriving:
             self._do(stream, self._register)
-        if told:
+        if changed:
             for stream in list(self._connected.values()):
-                self._do(stream, lambda each: each.tell(told))
+                self._do(stream, lambda each: each.tell(changed))
 
     def _register(self, stream: OpenStream) -> None:
         if not self._connected:

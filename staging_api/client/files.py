@@ -64,7 +64,7 @@ async def fetch(
         staging = await wait(calls, staging.id, timeout=timeout)
     names = staging.requested if artifacts is None else artifacts
     wanted = FetchRequest(staging.archive_url, names)
-    return await _brought(calls, wanted, folder, deadline, options)
+    return await _fetched_files(calls, wanted, folder, deadline, options)
 
 
 async def get(
@@ -113,7 +113,7 @@ async def get(
         names = await artifact_names(calls, archive_url, artifacts)
         wanted = FetchRequest(staging.archive_url, names)
         try:
-            return await _brought(calls, wanted, folder, deadline, options)
+            return await _fetched_files(calls, wanted, folder, deadline, options)
         except EVICTED:
             if not attempts_left:
                 raise
@@ -213,7 +213,7 @@ async def _unpin(
             await pin(calls, artifact_id, before if lasts else None)
 
 
-async def _brought(
+async def _fetched_files(
     calls: Calls,
     wanted: FetchRequest,
     to: Path,

@@ -61,13 +61,13 @@ class TrustedProxies:
         said = {
             client
             for hops in (_of_x_forwarded_for(environ), _of_forwarded(environ))
-            if (client := self._first_stranger(hops)) is not None
+            if (client := self._first_untrusted(hops)) is not None
         }
         if len(said) == 1:
             return str(said.pop())
         return UNIX if found is None else str(found)
 
-    def _first_stranger(self, hops: list[str]) -> Address | None:
+    def _first_untrusted(self, hops: list[str]) -> Address | None:
         """Return the rightmost hop that is not a trusted proxy, else the last known address."""
         last = None
         for hop in reversed(hops[-_MOST_HOPS:]):

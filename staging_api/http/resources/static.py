@@ -57,13 +57,13 @@ class StaticOfArchive(StaticFiles):
 
     def on_get(self, req: falcon.Request, resp: falcon.Response, path: str) -> None:
         """Send the file of an archive with this name, or else the file at the shorter path."""
-        super().on_get(req, resp, self._first_there(path))
+        super().on_get(req, resp, self._existing_path(path))
 
     def on_head(self, req: falcon.Request, resp: falcon.Response, path: str) -> None:
         """Send the headers of GET, without the bytes."""
-        super().on_head(req, resp, self._first_there(path))
+        super().on_head(req, resp, self._existing_path(path))
 
-    def _first_there(self, path: str) -> str:
+    def _existing_path(self, path: str) -> str:
         return f"archive/{path}" if self.deps.files.has(f"archive/{path}") else path
 
 

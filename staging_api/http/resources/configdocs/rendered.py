@@ -22,7 +22,7 @@ class RenderedConfigdocs(Resource):
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Return the rendered documents of a version, or of a revision by its number."""
-        version = _asked(req)
+        version = _requested_version(req)
         secrets = wants_secrets(req)
         number = self.deps.documents.reader.number_of(version)
         digest = self.deps.documents.reader.find(number).digest
@@ -39,7 +39,7 @@ class RenderedConfigdocs(Resource):
         resp.data = rendered_text(rendered.rendering, secrets=secrets)
 
 
-def _asked(req: falcon.Request) -> str:
+def _requested_version(req: falcon.Request) -> str:
     """Return the requested version or revision.
 
     Raises:
