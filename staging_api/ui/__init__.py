@@ -1,1 +1,1 @@
-"""The dashboard: pages for people over the use cases and the permissions of the API."""
+"""The dashboard: pages for people, with the use cases and permissions of the API."""

@@ -1,9 +1,9 @@
-"""Headers of pages, and what a form must prove before it changes anything.
+"""Response headers of pages, and the origin check and parser of forms.
 
-A page is for its reader only, runs nothing but our own script and style sheet, and loads nothing
-from another host. A write comes from a page of this service: browsers say so in ``Sec-Fetch-Site``,
-older ones in ``Origin``; what says neither is refused. So forms need no token of their own, and a
-cookie cannot be used by another site.
+A page is for its reader only, runs only our own script and style sheet, and loads nothing from
+other hosts. A form must be sent by a page of this service: browsers declare that in
+``Sec-Fetch-Site``, older ones in ``Origin``; a request with neither header is refused. Therefore
+forms need no CSRF token, and another site cannot use a reader's cookie.
 """
 
 from urllib.parse import parse_qsl, urlsplit
@@ -33,7 +33,7 @@ _MOST_FIELDS = 1100
 
 
 def send_page(resp: falcon.Response, html: str, status: int = 200) -> None:
-    """Make a page the answer."""
+    """Set a page as the response."""
     resp.status = falcon.util.code_to_http_status(status)
     resp.content_type = falcon.MEDIA_HTML
     resp.text = html
@@ -42,16 +42,16 @@ def send_page(resp: falcon.Response, html: str, status: int = 200) -> None:
 
 
 def go_to(resp: falcon.Response, location: str) -> None:
-    """Send the browser to another page of ours, by GET."""
+    """Redirect the browser to another page of this service, by GET."""
     resp.status = falcon.HTTP_303
     resp.location = location
     resp.set_headers(_HEADERS)
 
 
 def is_own_page(location: str) -> bool:
-    """Whether an address leads to a page of this service, in every reading of browsers.
+    """Return whether an address leads to a page of this service, however a browser reads it.
 
-    Staged files count: they have no script that runs here, and a sign-in can begin at one.
+    Staged files count: they cannot run scripts here, and a sign-in can begin at one.
     """
     path = location.partition("?")[0]
     is_known = path == "/" or path.startswith(("/ui/", "/static/"))
@@ -59,10 +59,10 @@ def is_own_page(location: str) -> bool:
 
 
 def check_same_origin(req: falcon.Request) -> None:
-    """Make sure that a form was sent by a page of this service.
+    """Check that a form was sent by a page of this service.
 
     Raises:
-        Forbidden: it was not, or nothing shows that it was.
+        Forbidden: another site sent the form, or the sender is unknown.
     """
     site = req.get_header("Sec-Fetch-Site")
     if site is not None:
@@ -77,11 +77,11 @@ def check_same_origin(req: falcon.Request) -> None:
 
 
 def form_of(req: falcon.Request) -> Form:
-    """Read the fields of a form; of a repeated one the values, with a line break between them.
+    """Parse the fields of a form; values of a repeated field are joined by line breaks.
 
     Raises:
-        Invalid: it is not a form, or not UTF-8.
-        LimitExceeded: it is longer than any form of ours.
+        Invalid: the body is not a form, or not UTF-8.
+        LimitExceeded: the body is longer than any form of this service.
     """
     if media_type(req) != _FORM:
         raise Invalid.field("Content-Type", f"must be {_FORM}")
@@ -96,10 +96,10 @@ def form_of(req: falcon.Request) -> Form:
         raise Invalid.field("body", "is no form that this service sends") from None
     fields: dict[str, str] = {}
     for name, value in pairs:
-        # PostgreSQL keeps no NUL in a text. The middleware looks at the query only.
+        # PostgreSQL cannot store NUL in a text, and the middleware checks only the query.
         if "\0" in value:
             raise Invalid.field(name.replace("\0", ""), "must not contain a NUL character")
-        # Browsers send each line end of a text area as CRLF.
+        # Browsers send line ends in text areas as CRLF.
         plain = value.replace("\r\n", "\n").strip()
         fields[name] = f"{fields[name]}\n{plain}" if name in fields else plain
     return fields
@@ -112,5 +112,5 @@ def _is_ours(origin: str, req: falcon.Request) -> bool:
         return False
     default = {"http": ":80", "https": ":443"}.get(parts.scheme, "")
     host = (req.get_header("Host") or "").strip().lower()
-    # Behind a proxy that ends TLS we see http: the host is what counts.
+    # Behind a proxy that ends TLS the scheme is http here: only the host is compared.
     return bool(host) and parts.netloc.lower().removesuffix(default) == host.removesuffix(default)

@@ -1,7 +1,7 @@
-"""Style sheet, script and icons: read once, served under names that have their digest.
+"""Style sheet, script and icons: read once, and served under names that contain their digest.
 
-A name never gets other bytes, so browsers keep them for ever; a page of a newer version names other
-files.
+The bytes of a name never change, so browsers cache them forever; pages of a newer version refer to
+other names.
 """
 
 import gzip
@@ -26,7 +26,7 @@ _FOR_EVER = "public, max-age=31536000, immutable"
 
 @dataclass(frozen=True)
 class Asset:
-    """A file that pages refer to, plain and compressed; `name` has its digest."""
+    """A file that pages refer to, plain and compressed; `name` contains its digest."""
 
     name: str
     media_type: str
@@ -35,7 +35,7 @@ class Asset:
 
 
 def asset_url(name: str) -> str:
-    """Return the address of a file of ``assets``.
+    """Return the address of a file in ``assets``.
 
     Raises:
         KeyError: there is no such file.
@@ -44,25 +44,25 @@ def asset_url(name: str) -> str:
 
 
 def build_id() -> str:
-    """Return what changes with any asset, so that an old page notices a new version."""
+    """Return an id that changes with any asset, so that an old page notices a new version."""
     names = "".join(sorted(each.name for each in _assets().values()))
     return hashlib.sha256(names.encode()).hexdigest()[:12]
 
 
 class Assets:
-    """``/ui/assets/{name}``; has nothing that is secret."""
+    """``/ui/assets/{name}``; the files are public."""
 
     answers_head = True
 
     def on_get(self, req: falcon.Request, resp: falcon.Response, name: str) -> None:
-        """Send a file; for ever the same under this name."""
+        """Send a file, which never changes under this name."""
         found = next((each for each in _assets().values() if each.name == name), None)
         if found is None:
             raise NotFound("there is no such file: reload the page, which is of another version")
         resp.content_type = found.media_type
         resp.set_header("Cache-Control", _FOR_EVER)
         resp.set_header("Vary", "Accept-Encoding")
-        # An icon opened by itself is a document of this site.
+        # An icon opened directly is a document of this site.
         resp.set_header("Content-Security-Policy", "default-src 'none'")
         if "gzip" in (req.get_header("Accept-Encoding") or ""):
             resp.set_header("Content-Encoding", "gzip")
@@ -73,7 +73,7 @@ class Assets:
 
 @cache
 def _assets() -> dict[str, Asset]:
-    """The files by their plain names."""
+    """Return the files by their plain names."""
     folder = files(__package__) / "assets"
     found = ((PurePath(file.name), file) for file in folder.iterdir())
     return {
@@ -83,5 +83,5 @@ def _assets() -> dict[str, Asset]:
 
 def _asset(name: PurePath, data: bytes) -> Asset:
     hashed = f"{name.stem}.{hashlib.sha256(data).hexdigest()[:12]}{name.suffix}"
-    # Without a time, so that every process sends the same bytes.
+    # Without a timestamp, so that every process sends the same bytes.
     return Asset(hashed, _TYPES[name.suffix], data, gzip.compress(data, mtime=0))

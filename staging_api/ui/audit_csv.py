@@ -9,21 +9,21 @@ from staging_api.staging.audit_questions import cell
 from staging_api.ui.dependencies import UiResource
 from staging_api.ui.screens.audit import given_of
 
-#: Rows of a file; what is longer is for the command line or psql.
+#: Maximum number of rows; use the command line or psql for longer answers.
 _ROWS = 100_000
-#: What a spreadsheet takes for a formula where a text begins so.
+#: First characters of texts that a spreadsheet interprets as a formula.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 class AuditCsv(UiResource):
-    """An answer as comma-separated values."""
+    """Answers as comma-separated values."""
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
-        """Send it.
+        """Send the answer.
 
         Raises:
             NotFound: there is no such question.
-            Invalid: of a parameter.
+            Invalid: a parameter is wrong.
         """
         query = {name: req.get_param(name, default="") for name in req.params}
         question = self._deps.api.audit.find(query.get("question", ""))
@@ -33,7 +33,8 @@ class AuditCsv(UiResource):
         writer.writerow(answer.columns)
         writer.writerows([_harmless(value) for value in row] for row in answer.rows)
         if answer.more:
-            # One cell only: a program that takes it for a row fails, and does not think it has all.
+            # A single cell: a program that reads it as a row fails, instead of taking the answer as
+            # complete.
             writer.writerow(
                 [f"cut off after {_ROWS} rows: `staging-api audit {question.name}` has all"]
             )
@@ -45,7 +46,7 @@ class AuditCsv(UiResource):
 
 
 def _harmless(value: object) -> str:
-    """Return a cell that no spreadsheet runs: an apostrophe stands before what looks like that."""
+    """Return a cell that no spreadsheet executes: an apostrophe precedes a possible formula."""
     shown = cell(value)
-    # Only texts: a negative number begins with - too, and is a number.
+    # Only texts: a negative number begins with -, too, and is not a formula.
     return f"'{shown}" if isinstance(value, str) and shown.startswith(_FORMULA) else shown

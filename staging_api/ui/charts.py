@@ -1,4 +1,4 @@
-"""Small charts, drawn by the server: a bar a minute, the newest at the right."""
+"""Small charts, drawn by the server: one bar per minute, the newest on the right."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ _STEP, _GAP = 5.0, 1.0
 
 @dataclass(frozen=True)
 class ChartBar:
-    """A part of one minute's bar; `kind` says what it counts."""
+    """A part of one minute's bar; `kind` is the kind of items counted."""
 
     kind: str
     x: float
@@ -20,7 +20,7 @@ class ChartBar:
 
 @dataclass(frozen=True)
 class Chart:
-    """A chart with its number: `label` says what the number is, `about` what the bars are."""
+    """A chart with a number: `label` describes the number, `about` the bars."""
 
     number: str
     label: str
@@ -35,7 +35,7 @@ def chart_of(
     """Stack series of equal length, oldest value first; the highest bar is as high as the chart."""
     values = [value for _, value in series]
     length = max(map(len, values), default=0)
-    # 1 if all are zero: the heights are divided by it.
+    # 1 if all values are zero, because the heights are divided by it.
     highest = max((sum(each) for each in zip(*values, strict=True)), default=0.0) or 1.0
     bars: list[ChartBar] = []
     for place in range(length):

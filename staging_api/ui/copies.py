@@ -1,4 +1,4 @@
-"""What a page shows, for programs: the same as curl, command line, Python and SQL."""
+"""The content of a page for programs: as curl, command line, Python and SQL."""
 
 import re
 import shlex
@@ -13,11 +13,11 @@ _PARAMETER = re.compile(r"(?<![:\w]):(\w+)")
 
 @dataclass(frozen=True)
 class Copies:
-    """Lines to copy; an empty form is not offered.
+    """Lines to copy; empty forms are not offered.
 
     Attributes:
-        path: of the call of the API, below its base path, with its query; for curl.
-        sql: a statement; its parameters ``:name`` are shown as `values`.
+        path: path of the API call for curl, with its query.
+        sql: a statement; its parameters ``:name`` are replaced by `values`.
     """
 
     path: str
@@ -33,7 +33,7 @@ class Copies:
 
         Args:
             server: address of the service.
-            with_token: whether a credential is needed; its place is a variable of the shell.
+            with_token: whether a credential is needed; it is shown as a shell variable.
         """
         made = [
             ("curl", self._curl(server, with_token=with_token)),
@@ -52,22 +52,22 @@ class Copies:
 
 
 def curl_line(url: str, options: str, more: str = "", *, with_token: bool) -> str:
-    """Return the call of curl for an address, with a token from the shell if one is needed."""
-    # In double quotes, for the shell to fill in: no page shows a token.
+    """Return the curl command for an address, with a token from the shell if one is needed."""
+    # In double quotes, so that the shell inserts the token: no page shows a token.
     token = '-H "Authorization: Bearer $STAGING_TOKEN"' if with_token else ""
     return " ".join(filter(None, ("curl", options, token, more, shlex.quote(url))))
 
 
 def api_path(path: str, **query: str | int | None) -> str:
-    """Return the path of a call of the API, such as ``/locks``, with those parameters not None."""
+    """Return the path of an API call, such as ``/locks``, with parameters that have values."""
     given = {name: str(value) for name, value in query.items() if value not in (None, "")}
     return f"{_API}{quote(path)}" + (f"?{urlencode(given)}" if given else "")
 
 
 def sql_text(statement: str, values: Mapping[str, str | int]) -> str:
-    """Return a statement with its parameters ``:name`` written as literals."""
-    # In one pass: a value may itself look like a parameter, and what came in its place would end
-    # the literal early. A reader copies this text into psql.
+    """Return a statement with its parameters ``:name`` replaced by literals."""
+    # In one pass: a value may look like a parameter, and replacing it would end the literal early.
+    # Readers copy this text into psql.
     return _PARAMETER.sub(
         lambda found: _literal(values[found[1]]) if found[1] in values else found[0], statement
     )

@@ -1,4 +1,4 @@
-"""What the pages are made of."""
+"""Dependencies of the pages."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,15 +16,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class UiDependencies:
-    """The use cases of the API, and what only pages need.
+    """The use cases of the API, and further objects that only pages need.
 
     Attributes:
-        api: the use cases, which the screens call as the resources of the API do.
-        changes: tells open pages that something changed.
-        sessions: of callers who signed in; None: there is no sign-in.
-        code: sign-in at an OpenID provider, if it is set up.
-        public_url: address of this service for people, without a slash at its end; empty: as the
-            browser has it.
+        api: the use cases, which the screens call like the resources of the API do.
+        changes: notifies open pages of changes.
+        sessions: sessions of signed-in callers; None: there is no sign-in.
+        code: sign-in at an OpenID provider, if configured.
+        public_url: address of this service for people, without a slash at its end; empty: the
+            address used by the browser.
     """
 
     api: AppDependencies
@@ -35,18 +35,18 @@ class UiDependencies:
 
     @property
     def auth(self) -> str:
-        """How callers authenticate: a value of STAGING_AUTH."""
+        """The authentication method: a value of STAGING_AUTH."""
         return self.api.auth or "none"
 
     @cached_property
     def api_document(self) -> Mapping[str, Any]:
-        """The OpenAPI document of the API; made once, in half a second."""
+        """The OpenAPI document of the API; built once, in half a second."""
         return openapi_of(self.api)
 
 
 class UiResource:
-    """A resource that is no screen, over the use cases of `deps`."""
+    """A resource that is not a screen, based on the use cases of `deps`."""
 
     def __init__(self, deps: UiDependencies) -> None:
-        """Answer by these use cases."""
+        """Use these use cases."""
         self._deps = deps

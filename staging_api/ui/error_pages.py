@@ -1,4 +1,4 @@
-"""The form of errors of all pages: what is wrong, inside the shell, and how to go on."""
+"""Error pages: they show the error inside the shell, and how to go on."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -17,7 +17,7 @@ _SENT = "Whether it was done is not known: look at the page before it is sent ag
 
 
 class ErrorPages:
-    """Answers errors with pages; it needs no database, which may be what is away."""
+    """Renders errors as pages; needs no database, which may be the cause of the error."""
 
     def __init__(self, deps: UiDependencies, screens: Sequence[Screen]) -> None:
         """Show `screens` in the navigation."""
@@ -26,16 +26,16 @@ class ErrorPages:
     def __call__(
         self, req: falcon.Request, resp: falcon.Response, status: int, error: StagingApiError
     ) -> None:
-        """Answer an error; with a problem document to a program, at a path that has both."""
+        """Send an error page; or a problem document to a program, at a path that serves both."""
         if not _is_page(req.path) and not wants_page(req):
             answer(req, resp, error)
             return
         advise(resp, error)
-        # Basic would open a dialog of the browser in front of the page's own form.
+        # With Basic, the browser would open its own dialog in front of the page's form.
         if isinstance(error, Unauthenticated):
             resp.set_header("WWW-Authenticate", "Bearer")
         problem = problem_of(error, getattr(req.context, "request_id", ""))
-        # To load the page again would send the form again, and nobody would have pressed a button.
+        # A refresh of the page would send the form again, without a button being pressed.
         sent = req.method not in {"GET", "HEAD"}
         if sent and problem.retry_seconds:
             problem = replace(problem, advice=_SENT)
@@ -54,5 +54,5 @@ class ErrorPages:
 
 
 def _is_page(path: str) -> bool:
-    """Whether a path is for people alone; ``/`` and ``/static/...`` are for programs, too."""
+    """Return whether a path is only for people; ``/`` and ``/static/...`` are for programs, too."""
     return path == "/ui" or path.startswith("/ui/")

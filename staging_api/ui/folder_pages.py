@@ -1,7 +1,7 @@
-"""A folder below ``/static`` as a page: its place, its files with their digests, lines to copy.
+"""A folder below ``/static`` as a page: its path, its files with their digests, lines to copy.
 
-Only browsers get it; programs, which accept any type, get JSON. The roles that may read the files
-may read it, and it shows nothing else.
+Only browsers get it; programs, which accept any type, get JSON. It requires the same roles as
+reading the files, and shows nothing else.
 """
 
 import shlex
@@ -22,7 +22,7 @@ from staging_api.ui.shell import send_whole, server_of
 
 @dataclass(frozen=True)
 class FolderRow:
-    """A file or folder, with its address relative to the page, and a line that fetches it."""
+    """A file or folder, with its address relative to the page, and a command that fetches it."""
 
     child: FolderChild
     href: str
@@ -30,7 +30,7 @@ class FolderRow:
 
 
 class FolderPages:
-    """Answers browsers that ask for a folder."""
+    """Shows folders to browsers."""
 
     def __init__(self, deps: UiDependencies, screens: Sequence[Screen]) -> None:
         """Show `screens` in the navigation."""
@@ -39,7 +39,7 @@ class FolderPages:
     def __call__(
         self, req: falcon.Request, resp: falcon.Response, folder: str, page: Page[FolderChild]
     ) -> None:
-        """Show a page of the children of a folder, which ends in a slash."""
+        """Show a page of the children of a folder, whose path ends in a slash."""
         name = folder.rstrip("/").rpartition("/")[2]
         path = static_url(folder)
         copies = Copies(path, sql=_SQL, values={"folder": folder})
@@ -68,12 +68,12 @@ def _crumbs(folder: str) -> list[tuple[str, str]]:
 
 
 def _entry(child: FolderChild, address: str, *, with_token: bool) -> FolderRow:
-    # Relative to the folder, and safe if a name has a colon.
+    # Relative to the folder; the ./ protects names with a colon.
     href, url = "./" + quote(child.name), address + quote(child.name)
     if child.sha256 is None:
         return FolderRow(child, href, "")
     name = shlex.quote(child.name)
     check = shlex.quote(f"{child.sha256}  {child.name}")
     fetch = curl_line(url, f"-fsS -o {name}", with_token=with_token)
-    # Not `echo`, which takes a backslash of a name for its own in some shells.
+    # Not `echo`, which interprets backslashes in some shells.
     return FolderRow(child, href, f"{fetch} && printf '%s\\n' {check} | sha256sum -c")

@@ -1,7 +1,7 @@
-"""How pages write times, sizes, ids and states: one form each, as markup that escapes its content.
+"""Format of times, sizes, ids and states in pages, as markup that escapes its content.
 
-A time is always absolute: the browser shows it in its own zone, with UTC and RFC 3339 beside it. An
-age stands beside it, and ticks in the browser. Ages are left out of a page's ETag.
+A time is always absolute: the browser shows it in its own zone, with UTC and RFC 3339 as a title.
+An age is shown beside it, and ticks in the browser. Ages are excluded from a page's ETag.
 """
 
 import hashlib
@@ -16,12 +16,12 @@ from staging_api.http.problems import rfc3339
 _ID_SHOWN = 10
 _DIGEST_SHOWN = 8
 _TICKING = re.compile(r'(<time [^>]*data-age[^>]*>)[^<]*|<body data-now="[^"]*"')
-#: Largest unit first, in seconds; an age has at most two of them.
+#: Units in seconds, largest first; an age has at most two of them.
 _UNITS = ((86400, "d"), (3600, "h"), (60, "min"), (1, "s"))
 
 
 def moment(value: datetime | None, absent: str = "none") -> Markup:
-    """A time of day; its date and zone are in the title."""
+    """Format a time of day; its date and zone are in the title."""
     if value is None:
         return Markup("<span class=absent>{}</span>").format(absent)
     text = rfc3339(value.replace(microsecond=0))
@@ -31,7 +31,7 @@ def moment(value: datetime | None, absent: str = "none") -> Markup:
 
 
 def age(value: datetime | None, now: datetime) -> Markup:
-    """How long ago a time was, or how far ahead it lies; ticks in the browser."""
+    """Format the time since or until a moment; it ticks in the browser."""
     if value is None:
         return Markup("")
     return Markup('<time datetime="{0}" title="{0}" data-age>{1}</time>').format(
@@ -40,7 +40,7 @@ def age(value: datetime | None, now: datetime) -> Markup:
 
 
 def countdown(value: datetime | None, now: datetime) -> Markup:
-    """How long until a time; counts down in the browser."""
+    """Format the time until a moment; it counts down in the browser."""
     if value is None:
         return Markup("")
     return Markup('<time datetime="{0}" title="{0}" data-age=until>{1}</time>').format(
@@ -49,7 +49,7 @@ def countdown(value: datetime | None, now: datetime) -> Markup:
 
 
 def duration(seconds: float | None) -> str:
-    """A length of time in its two largest units, such as ``2 h 10 min``; below a second, in ms."""
+    """Format a duration in its two largest units, such as ``2 h 10 min``; below a second in ms."""
     if seconds is None:
         return ""
     if 0 < seconds < 1:
@@ -63,22 +63,22 @@ def duration(seconds: float | None) -> str:
 
 
 def ident(value: str | None, href: str | None = None) -> Markup:
-    """The beginning of an id, with all of it to copy."""
+    """Format the beginning of an id, with a button that copies all of it."""
     return _short(value, _ID_SHOWN, href)
 
 
 def digest(value: str | None, href: str | None = None) -> Markup:
-    """The beginning of a sha256, with all of it to copy."""
+    """Format the beginning of a sha256, with a button that copies all of it."""
     return _short(value, _DIGEST_SHOWN, href)
 
 
 def words(state: str | None) -> str:
-    """A state as people read it."""
+    """Format a state as words."""
     return (state or "").replace("_", " ")
 
 
 def counted(count: int | str, plural: str) -> str:
-    """A number, or ``100+``, with a plural such as ``index_files``; with its singular for one."""
+    """Format a number, or ``100+``, with a plural such as ``index_files``; singular for one."""
     name = words(plural)
     # `processes` loses two letters, `stagings` one.
     one = name.removesuffix("es") if name.endswith("sses") else name.removesuffix("s")
@@ -86,17 +86,17 @@ def counted(count: int | str, plural: str) -> str:
 
 
 def build_url(archive_url: str, **query: str) -> str:
-    """The page of a build."""
+    """Return the address of a build's page."""
     return "/ui/builds?" + urlencode({"u": archive_url, **query})
 
 
 def last_segment(archive_url: str) -> str:
-    """The name of a build: the last segment of its archive's URL."""
+    """Return the name of a build: the last segment of its archive's URL."""
     return archive_url.partition("?")[0].rstrip("/").rpartition("/")[2] or archive_url
 
 
 def etag_of(html: str) -> str:
-    """A strong ETag of what a page says; that time goes by is no news."""
+    """Return a strong ETag of a page's content, which ignores ticking ages."""
     still = _TICKING.sub(lambda found: found[1] or "", html)
     return f'"{hashlib.sha256(still.encode()).hexdigest()[:32]}"'
 

@@ -1,6 +1,6 @@
-"""The time axis of a staging: a lane an artifact, drawn from its events.
+"""Timeline of a staging: one lane for each artifact, drawn from its events.
 
-Every position is in thousandths of the time from the request to the end, or to now. A lane shows
+Positions are in thousandths of the time from the request to the end, or to now. A lane shows
 waiting, each attempt, and its outcome; an attempt that another process took over ends in a cross.
 """
 
@@ -13,7 +13,7 @@ from staging_api.ui.formats import duration
 from staging_api.vocabulary.staging import TO_DO_STATES
 
 _WIDTH = 1000.0
-#: So that an attempt of a moment is still seen.
+#: Makes very short attempts visible.
 _LEAST_WIDTH = 3.0
 
 
@@ -29,11 +29,11 @@ class Block:
 
 @dataclass(frozen=True)
 class Lane:
-    """One artifact.
+    """The lane of one artifact.
 
     Attributes:
-        crosses: where an attempt ended because its process did.
-        notes: what the crosses mean, in words.
+        crosses: positions where an attempt ended because its process did.
+        notes: explanations of the crosses.
     """
 
     name: str
@@ -53,7 +53,7 @@ class Axis:
 
     @property
     def length(self) -> str:
-        """The time that the axis shows, in words."""
+        """Duration of the whole axis, in words."""
         return duration((self.end - self.begin).total_seconds())
 
 
@@ -64,7 +64,7 @@ def axis_of(staging: Staging, events: Iterable[StagingEvent], now: datetime) -> 
     for event in events:
         if event.kind == "artifact" and event.artifact_id is not None:
             of_artifact.setdefault(event.artifact_id, []).append(event)
-    # `now` is of this process, the other of the database, and may be ahead of it.
+    # `now` is by the clock of this process, `begin` by that of the database, which may be ahead.
     drawn = _Drawing(begin, max(end, begin))
     lanes = [
         drawn.lane(artifact.name, artifact.state, of_artifact.get(artifact.id, []))

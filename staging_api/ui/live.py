@@ -1,8 +1,9 @@
-"""``/ui/live``: one event stream a tab, which says that a topic of its page has changed.
+"""``/ui/live``: one event stream per tab, which reports that a topic of its page has changed.
 
-An event names topics and nothing else; the page then asks for itself, with its ETag. So a stream
-shows nothing that its page may not show, and a lost event loses nothing: a page looks once when it
-opens its stream. The browser's session is checked now and then; no stream outlives it for long.
+An event contains only topics; the page then requests itself, with its ETag. Therefore a stream
+shows nothing that its page may not show, and a lost event does no harm: a page refreshes once when
+it opens its stream. The browser's session is checked from time to time; a stream outlives it only
+briefly.
 """
 
 from collections.abc import Callable, Mapping
@@ -18,7 +19,7 @@ from staging_api.open_stream import first_bytes
 from staging_api.ui.dependencies import UiResource
 from staging_api.ui.screen import roles_of
 
-#: The call of the API that shows a topic: its roles may follow the topic.
+#: The API call that shows a topic: its roles may follow the topic.
 CALLS: Mapping[str, str] = {
     "work": "GET /stagings",
     "locks": "GET /locks",
@@ -34,13 +35,14 @@ class LiveStream(UiResource):
     """Opens streams of changes."""
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
-        """Open a stream; its connection leaves this request's thread.
+        """Open a stream; its connection is detached from this request's thread.
 
         Raises:
-            Invalid: a topic is not known.
-            Forbidden: the caller may not see one of them.
-            TooManyRequests: this caller has too many streams open.
-            Unavailable: the process has; or the server that runs this cannot keep streams open.
+            Invalid: a topic is unknown.
+            Forbidden: the caller may not see one of the topics.
+            TooManyRequests: this caller has too many open streams.
+            Unavailable: the process has too many open streams; or its server cannot keep streams
+                open.
         """
         topics = frozenset(req.get_param("topics", default="").split())
         _check(topics, req)
@@ -49,22 +51,22 @@ class LiveStream(UiResource):
             self._deps.changes.streams.refuse(stream)
             raise Unavailable("the server that runs this service keeps no event streams open")
         resp.content_type = "text/event-stream"
-        # nginx would collect events before it passes them on.
+        # Without this, nginx would buffer events.
         resp.set_header("X-Accel-Buffering", "no")
         resp.stream = [first_bytes()]
 
     def _still_allowed(self, req: falcon.Request) -> Callable[[], bool]:
-        """Return what checks a session; other credentials are checked when a stream is reopened."""
+        """Return a check of the session; other credentials are checked when a stream reopens."""
         sessions, roles = self._deps.sessions, req.context.roles
         if sessions is None or sessions.principal(req.env) is None:
             return lambda: True
-        # Not the whole environment, which would keep the request in memory as long as the stream is
+        # Not the whole environment, which would keep the request in memory while the stream is
         # open.
         kept = {"HTTP_COOKIE": req.env.get("HTTP_COOKIE", "")}
 
         def check() -> bool:
             known = sessions.principal(kept)
-            # The stream was opened with these roles: if one is taken away, it ends.
+            # The stream was opened with these roles: it ends if one of them is revoked.
             return known is not None and roles <= known.roles | self._deps.api.anonymous.roles
 
         return check
@@ -84,5 +86,5 @@ def _counted_as(req: falcon.Request) -> str:
     caller: str = req.context.caller
     if caller != ANONYMOUS:
         return caller
-    # Callers without a name are many: each address has a share of its own.
+    # There are many anonymous callers: count each address separately.
     return f"{caller} at {share_of(req.context.client_address)}"

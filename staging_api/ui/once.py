@@ -1,10 +1,11 @@
-"""A form is done once, however often its button is pressed: as the API's Idempotency-Key.
+"""Idempotent forms: an action runs once, however often its button is pressed.
 
-The page carries a new key in the field ``once``. Where an action led is kept under it, in the table
-of kept answers, by the holder of the key's lock: the same form sent again leads to the same place.
+The page contains a new key in the field ``once``, which works like the API's Idempotency-Key. The
+location after the action is stored under it, in the table of kept responses, by the holder of the
+key's lock: the same form sent again leads to the same location.
 
-What if the process dies? In the action: the key's lock runs out, and the form sent again does what
-is left to do. Before the place is kept: the same, and it finds the work done.
+What if the process dies? During the action: the key's lock expires, and the form sent again does
+the rest of the work. Before the location is stored: the same, and the work is already done.
 """
 
 import hashlib
@@ -19,29 +20,29 @@ from staging_api.ui.screen import ActionDone, Form
 
 _WAIT_SECONDS = 10.0
 _SEE_OTHER = 303
-#: Of a key, in characters; ours have 26.
+#: Maximum number of characters of a key; ours have 26.
 _LONGEST_KEY = 100
 
 
 def done_once(
     locks: Locks, origin: RequestOrigin, form: Form, act: Callable[[], ActionDone]
 ) -> ActionDone:
-    """Do `act`, or return where it led when this form was sent before.
+    """Run `act`, or return its location if this form was sent before.
 
     Raises:
         Invalid: the key is too long.
-        IdempotencyKeyBusy: the first request with this form still runs.
-        IdempotencyKeyReused: the page's key came before with other fields.
-        StagingApiError: of `act`; nothing is kept, so the form can be sent again.
+        IdempotencyKeyBusy: the first request with this form is still running.
+        IdempotencyKeyReused: the page's key was used before with other fields.
+        StagingApiError: of `act`; nothing is stored, so the form can be sent again.
     """
     if len(form["once"]) > _LONGEST_KEY:
         raise Invalid.field("once", f"must be at most {_LONGEST_KEY} characters")
     key = f"page {form['once']}"
     digest = hashlib.sha256(json.dumps(dict(form), sort_keys=True).encode()).hexdigest()
     kept = KeptResponses(locks)
-    # A space parts caller and key, so that no caller's name can reach into another's keys.
+    # A space separates caller and key, so that a caller's name cannot match another's keys.
     scope = f"{origin.caller.replace('%', '%25').replace(' ', '%20')} {key}"
-    # The lock of the key is the outer one here: a second press waits for the first one's answer.
+    # The key's lock is the outer one here: a second press waits for the first one's response.
     try:
         with hold(locks, IDEMPOTENCY, scope, origin, _WAIT_SECONDS) as held:
             found = kept.find(origin.caller, key)

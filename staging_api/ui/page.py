@@ -1,8 +1,8 @@
-"""The resource of every screen: GET shows it, POST does one of its actions.
+"""Resource of every screen: GET shows the screen, POST runs one of its actions.
 
-A page sends ``X-Live`` when it asks for news of itself. The answer is its main part alone; 304 if
-nothing but the time has changed. These answers are kept for a second for all callers with the same
-roles, so a screen may depend on the roles of its caller, and on nothing else of the caller.
+A page sends ``X-Live`` to refresh itself. The response is only its main part, or 304 if nothing but
+the time has changed. These responses are cached for a second for all callers with the same roles,
+so a screen may depend on the roles of its caller, but on nothing else about the caller.
 """
 
 from collections.abc import Sequence
@@ -40,11 +40,11 @@ from staging_api.ui.shell import layout_of
 
 @dataclass(eq=False)
 class HtmlPage:
-    """One screen.
+    """The resource of one screen.
 
     Attributes:
-        screens: all of them, for the navigation.
-        index: the resource that answers programs at the same path; None: there is none.
+        screens: all screens, for the navigation.
+        index: the resource that serves programs at the same path; None: there is none.
     """
 
     answers_head = True
@@ -56,14 +56,14 @@ class HtmlPage:
     index: Any = None
 
     def serves_program(self, req: falcon.Request) -> bool:
-        """Whether a program gets what the API answers at this path; only the first screen's."""
+        """Return whether to send a program the API's response; only for the first screen."""
         is_read = req.method in {"GET", "HEAD"}
         return self.index is not None and is_read and not wants_page(req)
 
     def on_get(self, req: falcon.Request, resp: falcon.Response, **params: Any) -> None:
-        """Show the screen, or what is new on it."""
+        """Show the screen, or refresh its live parts."""
         if self.index is not None:
-            # One address, two answers: a cache must not give a program the page of a browser.
+            # One address, two representations: a cache must not send the page to a program.
             resp.set_header("Vary", "Accept")
         if self.serves_program(req):
             self.index.on_get(req, resp, **params)
@@ -72,30 +72,32 @@ class HtmlPage:
         if req.get_header("X-Live") is not None:
             self._send_news(req, resp, view)
         else:
-            # News are shared by callers, so they have no key: it would be one for forms of several.
+            # Refreshed parts are shared by callers, so they have no key: it would be used by
+            # several forms.
             self._send(req, resp, replace(view, once=new_id()))
 
     def on_post(self, req: falcon.Request, resp: falcon.Response, **params: Any) -> None:
-        """Do the action that the form names; a refusal is shown beside what was filled in.
+        """Run the action named in the form; show an error beside the filled-in fields.
 
         Raises:
-            Forbidden: another site sent it, or the caller has no role for this action.
+            Forbidden: another site sent the form, or the caller lacks a role for this action.
             Invalid: the screen has no such action.
         """
         check_same_origin(req)
         form = form_of(req)
-        # For the page of an error that leaves no other (`error_pages`).
+        # For the page of an error that prevents any other page (`error_pages`).
         req.context.form = form
         name = form.get("action", "")
         action = self.screen.actions.get(name)
         if action is None:
             raise Invalid.field("action", "is none of this page")
         _check_role(req, action)
-        # A refused form keeps its key: nothing was kept under it, and it may be sent once more.
+        # A refused form keeps its key: nothing was stored under the key, and the form may be sent
+        # again.
         view = replace(view_of(req, params), once=form.get("once") or new_id())
         try:
             done = self._done(action, view, form)
-        # The page cannot be shown around this error: it needs the same database.
+        # The page cannot be shown around this error, because the page needs the same database.
         except Unavailable:
             raise
         except StagingApiError as error:
@@ -104,7 +106,7 @@ class HtmlPage:
         if isinstance(done, ScreenContent):
             self._send(req, resp, view, done, form=form)
             return
-        # To load the page again must not send the form again: the result has an address of its own.
+        # Redirect, so that reloading the page does not send the form again.
         mark = "&" if "?" in done.location else "?"
         go_to(resp, f"{done.location}{mark}{urlencode({'done': name})}")
 
@@ -160,7 +162,7 @@ class HtmlPage:
 
 
 def view_of(req: falcon.Request, params: Any) -> View:
-    """Return the request as screens see it."""
+    """Convert the request to the view for screens."""
     query = {name: req.get_param(name, default="") for name in req.params}
     return View(
         path=req.relative_uri.partition("?")[0],
@@ -173,7 +175,7 @@ def view_of(req: falcon.Request, params: Any) -> View:
 
 
 def wants_page(req: falcon.Request) -> bool:
-    """Whether the client is a browser rather than a program, which takes JSON or anything."""
+    """Return whether the client is a browser, and not a program, which accepts JSON or anything."""
     return req.client_prefers((falcon.MEDIA_JSON, falcon.MEDIA_HTML)) == falcon.MEDIA_HTML
 
 

@@ -1,4 +1,4 @@
-"""An error as a page shows it: what is wrong, what helps, and what to quote when asking."""
+"""An error as shown on a page: the problem, the advice, and an id to quote in questions."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from staging_api.error_help import ERROR_HELP
 from staging_api.errors import FieldError, Invalid, StagingApiError
 from staging_api.http.problems import retry_after
 
-# What to do on a page; for other codes, what `error_help` says to every reader.
+# Advice for pages; for other codes the general advice of `error_help` is used.
 _ADVICE: Mapping[str, str] = {
     "unauthenticated": "Sign in to see this page.",
     "forbidden": "Ask who runs this service for the role, if you need it.",
@@ -20,11 +20,11 @@ _ADVICE: Mapping[str, str] = {
 
 @dataclass(frozen=True)
 class ErrorContent:
-    """One error.
+    """An error to show.
 
     Attributes:
-        retry_seconds: when it can succeed; None: the same again will fail again.
-        lock: of `LockHeld`: who holds it, until when.
+        retry_seconds: when a retry can succeed; None: a retry will fail again.
+        lock: for `LockHeld`: the holder of the lock and its expiry.
     """
 
     code: str
@@ -37,12 +37,12 @@ class ErrorContent:
     lock: Mapping[str, Any] | None
 
     def of_field(self, name: str) -> str:
-        """Return what is wrong with a field of the form."""
+        """Return the messages about a field of the form."""
         return "; ".join(each.message for each in self.fields if each.field == name)
 
 
 def problem_of(error: StagingApiError, request_id: str) -> ErrorContent:
-    """Return an error as a page shows it."""
+    """Convert an error to its content on a page."""
     lock = error.extra.get("lock")
     return ErrorContent(
         code=error.code,
@@ -57,6 +57,6 @@ def problem_of(error: StagingApiError, request_id: str) -> ErrorContent:
 
 
 def _advice(code: str) -> str:
-    """Return what to do; refusals in the words of configdocs clients have no code of the table."""
+    """Return the advice; errors in the words of configdocs clients have no code in the table."""
     known = ERROR_HELP.get(code)
     return _ADVICE.get(code, known.cure if known is not None else "")

@@ -1,6 +1,6 @@
-"""Templates: everything is escaped, and a name that is missing is an error, not an empty place.
+"""Templates: everything is escaped, and a missing name is an error, not an empty text.
 
-Their engine is imported for the first page, as many processes never show one.
+The template engine is imported with the first page, because many processes never show one.
 """
 
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def render(template: str, context: Mapping[str, Any]) -> str:
-    """Return a template of ``templates`` with its names filled in."""
+    """Render a template in ``templates`` with these names."""
     return _environment().get_template(template).render(context)
 
 
@@ -30,7 +30,7 @@ def _environment() -> "Environment":
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
-        # Templates do not change while a process runs.
+        # Templates do not change while a process is running.
         auto_reload=False,
     )
     for each in (

@@ -1,4 +1,4 @@
-"""The table of screens, and the routes that follow from it."""
+"""Table of screens, and the routes derived from it."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -39,7 +39,7 @@ from staging_api.ui.screens.stage_actions import CANCEL, STAGE, STAGE_AGAIN
 from staging_api.ui.sign_in import SignIn, SignInCallback, SignInStart
 from staging_api.ui.small_pages import Badge, Theme, UiRoot
 
-#: Each screen once, in the order of the navigation.
+#: All screens, in the order of the navigation.
 SCREENS: tuple[Screen, ...] = (
     Screen("/", now.show, "GET /stagings", "Now", "n", topics={"work", "locks", "alive", "store"}),
     Screen(
@@ -157,7 +157,7 @@ def pages_of(deps: UiDependencies) -> list[Route]:
     read, seen = {"GET": ANYBODY}, {"GET": ANYBODY, "HEAD": ANYBODY}
     readers = roles_of("GET /stagings")
     others: list[tuple[str, Mapping[str, Roles], object]] = [
-        # The form of errors of whatever is below /ui and no page, too.
+        # Also determines the form of errors for unknown paths below /ui.
         ("/ui", read, UiRoot()),
         (sign_in.PATH, {**seen, "POST": ANYBODY}, form),
         (f"{sign_in.PATH}/start", read, SignInStart(deps)),
@@ -169,7 +169,7 @@ def pages_of(deps: UiDependencies) -> list[Route]:
         ("/ui/audit/csv", {"GET": roles_of("GET /events")}, AuditCsv(deps)),
     ]
     rows += [Route(path, roles, _giving(made), errors=errors) for path, roles, made in others]
-    # A browser opens files and folders as well: where it has no session, it needs the way to one.
+    # Browsers open files and folders, too: without a session they need the way to sign in.
     rows += [replace(each, errors=errors) for each in ROUTES if each.path.startswith("/static/")]
     return rows
 
@@ -179,7 +179,7 @@ def _giving(resource: object) -> Make:
 
 
 def _row(screen: Screen, deps: UiDependencies, fragments: Fragments, errors: ErrorForm) -> Route:
-    # Programs that ask for / get what the API answers there.
+    # Programs that request / get the API's response.
     index = next((route.make for route in ROUTES if route.path == screen.path), None)
 
     def make(api: AppDependencies) -> HtmlPage:

@@ -1,8 +1,8 @@
-"""What a screen is made of: who asks, what it shows, what may be done there.
+"""Data model of screens: the view of a request, the content, and the actions.
 
-A screen is a function that asks the services and returns what its template shows. A row of
-`routes.SCREENS` gives it a path. The roles of a page and of each of its actions are those of a call
-of the API, so the table of `http.routes` stays the only one that says who may do what.
+A screen is a function that calls the services and returns the content for its template. A row of
+`routes.SCREENS` assigns it a path. The roles of a page and of each of its actions are those of an
+API call, so the table in `http.routes` is the only definition of permissions.
 """
 
 from collections.abc import Callable, Mapping
@@ -24,7 +24,7 @@ _API = "/api/v1.0"
 
 
 def roles_of(call: str) -> Roles:
-    """Return the roles that may make a call of the API, such as ``DELETE /locks/{lock_id}``.
+    """Return the roles that may make an API call, such as ``DELETE /locks/{lock_id}``.
 
     Raises:
         KeyError: the API has no such call.
@@ -34,22 +34,22 @@ def roles_of(call: str) -> Roles:
 
 
 def needs_of(call: str, roles: Roles) -> str:
-    """Return which roles a caller with these `roles` lacks for a call; empty: none is lacking."""
+    """Describe the roles that a caller with `roles` lacks for a call; empty: none."""
     allowed = roles_of(call)
     return "" if not allowed or allowed & roles else "needs " + " or ".join(sorted(allowed))
 
 
 @dataclass(frozen=True)
 class View:
-    """A request as screens see it.
+    """A request as the input of a screen.
 
     Attributes:
-        path: of the page, percent-encoded as it was sent.
-        query: parameters; of a repeated one the last.
-        params: of the route.
-        origin: on whose behalf an action is done.
+        path: path of the page, percent-encoded as it was sent.
+        query: parameters; for a repeated one the last value.
+        params: parameters in the path.
+        origin: the caller of an action.
         now: the time of this process, for ages.
-        once: a new Idempotency-Key for each page; empty in the parts of a page sent again.
+        once: a new idempotency key for each page; empty when a page is refreshed.
     """
 
     path: str
@@ -61,32 +61,32 @@ class View:
     once: str = ""
 
     def needs(self, call: str) -> str:
-        """Return what a disabled button says: the roles of which the caller has none."""
+        """Return the title of a disabled button: the roles that the caller lacks."""
         return needs_of(call, self.roles)
 
     def after(self, name: str) -> str | None:
-        """Return behind which row the page of a list begins; None: with the first."""
+        """Return the row after which the page of a list begins; None: it begins with the first."""
         return self.query.get(f"{name}_after") or None
 
     def here(self, **changes: str | None) -> str:
         """Return the address of this page with other parameters; None removes one."""
         query = {k: v for k, v in {**self.query, **changes}.items() if v}
-        # What was done is said once, and not on each page from here.
+        # The message about a finished action is shown only once.
         query.pop("done", None)
         return f"{self.path}?{urlencode(query)}" if query else self.path
 
 
 @dataclass(frozen=True)
 class ScreenContent:
-    """What a screen shows.
+    """The content of a screen.
 
     Attributes:
-        template: a file of ``templates``; it extends ``layout``.
-        title: begins with what matters, as it is read in a row of tabs.
+        template: a file in ``templates``; it extends ``layout``.
+        title: begins with the most important words, because tabs show only the beginning.
         mood: ``ok``, ``busy``, ``warn`` or ``bad``: the dot in the tab.
-        copies: the same view for programs.
-        live: whether the page asks for news of its live parts.
-        goes_to: the page to lead to instead; None: this one.
+        copies: the same content for programs.
+        live: whether the page refreshes its live parts.
+        goes_to: the page to redirect to; None: show this one.
     """
 
     template: str
@@ -101,23 +101,23 @@ class ScreenContent:
 
 @dataclass(frozen=True)
 class ActionDone:
-    """An action that was done: where its result is seen."""
+    """A finished action, with the address that shows its result."""
 
     location: str
 
 
 Form = Mapping[str, str]
 Show = Callable[[UiDependencies, View], ScreenContent]
-#: Does it; what changes nothing may show its result at once.
+#: Runs the action; an action that changes nothing may return a screen with its result.
 Run = Callable[[UiDependencies, View, Form], ActionDone | ScreenContent]
 
 
 @dataclass(frozen=True)
 class ScreenAction:
-    """What can be done on a screen, by POST of a form to its page.
+    """An action of a screen, by POST of a form to its page.
 
     Attributes:
-        call: the call of the API that does the same; its roles may do it.
+        call: the equivalent API call, whose roles may run the action.
         said: a sentence for the page that `ActionDone` leads to.
     """
 
@@ -128,15 +128,15 @@ class ScreenAction:
 
 @dataclass(frozen=True)
 class Screen:
-    """A row of the table of screens.
+    """A row in the table of screens.
 
     Attributes:
-        path: Falcon's template.
-        call: the call of the API whose roles may see the page; None: anybody may.
-        label: in the navigation; empty: it is not there.
-        key: goes there after ``g`` on a keyboard.
-        actions: by the value of the form's field ``action``.
-        topics: what it shows of `changes`; none: its parts are never live.
+        path: path template of Falcon.
+        call: the API call whose roles may see the page; None: all callers may.
+        label: label in the navigation; empty: the screen is not in the navigation.
+        key: keyboard shortcut after ``g``.
+        actions: actions by the value of the form's field ``action``.
+        topics: topics of `changes` that the screen shows; empty: its parts are never live.
     """
 
     path: str
@@ -153,7 +153,8 @@ class Screen:
         seen = roles_of(self.call) if self.call else frozenset[Role]()
         methods = {"GET": seen, "HEAD": seen}
         if self.actions:
-            # Who may do any of them may send a form; each action then asks for its own roles.
+            # A caller who may run any of the actions may send a form; each action checks its own
+            # roles.
             calls = [roles_of(action.call) for action in self.actions.values()]
             methods["POST"] = frozenset().union(*calls)
         return methods

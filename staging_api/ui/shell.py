@@ -1,4 +1,4 @@
-"""What surrounds every page: navigation, search, who is signed in, theme, version."""
+"""The shell around every page: navigation, search, signed-in caller, theme, version."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -38,8 +38,8 @@ def layout_of(
     shown: ScreenContent,
     now: datetime,
 ) -> Mapping[str, Any]:
-    """Return the names that ``base.html`` needs beside those of the screen."""
-    # An error page has the same shell, also where the caller is not known yet, or cannot be.
+    """Return the names that ``base.html`` needs in addition to those of the screen."""
+    # An error page has the same shell, even if the caller is not known.
     roles: frozenset[Role] | None = getattr(req.context, "roles", None)
     server = server_of(deps, req)
     signed = deps.auth != "none"
@@ -74,14 +74,14 @@ def send_whole(
     *,
     problem: ErrorContent | None = None,
 ) -> None:
-    """Make a page the answer of which no part is live; `problem` is shown above it."""
+    """Set a page without live parts as the response; `problem` is shown above it."""
     layout = layout_of(deps, req, screens, shown, datetime.now(UTC))
     names = {**layout, "layout": "base.html", "problem": problem, **shown.context}
     send_page(resp, render(shown.template, names), shown.status)
 
 
 def server_of(deps: UiDependencies, req: falcon.Request) -> str:
-    """Return the address of this service, as its readers have it."""
+    """Return the address of this service for its readers."""
     return deps.public_url or f"{req.forwarded_scheme}://{req.forwarded_host}"
 
 
@@ -92,13 +92,13 @@ def theme_of(req: falcon.Request) -> str:
 
 
 def _item(screen: Screen, path: str, roles: frozenset[Role] | None) -> NavItem:
-    # Nothing is lacking as far as anybody knows: the screen itself will say.
+    # For an unknown caller no role is shown as lacking: the screen itself checks.
     needs = needs_of(screen.call, roles) if screen.call and roles is not None else ""
     below = screen.path != "/" and path.startswith(f"{screen.path}/")
     return NavItem(screen.path, screen.label, screen.key, path == screen.path or below, needs)
 
 
 def _said(screens: Iterable[Screen], done: str) -> str:
-    """Return the sentence of an action; an address can only choose among our own sentences."""
+    """Return the sentence of an action; an address can only select one of our own sentences."""
     sentences = {name: action.said for screen in screens for name, action in screen.actions.items()}
     return sentences.get(done, "")

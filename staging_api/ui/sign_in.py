@@ -1,7 +1,7 @@
-"""Signing in and out: a token pasted once, or the way to an OpenID provider and back.
+"""Sign-in and sign-out: by a pasted token, or at an OpenID provider.
 
-The token itself is not kept: the browser gets a signed cookie (`identity.sessions`). Failed
-attempts count against their address, as refused requests of the API do.
+The token itself is not stored: the browser gets a signed cookie (`identity.sessions`). Failed
+attempts count against their address, like refused requests of the API.
 """
 
 from collections.abc import Mapping, Sequence
@@ -39,7 +39,7 @@ _MOST_TOKEN = 8192
 
 
 class SignIn:
-    """``/ui/sign-in``: the form, and what it was filled in with."""
+    """``/ui/sign-in``: the form and its submission."""
 
     answers_head = True
 
@@ -49,19 +49,19 @@ class SignIn:
         self._refusals = refusals
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
-        """Show the form, or who is signed in."""
+        """Show the form, or the signed-in caller."""
         self.send(req, resp, req.get_param("next", default="/"))
 
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
-        """Sign in by a token, or out.
+        """Sign in by a token, or sign out.
 
         Raises:
-            TooManyRequests: too many attempts of this address failed.
+            TooManyRequests: too many attempts from this address failed.
         """
         check_same_origin(req)
         form = form_of(req)
         if form.get("action") == "sign_out":
-            # Both, as the session may have begun at the other kind of address.
+            # Both cookies, because the session may have begun at the other kind of address.
             for name in (COOKIE, LOOPBACK_COOKIE):
                 _set(req, resp, name, "", 0)
             go_to(resp, PATH)
@@ -83,14 +83,14 @@ class SignIn:
         back: str,
         error: StagingApiError | None = None,
     ) -> None:
-        """Show the form, with what is wrong."""
+        """Show the form, with an error if there is one."""
         sessions = self._deps.sessions
         signed_in = None
         with suppress(StagingApiError):
             signed_in = sessions and sessions.principal(req.env)
         if signed_in:
-            # The form asks for no role, so nobody has looked who is there: the navigation would
-            # say of every screen that it may not be opened.
+            # The form requires no role, so the caller was not identified yet: without this, the
+            # navigation would show every screen as forbidden.
             req.context.caller = signed_in.name
             req.context.roles = signed_in.roles | self._deps.api.anonymous.roles
         names = {
@@ -103,7 +103,7 @@ class SignIn:
         if error is not None:
             status, problem = status_of(error), problem_of(error, req.context.request_id)
             advise(resp, error)
-            # Browsers would open their own dialog in front of the form.
+            # With this header, browsers would open their own dialog in front of the form.
             resp.delete_header("WWW-Authenticate")
         shown = ScreenContent("sign_in.html", "Sign in", names, status, live=False)
         send_whole(self._deps, req, resp, self._screens, shown, problem=problem)
@@ -113,7 +113,7 @@ class SignIn:
             raise Invalid.field("token", "is none: paste all of it, and nothing else")
         header = "HTTP_X_AUTH_TOKEN" if self._deps.auth == "keystone" else "HTTP_AUTHORIZATION"
         value = token if self._deps.auth == "keystone" else f"Bearer {token}"
-        # Of the browser's own credentials none counts: the token must stand by itself.
+        # Ignore the browser's own credentials: the token must be sufficient by itself.
         bare = {k: v for k, v in req.env.items() if k not in _CREDENTIALS}
         with provider_calls(self._refusals.under_limit_of(req.context.client_address)):
             found = self._deps.api.authenticator.identify({**bare, header: value})
@@ -128,10 +128,10 @@ class SignIn:
 
 
 class SignInStart(UiResource):
-    """``/ui/sign-in/start``: leads to the OpenID provider."""
+    """``/ui/sign-in/start``: redirects to the OpenID provider."""
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
-        """Go there; a signed cookie keeps the values that the way back must repeat."""
+        """Redirect; a signed cookie stores the values that the callback must repeat."""
         from staging_api.identity.authorization_code import STARTED_SECONDS
 
         code, sessions = _provider_of(self._deps)
@@ -144,23 +144,23 @@ class SignInStart(UiResource):
             "next": back if is_own_page(back) else "/",
         }
         value = sessions.signer.sign("sign-in", content, STARTED_SECONDS)
-        # Lax: the way back begins at the provider's site.
+        # Lax, because the callback comes from the provider's site.
         _set(req, resp, _STARTED_COOKIE, value, STARTED_SECONDS, same_site="Lax")
         go_to(resp, started.location)
 
 
 class SignInCallback:
-    """``/ui/sign-in/callback``: where the OpenID provider leads back to."""
+    """``/ui/sign-in/callback``: the address that the OpenID provider redirects to."""
 
     def __init__(self, deps: UiDependencies, sign_in: SignIn, refusals: Refusals) -> None:
         """Show errors on the page of `sign_in`."""
         self._deps, self._sign_in, self._refusals = deps, sign_in, refusals
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
-        """Take the code, and lead on by a page of ours.
+        """Exchange the code, and continue by a page of this service.
 
-        A redirect would not do: the browser would count it as a step of the provider's site, and
-        keep back a cookie that is for steps of this one.
+        A redirect does not work: the browser would treat it as a navigation of the provider's site,
+        and would not send cookies restricted to this site.
         """
         code, sessions = _provider_of(self._deps)
         given = cookie_of(req.env, _STARTED_COOKIE)
@@ -179,7 +179,7 @@ class SignInCallback:
     def _finished(
         self, req: falcon.Request, content: Mapping[str, Any] | None, code: Any
     ) -> Principal:
-        # Else another site could sign the browser in with a code of its own (RFC 6749, 10.12).
+        # Otherwise another site could sign the browser in with its own code (RFC 6749, 10.12).
         if content is None or req.get_param("state") != content["state"]:
             raise Unauthenticated("this sign-in was not begun here, or too long ago: begin anew")
         if req.get_param("error"):
@@ -201,7 +201,7 @@ def remember(
     principal: Principal,
     reference: str = "",
 ) -> None:
-    """Give the browser a session."""
+    """Start a session of the browser."""
     name = LOOPBACK_COOKIE if _is_plain_loopback(req) else COOKIE
     _set(req, resp, name, sessions.begin(principal, reference), SESSION_SECONDS)
     bind_log_context(caller=principal.name)
@@ -221,8 +221,7 @@ def _set(
         value,
         max_age=int(seconds),
         path="/",
-        # Browsers drop a `__Host-` cookie that is not secure, and a secure one that comes without
-        # TLS.
+        # Browsers drop a `__Host-` cookie that is not secure, and a secure cookie sent without TLS.
         secure=name == COOKIE or not _is_plain_loopback(req),
         http_only=True,
         same_site=same_site,
@@ -230,7 +229,7 @@ def _set(
 
 
 def _is_plain_loopback(req: falcon.Request) -> bool:
-    """Whether the browser reached us without TLS, at an address of its own machine."""
+    """Return whether the browser reached us without TLS, at an address of its own machine."""
     return req.forwarded_scheme != "https" and is_loopback(req.host)
 
 

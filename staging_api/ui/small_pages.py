@@ -1,4 +1,4 @@
-"""What is no screen: the way in, the choice of colours, badges."""
+"""Small resources that are not screens: the entry path, the theme, badges."""
 
 import falcon
 from markupsafe import escape
@@ -11,24 +11,24 @@ from staging_api.ui.formats import last_segment
 from staging_api.ui.shell import THEME_COOKIE, THEMES, theme_of
 
 _YEAR_SECONDS = 31_536_000
-# Verdana at 11 px, on average: the server has no font to measure a name with.
+# Average for Verdana at 11 px: the server has no font to measure a name with.
 _CHARACTER_WIDTH, _PADDING = 6.6, 10
 _COLOURS = {"staged": "#17703f", "failed": "#b3261e", "cancelled": "#566273"}
 
 
 class UiRoot:
-    """``/ui``: leads to the first screen."""
+    """``/ui``: redirects to the first screen."""
 
     def on_get(self, _req: falcon.Request, resp: falcon.Response) -> None:
-        """Go there."""
+        """Redirect to the first screen."""
         go_to(resp, "/")
 
 
 class Theme:
-    """``/ui/theme``: the next colours, for browsers without the script."""
+    """``/ui/theme``: switches to the next theme, for browsers without JavaScript."""
 
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
-        """Remember them, and go back to the page."""
+        """Store the next theme, and go back to the page."""
         check_same_origin(req)
         chosen = THEMES[(THEMES.index(theme_of(req)) + 1) % len(THEMES)]
         resp.set_cookie(
@@ -37,7 +37,7 @@ class Theme:
             max_age=_YEAR_SECONDS,
             path="/",
             same_site="Strict",
-            # No secret, and our script writes it too.
+            # Not a secret, and our script writes it, too.
             secure=False,
             http_only=False,
         )
@@ -46,15 +46,15 @@ class Theme:
 
 
 class Badge(UiResource):
-    """``/ui/badge?u=URL``: one word on a build, as an image for pages of others."""
+    """``/ui/badge?u=URL``: the state of a build as an image, for pages of other sites."""
 
     answers_head = True
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
-        """Draw it.
+        """Draw the badge.
 
         Raises:
-            NotFound: the build was never asked for.
+            NotFound: the build was never requested.
         """
         given = req.get_param("u", default="")
         try:
@@ -67,9 +67,9 @@ class Badge(UiResource):
             raise NotFound("no build of this URL was asked for")
         resp.content_type = "image/svg+xml"
         resp.text = _badge(last_segment(url), newest[0].state)
-        # An image can be opened as a page, too: whatever a name holds, nothing in it may run.
+        # An image can be opened as a page, too: nothing in a name may be executed.
         resp.set_header("Content-Security-Policy", "default-src 'none'")
-        # Sites that fetch images for their readers would show an old state for hours.
+        # Sites that cache images for their readers would show an old state for hours.
         resp.set_header("Cache-Control", "no-cache")
 
 

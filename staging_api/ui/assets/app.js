@@ -1,6 +1,6 @@
-// What pages do beyond plain HTML: news and clocks; tools.js has the rest.
-// Every page works without this file. No text of a page ever becomes HTML or code here: answers are
-// parsed by the browser as documents, and their elements are moved.
+// Script of the pages: refresh and clocks; tools.js has the rest.
+// Every page works without this file. No text of a page is ever used as HTML or code here: the
+// browser parses responses as documents, and their elements are moved.
 
 const LOOK_MS = 2000;
 const SLOWEST_MS = 30000;
@@ -10,7 +10,7 @@ const $ = (id) => document.getElementById(id);
 let skew = Date.parse(document.body.dataset.now) - Date.now();
 root.dataset.script = "";
 
-// --- Times: absolute ones in the reader's zone, ages that tick by the server's clock.
+// --- Times: absolute times in the reader's zone, and ages that tick by the server's clock.
 
 const UNITS = [[86400, "d"], [3600, "h"], [60, "min"], [1, "s"]];
 
@@ -47,7 +47,7 @@ function tick() {
   }
 }
 
-// --- News: the same address, only its live parts; 304 while nothing but the time has changed.
+// --- Refresh: request only the live parts of the page; 304 if nothing but the time has changed.
 
 const news = { etag: "", paused: false, failures: 0, unchanged: 0, at: Date.now(), timer: 0, asking: null };
 
@@ -64,18 +64,18 @@ function say(state, text) {
 function schedule() {
   clearTimeout(news.timer);
   if (news.paused || document.hidden) return;
-  // What has not changed for a while is asked for less often: up to each 6 s, or 30 s with a stream,
-  // as there is no event for what only time changes.
+  // A page that has not changed for a while is refreshed less often: every 6 s, or with a stream
+  // every 30 s, because no event reports changes that only time causes.
   const slower = Math.min(1 + Math.floor(news.unchanged / 3), 3);
   const rests = stream.open && news.unchanged > 0 && !news.failures;
   const wait = rests ? SLOWEST_MS : Math.min(LOOK_MS * slower * 2 ** Math.min(news.failures, 4), SLOWEST_MS);
   news.timer = setTimeout(look, wait);
 }
 
-// --- The event stream: says that something changed. What, the page asks as before.
+// --- The event stream reports that something changed; the page then refreshes itself.
 
 const stream = { open: false, source: null, letGo: null, turn: 0, again: 0 };
-// Of the six connections that a browser makes to a host without HTTP/2, tabs may keep so many.
+// Without HTTP/2 a browser opens six connections to a host; tabs may use this many for streams.
 const STREAM_PLACES = ["staging-stream-1", "staging-stream-2", "staging-stream-3"];
 
 function listen() {
@@ -118,7 +118,7 @@ function stopListening() {
   Object.assign(stream, { open: false, source: null, letGo: null, turn: stream.turn + 1 });
 }
 
-// Not before a usual look would follow the last one, and not all tabs at once.
+// Keep the usual interval to the last refresh, and do not refresh all tabs at the same time.
 function lookSoon() {
   news.unchanged = 0;
   if (news.paused || document.hidden || news.asking) return;
@@ -184,11 +184,11 @@ function take(page) {
   announce();
 }
 
-// What this page alone says of an element.
+// Attributes that only this page sets on an element.
 const KEPT = new Set(["data-current", "data-copied", "data-fresh"]);
 
-// Make `mine` like `theirs`, and touch nothing that is alike already: so focus, selection, scroll,
-// open details and half-filled forms stay. Children with a data-key or an id are found by it.
+// Make `mine` equal to `theirs`, and change only what differs, so that focus, selection, scrolling,
+// open details and half-filled forms are kept. Children are matched by their data-key or id.
 function merge(mine, theirs) {
   if (mine.nodeType !== Node.ELEMENT_NODE) {
     if (mine.data !== theirs.data) mine.data = theirs.data;
@@ -217,7 +217,7 @@ function mergeChildren(mine, theirs) {
     const found = key ? known.get(key) : next;
     const alike = found && found.nodeType === wanted.nodeType && found.nodeName === wanted.nodeName && keyOf(found) === key;
     if (!alike) {
-      // New rows of some lists are shown when their reader wants it (tools.js), so that none moves.
+      // Some lists show new rows only on request (tools.js), so that rows do not move.
       if (key && mine.dataset?.collects !== undefined) wanted.dataset.fresh = "";
       mine.insertBefore(document.adoptNode(wanted), next);
       continue;
@@ -233,7 +233,7 @@ function mergeChildren(mine, theirs) {
   }
 }
 
-// A screen reader hears what changed on the watched page, at most every 5 s.
+// Announce changes of the watched page to screen readers, at most every 5 s.
 let announced = 0;
 function announce() {
   const watched = document.querySelector("[data-announce]");

@@ -36,7 +36,7 @@ document.addEventListener("click", (event) => {
 
 $("theme")?.closest("form").addEventListener("submit", (event) => { event.preventDefault(); nextTheme(); });
 
-// A form that another's lock kept from being done is sent again by itself, if its reader wants that.
+// A form refused because of another caller's lock is sent again automatically, on request.
 for (const button of document.querySelectorAll("[data-wait]")) {
   button.hidden = false;
   button.addEventListener("click", () => {
@@ -46,7 +46,7 @@ for (const button of document.querySelectorAll("[data-wait]")) {
   });
 }
 
-// --- Lists that collect their new rows: a button says how many there are, and shows them.
+// --- Lists that collect new rows: a button with their number shows them.
 
 function countFresh() {
   for (const list of document.querySelectorAll("[data-collects]")) {
@@ -67,7 +67,7 @@ document.addEventListener("click", (event) => {
   countFresh();
 });
 
-// On a phone the navigation is one row: it begins where this page is. The page itself stays.
+// On a phone the navigation is one row: scroll it to the current page, without scrolling the page.
 const current = document.querySelector(".rail [aria-current]");
 if (current) current.closest(".rail").scrollLeft = current.offsetLeft - 40;
 

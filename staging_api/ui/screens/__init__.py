@@ -1,1 +1,1 @@
-"""One module per screen: it asks the services, and gives a template and what that shows."""
+"""One module per screen: it calls the services, and returns a template with its content."""

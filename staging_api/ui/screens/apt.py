@@ -1,4 +1,4 @@
-"""APT archives: what clients see now, what waits to be decided or published, and going back."""
+"""APT archives: what clients see, uploads and changes that are waiting, and rollbacks."""
 
 from functools import partial
 
@@ -14,13 +14,13 @@ from staging_api.ui.screen import ActionDone, Form, ScreenAction, ScreenContent,
 from staging_api.vocabulary.publishing import OPEN_UPLOAD_STATES
 
 _SHOWN = 20
-#: Uploads that wait, of each state: whoever decides needs them, however many came after.
+#: Maximum number of waiting uploads of each state; all are shown, however many came after them.
 _WAITING_SHOWN = 100
 _PUBLICATIONS_SHOWN = 100
 
 
 def show_all(deps: UiDependencies, _view: View) -> ScreenContent:
-    """List the archives with what their clients see."""
+    """List the archives with their distributions."""
     live = {each.archive: each for each in deps.api.publisher.distributions.all()}
     archives = deps.api.archives.all()
     return ScreenContent(
@@ -35,14 +35,14 @@ def show_all(deps: UiDependencies, _view: View) -> ScreenContent:
 
 
 def show_one(deps: UiDependencies, view: View) -> ScreenContent:
-    """Show one archive."""
+    """Show an archive."""
     publisher, name = deps.api.publisher, view.params["archive"]
     archive = deps.api.archives.find(name)
     running = next(iter(publisher.runs.page(limit=1, archive=name, state="running").items), None)
     waiting, waiting_count = _waiting(deps, name)
     after = view.after("uploads")
     newest = deps.api.uploads.page(name, limit=_SHOWN, after=after, state=None)
-    # What is decided between the two looks is in both. Those that wait are on the first page.
+    # An upload decided between the two queries is in both. Waiting ones are on the first page.
     uploads = {each.id: each for each in (*(() if after else waiting), *newest.items)}
     distribution = _distribution(deps, name)
     return ScreenContent(
@@ -65,7 +65,7 @@ def show_one(deps: UiDependencies, view: View) -> ScreenContent:
         },
         mood="busy" if running else "ok",
         copies=Copies(
-            # Before the first run there is no distribution, and its address would be a 404.
+            # Before the first run there is no distribution, so its address would be a 404.
             api_path(f"/{'distributions' if distribution else 'apt-archives'}/{name}"),
             cli=f"staging-api publish publish-ftpmaster {name}",
             sql="SELECT p.* FROM package_publications p JOIN suites s ON s.id = p.suite_id\n"
@@ -77,7 +77,7 @@ def show_one(deps: UiDependencies, view: View) -> ScreenContent:
 
 
 def show_run(deps: UiDependencies, view: View) -> ScreenContent:
-    """Show what one run of the publisher did, how long each phase took, and what its hooks said."""
+    """Show a publisher run, with the durations of its phases and the output of its hooks."""
     run = deps.api.publisher.runs.find(view.params["publication_id"])
     name = run.purpose or run.operation
     is_running = run.state == "running"
@@ -96,7 +96,7 @@ def show_run(deps: UiDependencies, view: View) -> ScreenContent:
 
 
 def _waiting(deps: UiDependencies, name: str) -> tuple[list[Upload], str]:
-    """Return the uploads that wait for a decision, newest first, and how many they are."""
+    """Return the uploads that wait for a decision, newest first, and their number."""
     pages = [
         deps.api.uploads.page(name, limit=_WAITING_SHOWN, after=None, state=state)
         for state in OPEN_UPLOAD_STATES
@@ -164,7 +164,7 @@ def _reject(deps: UiDependencies, view: View, form: Form) -> ActionDone:
 
 
 _CALL_PIN = "/generations/{generation_id}/pin"
-#: By the value of the form's field ``action``; the names are unique among all screens.
+#: Actions by the value of the form's field ``action``; names are unique among all screens.
 ACTIONS: dict[str, ScreenAction] = {
     "publish": ScreenAction("POST /publications", _publish, "The archive is published."),
     "go_back": ScreenAction(

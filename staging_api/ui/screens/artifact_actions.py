@@ -1,4 +1,4 @@
-"""What operators do to a staged artifact, on whichever page shows it: pin, unpin, evict.
+"""Actions on a staged artifact, for all pages that show one: pin, unpin, evict.
 
 The form names the artifact in a field ``artifact_id``, and the page to return to in ``back``.
 """
@@ -30,7 +30,7 @@ def _evict(deps: UiDependencies, view: View, form: Form) -> ActionDone:
 
 
 def _moment(text: str) -> datetime:
-    """Read a day or a time of a form; times are in UTC, as forms know no zone."""
+    """Parse a day or a time in a form; times are in UTC, because forms have no zone."""
     try:
         read = datetime.fromisoformat(text)
     except ValueError:
@@ -40,7 +40,7 @@ def _moment(text: str) -> datetime:
 
 def _back(form: Form) -> ActionDone:
     back = form.get("back", "")
-    # The field came from the browser: it must not lead to another site.
+    # The field comes from the browser, so it must not lead to another site.
     return ActionDone(back if is_own_page(back) else "/ui/builds")
 
 

@@ -1,4 +1,4 @@
-"""One artifact: its source, who vouches for it, its files; and every place of a content."""
+"""An artifact: its source, who vouches for it, its files; and all places of a content."""
 
 import re
 import shlex
@@ -20,7 +20,7 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 def show(deps: UiDependencies, view: View) -> ScreenContent:
-    """Show an artifact; its files a page at a time."""
+    """Show an artifact, with one page of its files."""
     stagings = deps.api.stagings
     artifact = stagings.artifacts.find(view.params["artifact_id"])
     is_staged = artifact.state == "staged"
@@ -56,8 +56,8 @@ def show(deps: UiDependencies, view: View) -> ScreenContent:
 
 
 def show_content(deps: UiDependencies, view: View) -> ScreenContent:
-    """Show which artifacts have a content, whatever it is named there."""
-    # Some programs print digests in capitals; ours are stored in small letters.
+    """Show the artifacts that have a content, under whatever name."""
+    # Some programs print digests in capitals; ours are stored in lower case.
     sha256 = view.params["sha256"].lower()
     if not _SHA256.fullmatch(sha256):
         raise Invalid.field("sha256", "must be 64 hexadecimal digits")

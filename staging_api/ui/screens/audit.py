@@ -1,4 +1,4 @@
-"""Audit: the auditors' questions, their answers and SQL; and whether the record is whole."""
+"""Audit: the auditors' questions, their answers and SQL; and the check of the record."""
 
 import shlex
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ from staging_api.ui.copies import Copies, api_path
 from staging_api.ui.dependencies import UiDependencies
 from staging_api.ui.screen import Form, ScreenAction, ScreenContent, View
 
-#: Rows of a page; the file of all has more.
+#: Maximum number of rows on a page; the CSV file has more.
 _ROWS = 200
 _PARAMETER = "p."
 
@@ -26,7 +26,7 @@ def show(deps: UiDependencies, view: View) -> ScreenContent:
 
 
 def given_of(query: Mapping[str, str]) -> dict[str, str]:
-    """Return the parameters of a question that an address has, those that are empty left out."""
+    """Return the non-empty parameters of a question in an address."""
     return {
         key.removeprefix(_PARAMETER): value.strip()
         for key, value in query.items()
@@ -37,7 +37,7 @@ def given_of(query: Mapping[str, str]) -> dict[str, str]:
 def _answer(
     audit: AuditQuestions, name: str, given: Mapping[str, str]
 ) -> tuple[AuditAnswer | None, Invalid | None]:
-    """Return the answer, or else what is wrong with the parameters."""
+    """Return the answer, or else the error in the parameters."""
     try:
         return audit.ask(audit.find(name), given, _ROWS), None
     except Invalid as error:
@@ -87,7 +87,7 @@ def _question(audit: AuditQuestions, view: View, name: str) -> ScreenContent:
 
 
 def _text(value: object) -> str:
-    """Return a value as a page shows it: times to the second."""
+    """Format a value for a page: times to the second."""
     if isinstance(value, datetime):
         return value.replace(microsecond=0, tzinfo=None).isoformat(" ")
     return ",".join(map(str, value)) if isinstance(value, list) else cell(value)

@@ -1,4 +1,4 @@
-"""One build: what is there of it, what failed and why, its files, who asked for it."""
+"""A build: its artifacts, failures with their reasons, its files, and its callers."""
 
 import shlex
 from collections.abc import Mapping, Sequence
@@ -24,13 +24,13 @@ _MOOD = {"failed": "bad", "running": "busy", "queued": "busy", "foreground_stage
 
 
 def show(deps: UiDependencies, view: View) -> ScreenContent:
-    """Show the build of the parameter `u`."""
+    """Show the build in the parameter `u`."""
     stagings, given = deps.api.stagings, view.query["u"]
     refused: StagingApiError | None = None
     try:
         url = stagings.check_url(given).canonical
     except (Invalid, SourceNotAllowed) as error:
-        # Shown all the same: a source may leave the allow-list after its builds were staged.
+        # Shown nevertheless: a source may leave the allow-list after its builds were staged.
         url, refused = given, error
     only = {"archive_url": url}
     artifacts, older = _artifacts(deps, url)
@@ -49,7 +49,7 @@ def show(deps: UiDependencies, view: View) -> ScreenContent:
             "name": name,
             "state": state,
             "refused": refused and refused.detail,
-            # With the address at which it is served.
+            # Each with the address where it is served.
             "artifacts": [
                 (each, static_url(each.path) if each.state == "staged" else None)
                 for each in artifacts
@@ -85,7 +85,7 @@ def _artifacts(deps: UiDependencies, url: str) -> tuple[list[StagedArtifact], bo
     found = deps.api.stagings.artifacts.page(limit=_ARTIFACTS_SHOWN, only=only)
     newest: dict[tuple[str, str], StagedArtifact] = {}
     for artifact in found.items:
-        # The newest are first.
+        # The newest rows come first.
         newest.setdefault((artifact.name, artifact.path), artifact)
     shown = sorted(newest.values(), key=lambda a: (a.phase != "foreground", a.name, a.path))
     return shown, found.next is not None
@@ -100,14 +100,14 @@ def _state(artifacts: Sequence[StagedArtifact], history: Sequence[Staging]) -> s
         return "failed"
     if "staged" in states:
         return "staged"
-    # Not so if all of its artifacts are missing from the archive.
+    # If all of its artifacts are missing from the archive, none is evicted.
     if "evicted" in states:
         return "evicted"
     return history[0].state if history else "not staged"
 
 
 def _groups(deps: UiDependencies, url: str) -> Mapping[str, Sequence[tuple[ArtifactKind, bool]]]:
-    """Return the entries of the catalogue by group, each with whether it is of the default."""
+    """Return the entries of the catalogue by group, each with whether it is in the default."""
     catalogue = deps.api.stagings.catalogues.of(deps.api.stagings.check_url(url))
     default = {kind.name for kind in catalogue.resolve(())}
     groups: dict[str, list[tuple[ArtifactKind, bool]]] = {}
@@ -119,7 +119,7 @@ def _groups(deps: UiDependencies, url: str) -> Mapping[str, Sequence[tuple[Artif
 def _folder(
     deps: UiDependencies, view: View, artifacts: Sequence[StagedArtifact]
 ) -> Mapping[str, Any] | None:
-    """Return the files of a folder of the build, a page at a time; None: nothing is staged."""
+    """Return one page of the files in a folder of the build; None: nothing is staged."""
     staged = [artifact for artifact in artifacts if artifact.state == "staged"]
     if not staged:
         return None
@@ -130,7 +130,7 @@ def _folder(
             root + below, limit=_CHILDREN_SHOWN, after=view.query.get("from", "")
         )
     except NotFound:
-        # The address may be of a folder that was evicted since: the rest of the page still holds.
+        # The folder may have been evicted since: the rest of the page is still valid.
         return None
     steps = [part for part in below.split("/") if part]
     crumbs = [
@@ -155,7 +155,7 @@ def _folder(
 
 
 def _common_folder(paths: Sequence[str]) -> str:
-    """Return the longest folder that all paths lie in, with its slash."""
+    """Return the longest folder that contains all paths, with its slash."""
     common = commonpath([path.rpartition("/")[0] for path in paths])
     return f"{common}/" if common else ""
 

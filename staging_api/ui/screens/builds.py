@@ -1,4 +1,4 @@
-"""Builds: one row each, found by the beginning of the archive's URL."""
+"""Builds: one row each, searchable by a prefix of the archive's URL."""
 
 import shlex
 
@@ -11,7 +11,7 @@ _PAGE = 50
 
 
 def show(deps: UiDependencies, view: View) -> ScreenContent:
-    """Show the build of the parameter `u`; without one, the list."""
+    """Show the build in the parameter `u`; without the parameter, the list."""
     return build.show(deps, view) if view.query.get("u") else _list(deps, view)
 
 

@@ -1,4 +1,4 @@
-"""Catalogue: what an archive can have; and one tried against an archive, which stages nothing."""
+"""Catalogue: its entries, and a trial of a catalogue against an archive, which stages nothing."""
 
 import shlex
 from dataclasses import replace
@@ -16,7 +16,7 @@ _CHECK = "POST /catalogue/check"
 
 
 def show(deps: UiDependencies, view: View) -> ScreenContent:
-    """List the entries of each catalogue, or of the one that an archive has."""
+    """List the entries of each catalogue, or of the catalogue for one archive."""
     return _shown(deps, view.query.get("u", "").strip(), None)
 
 
@@ -48,8 +48,8 @@ def _shown(
             url = stagings.check_url(archive_url)
             entries = [entry for entry in entries if entry.covers(url)][:1]
         except StagingApiError as error:
-            # Said beside the field, where the address can be corrected; the page itself is no
-            # failure.
+            # Shown beside the field, where the address can be corrected; the page itself is not an
+            # error.
             entries, refused = [], error.detail
     return ScreenContent(
         "catalogue.html",

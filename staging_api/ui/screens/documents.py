@@ -1,4 +1,4 @@
-"""Configuration documents: the buffer beside what is committed, and every revision before it."""
+"""Configuration documents: the buffer compared with the committed version, and all revisions."""
 
 from staging_api.documents.changing import ChangeOrigin
 from staging_api.documents.reader import ComparisonRequest
@@ -15,7 +15,7 @@ _PATH = "/ui/documents"
 
 
 def show(deps: UiDependencies, view: View) -> ScreenContent:
-    """Show what the buffer would change, and the revisions."""
+    """Show the changes in the buffer, and the revisions."""
     reader = deps.api.documents.reader
     before = view.query.get("after", "")
     state = reader.buffer_state()
@@ -43,7 +43,7 @@ def show(deps: UiDependencies, view: View) -> ScreenContent:
 
 
 def show_revision(deps: UiDependencies, view: View) -> ScreenContent:
-    """Show a revision, and what it changed of the committed one before it or of another."""
+    """Show a revision, and its differences from the previous revision or another one."""
     reader = deps.api.documents.reader
     number = _number(view.params["number"], "number")
     revision = reader.find(number)
@@ -64,7 +64,7 @@ def show_revision(deps: UiDependencies, view: View) -> ScreenContent:
 
 
 def _number(text: str, field: str) -> int:
-    # `isdecimal` alone takes digits of other scripts. Nine digits fit into the column.
+    # `isdecimal` alone accepts digits of other scripts. Nine digits fit into the column.
     if not (text.isascii() and text.isdecimal() and len(text) < 10):  # noqa: PLR2004 - an int
         raise Invalid.field(field, "must be the number of a revision")
     return int(text)
@@ -76,7 +76,7 @@ def _author(view: View, form: Form) -> ChangeOrigin:
 
 def _commit(deps: UiDependencies, view: View, form: Form) -> ActionDone:
     reviewed = _number(form.get("revision", ""), "revision")
-    # By the number that the page showed: what was posted since, its reader has not seen.
+    # By the number that the page showed: the reader has not seen documents posted since then.
     result = deps.api.documents.commit(CommitRequest(reviewed=reviewed), _author(view, form))
     if not result.committed:
         raise Conflict("the buffer has faults, so it was not committed: see its validation")
@@ -90,7 +90,7 @@ def _discard(deps: UiDependencies, view: View, form: Form) -> ActionDone:
 
 def _roll_back(deps: UiDependencies, view: View, form: Form) -> ActionDone:
     number = _number(view.params["number"], "number")
-    # The buffer may be work of others: only the command line can say that it may be lost.
+    # The buffer may be the work of others: only the command line can overwrite it.
     deps.api.documents.roll_back(number, _author(view, form), over_buffer=False)
     return ActionDone(_PATH)
 

@@ -1,4 +1,4 @@
-"""Locks: who holds what, since when, who waits; the history; and breaking one."""
+"""Locks: holders, ages and waiters; the history; and breaking a lock."""
 
 from staging_api.errors import Invalid
 from staging_api.http.lock_bodies import BreakRequest
@@ -24,15 +24,15 @@ FROM api_locks{where} ORDER BY acquired_at DESC LIMIT {limit};"""
 
 
 def show_all(deps: UiDependencies, view: View) -> ScreenContent:
-    """List the locks that are held; with `state=all` every grant, the newest first.
+    """List the locks that are held; with `state=all` every grant, newest first.
 
     Raises:
-        Invalid: no grant ends in the wanted way.
+        Invalid: the outcome does not exist.
     """
     history = view.query.get("state") == "all"
     scope, keys = view.query.get("scope") or None, view.query.get("keys") == "yes"
     outcome = _outcome(view) if history else None
-    # Locks of Idempotency-Keys only if they are wanted, or one is named.
+    # Locks of Idempotency-Keys are shown only on request, or if a scope is given.
     hidden = None if keys or scope else IDEMPOTENCY.name
     only = LockFilter(scope=scope, except_kind=hidden, outcome=outcome)
     page = _page(deps.api.lock_service, history, view.query.get("after") or None, only)
@@ -55,7 +55,7 @@ def show_all(deps: UiDependencies, view: View) -> ScreenContent:
 
 
 def show_one(deps: UiDependencies, view: View) -> ScreenContent:
-    """Show one grant: while it is held, who waits behind it and how to break it."""
+    """Show a grant: while it is held, with its waiters and the form to break it."""
     found = deps.api.lock_service.find(view.params["lock_id"])
     grant = found.grant
     held = grant.outcome is None
@@ -85,7 +85,7 @@ def show_one(deps: UiDependencies, view: View) -> ScreenContent:
 
 
 def _copies(scope: str | None, history: str | None) -> Copies:
-    """The same list for programs; `history` is the SQL of every grant, None for those held."""
+    """Return the same list for programs; `history` is the SQL of all grants, None for held ones."""
     state = "all" if history else "held"
     return Copies(
         api_path("/locks", state="all" if history else None, scope=scope),
@@ -104,10 +104,10 @@ def _page(
 
 
 def _outcome(view: View) -> str | None:
-    """Return how grants of the history ended; None: in any way, or not yet.
+    """Return the requested outcome of grants; None: any, or not yet ended.
 
     Raises:
-        Invalid: none ends so.
+        Invalid: the outcome does not exist.
     """
     outcome = view.query.get("outcome") or None
     if outcome is not None and outcome not in OUTCOMES:
@@ -116,7 +116,7 @@ def _outcome(view: View) -> str | None:
 
 
 def _history_sql(outcome: str | None) -> str:
-    # One of the words of the vocabulary: nothing to quote.
+    # The outcome is a word of the vocabulary, so it needs no quoting.
     where = f" WHERE outcome = '{outcome}'" if outcome else ""
     return _HISTORY_SQL.format(where=where, limit=_PAGE)
 
@@ -134,7 +134,7 @@ def _break(deps: UiDependencies, view: View, form: Form) -> ActionDone:
     lock_id = view.params["lock_id"]
     body = validated(BreakRequest, {"reason": form.get("reason", "")})
     wanted = last_segment(deps.api.lock_service.find(lock_id).grant.scope)
-    # Typed by hand, as it cannot be taken back: the holder's work is refused from then on.
+    # Typed by hand, because breaking cannot be undone: the holder's work is refused from then on.
     if form.get("typed", "") != wanted:
         raise Invalid.field("typed", f"must be {wanted}: the end of what this lock protects")
     deps.api.lock_service.break_lock(lock_id, view.origin.caller, body.reason)

@@ -1,4 +1,4 @@
-"""Now: what runs, what failed, who holds which lock: the first screen when something hangs."""
+"""Now: running and failed stagings, and locks: the first screen to open when something hangs."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -25,19 +25,19 @@ _RUNNING_SHOWN = 50
 _NEWEST_SHOWN = 20
 _LOOKED_AT = 100
 _LOCKS_SHOWN = 100
-#: Of those that need somebody: where a pod died, they are many, and of one cause.
+#: Maximum number of long-held locks: after the death of a pod there are many with one cause.
 _LONG_HELD_SHOWN = 10
 _MINUTES = 60
 _RECENT = timedelta(hours=1)
-#: A lock that is held for so many leases is worth a look.
+#: A lock held for this many lease durations needs attention.
 MANY_LEASES = 10
-#: Of 1: above this share the page warns of the store.
+#: Share of the store's space above which the page shows a warning.
 FULL = 0.9
 
 
 @dataclass(frozen=True)
 class FailureGroup:
-    """Failures of the last hour with one cause: the same code, at artifacts of the same name."""
+    """Failures of the last hour with the same code, at artifacts of the same names."""
 
     code: str
     names: Sequence[str]
@@ -48,7 +48,7 @@ class FailureGroup:
 
 
 def show(deps: UiDependencies, view: View) -> ScreenContent:
-    """Show the state of the service in one sentence, and what it is made of."""
+    """Show the state of the service in one sentence, and its details."""
     stagings = deps.api.stagings
     running = stagings.page(limit=_RUNNING_SHOWN, only=StagingFilter(unfinished=True))
     newest = stagings.page(limit=_LOOKED_AT).items
@@ -90,7 +90,7 @@ def show(deps: UiDependencies, view: View) -> ScreenContent:
 
 
 def _trouble(seen: Sequence[SeenProcess], counts: CountsPage) -> list[str]:
-    """Return what is wrong with the processes, in sentences."""
+    """Return the problems of processes, in sentences."""
     found = []
     if counts.to_do and not any(each.alive and each.kind == "worker" for each in seen):
         waiting = sum(counts.to_do.values())
@@ -107,7 +107,7 @@ def _fullness(deps: UiDependencies) -> list[str]:
 
 
 def _times(newest: Sequence[Staging], now: datetime) -> list[Chart]:
-    """Return how long the stagings took that ended lately, of those that are looked at."""
+    """Return a chart of the durations of recently ended stagings, among those in `newest`."""
     ended = [
         (each.finished_at, (each.finished_at - each.created_at).total_seconds())
         for each in newest
@@ -117,7 +117,7 @@ def _times(newest: Sequence[Staging], now: datetime) -> list[Chart]:
     if not took:
         return []
     in_order = sorted(took)
-    # By nearest rank: a time that a staging really took, however few there are.
+    # By nearest rank: a real duration of one staging, however few there are.
     half, most = (in_order[ceil(part * len(took)) - 1] for part in (0.5, 0.99))
     return [
         chart_of(
@@ -125,14 +125,14 @@ def _times(newest: Sequence[Staging], now: datetime) -> list[Chart]:
             f"median of the last {counted(len(took), 'stagings')}; {duration(most)} at the 99th"
             " percentile",
             "how long each took, the newest at the right",
-            # As wide as the other charts, or one staging would be a block as wide as its tile.
+            # As wide as the other charts; otherwise a single staging would fill its tile.
             [("staged", [0.0] * (_MINUTES - len(took)) + took)],
         )
     ]
 
 
 def _charts(counts: CountsPage) -> list[Chart]:
-    """Return what the last hour brought, by minute."""
+    """Return charts of the last hour, by minute."""
     # The newest come first; a chart runs from left to right.
     minutes = counts.items[::-1]
     fetched = [each.fetched_bytes for each in minutes]
@@ -166,7 +166,7 @@ def _charts(counts: CountsPage) -> list[Chart]:
 
 
 def _work_locks(deps: UiDependencies) -> list[Grant]:
-    # Requests with an Idempotency-Key hold one each: they would hide those of archives.
+    # Each request with an Idempotency-Key holds a lock: these would hide those of archives.
     only = LockFilter(except_kind=IDEMPOTENCY.name)
     page = deps.api.lock_service.page("held", limit=_LOCKS_SHOWN, only=only)
     return [each.grant for each in page.items]
@@ -181,14 +181,14 @@ def _is_long(lock: Grant, now: datetime, lease_seconds: float) -> bool:
 
 
 def _failures(deps: UiDependencies, now: datetime) -> list[FailureGroup]:
-    """Return what failed within the hour; where much is staged, it is not among the newest."""
+    """Return the failures within the last hour, which may not be among the newest stagings."""
     only = StagingFilter(equal={"state": "failed"})
     failed = deps.api.stagings.page(limit=_LOOKED_AT, only=only).items
     return _grouped(each for each in failed if _ended_recently(each, now))
 
 
 def _grouped(failed: Iterable[Staging]) -> list[FailureGroup]:
-    """Return the groups, the largest first; `failed` are newest first."""
+    """Return the groups, largest first; `failed` are newest first."""
     groups: dict[tuple[str, tuple[str, ...]], list[Staging]] = defaultdict(list)
     for staging in failed:
         names = tuple(sorted({a.name for a in staging.artifacts if a.failure is not None}))
@@ -232,5 +232,5 @@ def _summary(
 
 
 def _number(found: int, looked_at: int, shown: int = 0) -> str:
-    """Return how many there are beside those shown, ``+`` where not all were looked at."""
+    """Return the number of items not shown, with ``+`` if not all were examined."""
     return f"{found - shown}{'+' if found >= looked_at else ''}"

@@ -16,9 +16,9 @@ FROM service_processes ORDER BY name;"""
 
 
 def show(deps: UiDependencies, view: View) -> ScreenContent:
-    """List the processes that were seen within a day, and what they lack."""
+    """List the processes seen within a day, and their problems."""
     page = deps.api.processes.page(limit=_PAGE, after=view.query.get("after", ""))
-    # The numbers are of all processes, on each page of the list.
+    # Each page of the list shows the numbers of all processes.
     seen = deps.api.processes.all()
     database = deps.api.processes.database_facts()
     alive = [each for each in seen if each.alive]

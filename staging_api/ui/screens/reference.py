@@ -1,4 +1,4 @@
-"""API: the reference of the API, made of its own OpenAPI document on the server."""
+"""API: the reference of the API, rendered from its own OpenAPI document on the server."""
 
 import json
 from collections import defaultdict
@@ -13,7 +13,7 @@ from staging_api.ui.copies import Copies
 from staging_api.ui.dependencies import UiDependencies
 from staging_api.ui.screen import ScreenContent, View
 
-#: Paths of clients that others wrote, folded at the end of the page.
+#: Tags of paths for clients of other projects, folded at the end of the page.
 _OF_OTHERS = ("devserver", "configdocs")
 _PARAMETER = "p."
 _METHODS = ("get", "post", "put", "patch", "delete", "head")
@@ -24,8 +24,8 @@ class Operation:
     """An operation of the API.
 
     Attributes:
-        roles: that may call it; empty: anybody.
-        shown: as in the document.
+        roles: roles that may call it; empty: all callers.
+        shown: the operation in the OpenAPI document.
     """
 
     id: str
@@ -49,7 +49,7 @@ class Parameter:
 
 @dataclass(frozen=True)
 class OperationResponse:
-    """An answer of an operation: its status, what it means, its form and an example."""
+    """A response of an operation: its status, meaning, form and an example."""
 
     status: str
     meaning: str
@@ -58,7 +58,7 @@ class OperationResponse:
 
 
 def show(deps: UiDependencies, view: View) -> ScreenContent:
-    """List the operations by what they are about; or show the one that the address names."""
+    """List the operations by tag; or show the one in the address."""
     document = deps.api_document
     found = _operations(document)
     name = view.query.get("op", "")
@@ -156,12 +156,12 @@ def _answer(
 
 
 def _content(shown: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
-    """Return the first media type of a body or answer, and what the document says of it."""
+    """Return the first media type of a body or response, with its content in the document."""
     return next(iter(shown.get("content", {}).items()), ("", {}))
 
 
 def _address(path: str, parameters: Sequence[Parameter], given: Mapping[str, str]) -> str:
-    """Return the path with the given values; the place of one that is not given keeps its name."""
+    """Return the path with the given values; parameters without a value keep their names."""
     for each in parameters:
         if each.place == "path" and given[each.name]:
             path = path.replace(f"{{{each.name}}}", quote(given[each.name], safe=""))
@@ -179,7 +179,7 @@ def _resolved(document: Mapping[str, Any], shown: Mapping[str, Any]) -> Mapping[
 
 
 def _form(schema: Mapping[str, Any] | None) -> str:
-    """Return what a value is, in a few words."""
+    """Describe the type of a value in a few words."""
     if not schema:
         return ""
     if "$ref" in schema:

@@ -1,4 +1,4 @@
-"""One search field for everything: it leads to the page of what was pasted, or lists what fits."""
+"""Search: leads to the page of a pasted id, URL or digest, or lists all matches."""
 
 import re
 from collections import Counter
@@ -16,13 +16,13 @@ from staging_api.ui.screen import ScreenContent, View
 
 _ULID = re.compile("[0-7][0-9A-HJKMNP-TV-Z]{25}")
 _SHA256 = re.compile("[0-9a-f]{64}")
-#: Of each kind.
+#: Maximum number of results of each kind.
 _SHOWN = 20
 
 
 @dataclass(frozen=True)
 class Found:
-    """One thing that fits: a word for its kind, its name, more about it, its page."""
+    """A search result: a word for its kind, its name, details, and its page."""
 
     kind: str
     name: str
@@ -31,7 +31,7 @@ class Found:
 
 
 def show(deps: UiDependencies, view: View) -> ScreenContent:
-    """Show what fits the parameter `q`; if that is one page, lead there."""
+    """Show the matches of the parameter `q`; if there is only one, redirect to its page."""
     text = view.query.get("q", "").strip()
     found, more = _cut(_found(deps, text) if text else [])
     exact = found[0].href if len(found) == 1 else None
@@ -45,7 +45,7 @@ def show(deps: UiDependencies, view: View) -> ScreenContent:
 
 
 def _found(deps: UiDependencies, text: str) -> Sequence[Found]:
-    # Crockford's base 32 means the same in either case.
+    # Crockford's base 32 ignores case.
     if _ULID.fullmatch(text.upper()):
         return _by_id(deps, text.upper())
     if _SHA256.fullmatch(text.lower()):
@@ -56,7 +56,7 @@ def _found(deps: UiDependencies, text: str) -> Sequence[Found]:
 
 
 def _cut(found: Sequence[Found]) -> tuple[Sequence[Found], bool]:
-    """Leave out what is too much of a kind; the lists have one more, which shows that it is."""
+    """Limit the results of each kind; the lists have one more, which shows that more exist."""
     seen: Counter[str] = Counter()
     shown = []
     for each in found:
@@ -67,9 +67,9 @@ def _cut(found: Sequence[Found]) -> tuple[Sequence[Found], bool]:
 
 
 def _by_id(deps: UiDependencies, ulid: str) -> Sequence[Found]:
-    """Look for an id among stagings, artifacts, locks and runs of the publisher."""
+    """Search for an id among stagings, artifacts, locks and publisher runs."""
     api = deps.api
-    # A ULID does not say what it is of.
+    # A ULID does not tell the kind of its object.
     looks = (
         ("staging", api.stagings.find, "/ui/stagings/{0.id}"),
         ("artifact", api.stagings.artifacts.find, "/ui/artifacts/{0.id}"),
@@ -84,14 +84,14 @@ def _by_id(deps: UiDependencies, ulid: str) -> Sequence[Found]:
 
 
 def _by_url(deps: UiDependencies, text: str) -> Sequence[Found]:
-    """Take a URL for a build's, or for one of our own files."""
+    """Interpret a URL as that of a build, or of a file on this service."""
     path = urlsplit(text).path if is_http_url(text) else ""
     if path.startswith("/static/") and (below := _by_path(deps, path)):
         return below
     try:
         url = deps.api.stagings.check_url(text).canonical
     except (Invalid, SourceNotAllowed):
-        # What is not read any more may still have a build from before.
+        # A URL that is no longer allowed may still have an old build.
         url = text
     return [Found("build", last_segment(url), url, build_url(url))]
 
@@ -108,7 +108,7 @@ def _by_path(deps: UiDependencies, text: str) -> Sequence[Found]:
 
 
 def _by_name(deps: UiDependencies, text: str) -> Sequence[Found]:
-    # The index is of last segments, in which there is no slash.
+    # The index has last segments, which contain no slash.
     if "/" in text:
         return []
     urls = deps.api.stagings.named(text, limit=_SHOWN + 1)

@@ -1,4 +1,4 @@
-"""One staging: how far it is, how long each step took, what happened, and why it failed."""
+"""A staging: its progress, the duration of each step, its events, and the reasons of failures."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,10 +18,10 @@ _MOOD = {"failed": "bad", "staged": "ok", "cancelled": "warn"}
 
 @dataclass(frozen=True)
 class StagingStep:
-    """A step of the way of a staging; `at` is None while it lies ahead.
+    """A step of a staging; `at` is None if the step has not been reached.
 
     Attributes:
-        since: when the step before was reached: the time between is shown.
+        since: when the previous step was reached: the time in between is shown.
     """
 
     state: str
@@ -30,13 +30,13 @@ class StagingStep:
 
 
 def show(deps: UiDependencies, view: View) -> ScreenContent:
-    """Show a staging; with `only=failures` just the events that say why."""
+    """Show a staging; with `only=failures` only the events that explain a failure."""
     stagings = deps.api.stagings
     staging = stagings.find(view.params["staging_id"])
     events = stagings.records.events(staging.id, limit=_EVENTS_SHOWN)
     only_failures = view.query.get("only") == "failures"
     name = last_segment(staging.archive_url)
-    # One that was evicted later was staged by then: the staging did all that it had to do.
+    # An artifact that was evicted later had been staged, so its part of the work was done.
     done = sum(each.settled or each.state == "evicted" for each in staging.artifacts)
     progress = f"{done} of {len(staging.artifacts)}"
     said = staging.state.replace("_", " ")
@@ -70,13 +70,13 @@ def show(deps: UiDependencies, view: View) -> ScreenContent:
 
 
 def _steps(staging: Staging, events: Sequence[StagingEvent]) -> list[StagingStep]:
-    """Return the steps in order: those that were reached, then those that lie ahead."""
+    """Return the steps in order: those reached, then those still to come."""
     reached: dict[str, datetime] = {}
     for event in events:
         if event.kind == "staging" and event.to_state:
             reached.setdefault(event.to_state, event.at)
     if staging.finished_at is not None:
-        # Its event may be behind the last one that is shown.
+        # Its event may come after the last one that is shown.
         reached.setdefault(staging.state, staging.finished_at)
     way = [state for state in STAGING_STATES if state not in FINAL_STATES]
     if staging.final:

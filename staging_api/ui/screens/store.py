@@ -1,4 +1,4 @@
-"""Store: does the disk last, who uses it, and what would go if it were pruned."""
+"""Store: its free space, its users, and a preview of pruning."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ _PINS_SHOWN = 20
 _PRUNES_SHOWN = 5
 _DAY_SECONDS = 86400.0
 _FULL = 0.9
-#: No field of a form takes a number of so many days or gigabytes.
+#: Limit of days and gigabytes in fields of forms.
 _TOO_LARGE = 1e12
 _PRUNE = "POST /store/prune"
 _LABELS = {"read_lately": "used within a week", "unnamed": "without a name"}
@@ -26,7 +26,7 @@ _SQL = """SELECT use, blobs, bytes, file_bytes, counted_at FROM store_usage ORDE
 
 @dataclass(frozen=True)
 class Part:
-    """A part of the bar of space: from `left`, so wide, in thousandths."""
+    """A part of the bar of space: its left edge and its width, in thousandths."""
 
     name: str
     label: str
@@ -36,7 +36,7 @@ class Part:
 
 
 def show(deps: UiDependencies, view: View) -> ScreenContent:
-    """Show the space of the store; and the prune that the address names."""
+    """Show the space of the store, and the prune in the address."""
     upkeep = deps.api.stagings.upkeep
     report, pruning = store_report(upkeep), Pruning(upkeep)
     whole = _whole(report)
@@ -61,7 +61,7 @@ def show(deps: UiDependencies, view: View) -> ScreenContent:
             "most": MOST_ARTIFACTS,
         },
         mood="bad" if bad else "warn" if share > _FULL else "ok",
-        # The list that is about to be confirmed must not change under its reader.
+        # The list to be confirmed must not change while it is read.
         live=token is None,
         copies=Copies(
             api_path("/store"),
@@ -103,7 +103,7 @@ def _number(field: str, text: str) -> float:
         number = float(text)
     except ValueError:
         raise Invalid.field(field, "must be a number") from None
-    # Infinity and NaN are floats too, and no whole number can be made of them.
+    # Infinity and NaN are floats, too, but cannot be converted to int.
     if not abs(number) < _TOO_LARGE:
         raise Invalid.field(field, f"must be a number below {_TOO_LARGE:.0f}")
     return number
@@ -117,7 +117,7 @@ def _found(pruning: Pruning, token: str | None) -> Prune | None:
 
 
 def _whole(report: StoreReport) -> int:
-    """Return what the store may hold: its quota, or what it has and what is free."""
+    """Return the capacity of the store: its quota, or its used and free space."""
     if report.quota_bytes is not None:
         return report.quota_bytes
     if report.free_bytes is None:
@@ -126,14 +126,14 @@ def _whole(report: StoreReport) -> int:
 
 
 def _parts(report: StoreReport, whole: int) -> Sequence[Part]:
-    """Return the parts of the bar, as wide as their share of the whole."""
+    """Return the parts of the bar, with the width of their share of the whole."""
     named: list[tuple[str, str, int]] = [
         (each.use, _LABELS.get(each.use, each.use), each.bytes) for each in report.usage
     ]
     if not named:
         named = [("used", "used", report.space.used)]
     named.append(("reserved", "reserved", report.space.reserved))
-    # What is reserved and used can be more than the quota, which may be lowered at any time.
+    # Reserved and used space can exceed the quota, which may be lowered at any time.
     whole = max(whole, sum(count for _, _, count in named), 1)
     parts, left = [], 0.0
     for name, label, count in named:

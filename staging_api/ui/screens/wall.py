@@ -17,7 +17,7 @@ _LOCKS = 100
 
 @dataclass(frozen=True)
 class Tile:
-    """One number; `mood` as of a page."""
+    """A number with a label; `mood` as for a page."""
 
     number: str
     label: str
@@ -25,7 +25,7 @@ class Tile:
 
 
 def show(deps: UiDependencies, view: View) -> ScreenContent:
-    """Show what runs, what failed and was staged in the last hour, locks, space, processes."""
+    """Show running work, failures and stagings of the last hour, locks, space and processes."""
     counts = deps.api.counts.page("minute", limit=_MINUTES)
     running = sum(counts.unfinished.values())
     failed = sum(each.stagings.get("failed", 0) for each in counts.items)
@@ -57,7 +57,7 @@ def show(deps: UiDependencies, view: View) -> ScreenContent:
 
 
 def _locks(deps: UiDependencies, view: View) -> Tile:
-    # As on Now: locks of Idempotency-Keys come with requests, and protect no archive.
+    # As on Now: locks of Idempotency-Keys belong to requests, and protect no archive.
     only = LockFilter(except_kind=IDEMPOTENCY.name)
     page = deps.api.lock_service.page("held", limit=_LOCKS, only=only)
     if not page.items:
@@ -85,6 +85,6 @@ def _processes(deps: UiDependencies) -> Tile:
 
 
 def _number_of(count: int | str, plural: str, what: str) -> tuple[str, str]:
-    """Return a number, and apart from it the words, in the singular for one."""
+    """Return a number, and separately its words, in the singular for one."""
     number, noun = counted(count, plural).split()
     return number, f"{noun} {what}"
