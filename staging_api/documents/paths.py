@@ -59,7 +59,7 @@ def parse_path(text: str) -> Path:
     while place < len(rest):
         match = _STEP.match(rest, place)
         if match is None:
-            raise PathInvalid(_why_not(text, rest[place:]))
+            raise PathInvalid(_error_text(text, rest[place:]))
         steps.append(_step(match))
         place = match.end()
     return tuple(steps)
@@ -104,7 +104,7 @@ def _step(match: re.Match[str]) -> str | int:
     return _ESCAPED.sub(r"\1", quoted[1:-1])
 
 
-def _why_not(text: str, rest: str) -> str:
+def _error_text(text: str, rest: str) -> str:
     if "*" in rest or ".." in rest or "[?" in rest:
         return f"{text!r} must name one place: wildcards, filters and '..' are not taken"
     return f"{text!r} is not a path such as .hosts[0].name or .labels['a.b']"

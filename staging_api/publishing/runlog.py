@@ -197,9 +197,9 @@ class RunLog:
         Args:
             more: counts added by the transaction.
             ends: returns whether no work is left, by the state at the end of the transaction.
-            is_done: returns whether the transaction was committed, if its connection breaks;
-                default: read the run's row, because the default of `ends` always records the
-                    success.
+            is_done: returns whether the transaction was committed, if its connection breaks; by
+                default read from the run's row, because the default of `ends` always records the
+                success.
         """
         counts, ended = self.counts + Counter(more), None
         try:

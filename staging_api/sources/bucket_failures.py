@@ -32,7 +32,7 @@ _CODE = re.compile(r"<Code>(\w{1,60})</Code>")
 _STATUS = re.compile(r"status code: (\d{3})")
 _REFUSED, _ABSENT = ("401", "403"), ("404",)
 #: Status of S3 for HEAD requests, whose responses have no body and so no code.
-_NOT_SAID = "400"
+_STATUS_WITHOUT_CODE = "400"
 _ABSENT_BUCKET = ("NoSuchBucket", "ContainerNotFound")
 _OTHER_REGION = ("PermanentRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraint")
 #: The library's own message for a redirect of S3, which has no Location.
@@ -50,7 +50,7 @@ _RIGHTS_TO_READ = (
 )
 #: Metadata services of platforms, which issue credentials.
 _METADATA = ("//169.254.169.254", "//169.254.170.2", "//metadata.google.internal")
-_NO_PROOF = re.compile(r"InvalidCertificate\(\s*(\w{1,60})")
+_CERTIFICATE_ERROR = re.compile(r"InvalidCertificate\(\s*(\w{1,60})")
 #: Messages of the underlying libraries for requests without a response.
 _NO_ANSWER = {
     "dns error": "its address has a host of no known name",
@@ -78,7 +78,7 @@ def _meaning(where: str, name: str, error: BaseError) -> StagingApiError:
     text = str(error)
     is_answer = _STATUS.search(text) is not None or _REGION_WORDS in text
     if not is_answer or _is_of_platform(text):
-        return _unanswered(where, name, error)
+        return _without_response(where, name, error)
     found = _CODE.search(text), _STATUS.search(text)
     code, status = (each[1] if each else "" for each in found)
     answered = f"it answered {' '.join(filter(None, (status, code)))}"
@@ -95,12 +95,12 @@ def _meaning(where: str, name: str, error: BaseError) -> StagingApiError:
     if status in _REFUSED or isinstance(error, PermissionDeniedError | UnauthenticatedError):
         cure = _CURES.get(code, _rights_to(name))
         return SourceRefused(f"{where} refused access to {name}: {answered}; {cure}")
-    if status == _NOT_SAID and not code and where.startswith("s3:"):
+    if status == _STATUS_WITHOUT_CODE and not code and where.startswith("s3:"):
         answered += ", which may mean another region, or a credential that has expired"
     return SourceFailed(f"{where} did not deliver {name}: {answered}")
 
 
-def _unanswered(where: str, name: str, error: BaseError) -> StagingApiError:
+def _without_response(where: str, name: str, error: BaseError) -> StagingApiError:
     """Return the error for a request without a usable response."""
     text = str(error)
     if _is_of_platform(text):
@@ -108,7 +108,7 @@ def _unanswered(where: str, name: str, error: BaseError) -> StagingApiError:
             f"{where} did not deliver {name}: no credential is set, and this machine's platform"
             " gave none; a public bucket has to be in STAGING_SOURCES_ANONYMOUS"
         )
-    if proof := _NO_PROOF.search(text):
+    if proof := _CERTIFICATE_ERROR.search(text):
         return SourceRefused(
             f"{where} did not prove its name by a certificate: {proof[1]}; STAGING_SOURCES_CA_FILE"
             " names whose certificates are believed"

@@ -34,7 +34,7 @@ from staging_api.sources.url import ArchiveUrl
 
 #: 203 is the status of a page that a proxy passed on.
 _OK, _SERVER_FAILED = (200, 203), 500
-_SOON_BETTER = (408, 429)
+_TRANSIENT = (408, 429)
 _LINK_SECONDS = 300
 _MOST_PAGES = 10_000
 _CHUNK_BYTES = 64 << 10
@@ -94,7 +94,7 @@ class _Pages:
                 if failed.retryable:
                     failed = Interrupted(f"{where} did not send its listing")
                 raise failed from None
-            if status in _SOON_BETTER or status >= _SERVER_FAILED:
+            if status in _TRANSIENT or status >= _SERVER_FAILED:
                 raise Interrupted(f"{where} answered with status {status}")
             listing = read_listing(raw) if status in _OK else None
             if listing is None:

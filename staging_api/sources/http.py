@@ -53,13 +53,13 @@ from staging_api.sources.target import target_of
 from staging_api.sources.url import ArchiveUrl
 from staging_api.sources.web_page import JUDGED_BYTES, is_foreign_page
 
-_GONE = (404, 410)
+_ABSENT = (404, 410)
 _CHANGED = (412, 416)
 _REFUSED, _PROXY_REFUSED = (401, 403), 407
-_SOON_BETTER = (408, 425, 429)
+_TRANSIENT = (408, 425, 429)
 #: Status codes after which a failed HEAD is not followed by a GET at once: the server is
 #: overloaded.
-_OVERLOADED = (*_SOON_BETTER, 503, 504)
+_OVERLOADED = (*_TRANSIENT, 503, 504)
 #: Status codes of a GET of the first bytes that refuse the range, not the object.
 _NO_RANGE = (400, 416, 501)
 #: Other client errors: some servers use them for missing objects.
@@ -295,7 +295,7 @@ class HttpSource:
         host, status = self._url.authority, answer.status
         if status in (OK, PARTIAL):
             return
-        if status in _GONE:
+        if status in _ABSENT:
             raise ArtifactNotFound(f"{name} is not in the archive")
         if status in _CHANGED and is_found:
             raise SourceChanged(f"{name} changed since it was found")
@@ -304,7 +304,7 @@ class HttpSource:
         if status in _REFUSED:
             cure = self._cure(answer)
             raise SourceRefused(f"{host} refused access to {name} with status {status}; {cure}")
-        if status in _SOON_BETTER or status >= _SERVER_FAILED:
+        if status in _TRANSIENT or status >= _SERVER_FAILED:
             raise Interrupted(
                 f"{host} answered with status {status}",
                 retry_after_seconds=retry_after_seconds(answer.headers),

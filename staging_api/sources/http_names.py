@@ -40,7 +40,7 @@ log = logging.getLogger(__name__)
 #: File names of lists that are not written last, so that they are not manifests.
 LISTS = ("SHA256SUMS", "SHA512SUMS", "MD5SUMS", "manifest.json")
 _OK, _UNAUTHORIZED = 200, 401
-_SOON_BETTER = (429, 503)
+_TRANSIENT = (429, 503)
 #: Each page is a request, and a folder that contains itself, by a link, has endless pages.
 _MAX_PAGES = 200
 _MAX_DEPTH = 8
@@ -171,7 +171,7 @@ class HttpNames:
 
         def read() -> tuple[bytes, SourceResponse] | None:
             with self._client.request("GET", target, {}) as answer:
-                if answer.status in _SOON_BETTER:
+                if answer.status in _TRANSIENT:
                     raise Interrupted(
                         f"{target.url.authority} answered with status {answer.status}",
                         retry_after_seconds=retry_after_seconds(answer.headers),

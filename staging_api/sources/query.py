@@ -18,7 +18,7 @@ CREDENTIALS = frozenset(
     }
 )
 #: Prefixes of parameters that change headers of the response, but not its bytes.
-_OF_THE_ANSWER = ("response-content-", "response-cache-", "response-expires", "x-id")
+_RESPONSE_PARAMETERS = ("response-content-", "response-cache-", "response-expires", "x-id")
 _SEPARATORS_OF_VALUES = "/:@!$'()*,;~."
 
 
@@ -106,7 +106,7 @@ def split_query(text: str, secret: Collection[str] = ()) -> SplitQuery:
     identity = sorted(
         (name, value)
         for name, value in pairs
-        if not is_credential(name.lower()) and not name.lower().startswith(_OF_THE_ANSWER)
+        if not is_credential(name.lower()) and not name.lower().startswith(_RESPONSE_PARAMETERS)
     )
     return SplitQuery(
         "&".join(f"{_spelt(name)}={_spelt(value)}" for name, value in identity),

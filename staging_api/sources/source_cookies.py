@@ -11,7 +11,7 @@ _MOST = 20
 _MOST_CHARACTERS = 4096
 #: Allowed characters of a cookie, which is sent back in one header line.
 _PAIR = re.compile(r"\s*([!#$%&'*+\-.^_`|~0-9A-Za-z]+)=([\x20-\x3a\x3c-\x7e]*)")
-_TAKEN_BACK = re.compile(r";\s*max-age\s*=\s*(?:0+|-\d+)\s*(?:;|$)", re.IGNORECASE)
+_DELETION = re.compile(r";\s*max-age\s*=\s*(?:0+|-\d+)\s*(?:;|$)", re.IGNORECASE)
 
 
 class SourceCookies:
@@ -29,7 +29,7 @@ class SourceCookies:
                 continue
             name, value = pair[1], pair[2].strip()
             before = values.pop(name, None)
-            if _TAKEN_BACK.search(line):
+            if _DELETION.search(line):
                 continue
             size = sum(len(each) + len(text) for each, text in values.items())
             fits = len(values) < _MOST and size + len(name) + len(value) <= _MOST_CHARACTERS

@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 _FEW = 8
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 #: Errors of a disk or network volume that does not respond: neither "absent" nor "wrong".
-_AWAY = (
+_NOT_RESPONDING = (
     *(errno.EIO, errno.ESTALE, errno.ENODEV, errno.ENXIO, errno.ENOTCONN, errno.ETIMEDOUT),
     *(errno.EHOSTDOWN, errno.EREMOTEIO, errno.EUCLEAN, errno.EMFILE, errno.ENFILE),
 )
@@ -323,7 +323,7 @@ def _raise_refusal(error: OSError) -> None:
         raise StoreReadOnly(
             "the store's disk is mounted read-only: see the kernel's log, repair and remount it"
         ) from None
-    if error.errno in _AWAY:
+    if error.errno in _NOT_RESPONDING:
         raise StoreFailed(
             f"the store's disk does not answer ({error.strerror}): check its volume",
             retry_after_seconds=10,

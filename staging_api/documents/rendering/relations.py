@@ -154,29 +154,29 @@ class _Update:
         )
         old = before.documents
         self._is_first = not old
-        self._gone = [each for identity, each in old.items() if identity not in given]
-        self._came: list[Document] = []
+        self._removed = [each for identity, each in old.items() if identity not in given]
+        self._added: list[Document] = []
         for identity, document in given.items():
             was = old.get(identity)
             # A document posted again is another object; with an equal digest it did not change.
             if was is not document and (was is None or was.digest != document.digest):
-                self._came.append(document)
-                self._gone += () if was is None else (was,)
+                self._added.append(document)
+                self._removed += () if was is None else (was,)
         #: Schema and name of documents that changed, or whose parent changed.
         self._keys: set[Key] = set()
 
     def made(self) -> Relations:
-        for document in self._gone:
-            self._take_out(document)
-        for document in self._came:
-            self._put_in(document)
+        for document in self._removed:
+            self._remove(document)
+        for document in self._added:
+            self._add(document)
             self._check_layer(document)
         self._choose_parents()
         self._choose_standing()
         self._find_sources()
         return self._new
 
-    def _take_out(self, document: Document) -> None:
+    def _remove(self, document: Document) -> None:
         new, identity, key = self._new, document.identity, (document.schema, document.name)
         self._keys.add(key)
         new.named.discard(key, identity)
@@ -194,7 +194,7 @@ class _Update:
                 new.selectors.discard(_first(selector), selector)
             self._layer_on(identity, None)
 
-    def _put_in(self, document: Document) -> None:
+    def _add(self, document: Document) -> None:
         new, identity, key = self._new, document.identity, (document.schema, document.name)
         self._keys.add(key)
         new.touched.add(identity)
@@ -241,11 +241,11 @@ class _Update:
         if self._is_first:
             return {selector: set(new.selecting.get(selector)) for selector in new.selecting}
         found: dict[Selector, set[Identity]] = {}
-        for document in self._came:
+        for document in self._added:
             if document.parent_selector:
                 selector = pairs_of(document.parent_selector)
                 found.setdefault(selector, set()).add(document.identity)
-        for labels in {pairs_of(each.labels) for each in (*self._gone, *self._came)}:
+        for labels in {pairs_of(each.labels) for each in (*self._removed, *self._added)}:
             for selector in {each for pair in labels for each in new.selectors.get(pair)}:
                 if selector <= labels:
                     found.setdefault(selector, set()).update(new.selecting.get(selector))
@@ -295,7 +295,7 @@ class _Update:
 
     def _find_sources(self) -> None:
         new = self._new
-        users = {each.identity for each in self._came if each.substitutions}
+        users = {each.identity for each in self._added if each.substitutions}
         users.update(user for key in self._keys for user in new.takers.get(key))
         for user in users:
             document = new.documents[user]

@@ -30,7 +30,7 @@ def substitute(document: Document, draft: Draft, sources: Sources, work: Renderi
     for number, substitution in enumerate(document.substitutions):
         source = sources[substitution.schema, substitution.name]
         place = f".metadata.substitutions[{number}]"
-        one = _One(document.identity, source.document.identity, place, draft, work)
+        one = _SingleSubstitution(document.identity, source.document.identity, place, draft, work)
         try:
             one.run(substitution, source)
         except PlaceUnusable as error:
@@ -39,7 +39,7 @@ def substitute(document: Document, draft: Draft, sources: Sources, work: Renderi
             raise one.failed(Fault.INVALID_SUBSTITUTION, reason_of(error)) from None
 
 
-class _One:
+class _SingleSubstitution:
     """One substitution, from its source to all its destinations."""
 
     def __init__(
@@ -157,7 +157,7 @@ class _One:
 class _Replacing:
     """Replaces a pattern in texts, including texts inside mappings and lists."""
 
-    def __init__(self, pattern: str, text: str, trace: Trace, one: _One) -> None:
+    def __init__(self, pattern: str, text: str, trace: Trace, one: _SingleSubstitution) -> None:
         self._pattern = pattern
         self._text = text
         self._trace = trace

@@ -60,7 +60,7 @@ _ABANDON_DEAD = text(f"""
 """)  # noqa: S608 - our own words
 # Each phase ends when the next one begins. The last one ends at the age after its own, if there is
 # one; otherwise it goes on. Ages are relative to a single moment, unlike clock_timestamp().
-_TELL = """
+_WRITE_PHASES = """
     WITH ended AS (
         UPDATE run_phases
         SET finished_at =
@@ -78,14 +78,14 @@ _TELL = """
     )
 """
 _ENTER = text(f"""
-    {_TELL}
+    {_WRITE_PHASES}
     UPDATE publisher_runs SET phase = :phase, items_done = 0, items_total = :total WHERE id = :id
 """)  # noqa: S608 - our own words
 _PROGRESS = text(
     "UPDATE publisher_runs SET items_done = :done, items_total = :total WHERE id = :id"
 )
 _FINISH = text(f"""
-    {_TELL}
+    {_WRITE_PHASES}
     UPDATE publisher_runs
     SET state = :state, finished_at = statement_timestamp(), counts = cast(:counts AS jsonb),
         phase = coalesce(:phase, phase), items_done = 0, items_total = NULL,

@@ -114,7 +114,7 @@ _ACCEPTED = text("""
     WHERE s.archive_id = :archive_id AND u.state = 'accepted' ORDER BY u.id
 """)
 _ACCEPT = text("SELECT id, error FROM publisher_accept(:ids)")
-_AFTER_ALL = "~"  # sorts behind every ULID
+_AFTER_ALL = "~"  # sorts after every ULID
 
 
 def add_files(conn: Connection, archive_id: int, rows: Sequence[Mapping[str, Any]]) -> None:

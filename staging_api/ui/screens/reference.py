@@ -14,7 +14,7 @@ from staging_api.ui.dependencies import UiDependencies
 from staging_api.ui.screen import ScreenContent, View
 
 #: Tags of paths for clients of other projects, folded at the end of the page.
-_OF_OTHERS = ("devserver", "configdocs")
+_FOREIGN_TAGS = ("devserver", "configdocs")
 _PARAMETER = "p."
 _METHODS = ("get", "post", "put", "patch", "delete", "head")
 
@@ -75,8 +75,8 @@ def show(deps: UiDependencies, view: View) -> ScreenContent:
         "API",
         {
             "info": document["info"],
-            "groups": {tag: groups[tag] for tag in sorted(groups) if tag not in _OF_OTHERS},
-            "others": {tag: groups[tag] for tag in _OF_OTHERS if tag in groups},
+            "groups": {tag: groups[tag] for tag in sorted(groups) if tag not in _FOREIGN_TAGS},
+            "others": {tag: groups[tag] for tag in _FOREIGN_TAGS if tag in groups},
         },
         live=False,
         copies=Copies("/openapi.json"),
