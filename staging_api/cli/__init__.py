@@ -43,11 +43,11 @@ VERBS: Mapping[str, Verb] = {
     "migrate": Verb("migrate", "Bring the database to this version's schema"),
     "check": Verb("check", "Check the settings, and start nothing"),
     "rotate-keys": Verb("rotate_keys", "Seal encrypted documents with the current key"),
-    "token": Verb("token", "Make a credential for a caller"),
+    "token": Verb("token", "Create a token for a caller"),
     "prune": Verb("prune", "Evict unread artifacts, drop old history and events"),
     "adopt-store": Verb("adopt_store", "Bind the mounted store to the database"),
     "stage": Verb("stage", "Stage artifacts of an archive, and wait for them", extra=""),
-    "get": Verb("get", "Stage artifacts, and bring their files to a folder", extra=""),
+    "get": Verb("get", "Stage artifacts, and download their files to a folder", extra=""),
     "wait": Verb("wait", "Wait for a staging", extra=""),
     "status": Verb("status", "Show a staging, or the newest ones", extra=""),
     "cancel": Verb("cancel", "Stop a staging", extra=""),
@@ -60,12 +60,12 @@ VERBS: Mapping[str, Verb] = {
     "builds": Verb("builds", "Show which archives were requested", extra=""),
     "store": Verb("store", "Show how full the store is, and prune it", extra=""),
     "processes": Verb("processes", "Show which processes of the service run", extra=""),
-    "me": Verb("processes", "Show who you are for the service", extra=""),
-    "catalogue": Verb("catalogue", "Show what archives can have, and try a catalogue", extra=""),
-    "locks": Verb("locks", "Show who holds what, and break a lock", extra=""),
+    "me": Verb("processes", "Show your name and roles", extra=""),
+    "catalogue": Verb("catalogue", "Show possible artifacts, and test a catalogue", extra=""),
+    "locks": Verb("locks", "Show held locks, and break a lock", extra=""),
     "psql": Verb("psql", "Open PostgreSQL's shell on the service's database"),
-    "demo": Verb("demo", "Stage a build on this machine, with all that it needs", extra="embedded"),
-    "audit": Verb("audit", "Ask the auditors' questions, and prove the record whole"),
+    "demo": Verb("demo", "Stage a build on this machine, from end to end", extra="embedded"),
+    "audit": Verb("audit", "Answer auditors' questions, and verify the record"),
 }
 
 
@@ -132,7 +132,7 @@ def _root(
     _version: Annotated[
         bool,
         typer.Option(
-            "--version", is_eager=True, callback=_print_version, help="Print the version, and end."
+            "--version", is_eager=True, callback=_print_version, help="Print the version and exit."
         ),
     ] = False,
 ) -> None:

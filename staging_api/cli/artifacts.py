@@ -30,7 +30,7 @@ _WithContent = Annotated[
     typer.Option(metavar="DIGEST", help="Only those with this content, or a file with it."),
 ]
 _WithFile = Annotated[
-    str | None, typer.Option(metavar="PATH", help="Only those that are, or have, this file.")
+    str | None, typer.Option(metavar="PATH", help="Only those that are this file, or contain it.")
 ]
 _ArtifactId = Annotated[str, typer.Argument(metavar="ID", help="ULID of a staged artifact.")]
 
@@ -39,7 +39,8 @@ _ArtifactId = Annotated[str, typer.Argument(metavar="ID", help="ULID of a staged
 def artifacts(
     service: ServiceOptions,
     artifact_id: Annotated[
-        str | None, typer.Argument(metavar="[ID]", help="ULID of one, shown with its files.")
+        str | None,
+        typer.Argument(metavar="[ID]", help="ULID of an artifact, to show it with its files."),
     ] = None,
     *,
     archive_url: OfArchive = None,
@@ -80,11 +81,13 @@ def pin(
     artifact_id: _ArtifactId,
     *,
     days: Annotated[
-        float | None, typer.Option(min=0, metavar="N", help="Keep it for so many days from now.")
+        float | None, typer.Option(min=0, metavar="N", help="Pin it for this number of days.")
     ] = None,
     until: Annotated[
         datetime | None,
-        typer.Option(formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"], help="Keep it until then, in UTC."),
+        typer.Option(
+            formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"], help="Pin it until this time, in UTC."
+        ),
     ] = None,
     release: Annotated[bool, typer.Option("--release", help="Unpin it.")] = False,
 ) -> None:

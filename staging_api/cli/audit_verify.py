@@ -22,7 +22,9 @@ _SHOWN = 20
 
 Moment = Annotated[
     datetime | None,
-    typer.Option(formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"], help="UTC; of stagings made then."),
+    typer.Option(
+        formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"], help="UTC; check stagings created in this time."
+    ),
 ]
 
 
@@ -32,11 +34,13 @@ def verify(
     until: Moment = None,
     expect: Annotated[
         str | None,
-        typer.Option(metavar="HEAD", help="What an earlier run with the same times gave."),
+        typer.Option(
+            metavar="HEAD", help="The digest that an earlier run with the same times printed."
+        ),
     ] = None,
     expect_documents: Annotated[
         str | None,
-        typer.Option(metavar="HEAD", help="Likewise, of the events of documents."),
+        typer.Option(metavar="HEAD", help="The same for the events of documents."),
     ] = None,
     as_json: AsJson = False,
 ) -> None:

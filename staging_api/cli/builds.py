@@ -14,7 +14,7 @@ from staging_api.sizes import size
 def builds(
     service: ServiceOptions,
     prefix: Annotated[
-        str, typer.Argument(metavar="[PREFIX]", help="With which the URL of the archive begins.")
+        str, typer.Argument(metavar="[PREFIX]", help="Prefix of the archive's URL.")
     ] = "",
     *,
     limit: Limit = 50,

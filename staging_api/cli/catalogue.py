@@ -16,7 +16,8 @@ from staging_api.errors import Invalid
 def catalogue(
     service: ServiceOptions,
     archive_url: Annotated[
-        str | None, typer.Argument(metavar="[URL]", help="Only what this archive can have.")
+        str | None,
+        typer.Argument(metavar="[URL]", help="Show only the artifacts that this archive can have."),
     ] = None,
     *,
     check: Annotated[
@@ -24,7 +25,7 @@ def catalogue(
         typer.Option(
             metavar="FILE",
             parser=named_path,
-            help="Try this catalogue against the archive; - is the service's.",
+            help="Test this catalogue against the archive; - is the service's.",
         ),
     ] = None,
 ) -> None:

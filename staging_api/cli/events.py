@@ -9,28 +9,29 @@ from staging_api.cli.options import CALL_SECONDS, ServiceOptions, connected, of_
 from staging_api.cli.output import print_json, say
 from staging_api.client import Event
 
-_JsonLines = Annotated[bool, typer.Option("--json", help="A line of JSON for each event.")]
+_JsonLines = Annotated[bool, typer.Option("--json", help="Print one line of JSON for each event.")]
 
 
 @of_service(timeout=3600, as_json=_JsonLines)
 def events(
     service: ServiceOptions,
     staging_id: Annotated[
-        str | None, typer.Argument(metavar="[ID]", help="ULID of a staging; without, of all.")
+        str | None, typer.Argument(metavar="[ID]", help="ULID of a staging; default: all.")
     ] = None,
     *,
     after: Annotated[
-        int, typer.Option(min=0, metavar="N", help="Only those behind this number.")
+        int, typer.Option(min=0, metavar="N", help="Only events after this number.")
     ] = 0,
     since: Annotated[
         datetime | None,
         typer.Option(
             formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"],
-            help="Without ID: those of then or later, in UTC.",
+            help="Without ID: events of this time or later, in UTC.",
         ),
     ] = None,
     to_state: Annotated[
-        str | None, typer.Option("--to", metavar="STATE", help="Without ID: changes to this state.")
+        str | None,
+        typer.Option("--to", metavar="STATE", help="Without ID: only changes to this state."),
     ] = None,
 ) -> None:
     """Follow the events of a staging until it is final; or list those of all that there are.

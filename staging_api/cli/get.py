@@ -47,10 +47,10 @@ def get(
         ),
     ] = Path(),
     connections: Annotated[
-        int, typer.Option(min=1, max=64, metavar="N", help="Files at once.")
+        int, typer.Option(min=1, max=64, metavar="N", help="Number of parallel downloads.")
     ] = 8,
     checksum: Annotated[
-        bool, typer.Option("--checksum", help="Hash the files that are there already.")
+        bool, typer.Option("--checksum", help="Hash the files that exist already.")
     ] = False,
 ) -> None:
     """Stage artifacts of an archive, and bring all their files to a folder.

@@ -32,19 +32,20 @@ def list_locks(
     context: typer.Context,
     *,
     everything: Annotated[
-        bool, typer.Option("--all", help="List every grant there was, with its outcome.")
+        bool, typer.Option("--all", help="List all past grants, with their outcomes.")
     ] = False,
     scope: Annotated[
-        str | None, typer.Option(metavar="SCOPE", help="Only of this archive, or other scope.")
+        str | None,
+        typer.Option(metavar="SCOPE", help="Only locks of this archive, or of another scope."),
     ] = None,
     kind: Annotated[
-        str | None, typer.Option(metavar="KIND", help="Only of this kind, such as archive.")
+        str | None, typer.Option(metavar="KIND", help="Only locks of this kind, such as archive.")
     ] = None,
     no_keys: Annotated[
-        bool, typer.Option("--no-keys", help="Without the locks of Idempotency-Keys.")
+        bool, typer.Option("--no-keys", help="Hide the locks of Idempotency-Keys.")
     ] = False,
     watch: Annotated[
-        bool, typer.Option("--watch", help="Look every two seconds, until Ctrl-C.")
+        bool, typer.Option("--watch", help="Refresh every two seconds, until Ctrl-C.")
     ] = False,
 ) -> None:
     """List the locks that are held now: who, for what, since when; or break one.
@@ -75,7 +76,7 @@ def break_lock(
     lock_id: Annotated[str, typer.Argument(metavar="ID", help="ULID of the lock.")],
     *,
     reason: Annotated[
-        str, typer.Option(metavar="TEXT", help="Why it is broken; kept for the audit.")
+        str, typer.Option(metavar="TEXT", help="Reason for breaking it; kept for the audit.")
     ],
 ) -> None:
     """Take a lock from its holder, whose later writes are refused; for operators."""

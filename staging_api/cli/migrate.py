@@ -14,7 +14,9 @@ def migrate(
     timeout: Annotated[
         float,
         typer.Option(
-            min=1, metavar="SECONDS", help="How long to try while other sessions are in the way."
+            min=1,
+            metavar="SECONDS",
+            help="How long to retry while other sessions block the migration.",
         ),
     ] = migration.PATIENCE_SECONDS,
 ) -> None:

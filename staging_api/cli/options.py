@@ -31,7 +31,7 @@ Token = Annotated[
         "--token",
         envvar="STAGING_TOKEN",
         metavar="TOKEN",
-        help="Your bearer token; the variable keeps it out of the list of processes.",
+        help="Your bearer token; the variable hides it from the process list.",
     ),
 ]
 DemoBind = Annotated[
@@ -40,7 +40,7 @@ DemoBind = Annotated[
         "--bind",
         envvar="STAGING_BIND",
         metavar="HOST:PORT",
-        help="With --keep: where the service is.",
+        help="With --keep: address of the service.",
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one line of JSON, and nothing else.")]
@@ -48,21 +48,24 @@ Archive = Annotated[
     str, typer.Argument(metavar="URL", help="The archive, such as gs://builds/board/R17-1.")
 ]
 OfArchive = Annotated[
-    str | None, typer.Option("--archive", metavar="URL", help="Only those of this archive.")
+    str | None, typer.Option("--archive", metavar="URL", help="Only of this archive.")
 ]
 InState = Annotated[
     str | None,
-    typer.Option("--state", metavar="STATE", help="Only those in this state, as staged."),
+    typer.Option("--state", metavar="STATE", help="Only in this state, such as staged."),
 ]
-Limit = Annotated[int, typer.Option(min=1, max=1000, metavar="N", help="At most so many.")]
+Limit = Annotated[
+    int, typer.Option(min=1, max=1000, metavar="N", help="Maximum number of entries.")
+]
 Prefix = Annotated[
     str | None,
-    typer.Option(metavar="URL", help="Only of archives whose URL begins with this."),
+    typer.Option(metavar="URL", help="Only of archives whose URL has this prefix."),
 ]
 ErrorCode = Annotated[
-    str | None, typer.Option("--error", metavar="CODE", help="Only those that failed with this.")
+    str | None,
+    typer.Option("--error", metavar="CODE", help="Only those that failed with this error code."),
 ]
-Timeout = Annotated[float, typer.Option("--timeout", min=0, metavar="SECONDS", help="In all.")]
+Timeout = Annotated[float, typer.Option("--timeout", min=0, metavar="SECONDS", help="Total time.")]
 Background = Annotated[
     bool, typer.Option("--background/--foreground", help="Wait for the background artifacts too.")
 ]

@@ -27,25 +27,25 @@ _DAY_SECONDS = 86400.0
 def prune(
     *,
     keep_days: Annotated[
-        int, typer.Option(min=1, help="Drop months of the history of locks that ended before.")
+        int, typer.Option(min=1, help="Drop months of lock history that ended before this time.")
     ] = _KEEP_DAYS,
     idle_days: Annotated[
         float | None,
-        typer.Option(min=0, help="Evict unpinned artifacts that were not read for so long."),
+        typer.Option(min=0, help="Evict unpinned artifacts that were not read for this time."),
     ] = None,
     keep_bytes: Annotated[
         int,
-        typer.Option(min=0, help="With --idle-days: stop once the store has no more than this."),
+        typer.Option(min=0, help="With --idle-days: stop once the store has this size."),
     ] = 0,
     events_days: Annotated[
         int | None,
-        typer.Option(min=31, help="Drop months of the record of events that ended before."),
+        typer.Option(min=31, help="Drop months of event records that ended before this time."),
     ] = None,
     reason: Annotated[
-        str, typer.Option(metavar="TEXT", help="With --events-days: why, for the record.")
+        str, typer.Option(metavar="TEXT", help="With --events-days: reason, for the record.")
     ] = "",
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Change nothing; say what would be evicted.")
+        bool, typer.Option("--dry-run", help="Change nothing; show what would be evicted.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:

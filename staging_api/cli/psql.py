@@ -20,14 +20,17 @@ _READ_ONLY = "-c default_transaction_read_only=on"
 
 def psql(
     arguments: Annotated[
-        list[str] | None, typer.Argument(metavar="[-- ARGS...]", help="Given to psql as they are.")
+        list[str] | None,
+        typer.Argument(metavar="[-- ARGS...]", help="Arguments passed to psql unchanged."),
     ] = None,
     *,
     command: Annotated[
-        str | None, typer.Option("--command", "-c", metavar="SQL", help="Run this, and end.")
+        str | None,
+        typer.Option("--command", "-c", metavar="SQL", help="Run this statement and exit."),
     ] = None,
     write: Annotated[
-        bool, typer.Option("--write", help="Let statements change rows; else they only read.")
+        bool,
+        typer.Option("--write", help="Permit statements that change rows; default: read only."),
     ] = False,
 ) -> None:
     """Open PostgreSQL's shell on the service's database; the embedded one is started or joined.

@@ -18,7 +18,7 @@ from staging_api.settings import Settings
 def rotate_keys(
     *,
     new_key: Annotated[
-        bool, typer.Option("--new-key", help="Make a new key first; not if a file keeps them.")
+        bool, typer.Option("--new-key", help="Create a new key first; not with a key file.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:

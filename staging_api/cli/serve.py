@@ -21,7 +21,7 @@ def serve(
         bool | None,
         typer.Option(
             "--worker/--no-worker",
-            help="Run a worker too; by default only with the embedded database.",
+            help="Also run a worker; default: only with the embedded database.",
         ),
     ] = None,
 ) -> None:

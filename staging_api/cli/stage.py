@@ -33,7 +33,10 @@ def stage(
     *,
     artifact: _Artifacts = None,
     wait_for_it: Annotated[
-        bool, typer.Option("--wait/--no-wait", help="Or leave all of it to a worker.")
+        bool,
+        typer.Option(
+            "--wait/--no-wait", help="Wait for the artifacts, or let a worker stage all of them."
+        ),
     ] = True,
     background: Background = False,
 ) -> None:

@@ -25,7 +25,8 @@ from staging_api.sizes import size
 def status(
     service: ServiceOptions,
     staging_id: Annotated[
-        str | None, typer.Argument(metavar="ID", help="ULID of a staging; without, the newest.")
+        str | None,
+        typer.Argument(metavar="ID", help="ULID of a staging; default: the newest ones."),
     ] = None,
     *,
     archive_url: OfArchive = None,

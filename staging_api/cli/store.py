@@ -34,13 +34,12 @@ def prune(
     service: ServiceOptions,
     *,
     idle_days: Annotated[
-        float | None, typer.Option(min=0, help="Only artifacts that were not read for so long.")
+        float | None, typer.Option(min=0, help="Only artifacts that were not read for this time.")
     ] = None,
-    keep_bytes: Annotated[
-        int, typer.Option(min=0, help="Stop once the store has no more than this.")
-    ] = 0,
+    keep_bytes: Annotated[int, typer.Option(min=0, help="Stop once the store has this size.")] = 0,
     reason: Annotated[
-        str | None, typer.Option(metavar="TEXT", help="Why; without it, only a preview is shown.")
+        str | None,
+        typer.Option(metavar="TEXT", help="Reason; without it, only a preview is shown."),
     ] = None,
 ) -> None:
     """Evict idle artifacts, the idlest first, at most 1,000 at once; for operators.

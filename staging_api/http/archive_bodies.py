@@ -48,7 +48,7 @@ class SuiteChange(Body):
 
     codename: SuiteName | None = None
     aliases: list[SuiteName] | None = Field(
-        None, max_length=10, description="served alike", json_schema_extra=_EACH_ONCE
+        None, max_length=10, description="further names of the suite", json_schema_extra=_EACH_ONCE
     )
     description: Line | None = None
     components: list[Component] | None = Field(
@@ -57,8 +57,8 @@ class SuiteChange(Body):
     architectures: list[Architecture] | None = Field(
         None, min_length=1, max_length=100, json_schema_extra=_EACH_ONCE
     )
-    immutable: bool | None = Field(None, description="takes no packages any more")
-    auto_accept: bool | None = Field(None, description="uploads need no approval")
+    immutable: bool | None = Field(None, description="the suite accepts no more packages")
+    auto_accept: bool | None = Field(None, description="uploads are accepted without approval")
     not_automatic: bool | None = None
     but_automatic_upgrades: bool | None = None
 
@@ -84,7 +84,9 @@ class SuiteBody(NounBody):
     auto_accept: bool
     not_automatic: bool
     but_automatic_upgrades: bool
-    dirty_since: datetime | None = Field(description="null: clients see all that is published")
+    dirty_since: datetime | None = Field(
+        description="when its packages changed; null: clients see all published packages"
+    )
 
 
 class ArchiveChange(Body):
@@ -93,18 +95,18 @@ class ArchiveChange(Body):
     origin: Line | None = None
     label: Line | None = None
     forms: list[IndexForm] | None = Field(
-        None, min_length=1, description="of index files", json_schema_extra=_EACH_ONCE
+        None, min_length=1, description="forms of index files", json_schema_extra=_EACH_ONCE
     )
     publish_by_hash: bool | None = None
     advertise_by_hash: bool | None = None
     valid_for_seconds: int | None = Field(
-        None, ge=60, le=_TEN_YEARS_SECONDS, description="for Valid-Until"
+        None, ge=60, le=_TEN_YEARS_SECONDS, description="validity of a Release, for Valid-Until"
     )
     retention_seconds: int | None = Field(
-        None, ge=0, le=_TEN_YEARS_SECONDS, description="old generations stay so long"
+        None, ge=0, le=_TEN_YEARS_SECONDS, description="how long old generations are kept"
     )
     quarantine_seconds: int | None = Field(
-        None, ge=0, le=_TEN_YEARS_SECONDS, description="superseded files stay so long"
+        None, ge=0, le=_TEN_YEARS_SECONDS, description="how long superseded files are kept"
     )
 
     _checked = field_validator("forms")(_each_once)
@@ -165,7 +167,9 @@ class UploadBody(NounBody):
     attempts: int
     error_code: str | None
     error_message: str | None
-    note: str | None = Field(description="what the sender should know although it was taken")
+    note: str | None = Field(
+        description="what the sender should know although the package was accepted"
+    )
 
 
 class UploadList(PageBody[UploadBody]):
@@ -231,7 +235,7 @@ class PackageQuery(Body):
     """Filters for packages."""
 
     limit: int = Field(100, ge=1, le=1000)
-    after: int = Field(0, ge=0, description="the `next` of the page before")
+    after: int = Field(0, ge=0, description="the `next` of the previous page")
     suite: Text | None = None
     package: Text | None = None
     state: PublicationState | None = None

@@ -101,7 +101,7 @@ class Problem(BaseModel):
     instance: str
     code: str
     retryable: bool
-    help: str = Field(description="where cause and cure of the code are told; a URL, or relative")
+    help: str = Field(description="page with cause and cure of the code; a URL, or relative")
     request_id: str | None
     errors: list[FieldProblem] | None = None
     lock: HeldLock | None = None
@@ -114,15 +114,17 @@ class PageQuery(Body):
     limit: int = Field(100, ge=1, le=1000)
     after: Ulid | None = Field(
         None,
-        description="the `next` of the page before; what is newer than the page it was given with"
-        " is not among the pages that follow",
+        description=(
+            "the `next` of the previous page; rows newer than that page are not listed "
+            "on the following pages"
+        ),
     )
 
 
 class NameQuery(PageQuery):
     """Position and length of a page in a list that is ordered by text, such as a name."""
 
-    after: Text | None = Field(None, description="the `next` of the page before")
+    after: Text | None = Field(None, description="the `next` of the previous page")
 
 
 class Ready(Body):

@@ -20,7 +20,9 @@ class ChoiceBody(NounBody):
     only: list[str]
     without: list[str]
     several: str = Field(
-        description="what is done if several objects fit and one is wanted: `refuse`, or `shortest`"
+        description=(
+            "what happens if several objects match and one is needed: `refuse`, or `shortest`"
+        )
     )
 
     @classmethod
@@ -37,11 +39,15 @@ class EntryBody(NounBody):
     group: str
     phase: Phase
     optional: bool
-    every: bool = Field(description="whether all objects that fit are taken, or one")
-    lands: str = Field(description="below the archive's folder; a folder ends in / or is empty")
+    every: bool = Field(description="whether all matching objects are used, or one")
+    lands: str = Field(
+        description="target path below the archive's folder; a folder ends in / or is empty"
+    )
     aliases: list[str]
-    brings: list[str] = Field(description="entries that a request gets as well which names it")
-    choices: list[ChoiceBody] = Field(description="the first whose object is there is taken")
+    brings: list[str] = Field(
+        description="further entries that are staged whenever it is requested"
+    )
+    choices: list[ChoiceBody] = Field(description="the first one with an existing object is used")
 
     @classmethod
     def of(cls, noun: ArtifactKind) -> Self:
@@ -53,8 +59,10 @@ class CatalogueBody(NounBody):
     """A catalogue, and the archive prefixes that it applies to."""
 
     name: str
-    prefix: str | None = Field(description="of the archives that it is for; null: all others")
-    default: list[str] = Field(description="what a request gets that names nothing")
+    prefix: str | None = Field(
+        description="prefix of the archives that it is used for; null: all others"
+    )
+    default: list[str] = Field(description="artifacts staged by a request that names none")
     artifacts: list[EntryBody]
 
     @classmethod
@@ -77,7 +85,7 @@ class CatalogueList(Body):
 class CatalogueQuery(Body):
     """Filters for catalogues."""
 
-    archive_url: Text | None = Field(None, description="only the one of this archive")
+    archive_url: Text | None = Field(None, description="only the catalogue of this archive")
 
 
 class CatalogueCheckRequest(Body):
@@ -88,7 +96,7 @@ class CatalogueCheckRequest(Body):
         None,
         min_length=1,
         max_length=1 << 18,
-        description="the text of a catalogue file; null: the one of this service",
+        description="the text of a catalogue file; null: the catalogue of this service",
     )
 
 
@@ -99,7 +107,7 @@ class EntryResultBody(NounBody):
     group: str
     phase: Phase
     optional: bool
-    in_default: bool = Field(description="whether a request gets it that names nothing")
+    in_default: bool = Field(description="whether a request that names no artifacts stages it")
     choice: ChoiceBody
     objects: list[str]
     lands: list[str]
@@ -119,12 +127,15 @@ class CatalogueCheckBody(NounBody):
     catalogue: str
     default: list[str]
     artifacts: list[EntryResultBody]
-    left_over: list[str] = Field(description="objects that no entry takes")
+    left_over: list[str] = Field(description="objects that match no entry")
     left_out: list[str] = Field(
-        description="names in the archive's list that are not safe, escaped; the first 100"
+        description="unsafe names in the archive's list, escaped; the first 100"
     )
     collisions: list[str] = Field(
-        description="files that the default would bring twice, or that others of it lie below"
+        description=(
+            "conflicts in the default: paths that two files would have, or that would "
+            "be both a file and a folder"
+        )
     )
 
     @classmethod

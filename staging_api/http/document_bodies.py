@@ -16,16 +16,18 @@ from staging_api.vocabulary.documents import Change, RevisionKind
 class CommitBody(NounBody):
     """A revision that was committed."""
 
-    forced: bool = Field(description="although its validations had failed")
+    forced: bool = Field(description="committed although its validations failed")
     caller: str
     reference_id: str | None
     reason: str | None
     lock_id: Ulid
     created_at: datetime
-    confirm_until: datetime | None = Field(description="undone then, unless confirmed")
+    confirm_until: datetime | None = Field(
+        description="when the commit is undone, unless confirmed"
+    )
     confirmed_at: datetime | None
     confirmed_by: str | None
-    undone_in: int | None = Field(description="the revision that undid it")
+    undone_in: int | None = Field(description="the revision that undid the commit")
 
 
 class TagBody(NounBody):
@@ -60,7 +62,7 @@ class RevisionList(Body):
     """A page of revisions, newest first."""
 
     items: list[RevisionBody]
-    next: int | None = Field(description="the `before` of the next page")
+    next: int | None = Field(description="`before` for the next page")
 
 
 class UnconfirmedBody(NounBody):
@@ -74,11 +76,11 @@ class BufferBody(NounBody):
     """The newest revision, as it would be committed."""
 
     revision: int
-    committed: int = Field(description="the revision that it would take the place of; 0: none")
+    committed: int = Field(description="the revision that a commit would supersede; 0: none")
     digest: str
-    collections: list[str] = Field(description="those that it changes")
+    collections: list[str] = Field(description="collections that the buffer changes")
     unconfirmed: UnconfirmedBody | None = Field(
-        description="the committed revision, if it is undone unless it is confirmed"
+        description="the committed revision, if it waits for a confirmation"
     )
 
     @classmethod
@@ -106,11 +108,11 @@ class OriginBody(Body):
     """Where the value at a path was written, and how it reached this document."""
 
     path: str
-    origin: str = Field(description="document and path, as text")
+    origin: str = Field(description="document and path of the origin, as text")
     document: IdentityBody
     origin_path: str
     secret: bool
-    steps: list[str] = Field(description="the last one first: who took it, by which instruction")
+    steps: list[str] = Field(description="substitutions and layering steps, the last one first")
 
 
 class DocumentBody(Body):
@@ -134,9 +136,9 @@ class DocumentBody(Body):
 class PathChangeBody(NounBody):
     """One path whose value differs."""
 
-    path: str = Field(description="in the whole document: .data.a[0]")
+    path: str = Field(description="path in the whole document: .data.a[0]")
     change: Change
-    old: Any = Field(description="null: it is not there; REDACTED: a secret")
+    old: Any = Field(description="null: absent; REDACTED: a secret")
     new: Any
 
 
@@ -146,8 +148,8 @@ class DocumentChangeBody(NounBody):
     collection: str
     document: IdentityBody
     change: Change
-    moved_from: str | None = Field(description="the collection that it was in before")
-    paths: list[PathChangeBody] = Field(description="of a modified document")
+    moved_from: str | None = Field(description="the previous collection of the document")
+    paths: list[PathChangeBody] = Field(description="changed paths of a modified document")
     text: str = Field(description="a unified diff of the documents as YAML")
 
     @classmethod
@@ -167,7 +169,7 @@ class DocumentChangeBody(NounBody):
 class DifferencesBody(Body):
     """Differences between two revisions, by collection, document and path."""
 
-    old: int = Field(description="the revision before; 0: nothing")
+    old: int = Field(description="the previous revision; 0: none")
     new: int
     changes: list[DocumentChangeBody]
-    next: str | None = Field(description="the `after` of the next page")
+    next: str | None = Field(description="`after` for the next page")

@@ -35,7 +35,7 @@ class KnownHeaders(BaseModel):
     """The version that a reader has already."""
 
     if_none_match: str | None = Field(
-        None, alias="If-None-Match", description="the ETag that is known: 304 while it holds"
+        None, alias="If-None-Match", description="the known ETag: 304 while it is current"
     )
 
 
@@ -51,7 +51,7 @@ class ConditionalHeaders(ChangeHeaders):
     """Headers of a request that changes the buffer."""
 
     if_match: str | None = Field(
-        None, alias="If-Match", description="the ETag of the buffer: 409 if it has moved"
+        None, alias="If-Match", description="the ETag of the buffer: 409 if the buffer has changed"
     )
 
 
@@ -61,7 +61,7 @@ class OnceHeaders(ChangeHeaders):
     idempotency_key: str | None = Field(
         None,
         alias="Idempotency-Key",
-        description="the same request sent again with it gets the same answer",
+        description="a request repeated with the same key gets the same response",
     )
 
 
@@ -73,7 +73,7 @@ class RevisionQuery(Body):
     """Position and length of a page of revisions."""
 
     limit: int = Field(100, ge=1, le=1000)
-    before: Number | None = Field(None, description="the `next` of the page before")
+    before: Number | None = Field(None, description="the `next` of the previous page")
 
 
 class ReasonQuery(Body):
@@ -85,7 +85,7 @@ class ReasonQuery(Body):
 class RollbackRequest(Body):
     """Options of a rollback, which makes an older revision the buffer."""
 
-    over_buffer: bool = Field(False, description="even if that drops the buffer")
+    over_buffer: bool = Field(False, description="permit dropping the buffer")
     reason: Reason | None = None
 
 
@@ -100,10 +100,10 @@ class SiteActionRequest(Body):
     """Result of a site action."""
 
     outcome: Outcome
-    revision: Number | None = Field(None, description="a committed one; default: the newest")
+    revision: Number | None = Field(None, description="a committed revision; default: the newest")
     data: Data = None
     require_staged: bool = Field(
-        False, description="refuse unless every build that its documents name is staged"
+        False, description="refuse unless every build named in its documents is staged"
     )
     reason: Reason | None = None
 
@@ -114,8 +114,8 @@ class DocumentQuery(Body):
     version: Text = Field(
         "buffer", max_length=30, description="a version, or the number of a revision"
     )
-    provenance: bool = Field(False, description="say where each value came from")
-    path: Text = Field(".", min_length=1, max_length=500, description="of one place: .a.b[0]")
+    provenance: bool = Field(False, description="include the origin of each value")
+    path: Text = Field(".", min_length=1, max_length=500, description="path of one value: .a.b[0]")
     cleartext_secrets: bool = Field(
         False, alias="cleartext-secrets", description="show secrets; for operators"
     )
@@ -130,7 +130,9 @@ class DifferencesQuery(Body):
     cleartext_secrets: bool = Field(
         False, alias="cleartext-secrets", description="show secrets; for operators"
     )
-    limit: int = Field(100, ge=1, le=1000, description="documents at most; long ones make fewer")
+    limit: int = Field(
+        100, ge=1, le=1000, description="maximum number of documents; fewer if they are long"
+    )
     after: Text | None = Field(
-        None, min_length=1, max_length=2000, description="the `next` of the page before"
+        None, min_length=1, max_length=2000, description="the `next` of the previous page"
     )

@@ -26,7 +26,7 @@ class LockBody(NounBody):
     ended_by: str | None
     reason: str | None
     renewals: int = Field(description="how often its lease was extended")
-    waiters: int = Field(description="requests that wait for it; 0 once it has ended")
+    waiters: int = Field(description="number of requests that wait for it; 0 once it has ended")
     fence: int | None = Field(description="for operators only; else null")
 
     @classmethod
@@ -44,12 +44,12 @@ class LockList(PageBody[LockBody]):
 class WaiterBody(NounBody):
     """A request that waits for a lock."""
 
-    id: Ulid = Field(description="of the grant that it will get")
+    id: Ulid = Field(description="id of the grant that the request will get")
     caller: str
-    holder: str = Field(description="the process that waits")
+    holder: str = Field(description="the process in which the request waits")
     reference_id: str | None
     waits_since: datetime | None
-    seen_at: datetime = Field(description="when it last asked")
+    seen_at: datetime = Field(description="when it was last seen waiting")
     leaves_at: datetime = Field(description="when it stops waiting")
 
 
@@ -68,11 +68,11 @@ class LockQuery(PageQuery):
 
     after: Ulid | None = Field(
         None,
-        description="only those granted after this one: the `next` of the page before, or an id",
+        description="only grants after this one: the `next` of the previous page, or an id",
     )
     state: Listed = "held"
     scope: Text | None = Field(None, description="only of this scope; a URL in any spelling")
     kind: Text | None = Field(None, description="only of this kind")
     except_kind: Text | None = Field(
-        None, description="none of this kind: `idempotency` leaves the locks of keys out"
+        None, description="exclude this kind: `idempotency` excludes the locks of Idempotency-Keys"
     )

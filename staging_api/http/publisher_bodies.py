@@ -20,14 +20,12 @@ from staging_api.vocabulary.publishing import (
 class OptionsBody(Body):
     """Thoroughness and extent of a run."""
 
-    careful: bool = Field(False, description="all of the following")
-    careful_publishing: bool = Field(
-        False, description="look for the files of all published packages"
-    )
+    careful: bool = Field(False, description="all of the following options")
+    careful_publishing: bool = Field(False, description="check the files of all published packages")
     careful_domination: bool = Field(
-        False, description="look at every package, not at changed ones"
+        False, description="examine every package, not only changed ones"
     )
-    careful_indices: bool = Field(False, description="make index files from all packages")
+    careful_indices: bool = Field(False, description="rebuild index files from all packages")
     careful_release: bool = Field(False, description="write new Releases even if nothing changed")
     suites: list[SuiteName] = Field(default=[], max_length=100, description="only these")
 
@@ -65,14 +63,14 @@ class PublicationBody(NounBody):
     id: Ulid
     operation: Operation
     purpose: Purpose | None = Field(
-        None, description="what ran was none of the operations, but this"
+        None, description="what the run was made for, if not for the operation itself"
     )
     archive: str
     options: dict[str, Any]
     state: RunState
     phase: str | None
-    items_done: int = Field(description="of the phase")
-    items_total: int | None = Field(description="of the phase")
+    items_done: int = Field(description="processed items of the phase")
+    items_total: int | None = Field(description="all items of the phase; null: not known")
     caller: str
     holder: str
     reference_id: str | None
@@ -80,7 +78,7 @@ class PublicationBody(NounBody):
     started_at: datetime
     finished_at: datetime | None
     counts: dict[str, int]
-    notes: list[str] = Field(description="what was tolerated")
+    notes: list[str] = Field(description="tolerated faults, and decisions of the run")
     generation_id: Ulid | None
     error_code: str | None
     error_message: str | None
@@ -106,7 +104,7 @@ class GenerationBody(NounBody):
     id: Ulid
     archive: str
     number: int
-    content_number: int = Field(description="whose packages it lists")
+    content_number: int = Field(description="number of the generation whose packages it lists")
     state: GenerationState
     run_id: Ulid | None
     created_at: datetime
@@ -124,8 +122,8 @@ class SuiteHoldBody(NounBody):
     """A suite that shows older packages until it is lifted."""
 
     suite: str
-    generation_id: Ulid = Field(description="whose packages it shows")
-    content_number: int = Field(description="of the generation that showed them first")
+    generation_id: Ulid = Field(description="generation whose packages it shows")
+    content_number: int = Field(description="number of the generation that showed them first")
     held_at: datetime
     held_by: str
     reason: str
@@ -137,7 +135,7 @@ class DistributionBody(NounBody):
     archive: str
     url: str
     live: GenerationBody
-    head: GenerationBody = Field(description="the newest in which no suite is held")
+    head: GenerationBody = Field(description="the newest generation without a held suite")
     held: list[SuiteHoldBody] = Field(description="suites that show older packages, by name")
     changed_at: datetime
     changed_by: str
@@ -157,7 +155,7 @@ class DistributionChange(Body):
 
     generation_id: Ulid
     suites: list[SuiteName] = Field(
-        default=[], max_length=100, description="only these; none for all that it has"
+        default=[], max_length=100, description="only these suites; empty for all"
     )
     reason: Text = Field("", max_length=500)
 
@@ -165,14 +163,16 @@ class DistributionChange(Body):
 class HoldRequest(Body):
     """The packages at which a suite is held."""
 
-    generation_id: Ulid | None = Field(None, description="by default, what clients see now")
+    generation_id: Ulid | None = Field(
+        None, description="default: the generation that clients see now"
+    )
     reason: Text = Field("", max_length=500)
 
 
 class ArchiveFileBody(NounBody):
     """One file of an archive."""
 
-    path: str = Field(description="below the archive's root")
+    path: str = Field(description="path below the archive's root")
     sha256: str
     size_bytes: int
 
@@ -189,6 +189,8 @@ class ArchiveFileQuery(Body):
     """Filters for files: those of the pool, or of the dists of one generation."""
 
     part: Literal["pool", "dists"] = "pool"
-    generation_id: Ulid | None = Field(None, description="by default the one that is live")
-    limit: int = Field(1000, ge=1, le=10_000, description="of the pool; dists come whole")
-    after: Text = Field("", max_length=1024, description="the `next` of the page before")
+    generation_id: Ulid | None = Field(None, description="default: the live generation")
+    limit: int = Field(
+        1000, ge=1, le=10_000, description="maximum number of pool files; dists are always complete"
+    )
+    after: Text = Field("", max_length=1024, description="the `next` of the previous page")

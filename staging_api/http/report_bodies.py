@@ -17,9 +17,11 @@ class Start(Body):
     """Links to the parts of the service; browsers get a page instead."""
 
     name: str
-    version: str = Field(description="of the package")
-    build: str = Field(description="digest of its code: pods with the same one run the same")
-    links: dict[str, str] = Field(description="paths, by what is there")
+    version: str = Field(description="version of the package")
+    build: str = Field(description="digest of its code: equal digests mean equal code")
+    links: dict[str, str] = Field(
+        description="paths of the service's pages and collections, by name"
+    )
 
 
 class Me(Body):
@@ -28,7 +30,7 @@ class Me(Body):
     name: str
     roles: list[str] = Field(description="in alphabetical order")
     may: list[str] = Field(
-        description="what these roles allow: method and path of each operation, as in this document"
+        description="operations that these roles permit: method and path, as in this document"
     )
 
 
@@ -45,13 +47,13 @@ class RequestedArchiveBody(NounBody):
     """An archive that was requested at least once."""
 
     archive_url: str
-    url: str = Field(description="of the folder with its files, percent-encoded")
+    url: str = Field(description="URL of the folder with its files, percent-encoded")
     created_at: datetime = Field(description="when it was first requested")
     artifacts: dict[str, int] = Field(description="number of its artifacts by state")
-    size_bytes: int = Field(description="of the objects of its staged artifacts")
+    size_bytes: int = Field(description="total size of the objects of its staged artifacts")
     last_accessed_at: datetime | None
-    pinned_until: datetime | None = Field(description="the latest pin, which may be over")
-    staging: NewestStagingBody | None = Field(description="the newest: when it was last asked for")
+    pinned_until: datetime | None = Field(description="end of the latest pin, which may be past")
+    staging: NewestStagingBody | None = Field(description="the newest staging of the archive")
 
     @classmethod
     def of(cls, noun: ArchiveSummary) -> Self:
@@ -66,26 +68,26 @@ class RequestedArchiveList(PageBody[RequestedArchiveBody]):
 class RequestedArchiveQuery(NameQuery):
     """Filters for archives."""
 
-    prefix: Text = Field("", description="with which the archive_url begins")
+    prefix: Text = Field("", description="prefix of the archive_url")
 
 
 class ProcessBody(NounBody):
     """A process of the service."""
 
-    name: str = Field(description="as the holder of its locks")
+    name: str = Field(description="its name, which is also the holder of its locks")
     kind: ProcessKind
-    alive: bool = Field(description="it was seen within three intervals of its beats")
+    alive: bool = Field(description="whether it was seen within three beat intervals")
     version: str
     build: str = Field(description="digest of its code")
     # As a field name, `schema` would hide a method of pydantic's models.
-    schema_: str = Field(alias="schema", description="revision of the tables that its code needs")
-    address: str | None = Field(description="where it listens")
-    places: int = Field(description="requests that run at once; of a worker: stagings")
+    schema_: str = Field(alias="schema", description="schema revision that its code needs")
+    address: str | None = Field(description="address where it listens")
+    places: int = Field(description="maximum number of concurrent requests; of a worker: stagings")
     busy: int = Field(description="places in use")
     waiting: int = Field(description="requests that wait, without a place")
     threads: int
-    draining: bool = Field(description="it is about to end")
-    refused: int = Field(description="requests of the last minute refused, as another held a lock")
+    draining: bool = Field(description="whether it is shutting down")
+    refused: int = Field(description="requests of the last minute refused because of a held lock")
     started_at: datetime
     seen_at: datetime
 
@@ -93,8 +95,8 @@ class ProcessBody(NounBody):
 class DatabaseBody(NounBody):
     """The database of the service."""
 
-    version: str = Field(description="of PostgreSQL")
-    schema_: str | None = Field(alias="schema", description="revision of its tables")
+    version: str = Field(description="version of PostgreSQL")
+    schema_: str | None = Field(alias="schema", description="revision of its schema")
 
 
 class ProcessList(NounBody):
@@ -109,9 +111,13 @@ class IntervalBody(NounBody):
     """Counts of one interval."""
 
     began_at: datetime
-    stagings: dict[str, int] = Field(description="how many entered a state, by state")
-    artifacts: dict[str, int] = Field(description="likewise")
-    fetched_bytes: int = Field(description="read from sources by artifacts that were staged")
+    stagings: dict[str, int] = Field(
+        description="number of stagings that entered a state, by state"
+    )
+    artifacts: dict[str, int] = Field(
+        description="number of artifacts that entered a state, by state"
+    )
+    fetched_bytes: int = Field(description="bytes downloaded for artifacts that were staged")
     staged_bytes: int = Field(description="size of these artifacts")
 
 
@@ -121,10 +127,12 @@ class CountList(NounBody):
     items: list[IntervalBody]
     next: datetime | None
     counted_until: datetime | None = Field(
-        description="events before then are counted; null: none is, as no worker ran yet"
+        description=(
+            "events before this time are counted; null: none yet, because no worker has run"
+        )
     )
-    unfinished: dict[str, int] = Field(description="stagings that are not finished now, by state")
-    to_do: dict[str, int] = Field(description="artifacts that are not settled now, by state")
+    unfinished: dict[str, int] = Field(description="currently unfinished stagings, by state")
+    to_do: dict[str, int] = Field(description="currently unfinished artifacts, by state")
 
     @classmethod
     def of(cls, noun: CountsPage) -> Self:
@@ -140,6 +148,8 @@ class CountQuery(Body):
         24,
         ge=1,
         le=1000,
-        description="intervals; counts are kept for 35 days, those of minutes for 2",
+        description="number of intervals; counts are kept for 35 days, those of minutes for 2",
     )
-    after: Moment | None = Field(None, description="the `next` of the page before: ends there")
+    after: Moment | None = Field(
+        None, description="the `next` of the previous page, where this page ends"
+    )

@@ -18,12 +18,15 @@ class StagingHeaders(BaseModel):
     prefer: str | None = Field(
         None,
         alias="Prefer",
-        description="`respond-async`: at once; `wait=N`: after at most N seconds in the queue",
+        description="`respond-async`: respond at once; `wait=N`: queue for at most N seconds",
     )
     idempotency_key: str | None = Field(
         None,
         alias="Idempotency-Key",
-        description="the same key with the same body gets the same answer, also after a lost reply",
+        description=(
+            "the same key with the same body gets the same response, also if the first "
+            "response was lost"
+        ),
     )
 
 
@@ -31,10 +34,10 @@ class PollHeaders(BaseModel):
     """Preferences of a request that watches a staging."""
 
     prefer: str | None = Field(
-        None, alias="Prefer", description="`wait=N`: answer when it changes, or after N seconds"
+        None, alias="Prefer", description="`wait=N`: respond when it changes, or after N seconds"
     )
     if_none_match: str | None = Field(
-        None, alias="If-None-Match", description="the ETag that is known: 304 while it holds"
+        None, alias="If-None-Match", description="the known ETag: 304 while it is current"
     )
 
 
@@ -52,8 +55,10 @@ class StagingRequest(Body):
         default=None,
         ge=0,
         le=86400,
-        description="how long to wait for an archive of which nothing may be there yet, at most"
-        " the server's longest wait; null waits only for an upload that has begun",
+        description=(
+            "how long to wait for an archive that may not exist yet, at most the "
+            "server's longest wait; null: wait only for an upload that has begun"
+        ),
     )
 
 
@@ -83,14 +88,17 @@ class ArtifactBody(NounBody):
     state: ArtifactState
     path: str
     url: str | None = Field(
-        description="where it is served, percent-encoded; null until it is staged"
+        description="path or URL of the artifact, percent-encoded; null until it is staged"
     )
     size_bytes: int | None
     sha256: str | None
     bytes_done: int
     bytes_total: int | None
     warnings: list[str] = Field(
-        description="what of its objects was left out, or taken otherwise than it says; sentences"
+        description=(
+            "sentences about parts of its objects that were skipped, or read "
+            "differently than declared"
+        )
     )
     error: FailureBody | None
 
@@ -115,8 +123,10 @@ class FullArtifactBody(ArtifactBody):
     source_url: str | None
     source_version: str | None
     verified_by: str | None = Field(
-        description="the digest that its content was compared with, and who gives and signs it:"
-        " `sha256 of SHA256SUMS signed by OpenPGP 0123...`; null: nobody gives one"
+        description=(
+            "the digest that its content was compared with, its origin and signer: "
+            "`sha256 of SHA256SUMS signed by OpenPGP 0123...`; null: none was declared"
+        )
     )
     attempt: int
     created_at: datetime
@@ -130,7 +140,7 @@ class ArtifactOfStaging(ArtifactBody):
     """One artifact of a staging; of a finished one, as it was for that staging."""
 
     brought_since_by: Ulid | None = Field(
-        description="the later staging that brought it after this one had ended; else null"
+        description="the later staging that staged it after this one had ended, or null"
     )
 
 
@@ -148,7 +158,7 @@ class StagingBody(NounBody):
     finished_at: datetime | None
     lock_id: Ulid | None
     attempt: int
-    waiting_for: list[str] = Field(description="artifacts whose upload it waits for just now")
+    waiting_for: list[str] = Field(description="artifacts whose upload it is waiting for")
     progress: ProgressBody
     artifacts: list[ArtifactOfStaging]
     error: FailureBody | None
@@ -175,8 +185,8 @@ class ArtifactList(PageBody[FullArtifactBody]):
 class FileBody(NounBody):
     """One file of a staged artifact."""
 
-    name: str = Field(description="its path below the folder of the archive")
-    path: str = Field(description="below /static")
+    name: str = Field(description="path below the folder of the archive")
+    path: str = Field(description="path below /static")
     url: str
     size_bytes: int
     sha256: str
@@ -201,12 +211,12 @@ class PinRequest(Body):
 class StagingQuery(PageQuery):
     """Filters for stagings."""
 
-    archive_url: Text | None = Field(None, description="in any spelling")
-    prefix: Text | None = Field(None, description="with which the archive_url begins")
+    archive_url: Text | None = Field(None, description="archive_url in any spelling")
+    prefix: Text | None = Field(None, description="prefix of the archive_url")
     state: StagingState | None = None
     error_code: Text | None = None
     caller: Text | None = None
-    reference_id: Text | None = Field(None, description="the X-Context-Marker of its request")
+    reference_id: Text | None = Field(None, description="X-Context-Marker of its request")
     since: Moment | None = None
     until: Moment | None = None
 
@@ -214,16 +224,16 @@ class StagingQuery(PageQuery):
 class ArtifactQuery(PageQuery):
     """Filters for artifacts."""
 
-    archive_url: Text | None = Field(None, description="in any spelling")
-    prefix: Text | None = Field(None, description="with which the archive_url begins")
+    archive_url: Text | None = Field(None, description="archive_url in any spelling")
+    prefix: Text | None = Field(None, description="prefix of the archive_url")
     state: ArtifactState | None = None
     name: Text | None = None
     error_code: Text | None = None
-    sha256: Text | None = Field(None, description="of its object, or of one of its files")
+    sha256: Text | None = Field(None, description="sha256 of its object, or of one of its files")
     path: Text | None = Field(
-        None, description="its own, or that of one of its files: below /static, or as a URL"
+        None, description="path of the artifact or of one of its files: below /static, or as a URL"
     )
-    pinned: bool = Field(False, description="only those that are pinned now")
+    pinned: bool = Field(False, description="only currently pinned artifacts")
 
 
 def _progress(staging: Staging) -> ProgressBody:

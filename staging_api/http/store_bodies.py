@@ -15,13 +15,22 @@ class UseBody(NounBody):
     """Number and size of the contents with one use."""
 
     use: Use = Field(
-        description="the first that applies: packages of APT archives, pinned artifacts, artifacts"
-        " read or staged within a week, others (`idle`), nothing that has a name (`unnamed`)"
+        description=(
+            "the first that applies: packages of APT archives, pinned artifacts, "
+            "artifacts read or staged within a week, other artifacts (`idle`), orphans "
+            "(`unnamed`)"
+        )
     )
     blobs: int
-    bytes: int = Field(description="of these contents, each counted once")
-    files: int = Field(description="that name them; the small files of an artifact are one")
-    file_bytes: int = Field(description="sum of their sizes: more than bytes where contents shared")
+    bytes: int = Field(description="total size of these contents, each counted once")
+    files: int = Field(
+        description=(
+            "number of files with these contents; the small files of an artifact count as one"
+        )
+    )
+    file_bytes: int = Field(
+        description="total size of these files: more than `bytes` if contents are shared"
+    )
 
 
 class LargeArchiveBody(NounBody):
@@ -50,30 +59,42 @@ class IdleArtifactBody(PrunedArtifactBody):
 class ChecksBody(NounBody):
     """Results of the comparisons of the store with the tables."""
 
-    shards: int = Field(description="parts of the store that were compared")
-    checked_at: datetime | None = Field(description="when the part for which it is longest ago was")
+    shards: int = Field(description="number of store parts that were compared")
+    checked_at: datetime | None = Field(
+        description="when the part with the oldest comparison was compared"
+    )
     scrubbed_at: datetime | None = Field(description="likewise, when it was read again")
-    lost: int = Field(description="contents that a row names and the store lacks")
-    orphans: int = Field(description="contents of the store that no row names")
+    lost: int = Field(description="contents with a row that are missing in the store")
+    orphans: int = Field(description="contents in the store without a row")
 
 
 class StoreBody(NounBody):
     """The store."""
 
-    identity: Ulid | None = Field(description="of its marker; null: none was bound yet")
-    used_bytes: int = Field(description="of all contents, each counted once")
-    garbage_bytes: int = Field(description="of these, contents that are about to be removed")
-    reserved_bytes: int = Field(description="for artifacts and uploads in work, beside the used")
-    quota_bytes: int | None = Field(description="null: as much as the disk has")
-    free_bytes: int | None = Field(
-        description="of its disk, of a bucket that of its spool; null: it does not answer"
+    identity: Ulid | None = Field(
+        description="id of the store's marker; null: no store was bound yet"
     )
-    counted_at: datetime | None = Field(description="when a worker counted usage and largest")
+    used_bytes: int = Field(description="total size of all contents, each counted once")
+    garbage_bytes: int = Field(description="part of the used bytes that is about to be removed")
+    reserved_bytes: int = Field(
+        description=(
+            "bytes reserved for running stagings and uploads, in addition to the used bytes"
+        )
+    )
+    quota_bytes: int | None = Field(description="quota of the store; null: the whole disk")
+    free_bytes: int | None = Field(
+        description=(
+            "free bytes of its disk, or for a bucket of the spool's disk; null: it does not respond"
+        )
+    )
+    counted_at: datetime | None = Field(
+        description="when a worker counted usage and the largest artifacts"
+    )
     usage: list[UseBody]
     largest: list[LargeArchiveBody]
     idlest: list[IdleArtifactBody]
     checks: ChecksBody
-    lost_contents: int = Field(description="contents of packages that must be uploaded again")
+    lost_contents: int = Field(description="lost contents of packages that must be uploaded again")
 
     @classmethod
     def of(cls, noun: StoreReport) -> Self:
@@ -94,14 +115,16 @@ class PruneRequest(Body):
         None,
         ge=0,
         le=10 * 366 * 86400,
-        description="preview: only artifacts not read for so long; null: as when space is needed",
+        description=(
+            "preview: only artifacts not read for this time; null: as when space is needed"
+        ),
     )
     keep_bytes: int = Field(
-        0, ge=0, lt=1 << 62, description="preview: only until the store has no more than this"
+        0, ge=0, lt=1 << 62, description="preview: only until the store has this size"
     )
-    token: Ulid | None = Field(None, description="of the preview that is to be done")
+    token: Ulid | None = Field(None, description="token of the preview to carry out")
     reason: Text | None = Field(
-        None, min_length=3, max_length=500, description="with a token: why, for the record"
+        None, min_length=3, max_length=500, description="with a token: reason, for the record"
     )
 
     @model_validator(mode="after")
@@ -117,17 +140,17 @@ class PruneRecordBody(NounBody):
     """A prune: previewed, or done."""
 
     token: Ulid
-    caller: str = Field(description="who previewed it")
+    caller: str = Field(description="caller of the preview")
     made_at: datetime
-    expires_at: datetime = Field(description="it can be begun before then, once")
-    idle_before: datetime = Field(description="artifacts that were read since then stay")
+    expires_at: datetime = Field(description="until when the prune can be started, once")
+    idle_before: datetime = Field(description="artifacts read since this time stay")
     keep_bytes: int
-    previewed: int = Field(description="artifacts that were to be evicted")
-    frees_bytes: int = Field(description="that evicting all of them frees")
+    previewed: int = Field(description="number of artifacts in the preview")
+    frees_bytes: int = Field(description="bytes that evicting all of them would free")
     reason: str | None
     begun_by: str | None
     begun_at: datetime | None
-    ended_at: datetime | None = Field(description="null: not begun, runs, or its process died")
+    ended_at: datetime | None = Field(description="null: not started, running, or its process died")
     evicted: int | None
     freed_bytes: int | None
 
@@ -141,8 +164,10 @@ class PruneBody(PruneRecordBody):
     """A prune with its artifacts."""
 
     artifacts: list[PrunedArtifactBody] = Field(
-        description="those to be evicted; of a prune that was done, those that stayed as they were"
-        " read, pinned or asked for since"
+        description=(
+            "artifacts to be evicted; after the prune, those that stayed because they "
+            "were read, pinned or requested since"
+        )
     )
 
 

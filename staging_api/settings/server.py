@@ -19,59 +19,69 @@ class ServerSettings(SettingsGroup):
     )
     # LISTEN belongs to a session; a transaction pooler gives each transaction another session.
     database_direct_url: DatabaseUrl = Field(
-        "", description="past a transaction pooler, for LISTEN; empty: the same as the database URL"
+        "",
+        description=(
+            "direct URL without a transaction pooler, for LISTEN; empty: the same as "
+            "the database URL"
+        ),
     )
     database_pool_size: int = Field(10, ge=1, le=500, description="connections per process")
-    statement_seconds: Seconds = Field(30, description="time-out of one database statement")
+    statement_seconds: Seconds = Field(30, description="timeout of one database statement")
     # A process that is frozen in a transaction would block others by its row locks.
     idle_transaction_seconds: Seconds = Field(
-        60, description="the database ends a transaction that is idle for so long"
+        60, description="longest idle time of a transaction before the database ends it"
     )
-    home: Path = Field(Path("var"), description="embedded database, staged files, temporary files")
+    home: Path = Field(
+        Path("var"), description="folder for the embedded database, staged files, temporary files"
+    )
     store: str = Field(
         "",
-        description="where staged bytes live: a folder, or s3://, gs://, az://; empty:"
-        " file://$STAGING_HOME/static",
+        description=(
+            "store of staged files: a folder, or s3://, gs://, az://; empty: "
+            "file://$STAGING_HOME/static"
+        ),
     )
     accel_prefix: str = Field(
         "",
         pattern="^(/.*/)?$",
-        description="with nginx in front: its internal location over that folder; empty: none",
+        description="nginx location of that folder for X-Accel-Redirect, internal; empty: none",
     )
     bind: str = Field("127.0.0.1:8080", description="address and port of the API")
     probes_bind: str = Field(
-        "", description="an address and port for probes and metrics alone; empty: none of their own"
+        "", description="separate address and port for probes and metrics; empty: none"
     )
     workers: int = Field(2, ge=1, le=64, description="API processes of `staging-api serve`")
     threads: int = Field(
         64,
         ge=2,
         le=1000,
-        description="concurrent requests per process; waiting ones do not count",
+        description="concurrent requests per process, not counting waiting ones",
     )
     # A staging takes minutes: one in each thread would leave none for probes and files.
     long_requests: int = Field(
         0,
         ge=0,
-        description="how many of them may stage; others queue; 0: half of the threads",
+        description=(
+            "concurrent requests per process that may stage; others queue; 0: half of the threads"
+        ),
     )
     waiters: int = Field(
         1000, ge=0, description="requests per process that may wait for a lock or a change"
     )
-    wait_cap_seconds: Seconds = Field(
-        60, description="the longest `Prefer: wait=N` that is honoured"
-    )
+    wait_cap_seconds: Seconds = Field(60, description="longest `Prefer: wait=N` that is honoured")
     shutdown_seconds: Seconds = Field(
-        30, description="how long running requests may take after SIGTERM"
+        30, description="time for running requests to finish after SIGTERM"
     )
     # A load balancer notices at its next check of `/readyz`, and sends requests until then.
     drain_seconds: Annotated[float, Field(ge=0)] = Field(
-        0, description="after SIGTERM: `/readyz` fails, and requests are still served, for so long"
+        0,
+        description=("time after SIGTERM in which `/readyz` fails, and requests are still served"),
     )
     # A lease is renewed every third of its life; a shorter one would expire on a merely busy
     # machine.
     lease_seconds: Annotated[float, Field(ge=1, le=3600)] = Field(
-        15, description="life of a lock that is not renewed; the wait after a pod died"
+        15,
+        description=("lifetime of a lock without renewal; so long its work waits after a pod died"),
     )
 
     @field_validator("long_requests")

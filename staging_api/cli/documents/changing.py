@@ -34,7 +34,7 @@ class SiteActionEnd(StrEnum):
 
 
 Number = Annotated[int, typer.Argument(min=0, metavar="REVISION", help="Number of a revision.")]
-Data = Annotated[str | None, typer.Option(metavar="JSON", help="Kept with it.")]
+Data = Annotated[str | None, typer.Option(metavar="JSON", help="Value stored with the tag.")]
 
 
 @of_service(timeout=60)
@@ -78,18 +78,20 @@ def commit(
     *,
     revision: Annotated[
         int | None,
-        typer.Option(min=1, metavar="N", help="Only if the buffer is still this revision."),
+        typer.Option(min=1, metavar="N", help="Commit only if the buffer is still this revision."),
     ] = None,
     dryrun: Annotated[
         bool, typer.Option("--dryrun", help="Validate only; exits with 4 if there are errors.")
     ] = False,
-    force: Annotated[bool, typer.Option("--force", help="Commit in spite of errors.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Commit despite errors.")] = False,
     confirm_within: Annotated[
         int | None,
-        typer.Option(min=1, metavar="SECONDS", help="Undo the commit then, unless confirmed."),
+        typer.Option(
+            min=1, metavar="SECONDS", help="Undo the commit after this time, unless confirmed."
+        ),
     ] = None,
     stage: Annotated[
-        bool, typer.Option("--stage", help="Stage the builds that documents name.")
+        bool, typer.Option("--stage", help="Stage the builds named in the documents.")
     ] = False,
     reason: Reason = None,
 ) -> None:
@@ -122,7 +124,8 @@ def confirm(service: ServiceOptions, revision: Number, *, reason: Reason = None)
 def discard(
     service: ServiceOptions,
     collection: Annotated[
-        str | None, typer.Argument(metavar="[COLLECTION]", help="Only its changes.")
+        str | None,
+        typer.Argument(metavar="[COLLECTION]", help="Drop only the changes of this collection."),
     ] = None,
     *,
     reason: Reason = None,
@@ -139,7 +142,7 @@ def rollback(
     revision: Number,
     *,
     over_buffer: Annotated[
-        bool, typer.Option("--over-buffer", help="Even if that drops the buffer.")
+        bool, typer.Option("--over-buffer", help="Permit dropping the buffer.")
     ] = False,
     reason: Reason = None,
 ) -> None:
@@ -156,7 +159,7 @@ def tag(
     name: Annotated[str, typer.Argument(metavar="TAG")],
     *,
     data: Data = None,
-    remove: Annotated[bool, typer.Option("--remove", help="Take the tag away.")] = False,
+    remove: Annotated[bool, typer.Option("--remove", help="Delete the tag.")] = False,
     reason: Reason = None,
 ) -> None:
     """Name a revision."""
@@ -177,7 +180,7 @@ def site_action(
     outcome: Annotated[SiteActionEnd, typer.Argument()],
     *,
     revision: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="Default: what is committed.")
+        int | None, typer.Option(min=1, metavar="N", help="Default: the committed revision.")
     ] = None,
     require_staged: Annotated[
         bool, typer.Option("--require-staged", help="Refuse unless each named build is staged.")

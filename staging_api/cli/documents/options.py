@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 VERSIONS = ("buffer", "committed", "last_site_action", "successful_site_action")
 
-Reason = Annotated[str | None, typer.Option(metavar="TEXT", help="Why; kept in the record.")]
+Reason = Annotated[str | None, typer.Option(metavar="TEXT", help="Reason; kept in the record.")]
 Secrets = Annotated[bool, typer.Option("--cleartext-secrets", help="Show secrets; for operators.")]
 _NAMES = ", ".join(VERSIONS)
 _BUFFER_FIRST = " [default: the buffer, or what is committed if it is empty]"

@@ -67,7 +67,8 @@ def history(
     service: ServiceOptions,
     *,
     limit: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="Revisions at most. [default: all]")
+        int | None,
+        typer.Option(min=1, metavar="N", help="Maximum number of revisions. [default: all]"),
     ] = None,
 ) -> None:
     """List revisions, newest first."""

@@ -97,7 +97,7 @@ def diff(
     both: _Both = None,
     *,
     rendered: Annotated[
-        bool, typer.Option("--rendered", help="Compare what is rendered, not what was posted.")
+        bool, typer.Option("--rendered", help="Compare rendered documents, not posted ones.")
     ] = False,
     unified: Annotated[bool, typer.Option("--unified", help="Show lines of YAML.")] = False,
     cleartext_secrets: Secrets = False,
@@ -140,7 +140,7 @@ def why(
     schema: Schema,
     name: Name,
     path: Annotated[
-        str, typer.Argument(metavar="[PATH]", help="One place in its data: .a.b[0]")
+        str, typer.Argument(metavar="[PATH]", help="Path of one value in its data: .a.b[0]")
     ] = ".",
     *,
     version: VersionOrRevision = None,

@@ -15,7 +15,7 @@ from staging_api.cli.publish.options import (
     SuitesOrStable,
 )
 
-Reason = Annotated[str, typer.Option(metavar="TEXT", help="Why; kept in the record.")]
+Reason = Annotated[str, typer.Option(metavar="TEXT", help="Reason; kept in the record.")]
 
 
 @of_service(timeout=LONG_SECONDS)

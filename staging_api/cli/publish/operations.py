@@ -20,7 +20,7 @@ from staging_api.vocabulary.publishing import Operation
 _LOOKED_AT = 10
 
 Careful = Annotated[
-    bool, typer.Option("--careful", help="Look at everything, not at what changed.")
+    bool, typer.Option("--careful", help="Rebuild everything, not only what changed.")
 ]
 
 

@@ -100,7 +100,7 @@ def remove(
         list[str], typer.Argument(metavar="PACKAGE[=VERSION]...", help="Packages to remove.")
     ],
     *,
-    reason: Annotated[str, typer.Option(metavar="TEXT", help="Why; kept in the record.")],
+    reason: Annotated[str, typer.Option(metavar="TEXT", help="Reason; kept in the record.")],
     suite: Suites = None,
     component: Annotated[
         list[str] | None, typer.Option(metavar="NAME", help=f"Only of this component; {REPEATED}")

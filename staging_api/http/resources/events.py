@@ -40,10 +40,10 @@ class EventBody(NounBody):
 class FullEventBody(EventBody):
     """One change in the list of all stagings' changes."""
 
-    id: Ulid = Field(description="ULID: its time is that of the event")
+    id: Ulid = Field(description="ULID whose time is the time of the event")
     staging_id: Ulid
-    holder: str | None = Field(description="the process that did it")
-    lock_id: Ulid | None = Field(description="the grant under which it was done")
+    holder: str | None = Field(description="the process that made the change")
+    lock_id: Ulid | None = Field(description="the lock grant under which the change was made")
 
 
 class EventList(PageBody[FullEventBody]):
@@ -54,9 +54,9 @@ class EventQuery(PageQuery):
     """Filters for events."""
 
     after: Ulid | None = Field(
-        None, description="only those behind this event: the `next` of the page before, or an id"
+        None, description="only events after this one: the `next` of the previous page, or an id"
     )
-    since: Moment | None = Field(None, description="only those of then or later")
+    since: Moment | None = Field(None, description="only events of this time or later")
     kind: EventKind | None = None
     to_state: Text | None = Field(None, description="only changes to this state")
     actor: Text | None = None
