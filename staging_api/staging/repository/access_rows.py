@@ -7,7 +7,7 @@ from sqlalchemy import Connection, text
 
 def note_accesses(conn: Connection, accesses: Mapping[tuple[str, str], tuple[int, int]]) -> None:
     """Record hits and bytes by artifact and caller."""
-    # In one order, so that two processes that count the same artifacts never deadlock.
+    # Sorted, so that two processes that count the same artifacts never deadlock.
     keys = sorted(accesses)
     given = {
         "ids": [artifact_id for artifact_id, _ in keys],
@@ -22,12 +22,12 @@ def note_accesses(conn: Connection, accesses: Mapping[tuple[str, str], tuple[int
 def note_hand_out(conn: Connection, artifact_id: str) -> bool:
     """Record that an artifact is read now; return whether it is still staged.
 
-    It waits for a concurrent eviction, and sees its result.
+    The statement waits for a concurrent eviction, and sees its result.
     """
     return conn.execute(_HAND_OUT, {"id": artifact_id}).rowcount == 1
 
 
-# Artifacts that another transaction changes just now keep their old time: nothing waits for this.
+# Artifacts that another transaction is changing keep their old time: this never waits.
 _TOUCH_ACCESSED = text("""
     UPDATE staged_artifacts SET last_accessed_at = clock_timestamp()
     WHERE id IN (
@@ -45,8 +45,8 @@ _NOTE_ACCESSES = text("""
     SET hits = a.hits + excluded.hits, bytes = a.bytes + excluded.bytes
 """)
 
-# After waiting for an eviction PostgreSQL evaluates the WHERE again, on the row as it is then: it
-# is not ``staged`` any more, and no row is updated.
+# After waiting for an eviction, PostgreSQL evaluates the WHERE again on the changed row, which is
+# no longer ``staged``: then no row is updated.
 _HAND_OUT = text("""
     UPDATE staged_artifacts SET last_accessed_at = clock_timestamp()
     WHERE id = :id AND state = 'staged'

@@ -1,4 +1,4 @@
-"""Archives as people look for them: one row a build, with what is there of it."""
+"""Lists of archives for people: one row for each, with a summary of its artifacts."""
 
 from sqlalchemy import Connection, text
 
@@ -9,7 +9,7 @@ from staging_api.staging.repository.terms import LAST
 def list_archives(
     conn: Connection, *, prefix: str, limit: int, after: str = ""
 ) -> list[ArchiveSummary]:
-    """Archives whose URL begins with `prefix`, behind the URL `after`, ordered by bytes."""
+    """Return archives whose URL begins with `prefix`, behind the URL `after`, ordered by bytes."""
     given = {"low": prefix, "high": prefix + LAST, "after": after, "limit": limit}
     return [
         ArchiveSummary(
@@ -39,7 +39,7 @@ _NAMED = text("""
     ORDER BY substring(archive_url COLLATE "C", '[^/]*$') LIMIT :limit
 """)
 
-# A few probes for each archive of the page, however many there are.
+# A few index probes for each archive of the page, however many archives there are.
 _LIST = text("""
     SELECT a.archive_url, a.static_prefix, a.created_at, s.id, s.state, s.caller, s.asked_at,
         t.artifacts, t.size_bytes, t.last_accessed_at, t.pinned_until

@@ -1,7 +1,7 @@
-"""Changing the rows of artifacts: planned, begun, staged, failed, evicted.
+"""Write the rows of artifacts: planned, begun, staged, failed, evicted.
 
-Every function takes a connection that has passed `locks.store.guard` in the same transaction.
-Only planning an artifact on which no process works needs no lock.
+Every function takes a connection that has passed `locks.store.guard` in the same transaction. Only
+planning an artifact on which no process works needs no lock.
 """
 
 from collections.abc import Mapping, Sequence
@@ -39,7 +39,7 @@ _NO_PROGRESS: Mapping[str, Any] = {
     "source_version": None,
 }
 
-# The columns that are fields of `FetchedArtifact`, too.
+# The columns that are also fields of `FetchedArtifact`.
 _OF_FETCHED = ["source_url", "source_version", "sha256", "size_bytes", "verified_by"]
 
 
@@ -56,7 +56,8 @@ def static_prefix(conn: Connection, archive_url: str, preferred: str, otherwise:
         conn.execute(
             insert(archives)
             .values(archive_url=archive_url, static_prefix=prefix)
-            # Without a target: this archive's row may exist by now, or another's with this folder.
+            # Without a conflict target: this archive's row may exist by now, or another's with this
+            # folder.
             .on_conflict_do_nothing()
         )
     return str(conn.execute(found).scalar_one())
@@ -65,7 +66,7 @@ def static_prefix(conn: Connection, archive_url: str, preferred: str, otherwise:
 def lock_archive(conn: Connection, archive_url: str) -> None:
     """Serialize the transactions that call this for one archive.
 
-    A holder of its lock is not held up: rows that refer to the archive need only its key.
+    A holder of the archive's lock is not blocked: rows that refer to the archive need only its key.
     """
     row = select(archives.c.archive_url).where(archives.c.archive_url == archive_url)
     conn.execute(row.with_for_update(key_share=True))
@@ -82,7 +83,7 @@ def plan_artifact(
     path: str,
     over: Sequence[str],
 ) -> None:
-    """Make sure that there is a live row for this entry; in a state of `over` it is due again."""
+    """Add a live row for this entry, or make an existing one in a state of `over` due again."""
     row = insert(staged_artifacts).values(
         id=ulid(),
         staging_id=staging_id,
@@ -105,7 +106,7 @@ def plan_artifact(
 
 
 def begin_artifact(conn: Connection, artifact_id: str, lease: Lease) -> None:
-    """A new attempt, under `lease`."""
+    """Record the start of a new attempt, under `lease`."""
     _set(
         conn,
         artifact_id,
@@ -120,7 +121,7 @@ def begin_artifact(conn: Connection, artifact_id: str, lease: Lease) -> None:
 def note_progress(
     conn: Connection, artifact_id: str, done: int, total: int | None, per_second: float
 ) -> None:
-    """How far an attempt has come, in bytes."""
+    """Record the progress of an attempt, in bytes."""
     _set(conn, artifact_id, bytes_done=done, bytes_total=total, bytes_per_second=per_second)
 
 
@@ -133,13 +134,13 @@ def mark_staged(
     files: Sequence[FileRow] | None,
     bytes_done: int,
 ) -> set[str]:
-    """Say ``staged``; from the commit on, and not before, its files are served.
+    """Set an artifact to ``staged``; its files are served from the commit on, and not before.
 
     Args:
-        fetched: what it became.
-        files: its files, as for `add_files`, whose result this is, too; None: `add_files` was
-            called with all of them.
-        bytes_done: what came over the wire for it.
+        fetched: the result of the attempt.
+        files: its files, as for `add_files`, whose result is returned; None: `add_files` was called
+            with all of them.
+        bytes_done: number of bytes that were downloaded for it.
 
     Raises:
         Unavailable: one of the contents is being removed.
@@ -175,8 +176,8 @@ def mark_missing(
     """Record that the archive lacks an optional artifact.
 
     Args:
-        warnings: what was left out of its list.
-        without: the object that is there, and has nothing of the artifact.
+        warnings: sentences about names that were left out of its list.
+        without: the object that exists, and contains nothing of the artifact.
     """
     forget_files(conn, artifact_id)
     new: dict[str, Any] = {"state": "missing", "warnings": list(warnings)}
@@ -208,7 +209,7 @@ def leave_to_patient(conn: Connection, artifact_id: str, staging_id: str, failur
     """Fail an artifact for one staging alone, if another would wait longer for its upload.
 
     Returns:
-        False: none would, and nothing was written.
+        False if no other would; then nothing was written.
     """
     conn.execute(_LOCK_STAGINGS, {"id": artifact_id})
     given = {"id": artifact_id, "staging_id": staging_id}
@@ -233,15 +234,16 @@ def is_evictable(
     idle_seconds: float,
     idle_before: datetime | None = None,
 ) -> bool:
-    """Whether an artifact is staged and, unless its bytes are bad anyway, idle and not pinned.
+    """Return whether an artifact may be evicted: staged, idle and not pinned, or damaged.
 
-    It stays so until this transaction ends: a reader that is handed it waits, and is refused.
+    The result stays true until this transaction ends: a reader of the artifact waits, and is
+    refused.
 
     Args:
-        conn: within the transaction.
-        artifact_id: of the artifact.
-        reason: why it would be evicted.
-        idle_seconds: its last read must be at least so long ago.
+        conn: connection within the transaction.
+        artifact_id: id of the artifact.
+        reason: reason of the eviction.
+        idle_seconds: least age of its last read.
         idle_before: its last read must also be before this time; None: at any time.
     """
     conn.execute(_LOCK_STAGINGS, {"id": artifact_id})
@@ -253,8 +255,9 @@ def is_evictable(
 def mark_evicted(conn: Connection, artifact_id: str, reason: EvictReason) -> None:
     """Stop serving an artifact; its row stays as history, its files are deleted.
 
-    An unfinished staging that requested it brings it again; of one that is to be cancelled, only
-    what others rely on: it goes to their staging then.
+    An unfinished staging that requested it stages it again. If that staging is to be cancelled,
+    this applies only to artifacts on which other requests rely: they go to a staging for these
+    requests.
     """
     forget_files(conn, artifact_id)
     _set(conn, artifact_id, state="evicted", evicted_at=now(), evict_reason=reason)
@@ -264,7 +267,7 @@ def mark_evicted(conn: Connection, artifact_id: str, reason: EvictReason) -> Non
 
 
 def pin(conn: Connection, artifact_id: str, until: datetime | None) -> None:
-    """Keep an artifact from being evicted until then; None unpins."""
+    """Protect an artifact from eviction until that time; None unpins it."""
     _set(conn, artifact_id, pinned_until=until)
 
 
@@ -284,7 +287,7 @@ def _set(conn: Connection, artifact_id: str, **values: Any) -> None:
         end_growth(conn, artifact_id)
 
 
-# What `lock_stagings` does, for the archive of an artifact; its own staging may be finished.
+# Same as `lock_stagings`, by an artifact's id; the staging of the artifact may be finished.
 _LOCK_STAGINGS = text("""
     SELECT s.id FROM staged_artifacts a
     JOIN stagings s ON s.archive_url = a.archive_url
@@ -322,8 +325,8 @@ _BRING_AGAIN = text("""
     RETURNING archive_url
 """)
 
-# least() ignores NULL in PostgreSQL: without `before` only the idle time counts. FOR UPDATE makes a
-# reader's `note_hand_out` wait for the end of the eviction.
+# least() ignores NULL in PostgreSQL: without `before`, only the idle time counts. FOR UPDATE makes
+# a reader's `note_hand_out` wait for the end of the eviction.
 _EVICTABLE = text("""
     SELECT true FROM staged_artifacts
     WHERE id = :id AND state = 'staged'

@@ -1,4 +1,4 @@
-"""Which parts of the store were compared and read again, and when."""
+"""The records of checks of the store: comparisons, scrubs, and lost contents."""
 
 from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
@@ -14,11 +14,11 @@ from staging_api.vocabulary.staging import EvictReason
 
 
 class DueContent(NamedTuple):
-    """A content that is to be read again.
+    """A content that should be read again.
 
     Attributes:
-        since: when it was checked or else stored.
-        until: what was checked or stored later is left out.
+        since: time of its last check, or else of its storing.
+        until: contents that were checked or stored later are left out.
     """
 
     sha256: str
@@ -60,11 +60,11 @@ def longest_unchecked(
     limit: int,
     behind: DueContent | None = None,
 ) -> list[DueContent]:
-    """Contents of a part behind another (None: all), the longest unchecked first.
+    """Return contents of a shard after `behind` (None: all), the longest unchecked first.
 
-    Contents stored or checked within `pause_seconds` are left out; those behind another have its
-    `until` instead, so that a round of turns comes to an end. Contents marked for deletion are
-    not: they may be named again before they are removed.
+    Contents stored or checked within `pause_seconds` are left out. With `behind`, its `until` is
+    used instead, so that a round of turns comes to an end. Contents marked for deletion are
+    included: they may be named again before they are removed.
     """
     # "g" sorts behind every hex digit, so this is the range of digests that begin with `shard`.
     given = {"low": shard, "high": shard + "g", "pause": pause_seconds, "limit": limit}
@@ -73,9 +73,9 @@ def longest_unchecked(
 
 
 def note_lost(conn: Connection, sha256: str, reason: EvictReason) -> bool:
-    """Record a pool's content that is lost or corrupt; return whether it was not known.
+    """Record a pool's content that is lost or corrupt; return whether that was not known yet.
 
-    Contents of builds alone are not recorded: they are evicted, and staged again.
+    Contents of builds alone are not recorded: their artifacts are evicted, and staged again.
     """
     given = {"sha256": sha256, "reason": reason}
     return conn.execute(_NOTE_LOST, given).rowcount > 0
@@ -139,7 +139,7 @@ _CLAIM_SCRUB = text("""
     RETURNING shard
 """)
 
-# Before everything that was ever stored.
+# Before all contents that were ever stored.
 _FIRST = {"sha256": "", "since": "-infinity", "until": None}
 _LONGEST_UNCHECKED = text("""
     SELECT sha256, since, until FROM (

@@ -8,16 +8,16 @@ from sqlalchemy import Connection, text
 
 from staging_api.vocabulary.reports import CountedKind
 
-#: A reader counts so many minutes itself that are not in the table yet.
+#: A reader itself counts at most this many minutes that are not in the table yet.
 LIVE_MINUTES = 15
-# Minutes that one transaction adds.
+# The period that one transaction adds.
 _AT_ONCE = timedelta(hours=12)
 _MINUTE = timedelta(minutes=1)
 
 
 @dataclass(frozen=True)
 class CountedState:
-    """How often a state was entered in an interval."""
+    """The number of times that a state was entered in an interval."""
 
     began_at: datetime
     kind: CountedKind
@@ -29,7 +29,7 @@ class CountedState:
 
 @dataclass(frozen=True)
 class CountedEvents:
-    """Counts, and the time before which each event is in them; None: none is."""
+    """Counts, and the time before which each event is counted; None: no event is counted."""
 
     rows: Sequence[CountedState]
     counted_until: datetime | None
@@ -53,15 +53,15 @@ def counts_between(
 
 
 def count_minutes(conn: Connection, kept: timedelta, minutes_kept: timedelta) -> bool:
-    """Add whole minutes of which every event is there; return whether there are more.
+    """Add minutes whose events are all visible; return whether there are more.
 
-    Another session that does the same at this moment does it alone. `conn` is in a transaction of
-    its own: what it reads after the time up to which the record is whole, it reads by a new
-    statement.
+    If another session does the same at this moment, this call does nothing. `conn` is in a
+    transaction of its own, in READ COMMITTED: the events are read by a later statement than the
+    time up to which the record is complete.
 
     Args:
         kept: how long counts are kept.
-        minutes_kept: how long those of single minutes are; then their hour has them.
+        minutes_kept: how long counts of single minutes are kept; then they are merged into hours.
     """
     if not conn.execute(_TRY_LOCK).scalar_one():
         return False
@@ -89,7 +89,7 @@ def _minute(moment: datetime) -> datetime:
     return moment.replace(second=0, microsecond=0)
 
 
-# Not waited for: what another worker counts just now need not be counted twice.
+# Does not wait: minutes that another worker is counting need not be counted twice.
 _TRY_LOCK = text(
     "SELECT pg_try_advisory_xact_lock(hashtextextended('staging_api staging_minutes', 0))"
 )
@@ -98,7 +98,7 @@ _COUNTED_UNTIL = text("""
 """)
 _WHOLE_UNTIL = text("SELECT staging_events_whole_until()")
 _FIRST_EVENT = text("SELECT at FROM staging_events ORDER BY id LIMIT 1")
-# An event without another state is a new attempt, or another staging that takes an artifact up.
+# An event without a change of state is a new attempt, or a new staging for an artifact.
 _COUNTED = """
     SELECT date_bin(CAST('1 minute' AS interval), at, timestamptz 'epoch') AS minute, kind,
         to_state AS state, count(*) AS count,
@@ -114,7 +114,7 @@ _COUNTED = """
       AND kind IN ('staging', 'artifact') AND to_state IS DISTINCT FROM from_state
     GROUP BY 1, 2, 3
 """
-# A minute is always counted whole, so a second count replaces the first and adds nothing.
+# A minute is always counted whole, so a second count replaces the first.
 _COUNT = text(f"""
     INSERT INTO staging_minutes (minute, kind, state, count, fetched_bytes, staged_bytes)
     {_COUNTED.format(begin="begin", end="end")}

@@ -1,6 +1,6 @@
 """Read the record of events, and set the actor of changes that are made without a lock.
 
-Nothing here writes an event: the triggers of ``db/functions/staging_events.sql`` do.
+No function here writes an event: the triggers of ``db/functions/staging_events.sql`` do.
 """
 
 from collections.abc import Iterator, Mapping
@@ -15,7 +15,7 @@ from staging_api.staging.model import StagingEvent
 
 _COLUMNS = [staging_events.c[name] for name in StagingEvent.__dataclass_fields__]
 _ROWS_AT_ONCE = 5000
-#: Events that a page with filters may read.
+#: Limit of events that a page with filters may read.
 _LOOKED_AT = 50_000
 
 
@@ -26,7 +26,7 @@ def act_as(conn: Connection, caller: str, holder: str) -> None:
 
 
 def events_of(conn: Connection, staging_id: str, after: int, limit: int) -> list[StagingEvent]:
-    """The events of a staging behind number `after`, in order."""
+    """Return the events of a staging behind number `after`, in order."""
     rows = conn.execute(
         select(*_COLUMNS)
         .where(staging_events.c.staging_id == staging_id, staging_events.c.number > after)
@@ -46,17 +46,17 @@ def events_after(
 ) -> tuple[list[StagingEvent], str | None]:
     """Return events of all stagings behind the id `after`, in the order of their ids.
 
-    A reader that pages on gets each event exactly once: events that one still in flight may precede
-    are left for the next page. `conn` must commit by itself, so that the rows are read after the
-    time up to which they are complete.
+    A reader that continues after the last event of a page gets each event exactly once: an event is
+    left for the next page if one that is still in flight may precede it. `conn` must be in
+    autocommit mode, so that the rows are read after the time up to which they are complete.
 
     Args:
-        limit: at most so many.
-        since: only those of then or later.
-        equal: values of columns, by name. No index has them: `_LOOKED_AT` events are read at most.
+        limit: limit of events.
+        since: only events at or after this time.
+        equal: values of columns, by name. They have no index: at most `_LOOKED_AT` events are read.
 
     Returns:
-        the events, and where to go on; None: there are no more now.
+        the events, and the id after which to continue; None: there are no more now.
     """
     whole_until = conn.execute(_WHOLE_UNTIL).scalar_one()
     query = select(*_COLUMNS).where(staging_events.c.id < func.ulid_floor(whole_until))
@@ -79,25 +79,25 @@ def events_after(
 
 
 def extend_events(conn: Connection) -> None:
-    """Create the partitions of the next months; `conn` commits by itself."""
+    """Create the partitions of the next months; `conn` must be in autocommit mode."""
     retried_when_blocked(conn, "SELECT staging_events_extend(3)", ())
 
 
 def drop_events(conn: Connection, before: datetime, reason: str) -> int:
-    """Drop the partitions that ended before a time, and record the reason; return how many.
+    """Drop the partitions that ended before a time, record the reason; return the number of events.
 
-    `conn` commits by itself.
+    `conn` must be in autocommit mode.
     """
     (dropped,) = retried_when_blocked(conn, "SELECT staging_events_drop(%s, %s)", (before, reason))
     return int(dropped)
 
 
 def chains(conn: Connection, since: datetime | None, until: datetime | None) -> Iterator[Row[Any]]:
-    """Stagings made between these times with their events, by staging and number, as stored.
+    """Yield stagings made between these times with their events, by staging and number, as stored.
 
-    A staging without events comes with nulls for its event, an event without its staging with
-    nulls for the staging. All are of one moment; `conn` must be in a transaction, and holds but a
-    few thousand rows at a time.
+    A staging without events has nulls for its event, an event without its staging has nulls for the
+    staging. All are of one moment; `conn` must be in a transaction, and at most a few thousand rows
+    are in memory at a time.
     """
     reading = conn.execution_options(yield_per=_ROWS_AT_ONCE)
     yield from reading.execute(_CHAINS, {"since": since, "until": until})
@@ -106,7 +106,7 @@ def chains(conn: Connection, since: datetime | None, until: datetime | None) -> 
 def contradictions(
     conn: Connection, since: datetime | None, until: datetime | None
 ) -> list[tuple[str, str]]:
-    """Artifacts of stagings made between these times that differ from the newest event of them.
+    """Return artifacts of stagings made between these times that differ from their newest event.
 
     Returns:
         id of the staging, and of the artifact.
@@ -121,7 +121,7 @@ _ACT_AS = text("""
 
 _WHOLE_UNTIL = text("SELECT staging_events_whole_until()")
 
-# Every column of an event as the text, number or null that its digest is of.
+# Every column of an event as the text, number or null that its digest covers.
 _CHAINS = text("""
     WITH bounds AS (
         SELECT coalesce(ulid_floor(CAST(:since AS timestamptz)), '') AS lowest,

@@ -1,4 +1,4 @@
-"""Statements on the rows of an artifact's files, loose and packed."""
+"""Write the rows of an artifact's files, loose and packed."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -14,7 +14,7 @@ from staging_api.store.blobs import Blob
 _OF_FILE: Final = ("path", "sha256", "size_bytes", "executable")
 
 
-#: So many rows of a pack are deleted in the transaction that drops it.
+#: Number of rows of a pack that are deleted in the transaction that drops it.
 _FEW_FILES = 1000
 
 
@@ -22,10 +22,10 @@ def add_files(conn: Connection, artifact_id: str, files: Sequence[FileRow]) -> s
     """Add files to an artifact that is not ``staged`` yet: until then no query reads them.
 
     Args:
-        files: their bytes are durably in the store.
+        files: files whose bytes are durably in the store.
 
     Returns:
-        contents that the tables did not know to be in the store: then they were only named. The
+        contents that the tables did not list as stored: then only their names were recorded. The
         caller commits, looks for them in the store while no transaction is open, and calls again.
 
     Raises:
@@ -59,11 +59,11 @@ def add_pack(conn: Connection, artifact_id: str, pack: Blob, paths: tuple[str, s
     """Record the pack of an artifact that is not ``staged`` yet, before the files in it.
 
     Args:
-        pack: its bytes are durably in the store.
-        paths: those of its files lie from the first to the second, in the order of their bytes.
+        pack: pack whose bytes are durably in the store.
+        paths: the first and the last path of its files, in bytewise order.
 
     Returns:
-        the pack, if the tables did not know it: see `add_files`.
+        the pack, if the tables did not list it as stored: see `add_files`.
 
     Raises:
         Unavailable: it is being removed.
@@ -80,7 +80,7 @@ def forget_files(conn: Connection, artifact_id: str) -> None:
     digests = set(conn.execute(gone.returning(loose_files.c.sha256)).scalars())
     if (pack := drop_pack(conn, artifact_id)) is not None:
         digests.add(pack)
-        # A few are gone with it; the rest are deleted in batches, as no query reads them any more.
+        # A few rows are deleted with the pack; the rest later, in batches, as no query reads them.
         forget_packed(conn, artifact_id, _FEW_FILES)
     if digests:
         mark_unnamed_for_deletion(conn, digests)
@@ -93,7 +93,7 @@ _FORGET_SOME = text("""
 """)
 
 
-# One statement, however many they are: thousands of rows by parameters take longer to send.
+# One statement, however many rows: thousands of rows as single parameters take longer to send.
 _ADD_FILES = text("""
     INSERT INTO loose_files (artifact_id, path, sha256, size_bytes, executable)
     SELECT :artifact_id, * FROM unnest(

@@ -1,4 +1,4 @@
-"""Listing the staged files of a folder below ``/static``, a page at a time."""
+"""List the staged files of a folder below ``/static``, a page at a time."""
 
 from sqlalchemy import Connection, text
 
@@ -6,18 +6,18 @@ from staging_api.staging.model import FolderChild, ServedFile
 
 
 def children_of(conn: Connection, folder: str, after: str, limit: int) -> list[FolderChild]:
-    """The files and folders directly in a folder, in the order of their bytes.
+    """Return the files and folders directly in a folder, in the order of their bytes.
 
-    One probe of an index for each of them, however many files lie deeper.
+    Each entry costs one index probe, however many files lie deeper.
 
     Args:
-        folder: below ``/static``; ends in ``/``.
-        after: the name of the last child that is known; empty: from the first.
+        folder: folder below ``/static``; ends in ``/``.
+        after: name of the last known entry; empty: from the first.
     """
     given = {
         "folder": folder,
         "start": _behind(folder + after) if after else folder,
-        # The next character after the slash: behind everything that is in the folder.
+        # The next character after the slash: behind all paths in the folder.
         "beyond": _behind(folder),
         "limit": limit,
     }
@@ -30,15 +30,15 @@ def children_of(conn: Connection, folder: str, after: str, limit: int) -> list[F
 
 
 def served_below(conn: Connection, folder: str, limit: int) -> list[ServedFile]:
-    """The files below a folder that ends in ``/``, however deep, in the order of their bytes."""
+    """Return the files below a folder that ends in ``/``, at any depth, in bytewise order."""
     given = {"folder": folder, "beyond": _behind(folder), "limit": limit}
     found = conn.execute(_SERVED_BELOW, given)
     return [ServedFile(**row._mapping) for row in found]  # noqa: SLF001 - its public name
 
 
 def _behind(path: str) -> str:
-    # Behind a folder: "0" follows "/". Behind a file: control characters are in no path, so nothing
-    # lies between ``path`` and ``path`` with one more.
+    # Behind a folder: "0" follows "/". Behind a file: paths contain no control characters, so
+    # nothing lies between ``path`` and ``path`` with one more.
     return f"{path[:-1]}0" if path.endswith("/") else f"{path}\x01"
 
 

@@ -1,7 +1,7 @@
 """Read staged files by name, folder and target, on any connection.
 
-As text, because composing a statement anew costs as much as running it; the first of these, with
-which clients poll, by a function, whose plan is kept.
+The statements are texts, because composing a statement takes as long as running it. The first one,
+which polling clients cause, calls a function, whose plan is kept.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -27,7 +27,7 @@ class EntryState:
 
     @property
     def settled(self) -> bool:
-        """Whether nothing is left to do for it."""
+        """Whether nothing is left to do for the entry."""
         return self.state in SETTLED_STATES
 
 
@@ -46,7 +46,7 @@ class FoundFile:
 
     @property
     def place(self) -> Place:
-        """Where its bytes are in the store."""
+        """The place of its bytes in the store."""
         return place_of(self)
 
 
@@ -59,14 +59,14 @@ class BuildFolder:
 
 
 def outcomes(conn: Connection, archive_url: str, names: Sequence[str]) -> list[EntryState]:
-    """The live rows of these entries: one probe of ``staged_artifacts_live_key``."""
+    """Return the live rows of these entries: one probe of ``staged_artifacts_live_key``."""
     return [EntryState(*row) for row in rows(conn, _OUTCOMES, (archive_url, list(names)))]
 
 
 def outcomes_at(
     database: Database, questions: Sequence[Question]
 ) -> Mapping[Question, list[EntryState]]:
-    """Return what `outcomes` does for each of these requests, as cheaply as it can be had."""
+    """Return the result of `outcomes` for each of these requests, by one statement."""
     found: dict[Question, list[EntryState]] = {question: [] for question in questions}
     statement = " UNION ALL ".join([_OUTCOMES_AT] * len(questions))
     given: list[object] = []
@@ -78,10 +78,10 @@ def outcomes_at(
 
 
 def folder_of(conn: Connection, archive_url: str) -> str:
-    """The archive's folder below ``/static``.
+    """Return the archive's folder below ``/static``.
 
     Raises:
-        NotFound: nothing of it was ever staged.
+        NotFound: no artifact of the archive was ever staged.
     """
     found = conn.execute(_FOLDER_OF, {"archive_url": archive_url}).scalar_one_or_none()
     if found is None:
@@ -90,20 +90,20 @@ def folder_of(conn: Connection, archive_url: str) -> str:
 
 
 def files_below(conn: Connection, static_prefix: str, folder: str = "") -> list[FoundFile]:
-    """The staged files of one archive, ordered by path.
+    """Return the staged files of one archive, ordered by path.
 
     Args:
         static_prefix: the archive's folder below ``/static``.
-        folder: only what lies below this folder of it; ends in ``/`` unless empty.
+        folder: only files below this folder of the archive; ends in ``/`` unless empty.
     """
     below = f"{static_prefix}/{folder}"
-    # "0" is the character after "/", so the range holds what is in the folder, and no sibling.
+    # "0" is the character after "/", so the range contains the folder's files, and no sibling.
     given = {"prefix": static_prefix, "below": below, "beyond": f"{below[:-1]}0"}
     return [FoundFile(*row) for row in conn.execute(_FILES_BELOW, given)]
 
 
 def builds_below(conn: Connection, folder: str, names: Sequence[str]) -> list[BuildFolder]:
-    """The archives of this folder of ``/static`` of which each of `names` is staged."""
+    """Return the archives in this folder of ``/static`` of which each of `names` is staged."""
     given = {"folder": f"{folder}/", "names": list(names), "count": len(set(names))}
     found = conn.execute(_BUILDS_BELOW, given)
     return [BuildFolder(*row) for row in found]
@@ -112,12 +112,12 @@ def builds_below(conn: Connection, folder: str, names: Sequence[str]) -> list[Bu
 def newest_of_each(
     conn: Connection, lock_kind: str, endings: Iterable[str], archives: int
 ) -> Mapping[str, Place]:
-    """Where the bytes are of the newest staged file for each path below an archive's folder.
+    """Return the place of the newest staged file for each path below an archive's folder.
 
     Args:
-        lock_kind: of the artifacts that have them.
-        endings: paths below the folder of whatever archive.
-        archives: so many are looked through, the newest first.
+        lock_kind: lock kind of the artifacts of these files.
+        endings: paths below the folder of any archive.
+        archives: number of artifacts to search, the newest first.
     """
     given = {"kind": lock_kind, "endings": list(endings), "archives": archives}
     rows = conn.execute(_NEWEST_OF_EACH, given)
@@ -125,7 +125,7 @@ def newest_of_each(
 
 
 def files_of(conn: Connection, artifact_id: str, after: str, limit: int) -> list[FileOfArtifact]:
-    """The files of one artifact behind the path `after`, in the order of their bytes."""
+    """Return the files of one artifact behind the path `after`, in the order of their bytes."""
     given = {"id": artifact_id, "after": after, "limit": limit}
     return [FileOfArtifact(*row) for row in conn.execute(_FILES_OF, given)]
 
@@ -146,8 +146,8 @@ _FILES_BELOW = text("""
     ORDER BY f.path COLLATE "C"
 """)
 
-# Each half is limited by itself, so that each reads one page of its index. An image is served below
-# the folder of images, too: a second path of the same name.
+# Each half has its own limit, so that it reads one page of its index. An image is also served below
+# the folder of images: a second path with the same name.
 _FILES_OF = text("""
     SELECT substr(f.path, length(r.static_prefix) + 2
             + CASE WHEN starts_with(f.path, r.static_prefix || '/') THEN 0
@@ -179,7 +179,7 @@ _BUILDS_BELOW = text("""
              AND a.name = ANY (:names)) = :count
 """)
 
-# The folders are few and their files many: each path is made, and looked up by its index.
+# The folders are few and their files many: each path is built, and looked up by its index.
 _NEWEST_OF_EACH = text("""
     WITH newest AS (
         SELECT a.id, a.staged_at, r.static_prefix

@@ -17,9 +17,9 @@ class IncomingFile:
 
     Attributes:
         staging_id: an unfinished staging that requested it; changes with `version`.
-        file: where it grows, below the folder of the store; None: it has not begun.
-        bytes_done: that can be read, from its front.
-        size_bytes: that it will have; None: not known.
+        file: path of the growing file below the folder of the store; None: it has not begun.
+        bytes_done: number of readable bytes, from its start.
+        size_bytes: its final length; None: not known.
     """
 
     artifact_id: str
@@ -57,7 +57,7 @@ _NOTE = text("""
         size_bytes = excluded.size_bytes
 """)
 
-# Images appear a second time, below images/. What a dead process wrote is of an earlier attempt.
+# Images appear a second time, below images/. A row of a dead process has an earlier attempt.
 _COMING = text("""
     SELECT a.id, s.id, s.version, g.file, coalesce(g.bytes_done, 0), g.size_bytes
     FROM staged_artifacts a

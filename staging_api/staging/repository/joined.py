@@ -1,10 +1,10 @@
 """Read stagings with their artifacts in one statement, which is the most frequent query.
 
-It calls functions, whose plans are kept: see ``db/functions/stagings_shown.sql``.
+The statement calls functions, whose plans are kept: see ``db/functions/stagings_shown.sql``.
 
-An unfinished staging shows the live rows of its artifacts, but for those that failed for it: a
-later request may have opened such a row again. A finished
-one shows the rows that it ended with; that another staging brought something since is said as that.
+An unfinished staging shows the live rows of its artifacts, except those that failed for it: a later
+request may have opened such a row again. A finished staging shows the rows with which it ended; if
+a later staging staged an artifact since, `brought_since_by` names it.
 """
 
 import hashlib
@@ -19,16 +19,16 @@ from sqlalchemy import Connection
 from staging_api.db.engine import rows
 from staging_api.staging.model import Failure, StagedArtifact, Staging
 
-#: Those of a list of ids, in its order.
+#: The stagings of a list of ids, in its order.
 BY_ID = "SELECT stagings_show(%(ids)s)"
-#: The newest of an archive that requested any of these names.
+#: The newest staging of an archive that requested any of these names.
 NEWEST = "SELECT stagings_show_newest(%(archive_url)s, %(names)s)"
 
 _OF_STAGING = [f.name for f in fields(Staging) if f.name not in {"failure", "artifacts", "tag"}]
 _OF_ARTIFACT = [
     f.name for f in fields(StagedArtifact) if f.name not in {"failure", "brought_since_by"}
 ]
-# JSON has no times.
+# JSON has no type for times.
 _TIMES = {
     f.name
     for f in (*fields(Staging), *fields(StagedArtifact))
@@ -60,14 +60,14 @@ def _staging(staging: dict[str, Any], artifacts: list[dict[str, Any]] | None) ->
 def _shown(
     staging: Mapping[str, Any], found: Sequence[StagedArtifact], finished_at: datetime | None
 ) -> list[StagedArtifact]:
-    """What this staging shows, of the rows that it ended with and those that there are now."""
+    """Return the artifacts that a staging shows, of those it ended with and the present ones."""
     failures, ended_with = staging["failures"] or {}, staging["artifact_ids"]
     since = {
         row.path: row.staging_id
         for row in found
         if finished_at and row.state == "staged" and row.staged_at and row.staged_at > finished_at
     }
-    # Finished before there was this column: it is not known which rows it ended with.
+    # The staging finished before this column existed: the rows with which it ended are not known.
     own = [row for row in found if ended_with is None or row.id in ended_with]
     return [
         replace(
@@ -79,7 +79,7 @@ def _shown(
 
 
 def _failed(row: StagedArtifact, failure: Mapping[str, Any]) -> StagedArtifact:
-    """The row as it was when it failed for a staging; what became of it since is not shown."""
+    """Return the row as it was when it failed for a staging; later changes are not shown."""
     return replace(
         row,
         state="failed",

@@ -1,7 +1,7 @@
 """Pages of stagings and artifacts, filtered; each filter has an index.
 
-A prefix of archive URLs is looked up in ``archives``, which has one row a build: by bytes, since
-the collation of the database may order punctuation otherwise.
+A prefix of archive URLs is looked up in ``archives``, which has one row for each archive: by bytes,
+since the collation of the database may order punctuation differently.
 """
 
 from collections.abc import Mapping
@@ -41,7 +41,7 @@ def list_stagings(
     after: str | None = None,
     only: StagingFilter = StagingFilter(),  # noqa: B008 - frozen
 ) -> list[Staging]:
-    """Stagings below `after`, newest first."""
+    """Return stagings with ids below `after`, newest first."""
     query = _newest(select(stagings.c.id), stagings, limit, after)
     query = _matching(query, stagings, only.equal, only.prefix)
     if only.unfinished:
@@ -60,7 +60,7 @@ def list_artifacts(
     after: str | None = None,
     only: ArtifactFilter = ArtifactFilter(),  # noqa: B008 - frozen
 ) -> list[StagedArtifact]:
-    """Artifacts below `after`, newest first."""
+    """Return artifacts with ids below `after`, newest first."""
     query = _newest(select(staged_artifacts), staged_artifacts, limit, after)
     query = _matching(query, staged_artifacts, only.equal, only.prefix)
     if only.sha256 is not None:
@@ -73,7 +73,7 @@ def list_artifacts(
 
 
 def begins_with(url: Any, prefix: str) -> ColumnElement[bool]:
-    """Return the condition that a URL begins with these characters, as an index can look it up."""
+    """Return the condition that a URL begins with a prefix, in a form that can use an index."""
     plain = collate(url, "C")
     return and_(plain >= prefix, plain < prefix + LAST)
 
@@ -107,7 +107,7 @@ def _has_content(sha256: str) -> ColumnElement[bool]:
 def _is_at(path: str) -> ColumnElement[bool]:
     """Return the condition that an artifact has this path, or a file with it.
 
-    The path of an artifact begins with the folder of its archive: that has an index.
+    The path of an artifact begins with the folder of its archive, which has an index.
     """
     segments = path.split("/")
     folders = ["/".join(segments[:count]) for count in range(1, len(segments) + 1)]
@@ -124,7 +124,8 @@ def _is_at(path: str) -> ColumnElement[bool]:
 def _is_pinned() -> ColumnElement[bool]:
     """Return the condition that an artifact is pinned.
 
-    As an array, which is made first: few are pinned, and their index knows no order of ids.
+    As an array, which is computed first: few artifacts are pinned, and their index is not ordered
+    by id.
     """
     other = staged_artifacts.alias()
     pinned = select(other.c.id).where(other.c.pinned_until > now())

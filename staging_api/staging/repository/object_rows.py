@@ -20,12 +20,12 @@ def cached_object(conn: Connection, url: str, version: str) -> CachedObject | No
 
 def remember_objects(conn: Connection, objects: Sequence[CachedObject]) -> None:
     """Record cached objects, whose blobs are named in this transaction."""
-    # In one order: two transactions that note the same objects never wait for each other.
+    # Sorted: two transactions that record the same objects never deadlock.
     for cached in sorted(objects, key=lambda each: (each.url, each.version)):
         row = insert(held_objects).values(
             {name: getattr(cached, name) for name in CachedObject.__dataclass_fields__}
         )
-        # The source changed the content of a version: the newer content counts.
+        # If the source changed the content of a version, the newer content counts.
         conn.execute(
             row.on_conflict_do_update(
                 index_elements=["url", "version"],

@@ -1,9 +1,9 @@
 """The rows of packs and of the files in them.
 
-A pack is dropped by one row, however many files it has: from then on its blob has no name, and
-the rows of its files are deleted in batches. No query reads those: the artifact was evicted, or it
-is not staged yet. The row of the pack goes last. So each deletion of a batch locks that row first,
-and a later attempt at the same artifact never loses rows of its own.
+A pack is dropped by changing one row, however many files it has: from then on its blob has no name,
+and the rows of its files are deleted in batches. No query reads these rows: the artifact was
+evicted, or it is not staged yet. The row of the pack is deleted last. So each deletion of a batch
+locks that row first, and a later attempt at the same artifact never loses rows of its own.
 """
 
 from collections.abc import Iterable
@@ -21,7 +21,7 @@ def insert_pack(conn: Connection, artifact_id: str, pack: Blob, first: str, last
     """Record the pack of an artifact, which has none; its blob is named in this transaction.
 
     Args:
-        first, last: the paths of its files lie from here to there, in the order of their bytes.
+        first, last: the first and the last path of its files, in bytewise order.
     """
     given = {"id": artifact_id, "sha256": pack.sha256, "bytes": pack.size_bytes}
     conn.execute(_ADD_PACK, {**given, "first": first, "last": last})
@@ -33,7 +33,7 @@ def add_packed_files(conn: Connection, artifact_id: str, files: Iterable[PackedR
 
 
 def drop_pack(conn: Connection, artifact_id: str) -> str | None:
-    """Take the pack from an artifact; return its digest, or None if it has none.
+    """Drop the pack of an artifact; return its digest, or None if it has none.
 
     The caller marks the blob for deletion. `forget_packed` deletes the rows of its files.
     """
@@ -41,7 +41,7 @@ def drop_pack(conn: Connection, artifact_id: str) -> str | None:
 
 
 def dropped_packs(conn: Connection, limit: int) -> list[str]:
-    """Return some artifacts whose pack was dropped, and which have rows of its files left."""
+    """Return some artifacts with a dropped pack that still have rows of its files."""
     return list(conn.execute(_DROPPED, {"limit": limit}).scalars())
 
 
@@ -50,14 +50,14 @@ def forget_packed(
 ) -> tuple[int, str | None]:
     """Delete some of the rows of a dropped pack.
 
-    Of two transactions that do so for one artifact the second waits for the first.
+    If two transactions do this for one artifact, the second waits for the first.
 
     Args:
-        limit: how many.
-        start: there are none before this path.
+        limit: number of rows.
+        start: there are no rows before this path.
 
     Returns:
-        How many were deleted, and where the next ones begin; None: those were all.
+        How many were deleted, and the path at which the next ones begin; None: no row is left.
     """
     bounds = conn.execute(_LOCK_DROPPED, {"id": artifact_id}).one_or_none()
     if bounds is None:
@@ -73,7 +73,7 @@ def forget_packed(
 
 def _line(artifact_id: str, file: PackedRow) -> str:
     path, sha256, size, offset, executable = file
-    # In the form of COPY; control characters are in no name, and would be harmless in one.
+    # In the format of COPY; control characters are in no name, and would be harmless in one.
     if "\\" in path or not path.isprintable():
         path = path.translate(_ESCAPED)
     mark = "t" if executable else "f"

@@ -1,4 +1,4 @@
-"""Prunes: previewed, then done once by an operator who gives a reason."""
+"""The rows of prunes: previewed, then executed once by an operator who gives a reason."""
 
 from collections.abc import Sequence
 
@@ -17,7 +17,7 @@ def add_prune(
     artifact_ids: Sequence[str],
     frees_bytes: int,
 ) -> str:
-    """Record a preview; returns its id. Previews of another day that were not begun are deleted."""
+    """Record a preview; return its id. Unused previews older than a day are deleted."""
     given = {
         "caller": caller,
         "idle": idle_seconds,
@@ -33,7 +33,7 @@ def find_prune(conn: Connection, prune_id: str) -> PruneRecord:
     """Return one prune.
 
     Raises:
-        NotFound: there is none, or its preview was deleted.
+        NotFound: there is no such prune, or its preview was deleted.
     """
     row = conn.execute(_FIND, {"id": prune_id}).one_or_none()
     if row is None:
@@ -48,12 +48,12 @@ def begin_prune(conn: Connection, prune_id: str, caller: str, reason: str) -> bo
 
 
 def end_prune(conn: Connection, prune_id: str, evicted: int, freed_bytes: int) -> None:
-    """Record what a prune did."""
+    """Record the result of a prune."""
     conn.execute(_END, {"id": prune_id, "evicted": evicted, "freed": freed_bytes})
 
 
 def list_prunes(conn: Connection, *, limit: int, after: str | None = None) -> list[PruneRecord]:
-    """Return the prunes that were begun, below `after`, the newest first."""
+    """Return the prunes with ids below `after` that were begun, the newest first."""
     # "Z" sorts behind every ULID, whose first character is 7 at most.
     rows = conn.execute(_LIST, {"limit": limit, "after": after or "Z"})
     return [PruneRecord(*row) for row in rows]

@@ -15,7 +15,7 @@ from staging_api.staging.repository.terms import is_live
 
 
 def artifacts_of(conn: Connection, archive_url: str, names: Iterable[str]) -> list[StagedArtifact]:
-    """The live rows of these entries of one archive, in the order of `names`."""
+    """Return the live rows of these entries of one archive, in the order of `names`."""
     order = list(names)
     rows = conn.execute(
         select(staged_artifacts).where(
@@ -30,7 +30,7 @@ def artifacts_of(conn: Connection, archive_url: str, names: Iterable[str]) -> li
 def to_do(
     conn: Connection, staging: Staging, names: Sequence[str], phase: str
 ) -> list[StagedArtifact]:
-    """What a staging has left to do and is due of these entries, in the order of `names`.
+    """Return the due artifacts of a staging in one phase, in the order of `names`.
 
     The caller holds their locks. Artifacts that failed for this staging are left out.
     """
@@ -41,13 +41,13 @@ def to_do(
 
 
 def prefix_of(conn: Connection, archive_url: str) -> str:
-    """The folder below ``/static`` that `static_prefix` chose for this archive."""
+    """Return the folder below ``/static`` that `static_prefix` chose for this archive."""
     prefix = select(archives.c.static_prefix).where(archives.c.archive_url == archive_url)
     return str(conn.execute(prefix).scalar_one())
 
 
 def find(conn: Connection, staging_id: str) -> Staging:
-    """One staging.
+    """Return one staging.
 
     Raises:
         NotFound: there is no such staging.
@@ -59,7 +59,7 @@ def find(conn: Connection, staging_id: str) -> Staging:
 
 
 def versions(conn: Connection, staging_ids: Sequence[str]) -> dict[str, int]:
-    """Return the version of each of these stagings, by which waiters see changes."""
+    """Return the version of each of these stagings, by which waiters detect changes."""
     rows = conn.execute(
         select(stagings.c.id, stagings.c.version).where(stagings.c.id.in_(staging_ids))
     )
@@ -67,21 +67,21 @@ def versions(conn: Connection, staging_ids: Sequence[str]) -> dict[str, int]:
 
 
 def newest_for(conn: Connection, archive_url: str, names: Sequence[str]) -> Staging | None:
-    """The newest staging of the archive that requested any of `names`."""
+    """Return the newest staging of the archive that requested any of `names`."""
     found = joined.read(conn, joined.NEWEST, {"archive_url": archive_url, "names": list(names)})
     return found[0] if found else None
 
 
 def with_artifacts(conn: Connection, ids: Sequence[str]) -> list[Staging]:
-    """These stagings, in this order, each with the live rows of its artifacts."""
+    """Return these stagings, in this order, each with its artifacts."""
     return joined.read(conn, joined.BY_ID, {"ids": list(ids)})
 
 
 def unfinished_for(conn: Connection, archive_url: str, names: Sequence[str]) -> Staging | None:
-    """An unfinished staging that requested some of `names`: the one to rely on.
+    """Return the unfinished staging that is best suited to bring some of `names`.
 
-    One that requested all of them, of these one for which nothing failed, of these the one that
-    waits longest for an upload, of these the oldest.
+    Preferred in this order: it requested all of them, nothing failed for it, it waits longest for
+    an upload, it is the oldest.
     """
     brings_all = stagings.c.requested.contains(list(names))
     best = (
@@ -104,13 +104,13 @@ def unfinished_for(conn: Connection, archive_url: str, names: Sequence[str]) -> 
 
 
 def bringer(conn: Connection, archive_url: str, names: Sequence[str]) -> Staging | None:
-    """Return the staging that brings some of `names`; None if nothing of them is to do."""
+    """Return the staging that brings some of `names`; None if no artifact of them is to do."""
     given = {"archive_url": archive_url, "names": list(names)}
     return next(iter(with_artifacts(conn, conn.execute(_BRINGER, given).scalars().all())), None)
 
 
 def find_artifact(conn: Connection, artifact_id: str) -> StagedArtifact:
-    """One artifact, evicted ones included.
+    """Return one artifact, which may be evicted.
 
     Raises:
         NotFound: there is no such artifact.
@@ -124,11 +124,11 @@ def find_artifact(conn: Connection, artifact_id: str) -> StagedArtifact:
 
 @dataclass(frozen=True)
 class DueStaging:
-    """A staging with something due, and the facts by which workers order it.
+    """A staging with a due artifact, and the facts by which workers order it.
 
     Attributes:
-        caller: whose turn it takes; callers without a name count by address.
-        background: its foreground is staged.
+        caller: the caller whose turn it uses; callers without a name count by address.
+        background: whether its foreground is staged.
     """
 
     staging_id: str
@@ -138,16 +138,16 @@ class DueStaging:
 
 
 def due(conn: Connection, each: int) -> list[DueStaging]:
-    """The stagings with something due, the oldest of each caller and class.
+    """Return the stagings with due artifacts, the oldest of each caller and class.
 
-    Only a hint: a worker takes the lock first, and reads again.
+    Only a hint: a worker acquires the lock first, and reads again.
 
     Args:
-        each: at most so many of a caller's that wait for their foreground, and as many that wait
-            for their background.
+        each: limit, for each caller, of stagings that wait for their foreground, and of those that
+            wait for their background.
     """
-    # Asked ten times a second by each worker, and mostly for nothing: the whole question takes
-    # 1 ms to plan, this one a tenth of that.
+    # Each worker calls this ten times a second, mostly without a result: the full query takes 1 ms
+    # to plan, this one a tenth of that.
     if not conn.execute(_ANY_UNFINISHED).scalar():
         return []
     rows = conn.execute(_DUE, {"each": each})
@@ -166,13 +166,13 @@ def queue(conn: Connection) -> dict[str, tuple[int, float]]:
 
 
 def served_file(conn: Connection, path: str) -> ServedFile | None:
-    """Return the file that is served at `path` below ``/static``, if one is."""
+    """Return the file that is served at `path` below ``/static``; None if there is none."""
     found = rows(conn, _SERVED, (path,))
     return ServedFile(*found[0]) if found else None
 
 
 def files_served(database: Database, paths: Sequence[str]) -> Mapping[str, ServedFile | None]:
-    """Return the file that is served at each of these paths, as cheaply as it can be had."""
+    """Return the file that is served at each of these paths, by one statement."""
     if len(paths) == 1:
         found = database.read(_SERVED, (paths[0],))
     else:
@@ -181,7 +181,7 @@ def files_served(database: Database, paths: Sequence[str]) -> Mapping[str, Serve
     return {path: files.get(path) for path in paths}
 
 
-# The view staging_queue has the artifacts that are to do, and which of them are due.
+# The view staging_queue contains the artifacts that are to do, and which of them are due.
 _TO_DO = text("""
     SELECT q.artifact_id FROM staging_queue q
     JOIN stagings s ON s.id = :id
@@ -193,7 +193,7 @@ _BRINGER = text("""
     WHERE q.archive_url = :archive_url AND q.name = ANY (:names)
     ORDER BY q.cancel_requested, q.staging_id LIMIT 1
 """)
-# Each caller of each class by one probe of stagings_turn_of_idx, however long its queue is.
+# One probe of stagings_turn_of_idx for each caller of each class, however long its queue is.
 _ANY_UNFINISHED = text("SELECT EXISTS (SELECT FROM stagings WHERE finished_at IS NULL)")
 _DUE = text("""
     WITH RECURSIVE callers AS (
@@ -236,7 +236,7 @@ _SERVED_MANY = "SELECT f.* FROM unnest(%s) p CROSS JOIN LATERAL file_served(p) f
 
 
 def known_blobs(conn: Connection, digests: Sequence[str]) -> set[str]:
-    """Those of these contents that are durably in the store."""
+    """Return those of these contents that are durably in the store."""
     rows = conn.execute(select(blobs.c.sha256).where(blobs.c.sha256.in_(digests)))
     return set(rows.scalars())
 

@@ -1,7 +1,7 @@
-"""Which rows the answer about a staging is made of, and what a request for artifacts meets.
+"""Identify the rows from which a response about a staging is made.
 
-See ``db/functions/stagings_shown.sql``. A text names the rows by id, version and transaction: while
-the database gives the same text, an answer that was made of them holds.
+See ``db/functions/stagings_shown.sql``. A text identifies the rows by id, version and transaction:
+as long as the database returns the same text, a response made from these rows is valid.
 """
 
 from collections.abc import Mapping, Sequence
@@ -28,7 +28,7 @@ def answer_rows(database: Database, ids: Sequence[str]) -> Mapping[str, AnswerRo
 def standing_answers(
     database: Database, questions: Sequence[Question]
 ) -> Mapping[Question, StandingAnswer]:
-    """Look what each of these requests meets; writes nothing."""
+    """Return the rows that answer each of these requests; writes nothing."""
     statement = " UNION ALL ".join([_ASKED] * len(questions))
     given: list[object] = []
     for number, each in enumerate(questions):
@@ -42,7 +42,7 @@ def _asked(question: Question, seen: str | None, kind: str | None, *lock: Any) -
     if kind is None:
         return StandingAnswer(_seen(seen), None)
     held = next(each for each in question.kinds if each.name == kind)
-    # The function's columns come in the order of the fields, as those of `lock_acquire` do.
+    # The columns of the function are in the order of the fields, as those of `lock_acquire`.
     lock_id, *grant = lock
     return StandingAnswer(_seen(seen), Refusal(lock_id, held, question.archive_url, *grant))
 

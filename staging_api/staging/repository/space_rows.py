@@ -1,7 +1,7 @@
 """The space of the store: used, reserved, and freed by an eviction. Counted only here.
 
-The space **used** is the sum of all rows of ``blobs`` in the ledger, those marked for deletion
-included: that is what disk or bucket really hold. The quota limits used and reserved space
+The **used** space is the sum of all rows of ``blobs`` in the ledger, including those marked for
+deletion: the bytes that the disk or bucket really holds. The quota limits used and reserved space
 together; metrics show the same sums.
 """
 
@@ -27,12 +27,12 @@ class EvictableArtifact:
 
 @dataclass(frozen=True)
 class StoreSpace:
-    """How full the store is, in bytes.
+    """The used and reserved space of the store, in bytes.
 
     Attributes:
-        used: by all blobs, each counted once.
-        garbage: of these, blobs marked for deletion.
-        reserved: for artifacts and uploads in work, beside the used bytes.
+        used: bytes of all blobs, each counted once.
+        garbage: bytes of the blobs marked for deletion, included in `used`.
+        reserved: bytes for artifacts and uploads in progress, in addition to the used bytes.
     """
 
     used: int
@@ -47,11 +47,11 @@ class StoreSpace:
 
 @dataclass(frozen=True)
 class EvictionShare:
-    """What one artifact adds to what would be free, were several evicted.
+    """The contribution of one artifact to the free space if several are evicted.
 
     Attributes:
-        frees: bytes that go with it when those before it in the order are gone.
-        holds: bytes that stay without it, when all others are gone.
+        frees: bytes freed with this artifact, once all before it in the order are evicted.
+        holds: bytes kept if only this artifact stays, and all others are evicted.
     """
 
     frees: int
@@ -66,16 +66,16 @@ def idle_artifacts(
     Artifacts without bytes are left out: evicting them frees nothing.
 
     Args:
-        sparing: no artifacts of this archive.
+        sparing: archive whose artifacts are left out.
     """
     given = {"idle": idle_seconds, "sparing": sparing, "limit": limit}
     return [EvictableArtifact(*row) for row in conn.execute(_IDLE, given)]
 
 
 def shares(conn: Connection, artifact_ids: Sequence[str]) -> list[EvictionShare]:
-    """What would be free, artifact by artifact, were these evicted in this order.
+    """Return the share of each of these artifacts if they are evicted in this order.
 
-    A content that others name as well, builds or pools, is never free.
+    A content that other builds or pools name as well is never freed.
     """
     given = {"ids": list(artifact_ids)}
     return [EvictionShare(int(row.frees), int(row.holds)) for row in conn.execute(_SHARES, given)]
@@ -109,13 +109,13 @@ def release_upload(conn: Connection, upload_id: str) -> None:
 
 
 def space(conn: Connection) -> StoreSpace:
-    """How full the store is."""
+    """Return how full the store is."""
     row = conn.execute(_SPACE).one()
     return StoreSpace(row.used, row.doomed, row.reserved)
 
 
 def forget_dead_reservations(conn: Connection) -> int:
-    """Delete the reservations whose leases are over; return how many."""
+    """Delete the reservations whose leases have ended; return their number."""
     return conn.execute(_FORGET_DEAD).rowcount
 
 
@@ -140,7 +140,7 @@ _IDLE = text("""
 """)
 
 # A content is freed if the chosen artifacts have all of its names. It is counted for the last of
-# them in the order: only then is the last name gone.
+# them in the order: only then is the last name deleted.
 _SHARES = text("""
     WITH chosen AS (
         SELECT id, place FROM unnest(CAST(:ids AS text[])) WITH ORDINALITY AS c (id, place)),

@@ -1,4 +1,4 @@
-"""Changing the rows of stagings, whose state follows from that of their artifacts.
+"""Write the rows of stagings, whose state follows from that of their artifacts.
 
 `settle`, `begin_staging`, `mark_cancelled` and `touch` take a connection that has passed
 `locks.store.guard` in the same transaction; a request to cancel needs no lock.
@@ -24,11 +24,11 @@ def add_staging(
     upload_wait_seconds: float | None = None,
     turn_of: str | None = None,
 ) -> str:
-    """A new staging, not begun; returns its id.
+    """Add a staging in state queued; return its id.
 
     Args:
-        turn_of: whose turn it takes in workers; None: its caller's.
-        upload_wait_seconds: how long its caller would wait for an upload, if it said so.
+        turn_of: the caller whose turn it uses in workers; None: its caller.
+        upload_wait_seconds: how long its caller would wait for an upload; None: not specified.
     """
     added = (
         insert(stagings)
@@ -50,8 +50,8 @@ def add_staging(
 def lock_stagings(conn: Connection, archive_url: str) -> None:
     """Lock the unfinished stagings of this archive, and so the states of their artifacts.
 
-    Every transaction takes these rows first, in this order, and rows of artifacts after them: so
-    two never wait for each other. (Each change of an artifact writes to its staging's chain of
+    Every transaction locks these rows first, in this order, and rows of artifacts after them: so
+    two transactions never deadlock. (Each change of an artifact writes to its staging's chain of
     events, and locks these rows for that at the latest.)
     """
     conn.execute(
@@ -63,9 +63,9 @@ def lock_stagings(conn: Connection, archive_url: str) -> None:
 
 
 def settle(conn: Connection, archive_url: str, lease: Lease | None = None) -> None:
-    """Bring every unfinished staging of the archive to the state that its artifacts are in.
+    """Set every unfinished staging of the archive to the state that follows from its artifacts.
 
-    The rows are locked first: of two transactions that finish one artifact each, under locks of two
+    The rows are locked first: if two transactions finish one artifact each, under locks of two
     kinds, the later one sees what the earlier one wrote.
     """
     lock_stagings(conn, archive_url)
@@ -87,7 +87,7 @@ def begin_staging(conn: Connection, staging_id: str) -> None:
 
 
 def request_cancel(conn: Connection, staging_id: str) -> None:
-    """Request the cancellation of a staging; a finished one is left alone."""
+    """Request the cancellation of a staging; a finished one is not changed."""
     conn.execute(
         update(stagings)
         .where(stagings.c.id == staging_id, stagings.c.finished_at.is_(None))
@@ -125,7 +125,7 @@ def note_joined(conn: Connection, staging_id: str, names: Sequence[str], caller:
 
 
 def touch(conn: Connection, archive_url: str) -> None:
-    """Bump the versions of this archive's unfinished stagings, so that waiters look again."""
+    """Increment the versions of this archive's unfinished stagings, so that waiters look again."""
     conn.execute(
         update(stagings)
         .where(stagings.c.archive_url == archive_url, stagings.c.finished_at.is_(None))
@@ -133,7 +133,7 @@ def touch(conn: Connection, archive_url: str) -> None:
     )
 
 
-# An artifact that failed for a staging is no longer its work. It ends when none is left.
+# An artifact that failed for a staging is no longer its work. The staging ends when none is left.
 _SETTLE = text("""
     UPDATE stagings s SET
         version = s.version + 1,

@@ -1,10 +1,10 @@
-"""The rows that say what the store has and what it is about to lose.
+"""The rows that record which blobs the store has and which are about to be removed.
 
-One rule decides between who names a blob and who removes it: **the row of a blob decides over its
-file.** `name_blobs` says which files must be looked for before a file of a build is written that
-names them. `claim_marked` marks rows whose files are about to be removed, in a transaction of its
-own: until that mark is gone, or its time is over, `name_blobs` refuses them. So no transaction is
-open during a request to a disk or a bucket.
+One rule decides between a transaction that names a blob and a collector that removes it: **the row
+of a blob decides over its file.** Before rows of a build's files are written, `name_blobs` returns
+which blobs must be looked for in the store. `claim_marked` marks rows whose files are about to be
+removed, in a transaction of its own: until that mark is deleted, or expires, `name_blobs` refuses
+them. So no transaction is open during a request to a disk or a bucket.
 """
 
 from collections.abc import Collection, Mapping
@@ -19,8 +19,8 @@ from staging_api.db.tables import blobs
 from staging_api.errors import Unavailable
 from staging_api.staging.repository.terms import now
 
-# What stays is garbage, which costs no more than its space; once its disk is mended it goes the
-# same day, without an operator.
+# Files that remain are garbage, which costs no more than its space; once the disk is repaired they
+# are removed within a day, without an operator.
 _LONGEST_PUT_OFF_SECONDS = 6 * 3600.0
 # object_in_use: raised by a trigger when a statement names a content that is being removed.
 _IN_USE = "55006"
@@ -32,13 +32,13 @@ def name_blobs(conn: Connection, contents: Mapping[str, int]) -> set[str]:
     No collector removes one of them until this transaction ends, nor while a file names it.
 
     Returns:
-        the digests that had no row or another length, or were marked for deletion: the caller
-        must look for their files, while no transaction is open.
+        the digests that had no row or another length, or were marked for deletion: the caller must
+        look for their files, while no transaction is open.
 
     Raises:
         Unavailable: one of them is being removed just now.
     """
-    # In one order: two transactions that name the same contents never wait for each other.
+    # Sorted: two transactions that name the same contents never deadlock.
     digests = sorted(contents)
     given = {"digests": digests, "sizes": [contents[digest] for digest in digests]}
     try:
@@ -62,9 +62,9 @@ def mark_unnamed_for_deletion(conn: Connection, digests: Collection[str]) -> Non
 
 
 def in_order(digests: Collection[str]) -> ColumnElement[bool]:
-    """Return the condition that a content is one of these, whose rows it locks in one order.
+    """Return the condition that a content is one of these, which locks their rows in digest order.
 
-    That of `name_blobs`: two transactions with the same contents never wait for each other.
+    `name_blobs` uses the same order: two transactions with the same contents never deadlock.
     """
     c = blobs.c.sha256
     locked = select(c).where(c.in_(sorted(digests))).order_by(c).with_for_update().subquery()
@@ -76,17 +76,17 @@ def claim_marked(
 ) -> list[str]:
     """Claim some contents that are marked for deletion, the longest marked first.
 
-    From the end of this transaction they cannot be named until they are deleted or released, or
-    the claim expires.
+    From the end of this transaction they cannot be named until they are deleted or released, or the
+    claim expires.
 
     Args:
-        limit: how many at most.
+        limit: limit of contents.
         claim_seconds: when the claim expires, as its collector is presumed dead.
         busy_too: also those that were released because a batch had just used them.
     """
     given = {"limit": limit, "busy_too": busy_too}
     digests = list(conn.execute(_CLAIM_MARKED, given).scalars())
-    # A new statement, so that it sees what was committed before the locks were granted.
+    # A new statement, so that it sees all commits made before the locks were granted.
     named = set(conn.execute(select(_names.c.sha256).where(_names.c.sha256.in_(digests))).scalars())
     if named:
         conn.execute(update(blobs).where(blobs.c.sha256.in_(named)).values(doomed_at=None))
@@ -114,7 +114,7 @@ def forget_blobs(conn: Connection, digests: Collection[str]) -> None:
 
 
 def put_back(conn: Connection, digests: Collection[str], after_seconds: float) -> None:
-    """Release these claimed contents, which are in use, until `after_seconds`."""
+    """Release these claimed contents, which are in use, for `after_seconds`."""
     rows = update(blobs).where(in_order(digests), blobs.c.doomed_at.is_not(None))
     conn.execute(
         rows.values(doomed_at=now() + timedelta(seconds=after_seconds), removing_until=None)
@@ -135,7 +135,7 @@ def adopt_orphans(conn: Connection, found: Mapping[str, int]) -> None:
 
 
 def blobs_of(conn: Connection, shard: str) -> dict[str, int]:
-    """Return the contents of a shard with their lengths, less those marked for deletion."""
+    """Return the contents of a shard with their lengths, except those marked for deletion."""
     rows = conn.execute(
         select(blobs.c.sha256, blobs.c.size_bytes).where(
             blobs.c.sha256 >= shard, blobs.c.sha256 < shard + "g", blobs.c.doomed_at.is_(None)
@@ -181,12 +181,12 @@ def artifacts_with(conn: Connection, sha256: str) -> list[str]:
     return list(rows.scalars())
 
 
-# Files and packs of builds, and files of the pools of APT archives.
+# Names by files and packs of builds, and by files of the pools of APT archives.
 _names = table("blob_names", column("sha256", Text))
 _artifact_blobs = table("artifact_blobs", column("artifact_id", Text), column("sha256", Text))
 _unnamed = ~select(_names.c.sha256).where(_names.c.sha256 == blobs.c.sha256).exists()
 
-# A row that needs no change is locked all the same.
+# ON CONFLICT DO UPDATE also locks a row that its WHERE leaves unchanged.
 _NAME_BLOBS = text("""
     INSERT INTO blobs AS b (sha256, size_bytes)
     SELECT * FROM unnest(CAST(:digests AS text[]), CAST(:sizes AS bigint[]))
@@ -195,7 +195,7 @@ _NAME_BLOBS = text("""
     RETURNING sha256
 """)
 
-# A content that another collector has locked is skipped: each collector has others to claim.
+# A content that another collector has locked is skipped: each collector claims others.
 _CLAIM_MARKED = text("""
     SELECT sha256 FROM blobs
     WHERE doomed_at IS NOT NULL
@@ -204,7 +204,7 @@ _CLAIM_MARKED = text("""
     ORDER BY doomed_at LIMIT :limit FOR UPDATE SKIP LOCKED
 """)
 
-# The exponent is bounded: the power would leave the range of double precision.
+# The exponent is bounded: a larger power would exceed the range of double precision.
 _PUT_OFF = text("""
     UPDATE blobs SET removing_until = NULL, removal_failures = removal_failures + 1,
         doomed_at = clock_timestamp() + make_interval(

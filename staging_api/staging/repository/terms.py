@@ -15,24 +15,24 @@ now = func.clock_timestamp
 
 
 def ulid() -> Function[Any]:
-    """Return a new id by the database's clock: lists whose newest come first are in its order."""
+    """Return a new ULID by the database's clock: lists, newest first, are ordered by it."""
     return func.ulid_of(now())
 
 
 #: Rows of artifacts that are staged or will be; the others are history.
 is_live = staged_artifacts.c.state != "evicted"
-#: Sorts behind every character: ``prefix + LAST`` ends the range of what begins with `prefix`.
+#: Sorts behind every character: ``prefix + LAST`` ends the range of texts that begin with `prefix`.
 LAST = chr(0x10FFFF)
-#: Rows with something left to do.
+#: Rows with work left to do.
 is_to_do = staged_artifacts.c.state.in_(TO_DO_STATES)
 
 
 def database_time(conn: Connection) -> datetime:
-    """The time by the database's clock, which dates all rows."""
+    """Return the time by the database's clock, which dates all rows."""
     found: datetime = conn.execute(select(now())).scalar_one()
     return found
 
 
 def proof(lease: Lease) -> Mapping[str, Any]:
-    """Under which grant a row was written."""
+    """Return the columns that record under which grant a row was written."""
     return {"lock_id": lease.id, "fence": lease.fence}

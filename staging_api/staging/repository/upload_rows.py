@@ -28,7 +28,7 @@ class Poll:
 def begin_upload_wait(
     conn: Connection, staging_id: str, name: str, allowed_seconds: float
 ) -> float:
-    """Record a wait for an artifact; return the seconds that are left for it."""
+    """Record a wait for an artifact; return its remaining seconds."""
     began = func.coalesce(stagings.c.upload_wait_began_at, now())
     waiting = func.array_remove(func.coalesce(stagings.c.waiting_for, text("'{}'::text[]")), name)
     left = began + timedelta(seconds=allowed_seconds) - now()
@@ -76,7 +76,7 @@ def claim_poll(conn: Connection, archive_url: str, pause_seconds: float) -> bool
 
 
 def note_poll(conn: Connection, archive_url: str, names: Names) -> None:
-    """Record the names that a poll found, for all waiters; those that are left out, too."""
+    """Record the names that a poll found, for all waiters; names that are left out, too."""
     conn.execute(
         update(upload_polls)
         .where(upload_polls.c.archive_url == archive_url)
@@ -99,14 +99,14 @@ def newest_poll(conn: Connection, archive_url: str) -> Poll:
 
 
 def kept_manifest(conn: Connection, archive_url: str) -> Manifest | None:
-    """Return the manifest of this archive as it was last read, if it was."""
+    """Return the last read manifest of this archive; None if none was read."""
     columns = (manifests.c.version, manifests.c.sha256, manifests.c.names)
     row = conn.execute(select(*columns).where(manifests.c.archive_url == archive_url)).one_or_none()
     return None if row is None else Manifest(row.version, row.sha256, Names.parted(row.names))
 
 
 def keep_manifest(conn: Connection, archive_url: str, manifest: Manifest) -> None:
-    """Keep this version of the archive's manifest, so that it is read once."""
+    """Store this version of the archive's manifest, so that it is read once."""
     values = {
         "version": manifest.version,
         "sha256": manifest.sha256,
@@ -118,7 +118,7 @@ def keep_manifest(conn: Connection, archive_url: str, manifest: Manifest) -> Non
 
 
 def forget_polls(conn: Connection, older_than_seconds: float) -> int:
-    """Delete old polls; return how many."""
+    """Delete old polls; return their number."""
     old = upload_polls.c.next_poll_at < now() - timedelta(seconds=older_than_seconds)
     return conn.execute(upload_polls.delete().where(old)).rowcount
 

@@ -1,4 +1,4 @@
-"""What the store is used for: counted by workers, read by anyone; and what may go."""
+"""The uses of the store, counted by workers; and lists of artifacts to evict."""
 
 from sqlalchemy import Connection, text
 
@@ -7,9 +7,10 @@ from staging_api.staging.repository.space_rows import EvictableArtifact
 
 
 def count_usage(conn: Connection, every_seconds: float) -> bool:
-    """Count what the store is used for, unless that was done lately; return whether it was done.
+    """Count the uses of the store, unless that was done recently; return whether it was done.
 
-    Reads the names of all blobs once: of a million in some seconds. `conn` is in a transaction.
+    Reads the names of all blobs once: a million of them in some seconds. `conn` is in a
+    transaction.
     """
     if not conn.execute(_TRY_LOCK).scalar_one():
         return False
@@ -23,7 +24,7 @@ def count_usage(conn: Connection, every_seconds: float) -> bool:
 
 
 def usage(conn: Connection) -> list[ContentUse]:
-    """Return what was counted last, the largest use first."""
+    """Return the last counts, the largest use first."""
     return [ContentUse(*row) for row in conn.execute(_USAGE)]
 
 
@@ -33,12 +34,12 @@ def largest_archives(conn: Connection) -> list[LargeArchive]:
 
 
 def idlest(conn: Connection, limit: int) -> list[IdleArtifact]:
-    """Return unpinned staged artifacts, the one that was not read for the longest time first."""
+    """Return unpinned staged artifacts, the longest unread first."""
     return [IdleArtifact(*row) for row in conn.execute(_IDLEST, {"limit": limit})]
 
 
 def checks(conn: Connection) -> Checks:
-    """Return what the comparisons found."""
+    """Return the findings of the comparisons."""
     return Checks(*conn.execute(_CHECKS).one())
 
 
