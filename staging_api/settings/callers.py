@@ -9,7 +9,7 @@ from staging_api.settings.group import Seconds, SettingsGroup
 
 
 class CallerSettings(SettingsGroup):
-    """How callers are identified and limited."""
+    """Authentication, roles and limits of callers."""
 
     auth: Literal["none", "tokens", "oidc", "keystone"] = Field(
         "none",

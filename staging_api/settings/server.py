@@ -12,7 +12,7 @@ DatabaseUrl = Annotated[str, AfterValidator(normalized)]
 
 
 class ServerSettings(SettingsGroup):
-    """How the processes run, and where their data is."""
+    """The processes, their limits, and the places of their data."""
 
     database_url: DatabaseUrl = Field(
         "", description="PostgreSQL 15 to 18; empty: the embedded server, data under STAGING_HOME"

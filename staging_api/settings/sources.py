@@ -9,7 +9,7 @@ from staging_api.settings.group import Seconds, SettingsGroup
 
 
 class SourceSettings(SettingsGroup):
-    """How archives are read and unpacked."""
+    """Reading, unpacking and verification of archives."""
 
     sources: str = Field(
         "", description="allow-list of archive_url prefixes, comma separated; empty allows none"

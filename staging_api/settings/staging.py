@@ -9,7 +9,7 @@ from staging_api.settings.group import Seconds, SettingsGroup
 
 
 class StagingSettings(SettingsGroup):
-    """What is staged, how much, and for whom."""
+    """Catalogues, space, waits and workers of staging."""
 
     catalogue: str = Field(
         "",

@@ -1,1 +1,1 @@
-"""Staging: one request for an archive's artifacts, and what became of each of them."""
+"""Staging: requests for the artifacts of an archive, and the state of each artifact."""

@@ -1,8 +1,8 @@
 """Count the reads below ``/static`` in this process, and write them once a minute.
 
-Counts may be late, protection from eviction may not: before the first read of a minute is answered,
-the artifact's row gets its time (`hand_out`). So the tables are a minute late at most, which
-`StoreTerms.evictable_seconds` allows for.
+Counts may be late; protection from eviction may not: before the first read of a minute is answered,
+the time of the read is written to the artifact's row (`hand_out`). So the tables are at most a
+minute late, for which `StoreTerms.evictable_seconds` allows.
 
 What if the process dies? At most a minute of reads is not counted; protection is not lost.
 """
@@ -23,7 +23,7 @@ FLUSH_SECONDS = 60.0
 
 
 class Accesses:
-    """Counts reads; an artifact's row is written once in a while, however often it is read."""
+    """Counts reads in memory; however many there are, a row is written once a minute."""
 
     def __init__(self, database: Database, flush_seconds: float = FLUSH_SECONDS) -> None:
         self._database = database
@@ -46,13 +46,13 @@ class Accesses:
         """Record that an artifact is read now, before its bytes are sent.
 
         Returns:
-            whether it was still staged: an eviction may have come first.
+            whether the artifact was still staged: an eviction may have come first.
         """
         with self._database.connect() as conn:
             return access_rows.note_hand_out(conn, artifact_id)
 
     def flush(self) -> None:
-        """Write the counts; those that cannot be written now are kept."""
+        """Write the counts; counts that cannot be written now are kept."""
         with self._mutex:
             # Swapped, so that `note`, which takes the same mutex, never waits for the database.
             counted, self._counted = self._counted, {}
@@ -66,7 +66,7 @@ class Accesses:
             self._put_back(counted)
 
     def close(self) -> None:
-        """Write the rest, and stop."""
+        """Stop the thread, and write the remaining counts."""
         self._closed.set()
         # The thread ends without a last flush, so the newest counts are written below.
         self._thread.join()
@@ -76,7 +76,7 @@ class Accesses:
         """Check the thread that writes the counts.
 
         Raises:
-            Unavailable: the thread that writes them does not run.
+            Unavailable: the thread does not run.
         """
         self._thread.check()
 

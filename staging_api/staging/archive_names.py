@@ -1,8 +1,9 @@
-"""What one archive has: the names of the last look at a list of it, and what was found by name.
+"""The object names of one archive: those of its list, and those that were requested by name.
 
-A look reads the manifest, which the uploader writes last, or else a listing. Each version of a
-manifest is read once and kept in ``manifests``, so that later looks only compare versions. What a
-catalogue or a request names without a glob is asked for by that name first, and needs neither.
+The list is the manifest, which the uploader writes last, or else a listing. Each version of a
+manifest is read once and kept in ``manifests``, so that later looks only compare versions. An
+object that a catalogue or a request names without a glob is first requested by that name, which
+needs neither.
 """
 
 from collections.abc import Sequence
@@ -29,12 +30,12 @@ class ArchiveNames:
         *,
         waits: bool,
     ) -> None:
-        """Make no request yet.
+        """Send no request yet.
 
         Args:
-            options: what a manifest is called, and how long it may be.
-            waits: whether an archive of which nothing is there is waited for, if the request says
-                so; else it is not found.
+            options: names and limits of a manifest.
+            waits: whether to wait for an archive without any object, if the request allows a wait;
+                otherwise the archive is not found.
         """
         self._database = database
         self._source = source
@@ -47,13 +48,13 @@ class ArchiveNames:
 
     @property
     def names(self) -> Names:
-        """The objects that were there at the last look.
+        """The objects of the archive's list when it was last read.
 
         Raises:
-            ArchiveNotFound: nothing is there, and the request did not say that something will be.
+            ArchiveNotFound: the archive has no object, and the request does not wait for an upload.
         """
         if self._absent is not None:
-            # One look is the answer for each artifact of an archive that is not there.
+            # If the archive is absent, one look at its list is enough for all artifacts.
             raise ArchiveNotFound(self._absent)
         if self._names is None:
             try:
@@ -65,20 +66,20 @@ class ArchiveNames:
 
     @property
     def listed(self) -> Names | None:
-        """The names of the last look at a list; None if no list was needed, or there is none."""
+        """The object names of the last read list; None if no list was needed, or there is none."""
         return self._names
 
     @property
     def archive_is_absent(self) -> bool:
-        """Whether a look found nothing at all."""
+        """Whether a look at the list found that the archive does not exist."""
         return self._absent is not None
 
     def names_for(self, kind: ArtifactKind) -> Sequence[str]:
-        """The objects to choose from for one artifact; without a glob it needs no list of all.
+        """Return the objects to choose from for one artifact; without a glob, no list is read.
 
         Raises:
-            ArchiveNotFound: nothing is there.
-            SourceRefused: the source says neither what there is, nor that it is not.
+            ArchiveNotFound: the archive has no object.
+            SourceRefused: the source neither lists its objects, nor says that this one is absent.
         """
         name = self._presence.find(kind, self._names or ())
         if name is not None:
@@ -88,27 +89,27 @@ class ArchiveNames:
         except ArchiveNotFound:
             if (refusal := self._presence.refusal(kind)) is not None:
                 raise refusal from None
-            # What has no glob was looked for by name, so it is absent, if the archive is not. What
-            # needs a list was not looked for at all.
+            # An artifact without a glob was looked for by name, so it is absent if the archive
+            # exists. An artifact that needs a list was not looked for at all.
             if not kind.has_names(self._request.url.build) or not self._is_known:
                 raise
             return sorted(self._presence.seen)
 
     def find(self, kind: ArtifactKind) -> list[str]:
-        """The objects of one artifact that are there; raises what `names_for` does.
+        """Return the objects of one artifact; raises the errors of `names_for`, too.
 
         Raises:
-            ArtifactAmbiguous: several fit, and one is wanted.
+            ArtifactAmbiguous: several objects fit an artifact that takes one.
         """
         return kind.find(self.names_for(kind), self._request.url.build)
 
     def look_again(self) -> Names:
-        """Look at the list now, whatever was seen before."""
+        """Read the list again now, whatever was found before."""
         self._names = self._look()
         return self._names
 
     def take(self, names: Names) -> None:
-        """Take over the names that another look found."""
+        """Use the names that another look found."""
         self._names = names
 
     def forget_absent(self) -> None:
@@ -116,7 +117,7 @@ class ArchiveNames:
         self._presence.forget_absent()
 
     def has_manifest(self) -> bool:
-        """Whether the uploader has written the manifest."""
+        """Return whether the uploader has written the manifest."""
         try:
             return find_manifest(self._source, self._options) is not None
         except NotFound:
@@ -124,7 +125,7 @@ class ArchiveNames:
 
     @property
     def _is_known(self) -> bool:
-        """Whether something of the archive was found or staged: then there is such an archive."""
+        """Whether any object was found or staged, so that the archive exists."""
         if self._presence.seen:
             return True
         names = self._request.names
@@ -144,15 +145,16 @@ class ArchiveNames:
             raise
 
     def _single_objects(self) -> list[str] | None:
-        """The objects that a request names one by one, if each is there; else None.
+        """Return the objects that a request names without a glob, if all exist; else None.
 
-        A request that would not wait for them need not have a large archive listed.
+        Only for a request that does not wait for an upload: then a large archive need not be
+        listed.
         """
         patterns = [choice.pattern for kind in self._request.kinds for choice in kind.choices]
         if self._request.upload_wait_seconds != 0 or not all(each.literal for each in patterns):
             return None
         found = [each.glob for each in patterns if self._is_there(each.glob)]
-        # At a bucket's root the list of all objects would be that of all archives.
+        # At a bucket's root, a list of all objects would be that of all archives.
         whole = len(found) == len(patterns) or not self._request.url.segments
         return found if whole else None
 
@@ -164,7 +166,7 @@ class ArchiveNames:
         return True
 
     def _manifest(self) -> Manifest | None:
-        """The manifest, if there is one; of its versions each is read once, for all stagings."""
+        """Return the manifest, if there is one; each version is read once, for all stagings."""
         archive_url = self._request.archive_url
         with self._database.connect() as conn:
             kept = upload_rows.kept_manifest(conn, archive_url)

@@ -1,4 +1,4 @@
-"""What operators do to one staged artifact: stop serving it, or keep it from being evicted."""
+"""Operations on one staged artifact: list, evict, pin."""
 
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
@@ -21,7 +21,7 @@ from staging_api.staging.repository import artifact_rows, found_files, lists, re
 def canonical_equal(
     equal: Mapping[str, str], secret_parameters: Collection[str]
 ) -> Mapping[str, str]:
-    """Return a filter with its archive_url in the one spelling."""
+    """Return a filter with its archive_url in canonical spelling."""
     if "archive_url" not in equal:
         return equal
     return {
@@ -45,7 +45,7 @@ class Artifacts:
         after: str | None = None,
         only: ArtifactFilter = ArtifactFilter(),  # noqa: B008 - frozen
     ) -> Page[StagedArtifact]:
-        """List the artifacts below `after`, newest first; URLs and paths in any spelling."""
+        """List the artifacts with ids below `after`, newest first; any spelling of URLs works."""
         only = replace(
             only,
             equal=canonical_equal(only.equal, self.secret_parameters),
@@ -60,7 +60,7 @@ class Artifacts:
             )
 
     def find(self, artifact_id: str) -> StagedArtifact:
-        """Return one artifact, evicted ones included.
+        """Return one artifact, which may be evicted.
 
         Raises:
             NotFound: there is no such artifact.
@@ -104,7 +104,7 @@ class Artifacts:
     def pin(
         self, artifact_id: str, until: datetime | None, origin: RequestOrigin
     ) -> StagedArtifact:
-        """Keep an artifact from being evicted until then; None unpins it.
+        """Protect an artifact from eviction until that time; None unpins it.
 
         Raises:
             NotFound: there is no such artifact, or it is evicted already.
@@ -116,7 +116,7 @@ class Artifacts:
 
     @contextmanager
     def _holding_artifact(self, artifact_id: str, origin: RequestOrigin) -> Iterator[Connection]:
-        """A guarded transaction under the lock of the artifact's archive."""
+        """Yield a guarded transaction under the lock of the artifact's archive."""
         artifact = self.find(artifact_id)
         kind = LOCK_BY_NAME[artifact.lock_kind]
         with (

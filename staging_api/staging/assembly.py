@@ -1,4 +1,4 @@
-"""Assemble one artifact in the store: the files that came out of its source objects so far."""
+"""Assemble one artifact in the store, from the files in its source objects."""
 
 import hashlib
 from collections.abc import Collection, Iterable, Sequence
@@ -22,12 +22,12 @@ from staging_api.staging.write_tracker import WriteTracker
 from staging_api.store.batch import Batch
 from staging_api.store.blobs import Blob
 
-#: Names of members that were not selected, kept to explain that nothing was.
+#: Limit of names of skipped members, which are kept for the message that no member was selected.
 _MOST_PASSED_OVER = 1000
 
 
 class ArtifactAssembly:
-    """The files of one artifact so far, and the facts about the objects they came from."""
+    """The files of one artifact so far, and the facts about their source objects."""
 
     def __init__(
         self,
@@ -39,13 +39,14 @@ class ArtifactAssembly:
         *,
         pack_below: int,
     ) -> None:
-        """Begin without files; members of less than `pack_below` bytes go into a pack."""
+        """Start without files; members of less than `pack_below` bytes go into a pack."""
         self._kind = kind
         self._choice = choice
         self._build = build
         self._batch = batch
         self._tracker = tracker
-        # One file can be followed while it grows (`WriteTracker`), so it is a file of its own.
+        # An artifact of one file can be followed while it grows (`WriteTracker`), so it is no part
+        # of a pack.
         self._pack_below = 0 if kind.is_one_file else pack_below
         self._pack: Blob | None = None
         self._files = FileTable(batch.folder)
@@ -63,7 +64,7 @@ class ArtifactAssembly:
 
     @property
     def plain(self) -> bool:
-        """Whether objects are kept as they are."""
+        """Whether objects are stored unchanged."""
         return self._choice.is_plain
 
     def unpack(
@@ -72,13 +73,13 @@ class ArtifactAssembly:
         """Read one object, unpack it, and compare it with the digests that its source declares.
 
         Args:
-            lookup: the object; on a cache hit `reader` reads it out of the store.
+            lookup: the object; on a cache hit, `reader` reads it from the store.
             reader: its bytes.
-            own: the file that has all of the object once it was read, if one has.
-            limits: of what may be unpacked.
+            own: the file that contains the whole object after it was read, if there is one.
+            limits: limits for unpacking.
 
         Raises:
-            ArtifactNotFound: the object has nothing that the artifact selects.
+            ArtifactNotFound: the object has no member that the artifact selects.
         """
         self._unpacked = NameTable(self._batch.folder)
         self._passed_over.clear()
@@ -98,7 +99,7 @@ class ArtifactAssembly:
             self._remember(lookup.source_object, *self._whole)
 
     def reuse(self, source_object: SourceObject, hit: CacheHit) -> None:
-        """Keep an object as it is, whose content the store has already.
+        """Add an object whose content the store already has, unchanged.
 
         Raises:
             Unavailable: the blob was removed after the lookup.
@@ -112,11 +113,11 @@ class ArtifactAssembly:
         self._note(hit)
 
     def result(self, archive: str, source_objects: Sequence[SourceObject]) -> FetchedArtifact:
-        """Return what the artifact became, once all objects were taken."""
+        """Return the finished artifact, after all objects were added."""
         files = self._files.finished(self._pack)
         one = source_objects[0] if len(source_objects) == 1 else None
-        # `_whole` is of the object that was read last: it speaks for the artifact only if there is
-        # one.
+        # `_whole` describes the object that was read last: it describes the artifact only if there
+        # is one object.
         digest, size = self._whole if one and self._whole else _of_all(files)
         return FetchedArtifact(
             source_url=one.url if one else archive,
@@ -129,13 +130,13 @@ class ArtifactAssembly:
             verified_by=self._verified_by if one else None,
             parts=tuple(key for key in map(key_of, source_objects) if key is not None),
             cached_by=",".join(sorted(self._proofs)) or None,
-            # What is in a pack has no blob of its own, which a cached object is.
+            # A file in a pack is no blob of its own, as a cached object is.
             cached_objects=(*self._cached, *(() if self._pack else self._cached_unless_packed)),
             warnings=tuple(self._warnings),
         )
 
     def seal(self) -> None:
-        """End the pack, once all objects were taken and before the batch is committed."""
+        """End the pack, after all objects were added and before the batch is committed."""
         self._pack = self._batch.seal_pack()
 
     def _keeper(self, own: Path | None) -> Keep:
@@ -186,7 +187,7 @@ class ArtifactAssembly:
         return None
 
     def _take_back(self, path: str) -> None:
-        """Forget a file, and its further paths."""
+        """Remove a file and its further paths."""
         self._unpacked.pop(path)
         self._files.remove(path)
         own = path.encode()
@@ -199,10 +200,10 @@ class ArtifactAssembly:
         self._files.add(path, file)
         if not self._kind.also:
             return
-        # This path has a file of its own now: it is no further path of another file any more.
+        # This path now has a file of its own, so it is no longer a further path of another file.
         self._further.pop(path)
         for further in self._kind.further_paths(path, self._build):
-            # The path of a file wins over a further path of another file.
+            # The path of a file takes precedence over a further path of another file.
             if further not in self._files or self._further.get(further) == path.encode():
                 self._files.add(further, file)
                 self._further[further] = path.encode()

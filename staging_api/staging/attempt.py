@@ -1,8 +1,8 @@
-"""One attempt at one artifact, as its row tells it: begun, its progress, and how it ended.
+"""One attempt at one artifact, in the artifact's row: its start, its progress and its result.
 
 Each change is a transaction guarded by the lock of the artifact's archive. What if the process
-dies? The row stays as the last transaction left it; `service` says how the artifact goes on. The
-rows of many files are written before it, in batches that no query reads until the artifact is
+dies? The row stays as the last transaction left it; `service` explains how the artifact is resumed.
+The rows of many files are written before, in batches that no query reads until the artifact is
 ``staged``: the next attempt deletes those that are left.
 """
 
@@ -51,23 +51,24 @@ from staging_api.store.blob_store import BlobStore
 
 log = logging.getLogger(__name__)
 
-#: Between two writes of progress.
+#: Interval between two writes of progress.
 _PROGRESS_SECONDS = 0.5
-#: Doubled with each attempt: all that a worker makes of one artifact pause for 150 s at most.
+#: Doubled with each attempt: the pauses of a worker's attempts at one artifact are 150 s at most in
+#: all.
 _FIRST_RETRY_SECONDS = 5.0
-#: How often contents may be removed, and come back, while a row is written that names them.
+#: Limit of attempts to write a row whose contents are removed, and stored again, meanwhile.
 _MAX_TRIES = 5
 #: Rows of files that one transaction writes: less than 100 ms, on a busy machine too.
 _FILES_AT_ONCE = 1000
-#: The same, of files in a pack, which have no blob each.
+#: The same for files in a pack, which are no blobs.
 _PACKED_AT_ONCE = 4000
 
 
 class ThrottledProgress:
-    """Called by the engine after every chunk; writes at most twice a second."""
+    """Progress callback of the engine, called after every chunk; writes at most twice a second."""
 
     def __init__(self, write: Callable[[int, int | None, float], None]) -> None:
-        """`write` gets bytes done, bytes in all if known, and bytes per second since the start."""
+        """`write` gets bytes done, total bytes if known, and bytes per second since the start."""
         self._write = write
         self.done = 0
         self._started = self._written_at = time.monotonic()
@@ -87,8 +88,8 @@ class Attempt:
 
     Attributes:
         staging_id: the staging for which it is made.
-        held: the lock.
-        attempts: how often it is tried before a failure that could pass is final.
+        held: the hold of the lock.
+        attempts: number of attempts after which a temporary failure is final.
     """
 
     database: Database
@@ -99,10 +100,10 @@ class Attempt:
     attempts: int
 
     def begin(self) -> None:
-        """Let the row say ``staging``.
+        """Set the row to ``staging``.
 
         Raises:
-            LockLost: another process may work on it now; nothing was written.
+            LockLost: another process may work on the artifact now; nothing was written.
         """
         with guarded(self.database, self.held) as conn:
             artifact_rows.begin_artifact(conn, self.artifact.id, self.held.lease)
@@ -110,16 +111,16 @@ class Attempt:
 
     @contextmanager
     def failure_recorded(self) -> Iterator[None]:
-        """Record an error of the block in the artifact's row, if it is one of the artifact."""
+        """Record an error of the block in the artifact's row, if the artifact is its cause."""
         try:
             yield
-        # Before `Unavailable`, its base class: the row says ``pending`` again, so that another
+        # Before `Unavailable`, its base class: the row returns to ``pending``, so that another
         # process may begin at once.
         except ShuttingDown:
             self._give_back()
             raise
-        # Not the artifact's fault. The row stays ``staging``, and a worker resumes it; without the
-        # lock nothing may be written anyway.
+        # The artifact is not the cause. The row stays ``staging``, and a worker resumes it; without
+        # the lock nothing may be written anyway.
         except (LockLost, Unavailable, StoreAbsent):
             raise
         except (Cancelled, ClientGone):
@@ -141,7 +142,7 @@ class Attempt:
             raise internal from error
 
     def progress_writer(self, tracker: WriteTracker) -> Callable[[int, int | None, float], None]:
-        """Return what writes progress to the row: bytes done, in all, and per second."""
+        """Return a callback that writes progress to the row: bytes done, total, and per second."""
 
         def write(done: int, total: int | None, per_second: float) -> None:
             written = tracker.synced()
@@ -166,13 +167,13 @@ class Attempt:
         """Record what was fetched, once the store is known to have all of it.
 
         Args:
-            fetched: None: it is missing.
-            bytes_done: what came over the wire for it.
-            names: the objects that it was chosen from.
-            without: the object that has nothing of it, if it is missing although there is one.
+            fetched: the result; None: the artifact is missing.
+            bytes_done: number of bytes that were downloaded for it.
+            names: the objects from which it was chosen.
+            without: the object that contains nothing of it, if it is missing although there is one.
 
         Raises:
-            Unavailable: contents of it were removed meanwhile, which may pass.
+            Unavailable: contents of it were removed meanwhile; a retry may succeed.
             LockLost: another process may work on it now; nothing of it is served.
         """
         if fetched is None:
@@ -192,14 +193,14 @@ class Attempt:
         engine.forget(fetched, self.blobs)
 
     def _folders(self) -> list[str]:
-        """Return where the files are served; images are where their clients look for them, too."""
+        """Return the folders of the files; images are also served at a second path for clients."""
         with self.database.connect() as conn:
             prefix = reading.prefix_of(conn, self.artifact.archive_url)
         images = [f"images/{prefix}"] if self.artifact.lock_kind == IMAGES.name else []
         return [prefix, *images]
 
     def _add_files(self, fetched: FetchedArtifact, rows: RowsOfFiles) -> None:
-        """Write the rows of many files, a batch at a time; no query reads them till ``staged``."""
+        """Write the rows of many files in batches; no query reads them before ``staged``."""
         left = True
         while left:
             with guarded(self.database, self.held) as conn:
@@ -226,11 +227,11 @@ class Attempt:
                 _, left = pack_rows.forget_packed(conn, self.artifact.id, _PACKED_AT_ONCE, left)
 
     def _until_sure(self, add: Callable[..., set[str]], contents: Mapping[str, int]) -> None:
-        """Add rows in a transaction, again after contents that are not known were looked for.
+        """Add rows in a transaction; for unknown contents, check the store and try again.
 
         Args:
-            add: returns the digests of those; then it has added nothing.
-            contents: digest and length of all.
+            add: adds the rows, or returns the digests of unknown contents without adding any.
+            contents: digest and length of all contents.
         """
         for _ in range(_MAX_TRIES):
             with guarded(self.database, self.held) as conn:
@@ -243,7 +244,7 @@ class Attempt:
     def _mark_staged(
         self, fetched: FetchedArtifact, bytes_done: int, files: Sequence[FileRow] | None
     ) -> None:
-        """Say ``staged``; `files` are those that have no rows yet, None if all have."""
+        """Set the row to ``staged``; `files` are those without rows yet, None if all have rows."""
         for _ in range(_MAX_TRIES):
             with guarded(self.database, self.held) as conn:
                 unsure = artifact_rows.mark_staged(
@@ -266,7 +267,7 @@ class Attempt:
         """Check that the store has these contents; in no transaction, as a bucket may be slow.
 
         Raises:
-            Unavailable: they were removed meanwhile.
+            Unavailable: some were removed meanwhile.
         """
         lacking = self.blobs.lacks(contents)
         if lacking:
@@ -282,11 +283,11 @@ class Attempt:
         metrics.ARTIFACTS.labels(self.artifact.name, error.code).inc()
         attempt = self.artifact.attempt + 1
         again = None
-        # A request that waited for an upload as long as it may does not begin again.
+        # A request that has waited for an upload as long as it may does not begin again.
         passes = error.retryable and not isinstance(error, UploadWaitOver)
         if passes and attempt < self.attempts:
-            # Equal jitter on doubling steps, so that many failures of one source do not come back
-            # as one wave (AWS Architecture Blog, "Exponential Backoff And Jitter", 2015).
+            # Equal jitter on doubling steps, so that many failures of one source are not all
+            # retried at once (AWS Architecture Blog, "Exponential Backoff And Jitter", 2015).
             again = _FIRST_RETRY_SECONDS * 2**attempt * random.uniform(0.5, 1)  # noqa: S311
         failure = Failure(error.code, error.detail, error.retryable)
         # "Not uploaded yet" is final only for requests that would not wait any longer.

@@ -1,10 +1,10 @@
-"""Prove that the record of events was not altered: every digest is computed anew, here.
+"""Verify that the record of events was not altered, by computing every digest again.
 
-The record protects itself in three steps. A trigger refuses to change or remove a row. A change
-that gets past the trigger breaks a chain: an event carries the digest of the one before it, its
-staging the count and digest of the newest; `verify` finds the break. A role that may write
-everywhere could compute a whole chain anew: against that, keep the `head` of a `verify` somewhere
-else, and compare it with the head of a later one with the same `until`.
+The record is protected in three steps. A trigger refuses to change or remove a row. A change that
+bypasses the trigger breaks a chain: an event has the digest of the one before it, its staging has
+the count and digest of the newest; `verify` finds the break. A role that may write everywhere could
+compute a whole chain again: against that, keep the `head` of a `verify` in another place, and
+compare it with the head of a later one with the same `until`.
 """
 
 import hashlib
@@ -20,7 +20,7 @@ from sqlalchemy import Row
 from staging_api.db.engine import Database
 from staging_api.staging.repository import event_rows
 
-#: What the digest of an event is of, in order.
+#: The columns covered by the digest of an event, in order.
 DIGESTED = (
     *("id", "staging_id", "number", "at", "kind", "artifact_id", "name", "from_state", "to_state"),
     *("actor", "holder", "lock_id", "fence", "code", "message", "detail", "previous_digest"),
@@ -29,7 +29,7 @@ DIGESTED = (
 
 @dataclass(frozen=True)
 class Break:
-    """Where the record contradicts itself; `number` is None if it is no single event."""
+    """A contradiction in the record; `number` is None if no single event causes it."""
 
     staging_id: str
     number: int | None
@@ -38,7 +38,7 @@ class Break:
 
 @dataclass(frozen=True)
 class AuditVerdict:
-    """The result of a check of the record: what was checked, and the breaks found.
+    """The result of a check of the record: counts, and the breaks found.
 
     Attributes:
         head: sha256 of the newest digest before the end of the time, of every staging.
@@ -75,7 +75,7 @@ def verify(
 
 
 def digest_of(row: Row[Any]) -> str:
-    """The digest that an event must have."""
+    """Return the digest that an event must have."""
     columns = [getattr(row, name) for name in DIGESTED]
     return hashlib.sha256(json.dumps(columns, ensure_ascii=False).encode()).hexdigest()
 
@@ -105,7 +105,7 @@ def _breaks(chain: list[Row[Any]]) -> Iterator[Break]:
 
 
 def _of_links(events: Iterable[Row[Any]], dropped: int) -> Iterator[Break]:
-    # The first event that is left has no predecessor here if earlier months were dropped.
+    # The first remaining event has no predecessor here if earlier months were dropped.
     number, previous = dropped, None
     for row in events:
         if row.number != number + 1:

@@ -1,4 +1,4 @@
-"""Ask the auditors' questions, with values as people write them and answers as they read them.
+"""Answer the auditors' questions, with parameters and results as text.
 
 The SQL is that of ``db/audit``, which the documentation, the command line and the pages show.
 """
@@ -16,16 +16,16 @@ from staging_api.db.engine import Database
 from staging_api.errors import Invalid, NotFound
 from staging_api.staging.audit import AuditVerdict, verify
 
-#: Parameters that are times, in UTC unless they say otherwise.
+#: Parameters that are times, in UTC unless they have an offset.
 TIMES = frozenset({"since", "until", "moment"})
 
 
 @dataclass(frozen=True)
 class AuditAnswer:
-    """Rows of a question.
+    """Rows of the answer to a question.
 
     Attributes:
-        more: there are further rows, which were not asked for.
+        more: whether there are further rows beyond the limit.
     """
 
     columns: Sequence[str]
@@ -38,7 +38,7 @@ class AuditQuestions:
     """The questions, and the database that answers them.
 
     Attributes:
-        allowed: the prefixes of the present allow-list, which one question is about.
+        allowed: the prefixes of the present allow-list, a parameter of one question.
     """
 
     database: Database
@@ -53,7 +53,7 @@ class AuditQuestions:
         """Return a question.
 
         Raises:
-            NotFound: there is none of this name.
+            NotFound: there is no question of this name.
         """
         found = next((query for query in self.all if query.name == name), None)
         if found is None:
@@ -61,7 +61,7 @@ class AuditQuestions:
         return found
 
     def defaults(self) -> dict[str, Any]:
-        """Return the values of parameters that need not be given.
+        """Return the default values of parameters.
 
         Raises:
             Unavailable: the database cannot be reached.
@@ -74,35 +74,35 @@ class AuditQuestions:
         }
 
     def ask(self, query: AuditQuery, given: Mapping[str, str], most: int) -> AuditAnswer:
-        """Answer a question with at most so many rows, in a transaction that can only read.
+        """Answer a question with at most `most` rows, in a read-only transaction.
 
         Raises:
-            Invalid: of a parameter: it is missing, unknown, or no time.
+            Invalid: a parameter is missing, unknown, or no time.
             Unavailable: the database cannot be reached.
         """
         values = values_of(query, given, self.allowed)
         with answered(self.database, query, values) as (columns, rows):
-            # One more than wanted, which shows that there are further rows.
+            # One more row, which shows that there are further rows.
             found = list(islice(rows, most + 1))
         return AuditAnswer(columns, found[:most], len(found) > most)
 
     def verify(self, since: datetime | None, until: datetime | None) -> AuditVerdict:
-        """Compute the digests of the events of stagings made between two times anew."""
+        """Verify the events of stagings made between two times; see `audit.verify`."""
         return verify(self.database, since, until)
 
 
 def values_of(
     query: AuditQuery, given: Mapping[str, str], allowed: Sequence[str]
 ) -> Mapping[str, Any]:
-    """Return the values of a query's parameters, but for times that are not given.
+    """Return the values of a query's parameters, without times that are not given.
 
     Args:
         query: the question.
-        given: values by parameter, as people write them.
-        allowed: the present allow-list, for a question that is given none.
+        given: values by parameter, as text.
+        allowed: the present allow-list, the default for its parameter.
 
     Raises:
-        Invalid: one is missing, unknown, or no time.
+        Invalid: a parameter is missing, unknown, or no time.
     """
     values: dict[str, Any] = {"allowed": list(allowed)}
     for name, value in given.items():
@@ -118,10 +118,10 @@ def values_of(
 
 
 def time_of(name: str, value: str) -> datetime:
-    """Read a time, in UTC unless it says otherwise.
+    """Parse a time, in UTC unless it has an offset.
 
     Raises:
-        Invalid: of this field: it is none.
+        Invalid: the field is no time.
     """
     with suppress(ValueError, OverflowError):
         moment = datetime.fromisoformat(value)
@@ -130,7 +130,7 @@ def time_of(name: str, value: str) -> datetime:
 
 
 def parameters_line(query: AuditQuery) -> str:
-    """Return what a question takes, in words."""
+    """Return the parameters of a question, in words."""
     return ", ".join(f"{name}=..." for name in query.parameters) or "nothing: it has no parameters"
 
 
@@ -142,7 +142,7 @@ def cell(value: Any) -> str:
 
 
 def plain(value: Any) -> Any:
-    """Return a value that JSON can hold."""
+    """Return a value that JSON can represent."""
     if isinstance(value, datetime):
         return value.isoformat()
     if isinstance(value, Decimal):

@@ -1,10 +1,11 @@
 """Look up source objects in the store, so that known content is not downloaded again.
 
-Two things prove the content of an object. The source may declare its sha256: then any blob of that
-digest is its content, wherever it came from. Or this version of the object (same URL; same
-generation, version id or strong ETag) was read to its end before: then it is the blob that it
-became. An MD5 or an ETag proves nothing beyond its own URL, and a modification time not even there,
-so neither is used. An object that is cached as a whole also serves the files unpacked from it.
+Two facts prove the content of an object. The source may declare its sha256: then any blob of that
+digest is its content, wherever the blob came from. Or this version of the object (same URL; same
+generation, version id or strong ETag) was read to its end before: then its content is the blob that
+was stored. An MD5 or an ETag proves nothing beyond its own URL, and a modification time not even
+there, so neither is used. An object that is cached as a whole also serves the files unpacked from
+it.
 """
 
 from collections.abc import Callable, Iterator
@@ -23,9 +24,9 @@ class KnownContent:
     """The content of an object, as far as it is known before a byte is read.
 
     Attributes:
-        sha256: of its whole content.
+        sha256: digest of its whole content.
         proof: ``sha256`` if its source declares it, ``version`` if this version was read before.
-        verified_by: the declared digest that its content was compared with, if any.
+        verified_by: the declared digest with which its content was compared, if any.
         size_bytes: its length, where the source does not declare it.
     """
 
@@ -36,14 +37,14 @@ class KnownContent:
 
 
 def declared_content(source_object: SourceObject) -> KnownContent | None:
-    """Return what the source itself declares of an object's content, if it declares a sha256."""
+    """Return the content of an object by the sha256 that its source declares; None without one."""
     sha256 = source_object.digests.get("sha256")
     return KnownContent(sha256, "sha256", source_object.proof_by("sha256")) if sha256 else None
 
 
 @dataclass(frozen=True)
 class CacheHit:
-    """The blob that has the content of an object, and how that is known."""
+    """The blob with the content of an object, and the proof of that content."""
 
     blob: Blob
     content: KnownContent
@@ -51,7 +52,7 @@ class CacheHit:
 
 @dataclass(frozen=True)
 class SourceLookup:
-    """An object to stage, and the blob of the store that already has its content, if one does."""
+    """An object to stage, and the blob in the store that has its content, if there is one."""
 
     source_object: SourceObject
     hit: CacheHit | None = None
@@ -67,7 +68,8 @@ def look_up(
     blob = store.find(content.sha256) if content else None
     if content is None or blob is None:
         return SourceLookup(source_object)
-    # A blob of another length proves nothing, nor does one whose length nothing declares.
+    # A blob of another length is not the content. If no length is declared, nothing confirms the
+    # blob.
     declared = source_object.size_bytes
     expected = content.size_bytes if declared is None else declared
     if blob.size_bytes != expected or content.size_bytes not in (None, expected):
@@ -79,7 +81,7 @@ def look_up(
 def open_cached(
     store: BlobStore, blob: Blob, start: int, end: int | None
 ) -> Iterator[Iterator[bytes]]:
-    """Stream an object out of the store, as its source would.
+    """Stream an object from the store, like its source.
 
     Raises:
         Unavailable: the blob was removed after the lookup.
@@ -91,7 +93,7 @@ def open_cached(
 
 @contextmanager
 def retry_if_removed() -> Iterator[None]:
-    """Turn the absence of a blob that a lookup found into a refusal that a retry cures."""
+    """Raise `Unavailable`, which a retry cures, if a blob found by a lookup was removed."""
     try:
         yield
     except NotFound:

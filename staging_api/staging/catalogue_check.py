@@ -1,4 +1,4 @@
-"""Try a catalogue against a real archive: what each entry finds, and what no entry takes."""
+"""Try a catalogue on a real archive: the objects that each entry finds, and those of no entry."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -19,14 +19,14 @@ _MOST_LEFT_OUT = 100
 
 @dataclass(frozen=True)
 class EntryResult:
-    """What one entry of a catalogue finds.
+    """The result of one entry of a catalogue.
 
     Attributes:
-        choice: the way by which it is found; the first one if it is not.
+        choice: the choice by which the artifact is found; the first one if it is not found.
         objects: the names of the objects.
-        lands: where each goes, below the archive's folder; a folder, ending in ``/``, if it is
+        lands: the path of each, below the archive's folder; a folder, ending in ``/``, if it is
             unpacked.
-        reason: why it is not found.
+        reason: why the artifact is not found.
     """
 
     kind: ArtifactKind
@@ -39,13 +39,12 @@ class EntryResult:
 
 @dataclass(frozen=True)
 class CatalogueResult:
-    """What a catalogue finds in an archive.
+    """The result of a catalogue on an archive.
 
     Attributes:
         left_over: the objects that no entry takes.
-        left_out: names of the archive's list that nobody could ask for, as they may be shown; the
-            first of them.
-        collisions: places where the default puts two files, or a file and others below it.
+        left_out: the first names of the archive's list that no request can use, made printable.
+        collisions: paths to which the default puts two files, or a file and others below it.
     """
 
     catalogue: Catalogue
@@ -58,7 +57,7 @@ class CatalogueResult:
 
 @dataclass(frozen=True)
 class CatalogueCheck:
-    """Reads the list of an archive's objects, and nothing else of it."""
+    """Tries a catalogue, reading only the list of an archive's objects."""
 
     open_archive: Callable[[ArchiveUrl], Source]
     options: SourceOptions
@@ -67,7 +66,7 @@ class CatalogueCheck:
         """Try a catalogue.
 
         Raises:
-            ArchiveNotFound: nothing is at the archive's address.
+            ArchiveNotFound: there is no archive at the address.
             SourceFailed: the source did not answer, or has no list of its objects.
         """
         with closing(self.open_archive(url)) as source:
@@ -105,7 +104,7 @@ def _tried(
 
 
 def _collisions(entries: Sequence[EntryResult]) -> list[str]:
-    """Return the files that the default would bring twice, or whose place is a folder as well."""
+    """Return the paths that the default would write twice, or that are folders as well."""
     places = Counter(place for entry in entries if entry.in_default for place in entry.lands)
     folders = {above for place in places for above in _folders_of(place)}
     return sorted(
@@ -116,6 +115,6 @@ def _collisions(entries: Sequence[EntryResult]) -> list[str]:
 
 
 def _folders_of(place: str) -> Iterator[str]:
-    """Yield the folders in which a place lies, and itself if it is one."""
+    """Yield the folders above a path, and the path itself if it is a folder."""
     while place := place.rpartition("/")[0]:
         yield place

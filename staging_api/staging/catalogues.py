@@ -21,13 +21,13 @@ _FIELD = "STAGING_CATALOGUE"
 
 @dataclass(frozen=True)
 class CatalogueOfPrefix:
-    """The catalogue of the archives at or below a URL; without one, of all others."""
+    """The catalogue of the archives at or below a URL; without a prefix, of all others."""
 
     catalogue: Catalogue
     prefix: ArchiveUrl | None = None
 
     def covers(self, url: ArchiveUrl) -> bool:
-        """Whether it may be the catalogue of `url`."""
+        """Return whether this entry applies to `url`."""
         return self.prefix is None or self.prefix.covers(url)
 
 
@@ -40,10 +40,10 @@ class Catalogues:
 
     @classmethod
     def parse(cls, setting: str) -> "Catalogues":
-        """Read the setting; empty is the built-in catalogue alone.
+        """Parse the setting; an empty one means the built-in catalogue alone.
 
         Raises:
-            Invalid: of field ``STAGING_CATALOGUE``: a prefix is no URL, or stands there twice.
+            Invalid: of field ``STAGING_CATALOGUE``: a prefix is no URL, or occurs twice.
             CatalogueInvalid: a catalogue is unknown, or a line of it is wrong.
         """
         entries = [_entry(text.strip()) for text in setting.split(",") if text.strip()]
@@ -72,7 +72,7 @@ class Catalogues:
 def _entry(text: str) -> CatalogueOfPrefix:
     if "://" not in text:
         return CatalogueOfPrefix(_catalogue(text))
-    # At the last ``=``: the path of a URL may have one, too.
+    # Split at the last ``=``: the path of a URL may contain one, too.
     prefix, equals, word = text.rpartition("=")
     if not equals or not word:
         raise Invalid.field(_FIELD, f"{text!r} must be written PREFIX=CATALOGUE")
@@ -83,7 +83,7 @@ def _catalogue(word: str) -> Catalogue:
     if word in builtin_names():
         return Catalogue.builtin(word)
     path = Path(word)
-    # A bare word is a mistyped built-in catalogue sooner than a file: name the built-in ones.
+    # A bare word is more likely a mistyped built-in catalogue than a file: name the built-in ones.
     if not path.exists() and "/" not in word and not path.suffix:
         known = ", ".join(builtin_names())
         raise CatalogueInvalid(f"{word} is neither a file nor one of {known}")

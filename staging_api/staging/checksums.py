@@ -1,6 +1,6 @@
-"""Which objects of an archive list digests or sign others, by the names that publishers use.
+"""Find the objects of an archive that list digests or sign others, by their usual names.
 
-Pure functions over names and texts; `staging_api.staging.witnesses` reads them.
+Pure functions over names and texts; `staging_api.staging.witnesses` reads the objects.
 """
 
 import re
@@ -11,17 +11,17 @@ from posixpath import basename, dirname
 
 from staging_api.sources.lists import sums_in, text_of
 
-#: Digests that are computed here; another one vouches for nothing.
+#: Digests that are computed here; lists of other digests are ignored.
 _ALGORITHMS = ("sha256", "sha512", "md5")
-#: No two contents with one digest are known; only such a digest can be required (MD5 cannot).
+#: No two contents with one digest are known; only these can be required (MD5 cannot).
 STRONG_ALGORITHMS = ("sha256", "sha512")
 _OF_ONE = (".sha256", ".sha256sum", ".sha512", ".sha512sum", ".md5", ".md5sum")
 _OF_FOLDER = (
     *("SHA256SUMS", "SHA256SUMS.txt", "sha256sum.txt", "sha256sums.txt", "checksums.txt"),
     *("CHECKSUM", "CHECKSUMS", "SHA512SUMS", "MD5SUMS", "MD5SUMS.txt", "md5sum.txt"),
 )
-#: Lists that have the name of a release in theirs: ``tool_1.2_checksums.txt``, and the same signed
-#: within itself.
+#: Lists whose name contains that of a release, ``tool_1.2_checksums.txt``, also with a signature
+#: inside.
 _NAMED_LIST = re.compile(
     r"(?:.*[-_.])?(?:sha(?:256|512)(?:sums?)?|checksums?)(?:\.txt)?(?:\.(?:asc|gpg))?",
     re.IGNORECASE,
@@ -30,36 +30,36 @@ _SIGNATURES = (
     *(".asc", ".sig", ".sign", ".gpg", ".minisig"),
     *(".sigstore.json", ".sigstore", ".cosign.bundle", ".bundle"),
 )
-#: Requested where no list says which exist: few, as each name costs a request.
+#: Requested where no list of the archive is known: few, as each name costs a request.
 _PROBED_OF_ONE, _PROBED_OF_FOLDER = _OF_ONE[:1], ("SHA256SUMS", "MD5SUMS")
-#: Lists with their signature within, as kernel.org has them.
+#: Lists that contain their signature, as on kernel.org.
 _SIGNED_WITHIN = ("SHA256SUMS.asc", "sha256sums.asc")
 #: Each costs a request to the source.
 _MOST_NAMED_LISTS = 20
-# A file that holds one digest and no name. The count of hex digits says which digest it is.
+# A file that holds one digest and no name. The number of hex digits determines the algorithm.
 _BARE = re.compile(r"[0-9A-Fa-f]{32}|[0-9A-Fa-f]{64}|[0-9A-Fa-f]{128}")
 _BARE_ALGORITHM = {32: "md5", 64: "sha256", 128: "sha512"}
 
 
 @dataclass(frozen=True)
 class Checksums:
-    """Digests by name, and what vouches for them."""
+    """Digests by object name, and the witness that states them."""
 
     digests: Mapping[str, tuple[str, str]]
     witness: str
 
 
 def is_list(name: str) -> bool:
-    """Whether an object of this name lists digests, so that it is not looked for in lists."""
+    """Return whether an object of this name lists digests, so that lists omit it."""
     return name.endswith(_OF_ONE) or basename(name) in _OF_FOLDER
 
 
 def lists_of_folder(name: str, listed: Collection[str] | None) -> list[str]:
-    """Return the names of lists that may have an object: in its folder, and at the top.
+    """Return the names of lists that may contain an object: in its folder, and at the top.
 
     Args:
-        name: of the object.
-        listed: all names of the archive; None: they are not known, so that few are asked for.
+        name: name of the object.
+        listed: all names of the archive; None if unknown: then only few names are returned.
     """
     if listed is None:
         return [f"{folder}{each}" for folder in _folders(name) for each in _PROBED_OF_FOLDER]
@@ -101,15 +101,15 @@ def lists_to_require(name: str, listed: Collection[str] | None) -> Iterator[str]
 def signatures_of(name: str, listed: Collection[str] | None) -> list[str]:
     """Return the names that detached signatures of an object may have.
 
-    Only those that the archive's list has. If it has none of them, it may be older than the
-    signatures: then all names are returned.
+    Only names in the archive's list. If it has none of them, it may be older than the signatures:
+    then all names are returned.
     """
     names = [name + end for end in _SIGNATURES]
     return [each for each in names if each in (listed or ())] or names
 
 
 def sums_of(raw: bytes, called: str, witness: str) -> Checksums:
-    """Read a file of digests.
+    """Parse a file of digests.
 
     Raises:
         ArchiveCorrupt: it is no text.
@@ -128,11 +128,11 @@ def digest_of(
 
     Args:
         sums: the content of that file.
-        name: of the object.
-        called: the name of the file. One that is named like the object may have its digest without
-            a name, or with the path that the object had where it was made.
-        strict: whether a path must end in the object's own name: else a signature of one object's
-            digest, renamed, would let it stand for another.
+        name: name of the object.
+        called: name of the file. If it starts with the object's name, it may have the digest
+            without a name, or with the path that the object had where it was made.
+        strict: whether a path must end in the object's own name: otherwise a signed digest of one
+            object, in a renamed file, would pass for that of another.
     """
     keys = [name.removeprefix(_folder(called)), name]
     if called.startswith(name) and len(sums.digests) == 1:

@@ -1,11 +1,11 @@
-"""How many stagings and artifacts entered which state, by minute, hour or day.
+"""Counts of stagings and artifacts by the state that they entered, per minute, hour or day.
 
 The counts are made from the record of events, each event once: a step of the workers adds whole
-minutes to ``staging_minutes``. A reader adds the newest events itself, which are at most those of
+minutes to ``staging_minutes``. A reader adds the newest events itself, at most those of
 `count_rows.LIVE_MINUTES`. So the counts follow from the record and cannot contradict it, no
 transaction of a staging waits for a counter, and a list never reads more than a few rows a minute.
 
-What if the process dies? A step is one transaction: the minutes are there and counted, or not yet.
+What if the process dies? A step is one transaction: either the minutes are counted, or not yet.
 """
 
 from collections.abc import Mapping
@@ -29,12 +29,13 @@ MINUTES_KEPT = timedelta(days=2)
 
 @dataclass
 class IntervalCounts:
-    """What happened in one interval.
+    """The counts of one interval.
 
     Attributes:
         stagings, artifacts: how many entered a state, by state.
         fetched_bytes: read from sources by artifacts that were staged.
-        staged_bytes: size of these artifacts; what was not fetched was in the store already.
+        staged_bytes: size of these artifacts; bytes that were not fetched were in the store
+            already.
     """
 
     began_at: datetime
@@ -49,10 +50,10 @@ class CountsPage:
     """Counts of consecutive intervals, the newest first; those without events included.
 
     Attributes:
-        following: the end of the intervals of the next page; None: there are none.
-        counted_until: events before then are counted; None: none of any staging is.
-        unfinished: stagings that are not finished now, by state.
-        to_do: artifacts that are not settled now, by state.
+        following: the end of the intervals of the next page; None: there is no next page.
+        counted_until: events before then are counted; None: no event is counted yet.
+        unfinished: number of stagings that are not finished now, by state.
+        to_do: number of artifacts that are not settled now, by state.
     """
 
     items: list[IntervalCounts]
@@ -74,12 +75,11 @@ class Counts:
         with self.database.connect() as conn:
             now = database_time(conn)
             end = _floor(min(before or now, now), length)
-            # The interval that contains `before`, or now, is shown as well, though it is not
-            # complete.
+            # The interval that contains `before`, or now, is included, though it is not complete.
             if before is None or end < before:
                 end += length
             oldest = _floor(now - (MINUTES_KEPT if by == "minute" else KEPT), length)
-            # Older intervals have no counts any more, so the page ends at the oldest kept one.
+            # Counts of older intervals are deleted, so the page ends at the oldest kept one.
             end = max(end, oldest)
             begin = max(end - limit * length, oldest)
             counted = count_rows.counts_between(conn, begin, end, length)
@@ -110,7 +110,7 @@ def _add(counts: IntervalCounts, row: count_rows.CountedState) -> None:
 
 
 def _floor(moment: datetime, length: timedelta) -> datetime:
-    """Return when the interval that contains a moment began.
+    """Return the begin of the interval that contains a moment.
 
     Intervals are counted from 1970-01-01 UTC, as `date_bin` does in the statements.
     """

@@ -1,14 +1,14 @@
-"""Lost and corrupt contents: evict the artifacts that have them, at once.
+"""Lost and corrupt contents: evict the artifacts that use them, at once.
 
 A lost content is noticed by the first reader that misses it, or by the comparison of disk and
-tables (`reconcile`); a wrong one by the scrub (`scrub`). In either case each artifact that has it
-is evicted, with the reason, so that the next request stages it again. A pool of an APT archive
-cannot bring it again: its content is recorded in ``lost_contents`` until it is uploaded again.
-Nothing is called lost while the store itself is away: a volume that is not mounted has lost
-nothing, and one that is another store has not, either.
+tables (`reconcile`); a corrupt one by the scrub (`scrub`). In either case each artifact that has
+the content is evicted, with the reason, so that the next request stages it again. The pool of an
+APT archive cannot be staged again: its content is recorded in ``lost_contents`` until it is
+uploaded again. No content counts as lost while the store itself is unavailable, or another store is
+mounted.
 
 What if the process dies? Before an artifact is evicted: the next reader, or the next comparison,
-finds the same. After it: the row says ``evicted``.
+finds the same. After that: the row says ``evicted``.
 """
 
 import logging
@@ -25,17 +25,18 @@ from staging_api.vocabulary.staging import EvictReason
 
 log = logging.getLogger(__name__)
 
-#: If an archive is locked, its artifacts are not evicted now; the shard is checked again so soon.
+#: If an archive is locked, its artifacts cannot be evicted; the shard is checked again after this
+#: time.
 _AGAIN_SECONDS = 60.0
 
 
 @contextmanager
 def losses_noticed(upkeep: Upkeep, sha256: str, size_bytes: int) -> Iterator[None]:
-    """Read a content in the block; if it is not there, evict what has it.
+    """Read a content in the block; if it is lost, evict the artifacts that have it.
 
     Raises:
-        NotFound: it is not there.
-        StoreFailed: the store is away, or another one: nothing is known.
+        NotFound: the content is not in the store.
+        StoreFailed: the store is unavailable, or another one is mounted: nothing is known.
     """
     try:
         yield
@@ -55,18 +56,18 @@ def lose(upkeep: Upkeep, sha256: str, size_bytes: int) -> bool:
     """Evict the artifacts of a content if the store really lost it; return whether it did.
 
     Raises:
-        StoreFailed: the store cannot say.
+        StoreFailed: the store cannot answer.
     """
     with upkeep.database.connect() as conn:
         recorded = store_rows.blobs_of(conn, sha256)
     if not recorded or upkeep.blobs.has(sha256, size_bytes):
-        return False  # it was removed, or came back, since it was looked for
+        return False  # the content was removed, or stored again, meanwhile
     evict_holders(upkeep, sha256, "lost")
     return True
 
 
 def evict_holders(upkeep: Upkeep, sha256: str, reason: EvictReason) -> list[StagedArtifact]:
-    """Evict every artifact that has a content, and note it if a pool has it, too.
+    """Evict every artifact that has a content, and record the loss if a pool has it, too.
 
     Returns:
         the artifacts that were evicted.
@@ -76,7 +77,7 @@ def evict_holders(upkeep: Upkeep, sha256: str, reason: EvictReason) -> list[Stag
             reading.find_artifact(conn, each) for each in store_rows.artifacts_with(conn, sha256)
         ]
         noted = check_rows.note_lost(conn, sha256, reason)
-    # A lost content of a pool is met by each reader until it is uploaded again: log only the first.
+    # Each reader meets a lost content of a pool until it is uploaded again: log only the first.
     if holders or noted or reason == "corrupt":
         metrics.STORE_DAMAGED.labels(reason).inc()
         pools = ", and a pool" if noted else ""

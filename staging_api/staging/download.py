@@ -1,10 +1,11 @@
-"""Read one object, so that no byte that arrived once is fetched again.
+"""Download one object, so that no byte that arrived once is fetched again.
 
-What earlier attempts left under ``parts/`` is read from there, the rest from the source, and noted
-as it comes (`staging_api.store.parts`). It begins on one connection. If the source turns out to
-send slower than `DownloadSpread.slow_bytes_per_second`, the rest comes as parts over several
-connections, still handed on in order: many stores limit a connection, few limit a client.
-Reads of at most one part, such as a zip's directory, are not kept: they cost less than a sync.
+Ranges that earlier attempts left under ``parts/`` are read from there, the rest from the source,
+and noted as it arrives (`staging_api.store.parts`). A download begins on one connection. If the
+source turns out to send slower than `DownloadSpread.slow_bytes_per_second`, the rest is fetched as
+ranges over several connections, still handed on in order: many stores limit a connection, few limit
+a client. Reads of at most one part, such as a zip's directory, are not kept: they cost less than a
+sync.
 """
 
 import hashlib
@@ -19,21 +20,21 @@ from dataclasses import dataclass
 from staging_api.sources.model import Source, SourceObject
 from staging_api.store.parts import PART_BYTES, Journal, Parts
 
-#: The least that is worth a separate request.
+#: The smallest range that is worth a separate request.
 PIECE_BYTES = 1 << 20
-#: The most that one request brings, and a connection holds in memory.
+#: The largest range of one request, which a connection holds in memory.
 _LARGEST_PIECE_BYTES = 4 << 20
-#: The speed of a connection is measured over so many bytes.
+#: Number of bytes over which the speed of a connection is measured.
 _JUDGED_BYTES = 2 << 20
 
 
 @dataclass(frozen=True)
 class DownloadSpread:
-    """When, and how far, a download is spread over several connections.
+    """Limits by which a download is spread over several connections.
 
     Attributes:
-        connections: at most so many at once; 1 never spreads.
-        slow_bytes_per_second: a connection slower than this is taken for a limited one.
+        connections: limit of connections at once; 1 never spreads.
+        slow_bytes_per_second: a slower connection is assumed to be limited by the source.
     """
 
     connections: int = 8
@@ -41,7 +42,7 @@ class DownloadSpread:
 
 
 class Download:
-    """One object of a source, over the parts of it that are here."""
+    """The download of one object, which resumes after the ranges that are already in the store."""
 
     def __init__(
         self,
@@ -53,7 +54,7 @@ class Download:
         whole: bool = False,
         checkpoint: Callable[[str], None] = lambda _name: None,
     ) -> None:
-        """Read `found`; with `whole`, the attempt's own file ends up with all of its bytes."""
+        """Read `found`; with `whole`, the attempt's own file finally contains all of its bytes."""
         self._source = source
         self._found = found
         self._parts = parts
@@ -127,12 +128,12 @@ class Download:
                         journal.add(noted, position)
                         noted = position
             finally:
-                # Also after an error or an early end of the reader: these bytes stay fetched.
+                # Also after an error, or if the reader stops early: these bytes stay fetched.
                 if position > noted:
                     journal.add(noted, position)
 
     def _spread(self, start: int, end: int, journal: Journal) -> Generator[bytes, None, None]:
-        """Fetch a range as pieces on several connections; hand them on in order."""
+        """Fetch a range as pieces on several connections; yield them in order."""
         count, stop = self._speed.connections, threading.Event()
         size = max(PIECE_BYTES, min(_LARGEST_PIECE_BYTES, (end - start) // (2 * count)))
         bounds = [(at, min(at + size, end)) for at in range(start, end, size)]
@@ -141,22 +142,22 @@ class Download:
             try:
                 for bound in bounds:
                     waiting.append(threads.submit(self._piece, *bound, journal, stop))
-                    # One more than there are threads: the memory this takes is known.
+                    # One more than there are threads, which bounds the memory.
                     if len(waiting) > count:
                         yield from waiting.popleft().result()
                 while waiting:
                     yield from waiting.popleft().result()
             finally:
                 # The executor's exit waits for its threads: without this it would wait for whole
-                # pieces. Each of those that wait has a thread by now.
+                # pieces. Each waiting piece has a thread by now.
                 stop.set()
 
     def _piece(self, start: int, end: int, journal: Journal, stop: threading.Event) -> list[bytes]:
-        # All connections together may have no more on its way than one part.
+        # All connections together may have at most one part in flight that is not in the journal.
         step, pieces = PART_BYTES // (2 * self._speed.connections), []
         with closing(self._written(start, end, step, journal)) as chunks:
             for chunk in chunks:
-                # Cut short: the result is not read any more.
+                # Incomplete: the result is not read any more.
                 if stop.is_set():
                     break
                 pieces.append(chunk)
@@ -164,22 +165,22 @@ class Download:
 
 
 def key_of(found: SourceObject) -> str | None:
-    """The folder that the parts of an object version go to; None if it is not worth one.
+    """Return the folder name for the parts of an object version; None if it is not worth one.
 
-    A file of this machine, or of a shared volume, is there already; a short object is fetched again
+    A file of this machine, or of a shared volume, need not be kept; a short object is fetched again
     sooner than it is synced; without a version it is unknown which parts belong together.
     """
     if found.url.startswith("file:") or found.version is None:
         return None
     if found.size_bytes is None or found.size_bytes <= 2 * PART_BYTES:
         return None
-    # No URL has a line feed, so two objects never make one text.
+    # No URL contains a line feed, so two objects never have the same text.
     text = f"{found.url}\n{found.version}\n{found.size_bytes}"
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 class _Clock:
-    """Times how long the source lets us wait; what we do with the bytes does not count."""
+    """Measures how long the source makes us wait; the processing of the bytes is not counted."""
 
     def __init__(self) -> None:
         self._waited = 0.0
@@ -194,5 +195,5 @@ class _Clock:
             waited_from = time.monotonic()
 
     def is_slower_than(self, bytes_per_second: float) -> bool:
-        """Whether it is; after too few bytes to say, it is not."""
+        """Return whether the source is slower; False until enough bytes were measured."""
         return self._bytes >= _JUDGED_BYTES and self._bytes < bytes_per_second * self._waited

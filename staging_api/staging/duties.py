@@ -56,7 +56,7 @@ def database_steps(stagings: StagingService) -> list[HousekeepingStep]:
 
 
 def report_steps(stagings: StagingService) -> list[HousekeepingStep]:
-    """Return the steps that count for people: they read much, and nothing waits for them."""
+    """Return the steps that count for reports: they read much, and no work waits for them."""
 
     def count_events() -> StepResult:
         return StepResult(more=Counts(stagings.database).count())

@@ -1,16 +1,16 @@
-"""Bring one artifact from its source into the store; moves bytes, and knows no database.
+"""Bring one artifact from its source into the store; this module does not use the database.
 
     source -> parts -> monitored and hashed -> extractor -> batch -> digest compared -> commit
 
-Everything is checked before anything is committed, and what `fetch` returns is durable. What
-happens if the process dies:
+Everything is verified before anything is committed, and the result of `fetch` is durable. What if
+the process dies?
 
-- while bytes come: what the journal under ``parts/`` has is not fetched again (`store.parts`);
-- while the batch is written or committed: see `store.batch`. Whatever step it was, no row
-  says ``staged`` yet, and the next attempt unpacks anew from the parts, without the network;
-- after `fetch` returned, before the row says ``staged``: the same, and the contents are found in
-  the store;
-- after the row, before `forget`: the parts wait to be swept by age.
+- While bytes arrive: ranges in the journal under ``parts/`` are not fetched again (`store.parts`).
+- While the batch is written or committed: see `store.batch`. At whatever step, no row says
+``staged`` yet, and the next attempt unpacks again from the parts, without the network.
+- After `fetch` returned, before the row says ``staged``: the same, and the contents are found in
+the store.
+- After the row, before `forget`: the parts stay until they are swept for their age.
 """
 
 import logging
@@ -45,7 +45,7 @@ from staging_api.store.blob_store import BlobStore
 
 log = logging.getLogger(__name__)
 
-#: What is wrong with the objects of one choice, and not with the source or the store.
+#: Errors of the objects of one choice, as opposed to errors of the source or the store.
 _NOT_TAKEN = (ArchiveCorrupt, ArchiveUnsafe, ArtifactNotFound, LimitExceeded)
 
 __all__ = ["FetchHooks", "FetchedArtifact", "StagedFile", "fetch", "forget"]
@@ -53,18 +53,17 @@ __all__ = ["FetchHooks", "FetchedArtifact", "StagedFile", "fetch", "forget"]
 
 @dataclass(frozen=True)
 class FetchHooks:
-    """What a fetch calls while it works; an exception of `reserve`, `progress` or `check` ends it.
+    """Callbacks of a fetch; an exception of `reserve`, `progress` or `check` ends the fetch.
 
     Attributes:
-        content_of: returns the content of an object if it is known before a byte is read, so
-            that content in the store is not fetched again.
+        content_of: returns the content of an object if it is known before a byte is read, so that
+            content in the store is not fetched again.
         reserve: called with a number of bytes before they are written.
-        progress: called after every chunk: bytes done, bytes in all (None: not known).
+        progress: called after every chunk with the bytes done and the total (None: not known).
         check: called before every chunk.
-        without: called with an object that is there and has nothing of the artifact.
-        tracker: follows the file that the artifact becomes, if it becomes one.
-        checkpoint: called with the name of every step that was done: where a test can pull the
-            plug.
+        without: called with an object that exists and contains nothing of the artifact.
+        tracker: follows the file of an artifact that consists of one file.
+        checkpoint: called with the name of every finished step: a test can end the process there.
     """
 
     content_of: Callable[[SourceObject], KnownContent | None] = declared_content
@@ -91,26 +90,26 @@ def fetch(
 ) -> FetchedArtifact | None:
     """Bring one artifact into the store; None if it is optional and not in the archive.
 
-    What cannot be taken by one choice of the catalogue is taken by the next one that has its
-    objects there; the warnings of the result say so.
+    If an artifact cannot be staged by one choice of the catalogue, the next choice whose objects
+    exist is tried; the warnings of the result say so.
 
     Args:
         kind: the catalogue entry.
         source: the archive.
         build: the build's name, for patterns and paths.
-        store: where the bytes go.
-        hooks: what to call meanwhile.
-        owner: names the temporary folder, for operators.
+        store: destination of the bytes.
+        hooks: callbacks.
+        owner: name of the temporary folder, for operators.
         names: the objects of the archive, if they are known already.
-        limits: of what may be unpacked.
+        limits: limits for unpacking.
         speed: when a download is spread over several connections.
         pack_below: members of fewer bytes go into a pack; 0: none does.
 
     Raises:
-        ArtifactNotFound: it is not in the archive.
-        SourceFailed: the source did not deliver, or not what it declared.
+        ArtifactNotFound: the artifact is not in the archive.
+        SourceFailed: the source did not deliver the bytes, or not those that it declared.
         ArchiveUnsafe: a member must not be unpacked.
-        LimitExceeded: it is more than the limits allow.
+        LimitExceeded: the artifact exceeds the limits.
         NoSpace: the store is full.
         StoreFailed: the store refuses, or bytes of an earlier attempt were damaged.
     """
@@ -132,22 +131,23 @@ def fetch(
     if not refusals:
         absent = "; ".join([absent_object(kind, names, source.url), *warnings])
         refusals.append(ArtifactNotFound(absent))
-    # Only absence makes an optional artifact missing; an object that is there and corrupt fails it.
+    # Only absence makes an optional artifact missing; an object that exists and is corrupt fails
+    # it.
     if kind.optional and all(isinstance(error, ArtifactNotFound) for error in refusals):
         return None
-    # The refusal of the first choice, which the catalogue prefers.
+    # The error of the first choice, which the catalogue prefers.
     raise refusals[0]
 
 
 def forget(fetched: FetchedArtifact, store: BlobStore) -> None:
-    """Delete the parts of a fetch's downloads; call it once the row says ``staged``."""
+    """Delete the parts of a fetch's downloads; call this once the row says ``staged``."""
     for key in fetched.parts:
         store.parts.forget(key)
 
 
 @dataclass(frozen=True)
 class _Attempt:
-    """One artifact to bring, by either of two ways."""
+    """A fetch of one artifact by one choice, in either of two ways."""
 
     kind: ArtifactKind
     choice: Choice
@@ -160,22 +160,22 @@ class _Attempt:
     pack_below: int
 
     def bring(self, objects: Sequence[str], speed: DownloadSpread) -> FetchedArtifact:
-        """Bring the objects, whether or not their source says twice the same of them."""
+        """Fetch the objects, even if two answers of their source differ."""
         try:
             return self.by_version(objects, speed)
         except SourceChanged as error:
-            # Changed, or never twice the same (mirrors with versions of their own, a time of change
-            # of now): then one answer is the whole truth about it.
+            # The object changed, or its answers always differ (mirrors with versions of their own,
+            # a time of change of now): then all facts are taken from one answer.
             log.info("%s is read at once: %s", self.kind.name, error.detail)
             self.hooks.check()
             return self.at_once(objects)
 
     def by_version(self, objects: Sequence[str], speed: DownloadSpread) -> FetchedArtifact:
-        """Describe the objects first, then read those versions of them that are not known yet."""
+        """Describe the objects first, then read those versions of them that are not cached."""
         hooks, store = self.hooks, self.store
         lookups = [look_up(self.source.stat(name), hooks.content_of, store) for name in objects]
         hooks.checkpoint("objects found")
-        # Members may be read by ranges, and not every byte with them.
+        # Members may be read by ranges, and then not every byte is.
         is_verified_first = self.kind.verify is not None and not self.choice.is_plain
         if any(_is_unresumable(each, is_verified_first=is_verified_first) for each in lookups):
             return self.at_once(objects)
@@ -191,8 +191,8 @@ class _Attempt:
             checkpoint=hooks.checkpoint,
         )
         hooks.reserve(total or 0)
-        # An object that is kept as it is lies in the store once, so its bytes are reserved now.
-        # What is unpacked comes on top of the object.
+        # An object that is kept unchanged is stored once, so its bytes are reserved now. Unpacked
+        # members need space in addition to the object.
         reserved = self.choice.is_plain and total is not None
         with store.batch(self.owner, reserved_before if reserved else hooks.reserve) as batch:
             assembly = self._assembly(batch)
@@ -204,7 +204,7 @@ class _Attempt:
         return assembly.result(self.source.url, [lookup.source_object for lookup in lookups])
 
     def at_once(self, objects: Sequence[str]) -> FetchedArtifact:
-        """Read each object by one request, and believe what that answer says of it."""
+        """Read each object by one request, and take all facts about it from that answer."""
         hooks, is_plain = self.hooks, self.choice.is_plain
         monitor = TransferMonitor(hooks.progress, hooks.check, None)
         found: list[SourceObject] = []
@@ -213,7 +213,7 @@ class _Attempt:
             for name in objects:
                 file = batch.new_file()
                 this, open_at, digests = taken(self.source, name, file, monitor, hooks.reserve)
-                # Before anything of it is unpacked.
+                # Before any part of the object is unpacked.
                 read = ReadObject(this, file, open_at, digests)
                 this, reader = verified(self.source, read, monitor)
                 own = file if is_plain else None
@@ -251,14 +251,14 @@ class _Attempt:
 
 
 def _is_unresumable(lookup: SourceLookup, *, is_verified_first: bool) -> bool:
-    """Whether an object without a version is read whole first: then it can be read anew."""
+    """Return whether an object is verified before unpacking, but has no version to resume."""
     found = lookup.source_object
     is_first = is_verified_first or bool(found.seals)
     return lookup.hit is None and found.version is None and is_first
 
 
 def _total(lookups: Sequence[SourceLookup], *, by_ranges: bool) -> int | None:
-    """Return how many bytes come, if the sources declare it and the objects are read whole."""
+    """Return the total of bytes, if the sources declare it and the objects are read whole."""
     missed = [lookup.source_object.size_bytes for lookup in lookups if lookup.hit is None]
     sizes = [size for size in missed if size is not None]
     return None if len(sizes) < len(missed) or by_ranges else sum(sizes)

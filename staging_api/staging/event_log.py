@@ -26,13 +26,13 @@ class EventLog:
     ) -> Page[StagingEvent]:
         """List events behind the id `after`, oldest first.
 
-        A reader that asks again with `next`, or with the id of its last event, gets each event
-        once, also those of transactions that committed out of order. With filters a page may have
-        few events or none and still have a next one.
+        A reader that continues with `next`, or with the id of its last event, gets each event once,
+        also those of transactions that committed out of order. With filters, a page may have few
+        events or none and still have a next page.
 
         Args:
-            since: only those of then or later.
-            equal: only those whose columns have these values.
+            since: only events at or after this time.
+            equal: only events whose columns have these values.
         """
         with self.database.connect() as conn:
             events, following = event_rows.events_after(

@@ -1,7 +1,7 @@
 """Follow one staging: its events as they happen, its progress in between.
 
 What if the process dies, or the reader goes away? Nothing is lost: the events are rows, and a
-reader that reconnects sends the number of its last one.
+reader that reconnects sends the number of its last event.
 """
 
 import time
@@ -14,8 +14,8 @@ from staging_api.staging.model import Staging, StagingEvent
 from staging_api.staging.repository import event_rows, reading
 from staging_api.staging.watch import Watch
 
-#: Between two signs of life. There is one, too, when the reader has closed its half: if all of its
-#: connection is closed, that is refused, and the next wait ends at once.
+#: Interval of signs of life. One is also sent when the reader has closed its half of the
+#: connection: if the whole connection is closed, the write fails, and the next wait ends at once.
 KEEP_ALIVE_SECONDS = 15.0
 _EVENTS_AT_ONCE = 500
 
@@ -32,12 +32,11 @@ class EventStream:
     ) -> Generator[StagingEvent | Staging | None, None, None]:
         """Yield the events after number `after`, until the staging is final.
 
-        Ends before that after `seconds`, or at once if no waiter slot is free; then the reader
+        Ends earlier after `seconds`, or at once if no waiter slot is free; then the reader
         reconnects.
 
         Yields:
-            an event; or the staging, when it has come further without one; or None, as a sign of
-            life.
+            an event; or the staging, when it changed without one; or None, as a sign of life.
 
         Raises:
             NotFound: there is no such staging.
@@ -46,7 +45,8 @@ class EventStream:
         deadline = time.monotonic() + seconds
         with self.watch.waiter_slot() as has_slot:
             while True:
-                # First the staging, then its events: one that is final has all of them by then.
+                # The staging is read before its events: if it is final, all its events exist by
+                # then.
                 with self.database.connect() as conn:
                     staging = reading.find(conn, staging_id)
                     events = event_rows.events_of(conn, staging_id, after, _EVENTS_AT_ONCE)
@@ -77,5 +77,5 @@ class EventStream:
         return False
 
     def _left(self, deadline: float) -> float:
-        """The seconds that a reader is still served."""
+        """Return the seconds for which a reader is still served."""
         return 0 if self.watch.closed else deadline - time.monotonic()

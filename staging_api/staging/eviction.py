@@ -1,12 +1,12 @@
-"""Evict idle artifacts: which ones to evict, how many bytes that really frees, and the eviction.
+"""Evict idle artifacts: choose them, compute how many bytes that really frees, and evict.
 
-Contents are shared: a content of two builds is freed when both are evicted, and one of a pool is
-never freed. So a plan counts contents, not artifacts, and has only artifacts without which it would
-free too little.
+Contents are shared: a content of two builds is freed when both are evicted, and a content of a pool
+is never freed. So a plan counts contents, not artifacts, and contains only artifacts without which
+it would free too little.
 
 What if the process dies? Planning writes nothing, and each eviction is one transaction, under the
-lock of the artifact's archive. What it marked for deletion is removed by the next
-`upkeep.Upkeep.collect`, anywhere.
+lock of the artifact's archive. Contents that it marked for deletion are removed by the next
+`upkeep.Upkeep.collect` of any process.
 """
 
 import logging
@@ -26,20 +26,20 @@ from staging_api.vocabulary.staging import EvictReason
 
 log = logging.getLogger(__name__)
 
-#: How many artifacts are looked at first; four times as many when that is not enough.
+#: Number of artifacts that are read first; four times as many if these are not enough.
 _FIRST_LOOK = 1000
-#: How often a prune plans again, when artifacts were read or pinned since its plan.
+#: How often a prune plans again, if artifacts were read or pinned since its plan.
 _TRIES = 5
 _UPKEEP = RequestOrigin(caller="upkeep")
 
 
 @dataclass(frozen=True)
 class PruneResult:
-    """What a prune did, or would do.
+    """The result of a prune, or of a dry run.
 
     Attributes:
-        artifacts: evicted.
-        freed_bytes: by the contents that nothing names any more, removed now or soon.
+        artifacts: the evicted artifacts.
+        freed_bytes: size of the contents that no row names any more, removed now or soon.
     """
 
     artifacts: tuple[EvictableArtifact, ...]
@@ -48,11 +48,11 @@ class PruneResult:
 
 @dataclass(frozen=True)
 class Eviction:
-    """What could be evicted.
+    """A plan of an eviction.
 
     Attributes:
-        artifacts: the idlest first.
-        frees_bytes: the contents that nothing names once all of these are evicted.
+        artifacts: the artifacts to evict, the idlest first.
+        frees_bytes: size of the contents that no row names once all of these are evicted.
     """
 
     artifacts: tuple[EvictableArtifact, ...] = ()
@@ -71,13 +71,13 @@ def prune(
     Artifacts that would free nothing stay: keeping them costs nothing.
 
     Args:
-        upkeep: of the store.
+        upkeep: upkeep of the store.
         keep_bytes: stop once the store has no more than this.
-        idle_seconds: evict artifacts not read for so long; None: by the terms of the store.
-        dry_run: only say what would be evicted.
+        idle_seconds: evict artifacts not read for this time; None: by the terms of the store.
+        dry_run: only return what would be evicted.
 
     Raises:
-        StoreAbsent: it is not mounted, or another one is.
+        StoreAbsent: the store is not mounted, or another one is.
         Unavailable: the database cannot be reached.
     """
     upkeep.identity.check()
@@ -96,7 +96,7 @@ def prune(
             break
         skipped |= {each.id for each in planned.artifacts} - {each.id for each in done}
     upkeep.collect()
-    # Others may have staged more meanwhile than was freed: then the difference is negative.
+    # More may have been staged meanwhile than was freed: then the difference is negative.
     return PruneResult(tuple(evicted), max(before - upkeep.space().staying, 0))
 
 
@@ -112,18 +112,18 @@ def evict(
     """Evict an artifact unless its archive is locked; return whether it was evicted.
 
     Args:
-        upkeep: of the store.
-        artifact: as it was listed.
-        reason: with ``space`` an artifact that was pinned, or read within `idle_seconds` by the
-            tables, stays.
-        origin: on whose behalf.
-        idle_before: with ``space`` an artifact that was read since then stays, too.
+        upkeep: upkeep of the store.
+        artifact: the artifact as it was listed.
+        reason: with ``space``, an artifact stays if it is pinned, or was read within `idle_seconds`
+            by the tables.
+        origin: caller on whose behalf it is evicted.
+        idle_before: with ``space``, an artifact that was read since then stays, too.
     """
     kind, done = LOCK_BY_NAME[artifact.lock_kind], False
     try:
         with hold(upkeep.locks, kind, artifact.archive_url, origin) as held:
             with guarded(upkeep.database, held) as conn:
-                # Asked again under the lock: it may have been read or pinned since it was listed.
+                # Checked again under the lock: it may have been read or pinned since it was listed.
                 if not artifact_rows.is_evictable(
                     conn, artifact.id, reason, idle_seconds, idle_before
                 ):
@@ -132,7 +132,7 @@ def evict(
             done = True
     # An eviction never waits for work on an archive: the caller plans with another artifact.
     except (LockHeld, LockLost):
-        # The lock may be lost only after the commit: then the artifact is gone.
+        # If the lock was lost only after the commit, the artifact is evicted.
         if not done:
             return False
     metrics.ARTIFACTS_EVICTED.labels(reason).inc()
@@ -152,12 +152,12 @@ def plan(
     """Return the idlest artifacts that free enough, or all that free any, if that is too little.
 
     Args:
-        database: of the store.
-        need_bytes: how much is to become free.
-        idle_seconds: only artifacts not read for so long.
-        sparing: nothing of this archive.
-        skipped: none of these artifacts.
-        most: look at so many of the idlest only.
+        database: database of the store.
+        need_bytes: how much should become free.
+        idle_seconds: only artifacts not read for this time.
+        sparing: archive whose artifacts are excluded.
+        skipped: ids of artifacts that are excluded.
+        most: consider at most this many of the idlest.
     """
     if need_bytes <= 0:
         return Eviction()

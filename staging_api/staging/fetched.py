@@ -1,4 +1,4 @@
-"""What one artifact became: what the engine returns and the rows are made of."""
+"""The result of fetching one artifact, and the rows made from it."""
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 
 class FileRow(TypedDict):
-    """The columns of a file in ``loose_files``, less its artifact."""
+    """The columns of a file in ``loose_files``, without its artifact."""
 
     path: str
     sha256: str
@@ -21,7 +21,7 @@ class FileRow(TypedDict):
 
 
 class PackedRow(NamedTuple):
-    """The columns of a file in ``packed_files``, less its artifact."""
+    """The columns of a file in ``packed_files``, without its artifact."""
 
     path: str
     sha256: bytes
@@ -36,7 +36,7 @@ class StagedFile:
 
     Attributes:
         path: relative to the build's static folder.
-        pack_offset: where it begins in the pack of its artifact; None: it is a blob of its own.
+        pack_offset: its offset in the pack of its artifact; None: it is a blob of its own.
     """
 
     path: str
@@ -63,23 +63,26 @@ class StagedFile:
 
 @dataclass(frozen=True)
 class FetchedArtifact:
-    """What one artifact became.
+    """The result of fetching one artifact.
 
     Attributes:
-        source_url: the object it came from; of several objects, the archive.
-        source_version: the object's version; None if the source has none, or of several objects.
-        sha256: of the object if all of it was read, else of the one file taken out of it; of
-            several files, of their list: one line ``<digest>  <path>`` each, ordered by path.
-        size_bytes: of what `sha256` is of; of several files, their sum.
+        source_url: the source object; for several objects, the archive.
+        source_version: version of the object; None if the source has none, or for several objects.
+        sha256: digest of the object if all of it was read, else of the one extracted file; for
+            several files, digest of their list: one line ``<digest>  <path>`` each, ordered by
+            path.
+        size_bytes: length of the content of `sha256`; for several files, their sum.
         files: every file, ordered by path.
-        pack: the blob that has those with an offset; None: there is none.
-        paths: the first and the last path of them.
-        parts: what `forget` removes once the row says ``staged``.
-        verified_by: the declared digest of the one object that its content has, if any.
-        cached_by: how it was known that an object need not be fetched: ``sha256`` or ``version``;
-            None if all were fetched.
+        pack: the blob with all files that have an offset; None: there is none.
+        paths: the first and the last path of the files.
+        parts: keys of the downloads that `forget` removes once the row says ``staged``.
+        verified_by: the declared digest with which the content of the one object was compared, if
+            any.
+        cached_by: proof by which an object was a cache hit: ``sha256`` or ``version``; None if all
+            were fetched.
         cached_objects: the objects whose whole content is a blob from now on.
-        warnings: what of the objects was left out, or taken otherwise than it says; sentences.
+        warnings: sentences about parts of the objects that were left out, or differ from their
+            description.
     """
 
     source_url: str
@@ -101,9 +104,9 @@ class RowsOfFiles:
     """The rows of the files of an artifact, made one by one.
 
     Attributes:
-        files: ordered by path.
-        pack: the blob that has those with an offset.
-        folders: below ``/static``, in each of which all files are.
+        files: the files, ordered by path.
+        pack: the blob with all files that have an offset.
+        folders: folders below ``/static``, each of which has all files.
     """
 
     files: Collection[StagedFile]
@@ -123,13 +126,13 @@ class RowsOfFiles:
                     yield file.packed_row(folder, file.pack_offset)
 
     def bounds(self, paths: tuple[str, str]) -> tuple[str, str]:
-        """Return between which paths all are, if those of the files lie between these."""
+        """Return the first and the last served path, given those of the files themselves."""
         ends = [f"{folder}/{path}" for folder in self.folders for path in paths]
         return min(ends), max(ends)
 
 
 def batched(rows: Iterable[T], count: int) -> Iterator[list[T]]:
-    """Yield lists of so many rows, and the rest."""
+    """Yield lists of `count` rows, the last one with the rest."""
     them = iter(rows)
     while batch := list(islice(them, count)):
         yield batch

@@ -9,14 +9,14 @@ from staging_api.name_table import NameTable
 from staging_api.staging.fetched import StagedFile
 from staging_api.store.blobs import Blob
 
-#: Digest, length, mode, place in the pack; a place below zero: it is a blob of its own.
+#: Digest, length, mode, offset in the pack; an offset below zero: the file is a blob of its own.
 _ROW = struct.Struct("<32sq?q")
-#: So few are handed on as they are.
+#: Up to this number, the files are returned as a tuple.
 _FEW = 1000
 
 
 class FileFacts(NamedTuple):
-    """A file, less its path: digest, length, mode, and its place in the pack if it is in it."""
+    """The facts of a file without its path: digest, length, mode, and its offset in a pack."""
 
     digest: bytes
     size_bytes: int
@@ -25,10 +25,10 @@ class FileFacts(NamedTuple):
 
 
 class FileTable:
-    """Files by their paths; iterated in the order of the bytes of their paths."""
+    """Files by their paths; iterated in the bytewise order of their paths."""
 
     def __init__(self, folder: Path) -> None:
-        """Make an empty table; one of many files has a file in this folder."""
+        """Make an empty table; a large one stores its rows in a file in this folder."""
         self._rows = NameTable(folder)
         self._pack: Blob | None = None
 
@@ -50,10 +50,10 @@ class FileTable:
         self._rows[path] = _ROW.pack(digest, size, executable, -1 if offset is None else offset)
 
     def find(self, path: str) -> FileFacts:
-        """Return the file at a path, which is here.
+        """Return the file at a path.
 
         Raises:
-            KeyError: it is not.
+            KeyError: there is no file at this path.
         """
         row = self._rows.get(path)
         if row is None:
@@ -61,7 +61,7 @@ class FileTable:
         return _facts(row)
 
     def ends(self) -> tuple[str, str]:
-        """Return the first and the last path; both are empty if there is none."""
+        """Return the first and the last path; both are empty if there is no file."""
         return self._rows.ends()
 
     def remove(self, path: str) -> None:
@@ -69,10 +69,10 @@ class FileTable:
         self._rows.pop(path)
 
     def finished(self, pack: Blob | None) -> Collection[StagedFile]:
-        """Return all files, once no more come.
+        """Return all files, after the last one was added.
 
         Args:
-            pack: None: those that were to be in it are blobs of their own.
+            pack: the pack; None: files with an offset are blobs of their own.
         """
         self._pack = pack
         return tuple(self) if len(self) <= _FEW else self

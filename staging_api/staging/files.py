@@ -1,4 +1,4 @@
-"""The files of staged artifacts: found by path, listed by folder, handed out, followed."""
+"""The files of staged artifacts: find by path, list by folder, hand out, follow."""
 
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -13,13 +13,13 @@ from staging_api.staging.model import FolderChild, ServedFile
 from staging_api.staging.partial_files import FollowedFile, PartialFiles
 from staging_api.staging.repository import folder_rows, reading
 
-#: Their rows are all in memory until the last file is sent.
+#: Limit of files below a folder: their rows are in memory until the last file is sent.
 _MOST_FILES = 200_000
 
 
 @dataclass(frozen=True)
 class StagedFiles:
-    """A path has a file if, and only as long as, a staged artifact has it.
+    """Staged files by path: a path has a file only as long as a staged artifact has it.
 
     Attributes:
         accesses: counts reads.
@@ -42,7 +42,7 @@ class StagedFiles:
         return served
 
     def has(self, path: str) -> bool:
-        """Whether a file is staged at a path; or, of one that ends in ``/``, files below it."""
+        """Return whether a file is staged at a path, or below a path that ends in ``/``."""
         if path.endswith("/"):
             with self.database.connect() as conn:
                 return bool(folder_rows.served_below(conn, path, 1))
@@ -58,16 +58,16 @@ class StagedFiles:
             raise NotFound(f"what was staged at {file.path} has just been evicted")
 
     def follow(self, path: str, seconds: float, client: Client) -> FollowedFile | None:
-        """Follow a file that is still being staged, once its first bytes are there.
+        """Follow a file that is still being staged, once its first bytes have arrived.
 
         Args:
             seconds: how long to wait for the first bytes.
 
         Returns:
-            None if it is staged already, or if no staging brings it.
+            None if the file is staged already, or if no staging brings it.
 
         Raises:
-            Unavailable: too many requests wait, or nothing came in that time.
+            Unavailable: too many requests wait, or nothing arrived in that time.
             ClientGone: the client closed its connection meanwhile.
         """
         if self._served.find(path) is not None:

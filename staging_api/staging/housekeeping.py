@@ -1,14 +1,14 @@
 """Housekeeping: periodic steps, in separate threads.
 
 Steps are independent. A step that fails is logged, counted and retried with exponential back-off,
-while the others go on; no step ends the process or delays its stagings. A step with more work than
-it should do at once reports that, and runs again after the others.
+while the others go on; no step ends the process or delays its stagings. If a step has more work
+than it should do at once, it reports that, and runs again after the others.
 
-Steps that need only the database have one thread, those that need the store another: a volume that
-hangs must not keep months of events from being made ahead.
+Steps that need only the database run in another thread than those that need the store: a volume
+that hangs must not prevent the partitions for the next months.
 
 What if the process dies? Every step may be interrupted, and may run in several workers at once; the
-next turn, in any worker, goes on.
+next turn, in any worker, continues.
 """
 
 import logging
@@ -29,11 +29,11 @@ _LONGEST_RETRY_SECONDS = 600.0
 
 @dataclass(frozen=True)
 class StepResult:
-    """What a step did.
+    """The result of a step.
 
     Attributes:
-        more: there is more to do at once.
-        failed: items that were passed over, and are tried again another time.
+        more: whether there is more to do at once.
+        failed: number of items that were passed over, and are tried again another time.
     """
 
     more: bool = False
@@ -45,11 +45,11 @@ class HousekeepingStep:
     """One duty.
 
     Attributes:
-        name: in metrics and log lines.
-        every_seconds: between two times that it has nothing left to do.
-        run: does it; None: all was done.
-        due_at: when its turn comes, by `time.monotonic`; at once in the beginning.
-        failures: in a row.
+        name: its name in metrics and log lines.
+        every_seconds: interval between two runs that leave nothing to do.
+        run: runs the step; returns None if all was done.
+        due_at: time of its next run, by `time.monotonic`; at once in the beginning.
+        failures: number of failures in a row.
     """
 
     name: str
@@ -60,28 +60,28 @@ class HousekeepingStep:
 
 
 class Housekeeping:
-    """A thread that does its steps in turns, until it is stopped."""
+    """A thread that runs its steps in turns, until it is stopped."""
 
     def __init__(self, name: str, steps: Sequence[HousekeepingStep]) -> None:
         self._steps = steps
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"housekeeping {name}", daemon=True)
         for step in steps:
-            # Makes the series at 0: Prometheus sees no increase in a series that begins at 1.
+            # Creates the series at 0: Prometheus sees no increase in a series that begins at 1.
             metrics.HOUSEKEEPING_FAILURES.labels(step.name)
 
     def start(self) -> None:
-        """Begin."""
+        """Start the thread."""
         self._thread.start()
 
     def stop(self, patience_seconds: float) -> None:
-        """Begin no further step, and wait for the running one, but not for longer than this."""
+        """Begin no further step, and wait for the running one, at most `patience_seconds`."""
         self._stop.set()
         if self._thread.is_alive():
             self._thread.join(patience_seconds)
 
     def turn(self) -> None:
-        """Do each step that is due."""
+        """Run each step that is due."""
         for step in self._steps:
             if time.monotonic() >= step.due_at and not self._stop.is_set():
                 self._do(step)
@@ -101,13 +101,13 @@ class Housekeeping:
             metrics.HOUSEKEEPING_FAILURES.labels(step.name).inc()
             # The exponent is bounded, as 2.0 ** 1024 raises OverflowError.
             again = _FIRST_RETRY_SECONDS * 2.0 ** min(step.failures - 1, 20)
-            # The workers of a cluster do not retry together.
+            # Random, so that the workers of a cluster do not retry together.
             again = min(again, _LONGEST_RETRY_SECONDS) * random.uniform(0.75, 1)  # noqa: S311
             step.due_at = time.monotonic() + again
             log.warning(
                 "housekeeping: %s failed, and is tried again in %.0f s: %s: %s",
                 *(step.name, again, type(error).__name__, error),
-                # A database that is away is foreseen: its name is enough.
+                # An unavailable database is an expected error: its name is enough.
                 exc_info=step.failures == 1 and not isinstance(error, StagingApiError),
             )
         else:

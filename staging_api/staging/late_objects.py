@@ -1,12 +1,12 @@
 """Look again for optional objects that were missing: they may have been uploaded since.
 
-The request that names such an artifact looks itself, before anything is written: so one that finds
-nothing new is answered at once, from the rows, and no worker and no lock is involved. It looks at
-the names of what is missing, or at the manifest or listing if that takes a glob; for at most
-`_LONGEST_SECONDS`, and not again within some seconds. Whatever the source answers but "it is there"
-changes nothing.
+The request that names such an artifact looks for it itself, before anything is written. So a
+request that finds nothing new is answered at once, from the rows, without a worker or a lock. The
+look reads the names of the missing objects, or the manifest or listing if a name has a glob; it
+takes at most `_LONGEST_SECONDS`, and is not repeated within some seconds. Only a positive answer of
+the source changes anything.
 
-If the process dies, nothing was written; the next request looks again.
+What if the process dies? Nothing was written; the next request looks again.
 """
 
 import logging
@@ -29,19 +29,19 @@ from staging_api.staging.model import StagedArtifact, StagingRequest
 
 log = logging.getLogger(__name__)
 
-#: One request looks no longer than this.
+#: Time limit for the look of one request.
 _LONGEST_SECONDS = 3.0
-#: Pause between two looks for one artifact: at least so many seconds, and so many times as long as
-#: the look took, so that a slow source is busy with looks for a tenth of the time at most.
+#: Pause between two looks for one artifact: at least this many seconds, and this many times the
+#: duration of the look, so that looks keep a slow source busy for a tenth of the time at most.
 _PAUSE_SECONDS, _PAUSE_OF_LOOK = 2.0, 10.0
-#: So many requests of this process look at once; others are answered from the rows.
+#: At most this many requests of the process look at once; others are answered from the rows.
 _AT_ONCE = 4
-#: Looks that are remembered.
+#: Limit of looks that are remembered.
 _KEPT = 10_000
 
 
 class MissingObjects:
-    """Looks for what was missing; one object for all requests of a process."""
+    """Looks for missing artifacts again; one object for all requests of a process."""
 
     def __init__(
         self,
@@ -59,7 +59,7 @@ class MissingObjects:
         self._turns = threading.BoundedSemaphore(_AT_ONCE)
 
     def came(self, request: StagingRequest) -> frozenset[str]:
-        """Return the artifacts of a request whose rows say ``missing``, and which are there now."""
+        """Return the requested artifacts whose rows say ``missing``, but whose objects exist."""
         with self._database.connect() as conn:
             rows = planning.missing(conn, request)
         if not rows:
@@ -75,19 +75,19 @@ class MissingObjects:
         return frozenset(name for name, look in looks if look is not None and look.came)
 
     def _claimed(self, rows: Sequence[StagedArtifact]) -> list[StagedArtifact]:
-        """Return those that it is time to look for; no other request looks for them meanwhile."""
+        """Return the rows whose look is due; no other request looks for these meanwhile."""
         now, due = self._clock(), []
         with self._mutex:
             for row in rows:
                 look = self._looks.get(_key(row))
                 if look is None or look.due <= now:
-                    # Provisional, until `_note`: if the look hangs, another request looks after
-                    # that time. Concurrent requests meanwhile get the result of the last look.
+                    # Provisional, until `_note`: if this look hangs, another request looks after
+                    # that time. Concurrent requests meanwhile use the result of the last look.
                     provisional = now + _LONGEST_SECONDS + _PAUSE_SECONDS
                     self._looks[_key(row)] = _Look(provisional, look is not None and look.came)
                     due.append(row)
                 self._looks.move_to_end(_key(row))
-            # At least the rows of this request, which are read after this.
+            # The rows of this request, which are read after this, are always kept.
             while len(self._looks) > max(_KEPT, len(rows)):
                 self._looks.popitem(last=False)
         return due
@@ -129,14 +129,15 @@ class _Look:
 
 
 def _is_there(row: StagedArtifact, kind: ArtifactKind, names: ArchiveNames, source: Source) -> bool:
-    """Whether an object of the artifact is there that was not looked into before."""
+    """Return whether the artifact has an object that was not searched before."""
     try:
         objects = names.find(kind)
     except ArtifactAmbiguous:
-        return True  # two came: the request fails, and says so
+        return True  # several fit now: the request fails, and says so
     if row.source_url is None or not objects:
         return bool(objects)
-    # There was an object, which had nothing of the artifact: only another version of it may have.
+    # There was an object without anything of the artifact: only another version of it may have
+    # some.
     return row.source_version not in (None, *(source.stat(name).version for name in objects))
 
 

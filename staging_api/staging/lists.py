@@ -1,4 +1,4 @@
-"""What lists are filtered by, and an archive as lists show it."""
+"""Filters of lists, and the summary of an archive in lists."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,14 +9,14 @@ from staging_api.vocabulary.staging import StagingState
 
 @dataclass(frozen=True)
 class StagingFilter:
-    """Which stagings a list has.
+    """A filter for lists of stagings.
 
     Attributes:
         equal: values of columns, by name.
-        prefix: with which the URL of the archive begins.
-        since: made then or later.
-        until: made before.
-        unfinished: only those that are not final.
+        prefix: prefix of the archive's URL.
+        since: only stagings made at or after this time.
+        until: only stagings made before this time.
+        unfinished: only stagings that are not final.
     """
 
     equal: Mapping[str, str] = field(default_factory=dict)
@@ -28,14 +28,15 @@ class StagingFilter:
 
 @dataclass(frozen=True)
 class ArtifactFilter:
-    """Which artifacts a list has.
+    """A filter for lists of artifacts.
 
     Attributes:
         equal: values of columns, by name.
-        prefix: with which the URL of the archive begins.
-        sha256: of the object of the artifact, or of one of its files.
-        path: of the artifact or of one of its files, below ``/static``, without a slash at its end.
-        pinned: only those that are pinned now.
+        prefix: prefix of the archive's URL.
+        sha256: digest of the artifact's object, or of one of its files.
+        path: path of the artifact or of one of its files, below ``/static``, without a slash at its
+            end.
+        pinned: only artifacts that are pinned now.
     """
 
     equal: Mapping[str, str] = field(default_factory=dict)
@@ -63,10 +64,10 @@ class ArchiveSummary:
         static_prefix: its folder below ``/static``.
         created_at: when it was first requested.
         artifacts: number of its artifacts by state, evicted ones included.
-        size_bytes: of the objects of its staged artifacts.
+        size_bytes: total size of the objects of its staged artifacts.
         last_accessed_at: last read of one of their files.
         pinned_until: the latest pin; it may be over.
-        staging: its newest one; None: none is recorded.
+        staging: its newest staging; None: none is recorded.
     """
 
     archive_url: str

@@ -1,4 +1,4 @@
-"""The nouns of staging: a staging is one request, a staged artifact one part of an archive."""
+"""Data types of staging: a staging is one request, a staged artifact one part of an archive."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -23,22 +23,22 @@ from staging_api.vocabulary.staging import (
 
 #: The lock under which a group of the catalogue is staged; any other group uses `ARCHIVE`.
 LOCK_OF_GROUP: Mapping[str, LockKind] = {"images": IMAGES, "symbols": SYMBOLS}
-#: The locks of staging, in the order in which they are taken: two never wait crosswise.
+#: The locks of staging, in the order in which they are acquired, which prevents deadlocks.
 LOCK_BY_NAME: Mapping[str, LockKind] = {
     kind.name: kind for kind in (ARCHIVE, *LOCK_OF_GROUP.values())
 }
 
 
 def lock_kind_of(kind: ArtifactKind) -> LockKind:
-    """The lock that a catalogue entry is staged under."""
+    """Return the lock under which a catalogue entry is staged."""
     return LOCK_OF_GROUP.get(kind.group, ARCHIVE)
 
 
 class Question(NamedTuple):
-    """A request for artifacts, as far as it decides what it meets.
+    """The part of a request on which its answer depends: the key of combined reads.
 
     Attributes:
-        kinds: the locks that the work on them needs, in the order in which they are taken.
+        kinds: the locks that the work needs, in the order in which they are acquired.
     """
 
     archive_url: str
@@ -48,11 +48,11 @@ class Question(NamedTuple):
 
 @dataclass(frozen=True)
 class StagingRequest:
-    """A request, found valid: which artifacts of which archive.
+    """A checked request: which artifacts of which archive.
 
     Attributes:
-        upload_wait_seconds: how long to wait for an archive of which nothing may be there yet;
-            None: it should be there, and only an upload that has begun is waited for.
+        upload_wait_seconds: how long to wait for an archive that may still be empty; None: the
+            archive should exist, and only an upload that has begun is waited for.
     """
 
     url: ArchiveUrl
@@ -61,11 +61,11 @@ class StagingRequest:
 
     @property
     def archive_url(self) -> str:
-        """The archive's canonical address: the key in every table."""
+        """The archive's canonical URL: the key in every table."""
         return self.url.canonical
 
     def check_can_be_left(self) -> None:
-        """Make sure that a worker could stage it.
+        """Check that a worker could stage the request.
 
         Raises:
             Invalid: the archive's URL has a credential, which is stored nowhere.
@@ -84,12 +84,12 @@ class StagingRequest:
 
     @cached_property
     def question(self) -> Question:
-        """What decides what it meets."""
+        """The key of combined reads about this request."""
         return Question(self.archive_url, tuple(self.names), tuple(self.lock_kinds))
 
     @property
     def lock_kinds(self) -> list[LockKind]:
-        """The locks that staging them takes, in the one order."""
+        """The locks that the staging needs, in the order in which they are acquired."""
         needed = {lock_kind_of(kind) for kind in self.kinds}
         return [kind for kind in LOCK_BY_NAME.values() if kind in needed]
 
@@ -99,7 +99,7 @@ class CachedObject:
     """One version of a source object, whose whole content is the blob `sha256`.
 
     Attributes:
-        verified_by: the digest that its source declares and that its content has, if any.
+        verified_by: the declared digest with which its content was compared, if any.
     """
 
     url: str
@@ -111,7 +111,7 @@ class CachedObject:
 
 @dataclass(frozen=True)
 class Failure:
-    """Why something is not staged, in the words of the error tree."""
+    """Why something is not staged, in the terms of the error tree."""
 
     code: str
     message: str
@@ -123,9 +123,11 @@ class StagedArtifact:
     """One row of ``staged_artifacts``: one catalogue entry of one archive.
 
     Attributes:
-        verified_by: the digest that was compared, and who gives and signs it; None if nobody does.
-        warnings: what of its objects was left out, or taken otherwise than it says; sentences.
-        brought_since_by: within a staging that is finished: the later staging that brought it.
+        verified_by: the digest that was compared, with the witness and signer that gave it; None if
+            there is none.
+        warnings: sentences about parts of its objects that were left out, or differ from their
+            description.
+        brought_since_by: within a finished staging: the later staging that staged the artifact.
     """
 
     id: str
@@ -157,12 +159,12 @@ class StagedArtifact:
 
     @property
     def settled(self) -> bool:
-        """Whether nothing is left to do for it."""
+        """Whether nothing is left to do for the artifact."""
         return self.state in SETTLED_STATES
 
     @property
     def to_do(self) -> bool:
-        """Whether a staging brings it, or will."""
+        """Whether a staging brings the artifact, or will."""
         return self.state in TO_DO_STATES
 
 
@@ -171,10 +173,10 @@ class Staging:
     """One row of ``stagings``, with the artifacts that it requested.
 
     Attributes:
-        artifacts: of a finished one, those that it ended with, each with the error that it had for
-            this staging; else as they are now.
+        artifacts: for a finished staging, the artifacts with which it ended, each with its error
+            for this staging; otherwise the artifacts as they are now.
         tag: changes whenever the staging or one of its artifacts changes.
-        joined: names that other requests rely on this staging for.
+        joined: artifacts for which other requests rely on this staging.
     """
 
     id: str
@@ -205,16 +207,16 @@ class Staging:
 
     @property
     def lock_kinds(self) -> list[LockKind]:
-        """The locks under which it is worked on, in the one order."""
+        """The locks under which it is worked on, in the order in which they are acquired."""
         names = {artifact.lock_kind for artifact in self.artifacts} or {ARCHIVE.name}
         return [kind for name, kind in LOCK_BY_NAME.items() if name in names]
 
 
 class AnswerRows(NamedTuple):
-    """The rows that the answer about a staging is made of; equal ones make the same answer.
+    """The rows from which the response about a staging is made; equal rows make equal responses.
 
     Attributes:
-        rows: each by id, version and transaction.
+        rows: each row by id, version and transaction.
     """
 
     staging_id: str
@@ -222,11 +224,11 @@ class AnswerRows(NamedTuple):
 
 
 class StandingAnswer(NamedTuple):
-    """What a request for artifacts meets.
+    """The rows that answer a request for artifacts, as found by one read.
 
     Attributes:
-        seen: the newest staging of any of them; None: there is none.
-        refusal: another's lock, without which there is nothing to be done for it.
+        seen: the newest staging of any of the artifacts; None: there is none.
+        refusal: the lock of another caller that the remaining work needs.
     """
 
     seen: AnswerRows | None
@@ -237,10 +239,10 @@ class ServedFile(NamedTuple):
     """One file below ``/static``, as its rows describe it.
 
     Attributes:
-        pack_sha256, pack_bytes, pack_offset: the pack that has its bytes, and where; None: they are
-            a blob of their own.
+        pack_sha256, pack_bytes, pack_offset: the pack with its bytes, and their offset; None: they
+            are a blob of their own.
         hand_out_due: its artifact's last read is so old that it must be renewed before the file is
-            handed out, or it might be evicted too early.
+            handed out, or the artifact might be evicted too early.
     """
 
     path: str
@@ -256,7 +258,7 @@ class ServedFile(NamedTuple):
 
     @property
     def place(self) -> Place:
-        """Where its bytes are in the store."""
+        """The place of its bytes in the store."""
         return place_of(self)
 
 
@@ -273,7 +275,7 @@ class FileOfArtifact:
 
 @dataclass(frozen=True)
 class FolderChild:
-    """What a folder has: a file; or a folder, whose `name` ends in ``/``, without content."""
+    """An entry of a folder: a file; or a folder, whose `name` ends in ``/``, without content."""
 
     name: str
     sha256: str | None
@@ -282,7 +284,7 @@ class FolderChild:
 
 @dataclass(frozen=True)
 class StagingEvent:
-    """One row of ``staging_events``: a change, who made it, and why."""
+    """One row of ``staging_events``: a change, its author, and the reason."""
 
     number: int
     id: str

@@ -1,4 +1,4 @@
-"""Read one object of a source: monitored, hashed, and verified once all of it was read."""
+"""Read one object of a source: monitored, hashed, and verified after all of it was read."""
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -8,7 +8,7 @@ from staging_api.errors import ArchiveCorrupt
 from staging_api.sources.model import SourceObject
 from staging_api.store.digest import Digests
 
-#: Called with the bytes that came, and the bytes in all (None: not known).
+#: Called with the bytes done and the total (None: not known).
 Progress = Callable[[int, int | None], None]
 #: Streams the bytes of one object from a position up to another, or to its end.
 Open = Callable[[int, int | None], AbstractContextManager[Iterator[bytes]]]
@@ -16,7 +16,7 @@ Open = Callable[[int, int | None], AbstractContextManager[Iterator[bytes]]]
 
 @dataclass
 class TransferMonitor:
-    """Checks before every chunk of a transfer whether to go on, and reports how many bytes came."""
+    """Checks before every chunk of a transfer whether to go on, and reports the bytes done."""
 
     progress: Progress
     check: Callable[[], None]
@@ -24,24 +24,24 @@ class TransferMonitor:
     done: int = 0
 
     def monitored(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
-        """Pass the chunks on."""
+        """Yield the chunks, checking before and counting each."""
         for chunk in chunks:
             self.check()
             self.count(len(chunk))
             yield chunk
 
     def count(self, count: int) -> None:
-        """Report that `count` bytes more are done."""
+        """Report that `count` more bytes are done."""
         self.done += count
         self.progress(self.done, self.total)
 
     def without_progress(self) -> "TransferMonitor":
-        """Return a monitor that checks, but reports no progress: for bytes out of the store."""
+        """Return a monitor that checks, but reports no progress: for bytes from the store."""
         return TransferMonitor(lambda _done, _total: None, self.check, None)
 
 
 class ObjectReader:
-    """An object as extractors read it; read from its start to its end it is hashed, once."""
+    """A source object for extractors; the first reading from start to end is hashed."""
 
     def __init__(
         self,
@@ -66,7 +66,7 @@ class ObjectReader:
 
     @property
     def checked(self) -> str | None:
-        """The declared digest that `verified` compares its content with, if any."""
+        """The declared digest with which `verified` compares the content, if any."""
         checked = self._digests.checked
         return self._object.proof_by(checked) if checked else None
 
@@ -77,7 +77,7 @@ class ObjectReader:
 
     @contextmanager
     def open(self, start: int = 0, end: int | None = None) -> Iterator[Iterator[bytes]]:
-        """Stream a part."""
+        """Stream a range of the object."""
         with self._open_at(start, end) as chunks:
             monitored = self._monitor.monitored(chunks)
             # Only the first complete reading is hashed: the digests take each byte once.
@@ -88,7 +88,7 @@ class ObjectReader:
         """Compare digests; return sha256 and length of the object if all of it was read.
 
         Args:
-            kept_sha256: of the file that it became, if it was kept as it is.
+            kept_sha256: digest of the stored file, if the object was kept unchanged.
 
         Raises:
             ArchiveCorrupt: the object does not have the digest that its source declares.

@@ -1,16 +1,17 @@
 """Read a file while another process, on any pod that shares the store, still writes it.
 
-The rows say how far it is written (`growth_rows.incoming_file`) and, in the end, its sha256. A
-reader gets the bytes as they come, less the last `HELD_BACK_BYTES`: those only when the file is
-staged and the bytes that were sent, hashed here, are the ones that were verified there. So whatever
-the writer does (it may die and be replaced), and whatever a network file system shows, a reader
-never gets a complete wrong file: it gets a shorter one, and `PartialFileBroken` says so.
+The rows record how many bytes are written (`growth_rows.incoming_file`) and, in the end, the
+sha256. A reader gets the bytes as they arrive, except the last `HELD_BACK_BYTES`: these only when
+the file is staged and the bytes sent so far, hashed here, are those that were verified by the
+writer. So whatever the writer does (it may die and be replaced), and whatever a network file system
+shows, a reader never gets a complete wrong file: it gets a shorter one, and `PartialFileBroken`
+reports it.
 
-What happens if a process dies?
+What if a process dies?
 
-- The writer: its lock expires, another attempt begins from the parts, and the reader goes on when
-  that attempt has come further than what was read. If the source has changed meanwhile, the digest
-  differs, and the reader is cut off.
+- The writer: its lock expires, another attempt resumes from the parts, and the reader continues
+when that attempt is further than the bytes already read. If the source has changed meanwhile, the
+digest differs, and the response is cut short.
 - The process that serves the reader: the connection ends, short of the declared length.
 """
 
@@ -32,10 +33,10 @@ from staging_api.staging.watch import Watch
 from staging_api.store.blob_store import BlobStore
 from staging_api.store.places import open_at
 
-#: What a reader does not get before the file is verified.
+#: Number of bytes at the end that a reader gets only after the file is verified.
 HELD_BACK_BYTES = 64 << 10
 _CHUNK_BYTES = 1 << 20
-#: How often the rows are read if no change is announced.
+#: Interval of reading the rows if no change is announced.
 _LOOK_SECONDS = 5.0
 
 
@@ -47,7 +48,7 @@ class PartialFileBroken(StagingApiError):
 
 @dataclass(frozen=True)
 class PartialFiles:
-    """Files that are being staged, for readers that do not wait until they are.
+    """Files that are being staged, for readers that do not wait for the end of the staging.
 
     Attributes:
         patience_seconds: how long a reader waits for the next byte.
@@ -64,15 +65,15 @@ class PartialFiles:
         """Follow the file that is being staged at `path` below ``/static``, from its first bytes.
 
         Args:
-            path: of the file.
+            path: path of the file.
             seconds: how long to wait for the first bytes.
-            client: who reads it.
+            client: the reader's connection.
 
         Returns:
-            None if it is staged by now, or if no staging brings it.
+            None if the file is staged by now, or if no staging brings it.
 
         Raises:
-            Unavailable: too many wait already, or nothing came in that time.
+            Unavailable: too many requests wait already, or nothing arrived in that time.
             ClientGone: the client closed its connection meanwhile.
         """
         with ExitStack() as stack:
@@ -89,21 +90,21 @@ class PartialFiles:
         return None
 
     def look(self, path: str) -> IncomingFile | None:
-        """Return the file that is being staged at the path, if one still is."""
+        """Return the file that is being staged at the path; None if there is none."""
         with self.database.connect() as conn:
             return growth_rows.incoming_file(conn, path)
 
     def staged(self, path: str) -> ServedFile | None:
-        """Return the file that is staged at the path, if one is."""
+        """Return the file that is staged at the path; None if there is none."""
         with self.database.connect() as conn:
             return reading.served_file(conn, path)
 
     def file_of(self, found: IncomingFile) -> Path | None:
-        """Return the file that is written; None if only another pod can read it, or none is yet."""
+        """Return the growing file; None before it exists, or if only other pods can read it."""
         return None if found.file is None else self.blobs.growing(found.file)
 
     def wait(self, found: IncomingFile, deadline: float, client: Client) -> bool:
-        """Wait for a change of the staging; False when the time is over, or this process ends."""
+        """Wait for a change of the staging; return False at the deadline or at shutdown."""
         left = deadline - time.monotonic()
         if left <= 0 or self.watch.closed:
             return False
@@ -112,7 +113,7 @@ class PartialFiles:
 
 
 class FollowedFile:
-    """The bytes of one file, from its front to its verified end; close it, read or not."""
+    """The bytes of one file, from its start to its verified end; close it even if unread."""
 
     def __init__(
         self, growing: PartialFiles, path: str, found: IncomingFile, slot: ExitStack, client: Client
@@ -127,25 +128,25 @@ class FollowedFile:
 
     @property
     def artifact_id(self) -> str:
-        """The artifact that the file belongs to."""
+        """The artifact of the file."""
         return self._found.artifact_id
 
     @property
     def staging_id(self) -> str:
-        """The staging that brings it."""
+        """The staging that brings the file."""
         return self._found.staging_id
 
     @property
     def size_bytes(self) -> int | None:
-        """The length that it will have; None: not known."""
+        """The final length of the file; None: not known."""
         return self._found.size_bytes
 
     def __iter__(self) -> Iterator[bytes]:
-        """Yield the bytes as they come.
+        """Yield the bytes as they arrive.
 
         Raises:
-            PartialFileBroken: the file that was begun will not come; its end was not given.
-            Unavailable: nothing came for too long, or the database is away.
+            PartialFileBroken: the file that was begun will not come; its end was not yielded.
+            Unavailable: nothing arrived for too long, or the database is unavailable.
         """
         found: IncomingFile | None = self._found
         heard = time.monotonic()
@@ -160,7 +161,7 @@ class FollowedFile:
         served = self._growing.staged(self._path)
         if served is None:
             raise PartialFileBroken(f"{self._path} was not staged")
-        # A slow reader of a staged file waits for no staging, so it needs no slot.
+        # The rest is read from a staged file and waits for no staging, so it needs no slot.
         self._slot.close()
         yield from self._verified(served)
 
@@ -169,18 +170,18 @@ class FollowedFile:
         self._slot.close()
 
     def _grown(self, found: IncomingFile) -> Iterator[bytes]:
-        """Yield what was written since the last look, less the bytes that are held back."""
+        """Yield the bytes written since the last look, except those that are held back."""
         file = self._growing.file_of(found)
         if file is None:
             return
-        # Opened anew at each look: a network file system then shows what was written since. A file
+        # Opened again at each look: only then does a network file system show new bytes. A file
         # that is gone was staged or given up; the next look at the rows shows which.
         with suppress(FileNotFoundError), file.open("rb", buffering=0) as stream:
             stream.seek(self._position)
             yield from self._read(stream, found.bytes_done - HELD_BACK_BYTES)
 
     def _verified(self, served: ServedFile) -> Iterator[bytes]:
-        """Yield the rest of the staged file, and its end only if the whole has the right digest."""
+        """Yield the rest of the staged file; the end only if the whole has the right digest."""
         with open_at(self._growing.blobs, served.place) as stream:
             stream.seek(self._position)
             yield from self._read(stream, served.size_bytes - HELD_BACK_BYTES)

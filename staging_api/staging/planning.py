@@ -1,4 +1,4 @@
-"""Plan a request: what of it is staged or on its way already, and the rows of the rest."""
+"""Plan a request: find artifacts that are staged or being staged, and add rows for the rest."""
 
 import hashlib
 from collections.abc import Collection, Sequence
@@ -13,7 +13,10 @@ from staging_api.staging.repository import artifact_rows, event_rows, reading, s
 
 
 def nothing_left(conn: Connection, request: StagingRequest) -> Staging | None:
-    """The staging to point to if a request makes no work: staged, or on its way already."""
+    """Return the staging that answers a request without new work; None if there is work to do.
+
+    The artifacts are staged, or on their way in that staging.
+    """
     newest = reading.newest_for(conn, request.archive_url, request.names)
     if newest is None:
         return None
@@ -25,7 +28,7 @@ def nothing_left(conn: Connection, request: StagingRequest) -> Staging | None:
 
 
 def missing(conn: Connection, request: StagingRequest) -> list[StagedArtifact]:
-    """The artifacts of a request that are optional, and were not in the archive."""
+    """Return the requested artifacts that are optional, and were not in the archive."""
     rows = reading.artifacts_of(conn, request.archive_url, request.names)
     return [row for row in rows if row.state == "missing"]
 
@@ -37,17 +40,17 @@ def queue_behind(
     origin: RequestOrigin,
     came: Collection[str] = (),
 ) -> None:
-    """Write a request down behind the current lock holder; see `StagingService.queue_behind`."""
+    """Queue a request behind the current lock holder; see `StagingService.queue_behind`."""
     with database.connect() as conn:
         coming = _coming(conn, request, came)
     if coming is not None and set(request.names) <= set(coming.joined):
         return
-    # Most repeated requests end above, by one read; only the rest write.
+    # Most repeated requests end above, with one read; only the rest write.
     with database.begin() as conn:
         event_rows.act_as(conn, origin.caller, holder)
         prefix = reserve_folder(conn, request)
-        # The folder comes first: it makes the row that `lock_archive` locks.
-        # Serialized: of concurrent requests, all but the first find the staging of the first.
+        # The folder comes first: it makes the row that `lock_archive` locks. Serialized: of
+        # concurrent requests, all but the first find the staging of the first.
         artifact_rows.lock_archive(conn, request.archive_url)
         coming = _coming(conn, request, came)
         if coming is not None and staging_rows.note_joined(
@@ -75,11 +78,11 @@ def plan(
     """Add a staging; return its id.
 
     Args:
-        conn: guarded by the locks of the request; or any transaction, if no process may work on
-            an artifact in a state of `over`.
-        prefix: returned by `reserve_folder`.
-        over: artifacts in one of these states are due again.
-        came: artifacts that were missing and are in the archive now: they are due again as well.
+        conn: guarded by the locks of the request; or any transaction, if no process may work on an
+            artifact in a state of `over`.
+        prefix: the archive's folder, returned by `reserve_folder`.
+        over: artifacts in one of these states become due again.
+        came: artifacts that were missing and are in the archive now: they become due again as well.
     """
     staging_id = staging_rows.add_staging(
         conn,
@@ -109,8 +112,8 @@ def plan(
 def _bringer(
     conn: Connection, newest: Staging, on_their_way: Sequence[StagedArtifact]
 ) -> Staging | None:
-    """The staging that brings these without the caller; None: there is work to do for them."""
-    # The caller waits for foreground artifacts, and a failed one is due again: both are work.
+    """Return the staging that brings these without the caller; None: there is work to do."""
+    # The caller waits for foreground artifacts, and a failed artifact is due again: both are work.
     if any(row.phase == "foreground" or row.state == "failed" for row in on_their_way):
         return None
     names = [row.name for row in on_their_way]
@@ -123,7 +126,7 @@ def _bringer(
 def _requested_rows(
     conn: Connection, newest: Staging, request: StagingRequest
 ) -> Sequence[StagedArtifact]:
-    """The artifacts of a request as they are now, those that have a row."""
+    """Return the present artifacts of a request, those that have a row."""
     names = set(request.names)
     rows = [row for row in newest.artifacts if row.name in names]
     if names <= set(newest.requested) and all(row.settled for row in rows):
@@ -133,9 +136,9 @@ def _requested_rows(
 
 
 def _coming(conn: Connection, request: StagingRequest, came: Collection[str]) -> Staging | None:
-    """The unfinished staging that brings everything, if there is one.
+    """Return the unfinished staging that brings everything, if there is one.
 
-    Nothing of that failed for it, and it waits for an upload at least as long as the request.
+    No requested artifact failed for it, and it waits for an upload at least as long as the request.
     """
     found = reading.unfinished_for(conn, request.archive_url, request.names)
     if found is None or not set(request.names) <= set(found.requested):
@@ -151,9 +154,10 @@ def _coming(conn: Connection, request: StagingRequest, came: Collection[str]) ->
 
 
 def _prefixes(url: ArchiveUrl) -> tuple[str, str]:
-    """Where an archive is served: as its clients expect, or, if that is taken, beside it.
+    """Return the folder of an archive, as clients expect it, and an alternative if it is taken.
 
-    Of a local folder only the last two segments are shown: the rest is this machine's business.
+    For a local folder only the last two segments are shown: the rest would expose this machine's
+    paths.
     """
     segments = url.segments[-2:] if url.local else url.segments
     # At a bucket's root only single objects are staged: the bucket's name is their folder.

@@ -9,10 +9,10 @@ from staging_api.sources.url import is_safe_name
 
 
 class Presence:
-    """Which objects of one archive are there, of those that were requested by name.
+    """The objects of one archive that were requested by name, with the results.
 
     Attributes:
-        seen: the names that were there.
+        seen: the names of objects that exist.
     """
 
     def __init__(self, source: Source, build: str) -> None:
@@ -24,17 +24,17 @@ class Presence:
         self.seen: set[str] = set()
 
     def find(self, kind: ArtifactKind, listed: Container[str] = ()) -> str | None:
-        """Return the object of an artifact, as far as its first choices name it without a glob.
+        """Return the object of an artifact, if one of its first choices, without globs, exists.
 
         Args:
-            listed: names that are known to be there.
+            listed: names that are known to exist.
 
         Raises:
             SourceFailed: the source did not answer.
         """
         for choice in kind.choices:
             name = choice.object_name(self._build)
-            # A source opens whatever name it is given, also one that leads out of the archive.
+            # A source opens any given name, also one that leads out of the archive.
             if name is None or not is_safe_name(name):
                 return None
             if name in listed or name in self.seen or self._is_there(name):
@@ -42,12 +42,12 @@ class Presence:
         return None
 
     def refusal(self, kind: ArtifactKind) -> SourceRefused | None:
-        """Return how the source refused to say whether an object of this artifact is there."""
+        """Return the error of a source that did not say whether an artifact's object exists."""
         names = (choice.object_name(self._build) for choice in kind.choices)
         return next((self._refusals[name] for name in names if name in self._refusals), None)
 
     def forget_absent(self) -> None:
-        """Ask again for what was not there: it may have come."""
+        """Forget which objects were absent: they may have been uploaded."""
         self._absent.clear()
         self._archive_is_absent = False
 
@@ -57,10 +57,10 @@ class Presence:
         try:
             self._source.stat(name)
         except NotFound as error:
-            # Nothing is at the archive's address: no other name is requested from it.
+            # The archive itself does not exist: no other name is requested from it.
             self._archive_is_absent = isinstance(error, ArchiveNotFound)
         except SourceRefused as error:
-            # Perhaps it is absent: S3 says 403 for that to those who may not list.
+            # Perhaps the object is absent: S3 answers 403 for that to callers that may not list.
             self._refusals[name] = error
         else:
             self.seen.add(name)

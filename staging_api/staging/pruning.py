@@ -1,11 +1,11 @@
-"""Prune the store in two steps: a preview with a token, then by that token, with a reason.
+"""Prune the store in two steps: a preview that returns a token, then the prune by that token.
 
-What the preview lists is what goes, and nothing else: an artifact that was read, pinned or asked
-for since stays. A token is good for an hour and for one time; the row of the prune is the record of
-who did it and why, and each eviction is an event with that caller.
+The prune evicts the artifacts of the preview, and no others: an artifact that was read, pinned or
+requested since then stays. A token is valid for an hour and for one use; the row of the prune
+records who did it and why, and each eviction is an event with that caller.
 
-What if the process dies? After some evictions: the others stay, and the row says that the prune
-was begun and not that it ended. A new preview shows what is left.
+What if the process dies after some evictions? The other artifacts stay, and the row says that the
+prune was begun and not that it ended. A new preview shows the remaining artifacts.
 """
 
 from collections.abc import Sequence
@@ -20,13 +20,13 @@ from staging_api.staging.repository import prune_rows, usage_rows
 from staging_api.staging.repository.space_rows import EvictableArtifact
 from staging_api.staging.upkeep import Upkeep
 
-#: Artifacts of one prune: more take another one, so that each answer comes in time.
+#: Limit of artifacts of one prune, so that each response comes in time; more need another prune.
 MOST_ARTIFACTS = 1000
 
 
 @dataclass(frozen=True)
 class Prune:
-    """A prune with its artifacts: those of the preview, or those that are still there."""
+    """A prune with its artifacts: those of the preview, or those that are still staged."""
 
     record: PruneRecord
     artifacts: Sequence[EvictableArtifact]
@@ -42,9 +42,9 @@ class Pruning:
         """Record which artifacts would be evicted, the idlest first; evict none.
 
         Args:
-            caller: who asks.
-            idle_seconds: only artifacts not read for so long; None: by the terms of the store.
-            keep_bytes: only as many as bring the store down to this size.
+            caller: the operator.
+            idle_seconds: only artifacts not read for this time; None: by the terms of the store.
+            keep_bytes: only as many artifacts as reduce the store to this size.
         """
         if idle_seconds is None:
             idle_seconds = self.upkeep.terms.evictable_seconds
@@ -65,18 +65,18 @@ class Pruning:
         """Return a prune with those of its artifacts that are still staged.
 
         Raises:
-            NotFound: there is none, or its preview was deleted.
+            NotFound: there is no such prune, or its preview was deleted.
         """
         with self.upkeep.database.connect() as conn:
             record = prune_rows.find_prune(conn, token)
             return Prune(record, usage_rows.idle_of(conn, list(record.artifact_ids)))
 
     def run(self, token: str, reason: str, origin: RequestOrigin) -> Prune:
-        """Evict what a preview listed, and remove what nothing names any more.
+        """Evict the artifacts of a preview, and remove contents that no row names any more.
 
         Raises:
             NotFound: there is no such preview.
-            Conflict: it is older than an hour, or was done before.
+            Conflict: it is older than an hour, or was used before.
             StoreAbsent: the store is not mounted, or another one is.
         """
         self.upkeep.identity.check()
@@ -91,7 +91,8 @@ class Pruning:
         evicted = [
             artifact
             for artifact in artifacts
-            # Not by an age, which grows meanwhile: what was read since the preview stays.
+            # Compared with a fixed time, not an age, which grows meanwhile: artifacts read since
+            # the preview stay.
             if eviction.evict(
                 self.upkeep, artifact, "space", 0.0, origin, idle_before=found.idle_before
             )
@@ -105,7 +106,7 @@ class Pruning:
         return Prune(done, [artifact for artifact in artifacts if artifact.id not in gone])
 
     def page(self, *, limit: int, after: str | None = None) -> Page[PruneRecord]:
-        """List the prunes that were begun below `after`, the newest first."""
+        """List the prunes with ids below `after` that were begun, the newest first."""
         with self.upkeep.database.connect() as conn:
             return page_of(
                 lambda rows: prune_rows.list_prunes(conn, limit=rows, after=after), limit

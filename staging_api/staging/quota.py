@@ -14,9 +14,9 @@ from staging_api.staging import eviction
 from staging_api.staging.repository import space_rows
 from staging_api.staging.upkeep import Upkeep
 
-#: The reservation of an upload expires after so long, unless it is renewed.
+#: The reservation of an upload expires after this time, unless it is renewed.
 UPLOAD_SECONDS = 900.0
-#: How often other requests may take the space that was just freed.
+#: How often to try again if other requests take the space that was just freed.
 _TRIES = 5
 
 
@@ -33,37 +33,37 @@ class Quota:
         count: int,
         check: Callable[[], None] = lambda: None,
     ) -> None:
-        """Keep space for an artifact that is on its way, so many bytes in all.
+        """Reserve `count` bytes in all for an artifact that is being staged.
 
         Frees space if that helps: first garbage is collected, then the idlest artifacts are
-        evicted. Artifacts that were read lately, are pinned or belong to the same archive stay, and
-        all do if evicting would not be enough.
+        evicted. Artifacts that were read recently, are pinned or belong to the same archive stay,
+        and all stay if evicting would not free enough.
 
         Args:
-            artifact_id: for which.
+            artifact_id: the artifact.
             held: the lock of its archive.
             count: bytes in all.
             check: called between two evictions; an exception ends them.
 
         Raises:
-            NoSpace: there is not so much room, and none can be made; for good if the whole quota
-                is less.
-            LockLost: another works on the archive now.
+            NoSpace: there is not enough space, and none can be freed; not retryable if the whole
+                quota is less.
+            LockLost: another process works on the archive now.
         """
         self._reserve_or_free(
             count, lambda: self._reserve(artifact_id, held, count), held.lease.scope, check
         )
 
     def reserve_upload(self, upload_id: str, count: int) -> None:
-        """Keep space for an upload, so many bytes in all, for `UPLOAD_SECONDS`; see `reserve`.
+        """Reserve `count` bytes in all for an upload, for `UPLOAD_SECONDS`; see `reserve`.
 
         Raises:
-            NoSpace: as with `reserve`.
+            NoSpace: as for `reserve`.
         """
         self._reserve_or_free(count, lambda: self._reserve_upload(upload_id, count))
 
     def reserve_more_for_upload(self, upload_id: str, count: int) -> bool:
-        """Reserve like `reserve_upload`, without freeing space; return whether it did."""
+        """Reserve like `reserve_upload`, without freeing space; return whether it succeeded."""
         return not self.upkeep.terms.quota_bytes or not self._reserve_upload(upload_id, count)
 
     def release_upload(self, upload_id: str) -> None:
@@ -73,15 +73,15 @@ class Quota:
                 space_rows.release_upload(conn, upload_id)
 
     def reserve_more(self, artifact_id: str, held: Hold, count: int) -> bool:
-        """Reserve like `reserve`, without freeing space; return whether it did.
+        """Reserve like `reserve`, without freeing space; return whether it succeeded.
 
         Raises:
-            LockLost: another works on the archive now.
+            LockLost: another process works on the archive now.
         """
         return not self.upkeep.terms.quota_bytes or not self._reserve(artifact_id, held, count)
 
     def keep(self) -> None:
-        """Evict idle artifacts while the store exceeds its quota, as after it was lowered."""
+        """Evict idle artifacts if the store exceeds its quota, as after the quota was lowered."""
         if 0 < self.upkeep.terms.quota_bytes < self.upkeep.space().used:
             eviction.prune(self.upkeep, keep_bytes=self.upkeep.terms.quota_bytes)
 
@@ -95,8 +95,8 @@ class Quota:
         """Reserve `count` bytes, and free space for them if that helps.
 
         Args:
-            reserve: reserves them; returns how many are lacking.
-            sparing: evict nothing of this archive.
+            reserve: reserves the bytes; returns how many are lacking.
+            sparing: archive whose artifacts are not evicted.
             check: see `reserve`.
         """
         quota = self.upkeep.terms.quota_bytes
@@ -129,7 +129,7 @@ class Quota:
     def _free_space(
         self, lacking: int, sparing: str | None, skipped: set[str], check: Callable[[], None]
     ) -> bool:
-        """Evict artifacts that free `lacking` bytes; False if none can, and none was evicted."""
+        """Evict artifacts to free `lacking` bytes; return False if idle ones cannot."""
         idle_seconds = self.upkeep.terms.evictable_seconds
         planned = eviction.plan(
             self.upkeep.database, lacking, idle_seconds, sparing, skipped=skipped
@@ -139,7 +139,8 @@ class Quota:
         for artifact in planned.artifacts:
             check()
             if not eviction.evict(self.upkeep, artifact, "space", idle_seconds):
-                # Read, pinned or worked on since: without it the plan may not be enough.
+                # It was read, pinned or worked on meanwhile: without it the plan may not free
+                # enough.
                 skipped.add(artifact.id)
                 break
         self.upkeep.collect()

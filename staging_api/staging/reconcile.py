@@ -1,12 +1,12 @@
 """Compare disk and tables, one shard of the store at a time, and repair either.
 
-Contents that the disk has lost, or has in another length: the artifacts that have them are evicted,
-so that a later request stages them again. Orphans (files without a row) and rows that no file
-names, both older than the grace time, are marked for deletion, and `Upkeep.collect` removes them.
-Files without a digest for a name are foreign, and stay. ``store_checks`` has the findings.
+If the disk has lost a content, or has it in another length, its artifacts are evicted, so that a
+later request stages them again. Orphans (files without a row) and rows that no file names, both
+older than the grace time, are marked for deletion, and `Upkeep.collect` removes them. Files whose
+name is no digest are foreign, and stay. ``store_checks`` records the findings.
 
-Nothing waits for this: it runs in a worker, the parts take turns, and of several workers each is
-given another part. What if the process dies? The part is checked again when its turn comes.
+No other work waits for this: it runs in a worker, the shards take turns, and of several workers
+each gets another shard. What if the process dies? The shard is checked again when its turn comes.
 """
 
 import logging
@@ -20,18 +20,18 @@ from staging_api.staging.upkeep import Upkeep
 
 log = logging.getLogger(__name__)
 
-#: The parts: contents by the first two digits of their digests.
+#: The shards: contents by the first two digits of their digests.
 SHARDS = tuple(f"{number:02x}" for number in range(256))
 
 
 @dataclass(frozen=True)
 class CheckResult:
-    """What the check of one part found.
+    """The findings of the check of one shard.
 
     Attributes:
-        lost: contents that have a row and that the disk lacks.
+        lost: contents with a row that the disk lacks.
         orphans: contents on the disk without a row.
-        failed: contents that could not be checked or evicted.
+        failed: number of contents that could not be checked or evicted.
     """
 
     shard: str
@@ -43,7 +43,7 @@ class CheckResult:
 
 
 def check_next(upkeep: Upkeep) -> CheckResult | None:
-    """Check the part of the store whose turn it is; None: each was checked lately."""
+    """Check the next shard that is due; return None if all were checked recently."""
     with upkeep.database.connect() as conn:
         shard = check_rows.claim_shard(conn, SHARDS, upkeep.terms.check_seconds)
     return None if shard is None else check(upkeep, shard)
@@ -53,18 +53,18 @@ def check(upkeep: Upkeep, shard: str) -> CheckResult:
     """Check one shard of the store, and record the findings.
 
     Raises:
-        StoreAbsent: it is not mounted, or another one is, which says nothing of this one.
+        StoreAbsent: the store is not mounted, or another one is, which says nothing of this one.
     """
     upkeep.identity.check()
     with upkeep.database.connect() as conn:
-        # Before the files: a content that comes in between has a file that is young.
+        # Read before the files: the file of a content stored in between is young.
         rows = store_rows.blobs_of(conn, shard)
     files = {blob.sha256: (blob.size_bytes, used) for blob, used in upkeep.blobs.shard(shard)}
     missing = {d: size for d, size in rows.items() if _size(files.get(d)) != size}
     lost, failed = _lose_all(upkeep, missing)
     orphans = _orphans(upkeep, files)
     with upkeep.database.begin() as conn:
-        # An upload may have brought some of them back since.
+        # An upload may have stored some of the lost contents again.
         noted = check_rows.lost_of(conn, shard)
         check_rows.note_there(conn, noted & rows.keys() - missing.keys())
         store_rows.adopt_orphans(conn, orphans)

@@ -1,4 +1,4 @@
-"""The record of one staging: what happened to it, in order, and whether the record is whole."""
+"""The record of one staging: its events in order, and the check of their chain."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ _TICK = timedelta(milliseconds=1)
 
 @dataclass(frozen=True)
 class StagingRecords:
-    """The records of stagings, each by itself."""
+    """The records of single stagings."""
 
     database: Database
 
@@ -27,7 +27,7 @@ class StagingRecords:
             return event_rows.events_of(conn, staging_id, 0, limit)
 
     def breaks(self, staging_id: str) -> Sequence[Break]:
-        """Check the chain of one staging; nothing is returned if it is whole.
+        """Check the chain of one staging; return its breaks, none if it is whole.
 
         Raises:
             Unavailable: the database cannot be reached.

@@ -1,4 +1,4 @@
-"""The nouns of reports on the store: what it is used for, what is idle, what was pruned."""
+"""Data types of reports on the store: use of contents, idle artifacts, checks, prunes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,12 +9,12 @@ from staging_api.vocabulary.reports import Use
 
 @dataclass(frozen=True)
 class ContentUse:
-    """What the contents are there for that have one use.
+    """The contents with one use.
 
     Attributes:
         blobs, bytes: contents, each counted once.
-        files, file_bytes: the files, and packs of small files, that name them: the difference is
-            what sharing saves.
+        files, file_bytes: files, and packs of small files, that name these contents: the difference
+            is the saving by sharing.
     """
 
     use: Use
@@ -47,12 +47,12 @@ class IdleArtifact:
 
 @dataclass(frozen=True)
 class Checks:
-    """What the comparisons of the store with the tables found.
+    """The findings of the comparisons of the store with the tables.
 
     Attributes:
-        shards: parts of the store that were compared at least once.
-        checked_at, scrubbed_at: when that part was compared, or read again, for which it is
-            longest ago; None: no part was.
+        shards: shards of the store that were compared at least once.
+        checked_at, scrubbed_at: the oldest time at which a shard was last compared, or read again;
+            None: no shard was.
         lost: contents that a row names and the store lacks.
         orphans: contents of the store that no row names.
     """
@@ -70,10 +70,10 @@ class PruneRecord:
 
     Attributes:
         id: the token of the preview.
-        idle_seconds: since `idle_before`, now.
-        expired: it can no longer be begun, as its preview is too old.
+        idle_seconds: time from `idle_before` until now.
+        expired: whether the preview is too old to be used.
         begun_at: None: only previewed.
-        ended_at: None: not begun, runs, or its process died.
+        ended_at: None: not begun, running, or its process died.
     """
 
     id: str

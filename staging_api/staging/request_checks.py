@@ -1,8 +1,8 @@
-"""Requests that were found valid: a crowd sends the same one again and again.
+"""A cache of checked requests: many clients send the same request again and again.
 
 Whether a request is valid depends on the settings and catalogues of the process, which do not
-change while it lives. What was refused is checked anew; so is a URL with a credential, which
-nothing keeps.
+change while it lives. Refused requests are checked again; so are URLs with a credential, which are
+never kept.
 """
 
 from collections.abc import Callable, Sequence
@@ -11,24 +11,24 @@ from staging_api.bounded_cache import BoundedCache
 from staging_api.staging.model import StagingRequest
 
 _MOST, _MOST_BYTES = 4096, 8 << 20
-# About what the objects of a request take, and each of its artifacts.
+# Approximate memory of the objects of a request, and of each of its artifacts.
 _BYTES, _BYTES_OF_ARTIFACT = 1000, 500
 _Key = tuple[str, tuple[str, ...], float | None]
 _Check = Callable[[str, Sequence[str], float | None], StagingRequest]
 
 
 class RequestChecks:
-    """Remembers the outcome of a check."""
+    """Remembers the results of checks."""
 
     def __init__(self, check: _Check) -> None:
-        """Have `check` look at what was not seen of late."""
+        """Call `check` for requests that are not in the cache."""
         self._check = check
         self._valid: BoundedCache[_Key, StagingRequest] = BoundedCache(_MOST, _MOST_BYTES)
 
     def checked(
         self, archive_url: str, artifacts: Sequence[str], upload_wait_seconds: float | None
     ) -> StagingRequest:
-        """Return the request; raises what the check does."""
+        """Return the checked request; raises the errors of the check."""
         key = archive_url, tuple(artifacts), upload_wait_seconds
         known = self._valid.get(key)
         if known is not None:

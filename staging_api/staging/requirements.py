@@ -1,10 +1,10 @@
-"""Choose what must vouch for the objects of an archive, by the prefix of its URL.
+"""Choose the required verification of an archive's objects by the prefix of its URL.
 
-The setting lists what is needed, for all archives or for those below a URL::
+The setting lists requirements, for all archives or for those below a URL::
 
     digest, https://releases.example/=signature, gs://scratch/=nothing
 
-The longest prefix that covers an archive decides. A catalogue may ask for more, never for less.
+The longest prefix that covers an archive decides. A catalogue may require more, never less.
 """
 
 from collections.abc import Sequence
@@ -21,13 +21,13 @@ _DIGEST, _SIGNATURE, _NOTHING = _NEEDS = ("digest", "signature", "nothing")
 
 @dataclass(frozen=True)
 class Requirements:
-    """What the objects of each archive need, at the least.
+    """The least verification that the objects of each archive need.
 
     Attributes:
-        needs: pairs of a prefix, None for all other archives, and what is needed below it; the
+        needs: pairs of a prefix, None for all other archives, and the requirement below it; the
             longest prefixes first.
-        keys: of those whose signatures count: files, or folders of files, which are read anew each
-            time.
+        keys: public keys whose signatures count: files, or folders of files, which are read at each
+            use.
     """
 
     needs: tuple[tuple[ArchiveUrl | None, str], ...] = ()
@@ -35,11 +35,11 @@ class Requirements:
 
     @classmethod
     def parse(cls, needs: str, keys: str) -> "Requirements":
-        """Read the two settings; empty requires nothing.
+        """Parse the two settings; empty ones require nothing.
 
         Raises:
-            Invalid: a prefix is no URL or stands there twice, a word is unknown, a key cannot be
-                read, or signatures are needed and there is no key.
+            Invalid: a prefix is no URL or occurs twice, a word is unknown, a key cannot be read, or
+                signatures are required and there is no key.
         """
         found = [_need(text.strip()) for text in needs.split(",") if text.strip()]
         prefixes = [prefix for prefix, _ in found]
@@ -53,12 +53,12 @@ class Requirements:
         return cls(tuple(sorted(found, key=lambda need: most_specific_first(need[0]))), paths)
 
     def of(self, url: ArchiveUrl) -> str:
-        """Return what the objects of an archive need: ``digest``, ``signature`` or ``nothing``."""
+        """Return an archive's requirement: ``digest``, ``signature`` or ``nothing``."""
         found = (need for prefix, need in self.needs if prefix is None or prefix.covers(url))
         return next(found, _NOTHING)
 
     def applied(self, kinds: Sequence[ArtifactKind], url: ArchiveUrl) -> tuple[ArtifactKind, ...]:
-        """Return the artifacts of a request with what must vouch for their objects."""
+        """Return the artifacts of a request with the verification that their objects need."""
         need = self.of(url)
         if need == _NOTHING:
             return tuple(kinds)
@@ -69,12 +69,12 @@ class Requirements:
 
 
 def _is_enough(rule: Verification | None, need: str) -> bool:
-    """Whether what a catalogue asks for is at least as much."""
+    """Return whether the verification by a catalogue is at least as strict."""
     return rule is not None and (rule.is_signed or need == _DIGEST)
 
 
 def _need(text: str) -> tuple[ArchiveUrl | None, str]:
-    # At the last ``=``: the path of a URL may have one, too.
+    # Split at the last ``=``: the path of a URL may contain one, too.
     prefix, equals, word = text.rpartition("=")
     if not equals:
         prefix, word = ("", text) if "://" not in text else (text, _DIGEST)

@@ -1,4 +1,4 @@
-"""Reservations that grow with the bytes that are written, in steps, so that few are statements.
+"""Reservations that grow with the written bytes, in steps, so that few statements are needed.
 
 What if the process dies? See `quota`.
 """
@@ -16,7 +16,7 @@ from staging_api.staging.upkeep import Upkeep
 
 log = logging.getLogger(__name__)
 
-#: Reserved at a time, so that not every chunk needs a statement.
+#: Size of a step, so that not every chunk needs a statement.
 _STEP_BYTES = 64 << 20
 
 
@@ -28,7 +28,7 @@ class QuotaReservation:
 
         Args:
             reserve: called with the bytes needed in all; raises if there is no space.
-            reserve_more: called with a number that would save further calls; evicts nothing.
+            reserve_more: called with a larger number, which saves further calls; evicts nothing.
         """
         self._reserve = reserve
         self._reserve_more = reserve_more
@@ -37,7 +37,7 @@ class QuotaReservation:
         self._lock = threading.Lock()
 
     def __call__(self, count: int) -> None:
-        """Reserve `count` bytes more; safe from several threads.
+        """Reserve `count` more bytes; safe from several threads.
 
         Raises:
             NoSpace: there is no space for them.
@@ -46,8 +46,8 @@ class QuotaReservation:
             self._needed += count
             if self._needed <= self._kept:
                 return
-            # Not the first time: a small artifact would reserve a whole step, and might evict for
-            # it.
+            # Not the first time: a small artifact would reserve a whole step, and might evict
+            # others for it.
             step = self._needed + _STEP_BYTES
             if self._kept and self._reserve_more(step):
                 self._kept = step
@@ -69,7 +69,7 @@ class QuotaReservation:
         """Reserve the same bytes again.
 
         Raises:
-            NoSpace: the reservation expired and others have the space.
+            NoSpace: the reservation expired and the space is reserved by others.
         """
         with self._lock:
             self._reserve(max(self._needed, self._kept))
@@ -82,8 +82,8 @@ class UploadReservation:
         """Reserve nothing yet.
 
         Args:
-            upkeep: of the store.
-            expected_bytes: the length of the body.
+            upkeep: upkeep of the store.
+            expected_bytes: length of the body.
         """
         self._quota = quota = Quota(upkeep)
         self._expected_bytes = expected_bytes

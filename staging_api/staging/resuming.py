@@ -1,4 +1,4 @@
-"""Finish a staging that a process left, or that was queued for a worker.
+"""Finish a staging that another process left, or that was queued for a worker.
 
 What if the process dies? See `service`: every step can be repeated, by any worker.
 """
@@ -32,19 +32,19 @@ def resume(
     origin: RequestOrigin,
     postpone: Callable[[], bool] = lambda: False,
 ) -> None:
-    """Finish a staging, unless another process works on it; failures are in its rows.
+    """Finish a staging, unless another process works on it; failures are written to its rows.
 
     Args:
         stagings: the use cases of staging.
-        staging: which.
+        staging: the staging.
         origin: the worker.
         postpone: called before each background artifact; True leaves the rest for later.
 
     Raises:
-        Cancelled: it was cancelled.
+        Cancelled: the staging was cancelled.
         LockHeld: another process works on it.
-        LockLost: another process took over.
-        ShuttingDown: this process ends; another may go on at once.
+        LockLost: another process has its lock now.
+        ShuttingDown: this process ends; another may continue at once.
     """
     bind_log_context(staging_id=staging.id, reference_id=staging.reference_id)
     with stagings.holding(staging.lock_kinds, staging.archive_url, origin) as holds:
@@ -70,7 +70,7 @@ def resume(
 
 
 def _still_known(stagings: StagingService, staging: Staging, holds: Holds) -> StagingRequest:
-    """Return the request without entries that left the catalogue, which fail.
+    """Return the request without entries that left the catalogue; their artifacts fail.
 
     Raises:
         SourceNotAllowed: the archive is no longer in the allow-list.
@@ -80,7 +80,7 @@ def _still_known(stagings: StagingService, staging: Staging, holds: Holds) -> St
     for name in staging.requested:
         try:
             found = stagings.check_request(staging.archive_url, [name]).kinds
-            # Less what it brings, which the request has by itself.
+            # Without the entries that this one adds: the request names them itself.
             kinds += [kind for kind in found if kind.name == name]
         except Invalid as error:
             _fail(stagings, staging, holds, [name], error)

@@ -1,15 +1,15 @@
-"""Read contents again at a steady rate, the longest unchecked first, to find bytes that went bad.
+"""Read contents again at a steady rate, the longest unchecked first, to find corrupt bytes.
 
-A length detects a truncated file, only a digest detects a flipped bit. So each content is read to
-its end periodically. One that differs is quarantined: kept aside for an operator, and not served.
-Its artifacts are evicted as ``corrupt`` and staged again.
+The length reveals a truncated file; only the digest reveals a flipped bit. So each content is read
+to its end periodically. A corrupt content is quarantined: kept aside for an operator, and not
+served. Its artifacts are evicted as ``corrupt`` and staged again.
 
-The parts of the store take turns, the one that was read the longest ago first, and of several
-workers each is given another. A turn of a part begins where that worker's one before ended: what
-cannot be read stays the longest unchecked, and would be all that is ever tried.
+The shards of the store take turns, the one scrubbed the longest ago first, and of several workers
+each gets another shard. A turn begins where this worker's last turn of the shard ended: contents
+that cannot be read stay the longest unchecked, and otherwise no others would ever be tried.
 
-What if the process dies? What it had read is read again. After a blob was quarantined, before its
-artifacts are evicted: it is lost, and `damage` finds it so.
+What if the process dies? The contents of its turn are read again. If it dies after a blob was
+quarantined, before its artifacts are evicted: the blob is lost, and `damage` finds that.
 """
 
 import hashlib
@@ -32,19 +32,19 @@ from staging_api.staging.upkeep import Upkeep
 log = logging.getLogger(__name__)
 
 _CHUNK_BYTES = 256 << 10
-#: What a content costs at least: a request to a bucket, or the opening of a file.
+#: Minimum cost of a content, in bytes: a request to a bucket, or the opening of a file.
 _LEAST_BYTES = 16 << 10
 _AT_ONCE = 200
 
 
 @dataclass(frozen=True)
 class ScrubResult:
-    """What one turn found.
+    """The findings of one turn.
 
     Attributes:
-        good: contents that were read and have their digests.
+        good: number of contents that were read and have their digests.
         corrupt: contents that were quarantined.
-        failed: contents that could not be read: nothing is known of them.
+        failed: number of contents that could not be read: their state is unknown.
     """
 
     good: int = 0
@@ -53,7 +53,7 @@ class ScrubResult:
 
 
 class Scrub:
-    """Reads contents again, not faster than the terms of the store say."""
+    """Reads contents again, at most at the rate in the terms of the store."""
 
     def __init__(
         self,
@@ -61,20 +61,21 @@ class Scrub:
         stage_again: Callable[[StagedArtifact], None],
         stop: threading.Event | None = None,
     ) -> None:
-        """Have what was evicted staged by `stage_again`; end soon after `stop` is set."""
+        """Have evicted artifacts staged by `stage_again`; end soon after `stop` is set."""
         self._upkeep = upkeep
         self._stage_again = stage_again
         self._stop = stop or threading.Event()
         self._rate = upkeep.terms.scrub_bytes_per_second
         self._ahead_until = time.monotonic()
-        # By part, the last content of the turn before; none: begin with the longest unchecked.
+        # By shard, the last content of the turn before; without one, begin with the longest
+        # unchecked.
         self._behind: dict[str, DueContent] = {}
 
     def turn(self, shard: str | None = None) -> ScrubResult:
         """Read the blobs of one shard that were not checked for the longest time.
 
         Args:
-            shard: the part; None: the one that was read the longest ago.
+            shard: the shard; None: the one scrubbed the longest ago.
 
         Raises:
             Unavailable: the database cannot be reached.
@@ -88,7 +89,7 @@ class Scrub:
             except NotFound:
                 continue  # removed, or lost: `reconcile` finds out
             except (OSError, StagingApiError) as error:
-                # A sector that cannot be read stops at this one content, and proves nothing.
+                # A sector that cannot be read affects only this content, and proves nothing.
                 log.warning("%s could not be read again: %s", sha256, error)
                 failed += 1
         with self._upkeep.database.connect() as conn:
@@ -96,7 +97,7 @@ class Scrub:
         return ScrubResult(len(good), tuple(corrupt), failed)
 
     def _claimed(self, shard: str | None) -> list[DueContent]:
-        """Return what a turn is about: the contents behind those of the one before."""
+        """Return the contents of a turn: those behind the contents of the turn before."""
         with self._upkeep.database.connect() as conn:
             shard = shard or check_rows.claim_scrub(conn, SHARDS)
             if shard is None:
@@ -108,7 +109,7 @@ class Scrub:
         return found
 
     def _check(self, sha256: str) -> bool:
-        """Read one content; says whether it was corrupt, and then puts it out of service."""
+        """Read one content; quarantine a corrupt one, evict its artifacts, and return True."""
         with self._upkeep.blobs.open(sha256) as stream:
             if not self._differs(stream, sha256):
                 return False
@@ -133,7 +134,7 @@ class Scrub:
         return digest.hexdigest() != sha256
 
     def _pace(self, count: int) -> None:
-        """Wait until so many bytes more are within the rate."""
+        """Wait until `count` more bytes are within the rate."""
         if count <= 0 or not self._rate:
             return
         now = time.monotonic()

@@ -1,21 +1,21 @@
-"""The use cases of staging: ask, queue, wait, cancel; and the work on one archive under its locks.
+"""The use cases of staging: stage, queue, wait, cancel; and the work under an archive's locks.
 
 Every row that makes a file appear as staged is written through `locks.hold.guarded`: by the holder
-of the archive's lock or not at all, and bytes only ever go to the store under their digest. No
-transaction is open while bytes move.
+of the archive's lock or not at all, and bytes are stored only under their digest. No transaction is
+open while bytes are transferred.
 
 What if the process dies?
 
 - Before the plan commits: nothing was stored; the lock expires.
-- After the plan, or in the middle of an artifact: its row says ``pending`` or ``staging``, which
-  is never served; the lock expires; a worker (`reading.due`) or the caller's next request takes
-  it up. Temporary files are swept by age.
-- After the bytes are in the store, before the row says ``staged``: the same; the next attempt
-  finds the content under its digest.
+- After the plan, or in the middle of an artifact: its row says ``pending`` or ``staging``, which is
+never served; the lock expires; a worker (`reading.due`) or the caller's next request resumes it.
+Temporary files are swept by age.
+- After the bytes are in the store, before the row says ``staged``: the same; the next attempt finds
+the content under its digest.
 - In the transaction that says ``staged``: it commits whole (files, artifact, staging) or not at
-  all.
-- Alive but late (frozen past its lease): `guarded` refuses, and what it wrote to the store is a
-  content that no row names.
+all.
+- Alive but late (frozen past its lease): `guarded` refuses its writes, and the bytes that it stored
+are a content that no row names.
 """
 
 import logging
@@ -79,7 +79,7 @@ _NO_HOLDS: Holds = MappingProxyType({})
 
 @dataclass(frozen=True)
 class StagingService:
-    """Staging, as the API and the worker use it."""
+    """The staging service for the API and the worker."""
 
     database: Database
     locks: Locks
@@ -107,22 +107,22 @@ class StagingService:
 
     @cached_property
     def late(self) -> MissingObjects:
-        """Looks again for what was missing."""
+        """Looks again for missing artifacts."""
         return MissingObjects(self.database, self.open_archive, self.uploads.options)
 
     @property
     def artifacts(self) -> Artifacts:
-        """Staged artifacts, to be evicted or pinned."""
+        """Staged artifacts, for eviction and pinning."""
         return Artifacts(self.database, self.locks, self.uploads.options.secret_parameters)
 
     @property
     def records(self) -> StagingRecords:
-        """What happened to each staging."""
+        """The record of each staging."""
         return StagingRecords(self.database)
 
     @property
     def catalogue_check(self) -> CatalogueCheck:
-        """Tries a catalogue against an archive."""
+        """Tries a catalogue on an archive."""
         return CatalogueCheck(self.open_archive, self.uploads.options)
 
     def check_request(
@@ -143,10 +143,10 @@ class StagingService:
         return self._checks.checked(archive_url, artifacts, upload_wait_seconds)
 
     def check_url(self, archive_url: str, *, root: bool = False) -> ArchiveUrl:
-        """Read the URL of an archive; `root`: it may be the root of a bucket.
+        """Parse the URL of an archive; `root`: it may be the root of a bucket.
 
         Raises:
-            Invalid: it is malformed.
+            Invalid: the URL is malformed.
             SourceNotAllowed: the archive is outside the allow-list.
         """
         url = parse(archive_url, self.uploads.options.secret_parameters, root=root)
@@ -154,9 +154,9 @@ class StagingService:
         return url
 
     def nothing_left(self, request: StagingRequest) -> Staging | None:
-        """The staging to point to if this request makes no work: staged, or on its way already.
+        """Return the staging that answers this request without new work; None if there is work.
 
-        What was missing is looked for again, in bounded time: it may have been uploaded since.
+        Missing artifacts are looked for again, in bounded time: they may have been uploaded since.
         """
         staging = self.nothing_left_by_rows(request)
         if staging is None:
@@ -165,12 +165,12 @@ class StagingService:
         return staging if staged >= set(request.names) or not self.late.came(request) else None
 
     def nothing_left_by_rows(self, request: StagingRequest) -> Staging | None:
-        """Return what `nothing_left` does, without a look at the archive."""
+        """Return the result of `nothing_left` by the rows alone, without a look at the archive."""
         with self.database.connect() as conn:
             return planning.nothing_left(conn, request)
 
     def standing_answer(self, request: StagingRequest) -> StandingAnswer:
-        """Look what a request meets, by one statement that writes nothing."""
+        """Return the rows that answer a request, by one statement that writes nothing."""
         return self._standing_answers.find(request.question)
 
     def outcomes(self, request: StagingRequest) -> list[found_files.EntryState]:
@@ -178,16 +178,16 @@ class StagingService:
         return self._outcomes.find(request.question)
 
     def answer_rows(self, staging_id: str) -> AnswerRows | None:
-        """Return the rows that the answer about a staging is made of; None: there is none."""
+        """Return the rows from which a staging's response is made; None: no such staging."""
         return self._answer_rows.find(staging_id)
 
     def queue(
         self, request: StagingRequest, origin: RequestOrigin, given: Holds = _NO_HOLDS
     ) -> Staging:
-        """Write the request down, and leave it to a worker.
+        """Queue the request for a worker.
 
         Args:
-            given: holds that the caller has already; the other locks are taken here.
+            given: holds that the caller has already; the other locks are acquired here.
 
         Raises:
             LockHeld: another request works on this archive.
@@ -199,11 +199,11 @@ class StagingService:
         return self.find(staging_id)
 
     def queue_behind(self, request: StagingRequest, origin: RequestOrigin) -> None:
-        """Leave it to a worker, after the current lock holder; needs no lock.
+        """Queue a request for a worker, behind the current lock holder; needs no lock.
 
-        It writes only what is requested. If an unfinished staging brings all of it anyway, that
-        one's row records that others rely on it, so that its end, a cancellation too, does not lose
-        what was accepted here.
+        Only the request is written. If an unfinished staging brings all of it anyway, the row of
+        that staging records that others rely on it, so that its end, even by a cancellation, does
+        not lose the requests accepted here.
         """
         came = self.late.came(request)
         planning.queue_behind(self.database, self.locks.holder, request, origin, came)
@@ -211,17 +211,17 @@ class StagingService:
     def stage(
         self, request: StagingRequest, origin: RequestOrigin, given: Holds = _NO_HOLDS
     ) -> Staging:
-        """Stage what the caller has to wait for; a worker does the rest.
+        """Stage the artifacts for which the caller has to wait; a worker does the rest.
 
         Args:
-            given: holds that the caller has already; the other locks are taken here.
+            given: holds that the caller has already; the other locks are acquired here.
 
         Raises:
             LockHeld: another request works on this archive.
-            LockLost: this one did, and lost the lock before it was done.
+            LockLost: this request lost its lock before it was done.
             ClientGone: the client closed its connection while its request waited, for its turn or
                 for an upload; the staging is cancelled.
-            ShuttingDown: this process ends before it is done; a worker goes on.
+            ShuttingDown: this process ends before the request is done; a worker continues.
             StagingApiError: an artifact failed; the staging says so too.
         """
         with (
@@ -231,8 +231,8 @@ class StagingService:
             staging_id = self._plan(request, holds, origin)
             with self.working(staging_id, request, holds, FOR_CLIENT, slot.aside) as work:
                 failed = work.foreground()
-                # The caller is refused, so that is to be the end: of the background, too, what can
-                # come is tried. And no worker has the credential of a URL.
+                # The caller gets an error, so the staging should be finished now: background
+                # artifacts are tried, too. And a worker has no access to the credential of a URL.
                 if failed is not None or request.url.has_credential:
                     work.background()
         if failed is not None:
@@ -240,7 +240,7 @@ class StagingService:
         return self.find(staging_id)
 
     def find(self, staging_id: str) -> Staging:
-        """One staging.
+        """Return one staging.
 
         Raises:
             NotFound: there is no such staging.
@@ -255,7 +255,7 @@ class StagingService:
         after: str | None = None,
         only: StagingFilter = StagingFilter(),  # noqa: B008 - frozen
     ) -> Page[Staging]:
-        """List the stagings below `after`, newest first; URLs are found in any spelling."""
+        """List the stagings with ids below `after`, newest first; any spelling of URLs works."""
         only = replace(
             only,
             equal=canonical_equal(only.equal, self.uploads.options.secret_parameters),
@@ -293,7 +293,7 @@ class StagingService:
         staging = self.find(staging_id)
         with self.database.begin() as conn:
             event_rows.act_as(conn, origin.caller, self.locks.holder)
-            # Committed before the locks are tried: their holder looks at this row and stops.
+            # Committed before the locks are tried: their holder reads this row and stops.
             staging_rows.request_cancel(conn, staging_id)
         try:
             with self.holding(staging.lock_kinds, staging.archive_url, origin) as holds:
@@ -310,10 +310,10 @@ class StagingService:
         origin: RequestOrigin,
         given: Holds = _NO_HOLDS,
     ) -> Iterator[Holds]:
-        """Hold these locks of one archive for the block; those of `given` are used as they are.
+        """Hold these locks of one archive during the block; those of `given` are used as they are.
 
         Raises:
-            LockHeld: another holds one of them.
+            LockHeld: another request holds one of them.
             LockLost: a lease was lost before the block ended.
         """
         with ExitStack() as stack:
@@ -333,7 +333,7 @@ class StagingService:
         mode: WorkMode,
         aside: Callable[[], AbstractContextManager[Client]] = no_slot,
     ) -> Iterator[Work]:
-        """Begin to work on a staging, under its locks; the block does the work.
+        """Begin work on a staging, under its locks; yield the `Work` to be done.
 
         Args:
             aside: gives up the work slot of a request while it waits for an upload.
@@ -406,7 +406,7 @@ class StagingService:
         first, *others = holds.values()
         came = self.late.came(request)
         with guarded(self.database, first) as conn:
-            # One transaction writes under all the locks, so it is guarded by each of them.
+            # One transaction writes under all the locks, so each of them guards it.
             for other in others:
                 lock_store.guard(conn, other.lease)
             prefix = planning.reserve_folder(conn, request)
@@ -418,5 +418,5 @@ class StagingService:
 
     def _opened(self, url: ArchiveUrl, stop_signals: StopSignals) -> Source:
         source = self.open_archive(url)
-        # A disk is never silent for long, and needs no second thread.
+        # A local disk is never silent for long, so no second thread is needed.
         return source if url.local else Interruptible(source, stop_signals.check)

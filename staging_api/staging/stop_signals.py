@@ -1,4 +1,4 @@
-"""Check whether the work on a staging shall stop: before every chunk, and while none comes."""
+"""Check whether the work on a staging should stop: before every chunk, and during silence."""
 
 import threading
 import time
@@ -10,12 +10,12 @@ from staging_api.locks.keeper import Hold
 from staging_api.shutdown import Shutdown
 from staging_api.staging.repository import staging_rows
 
-#: Between two looks at the row, which says whether a cancellation was requested.
+#: Interval of reading the row, which records the request for a cancellation.
 LOOK_SECONDS = 0.5
 
 
 class StopSignals:
-    """Notices within a second that a staging is cancelled, its lock lost or the process to end."""
+    """Detects within a second that a staging is cancelled, its lock is lost or the process ends."""
 
     def __init__(
         self, database: Database, staging_id: str, holds: Iterable[Hold], shutdown: Shutdown
@@ -29,7 +29,7 @@ class StopSignals:
         self._mutex = threading.Lock()
 
     def check(self) -> None:
-        """Return if the work may go on; cheap, from any thread.
+        """Check that the work may go on; cheap, and callable from any thread.
 
         Raises:
             Cancelled: the staging was cancelled.
@@ -46,11 +46,11 @@ class StopSignals:
             raise Cancelled(f"staging {self._staging_id} was cancelled")
 
     def _is_my_turn(self) -> bool:
-        """Return whether this thread is the one that looks at the row now."""
+        """Return whether this thread reads the row now."""
         with self._mutex:
             now = time.monotonic()
             if self._cancelled or now < self._looks_at:
                 return False
-            # Set before the look: of several download threads one asks the database.
+            # Set before the read: of several download threads only one queries the database.
             self._looks_at = now + LOOK_SECONDS
             return True

@@ -1,13 +1,14 @@
 """Identify the store before its contents are trusted, written or removed.
 
-The store has a marker with an id, and the database has the same one. A pod that mounts another
-volume, an empty one or none, or whose bucket is another one, finds another marker or none: then
-nothing is known of any content, nothing is staged there, and nothing is lost.
+The store has a marker with an id, and the database has the same id. A pod that mounts another
+volume, an empty one or none, or that has another bucket, finds another marker or none: then nothing
+is known of any content, nothing is staged there, and nothing counts as lost.
 
-A store without a marker, as the version before left it, is adopted if it has what the database says
-that it has. What if the process dies, or two adopt at once? The marker is first, and the first one
-put is the only one; then the database takes it, and it, too, keeps the first. So of two pods with a
-volume each, one is refused. A marker that was lost or damaged comes back if the blobs are there.
+A store without a marker, as the version before left it, is adopted if it has the contents that the
+database lists. What if the process dies, or two adopt at once? The marker is written first, and
+only the first one is kept; then the database stores its id, and also keeps the first. So of two
+pods with a volume each, one is refused. A marker that was lost or damaged is restored if the blobs
+exist.
 """
 
 import logging
@@ -22,7 +23,7 @@ from staging_api.store.blob_store import BlobStore
 
 log = logging.getLogger(__name__)
 
-#: So many blobs are looked for in a store without a marker; the right store has most of them.
+#: Number of blobs to look for in a store without a marker; the right store has most of them.
 _SAMPLE = 20
 _RETRY_SECONDS = 30.0
 _CURE = (
@@ -32,7 +33,7 @@ _CURE = (
 
 
 class StoreIdentity:
-    """Compares the marker of a store with the database; remembers what the database has."""
+    """Compares the marker of a store with the database, whose id is cached here."""
 
     def __init__(self, database: Database, blobs: BlobStore) -> None:
         self._database = database
@@ -40,15 +41,15 @@ class StoreIdentity:
         self._expected: str | None = None
 
     def check(self, *, adopt: bool = True) -> None:
-        """Make sure that the store is the one of the database; adopt one without an owner.
+        """Check that the store is the one of the database; adopt a store without an owner.
 
         Args:
             adopt: whether a marker may be written; a probe writes nothing.
 
         Raises:
-            WrongStore: it is another one.
-            StoreAbsent: it is not mounted, or was emptied.
-            StoreFailed: the store cannot say.
+            WrongStore: it is another store.
+            StoreAbsent: the store is not mounted, or was emptied.
+            StoreFailed: the store cannot answer.
             Unavailable: the database cannot be reached.
         """
         if self._expected is None:
@@ -73,7 +74,8 @@ class StoreIdentity:
     def replace(self) -> str:
         """Bind this store to the database, as an operator decided; return its id.
 
-        The comparison finds contents that it lacks, which are staged again.
+        The comparison of disk and tables then finds the contents that it lacks, which are staged
+        again.
         """
         with self._database.connect() as conn:
             known = store_rows.store_id(conn)
@@ -83,7 +85,7 @@ class StoreIdentity:
         return self._expected
 
     def _check_unowned(self, found: str | None) -> None:
-        """Make sure that a database without an id and this store may become a pair."""
+        """Check that a database without an id may adopt this store."""
         sample = self._sample()
         # Half of them: a store that lost some of its contents is still the right one.
         if sample and self._lacking(sample) * 2 > len(sample):
@@ -101,12 +103,12 @@ class StoreIdentity:
         with self._database.connect() as conn:
             self._expected = store_rows.keep_store_id(conn, marker)
         log.info("the store %s belongs to this database", self._expected)
-        # Another process bound its store first: this one is compared with that.
+        # Another process bound its store first: this store is compared with that one.
         if self._expected != marker:
             self.check()
 
     def _check_unmarked(self, expected: str) -> None:
-        """Make sure that only the marker is missing."""
+        """Check that only the marker is missing."""
         sample = self._sample()
         if self._lacking(sample) * 2 >= len(sample):
             raise self._unmarked(f"and the database belongs to {expected}")

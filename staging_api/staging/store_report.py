@@ -1,4 +1,4 @@
-"""The store at a glance: how full it is, of what, what may go, and what the checks found."""
+"""The report on the store: used space, uses, idle artifacts, and findings of the checks."""
 
 import logging
 from collections.abc import Sequence
@@ -12,21 +12,22 @@ from staging_api.staging.upkeep import Upkeep
 
 log = logging.getLogger(__name__)
 
-#: Between two counts of what the store is used for: each reads all files of the tables.
+#: Interval of counting the uses of the store: each count reads all files of the tables.
 COUNT_SECONDS = 1800.0
 _IDLEST = 20
 
 
 @dataclass(frozen=True)
 class StoreReport:
-    """What people ask of a store.
+    """The report on a store.
 
     Attributes:
         identity: ULID in its marker; None: no process has bound one yet.
         quota_bytes: None: as much as the disk has.
-        free_bytes: of its disk, of a bucket that of its spool; None: the disk does not answer.
-        lost_contents: contents of packages that must be uploaded again.
-        usage, largest: as counted last by a worker; empty: not yet.
+        free_bytes: free space of its disk, for a bucket that of its spool; None: the disk does not
+            answer.
+        lost_contents: number of contents of packages that must be uploaded again.
+        usage, largest: as counted last by a worker; empty: not yet counted.
     """
 
     identity: str | None
@@ -41,7 +42,7 @@ class StoreReport:
 
 
 def store_report(upkeep: Upkeep) -> StoreReport:
-    """Read the report of a store: sums and pages, no list of all.
+    """Return the report of a store: sums and short lists, never a list of all rows.
 
     Raises:
         Unavailable: the database cannot be reached.
@@ -61,7 +62,7 @@ def store_report(upkeep: Upkeep) -> StoreReport:
 
 
 def used_share(upkeep: Upkeep) -> float:
-    """Return how full the store is, of 1: of its quota, or of what it has and its disk has free.
+    """Return the used share, 0 to 1, of the quota or else of the used and free space.
 
     Raises:
         Unavailable: the database cannot be reached.
@@ -74,7 +75,7 @@ def used_share(upkeep: Upkeep) -> float:
 
 
 def count_usage(upkeep: Upkeep) -> None:
-    """Count what the store is used for, unless another process did lately."""
+    """Count the uses of the store, unless another process did recently."""
     with upkeep.database.begin() as conn:
         usage_rows.count_usage(conn, COUNT_SECONDS)
 

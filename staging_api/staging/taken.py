@@ -1,10 +1,11 @@
-"""Read an object whole, by one request, into a file; then read it from there.
+"""Read a whole object by one request into a file; then read it from there.
 
-For an object that no two answers of its source describe alike. Parts of it that are read apart may
-not belong together; but the bytes of one answer do. Without a version a cut body cannot be resumed,
-so it is read anew.
+For objects whose source describes them differently in each answer. Ranges read by several requests
+may not belong together; the bytes of one answer do. Without a version, a broken transfer cannot be
+resumed, so the object is read again.
 
-If the process dies, the file is swept with its batch, and the next attempt reads anew.
+What if the process dies? The file is swept with its batch, and the next attempt reads the object
+again.
 """
 
 import logging
@@ -34,10 +35,10 @@ def taken(
     monitor: TransferMonitor,
     reserve: Callable[[int], None],
 ) -> tuple[SourceObject, Open, Digests]:
-    """Read an object into a file that is not there yet.
+    """Read an object into a file that does not exist yet.
 
     Returns:
-        What it is, how to read it, and its digests, which were not compared yet.
+        The object's description, a function that opens it, and its digests, not yet compared.
 
     Raises:
         ArtifactNotFound: there is no such object.
@@ -54,7 +55,7 @@ def taken(
                 unknown = reserve if found.size_bytes is None else reserved_before
                 size = write_chunks(_watched(chunks, monitor, digests, unknown), file)
         except SourceFailed as error:
-            # Without a version nothing resumes it; but nobody has seen any byte of it yet.
+            # Without a version it cannot be resumed; but no byte of it has been handed on yet.
             is_lost = came and came[0].version is None and error.retryable
             if not left or not is_lost:
                 raise
@@ -68,7 +69,7 @@ def taken(
 
 
 def write_chunks(chunks: Iterable[bytes], file: Path) -> int:
-    """Write chunks into a file that is not there yet; return how many bytes they were.
+    """Write chunks into a file that does not exist yet; return the number of bytes.
 
     Raises:
         NoSpace: the disk is full.
@@ -86,12 +87,12 @@ def write_chunks(chunks: Iterable[bytes], file: Path) -> int:
 
 
 def reserved_before(_count: int) -> None:
-    """Reserve nothing more: the bytes of an object whose length is known are reserved at once."""
+    """Reserve nothing more: the bytes of an object of known length are reserved at once."""
 
 
 @contextmanager
 def open_file(file: Path, size: int, start: int, end: int | None) -> Iterator[Iterator[bytes]]:
-    """Stream the bytes of such a file from `start` up to, not including, `end`."""
+    """Stream the bytes of the file from `start` up to, not including, `end`."""
     with file.open("rb") as stream:
         stream.seek(start)
         left = (size if end is None else end) - start

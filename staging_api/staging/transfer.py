@@ -1,8 +1,9 @@
-"""Bring one object of an artifact: out of the store, or from its source.
+"""Bring one object of an artifact: from the store, or from its source.
 
-An object that must be verified, and is not kept as it is, is read whole into a file, compared and
-its signature verified; only then something of it is unpacked, from that file. Its bytes are noted
-as they come (`store.parts`), so that the next attempt resumes from them, like any other object.
+An object that must be verified, and is not kept unchanged, is read whole into a file, compared with
+its digest, and its signature is verified; only then are its members unpacked, from that file. Its
+bytes are noted as they arrive (`store.parts`), so that the next attempt resumes from them, like any
+other object.
 """
 
 from collections.abc import Callable, Iterator
@@ -27,10 +28,10 @@ from staging_api.store.digest import Digests
 
 @dataclass(frozen=True)
 class Transfer:
-    """What holds for every object of one fetch.
+    """The parameters that all objects of one fetch share.
 
     Attributes:
-        verified_first: whether nothing of an object may be unpacked before all of it was verified.
+        verified_first: whether no part of an object may be unpacked before all of it was verified.
     """
 
     source: Source
@@ -47,9 +48,9 @@ class ReadObject:
     """An object that was read whole.
 
     Attributes:
-        file: has all of its bytes.
-        open_at: reads them.
-        digests: of them.
+        file: contains all of its bytes.
+        open_at: opens a range of the bytes.
+        digests: digests of the bytes.
     """
 
     found: SourceObject
@@ -64,10 +65,10 @@ def verified(
     """Compare an object with its digest, and verify its signature if it needs one.
 
     Returns:
-        The object, with what vouches for it, and how to read it.
+        The object, with its witness, and its reader.
 
     Raises:
-        ArchiveCorrupt: it does not have the digest that is declared.
+        ArchiveCorrupt: the object does not have its declared digest.
         SourceUnverified: none of its signatures is good.
     """
 
@@ -99,7 +100,7 @@ def bring(
         return
     is_first = transfer.verified_first or bool(source_object.seals)
     with _opened(source_object, transfer, whole=assembly.plain or is_first) as (open_at, own):
-        # The store computes the sha256 of an object that is kept as it is, and once is enough.
+        # The store computes the sha256 of an object that is kept unchanged; once is enough.
         digests = Digests(source_object.digests, sha256=is_first or not assembly.plain)
         reader = ObjectReader(source_object, open_at, transfer.monitor, digests)
         if not is_first:
@@ -116,7 +117,7 @@ def bring(
 
 
 def _read_into(reader: ObjectReader, file: Path, *, is_written: bool) -> None:
-    """Read all of an object into a file, unless its bytes are written there as they come."""
+    """Read all of an object into a file, unless its bytes are written there as they arrive."""
     with reader.open() as chunks:
         if not is_written:
             write_chunks(chunks, file)
@@ -129,7 +130,7 @@ def _read_into(reader: ObjectReader, file: Path, *, is_written: bool) -> None:
 def _opened(
     source_object: SourceObject, transfer: Transfer, *, whole: bool
 ) -> Iterator[tuple[Open, Path | None]]:
-    """Yield how to read an object, and the file that has all of it once it was read, if one has."""
+    """Yield a function that opens the object, and the file with all of its bytes, if any."""
     key = key_of(source_object)
     if key is None:
         yield partial(transfer.source.open, source_object), None
@@ -150,10 +151,10 @@ def _opened(
             finally:
                 resumed = parts.resumed
     except (ArchiveCorrupt, SourceChanged) as error:
-        # The parts are of no use, or wrong: the next attempt begins anew.
+        # The parts are useless, or wrong: the next attempt starts again.
         transfer.store.parts.forget(key)
         if resumed and isinstance(error, ArchiveCorrupt):
-            # Then our disk may be wrong, and not the source.
+            # Then the local disk may be the cause, and not the source.
             raise StoreFailed(
                 f"{source_object.name} does not have its digest, with bytes of an earlier attempt"
                 " in it; it is fetched anew",

@@ -1,21 +1,20 @@
-"""The store that is kept up: its terms, clocks and identity, and garbage collection in it.
+"""The upkeep of the store: its terms, clocks and identity, and garbage collection.
 
-An artifact is evicted by its row, under its archive's lock, and nothing of it is served from that
+An artifact is evicted by its row, under its archive's lock, and is not served any more from that
 commit on. The same commit marks contents that no file names any more for deletion. `Upkeep.collect`
 removes them later, in three steps: it claims their rows, removes the files while no transaction is
-open, and deletes the rows. A staging that names a claimed content is refused, and retries; one that
-names a marked or deleted content looks for the file first. So of a concurrent eviction and staging
-of the same content, either the file stays or the staging notices and fetches it again.
+open, and deletes the rows. A staging that names a claimed content is refused, and retries; a
+staging that names a marked or deleted content looks for the file first. So of a concurrent eviction
+and staging of the same content, either the file stays or the staging notices and fetches it again.
 A reader that has the file open reads it to the end.
 
 What if the process dies?
 
-- After an eviction: its contents are marked, and the next `collect`, anywhere, removes them.
-- After the claim, or with some files removed: the claimed ones cannot be named until the claim
-  expires (`BlobStore.removal_seconds`); then the next `collect` takes them up.
-- Frozen past its claim, and continued just before it removes a file: the file is lost to a
-  staging that named it meanwhile; the first read notices, and it is staged again
-  (`staging.damage`).
+- After an eviction: its contents are marked, and the next `collect` of any process removes them.
+- After the claim, or with some files removed: the claimed contents cannot be named until the claim
+expires (`BlobStore.removal_seconds`); then the next `collect` claims them.
+- Frozen past its claim, and continued just before it removes a file: the file is lost to a staging
+that named it meanwhile; the first read notices, and it is staged again (`staging.damage`).
 """
 
 import logging
@@ -33,7 +32,8 @@ from staging_api.store.blob_store import BlobStore
 
 log = logging.getLogger(__name__)
 
-#: Claimed and removed together: what a slow bucket removes within the time of a claim.
+#: Contents claimed and removed together: as many as a slow bucket removes within the time of a
+#: claim.
 _AT_ONCE = 50
 #: Rows that one transaction deletes: some tens of milliseconds.
 _ROWS_AT_ONCE = 5000
@@ -43,17 +43,20 @@ _MOST_AHEAD_SECONDS = 300.0
 
 @dataclass(frozen=True)
 class StoreTerms:
-    """What the store may hold, and for how long.
+    """Limits and times of the store.
 
     Attributes:
-        quota_bytes: of all contents, reservations included; 0: as much as the disk has.
-        idle_seconds: what was handed out since then is not evicted to make room.
-        noted_seconds: by how much the time of a read in the tables may be too old; comes on top.
-        grace_seconds: contents that no row names stay for so long: a row may be about to.
-        busy_seconds: a file that a staging has just found in the store is not removed under it.
-        check_seconds: between two checks of the same part of the store.
-        scrub_bytes_per_second: how fast contents are read again, by each worker; 0: not at all.
-        scrub_pause_seconds: the least time between two readings of the same content.
+        quota_bytes: limit of all contents, reservations included; 0: as much as the disk has.
+        idle_seconds: artifacts handed out within this time are not evicted to free space.
+        noted_seconds: by how much the time of a read in the tables may be late; added to
+            `idle_seconds`.
+        grace_seconds: contents that no row names stay for this time: a row may be about to name
+            them.
+        busy_seconds: a file that a staging has just found in the store is not removed for this
+            time.
+        check_seconds: interval between two checks of the same shard of the store.
+        scrub_bytes_per_second: rate at which each worker reads contents again; 0: not at all.
+        scrub_pause_seconds: least time between two readings of the same content.
     """
 
     quota_bytes: int = 0
@@ -67,13 +70,13 @@ class StoreTerms:
 
     @property
     def evictable_seconds(self) -> float:
-        """So old is the last read, as the tables have it, of what may be evicted for space."""
+        """The least age of an artifact's last recorded read at which it may be evicted."""
         return self.idle_seconds + self.noted_seconds
 
 
 @dataclass(frozen=True)
 class CollectionResult:
-    """What one turn of the collector did, in contents."""
+    """The result of one turn of the collector, as numbers of contents."""
 
     claimed: int = 0
     removed: int = 0
@@ -81,13 +84,13 @@ class CollectionResult:
 
     @property
     def may_be_more(self) -> bool:
-        """Whether another turn may find some."""
+        """Whether another turn may find more contents."""
         return self.claimed == _AT_ONCE
 
 
 @dataclass(frozen=True)
 class Upkeep:
-    """One store with its rows: what quota, eviction, checks and garbage collection work on."""
+    """One store with its rows, on which quota, eviction, checks and garbage collection work."""
 
     database: Database
     locks: Locks
@@ -100,15 +103,15 @@ class Upkeep:
         return StoreIdentity(self.database, self.blobs)
 
     def known_time(self) -> float:
-        """The time (seconds, epoch) by which files of the store are old enough to be removed.
+        """Return the time (seconds since the epoch) for judging the age of files of the store.
 
-        Two clocks have to say so, the store's and the database's: this is the earlier one. A clock
-        that jumped ahead makes nothing old, and one that jumped back only puts removals off.
+        The earlier time of two clocks, the store's and the database's: so a clock that jumped ahead
+        makes no file old, and a clock that jumped back only delays removals.
         """
         return min(self._database_time(), self.blobs.time())
 
     def check_clocks(self) -> None:
-        """Make sure that the clock which dates files of the store did not jump ahead.
+        """Check that the clock which dates files of the store did not jump ahead.
 
         Raises:
             StoreFailed: it is ahead of the database's: files in use may look old.
@@ -122,16 +125,16 @@ class Upkeep:
             )
 
     def space(self) -> StoreSpace:
-        """How full the store is."""
+        """Return how full the store is."""
         with self.database.connect() as conn:
             return space_rows.space(conn)
 
     def collect(self, *, busy_too: bool = False) -> int:
-        """Remove all contents that are marked for deletion; return how many.
+        """Remove all contents that are marked for deletion; return their number.
 
         Args:
             busy_too: also contents that a staging has just found in the store: it fetches them
-            again.
+                again.
         """
         removed = 0
         while True:
@@ -141,9 +144,9 @@ class Upkeep:
                 return removed
 
     def forget_dropped(self, at_once: int = _ROWS_AT_ONCE) -> int:
-        """Delete the rows of the files of dropped packs, which no query reads; return how many.
+        """Delete the rows of the files of dropped packs, which no query reads; return their number.
 
-        Each batch is a transaction, so that a million rows block no other one.
+        Each batch is a transaction, so that a million rows block no other transaction.
         """
         with self.database.connect() as conn:
             dropped = pack_rows.dropped_packs(conn, _AT_ONCE)
@@ -157,12 +160,12 @@ class Upkeep:
         return deleted
 
     def collect_some(self, *, busy_too: bool = False) -> CollectionResult:
-        """One turn of `collect`: some contents, each by itself; what fails is tried again later."""
+        """Remove some contents, each independently; failed removals are tried again later."""
         claim_seconds = self.blobs.removal_seconds
         try:
             self.identity.check()
         except StoreAbsent:
-            raise  # another store would seem to have lost all of them
+            raise  # to another store, all of them would seem lost
         except StoreFailed as error:
             log.info("whether this is the right store is not known: %s", error.detail)
         with self.database.begin() as conn:

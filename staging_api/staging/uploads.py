@@ -1,16 +1,16 @@
 """Wait for an upload, with one poll of an archive for all waiters on all pods.
 
 A poll is one look at the names of the archive (`archive_names`). An archive is worth waiting for if
-the request says so, or if something of it is there and its manifest is not; of an archive of which
-nothing is there, and of one whose manifest lacks an artifact, the answer is known at once.
+the request says so, or if some of its objects exist and its manifest does not. If no object exists,
+or if the manifest lacks an artifact, the answer is known at once.
 
-A request that waits keeps its lock, and no slot of those that work; a worker keeps nothing:
-it puts the artifacts off to the next look. How long has been waited is in the row of the staging,
-so a resumed wait has the remaining time. One of all waiters claims the row in ``upload_polls``,
-whatever lock it holds; the others read its result.
+A request that waits keeps its lock, but not its work slot; a worker keeps nothing: it postpones the
+artifacts to the next look. The time waited so far is in the row of the staging, so a resumed wait
+has the remaining time. One of all waiters claims the row in ``upload_polls``, whatever lock it
+holds; the others read its result.
 
-What if the process dies? While it waits: its lock runs out, and a worker goes on with the rest of
-the time. While it polls: another waiter makes the next poll when it is due.
+What if the process dies? While it waits: its lock expires, and a worker continues with the
+remaining time. While it polls: another waiter makes the next poll when it is due.
 """
 
 import random
@@ -39,19 +39,19 @@ from staging_api.staging.repository import reading, staging_rows, upload_rows
 from staging_api.staging.watch import Watch
 from staging_api.work_slots import no_slot
 
-# Between two looks at whether the lock is still held.
+# Interval of checking that the lock is still held.
 _STEP_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
 class UploadTerms:
-    """How uploads are waited for.
+    """The limits of waits for uploads.
 
     Attributes:
         wait_seconds: the longest wait; 0 never waits.
-        poll_seconds: between two looks at an archive, half of it more or less.
-        waiter_slots: of the requests that may wait, for whatever.
-        options: what a manifest is called, and how long it may be.
+        poll_seconds: time between two looks at an archive, varied at random by half.
+        waiter_slots: slots of requests that may wait, for any reason.
+        options: names and limits of a manifest.
     """
 
     wait_seconds: float = 600.0
@@ -63,7 +63,7 @@ class UploadTerms:
 
 
 class UploadProgress:
-    """What one archive has so far, for one staging that is worked on."""
+    """The progress of one archive's upload, for one staging."""
 
     def __init__(
         self,
@@ -77,11 +77,11 @@ class UploadProgress:
         watch: Watch,
         aside: Callable[[], AbstractContextManager[Client]] = no_slot,
     ) -> None:
-        """Make no request yet.
+        """Send no request yet.
 
         Args:
             watch: wakes the wait when the staging is cancelled; has `terms.waiter_slots`.
-            aside: entered to wait, without the slot of those that work.
+            aside: entered during a wait, to give up the work slot.
         """
         self._database = database
         self._request = request
@@ -96,7 +96,7 @@ class UploadProgress:
 
     @property
     def names(self) -> Names:
-        """The objects that were there at the last look; raises what `ArchiveNames.names` does."""
+        """The objects of the last look; raises the errors of `ArchiveNames.names`."""
         return self._archive.names
 
     @property
@@ -105,30 +105,30 @@ class UploadProgress:
         return self._archive.listed
 
     def names_for(self, kind: ArtifactKind) -> Sequence[str]:
-        """The objects to choose from for one artifact; raises what `ArchiveNames` does."""
+        """Return the objects to choose from for one artifact; see `ArchiveNames.names_for`."""
         return self._archive.names_for(kind)
 
     def lacks(self, kind: ArtifactKind) -> bool:
-        """Whether an artifact that must be there is not there yet."""
+        """Return whether a required artifact is not uploaded yet."""
         return not kind.optional and not self._archive.find(kind)
 
     def awaited(self, kind: ArtifactKind, held: Hold, *, patient: bool) -> bool:
-        """Wait until an artifact is there, or cannot come any more.
+        """Wait until an artifact is uploaded, or cannot come any more.
 
         Args:
-            kind: what.
-            held: the lock it is staged under.
-            patient: whether to wait here; else it is put off to the next look.
+            kind: the artifact.
+            held: the lock under which it is staged.
+            patient: whether to wait here; otherwise the artifact is postponed to the next look.
 
         Returns:
-            False: it was put off.
+            False if the artifact was postponed.
 
         Raises:
-            UploadWaitOver: it did not come in time.
-            Unavailable: too many wait here already; a worker waits instead.
+            UploadWaitOver: it was not uploaded in time.
+            Unavailable: too many requests wait here already; a worker waits instead.
             Cancelled: the staging was cancelled.
             ClientGone: the client closed its connection.
-            LockLost: another works on it now.
+            LockLost: another process works on it now.
             ShuttingDown: this process ends; another waits instead.
         """
         if not self.lacks(kind) or not self._can_come(kind):
@@ -157,12 +157,12 @@ class UploadProgress:
 
     def _can_come(self, kind: ArtifactKind) -> bool:
         """Return whether an absent artifact is worth waiting for."""
-        # An archive without any list does not say that it is still being uploaded.
+        # An archive without any list does not show that it is still being uploaded.
         if self._allowed_seconds <= 0 or self._archive.archive_is_absent:
             return False
         if not self._archive.has_manifest():
             return True
-        # It may have been written since the names were listed.
+        # The artifact may have been uploaded since the names were listed.
         self._archive.look_again()
         return False
 
@@ -188,7 +188,7 @@ class UploadProgress:
             self._pass(min(deadline, time.monotonic() + next_in), held, client)
 
     def _pass(self, until: float, held: Hold, client: Client) -> None:
-        """Let time pass, unless the staging is cancelled, the lock lost or the process to end."""
+        """Wait until a time; raise if the staging is cancelled, its lock lost, or at shutdown."""
         while (left := until - time.monotonic()) > 0:
             with self._database.connect() as conn:
                 if staging_rows.cancel_is_requested(conn, self._staging_id):
@@ -199,10 +199,10 @@ class UploadProgress:
             self._shutdown.check_begun()
 
     def _shared_look(self) -> float:
-        """Poll, or read the newest poll; return the seconds until the next one is due."""
+        """Poll, or read the newest poll; return the seconds until the next poll is due."""
         with self._database.connect() as conn:
             mine = upload_rows.claim_poll(conn, self._request.archive_url, self._pause())
-        # The archive is read between the statements, not within them: it may be slow.
+        # The archive is read between the statements, not in a transaction: it may be slow.
         if mine:
             self._archive.forget_absent()
             found = self._archive.look_again()
@@ -213,12 +213,13 @@ class UploadProgress:
         if seen.names is not None:
             self._archive.take(seen.names)
         if not seen.names:
-            # Perhaps there will be no list, and each waiter must look for what it named itself.
+            # Perhaps there will be no list, and each waiter must look for the objects it names
+            # itself.
             self._archive.forget_absent()
         return max(seen.next_in_seconds, 0.0)
 
     def _pause(self) -> float:
-        # By chance, so that the waiters of many archives on one source do not come in step.
+        # Random, so that the waiters of many archives on one source do not get in step.
         return self._terms.poll_seconds * random.uniform(0.5, 1.5)  # noqa: S311 - nothing secret
 
     def _end(self, held: Hold) -> None:

@@ -34,7 +34,7 @@ class Watch:
     @contextmanager
     def waiter_slot(self) -> Iterator[bool]:
         """Take a slot for the block; yield False if none is free, and the caller must not wait."""
-        # Never waited for: each waiting request keeps a thread, and these must not run out.
+        # Without waiting for one: each waiting request keeps a thread, and these must not run out.
         has_slot = self._waiter_slots.acquire(blocking=False)
         try:
             yield has_slot
@@ -45,9 +45,9 @@ class Watch:
     def wait_for_change(
         self, staging_id: str, version: int, seconds: float, client: Client = ALWAYS_CONNECTED
     ) -> bool:
-        """Wait until the staging has another version, for at most so many seconds.
+        """Wait until the staging has another version, for at most `seconds`.
 
-        Returns at once, with False, when too many wait already.
+        Returns False at once when too many requests wait already.
 
         Raises:
             ClientGone: the client closed its connection meanwhile.
@@ -82,7 +82,7 @@ class Watch:
         """Check the thread that polls.
 
         Raises:
-            Unavailable: it does not run.
+            Unavailable: the thread does not run.
         """
         self._thread.check()
 
@@ -104,7 +104,7 @@ class Watch:
 
     def _run(self) -> None:
         pause = _LOOK_SECONDS
-        # In steps: the end of the process wakes waiters in a long pause, too.
+        # In steps, so that the end of the process wakes waiters during a long pause, too.
         while not self._closed.wait(min(pause, _LOOK_SECONDS)):
             pause -= _LOOK_SECONDS
             if self._shutdown.begun:
@@ -114,7 +114,7 @@ class Watch:
                 pause = self._look()
 
     def _look(self) -> float:
-        """Wake those who have news; return the pause before the next look, in seconds."""
+        """Wake the waiters of changed stagings; return the seconds until the next look."""
         with self._mutex:
             ids = list(self._waiting)
         if not ids:
@@ -124,17 +124,17 @@ class Watch:
             with self._database.connect() as conn:
                 seen = reading.versions(conn, ids)
         except StagingApiError:
-            # Waiters time out, and then meet the error themselves.
+            # Waiters time out, and then get the error themselves.
             return _LOOK_SECONDS
         self._wake(seen)
-        # Of many stagings less often, so that looking takes a fifth of the time at most.
+        # Less often for many stagings, so that looking takes a fifth of the time at most.
         return max(_LOOK_SECONDS, 4 * (time.monotonic() - began))
 
     def _wake(self, seen: Mapping[str, int]) -> None:
         with self._mutex:
             for staging_id, version in seen.items():
                 for waiter in self._waiting.get(staging_id, ()):
-                    # A look that began before the waiter's own may have seen an older one.
+                    # A look that began before the waiter's own read may have seen an older version.
                     if version > waiter.version:
                         waiter.has_news = True
                         waiter.wake.set()

@@ -1,4 +1,4 @@
-"""A source whose objects come with what vouches for them."""
+"""A source whose objects are described with their witnesses."""
 
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
@@ -14,7 +14,7 @@ from staging_api.staging.witnesses import Witnesses
 
 
 class WitnessedSource:
-    """A source whose descriptions have the digests that the publisher gives."""
+    """A source whose descriptions contain the digests that the publisher gives."""
 
     def __init__(
         self, witnesses: Witnesses, rule: Verification | None, listed: Collection[str] | None = None
@@ -22,8 +22,8 @@ class WitnessedSource:
         """Read nothing yet.
 
         Args:
-            witnesses: of the archive.
-            rule: what an object needs to be staged.
+            witnesses: witnesses of the archive.
+            rule: the verification that an object needs.
             listed: all names of the archive, if they are known.
         """
         source = witnesses.source
@@ -90,7 +90,7 @@ class WitnessedSource:
     def _with_any_proof(self, found: SourceObject, rule: Verification) -> SourceObject:
         listings = [self._listed] if self._listed is not None else [None, self._witnesses.names]
         for listing in listings:
-            # Lists that have the name of a release in theirs are found by the archive's list only.
+            # Lists with the name of a release in theirs are found only by the archive's list.
             listed = listing() if callable(listing) else listing
             proof = self._witnesses.found(rule, found.name, listed)
             if proof is not None:
@@ -106,7 +106,7 @@ class WitnessedSource:
         """Return an object whose own signature is verified once all of it was read."""
         there = tuple(each for each in seals if self._witnesses.small(each) is not None)
         if there:
-            # Neither an earlier read nor the source's own digest proves it: its seals have to.
+            # Neither an earlier read nor the source's own digest proves it: only its seals do.
             return replace(found, digests={}, strong=False, seals=there)
         if seals:
             raise SourceUnverified(
@@ -123,10 +123,10 @@ def vouch(source: Source, found: SourceObject, file: Path, sha256: str) -> Sourc
     """Verify the signature of an object that was read whole, if it needs one.
 
     Args:
-        source: which described it.
+        source: the source that described it.
         found: the object.
-        file: has all of its bytes.
-        sha256: of these bytes.
+        file: contains all of its bytes.
+        sha256: digest of these bytes.
 
     Returns:
         The object, with its signer as `witness`.
@@ -144,9 +144,9 @@ def vouch(source: Source, found: SourceObject, file: Path, sha256: str) -> Sourc
 def _compared(
     found: SourceObject, algorithm: str, text: str, witness: str, *, required: bool
 ) -> SourceObject:
-    """Return an object with the one digest that it is compared with.
+    """Return an object with the one digest with which it is compared.
 
-    What was read before, unverified, is no proof of it, unless its content is: by sha256.
+    An earlier, unverified read proves its content only if that digest is a sha256.
     """
     strong = found.strong and (not required or algorithm == "sha256")
     return replace(found, digests={algorithm: text}, witness=witness, strong=strong)

@@ -1,9 +1,9 @@
-"""What the publisher of an archive says of its objects: digests beside them, and who signed these.
+"""Statements of an archive's publisher about its objects: digests beside them, and signatures.
 
-A digest that stands beside an object is compared wherever it is found. A rule can require it
-(`Verification`, of a catalogue or of the service): then an object without it, or without a good
-signature of it or of its own, is never staged. What vouches for an object becomes the `witness` of
-its description, and at last the ``verified_by`` of its row.
+A digest found beside an object is always compared. A rule can require one (`Verification`, of a
+catalogue or of the service): then an object is never staged without it, or without a good signature
+of the digest or of the object itself. The source of the digest becomes the `witness` in the
+object's description, and finally the ``verified_by`` of its row.
 """
 
 from collections.abc import Collection, Iterator
@@ -40,20 +40,20 @@ from staging_api.staging.checksums import (
     sums_of,
 )
 
-#: Where no list names them, digests of single objects are not requested any more after so many
+#: If no list names digests of single objects, they are not requested any more after this many
 #: absent ones in a row: each costs a request.
 _MOST_ABSENT = 3
 
 
 class Witnesses:
-    """The digests beside the objects of one archive, each file of them read once."""
+    """The digests beside the objects of one archive; each file of digests is read once."""
 
     def __init__(self, source: Source, *, probes: bool) -> None:
         """Read nothing yet.
 
         Args:
             source: the archive.
-            probes: whether to ask for digests also where no list says that there are any.
+            probes: whether to request digests also where no list says that there are any.
         """
         self.source = source
         self._probes = probes
@@ -66,11 +66,11 @@ class Witnesses:
     def beside(self, name: str, listed: Collection[str] | None) -> tuple[str, str, str] | None:
         """Find a digest of an object beside it; None if there is none.
 
-        Lists of a folder are requested once. Where no list names any, the publisher may have a
-        file for each object: these are requested until a few were absent in a row.
+        Lists of a folder are requested once. If the archive has no list of names, the publisher may
+        have a digest file for each object: these are requested until a few were absent in a row.
 
         Returns:
-            As `found` does.
+            A tuple like that of `found`.
         """
         if is_list(name) or (listed is None and not self._probes):
             return None
@@ -88,7 +88,7 @@ class Witnesses:
         """Return the digests that a rule requires, once their signature was verified.
 
         Raises:
-            SourceUnverified: they are not there, or nobody whom the rule trusts signed them.
+            SourceUnverified: there are no such digests, or no key trusted by the rule signed them.
         """
         if rule.digests:
             return Checksums(dict(rule.digests), "the catalogue")
@@ -102,10 +102,10 @@ class Witnesses:
     def found(
         self, rule: Verification, name: str, listed: Collection[str] | None
     ) -> tuple[str, str, str] | None:
-        """Find a digest that a rule takes, wherever beside an object; None if there is none.
+        """Find a digest beside an object that a rule accepts; None if there is none.
 
         Returns:
-            Algorithm, digest, and what vouches for it.
+            Algorithm, digest, and witness.
         """
         for called in lists_to_require(name, listed):
             for sums in self._lists_taken(rule, called, listed):
@@ -115,15 +115,15 @@ class Witnesses:
         return None
 
     def seals(self, name: str, listed: Collection[str] | None) -> tuple[str, ...]:
-        """Return the names of the detached signatures of an object that are there."""
+        """Return the names of the existing detached signatures of an object."""
         names = signatures_of(name, listed)
         return tuple(each for each in names if self.small(each) is not None)
 
     def small(self, name: str) -> bytes | None:
-        """Return a small object beside others; None if it is absent, or a web page is there.
+        """Return a small object beside others; None if it is absent, or a web page is in its place.
 
         Raises:
-            SourceFailed: the source may say more later.
+            SourceFailed: the source may answer later.
         """
         if name not in self._raw:
             self._raw[name] = self._read(name)
@@ -141,7 +141,7 @@ class Witnesses:
         return self._names
 
     def refusals(self, name: str) -> str:
-        """Say which lists and signatures were there, and why they do not count for an object."""
+        """Return which lists and signatures exist for an object, and why they do not count."""
         said = [f"{each}: {why}" for each, why in self._refused.items()]
         return "; ".join(said) or f"nothing beside {name} lists or signs it"
 
@@ -152,7 +152,7 @@ class Witnesses:
     def _lists_taken(
         self, rule: Verification, called: str, listed: Collection[str] | None
     ) -> Iterator[Checksums]:
-        """Yield what a list says, if a key of the rule signed it or it needs no signature."""
+        """Yield the digests of a list, if a key of the rule signed it or it needs no signature."""
         raw = self.small(called)
         if raw is None or is_detached(raw):
             return
@@ -221,7 +221,7 @@ class Witnesses:
         except StagingApiError as error:
             if error.retryable:
                 raise
-            # Too long, a link, or refused, which many sites say of what is absent.
+            # Too long, a link, or refused, which many sites answer for an absent object.
             self.refuse(name, error.detail)
             return None
         # A binary signature is no text, and no page.
@@ -248,8 +248,8 @@ class Witnesses:
 
 
 def may_have_no_list(url: ArchiveUrl) -> bool:
-    """Whether there may be digests beside the objects of an archive, and no list to name them.
+    """Return whether objects of an archive may have digests beside them that no list names.
 
-    Not beside a URL with a query: its query may be a signature, which is valid for it alone.
+    Not for a URL with a query, which may contain a signature that is valid for this URL alone.
     """
     return url.scheme in ("http", "https") and not url.has_query

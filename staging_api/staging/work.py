@@ -1,4 +1,4 @@
-"""Staging one archive's artifacts under its locks: the steps from ``pending`` to ``staged``."""
+"""The work on one archive's artifacts under its locks: the steps from ``pending`` to ``staged``."""
 
 import logging
 import time
@@ -51,13 +51,13 @@ _NO_RESULT = (Cancelled, ClientGone, LockLost, ShuttingDown, Unavailable, StoreA
 
 @dataclass(frozen=True)
 class WorkMode:
-    """How the work for a waiting client differs from that of a worker, which can come back.
+    """The difference between work for a waiting client and work of a worker, which can retry.
 
     Attributes:
-        attempts: how often an artifact is tried before a failure that could pass is final.
-        stops_between_artifacts: whether to stop as soon as the process shall end, before the
-            next artifact; else the work goes on as long as the process may take to end.
-        waits_for_upload: whether to wait for an upload; else the artifact is put off.
+        attempts: number of attempts at an artifact after which a temporary failure is final.
+        stops_between_artifacts: whether to stop before the next artifact once a shutdown has begun;
+            otherwise the work goes on as long as the shutdown allows.
+        waits_for_upload: whether to wait for an upload; otherwise the artifact is postponed.
     """
 
     attempts: int
@@ -65,7 +65,7 @@ class WorkMode:
     waits_for_upload: bool
 
 
-#: A client waits for the work, and is refused if it fails.
+#: A client waits for the work, and gets an error if it fails.
 FOR_CLIENT = WorkMode(attempts=1, stops_between_artifacts=False, waits_for_upload=True)
 #: A worker does it, and tries again later.
 FOR_WORKER = WorkMode(attempts=5, stops_between_artifacts=True, waits_for_upload=False)
@@ -76,10 +76,10 @@ class Work:
     """The unfinished work of one staging, done under its locks.
 
     Attributes:
-        upload: which objects of the archive are there so far.
-        witnesses: the digests that the publisher gives of them.
+        upload: the progress of the archive's upload.
+        witnesses: the digests that the publisher gives of its objects.
         speed: when a download is spread over several connections.
-        limits: of what a container file may unpack to.
+        limits: limits for unpacking a container file.
         packs: which members go into packs.
         shutdown: whether and when this process ends.
         stop_signals: checked before every chunk.
@@ -105,14 +105,14 @@ class Work:
         """Stage every foreground artifact that can be staged, also if another one fails.
 
         Returns:
-            The error of the first artifact that failed; its row has it, too.
+            The error of the first artifact that failed, which is in its row, too.
 
         Raises:
             Cancelled: the staging was cancelled; its row says so.
             LockLost: another process may work on it now; nothing more was written.
-            ShuttingDown: this process ends; what is left is due again at once.
-            Unavailable, StoreAbsent: something that every artifact needs is away; what is left is
-                due again at once.
+            ShuttingDown: this process ends; the remaining artifacts are due again at once.
+            Unavailable, StoreAbsent: something that every artifact needs is unavailable; the
+                remaining artifacts are due again at once.
         """
         first: StagingApiError | None = None
         for artifact in self._uploaded_first(self._due("foreground")):
@@ -126,13 +126,13 @@ class Work:
         return first
 
     def background(self, postpone: Callable[[], bool] = lambda: False) -> None:
-        """Stage the background artifacts; one that fails says so in its row, and the others go on.
+        """Stage the background artifacts; a failure is written to its row, and the others go on.
 
         Args:
             postpone: called before each artifact; True leaves the rest for later.
 
         Raises:
-            Cancelled, LockLost, ShuttingDown, StoreAbsent: as `foreground` does.
+            Cancelled, LockLost, ShuttingDown, StoreAbsent: as for `foreground`.
         """
         for artifact in self._due("background"):
             if postpone():
@@ -155,7 +155,7 @@ class Work:
         try:
             return sorted(artifacts, key=lambda each: self.upload.lacks(self._kind(each)))
         except StagingApiError:
-            return artifacts  # the first of them fails with it, and its row says so
+            return artifacts  # the first of them fails with this error, and its row says so
 
     def _stage(self, artifact: StagedArtifact) -> None:
         if self.mode.stops_between_artifacts:
@@ -165,7 +165,8 @@ class Work:
             self.database, self.blobs, self.staging_id, artifact, held, self.mode.attempts
         )
         with attempt.failure_recorded():
-            # Another volume in the place of the store would keep these bytes from all other pods.
+            # If another volume were mounted as the store, all other pods could not read these
+            # bytes.
             self.upkeep.identity.check()
             if not self.upload.awaited(
                 self._kind(artifact), held, patient=self.mode.waits_for_upload
@@ -221,7 +222,7 @@ class Work:
         )
 
     def _content_of(self, source_object: SourceObject) -> KnownContent | None:
-        """Return the content of an object if its source declares it, or if it was read before."""
+        """Return the content of an object, if its source declares it or it was read before."""
         if (declared := declared_content(source_object)) is not None:
             if source_object.size_bytes is not None:
                 return declared

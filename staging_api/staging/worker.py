@@ -1,12 +1,13 @@
-"""The worker: takes up stagings that have unfinished artifacts.
+"""The worker: works on stagings that have unfinished artifacts.
 
-Background artifacts, requests that do not wait, and the work of dead processes are the same to it:
-rows that are due under free locks. It polls the database every `POLL_SECONDS`; the lock decides
-which worker gets a staging. Callers take turns, and foreground artifacts come before background
-ones: a job on a background ends between two artifacts when a foreground is due and no job is free.
+Background artifacts, requests that do not wait, and the work of dead processes are all the same for
+a worker: rows that are due under free locks. It polls the database every `POLL_SECONDS`; the lock
+decides which worker gets a staging. Callers take turns, and foreground artifacts come before
+background ones: a job on background artifacts ends between two artifacts when a foreground artifact
+is due and no job is free.
 
-What if it dies? The same as for any holder: its leases run out and another worker, or the next
-request, takes the rows up (see `staging.service`).
+What if it dies? The same as for any holder: its leases expire and another worker, or the next
+request, resumes the rows (see `staging.service`).
 """
 
 import logging
@@ -47,7 +48,7 @@ _FORGOTTEN_SECONDS = 60.0
 _CHORE_SECONDS = 1.0
 # Longer than the database may let a statement wait.
 _STUCK_SECONDS = 60.0
-#: For a step of housekeeping that runs when the worker ends; each is safe to be cut off.
+#: Time for a step of housekeeping that runs when the worker ends; each may be interrupted safely.
 _PATIENCE_SECONDS = 2.0
 
 
@@ -66,8 +67,8 @@ class Worker:
         """Set the limits; `run` does the work.
 
         Args:
-            jobs_per_caller: how many of the jobs may be for one caller; 0: all.
-            chores: short work of others, by name, done every second in a thread of their own.
+            jobs_per_caller: limit of jobs for one caller; 0: all.
+            chores: short work of other rooms, by name, run every second in a separate thread.
         """
         self._spans = spans
         self._chores = chores
@@ -83,25 +84,25 @@ class Worker:
         self._turned_at = time.monotonic()
 
     def stop(self) -> None:
-        """Begin nothing more, and let `run` return when what runs is done."""
+        """Begin no further job, and let `run` return when the running ones are done."""
         self._stop.set()
 
     @property
     def busy(self) -> int:
-        """Stagings that are worked on now."""
+        """The number of stagings that are worked on now."""
         return sum(not job.done.done() for job in self._running.values())
 
     def check(self) -> None:
-        """Make sure that the loop turns, unless it was stopped.
+        """Check that the loop turns, unless it was stopped.
 
         Raises:
-            Unavailable: it has not for a minute.
+            Unavailable: it has not turned for a minute.
         """
         if time.monotonic() - self._turned_at > _STUCK_SECONDS and not self._stop.is_set():
             raise Unavailable("the worker's loop hangs")
 
     def run(self) -> None:
-        """Work until `stop`; a database that is away is waited for."""
+        """Work until `stop`; wait while the database is unavailable."""
         housekeeping = self._housekeeping()
         for each in housekeeping:
             each.start()
@@ -116,7 +117,7 @@ class Worker:
                 except StagingApiError as error:
                     log.warning("the worker waits: %s", error.detail)
                 except Exception:
-                    # Other stagings of this process are at work: they are not ended by that.
+                    # Other stagings of this process are in progress: this error must not end them.
                     log.exception("the worker waits")
                 self._stop.wait(_pause(failures))
         for each in housekeeping:
@@ -127,7 +128,7 @@ class Worker:
         if len(self._running) >= self._jobs:
             return
         with self._stagings.database.connect() as conn:
-            # More than there are jobs: other workers take up some of them first.
+            # More than there are jobs: other workers may begin some of them first.
             due = reading.due(conn, each=2 * self._jobs)
         while len(self._running) < self._jobs and (turn := self._next(due)) is not None:
             self._served += 1
@@ -138,7 +139,7 @@ class Worker:
         waiting = {turn.caller for turn in due} | {job.caller for job in self._running.values()}
         known = time.monotonic() - _FORGOTTEN_SECONDS
         self._left = {k: left for k, left in self._left.items() if left.until > known}
-        # Only of callers that wait or are served, so that it does not grow with all callers ever
+        # Keep only callers that wait or are served: the dict must not grow with all callers ever
         # seen.
         self._served_at = {k: at for k, at in self._served_at.items() if k in waiting}
 
@@ -170,7 +171,7 @@ class Worker:
         )
 
     def _foreground_waits(self) -> bool:
-        """Return whether a foreground is due while no job is free."""
+        """Return whether a foreground artifact is due while no job is free."""
         if len(self._running) < self._jobs:
             return False
         with self._stagings.database.connect() as conn:

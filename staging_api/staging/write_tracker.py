@@ -1,7 +1,7 @@
-"""How far the file that an artifact becomes is written, for readers that follow it.
+"""The written extent of an artifact's file, for readers that follow the file.
 
-Only an artifact that becomes one file can be followed: the contents of any other are not known
-before it is unpacked. One thread writes the file, another may ask how far it is.
+Only an artifact of one file can be followed: the contents of any other are not known before it is
+unpacked. One thread writes the file, another may read the extent.
 """
 
 import os
@@ -12,11 +12,11 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class WrittenExtent:
-    """How far one file is written.
+    """The written extent of one file.
 
     Attributes:
-        size_bytes: that it will have; None: not known.
-        bytes_done: that are written, from its front.
+        size_bytes: the length that the file will have; None: not known.
+        bytes_done: number of written bytes, from its start.
     """
 
     file: Path
@@ -33,7 +33,7 @@ class WriteTracker:
     def counted(
         self, file: Path, size_bytes: int | None, chunks: Iterable[bytes]
     ) -> Iterator[bytes]:
-        """Pass the chunks to the writer, which has written one when it asks for the next.
+        """Yield the chunks to the writer, which has written one when it requests the next.
 
         The file is reported from the first request on: by then it exists.
         """
@@ -44,7 +44,7 @@ class WriteTracker:
             self._grown = grown = replace(grown, bytes_done=grown.bytes_done + len(chunk))
 
     def synced(self) -> WrittenExtent | None:
-        """Sync the file, so that other machines see it, and return how far it is written."""
+        """Sync the file, so that other machines see it, and return its written extent."""
         grown = self._grown
         if grown is None:
             return None
@@ -53,8 +53,8 @@ class WriteTracker:
         except FileNotFoundError:
             return None  # the store had the same content already
         try:
-            # fdatasync writes the length, too: without the length a reader elsewhere sees no new
-            # bytes.
+            # fdatasync writes the length, too: without the length a reader on another machine sees
+            # no new bytes.
             os.fdatasync(descriptor)
         finally:
             os.close(descriptor)

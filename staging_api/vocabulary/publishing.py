@@ -35,12 +35,12 @@ PAST_GENERATION_STATES: tuple[GenerationState, ...] = ("retired", "reaped")
 #: States of a generation whose files exist, so that an archive may go back to it.
 KEPT_GENERATION_STATES: tuple[GenerationState, ...] = ("live", "retired")
 
-#: What somebody decides about an archive; going back and holding are runs.
+#: Decisions about an archive that are no publisher runs, as going back and holding are.
 ArchiveDecision = Literal[
     "create", "change", "add-suite", "change-suite", "accept", "reject", "pin", "unpin", "lift"
 ]
 ARCHIVE_DECISIONS: tuple[ArchiveDecision, ...] = get_args(ArchiveDecision)
 
-#: How an index file is compressed.
+#: Compressions of an index file.
 IndexForm = Literal["plain", "gz", "xz", "zst"]
 INDEX_FORMS: tuple[IndexForm, ...] = get_args(IndexForm)
