@@ -31,7 +31,7 @@ def _refused(detail: str) -> Meaning:
     return lambda: DatabaseRefused(detail, retry_after_seconds=30)
 
 
-def _away(detail: str = "the database cannot be reached") -> Meaning:
+def _unreachable(detail: str = "the database cannot be reached") -> Meaning:
     return lambda: Unavailable(detail, retry_after_seconds=5)
 
 
@@ -39,7 +39,7 @@ _CREDENTIALS = _refused("the database refuses the credentials of STAGING_DATABAS
 _NO_DATABASE = _refused("the server has no such database as STAGING_DATABASE_URL names")
 _NO_PERMISSION = _refused("the role of STAGING_DATABASE_URL lacks a permission in the database")
 _NO_CONNECTION = _busy("the database has no connection left for this process", 5)
-_STARTING = _away("the database is starting up or shutting down")
+_STARTING = _unreachable("the database is starting up or shutting down")
 _TOO_LONG = _busy("the database ended a transaction that took too long; nothing of it was done", 2)
 
 #: By SQLSTATE, otherwise by its class, the first two characters.
@@ -56,12 +56,12 @@ _MEANINGS: Mapping[str, Meaning] = {
     "3D000": _NO_DATABASE,
     "42501": _NO_PERMISSION,
     "57P03": _STARTING,
-    "57": _away("the database is being shut down or restarted"),
-    "58": _away("the database reports a fault of its machine"),
-    "08": _away(),
+    "57": _unreachable("the database is being shut down or restarted"),
+    "58": _unreachable("the database reports a fault of its machine"),
+    "08": _unreachable(),
 }
 #: Patterns of refusals without a SQLSTATE, as an English server words them.
-_WORDS: Mapping[str, Meaning] = {
+_MESSAGES: Mapping[str, Meaning] = {
     "password authentication failed": _CREDENTIALS,
     "authentication failed": _CREDENTIALS,
     "no password supplied": _CREDENTIALS,
@@ -75,7 +75,7 @@ _WORDS: Mapping[str, Meaning] = {
     "too many (clients|connections)": _NO_CONNECTION,
     "connection slots are reserved": _NO_CONNECTION,
     "the database system is": _STARTING,
-    "server is in hot standby mode": _away("no server of STAGING_DATABASE_URL is a primary"),
+    "server is in hot standby mode": _unreachable("no server of STAGING_DATABASE_URL is a primary"),
 }
 # libpq writes the severity that the server sent, in the server's language, a colon and two spaces.
 _SERVER_ANSWERED = re.compile(r"\S+:  \S")
@@ -107,16 +107,16 @@ def _found(error: DBAPIError, code: str | None) -> Unavailable | None:
         return None
     if code is not None:
         return Unavailable(f"the database failed with SQLSTATE {code}", retry_after_seconds=5)
-    return _of_words(str(error.orig))()
+    return _by_message(str(error.orig))()
 
 
-def _of_words(text: str) -> Meaning:
-    for words, meaning in _WORDS.items():
+def _by_message(text: str) -> Meaning:
+    for words, meaning in _MESSAGES.items():
         if re.search(words, text):
             return meaning
     if _SERVER_ANSWERED.search(text):
         return _refused("the database answers, and refuses the connection; the log has its words")
-    return _away()
+    return _unreachable()
 
 
 def _line(error: DBAPIError) -> str:

@@ -56,9 +56,9 @@ _CLIENT_CHECK = "1s"
 _PAUSE_SECONDS = (0.5, 1.5)
 _LOG_EVERY_SECONDS = 10.0
 # lock_not_available, query_canceled (by LockWatch), deadlock_detected
-_IN_THE_WAY = frozenset({"55P03", "57014", "40P01"})
+_BLOCKED_CODES = frozenset({"55P03", "57014", "40P01"})
 # insufficient_privilege, invalid_schema_name (no schema that may be created in)
-_NO_RIGHT = frozenset({"42501", "3F000"})
+_FORBIDDEN_CODES = frozenset({"42501", "3F000"})
 _NUMBER = re.compile(r"\d{4,}")
 _STEP_FILE = re.compile(rf"({_NUMBER.pattern})_\w+\.py")
 
@@ -195,8 +195,8 @@ class _Run:
 
     def _wait_or_raise(self, error: DBAPIError, step: str, blockers: str) -> None:
         code = getattr(error.orig, "pgcode", None)
-        if code not in _IN_THE_WAY:
-            raise _plainly(error, step, code) from None
+        if code not in _BLOCKED_CODES:
+            raise _migration_error(error, step, code) from None
         now = time.monotonic()
         if now >= self.deadline:
             raise DeadlineOver(
@@ -254,12 +254,12 @@ def _config(conn: Connection | None = None) -> "Config":
     return config
 
 
-def _plainly(error: DBAPIError, step: str, code: str | None) -> Exception:
+def _migration_error(error: DBAPIError, step: str, code: str | None) -> Exception:
     """Return the error in one line; unchanged if it has no SQLSTATE or the connection broke."""
     if error.connection_invalidated or code is None:
         return error
     said = str(error.orig).partition("\n")[0]
-    if code in _NO_RIGHT:
+    if code in _FORBIDDEN_CODES:
         return MigrationRefused(
             f"{step} of the schema: {said}; run `staging-api migrate` with a STAGING_DATABASE_URL"
             " whose role owns the tables and may create in their schema (docs/roles.sql:"

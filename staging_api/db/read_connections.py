@@ -39,7 +39,7 @@ class ReadConnections:
         self._engine = engine
         self._now = now
         self._most = pool_size // _SHARE
-        self._idle: deque[_Kept] = deque()
+        self._idle: deque[_KeptConnection] = deque()
         # A statement that finds the server gone disposes of the engine.
         event.listen(engine, "engine_disposed", lambda _engine: self.close())
 
@@ -74,7 +74,7 @@ class ReadConnections:
         while self._idle:
             self._idle.pop().pooled.close()
 
-    def _take(self) -> "_Kept":
+    def _take(self) -> "_KeptConnection":
         try:
             kept = self._idle.pop()
         except IndexError:
@@ -84,7 +84,7 @@ class ReadConnections:
         kept.pooled.close()
         return self._taken()
 
-    def _taken(self) -> "_Kept":
+    def _taken(self) -> "_KeptConnection":
         """Take a connection from the pool, which renews old ones and makes new ones."""
         pool = self._engine.pool
         try:
@@ -92,7 +92,7 @@ class ReadConnections:
         except psycopg2.Error as error:
             lost = self._engine.dialect.is_disconnect(cast("Any", error), None, None)
             raise as_sqlalchemy(None, error, lost=lost) from error
-        return _Kept(
+        return _KeptConnection(
             pool,
             pooled,
             pooled.driver_connection,
@@ -100,7 +100,7 @@ class ReadConnections:
             self._now() + _KEPT_SECONDS,
         )
 
-    def _give_back(self, kept: "_Kept") -> None:
+    def _give_back(self, kept: "_KeptConnection") -> None:
         # Two threads may both see one free slot; then one connection too many is kept.
         if len(self._idle) < self._most and kept.pool is self._engine.pool:
             self._idle.append(kept)
@@ -109,7 +109,7 @@ class ReadConnections:
 
 
 @dataclass(slots=True)
-class _Kept:
+class _KeptConnection:
     """A connection that is taken from the pool.
 
     Attributes:

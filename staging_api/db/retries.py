@@ -18,7 +18,7 @@ from sqlalchemy.exc import DBAPIError
 _TRIES = 8
 _PAUSE_SECONDS = (0.1, 0.4)
 # lock_not_available, deadlock_detected
-_IN_THE_WAY = frozenset({"55P03", "40P01"})
+_BLOCKED_CODES = frozenset({"55P03", "40P01"})
 
 
 def retried_when_blocked(conn: Connection, statement: str, given: Sequence[object]) -> list[Any]:
@@ -36,7 +36,7 @@ def retried_when_blocked(conn: Connection, statement: str, given: Sequence[objec
         try:
             return list(conn.exec_driver_sql(statement, tuple(given)).scalars())
         except DBAPIError as error:
-            if last or getattr(error.orig, "pgcode", None) not in _IN_THE_WAY:
+            if last or getattr(error.orig, "pgcode", None) not in _BLOCKED_CODES:
                 raise
         time.sleep(random.uniform(*_PAUSE_SECONDS))  # noqa: S311 - nothing secret
     raise AssertionError("unreachable")

@@ -29,8 +29,8 @@ class SharedReads(Generic[Key, Found]):
         """Read with `read`, which must return a value for each key."""
         self._read = read
         self._mutex = threading.Lock()
-        self._sent: _Gathering[Key, Found] | None = None
-        self._next: _Gathering[Key, Found] | None = None
+        self._sent: _Batch[Key, Found] | None = None
+        self._next: _Batch[Key, Found] | None = None
 
     def find(self, key: Key) -> Found:
         """Return the row of a key, read after this call began.
@@ -40,47 +40,47 @@ class SharedReads(Generic[Key, Found]):
         """
         turn: threading.Lock | None = None
         with self._mutex:
-            gathering, leads = self._next, False
-            if gathering is None or len(gathering.keys) >= _MOST_KEYS:
-                gathering, leads = _Gathering(key), True
+            batch, leads = self._next, False
+            if batch is None or len(batch.keys) >= _MOST_KEYS:
+                batch, leads = _Batch(key), True
                 if self._sent is None:
-                    self._sent = gathering
+                    self._sent = batch
                 else:
-                    self._next = gathering
+                    self._next = batch
                     turn = _held()
                     self._sent.waiting.insert(0, turn)
             else:
-                gathering.keys[key] = None
+                batch.keys[key] = None
                 turn = _held()
-                gathering.waiting.append(turn)
+                batch.waiting.append(turn)
         in_time = turn is None or turn.acquire(timeout=_PATIENCE_SECONDS)
         if leads:
-            return self._send(gathering, key)
-        if in_time and gathering.found is not None:
-            return gathering.found[key]
+            return self._send(batch, key)
+        if in_time and batch.found is not None:
+            return batch.found[key]
         return self._read([key])[key]
 
-    def _send(self, gathering: "_Gathering[Key, Found]", key: Key) -> Found:
+    def _send(self, batch: "_Batch[Key, Found]", key: Key) -> Found:
         with self._mutex:
-            if self._next is gathering:
+            if self._next is batch:
                 self._next = None
-            self._sent = gathering
+            self._sent = batch
         try:
-            gathering.found = found = self._read(list(gathering.keys))
+            batch.found = found = self._read(list(batch.keys))
             return found[key]
         except Exception:
-            if len(gathering.keys) == 1:
+            if len(batch.keys) == 1:
                 raise
         finally:
             with self._mutex:
-                if self._sent is gathering:
+                if self._sent is batch:
                     self._sent = None
-            for each in gathering.waiting:
+            for each in batch.waiting:
                 each.release()
         return self._read([key])[key]
 
 
-class _Gathering(Generic[Key, Found]):
+class _Batch(Generic[Key, Found]):
     """The calls that the next statement will serve."""
 
     def __init__(self, key: Key) -> None:

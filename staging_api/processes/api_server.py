@@ -96,7 +96,7 @@ class ApiServer(BaseApplication):  # type: ignore[misc]
             "graceful_timeout": int(settings.shutdown_seconds),
             "control_socket_disable": True,
             "logconfig_dict": _GUNICORN_LOGS,
-            "logger_class": _Lines,
+            "logger_class": _GunicornLogger,
             "when_ready": self._when_ready,
             # On SIGHUP gunicorn configures its own logging again, which removes the handlers set
             # here.
@@ -174,7 +174,7 @@ class _Parent(Arbiter):  # type: ignore[misc]
             os._exit(ended.code if isinstance(ended.code, int) else 1)
 
 
-class _Lines(Logger):  # type: ignore[misc]
+class _GunicornLogger(Logger):  # type: ignore[misc]
     """gunicorn's log lines about itself; the API logs the requests."""
 
     def access(self, *_about: object) -> None:

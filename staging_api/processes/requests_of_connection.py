@@ -34,7 +34,7 @@ class RequestsOfConnection:
         """Parse, with gunicorn's settings, the requests from `address` to `server`."""
         self._cfg, self._sock, self._address, self._server = cfg, sock, address, server
         self._parser = get_parser(cfg, sock, address)
-        self._known: _Known | None = None
+        self._known: _ParsedHead | None = None
         self._head = b""
         self._is_known = False
 
@@ -86,13 +86,13 @@ class RequestsOfConnection:
         parser.unreader.buf.truncate()
         return rest
 
-    def _worth_keeping(self, req: Any, environ: dict[str, Any]) -> "_Known | None":
+    def _worth_keeping(self, req: Any, environ: dict[str, Any]) -> "_ParsedHead | None":
         names = [name for name, _value in req.headers]
         is_last = req.should_close()
         if len(self._head) > _LONGEST_KEPT or is_last or not _READ_ANEW.isdisjoint(names):
             return None
         same = {name: value for name, value in environ.items() if name not in _OF_ONE_REQUEST}
-        return _Known(self._head, req, length_of(req), same)
+        return _ParsedHead(self._head, req, length_of(req), same)
 
 
 def length_of(req: Any) -> int:
@@ -101,7 +101,7 @@ def length_of(req: Any) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class _Known:
+class _ParsedHead:
     """A head and its parsed request, whose objects are reused: no two requests run at once."""
 
     head: bytes

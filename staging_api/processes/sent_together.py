@@ -58,7 +58,7 @@ class BufferedResponse(Response):  # type: ignore[misc]
         if self.headers_sent or self.chunked or len(part) > _SENT_TOGETHER:
             super().write(part)
             return
-        sock, gathered = self.sock, _Gathered()
+        sock, gathered = self.sock, _SendBuffer()
         self.sock = gathered
         try:
             super().write(part)
@@ -67,7 +67,7 @@ class BufferedResponse(Response):  # type: ignore[misc]
         sock.sendall(b"".join(gathered.parts))
 
 
-class _Gathered:
+class _SendBuffer:
     """A stand-in for a socket that collects the sent parts."""
 
     def __init__(self) -> None:
@@ -78,7 +78,7 @@ class _Gathered:
         self.parts.append(part)
 
 
-class _Header(Response):  # type: ignore[misc]
+class _CheckedHeader(Response):  # type: ignore[misc]
     """gunicorn's result of checking one header."""
 
     def __init__(self) -> None:
@@ -87,8 +87,8 @@ class _Header(Response):  # type: ignore[misc]
         self.upgrade = False
 
 
-def _check(name: str, value: str) -> _Header:
-    header = _Header()
+def _check(name: str, value: str) -> _CheckedHeader:
+    header = _CheckedHeader()
     Response.process_headers(header, [(name, value)])
     return header
 

@@ -142,7 +142,7 @@ class ArtifactAssembly:
     def _keeper(self, own: Path | None) -> Keep:
         def keep(member: Member, chunks: Iterable[bytes]) -> None:
             if member.gone:
-                self._take_back(member.path)
+                self._remove(member.path)
                 return
             # A link: the content is stored once, under two paths.
             if member.same_as is not None:
@@ -186,7 +186,7 @@ class ArtifactAssembly:
             self._passed_over.append(member)
         return None
 
-    def _take_back(self, path: str) -> None:
+    def _remove(self, path: str) -> None:
         """Remove a file and its further paths."""
         self._unpacked.pop(path)
         self._files.remove(path)

@@ -238,7 +238,7 @@ class Attempt:
                 unsure = add(conn)
             if not unsure:
                 return
-            self._look_for({digest: contents[digest] for digest in unsure})
+            self._check_stored({digest: contents[digest] for digest in unsure})
         raise _contents_unstable()
 
     def _mark_staged(
@@ -260,10 +260,10 @@ class Attempt:
                     staging_rows.settle(conn, self.artifact.archive_url, self.held.lease)
                     return
             sizes = {file["sha256"]: file["size_bytes"] for file in files or ()}
-            self._look_for({digest: sizes[digest] for digest in unsure})
+            self._check_stored({digest: sizes[digest] for digest in unsure})
         raise _contents_unstable()
 
-    def _look_for(self, contents: Mapping[str, int]) -> None:
+    def _check_stored(self, contents: Mapping[str, int]) -> None:
         """Check that the store has these contents; in no transaction, as a bucket may be slow.
 
         Raises:

@@ -46,7 +46,7 @@ from staging_api.store.blob_store import BlobStore
 log = logging.getLogger(__name__)
 
 #: Errors of the objects of one choice, as opposed to errors of the source or the store.
-_NOT_TAKEN = (ArchiveCorrupt, ArchiveUnsafe, ArtifactNotFound, LimitExceeded)
+_CHOICE_ERRORS = (ArchiveCorrupt, ArchiveUnsafe, ArtifactNotFound, LimitExceeded)
 
 __all__ = ["FetchHooks", "FetchedArtifact", "StagedFile", "fetch", "forget"]
 
@@ -122,7 +122,7 @@ def fetch(
         warnings += [f"{name} fits as well, and was not taken" for name in way.passed_over]
         try:
             fetched = attempt.bring(way.objects, speed)
-        except _NOT_TAKEN as error:
+        except _CHOICE_ERRORS as error:
             refusals.append(error)
             warnings.append(f"{', '.join(way.objects)} was not taken: {error.detail}")
             hooks.check()

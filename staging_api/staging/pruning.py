@@ -84,7 +84,7 @@ class Pruning:
         with database.begin() as conn:
             found = prune_rows.find_prune(conn, token)
             if not prune_rows.begin_prune(conn, token, origin.caller, reason):
-                raise Conflict(_why_not(found))
+                raise Conflict(_refusal(found))
         with database.connect() as conn:
             artifacts = usage_rows.idle_of(conn, list(found.artifact_ids))
         before = self.upkeep.space().staying
@@ -113,7 +113,7 @@ class Pruning:
             )
 
 
-def _why_not(found: PruneRecord) -> str:
+def _refusal(found: PruneRecord) -> str:
     if found.begun_at is not None:
         return f"this prune was begun by {found.begun_by} at {found.begun_at:%Y-%m-%d %H:%M:%S} UTC"
     return "the preview is older than an hour: make another one"

@@ -61,7 +61,7 @@ def check(upkeep: Upkeep, shard: str) -> CheckResult:
         rows = store_rows.blobs_of(conn, shard)
     files = {blob.sha256: (blob.size_bytes, used) for blob, used in upkeep.blobs.shard(shard)}
     missing = {d: size for d, size in rows.items() if _size(files.get(d)) != size}
-    lost, failed = _lose_all(upkeep, missing)
+    lost, failed = _evict_lost(upkeep, missing)
     orphans = _orphans(upkeep, files)
     with upkeep.database.begin() as conn:
         # An upload may have stored some of the lost contents again.
@@ -90,7 +90,7 @@ def _size(file: tuple[int, float] | None) -> int | None:
     return None if file is None else file[0]
 
 
-def _lose_all(upkeep: Upkeep, missing: Mapping[str, int]) -> tuple[tuple[str, ...], int]:
+def _evict_lost(upkeep: Upkeep, missing: Mapping[str, int]) -> tuple[tuple[str, ...], int]:
     """Evict the artifacts of these contents; return the lost contents, and how many failed."""
     lost, failed = [], 0
     for digest, size in missing.items():

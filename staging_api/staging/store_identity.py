@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 #: Number of blobs to look for in a store without a marker; the right store has most of them.
 _SAMPLE = 20
 _RETRY_SECONDS = 30.0
-_CURE = (
+_REMEDY = (
     "mount the store that belongs to this database; if this one is to take its place,"
     " run `staging-api adopt-store`"
 )
@@ -67,7 +67,7 @@ class StoreIdentity:
                 self._blobs.identify(self._expected)
         elif found != self._expected:
             raise WrongStore(
-                f"the store is {found}, and the database belongs to {self._expected}: {_CURE}",
+                f"the store is {found}, and the database belongs to {self._expected}: {_REMEDY}",
                 retry_after_seconds=_RETRY_SECONDS,
             )
 
@@ -92,7 +92,7 @@ class StoreIdentity:
             raise self._unmarked("and the database has contents")
         if not sample and found is not None and not self._blobs.is_empty():
             raise WrongStore(
-                f"the store {found} has contents of another database: {_CURE}",
+                f"the store {found} has contents of another database: {_REMEDY}",
                 retry_after_seconds=_RETRY_SECONDS,
             )
 
@@ -117,11 +117,11 @@ class StoreIdentity:
         """Return the error of a store without a marker that lacks its contents."""
         if self._blobs.is_empty():
             return StoreAbsent(
-                f"the store is empty, {and_yet}: is its volume mounted? {_CURE}",
+                f"the store is empty, {and_yet}: is its volume mounted? {_REMEDY}",
                 retry_after_seconds=_RETRY_SECONDS,
             )
         return WrongStore(
-            f"the store has other contents and no marker, {and_yet}: {_CURE}",
+            f"the store has other contents and no marker, {and_yet}: {_REMEDY}",
             retry_after_seconds=_RETRY_SECONDS,
         )
 
