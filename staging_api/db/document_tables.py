@@ -118,7 +118,7 @@ document_revisions = table(
         "CASE WHEN kind IN ('posted', 'emptied')"
         " THEN collection_id IS NOT NULL AND copied_from IS NULL"
         " WHEN kind = 'replaced' THEN num_nulls(collection_id, copied_from) = 0"
-        # Of one collection, or of the whole buffer.
+        # Either one collection is discarded, or the whole buffer.
         " WHEN kind = 'discarded' THEN num_nulls(collection_id, copied_from) = 1"
         " ELSE collection_id IS NULL AND copied_from IS NOT NULL END",
         name="made_of",

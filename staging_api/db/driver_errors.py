@@ -42,7 +42,7 @@ _NO_CONNECTION = _busy("the database has no connection left for this process", 5
 _STARTING = _unreachable("the database is starting up or shutting down")
 _TOO_LONG = _busy("the database ended a transaction that took too long; nothing of it was done", 2)
 
-#: By SQLSTATE, otherwise by its class, the first two characters.
+#: Meaning of a SQLSTATE, or of its class, the first two characters.
 _MEANINGS: Mapping[str, Meaning] = {
     "55P03": _busy("another transaction is in the way; it did not end in time", 1),
     "57014": _busy("the database ended a statement that took too long", 2),
@@ -87,7 +87,8 @@ def translated(error: DBAPIError) -> Unavailable | None:
     found = _found(error, code)
     if found is None:
         return None
-    # For an operator at a terminal; no client of the API need know what the server says.
+    # The note is shown to an operator at a terminal; clients of the API do not get the server's
+    # message.
     found.add_note(_line(error))
     if isinstance(found, DatabaseBusy | DatabaseRefused):
         log.warning("%s (SQLSTATE %s): %s", found.detail, code, _line(error))

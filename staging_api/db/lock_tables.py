@@ -77,7 +77,7 @@ api_locks = table(
     Index(None, "scope", "id"),
     # The order of the history's pages.
     Index(None, "acquired_at", "id"),
-    # An auditor's question: which leases ran out (``db/audit/08``).
+    # For an auditor's question: which leases expired (``db/audit/08``).
     index_where("outcome IN ('expired', 'superseded')", "api_locks_lost_idx", "expires_at"),
     comment="One row per grant: the history of every lock; each grant has exactly one outcome.",
     postgresql_partition_by="RANGE (id)",

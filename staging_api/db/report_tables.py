@@ -101,7 +101,7 @@ store_prunes = table(
         " AND num_nulls(ended_at, evicted, freed_bytes) IN (0, 3)",
         name="steps",
     ),
-    # Without freed_bytes: negative if others store more meanwhile than the prune frees.
+    # No check on freed_bytes: it is negative if others store more meanwhile than the prune frees.
     CheckConstraint("least(keep_bytes, frees_bytes, evicted) >= 0", name="numbers"),
     comment="Prunes that operators previewed and let be done by the API: who, what and why.",
 )

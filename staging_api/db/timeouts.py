@@ -121,7 +121,8 @@ class Watchdog:
             self.end(context.execution_context.cursor.connection)
 
     def _before_end(self, conn: Connection) -> None:
-        # Its end is noted with the next statement, or when the connection returns to its pool.
+        # The end of a COMMIT or ROLLBACK is noted with the next statement, or when the connection
+        # returns to its pool.
         if not conn.invalidated:
             self.begin(conn.connection.dbapi_connection)
 

@@ -205,8 +205,8 @@ def _join_or_start(
         # Waits for a supervisor that starts a server: it holds this lock until the file is written.
         with _start_lock(files) as start:
             if is_locked(files.supervisor_lock):
-                # Without the file, the supervisor is about to end, or to take the start lock for a
-                # new server.
+                # No file: the supervisor is about to end, or to take the start lock for a new
+                # server.
                 with suppress(FileNotFoundError):
                     return _server_info(files)
             elif spawned:

@@ -167,7 +167,8 @@ class LeaseKeeper:
         self.start()
         with self._changed:
             self._holds[hold.lease.id] = hold
-            # Only for an earlier renewal: otherwise each request would wake the thread for nothing.
+            # Wake the thread only for an earlier renewal: otherwise each request would wake it for
+            # nothing.
             if hold.renew_at < self._looks_at:
                 self._looks_at = hold.renew_at
                 self._changed.notify_all()

@@ -52,7 +52,7 @@ def database_of(settings: Settings) -> Iterator[Settings]:
 
 @contextmanager
 def known_database_of(settings: Settings) -> Iterator[Settings]:
-    """Yield settings as `database_of` does, but never make a database, for verbs that only read.
+    """Yield settings as `database_of` does, for verbs that need an existing database.
 
     Raises:
         DatabaseUnusable: there is no URL, and no service ever ran with this STAGING_HOME.

@@ -106,7 +106,7 @@ class Services:
         )
 
     def renewal(self) -> Renewal:
-        """Return the thread that renews Releases beside a worker."""
+        """Return the `Renewal`, which renews Releases beside a worker."""
         return Renewal(self.publisher)
 
     def close(self) -> None:

@@ -45,8 +45,8 @@ class ArtifactAssembly:
         self._build = build
         self._batch = batch
         self._tracker = tracker
-        # An artifact of one file can be followed while it grows (`WriteTracker`), so it is no part
-        # of a pack.
+        # An artifact of one file can be followed while it grows (`WriteTracker`), so its file never
+        # goes into a pack.
         self._pack_below = 0 if kind.is_one_file else pack_below
         self._pack: Blob | None = None
         self._files = FileTable(batch.folder)

@@ -128,7 +128,8 @@ class Download:
                         journal.add(noted, position)
                         noted = position
             finally:
-                # Also after an error, or if the reader stops early: these bytes stay fetched.
+                # Bytes that arrived before an error, or before the reader stopped, are added as
+                # well.
                 if position > noted:
                     journal.add(noted, position)
 

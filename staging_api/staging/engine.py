@@ -220,8 +220,8 @@ class _Attempt:
                 with self._noted_if_empty(this):
                     assembly.unpack(SourceLookup(this), reader, own, self.limits)
                 found.append(this)
-                # Its content is in the batch now, unpacked or under another name: free the space
-                # early.
+                # The content of the object is in the batch now, unpacked or under another name:
+                # free the space early.
                 file.unlink()
                 hooks.checkpoint("object verified")
             self._commit(assembly, batch)

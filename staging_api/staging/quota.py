@@ -139,8 +139,8 @@ class Quota:
         for artifact in planned.artifacts:
             check()
             if not eviction.evict(self.upkeep, artifact, "space", idle_seconds):
-                # It was read, pinned or worked on meanwhile: without it the plan may not free
-                # enough.
+                # The artifact was read, pinned or worked on meanwhile: the rest of the plan may not
+                # free enough.
                 skipped.add(artifact.id)
                 break
         self.upkeep.collect()

@@ -46,8 +46,8 @@ class QuotaReservation:
             self._needed += count
             if self._needed <= self._kept:
                 return
-            # Not the first time: a small artifact would reserve a whole step, and might evict
-            # others for it.
+            # No step with the first reservation: for a small artifact it might evict others
+            # needlessly.
             step = self._needed + _STEP_BYTES
             if self._kept and self._reserve_more(step):
                 self._kept = step

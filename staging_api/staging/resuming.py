@@ -65,7 +65,8 @@ def resume(
         except (Cancelled, LockLost, ShuttingDown, Unavailable, StoreAbsent):
             raise
         except StagingApiError as error:
-            # Not the failure of one artifact, which its row would have: no work can begin.
+            # This error is not the failure of one artifact, which its row would have: no work can
+            # begin.
             _fail(stagings, staging, holds, staging.requested, error)
 
 
@@ -80,7 +81,7 @@ def _still_known(stagings: StagingService, staging: Staging, holds: Holds) -> St
     for name in staging.requested:
         try:
             found = stagings.check_request(staging.archive_url, [name]).kinds
-            # Without the entries that this one adds: the request names them itself.
+            # Resolving a name may add other entries; the request names those itself.
             kinds += [kind for kind in found if kind.name == name]
         except Invalid as error:
             _fail(stagings, staging, holds, [name], error)

@@ -55,7 +55,7 @@ def taken(
                 unknown = reserve if found.size_bytes is None else reserved_before
                 size = write_chunks(_watched(chunks, monitor, digests, unknown), file)
         except SourceFailed as error:
-            # Without a version it cannot be resumed; but no byte of it has been handed on yet.
+            # Without a version the transfer cannot be resumed; but no byte has been handed on yet.
             is_lost = came and came[0].version is None and error.retryable
             if not left or not is_lost:
                 raise

@@ -154,7 +154,7 @@ def _opened(
         # The parts are useless, or wrong: the next attempt starts again.
         transfer.store.parts.forget(key)
         if resumed and isinstance(error, ArchiveCorrupt):
-            # Then the local disk may be the cause, and not the source.
+            # With bytes of an earlier attempt, the local disk may be the cause, and not the source.
             raise StoreFailed(
                 f"{source_object.name} does not have its digest, with bytes of an earlier attempt"
                 " in it; it is fetched anew",

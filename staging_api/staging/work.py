@@ -45,7 +45,7 @@ log = logging.getLogger(__name__)
 #: The holds of the locks of one archive, by name of their lock kind.
 Holds = Mapping[str, Hold]
 
-# These end the work on a staging, and are no result of an artifact.
+# These errors end the work on a staging, and are no result of an artifact.
 _NO_RESULT = (Cancelled, ClientGone, LockLost, ShuttingDown, Unavailable, StoreAbsent)
 
 

@@ -41,9 +41,10 @@ log = logging.getLogger(__name__)
 
 #: Short, since clients may be waiting; the poll probes only the few unfinished rows.
 POLL_SECONDS = 0.1
-#: Between tries while the database, the store or this program fails; it grows from `POLL_SECONDS`.
+#: Longest pause between attempts while the database, the store or this program fails; it grows from
+#: `POLL_SECONDS`.
 _LONGEST_PAUSE_SECONDS = 5.0
-# A staging that another worker has ended meanwhile is forgotten after that.
+# Failures of a staging that another worker has finished meanwhile are dropped after this time.
 _FORGOTTEN_SECONDS = 60.0
 _CHORE_SECONDS = 1.0
 # Longer than the database may let a statement wait.
@@ -195,7 +196,7 @@ class Worker:
             logs.clear_log_context()
 
     def _put_off(self, turn: DueStaging) -> None:
-        """Let others go first; at each turn of the loop it would fail anew, and log that."""
+        """Postpone a staging that failed: others go first, and fewer failures are logged."""
         before = self._left.get(turn.staging_id)
         failures = before.failures + 1 if before else 1
         left = _Left(failures, time.monotonic() + _pause(failures))
@@ -217,7 +218,7 @@ class Worker:
 
 
 def _pause(failures: int) -> float:
-    """Return the pause after so many failures in a row, in seconds."""
+    """Return the pause in seconds after this number of failures in a row."""
     # The exponent is bounded, as 2.0 ** 1024 raises OverflowError.
     return min(POLL_SECONDS * 2.0 ** min(failures, 20), _LONGEST_PAUSE_SECONDS)
 
@@ -227,8 +228,8 @@ class _Left:
     """A staging that failed here, for a reason that is not its own.
 
     Attributes:
-        failures: in a row, as far as this process knows.
-        until: it is not tried before, by `time.monotonic`.
+        failures: number of failures in a row in this process.
+        until: time before which it is not tried again, by `time.monotonic`.
     """
 
     failures: int
