@@ -5,9 +5,9 @@ which never change; and a journal: a line for each verified file, with its size 
 time, so that the file need not be hashed again.
 
 What if the process dies? Before a file has its name: its bytes are in a part, and the next call
-continues after them. Before the file's line is in the journal: the next call hashes the file, which
-is correct. In the middle of a line: the incomplete line is ignored. While the journal is rewritten:
-the old journal stays.
+continues after them. Before the file's line is in the journal: the next call hashes the file, and
+finds the right digest. In the middle of a line: the incomplete line is ignored. While the journal
+is rewritten: the old journal stays.
 """
 
 import errno

@@ -81,8 +81,8 @@ _PUBLISHED = [
 def _file(
     name: str, tag: str, summaries: tuple[str, str], *parameters: Described
 ) -> dict[str, Described]:
-    """Describe GET and HEAD of a file; HEAD follows nothing."""
-    # HEAD has no bodies, except errors that the server itself sends.
+    """Describe GET and HEAD of a file; HEAD has no parameter `follow`."""
+    # Responses to HEAD have no bodies, except errors before the route is known.
     described = {
         status: answer
         if int(status) in BEFORE_ROUTING

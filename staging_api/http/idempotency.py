@@ -146,7 +146,7 @@ class _Keyed:
         return True
 
     def refuse_if_busy(self) -> None:
-        """Refuse the request if another with this key holds the lock that was refused.
+        """Refuse the request if another one with this key holds the refused lock.
 
         Raises:
             IdempotencyKeyBusy: the first request with this key still runs.
@@ -160,7 +160,7 @@ class _Keyed:
         if self.resp.status_code >= 300:  # noqa: PLR2004 - no success, RFC 9110
             return
         if self.held is None:
-            # Leave out the headers of any other response.
+            # Remove the headers that describe this response, as a stored one may be sent instead.
             said = {name: self.resp.get_header(name) for name in _OF_ONE_ANSWER}
             for name in said:
                 self.resp.delete_header(name)
@@ -172,7 +172,7 @@ class _Keyed:
 
     @property
     def _scope(self) -> str:
-        """Scope of the key: the caller, which has no space, a space, and the key."""
+        """Scope of the key: the caller's name, with its spaces escaped, a space, and the key."""
         caller: str = self.req.context.caller
         return f"{caller.replace('%', '%25').replace(' ', '%20')} {self.key}"
 

@@ -149,7 +149,7 @@ def takes_cookies(environ: Environ) -> bool:
 
 
 def cookie_of(environ: Environ, name: str) -> str | None:
-    """Return a cookie's value; of two with this name the first, as browsers send it first.
+    """Return a cookie's value; of two with this name the first, which is the more specific.
 
     Cookies of other programs at this address are skipped: the standard library drops all cookies if
     one has an unusual name or value, such as a JSON document.

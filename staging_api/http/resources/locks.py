@@ -29,7 +29,8 @@ class AllLocks(Resource):
             limit=query.limit,
             after=query.after,
             only=LockFilter(
-                # An archive's scope is its canonical URL, which has many spellings.
+                # The scope of an archive is its canonical URL, but a query may spell it
+                # differently.
                 query.scope and canonical_filter(query.scope),
                 query.kind,
                 query.except_kind,
