@@ -4,7 +4,7 @@ A hook is an executable file in a configured directory. Names follow run-parts (
 ``_`` and ``-``), so that ``10-notify.dpkg-old`` or an editor's backup is never run; the order is
 that of the names' bytes. A hook gets no shell and no arguments, only the given environment, and
 runs in its own session, so that a timeout ends its children as well. It is also ended when its run
-loses the lock: a copy to a mirror must not run beside that of the next publisher.
+loses the lock: a copy to a mirror must not run at the same time as the copy of the next run.
 
 What if the process dies? A running hook continues without it, and may be run again by the next
 publisher run: hooks must tolerate that.

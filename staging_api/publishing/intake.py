@@ -271,7 +271,7 @@ def _note_what_follows(
         conn: the transaction that records the uploads.
         to: destination of the packages.
         taken: the row of each upload, with the fields that domination compares.
-        caller: who sent them.
+        caller: the caller who sent them.
     """
     accepted = any(row["state"] == "accepted" for row, _ in taken)
     if accepted and apt_archives.lift(conn, [to.suite.id], caller):

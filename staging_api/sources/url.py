@@ -178,10 +178,10 @@ def parse_prefix(text: str, field: str) -> ArchiveUrl:
 
 
 def parse_setting(text: str, setting: str) -> ArchiveUrl:
-    """Read a URL of a setting, which may list several: an error says which one is wrong.
+    """Parse a URL in a setting, which may list several URLs; an error names the wrong one.
 
     Raises:
-        Invalid: of that setting. It repeats no text that may hold a password.
+        Invalid: of that setting; the message does not repeat a text that may contain a password.
     """
     try:
         return _parse(text)

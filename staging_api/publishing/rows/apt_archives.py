@@ -134,7 +134,7 @@ def validity_left(conn: Connection) -> dict[str, float]:
 
 
 def lift(conn: Connection, suite_ids: Sequence[int], caller: str) -> list[str]:
-    """Lift the holds of these suites, and record who did; return the names of those held."""
+    """Lift the holds of these suites, and record the caller; return the names of those held."""
     return sorted(conn.execute(_LIFT, {"suites": list(suite_ids), "caller": caller}).scalars())
 
 

@@ -1,4 +1,4 @@
-"""The rows of what people decide about archives; a lift is written by its own statement."""
+"""SQL statements that record decisions about archives; `apt_archives.lift` records its own."""
 
 import json
 from typing import Any
@@ -26,7 +26,7 @@ _OF_GENERATION = text("""
 def add_decision(
     conn: Connection, archive_id: int, caller: str, decision: ArchiveDecision, **detail: Any
 ) -> None:
-    """Record what somebody decided about an archive."""
+    """Record a decision about an archive."""
     given = {"archive_id": archive_id, "caller": caller, "decision": decision}
     conn.execute(_ADD, {**given, "detail": json.dumps(detail)})
 
@@ -34,7 +34,7 @@ def add_decision(
 def add_upload_decision(
     conn: Connection, upload_id: str, caller: str, decision: ArchiveDecision, reason: str
 ) -> None:
-    """Record what somebody decided about an upload."""
+    """Record a decision about an upload."""
     detail = json.dumps({"upload": upload_id, "reason": reason})
     given = {"id": upload_id, "caller": caller, "decision": decision, "detail": detail}
     conn.execute(_OF_UPLOAD, given)
@@ -43,7 +43,7 @@ def add_upload_decision(
 def add_pin_decision(
     conn: Connection, generation_id: str, caller: str, decision: ArchiveDecision
 ) -> None:
-    """Record who pinned or unpinned a generation."""
+    """Record that a caller pinned or unpinned a generation."""
     detail = json.dumps({"generation": generation_id})
     given = {"id": generation_id, "caller": caller, "decision": decision, "detail": detail}
     conn.execute(_OF_GENERATION, given)
