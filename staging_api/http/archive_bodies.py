@@ -214,6 +214,7 @@ class PackageBody(NounBody):
     version: str
     architecture: str
     state: PublicationState
+    listed: bool = Field(description="whether the index files that clients see now list it")
     path: str
     sha256: str
     size_bytes: int

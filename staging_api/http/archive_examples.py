@@ -53,6 +53,7 @@ _PACKAGE = {
     "version": "1.0-1",
     "architecture": "amd64",
     "state": "published",
+    "listed": True,
     "path": "pool/main/h/hello/hello_1.0-1_amd64.deb",
     "sha256": SHA256,
     "size_bytes": 4711,

@@ -164,7 +164,12 @@ class Upload:
 
 @dataclass(frozen=True)
 class PackagePublication:
-    """A package in a suite."""
+    """A package in a suite.
+
+    Attributes:
+        listed: whether the index files that clients see now list it. The state is ahead of them:
+            from its phase of a run until the generation goes live, and while the suite is held.
+    """
 
     id: int
     suite: str
@@ -173,6 +178,7 @@ class PackagePublication:
     version: str
     architecture: str
     state: str
+    listed: bool
     path: str
     sha256: str
     size_bytes: int

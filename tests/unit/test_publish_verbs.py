@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from staging_api.cli import main
-from staging_api.cli.publish import operations
+from staging_api.cli.publish import operations, packages
 from staging_api.errors import LockHeld
 
 NOWHERE = ("--server", "http://127.0.0.1:1")
@@ -61,3 +61,22 @@ def test_an_upload_goes_to_one_suite_and_component(
     package.write_bytes(b"")
     said = refused(capsys, "upload", "tools", str(package), option, "a", option, "b")
     assert f"{option} can be given only once" in said
+
+
+@pytest.mark.parametrize(
+    ("package", "printed"),
+    [
+        ({"state": "published", "listed": True}, "published"),
+        ({"state": "published", "listed": False}, "published, not seen yet"),
+        ({"state": "pending", "listed": False}, "pending"),
+        ({"state": "deleted", "listed": True}, "deleted, still seen"),
+        ({"state": "superseded", "listed": False}, "superseded"),
+        ({"state": "published"}, "published"),
+    ],
+)
+def test_the_state_of_a_package_says_what_clients_see(
+    package: dict[str, object], printed: str
+) -> None:
+    fields = ("id", "suite", "component", "package", "version", "architecture", "path")
+    ((*_, state, _path),) = packages._rows([dict.fromkeys(fields, "x") | package])
+    assert state == printed

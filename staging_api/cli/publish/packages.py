@@ -169,5 +169,16 @@ def _among(package: _Package, **values: Sequence[str] | None) -> bool:
 
 
 def _rows(packages: Sequence[_Package]) -> Iterator[tuple[str, ...]]:
-    fields = ("id", "suite", "component", "package", "version", "architecture", "state", "path")
-    return (tuple(str(each[name]) for name in fields) for each in packages)
+    fields = ("id", "suite", "component", "package", "version", "architecture")
+    for each in packages:
+        yield (*(str(each[name]) for name in fields), _state(each), each["path"])
+
+
+def _state(package: _Package) -> str:
+    state = str(package["state"])
+    # A service of the version before does not say what clients see.
+    if "listed" not in package or package["listed"] == (state == "published"):
+        return state
+    if package["listed"]:
+        return f"{state}, still seen"
+    return f"{state}, not seen yet" if state == "published" else state

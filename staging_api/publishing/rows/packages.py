@@ -75,7 +75,14 @@ _HAS_INSTALLER = text("""
 _ANALYZE = text("ANALYZE uploads, package_files, binary_releases, package_publications")
 _LIST = text("""
     SELECT p.*, s.name AS suite, coalesce(b.version, c.version) AS version,
-        coalesce(b.architecture, 'source') AS architecture, f.path, f.sha256, f.size_bytes
+        coalesce(b.architecture, 'source') AS architecture, f.path, f.sha256, f.size_bytes,
+        EXISTS (
+            SELECT FROM dists_generations g
+            LEFT JOIN generation_holds h ON h.generation_id = g.id AND h.suite_id = s.id
+            WHERE g.archive_id = s.archive_id AND g.state = 'live'
+                AND coalesce(h.content_number, g.content_number) >= p.listed_in
+                AND (p.delisted_in IS NULL
+                    OR coalesce(h.content_number, g.content_number) < p.delisted_in)) AS listed
     FROM package_publications p
     JOIN suites s ON s.id = p.suite_id
     LEFT JOIN binary_releases b ON b.id = p.binary_release_id

@@ -496,9 +496,28 @@ def test_a_hook_before_going_live_can_stop_the_run(
         assert select(database, "SELECT state, error_code FROM publisher_runs") == [
             ("failed", "hook_failed")
         ]
+        assert seen(here) == [("published", False)]
         hook(tmp_path / "hooks", "before", 'test "$STAGING_ARCHIVE" = example')
         assert here.run().state == "succeeded"
         assert here.names() == ["hello 1.0-1"]
+        assert seen(here) == [("published", True)]
+        here.add("hello", version="2.0")
+        here.run()
+        assert seen(here) == [("superseded", False), ("published", True)]
+        here.hold(first_generation(database))
+        assert seen(here) == [("superseded", True), ("published", False)]
+
+
+def seen(shop: Shop) -> list[tuple[str, bool]]:
+    """The state of each package, and whether clients see it."""
+    with shop.database.connect() as conn:
+        found = packages.list_package_publications(conn, shop.archive.id, limit=9)
+    return [(each.state, each.listed) for each in found]
+
+
+def first_generation(database: Database) -> str:
+    query = "SELECT id FROM dists_generations WHERE live_at IS NOT NULL ORDER BY number LIMIT 1"
+    return str(select(database, query)[0][0])
 
 
 def test_a_run_that_loses_the_lock_ends_its_hook(
