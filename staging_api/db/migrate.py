@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, Engine, NullPool, create_engine, text
 from sqlalchemy.exc import DBAPIError
@@ -54,6 +54,7 @@ _CLIENT_CHECK = "1s"
 # Pause between attempts, in which other sessions are served; random, so that several migrations do
 # not stay in step.
 _PAUSE_SECONDS = (0.5, 1.5)
+_OLDEST_SERVER = 15
 _LOG_EVERY_SECONDS = 10.0
 # lock_not_available, query_canceled (by LockWatch), deadlock_detected
 _BLOCKED_CODES = frozenset({"55P03", "57014", "40P01"})
@@ -103,7 +104,7 @@ def migrate(url: str, patience_seconds: float = PATIENCE_SECONDS) -> str:
         Unavailable: the database cannot be reached.
         SchemaUnknown: the revision of the database is not one of this version's line.
         MigrationRefused: the role may not change the schema.
-        MigrationFailed: PostgreSQL refused a step for another reason.
+        MigrationFailed: PostgreSQL refused a step for another reason, or is too old.
         DeadlineOver: other sessions blocked a step all the time; names them. Finished steps stay.
     """
     engine = engine_of(url)
@@ -179,6 +180,7 @@ class _Run:
         following = "the next step"
         try:
             with self.engine.connect() as conn, conn.begin():
+                _check_server(conn)
                 begin_step(conn, LOCK_SECONDS, max(1.0, self.deadline - time.monotonic()))
                 found = _revision(conn)
                 if found is not None and is_newer(found):
@@ -207,6 +209,17 @@ class _Run:
             self.logged_at = now
             log.warning("%s of the schema waits for %s", step, blockers)
         time.sleep(random.uniform(*_PAUSE_SECONDS))  # noqa: S311 - nothing secret
+
+
+def _check_server(conn: Connection) -> None:
+    """Refuse a server that lacks what the steps use: it would name a syntax error of ours."""
+    driver: Any = conn.connection.driver_connection
+    found, minor = divmod(driver.server_version, 10_000)
+    if found < _OLDEST_SERVER:
+        raise MigrationFailed(
+            f"the server is PostgreSQL {found}.{minor}, this version needs PostgreSQL"
+            f" {_OLDEST_SERVER} or a newer one"
+        )
 
 
 def _folder() -> Path:

@@ -17,7 +17,7 @@ from staging_api.db import migrate as migration
 from staging_api.db.engine import Database, open_database
 from staging_api.db.migrate import check_schema, migrate, revisions, wanted_revision
 from staging_api.db.tables import metadata
-from staging_api.errors import SchemaOutdated
+from staging_api.errors import MigrationFailed, SchemaOutdated
 from tests import forked_command
 from tests.databases import Schemas, new_database
 from tests.rows import select
@@ -99,6 +99,15 @@ def set_revision(url: str, revision: str) -> None:
 def test_a_database_without_a_schema_is_refused_in_words(empty_url: str) -> None:
     with pytest.raises(SchemaOutdated, match=r"schema none, .*run `staging-api migrate`"):
         check_schema_of(empty_url)
+
+
+def test_a_server_that_is_too_old_is_named(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(migration, "_OLDEST_SERVER", 99)
+    said = r"the server is PostgreSQL \d+\.\d+, this version needs PostgreSQL 99 or a newer one"
+    with pytest.raises(MigrationFailed, match=said):
+        migrate(database_url)
 
 
 def test_an_old_schema_is_refused_and_a_newer_one_is_not(own_url: str) -> None:
