@@ -11,6 +11,7 @@ import logging
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 
 from staging_api.db.engine import Database
 from staging_api.errors import StagingApiError
@@ -100,6 +101,15 @@ class ProcessService:
         """Return all processes that were seen within a day, by name: for counting them."""
         with self.database.connect() as conn:
             return rows.seen(conn)
+
+    def database_time(self) -> datetime:
+        """Return the time by the clock of the database.
+
+        Raises:
+            Unavailable: the database cannot be reached.
+        """
+        with self.database.connect() as conn:
+            return rows.database_time(conn)
 
     def database_facts(self) -> DatabaseFacts:
         """Return the version of the database, and its schema."""

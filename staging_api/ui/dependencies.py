@@ -9,6 +9,7 @@ from staging_api.changes.service import ChangeFeed
 from staging_api.http.app import openapi_of
 from staging_api.http.dependencies import AppDependencies
 from staging_api.identity.sessions import Sessions
+from staging_api.ui.clock import DatabaseClock
 
 if TYPE_CHECKING:
     from staging_api.identity.authorization_code import AuthorizationCode
@@ -37,6 +38,11 @@ class UiDependencies:
     def auth(self) -> str:
         """The authentication method: a value of STAGING_AUTH."""
         return self.api.auth or "none"
+
+    @cached_property
+    def clock(self) -> DatabaseClock:
+        """What ages are counted by."""
+        return DatabaseClock(self.api.processes.database_time)
 
     @cached_property
     def api_document(self) -> Mapping[str, Any]:

@@ -64,7 +64,7 @@ def axis_of(staging: Staging, events: Iterable[StagingEvent], now: datetime) -> 
     for event in events:
         if event.kind == "artifact" and event.artifact_id is not None:
             of_artifact.setdefault(event.artifact_id, []).append(event)
-    # `now` is by the clock of this process, `begin` by that of the database, which may be ahead.
+    # `now` was counted on since the database told it, and may be behind `begin`.
     drawn = _Drawing(begin, max(end, begin))
     lanes = [
         drawn.lane(artifact.name, artifact.state, of_artifact.get(artifact.id, []))

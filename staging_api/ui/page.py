@@ -7,7 +7,6 @@ so a screen may depend on the roles of its caller, but on nothing else about the
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlencode
 
@@ -68,7 +67,7 @@ class HtmlPage:
         if self.serves_program(req):
             self.index.on_get(req, resp, **params)
             return
-        view = view_of(req, params)
+        view = view_of(self.deps, req, params)
         if req.get_header("X-Live") is not None:
             self._send_news(req, resp, view)
         else:
@@ -94,7 +93,7 @@ class HtmlPage:
         _check_role(req, action)
         # A refused form keeps its key: nothing was stored under the key, and the form may be sent
         # again.
-        view = replace(view_of(req, params), once=form.get("once") or new_id())
+        view = replace(view_of(self.deps, req, params), once=form.get("once") or new_id())
         try:
             done = self._done(action, view, form)
         # The page cannot be shown around this error, because the page needs the same database.
@@ -161,7 +160,7 @@ class HtmlPage:
         return Fragment(html, etag_of(html))
 
 
-def view_of(req: falcon.Request, params: Any) -> View:
+def view_of(deps: UiDependencies, req: falcon.Request, params: Any) -> View:
     """Convert the request to the view for screens."""
     query = {name: req.get_param(name, default="") for name in req.params}
     return View(
@@ -170,7 +169,7 @@ def view_of(req: falcon.Request, params: Any) -> View:
         params=params,
         origin=origin(req),
         roles=req.context.roles,
-        now=datetime.now(UTC),
+        now=deps.clock.now(),
     )
 
 

@@ -57,6 +57,7 @@ SCREENS: tuple[Screen, ...] = (
         },
         topics={"work"},
     ),
+    Screen("/ui/stagings", stagings.show_all, "GET /stagings", "Stagings", "t", topics={"work"}),
     Screen(
         "/ui/stagings/{staging_id}",
         stagings.show,

@@ -48,7 +48,7 @@ class View:
         query: parameters; for a repeated one the last value.
         params: parameters in the path.
         origin: the caller of an action.
-        now: the time of this process, for ages.
+        now: the time by the clock of the database, as in all rows.
         once: a new idempotency key for each page; empty when a page is refreshed.
     """
 

@@ -1,9 +1,13 @@
 """Configuration documents: the buffer compared with the committed version, and all revisions."""
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 from staging_api.documents.changing import ChangeOrigin
+from staging_api.documents.model import Finding
 from staging_api.documents.reader import ComparisonRequest
 from staging_api.documents.service import CommitRequest
-from staging_api.errors import Conflict, Invalid
+from staging_api.errors import Conflict, Invalid, StagingApiError, Unavailable
 from staging_api.ui.copies import Copies, api_path
 from staging_api.ui.dependencies import UiDependencies
 from staging_api.ui.formats import counted
@@ -28,6 +32,7 @@ def show(deps: UiDependencies, view: View) -> ScreenContent:
         else "Documents: nothing in the buffer",
         {
             "state": state,
+            **(_checked(deps, state.buffer.revision) if has_buffer else {}),
             "page": page,
             "comparison": reader.compare(()).collections if page.items else [],
         },
@@ -61,6 +66,19 @@ def show_revision(deps: UiDependencies, view: View) -> ScreenContent:
             values={"number": number},
         ),
     )
+
+
+def _checked(deps: UiDependencies, number: int) -> Mapping[str, Any]:
+    """Return the faults of the buffer, as a commit would find them, and why there are none."""
+    findings: Sequence[Finding] = ()
+    try:
+        findings = deps.api.documents.reader.rendered(number).findings
+    except Unavailable:
+        raise
+    except StagingApiError as error:
+        # A key that is missing, for one: the rest of the page still holds.
+        return {"findings": (), "unchecked": error.detail}
+    return {"findings": findings, "unchecked": None}
 
 
 def _number(text: str, field: str) -> int:

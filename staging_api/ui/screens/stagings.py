@@ -1,9 +1,12 @@
 """A staging: its progress, the duration of each step, its events, and the reasons of failures."""
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from staging_api.errors import Invalid
+from staging_api.staging.lists import StagingFilter
 from staging_api.staging.model import Staging, StagingEvent
 from staging_api.ui.copies import Copies, api_path
 from staging_api.ui.dependencies import UiDependencies
@@ -12,7 +15,10 @@ from staging_api.ui.lanes import axis_of
 from staging_api.ui.screen import ScreenContent, View
 from staging_api.vocabulary.staging import FINAL_STATES, STAGING_STATES
 
+_PAGE = 50
 _EVENTS_SHOWN = 1000
+#: Of the list: those that are not final.
+UNFINISHED = "unfinished"
 _MOOD = {"failed": "bad", "staged": "ok", "cancelled": "warn"}
 
 
@@ -27,6 +33,34 @@ class StagingStep:
     state: str
     at: datetime | None
     since: datetime | None
+
+
+def show_all(deps: UiDependencies, view: View) -> ScreenContent:
+    """List stagings, the newest first: of a state, with an error, of a caller.
+
+    Raises:
+        Invalid: no staging has such a state.
+    """
+    given = {name: view.query.get(name, "") for name in ("state", "error_code", "caller")}
+    states = (UNFINISHED, *STAGING_STATES)
+    if given["state"] and given["state"] not in states:
+        raise Invalid.field("state", f"must be one of {', '.join(states)}")
+    equal = {name: value for name, value in given.items() if value and value != UNFINISHED}
+    only = StagingFilter(equal, unfinished=given["state"] == UNFINISHED)
+    after = view.query.get("after") or None
+    page = deps.api.stagings.page(limit=_PAGE, after=after, only=only)
+    named = "".join(f" {key}={shlex.quote(value)}" for key, value in equal.items())
+    return ScreenContent(
+        "stagings.html",
+        "Stagings" + named,
+        {"page": page, "given": given, "states": states},
+        copies=Copies(
+            api_path("/stagings", limit=_PAGE, after=after, **equal),
+            python="for staging in client.stagings("
+            + ", ".join(f"{key}={value!r}" for key, value in equal.items())
+            + "): print(staging.state, staging.archive_url)",
+        ),
+    )
 
 
 def show(deps: UiDependencies, view: View) -> ScreenContent:

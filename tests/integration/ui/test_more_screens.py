@@ -141,6 +141,26 @@ def test_a_run_has_a_page_with_its_phases_and_what_its_hooks_said(
     assert archive.get("/ui/publications/01ARZ3NDEKTSV4RRFFQ69G5FAV").status == 404
 
 
+def test_what_is_wrong_with_the_buffer_is_on_the_page_that_commits_it(site: Site):
+    source = {"schema": "pegleg/Script/v1", "name": "nobody", "path": "."}
+    lacking = {"src": source, "dest": {"path": ".value"}}
+    faults: Mapping[str, Any] = {"substitutions": [lacking]}
+    for name in ("sound", "faulty"):
+        kept = [policy()] if name == "sound" else []
+        body = stream(*kept, document(name, {"value": "1"}, **(faults if name == "faulty" else {})))
+        posted = site.client.simulate_post(
+            f"{API}/configdocs/{name}",
+            params={"buffermode": "append"},
+            body=body,
+            headers={"Content-Type": "application/x-yaml"},
+        )
+        assert posted.status_code == 201, posted.text
+        page = site.get("/ui/documents")
+        assert ("No fault was found in it." in page.text) is (name == "sound")
+    assert "What is wrong with it" in page.text
+    assert "nobody" in page.text
+
+
 def test_clients_are_taken_back_to_a_generation_until_the_hold_is_lifted(archive: Site):
     where = "/ui/apt/tools"
     for version in ("1.0-1", "2.0-1"):

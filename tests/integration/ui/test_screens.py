@@ -184,6 +184,44 @@ def test_a_cause_that_artifacts_share_is_told_once(site: Site, builds: Builds):
     assert page.text.count("for the same reason as") == len(told) - 1
 
 
+def test_stagings_are_listed_by_state_error_and_caller(site: Site, builds: Builds):
+    stagings = builds.services.stagings
+    staged, failed = builds.staged("R1"), builds.staged("R2", other_txt=b"")
+    waits = stagings.queue(stagings.check_request(builds.add("R3"), ()), ORIGIN)
+    assert failed.failure
+    links = {f"/ui/stagings/{each.id}": each for each in (staged, failed, waits)}
+
+    def found(query: str) -> list[str]:
+        page = site.get(f"/ui/stagings{query}")
+        return [links[link].state for link in page.links() if link in links]
+
+    assert found("") == ["queued", "failed", "staged"]
+    assert found("?state=unfinished") == ["queued"]
+    assert found(f"?state=failed&error_code={failed.failure.code}") == ["failed"]
+    assert found("?error_code=no_such") == []
+    assert found(f"?caller={ORIGIN.caller}&state=staged") == ["staged"]
+    assert found("?after=" + failed.id) == ["staged"]
+    assert site.get("/ui/stagings?state=lost").status == 400
+    now = site.get("/")
+    (link,) = [link for link in now.links() if "error_code=" in link]
+    assert found(link.removeprefix("/ui/stagings")) == ["failed"]
+
+
+def test_without_a_script_only_pages_with_nothing_to_fill_in_load_themselves_again(
+    site: Site, builds: Builds, database: Database
+):
+    stagings = builds.services.stagings
+    waits = stagings.queue(stagings.check_request(builds.add("R1"), ()), ORIGIN)
+    with database.connect() as conn:
+        lock = lock_request("gs://b/R1")
+        store.acquire(conn, lock)
+    again = {
+        path: bool(site.get(path).all("meta", **{"http-equiv": "refresh"}))
+        for path in ("/", f"/ui/stagings/{waits.id}", "/ui/wall", f"/ui/locks/{lock.id}")
+    }
+    assert list(again.values()) == [True, True, True, False]
+
+
 def test_a_failed_staging_says_why_and_is_asked_again(site: Site, builds: Builds):
     staging = builds.staged("R1", other_txt=b"")
     page = site.get(f"/ui/stagings/{staging.id}?only=failures")
