@@ -171,12 +171,21 @@ def guarded(database: Database, held: Hold) -> Iterator[Connection]:
             written.
         Unavailable: the database cannot be reached.
     """
-    held.assert_held()
-    if held.renewal_is_due:
-        _renew(database, held)
+    prepare_write(database, held)
     with database.begin() as conn:
         store.guard(conn, held.lease)
         yield conn
+
+
+def prepare_write(database: Database, held: Hold) -> None:
+    """Do what comes before a guarded write: check the hold, and renew its lease if that is due.
+
+    Raises:
+        LockLost: the hold has ended, or its lease cannot be trusted any more.
+    """
+    held.assert_held()
+    if held.renewal_is_due:
+        _renew(database, held)
 
 
 def lock_held(refusal: Refusal) -> LockHeld:

@@ -29,13 +29,16 @@ from staging_api.errors import (
 from staging_api.http_url import static_path
 from staging_api.locks.hold import RequestOrigin
 from staging_api.publishing.model import Suite, Upload
-from staging_api.publishing.placing import UploadDestination, make_way, placed
-from staging_api.publishing.rows import apt_archives, runs, uploads
+from staging_api.publishing.placing import Place, UploadDestination, make_way, placed
+from staging_api.publishing.rows import apt_archives, uploads
 from staging_api.publishing.sent_packages import LIMITS, SentPackage, sent_packages
 from staging_api.publishing.uploads import lifted_note
-from staging_api.staging.repository.check_rows import note_there
 from staging_api.staging.repository.reading import served_file
-from staging_api.staging.repository.store_rows import mark_unnamed_for_deletion, name_blobs
+from staging_api.staging.repository.store_rows import (
+    mark_unnamed_for_deletion,
+    name_blobs_quickly,
+    name_there,
+)
 from staging_api.staging.reservations import UploadReservation
 from staging_api.staging.upkeep import Upkeep
 from staging_api.store.blob_store import BlobStore
@@ -174,13 +177,14 @@ class Intake:
         make_way(self.database, to, sent)
         with self.database.begin() as conn:
             # Name the blobs again in the transaction that writes the rows: until its end, garbage
-            # collection does not remove them.
-            if name_blobs(conn, contents):
+            # collection does not remove them. The store has them: none is lost any more.
+            if name_there(conn, contents):
                 raise Unavailable(_REMOVED, retry_after_seconds=1)
-            # Contents that the store had lost are present again.
-            note_there(conn, contents)
             records = _decided(conn, to, sent, origin)
-            noted = uploads.add_uploads(conn, [row for row, _ in records])
+            rows = [row for row, _ in records]
+            accepted = any(row["state"] == "accepted" for row in rows)
+            lifted = lifted_note(to.suite.name) if accepted else None
+            noted = uploads.add_uploads(conn, to.suite.id, origin.caller, rows, lifted)
         errors = [error for _, error in records if error is not None]
         if len(errors) == len(records):
             raise _none_taken(errors[0], noted)
@@ -191,11 +195,10 @@ class Intake:
 
         The store is accessed outside of any transaction.
         """
-        with self.database.begin() as conn:
+        with self.database.connect() as conn:
             # If a crash loses this commit, the transaction that writes the rows detects it, and
             # refuses.
-            runs.commit_asynchronously(conn)
-            unsure = name_blobs(conn, contents)
+            unsure = name_blobs_quickly(conn, contents)
         lacking = self.blobs.lacks({sha256: contents[sha256] for sha256 in unsure})
         if lacking:
             with self.database.connect() as conn:
@@ -232,59 +235,27 @@ def _decided(
     for sent in packages:
         place = places[sent.name]
         error = place if isinstance(place, StagingApiError) else None
-        state = "rejected" if error else _state(to.suite, sent, known)
         row = {
-            "suite_id": to.suite.id,
             "component": to.component,
             "name": sent.name,
-            "state": state,
-            "caller": origin.caller,
+            "state": "rejected" if error else _state(to.suite, sent, known),
             "reference_id": origin.reference_id,
             "error_code": error.code if error else None,
             "error_message": error.detail.replace("\0", "") if error else None,
-            "source_release_id": None,
-            "binary_release_id": None,
-            **({} if isinstance(place, StagingApiError) else place),
         }
-        records.append((row, error))
-    taken = [
-        (row, _offer(sent.name, sent.content))
-        for (row, error), sent in zip(records, packages, strict=True)
-        if error is None and not isinstance(sent.content, StagingApiError)
-    ]
-    for (row, _), sent in zip(records, packages, strict=True):
-        if not isinstance(sent.content, StagingApiError) and sent.content.latin_1:
-            _add_note(row, "it is Latin-1, and the index has it as UTF-8")
-    _note_what_follows(conn, to, taken, origin.caller)
+        records.append((row | _about(sent, place), error))
     return records
 
 
-def _note_what_follows(
-    conn: Connection,
-    to: UploadDestination,
-    taken: Sequence[tuple[dict[str, Any], dict[str, Any]]],
-    caller: str,
-) -> None:
-    """Add notes to uploads: the hold that they lift, and newer versions that hide them.
-
-    Args:
-        conn: the transaction that records the uploads.
-        to: destination of the packages.
-        taken: the row of each upload, with the fields that domination compares.
-        caller: the caller who sent them.
-    """
-    accepted = any(row["state"] == "accepted" for row, _ in taken)
-    if accepted and apt_archives.lift(conn, [to.suite.id], caller):
-        for row, _ in taken:
-            _add_note(row, lifted_note(to.suite.name))
-    newer = uploads.newer_versions(conn, to.suite.id, [offer for _, offer in taken])
-    for place, version in newer.items():
-        row, _ = taken[place]
-        _add_note(row, f"{to.suite.name} has {version}, which is newer: clients are offered that")
-
-
-def _add_note(row: dict[str, Any], note: str) -> None:
-    row["note"] = "; ".join(filter(None, (row.get("note"), note)))
+def _about(sent: SentPackage, place: Place) -> dict[str, Any]:
+    """Return what the row of an upload says of its package, if that can be read."""
+    content = sent.content
+    if isinstance(content, StagingApiError):
+        return {}
+    note = "it is Latin-1, and the index has it as UTF-8" if content.latin_1 else None
+    if isinstance(place, StagingApiError):
+        return {"note": note}
+    return {"note": note, **place, **_offer(sent.name, content)}
 
 
 def _offer(name: str, content: BinaryPackage | SourcePackage) -> dict[str, Any]:

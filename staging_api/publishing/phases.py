@@ -30,7 +30,7 @@ def accept(run: RunLog, apt_archive: AptArchive) -> None:
     run.phase("accept", len(waiting))
     for start in range(0, len(waiting), _ACCEPTED_AT_ONCE):
         some = waiting[start : start + _ACCEPTED_AT_ONCE]
-        with run.step() as conn:
+        with run.single_step() as conn:
             failed = uploads.accept(conn, some)
         for upload_id, reason in failed.items():
             run.note(f"upload {upload_id} was left for later: {reason}")
@@ -58,13 +58,13 @@ def publish(
     for start in range(0, len(ready), step):
         if published >= at_once:
             break
-        with run.step() as conn:
+        with run.single_step() as conn:
             published += packages.publish(conn, ready[start : start + step])
         run.progress(published, len(ready))
     run.counts["published"] += published
     for publication, path in missing.items():
         run.note(f"{path} is not in the store")
-        with run.step() as conn:
+        with run.single_step() as conn:
             packages.hold_back(conn, [publication], f"{path} is not in the store")
     return published
 
@@ -91,7 +91,7 @@ def dominate(
     ]
     unseen: list[str] = []
     if superseded or _has_ended(run, apt_archive):
-        with run.step() as conn:
+        with run.single_step() as conn:
             unseen = domination.supersede(
                 conn, apt_archive.id, superseded, apt_archive.quarantine_seconds
             )

@@ -33,11 +33,12 @@ from sqlalchemy import Connection
 
 from staging_api.db.engine import Database
 from staging_api.errors import ConnectionLost, LockLost, StagingApiError, Unavailable
-from staging_api.locks.hold import Locks, RequestOrigin, guarded
+from staging_api.locks.hold import Locks, RequestOrigin, guarded, prepare_write
 from staging_api.locks.keeper import Hold
 from staging_api.publishing.hooks import HookResult
 from staging_api.publishing.model import AptArchive
 from staging_api.publishing.rows import runs
+from staging_api.publishing.rows.steps import Guard, Guarded
 from staging_api.publishing.run_model import BegunPhase, NewPhases, NewRun, Options, RunEnd
 from staging_api.vocabulary.publishing import Operation, Purpose, RunState
 
@@ -105,8 +106,9 @@ class RunLog:
             lock_id=held.lease.id,
             fence=held.lease.fence,
         )
-        with guarded(locks.database, held) as conn:
-            run_id, dead = runs.begin_run(conn, new)
+        prepare_write(locks.database, held)
+        with locks.database.connect() as conn:
+            run_id, dead = runs.begin_run(Guarded(conn, Guard(held.lease), counted=False), new)
         run = cls(run_id, locks.database, held, origin.caller, reached)
         if dead:
             run.note("the run before this one ended in the middle; what it left was given up")
@@ -123,9 +125,10 @@ class RunLog:
             LockLost: the run has lost the lock.
             Unavailable: PostgreSQL crashed and lost a step of the run.
         """
-        with guarded(self.database, self.held) as conn:
-            if not self._durable:
-                runs.check_steps(conn, self.id, self._steps)
+        prepare_write(self.database, self.held)
+        steps = None if self._durable else self._steps
+        with self.database.begin() as conn:
+            Guard(self.held.lease, self.id, steps).check(conn)
             yield conn
         self._durable = True
 
@@ -139,9 +142,22 @@ class RunLog:
         Raises:
             LockLost, Unavailable: as in `writing`.
         """
-        with guarded(self.database, self.held) as conn:
-            runs.count_step(conn, self.id, self._steps)
+        prepare_write(self.database, self.held)
+        with self.database.begin() as conn:
+            Guard(self.held.lease, self.id, self._steps).count(conn)
             yield conn
+        self._steps, self._durable = self._steps + 1, False
+
+    @contextmanager
+    def single_step(self) -> Iterator[Guarded]:
+        """Do as `step` for just one statement, in one round trip: it commits as it is sent.
+
+        Raises:
+            LockLost, Unavailable: as with `writing`.
+        """
+        prepare_write(self.database, self.held)
+        with self.database.connect() as conn:
+            yield Guarded(conn, Guard(self.held.lease, self.id, self._steps))
         self._steps, self._durable = self._steps + 1, False
 
     def phase(self, name: str, total: int | None = None, *, lasting: bool = False) -> None:

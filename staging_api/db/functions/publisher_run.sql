@@ -1,6 +1,88 @@
 -- Statements of a publisher run that take longer to plan than to execute: as functions, their plans
 -- are kept. A plan may have been made while the tables were almost empty, so sequential scans are
--- disabled. Call the functions that write within a guarded transaction of the publisher.
+-- disabled; and the planner expects a hundred rows in JSON, for which it would read whole tables, so
+-- functions with a few of them enable nested loops only. Call the functions that write within a
+-- guarded transaction of the publisher.
+
+-- The guard of a write of a run. It raises what forbids the write, so that both go in one round trip.
+-- p_steps is the number of steps that the run has written; null if they are known to be durable.
+CREATE OR REPLACE FUNCTION publisher_guard(
+    p_kind text, p_scope text, p_lock text, p_fence bigint, p_run text, p_steps integer)
+RETURNS void LANGUAGE plpgsql VOLATILE SET enable_seqscan TO off AS $$
+BEGIN
+    IF NOT lock_guard(p_kind, p_scope, p_lock, p_fence) THEN
+        RAISE EXCEPTION 'the % lock on % is no longer held', p_kind, p_scope USING ERRCODE = 'SA001';
+    END IF;
+    -- Until the transaction ends, for the triggers that record who changed what.
+    PERFORM set_config('staging.locks', concat_ws(
+        ' ', nullif(current_setting('staging.locks', true), ''), p_lock), true);
+    IF p_steps IS NOT NULL THEN
+        PERFORM FROM publisher_runs r WHERE r.id = p_run AND r.steps = p_steps;
+        IF NOT FOUND THEN
+            RAISE EXCEPTION 'a step of the publication % was lost', p_run USING ERRCODE = 'SA002';
+        END IF;
+    END IF;
+END $$;
+COMMENT ON FUNCTION publisher_guard IS
+    'Raises SA001 if the lock is no longer held, SA002 if a step of the run is not there; else the transaction may write.';
+
+CREATE OR REPLACE FUNCTION publisher_step(
+    p_kind text, p_scope text, p_lock text, p_fence bigint, p_run text, p_steps integer)
+RETURNS void LANGUAGE plpgsql VOLATILE SET enable_seqscan TO off AS $$
+BEGIN
+    PERFORM publisher_guard(p_kind, p_scope, p_lock, p_fence, NULL, NULL);
+    UPDATE publisher_runs r SET steps = r.steps + 1 WHERE r.id = p_run AND r.steps = p_steps;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'a step of the publication % was lost', p_run USING ERRCODE = 'SA002';
+    END IF;
+    PERFORM set_config('synchronous_commit', 'off', true);
+END $$;
+COMMENT ON FUNCTION publisher_step IS
+    'As publisher_guard, and counts this transaction as a step of the run, which does not wait for the disk.';
+
+-- One statement, so that all is read at the same moment: otherwise a run could read an archive before a
+-- change and the mark of that change after it, and would clear the mark without having seen the change.
+CREATE OR REPLACE FUNCTION publisher_archive(p_name text)
+RETURNS TABLE (archive apt_archives, seen_at timestamptz, suite_rows json[])
+LANGUAGE plpgsql STABLE SET enable_seqscan TO off AS $$
+BEGIN
+    RETURN QUERY
+    SELECT r, clock_timestamp(), array(
+        SELECT to_json(s) FROM (
+            SELECT s.*,
+                array(SELECT c.name FROM components c WHERE c.suite_id = s.id ORDER BY c.position)
+                    AS components,
+                array(SELECT a.name FROM architectures a WHERE a.suite_id = s.id ORDER BY a.name)
+                    AS architectures,
+                (SELECT to_json(h) FROM suite_holds h WHERE h.suite_id = s.id) AS held
+            FROM suites s WHERE s.archive_id = r.id) s
+        ORDER BY s.name)
+    FROM apt_archives r WHERE r.name = p_name;
+END $$;
+COMMENT ON FUNCTION publisher_archive IS 'An archive with its suites, and when it was like this.';
+
+CREATE OR REPLACE FUNCTION publisher_publish(p_ids bigint[]) RETURNS bigint
+LANGUAGE plpgsql VOLATILE SET enable_seqscan TO off AS $$
+DECLARE
+    v_count bigint;
+BEGIN
+    WITH published AS (
+        UPDATE package_publications p
+        SET state = 'published', published_at = clock_timestamp(),
+            unlisted_since = clock_timestamp(), error_message = NULL
+        WHERE p.id = ANY(p_ids) AND p.state = 'pending'
+        RETURNING p.suite_id
+    ), dirty AS (
+        UPDATE suites SET dirty_since = clock_timestamp()
+        WHERE id IN (
+            SELECT id FROM suites WHERE id IN (SELECT suite_id FROM published)
+            ORDER BY id FOR NO KEY UPDATE)
+    )
+    SELECT count(*) INTO v_count FROM published;
+    RETURN v_count;
+END $$;
+COMMENT ON FUNCTION publisher_publish IS
+    'Makes pending publications published, and their suites dirty; returns how many.';
 
 -- A suite may have lost the component or architecture of a package: then no index file lists the
 -- package, so it supersedes nothing, and waits until the suite has both again.
@@ -111,7 +193,8 @@ COMMENT ON FUNCTION publisher_candidates IS
 -- source waits until none of its binaries is left in the suite.
 CREATE OR REPLACE FUNCTION publisher_supersede(
     p_archive integer, p_ids bigint[], p_bys bigint[], p_quarantine double precision)
-RETURNS SETOF text LANGUAGE plpgsql VOLATILE SET enable_seqscan TO off AS $$
+RETURNS SETOF text LANGUAGE plpgsql VOLATILE SET enable_seqscan TO off
+SET enable_hashjoin TO off SET enable_mergejoin TO off SET plan_cache_mode TO force_generic_plan AS $$
 BEGIN
     RETURN QUERY
     WITH superseded AS (
@@ -185,7 +268,8 @@ COMMENT ON FUNCTION publisher_unlisted IS 'Packages that the index files do not 
 CREATE OR REPLACE FUNCTION publisher_go_live(
     p_generation text, p_archive integer, p_run text, p_caller text, p_is_head boolean, p_content bigint,
     p_holds jsonb, p_closed jsonb, p_layouts jsonb, p_files jsonb, p_releases jsonb)
-RETURNS bigint LANGUAGE plpgsql VOLATILE SET enable_seqscan TO off AS $$
+RETURNS bigint LANGUAGE plpgsql VOLATILE SET enable_seqscan TO off
+SET enable_hashjoin TO off SET enable_mergejoin TO off AS $$
 DECLARE
     v_number bigint;
 BEGIN
@@ -240,7 +324,8 @@ COMMENT ON FUNCTION publisher_go_live IS
 
 -- Marks that changed again after they were read stay.
 CREATE OR REPLACE FUNCTION publisher_settle(p_number bigint, p_shown jsonb, p_suites jsonb)
-RETURNS void LANGUAGE plpgsql VOLATILE SET enable_seqscan TO off AS $$
+RETURNS void LANGUAGE plpgsql VOLATILE SET enable_seqscan TO off
+SET enable_hashjoin TO off SET enable_mergejoin TO off AS $$
 BEGIN
     UPDATE package_publications p
     SET unlisted_since = CASE WHEN p.unlisted_since = l.since THEN NULL ELSE p.unlisted_since END,

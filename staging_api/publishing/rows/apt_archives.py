@@ -14,23 +14,7 @@ from staging_api.publishing import rules
 from staging_api.publishing.model import AptArchive, Suite, SuiteHold
 from staging_api.publishing.rows.mapping import made, moment
 
-# One statement, so that all is read at the same moment: otherwise a run could read an archive
-# before a change and the mark of that change after it, and would clear the mark without having seen
-# the change.
-_FIND = text("""
-    SELECT r.*, clock_timestamp() AS seen_at, array(
-        SELECT to_json(s) FROM (
-            SELECT s.*,
-                array(SELECT c.name FROM components c WHERE c.suite_id = s.id ORDER BY c.position)
-                    AS components,
-                array(SELECT a.name FROM architectures a WHERE a.suite_id = s.id ORDER BY a.name)
-                    AS architectures,
-                (SELECT to_json(h) FROM suite_holds h WHERE h.suite_id = s.id) AS held
-            FROM suites s WHERE s.archive_id = r.id) s
-        ORDER BY s.name) AS suite_rows
-    FROM apt_archives r WHERE r.name = :name
-""")
-
+_FIND = text("SELECT (f.archive).*, f.seen_at, f.suite_rows FROM publisher_archive(:name) f")
 _WITH_WORK = text("SELECT publisher_suites_with_work(:archive_id, :signer)")
 _EXPIRING = text("""
     SELECT DISTINCT a.name, r.signed_by FROM apt_archives a
@@ -67,27 +51,7 @@ _PACKAGES_FILES = text("""
 """)
 _SUITE_OF = text("SELECT suite_id FROM uploads WHERE id = :id")
 _ARCHIVE_OF = text("SELECT archive_id FROM suites WHERE id = :id")
-# A lifted suite gets a full rebuild: the index files that it shows are older than the marks of
-# changed packages.
-_LIFT = text("""
-    WITH there AS (
-        SELECT suite_id FROM suite_holds WHERE suite_id = ANY(:suites)
-        ORDER BY suite_id FOR UPDATE
-    ), lifted AS (
-        DELETE FROM suite_holds WHERE suite_id IN (SELECT suite_id FROM there) RETURNING *
-    ), noted AS (
-        INSERT INTO archive_decisions (archive_id, caller, decision, detail)
-        SELECT s.archive_id, :caller, 'lift', jsonb_build_object(
-            'suite', s.name, 'generation', l.generation_id, 'held_by', l.held_by,
-            'held_at', l.held_at, 'reason', l.reason)
-        FROM lifted l JOIN suites s ON s.id = l.suite_id
-    ), locked AS (
-        SELECT id FROM suites WHERE id IN (SELECT suite_id FROM lifted)
-        ORDER BY id FOR NO KEY UPDATE
-    )
-    UPDATE suites s SET rebuild_since = clock_timestamp(), dirty_since = clock_timestamp()
-    FROM locked l WHERE s.id = l.id RETURNING s.name
-""")
+_LIFT = text("SELECT publisher_lift(:suites, :caller)")
 # Lock suites in the same order as every other transaction.
 _MARK_DIRTY = text("""
     UPDATE suites SET dirty_since = clock_timestamp()

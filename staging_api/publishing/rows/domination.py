@@ -12,6 +12,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, text
 
 from staging_api.publishing.domination import PublishedVersion, Supersession
+from staging_api.publishing.rows.steps import Writes
 
 _CHANGED = text("SELECT * FROM publisher_candidates(:suites)")
 _ALL_BINARIES = text("""
@@ -75,7 +76,7 @@ def all_to_dominate(conn: Connection, suite_id: int) -> PackageCandidates:
 
 
 def supersede(
-    conn: Connection, archive_id: int, superseded: Sequence[Supersession], quarantine_seconds: float
+    conn: Writes, archive_id: int, superseded: Sequence[Supersession], quarantine_seconds: float
 ) -> list[str]:
     """Make these publications superseded, and their suites dirty.
 

@@ -12,23 +12,10 @@ from sqlalchemy import Connection, Row, text
 from staging_api.publishing.index_model import Package, Unlisted
 from staging_api.publishing.model import PackagePublication
 from staging_api.publishing.rows.mapping import made
+from staging_api.publishing.rows.steps import Writes
 
 _TO_PUBLISH = text("SELECT * FROM publisher_files_to_publish(:suites, :published_too)")
-_PUBLISH = text("""
-    WITH published AS (
-        UPDATE package_publications
-        SET state = 'published', published_at = clock_timestamp(),
-            unlisted_since = clock_timestamp(), error_message = NULL
-        WHERE id = ANY(:ids) AND state = 'pending'
-        RETURNING suite_id
-    ), dirty AS (
-        UPDATE suites SET dirty_since = clock_timestamp()
-        WHERE id IN (
-            SELECT id FROM suites WHERE id IN (SELECT suite_id FROM published)
-            ORDER BY id FOR NO KEY UPDATE)
-    )
-    SELECT count(*) FROM published
-""")
+_PUBLISH = text("SELECT publisher_publish(:ids)")
 _HOLD_BACK = text("""
     UPDATE package_publications SET error_message = :reason
     WHERE id = ANY(:ids) AND state = 'pending'
@@ -106,12 +93,12 @@ def files_to_publish(
     return list(conn.execute(_TO_PUBLISH, given))
 
 
-def publish(conn: Connection, ids: Sequence[int]) -> int:
+def publish(conn: Writes, ids: Sequence[int]) -> int:
     """Make pending publications published, and their suites dirty; return their number."""
     return int(conn.execute(_PUBLISH, {"ids": list(ids)}).scalar_one())
 
 
-def hold_back(conn: Connection, ids: Sequence[int], reason: str) -> None:
+def hold_back(conn: Writes, ids: Sequence[int], reason: str) -> None:
     """Record why these publications are still pending."""
     conn.execute(_HOLD_BACK, {"ids": list(ids), "reason": reason})
 

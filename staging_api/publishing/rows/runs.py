@@ -11,10 +11,11 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, text
 
-from staging_api.errors import NotFound, Unavailable
+from staging_api.errors import NotFound
 from staging_api.locks.model import GLOBAL, PUBLISHER
 from staging_api.publishing.hooks import HookResult
 from staging_api.publishing.rows.mapping import made, moment
+from staging_api.publishing.rows.steps import Writes
 from staging_api.publishing.run_model import HookRun, NewPhases, NewRun, Phase, PublisherRun, RunEnd
 
 _AS_ABANDONED = """state = 'abandoned', finished_at = clock_timestamp(),
@@ -132,12 +133,6 @@ _TIMES = text("""
             ORDER BY f.id DESC LIMIT 10) d) AS usual
     FROM publisher_runs r WHERE r.id = :id
 """)
-_COUNT_STEP = text("""
-    UPDATE publisher_runs SET steps = steps + 1 WHERE id = :id AND steps = :steps
-    RETURNING set_config('synchronous_commit', 'off', true)
-""")
-_HAS_STEPS = text("SELECT FROM publisher_runs WHERE id = :id AND steps = :steps")
-_LOST_STEP = "PostgreSQL crashed and lost what the run had written; run it again"
 _ASYNCHRONOUS_COMMIT = text("SET LOCAL synchronous_commit = off")
 _ADD_HOOK = text("""
     INSERT INTO hook_runs (run_id, stage, name, exit_code, timed_out, seconds, output)
@@ -147,7 +142,7 @@ _ADD_HOOK = text("""
 _AFTER_ALL = "~"  # sorts after every ULID
 
 
-def begin_run(conn: Connection, new: NewRun) -> tuple[str, int]:
+def begin_run(conn: Writes, new: NewRun) -> tuple[str, int]:
     """Add a run, and abandon those of dead processes; return its id and the number abandoned."""
     given = {**vars(new), "options": json.dumps(new.options)}
     run_id, dead, _ = conn.execute(_BEGIN, given).one()
@@ -182,31 +177,6 @@ def commit_asynchronously(conn: Connection) -> None:
     the server loses half a second of such commits.
     """
     conn.execute(_ASYNCHRONOUS_COMMIT)
-
-
-def count_step(conn: Connection, run_id: str, steps: int) -> None:
-    """Count this transaction as a step, and commit it without waiting for the disk.
-
-    Args:
-        conn: the connection of the step.
-        run_id: id of the run.
-        steps: number of steps that the run has written before.
-
-    Raises:
-        Unavailable: one of these steps was lost.
-    """
-    if conn.execute(_COUNT_STEP, {"id": run_id, "steps": steps}).one_or_none() is None:
-        raise Unavailable(_LOST_STEP)
-
-
-def check_steps(conn: Connection, run_id: str, steps: int) -> None:
-    """Check that all steps of a run were kept.
-
-    Raises:
-        Unavailable: a step was lost, or the run's row.
-    """
-    if conn.execute(_HAS_STEPS, {"id": run_id, "steps": steps}).one_or_none() is None:
-        raise Unavailable(_LOST_STEP)
 
 
 def note_progress(conn: Connection, run_id: str, done: int, total: int) -> None:

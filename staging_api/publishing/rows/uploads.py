@@ -9,11 +9,12 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, text
+from sqlalchemy import Connection, Row, text
 
 from staging_api.errors import NotFound
 from staging_api.publishing.model import Upload
 from staging_api.publishing.rows.mapping import made
+from staging_api.publishing.rows.steps import Writes
 
 # Rows are sorted, so that two requests with the same packages cannot deadlock. A trigger skips rows
 # that would give a path other bytes than it has, or had when it was published.
@@ -50,7 +51,6 @@ _FIND_SOURCE = text("""
         AND r.removed_at IS NULL
     FOR KEY SHARE OF r
 """)
-_NEWER = text("SELECT * FROM publisher_newer_versions(:suite, cast(:rows AS jsonb))")
 _NOTE = text("UPDATE uploads SET note = concat_ws('; ', note, :note) WHERE id = :id")
 _KNOWN = text("""
     SELECT DISTINCT p.package FROM package_publications p JOIN suites s ON s.id = p.suite_id
@@ -70,32 +70,7 @@ _UPLOADS = """
     LEFT JOIN source_release_files d ON d.source_release_id = c.id AND d.position = 0
     LEFT JOIN package_files f ON f.id = coalesce(b.file_id, d.file_id)
 """
-# Ids come from the database's clock, because lists begin with the newest upload; they have the
-# order of the files.
-_ADD = text(
-    """
-    WITH ids AS (
-        SELECT id, row_number() OVER (ORDER BY id) AS place FROM (
-            SELECT ulid_of(statement_timestamp()) COLLATE "C" AS id
-            FROM jsonb_array_elements(cast(:rows AS jsonb))) m
-    ), added AS (
-        INSERT INTO uploads (
-            id, suite_id, component, name, state, source_release_id, binary_release_id, caller,
-            reference_id, error_code, error_message, note)
-        SELECT i.id, n.suite_id, n.component, n.name, n.state, n.source_release_id,
-            n.binary_release_id, n.caller, n.reference_id, n.error_code, n.error_message, n.note
-        FROM ROWS FROM (jsonb_to_recordset(cast(:rows AS jsonb)) AS (
-            suite_id int, component text, name text, state text, source_release_id bigint,
-            binary_release_id bigint, caller text, reference_id text, error_code text,
-            error_message text, note text)) WITH ORDINALITY AS n (
-            suite_id, component, name, state, source_release_id, binary_release_id, caller,
-            reference_id, error_code, error_message, note, place)
-        JOIN ids i USING (place)
-        RETURNING *
-    )"""  # noqa: S608 - our own words
-    + _UPLOADS.format(uploads="added")
-    + " ORDER BY u.id"
-)
+_ADD = text("SELECT * FROM publisher_add_uploads(:suite, :caller, :lifted, cast(:rows AS jsonb))")
 _LIST = text(
     _UPLOADS.format(uploads="uploads")
     + """
@@ -161,20 +136,6 @@ def add_source(
     return int(added)
 
 
-def newer_versions(
-    conn: Connection, suite_id: int, rows: Sequence[Mapping[str, Any]]
-) -> dict[int, str]:
-    """Return newer versions in the suite that would hide these packages, by index in `rows`.
-
-    Each row has ``package``, ``version_key`` and ``architecture``; an architecture of None means a
-    source. A row is in the result, with the newest version of its package, if the suite offers a
-    newer version wherever it would offer the row's.
-    """
-    placed = [{**row, "place": place} for place, row in enumerate(rows)]
-    found = conn.execute(_NEWER, {"suite": suite_id, "rows": json.dumps(placed)})
-    return {row.place: row.version for row in found}
-
-
 def note_upload(conn: Connection, upload_id: str, note: str) -> None:
     """Append a note to an upload."""
     conn.execute(_NOTE, {"id": upload_id, "note": note})
@@ -186,9 +147,27 @@ def known_packages(conn: Connection, archive_id: int, packages: Sequence[str]) -
     return set(conn.execute(_KNOWN, given).scalars())
 
 
-def add_uploads(conn: Connection, rows: Sequence[Mapping[str, Any]]) -> list[Upload]:
-    """Add uploads with the decision on each; return them, oldest first."""
-    return [made(Upload, row) for row in conn.execute(_ADD, {"rows": json.dumps(list(rows))})]
+def add_uploads(
+    conn: Connection,
+    suite_id: int,
+    caller: str,
+    rows: Sequence[Mapping[str, Any]],
+    lifted: str | None,
+) -> list[Upload]:
+    """Note uploads, with what was decided of each and what follows of it; gives them, oldest first.
+
+    Args:
+        conn: the transaction that adds their releases.
+        suite_id: where they go.
+        caller: who sent them.
+        rows: of the uploads; those that are taken also have ``package``, ``version_key``,
+            ``architecture`` (None: it is a source) and ``installer``. A newer version that is
+            offered instead of one is noted.
+        lifted: lift the hold of the suite, and note this in each that is taken; None: it stays.
+    """
+    placed = [{**row, "place": place} for place, row in enumerate(rows)]
+    given = {"suite": suite_id, "caller": caller, "lifted": lifted, "rows": json.dumps(placed)}
+    return [made(Upload, row) for row in conn.execute(_ADD, given)]
 
 
 def find_upload(conn: Connection, upload_id: str) -> Upload:
@@ -227,7 +206,6 @@ def accepted_uploads(conn: Connection, archive_id: int) -> list[str]:
     return list(conn.execute(_ACCEPTED, {"archive_id": archive_id}).scalars())
 
 
-def accept(conn: Connection, ids: Sequence[str]) -> dict[str, str]:
+def accept(conn: Writes, ids: Sequence[str]) -> dict[str, str]:
     """Turn accepted uploads into pending publications; return the error of each that failed."""
-    rows = conn.execute(_ACCEPT.bindparams(bindparam("ids", value=list(ids))))
-    return {row.id: row.error for row in rows}
+    return {row.id: row.error for row in conn.execute(_ACCEPT, {"ids": list(ids)})}

@@ -10,7 +10,18 @@ them. So no transaction is open during a request to a disk or a bucket.
 from collections.abc import Collection, Mapping
 from datetime import timedelta
 
-from sqlalchemy import ColumnElement, Connection, Text, column, delete, select, table, text, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Text,
+    TextClause,
+    column,
+    delete,
+    select,
+    table,
+    text,
+    update,
+)
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import OperationalError
 
@@ -38,18 +49,24 @@ def name_blobs(conn: Connection, contents: Mapping[str, int]) -> set[str]:
     Raises:
         Unavailable: one of them is being removed just now.
     """
-    # Sorted: two transactions that name the same contents never deadlock.
-    digests = sorted(contents)
-    given = {"digests": digests, "sizes": [contents[digest] for digest in digests]}
-    try:
-        return set(conn.execute(_NAME_BLOBS, given).scalars())
-    except OperationalError as error:
-        if getattr(error.orig, "pgcode", None) != _IN_USE:
-            raise
-        raise Unavailable(
-            "a content is being removed from the store; it is fetched again",
-            retry_after_seconds=1,
-        ) from None
+    return _named(conn, _NAME_BLOBS, contents)
+
+
+def name_blobs_quickly(conn: Connection, contents: Mapping[str, int]) -> set[str]:
+    """Do as `name_blobs` in a transaction of its own, which does not wait for the disk.
+
+    For a caller that names them again before it tells anybody.
+
+    Args:
+        conn: a connection on which each statement commits by itself.
+        contents: as with `name_blobs`.
+    """
+    return _named(conn, _NAME_BLOBS_QUICKLY, contents)
+
+
+def name_there(conn: Connection, contents: Mapping[str, int]) -> set[str]:
+    """Do as `name_blobs` for contents that the store has: deletes the records of their loss."""
+    return _named(conn, _NAME_THERE, contents)
 
 
 def mark_unnamed_for_deletion(conn: Connection, digests: Collection[str]) -> None:
@@ -187,13 +204,30 @@ _artifact_blobs = table("artifact_blobs", column("artifact_id", Text), column("s
 _unnamed = ~select(_names.c.sha256).where(_names.c.sha256 == blobs.c.sha256).exists()
 
 # ON CONFLICT DO UPDATE also locks a row that its WHERE leaves unchanged.
-_NAME_BLOBS = text("""
+_NAMING = """
     INSERT INTO blobs AS b (sha256, size_bytes)
     SELECT * FROM unnest(CAST(:digests AS text[]), CAST(:sizes AS bigint[]))
     ON CONFLICT (sha256) DO UPDATE SET doomed_at = NULL, size_bytes = excluded.size_bytes
     WHERE b.doomed_at IS NOT NULL OR b.size_bytes <> excluded.size_bytes
     RETURNING sha256
-""")
+"""
+_NAME_BLOBS = text(_NAMING)
+# The setting holds until the end of the transaction, which is this statement. It is set even if
+# there is nothing to return: then the one row has no digest.
+_NAME_BLOBS_QUICKLY = text(f"""
+    WITH named AS ({_NAMING})
+    SELECT n.sha256, s.setting
+    FROM (SELECT set_config('synchronous_commit', 'off', true) AS setting) s
+    LEFT JOIN named n ON true
+""")  # noqa: S608 - our own words
+_NAME_THERE = text(f"""
+    WITH there AS (
+        DELETE FROM lost_contents WHERE sha256 IN (
+            SELECT sha256 FROM lost_contents WHERE sha256 = ANY(CAST(:digests AS text[]))
+            ORDER BY sha256 FOR UPDATE)
+    )
+    {_NAMING}
+""")  # noqa: S608 - our own words
 
 # A content that another collector has locked is skipped: each collector claims others.
 _CLAIM_MARKED = text("""
@@ -234,3 +268,18 @@ _UNNAMED_OF = text("""
       AND b.stored_at < clock_timestamp() - make_interval(secs => :age)
       AND NOT EXISTS (SELECT FROM blob_names n WHERE n.sha256 = b.sha256)
 """)
+
+
+def _named(conn: Connection, statement: TextClause, contents: Mapping[str, int]) -> set[str]:
+    # Sorted: two transactions that name the same contents never deadlock.
+    digests = sorted(contents)
+    given = {"digests": digests, "sizes": [contents[digest] for digest in digests]}
+    try:
+        return set(filter(None, conn.execute(statement, given).scalars()))
+    except OperationalError as error:
+        if getattr(error.orig, "pgcode", None) != _IN_USE:
+            raise
+        raise Unavailable(
+            "a content is being removed from the store; it is fetched again",
+            retry_after_seconds=1,
+        ) from None

@@ -1,6 +1,8 @@
 """Statements about archives, suites, packages and uploads: each is about its own rows alone."""
 
 from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -9,8 +11,16 @@ from sqlalchemy import Connection, text
 from staging_api.db.engine import Database
 from staging_api.errors import Conflict, Invalid, NotFound
 from staging_api.publishing import rules
+from staging_api.publishing.domination import Supersession
 from staging_api.publishing.model import Suite
-from staging_api.publishing.rows import apt_archives, packages, uploads
+from staging_api.publishing.rows import (
+    apt_archives,
+    domination,
+    generations,
+    packages,
+    pool,
+    uploads,
+)
 from tests.archive_rows import ARCHIVES, DISTS, PACKAGES
 from tests.rows import keyed_rows, only_rows, refused_by_database
 
@@ -357,3 +367,52 @@ def test_the_index_files_of_an_archive_are_counted_without_those_of_others(
         apt_archives.add_suite(conn, archive, values | {"architectures": ["x", "y", "z"]})
     apt_archives.add_suite(conn, archive, values | {"architectures": ["x"]})
     change_suite(12, components=["a", "b", "c", "d"])(conn)
+
+
+EPOCH: Any = datetime.fromtimestamp(0, UTC)
+MANY = """
+    INSERT INTO package_files (id, archive_id, path, sha256, size_bytes) OVERRIDING SYSTEM VALUE
+    SELECT n, 1, 'pool/many-' || n, repeat('a', 64), 1 FROM generate_series(1001, 3000) n;
+    INSERT INTO binary_releases (id, archive_id, package, version, version_key, architecture,
+        installer, source, source_version_key, control, file_id) OVERRIDING SYSTEM VALUE
+    SELECT n, 1, 'many-' || n, '5', '5', 'amd64', false, 'many-' || n, '5', '', n
+    FROM generate_series(1001, 3000) n;
+    INSERT INTO package_publications (id, suite_id, component, package, state, published_at,
+        binary_release_id) OVERRIDING SYSTEM VALUE
+    SELECT n, 11, 'main', 'many-' || n, 'published', now(), n FROM generate_series(1001, 3000) n;
+    ANALYZE package_files, binary_releases, package_publications;
+"""
+_READ = """
+    SELECT sum(seq_tup_read + idx_tup_fetch) FROM pg_stat_xact_user_tables
+    WHERE relname IN ('package_files', 'binary_releases', 'package_publications')
+"""
+OTHER_BYTES = {"path": "pool/many-1500", "sha256": "1" * 64, "size_bytes": 1, "control": ""}
+SENT = OTHER_BYTES | {
+    "package": "many-2000",
+    "version": "4",
+    "version_key": "4",
+    "architecture": "amd64",
+    "installer": False,
+    "source": "many-2000",
+    "source_version_key": "4",
+}
+NOTED = {"component": "main", "name": "m.deb", "state": "accepted"}
+SHOWN: Any = SimpleNamespace(id=2000, since=EPOCH, shown=True)
+FEW_READ: dict[str, Callable[[Connection], Any]] = {
+    "files in the way": lambda c: pool.files_in_the_way(c, 1, [SENT]) == [1500],
+    "releases": lambda c: uploads.add_binaries(c, 1, [SENT]) == {},
+    "uploads": lambda c: (
+        uploads.add_uploads(c, 11, "me", [NOTED | SENT | {"binary_release_id": 2000}], None)[0].note
+        == "stable has 5, which is newer: clients are offered that"
+    ),
+    "settled": lambda c: generations.settle(c, 1, [SHOWN], {}) is None,
+    "superseded": lambda c: domination.supersede(c, 1, [Supersession("2000", "2001")], 1.0) != [],
+}
+
+
+@pytest.mark.parametrize("name", FEW_READ)
+def test_what_is_done_with_one_package_reads_few_of_many(conn: Connection, name: str) -> None:
+    conn.exec_driver_sql(MANY)
+    before = conn.exec_driver_sql(_READ).scalar_one()
+    assert FEW_READ[name](conn)
+    assert conn.exec_driver_sql(_READ).scalar_one() - before < 30

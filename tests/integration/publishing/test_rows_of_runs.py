@@ -1,15 +1,19 @@
 """What a run writes is about itself, and what is asked about a run is answered of it alone."""
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from sqlalchemy import Connection, text
 
 from staging_api.db.engine import Database
-from staging_api.errors import NotFound, Unavailable
+from staging_api.errors import LockLost, NotFound, Unavailable
+from staging_api.locks.model import GLOBAL, PUBLISHER, Lease
 from staging_api.publishing.hooks import HookResult
-from staging_api.publishing.rows import runs
+from staging_api.publishing.rows import runs, uploads
+from staging_api.publishing.rows.steps import Guard, Guarded
 from staging_api.publishing.run_model import BegunPhase, NewPhases, NewRun, RunEnd
 from tests.archive_rows import ARCHIVES, DISTS, RUNS
 from tests.rows import keyed_rows, only_rows
@@ -23,6 +27,12 @@ KEYS = {
 NEW = NewRun("publish-distro", None, 2, {}, "me", "here", None, "l9", 9)
 # Begun three seconds and one second before now.
 PHASES = NewPhases(2, [BegunPhase("dominate", 5, 7.0), BegunPhase("index", 8, 9.0)], 10.0)
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+LOCK = """
+    INSERT INTO lock_scopes (kind, scope, lock_id, fence, caller, holder, acquired_at, expires_at)
+    VALUES ('publisher', 'global', repeat('0', 26), 1, 'me', 'here', now(), now() + interval '1 h');
+"""
+LEASE = Lease("0" * 26, PUBLISHER, GLOBAL, 1, NOW, NOW, 3600.0)
 NO_PHASES = NewPhases(2, [], 10.0)
 END = RunEnd("succeeded", {"published": 1}, ["slow"], None, None)
 HOOK = HookResult("last", exit_code=1, timed_out=False, seconds=1.0, output="a\0b")
@@ -30,7 +40,7 @@ HOOK = HookResult("last", exit_code=1, timed_out=False, seconds=1.0, output="a\0
 
 @pytest.fixture
 def conn(database: Database) -> Iterator[Connection]:
-    with only_rows(database, ARCHIVES + DISTS + RUNS) as made:
+    with only_rows(database, ARCHIVES + DISTS + RUNS + LOCK) as made:
         yield made
 
 
@@ -43,8 +53,13 @@ CHANGES: Mapping[str, tuple[Call, Any, set[tuple[str, str]]]] = {
         {("publisher_runs", "r1"), *(("run_phases", f"r1/{n}") for n in (1, 2, 3))},
     ),
     "goes on": (lambda c: runs.note_progress(c, "r1", 1, 2), None, {("publisher_runs", "r1")}),
-    "counts a step": (lambda c: runs.count_step(c, "r1", 2), None, {("publisher_runs", "r1")}),
-    "looks for its steps": (lambda c: runs.check_steps(c, "r1", 2), None, set()),
+    "counts a step": (Guard(LEASE, "r1", 2).count, None, {("publisher_runs", "r1")}),
+    "looks for its steps": (Guard(LEASE, "r1", 2).check, None, set()),
+    "writes in a step": (
+        lambda c: uploads.accept(Guarded(c, Guard(LEASE, "r1", 2)), ["none"]),
+        {},
+        {("publisher_runs", "r1")},
+    ),
     "ends": (
         lambda c: runs.finish_run(c, "r1", END, PHASES),
         None,
@@ -117,12 +132,25 @@ def test_the_last_phase_of_a_run_ends_with_it(conn: Connection) -> None:
     assert row_of(conn) == ("succeeded", "index", 0, None)
 
 
-@pytest.mark.parametrize("check", [runs.count_step, runs.check_steps])
+WRITES: Mapping[str, Callable[[Guard, Connection], object]] = {
+    "a transaction": Guard.check,
+    "a step": Guard.count,
+    "a statement": lambda guard, conn: uploads.accept(Guarded(conn, guard), ["none"]),
+}
+
+
+@pytest.mark.parametrize("name", WRITES)
 def test_a_step_that_was_lost_is_noticed_though_other_runs_have_as_many(
-    conn: Connection, check: Callable[[Connection, str, int], None]
+    conn: Connection, name: str
 ) -> None:
     with pytest.raises(Unavailable, match="lost what the run had written"):
-        check(conn, "r4", 2)
+        WRITES[name](Guard(LEASE, "r4", 2), conn)
+
+
+@pytest.mark.parametrize("name", WRITES)
+def test_nothing_is_written_without_the_lock(conn: Connection, name: str) -> None:
+    with pytest.raises(LockLost, match="the publisher lock on global is no longer held"):
+        WRITES[name](Guard(replace(LEASE, fence=2), "r1", 2), conn)
 
 
 def test_the_output_of_a_hook_is_kept_without_what_cannot_be_stored(conn: Connection) -> None:
