@@ -138,6 +138,7 @@ def _print(fetched: Fetched, as_json: bool) -> None:
                 "fetched": [file.name for file in fetched.fetched],
                 "fetched_bytes": fetched.fetched_bytes,
                 "missing": list(fetched.missing),
+                "warnings": {name: list(said) for name, said in fetched.warnings.items()},
             }
         )
         return

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from staging_api import environment
+from staging_api.bucket_answers import bucket_failure
 from staging_api.buckets import SERVICES
 from staging_api.client.local_folder import disk_errors
 from staging_api.errors import Invalid, Unavailable
@@ -157,8 +158,9 @@ class _Bucket:
             yield
         # A missing bucket looks like a missing file.
         except (BaseError, OSError) as error:
-            # Only the class of the error: its message may contain a secret.
-            raise Unavailable(f"{self._name} failed: {type(error).__name__}") from None
+            # Only known words: the message may contain a secret.
+            failure = bucket_failure(str(error), type(error).__name__)
+            raise Unavailable(f"{self._name} failed: {failure.said}") from None
 
 
 def _connection(url: str) -> dict[str, Any]:

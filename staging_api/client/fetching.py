@@ -6,7 +6,7 @@ What if the process dies? See `local_folder`: the next call continues where this
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
@@ -47,6 +47,7 @@ class Fetched:
         fetched: the files that the folder did not have before.
         missing: optional artifacts that the archive does not have.
         artifact_ids: ids of the artifacts that have the files.
+        warnings: by artifact, sentences about what was left out or taken differently.
     """
 
     folder: Path
@@ -54,6 +55,7 @@ class Fetched:
     fetched: Sequence[StagedFile]
     missing: Sequence[str]
     artifact_ids: Sequence[str] = ()
+    warnings: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     @property
     def fetched_bytes(self) -> int:
@@ -109,7 +111,8 @@ def fetch(
     finally:
         folder.close()
     ids = [artifact.id for artifact in artifacts if artifact.state == "staged"]
-    return Fetched(to, sorted(files, key=lambda file: file.name), absent, missing, ids)
+    warnings = {each.name: each.warnings for each in artifacts if each.warnings}
+    return Fetched(to, sorted(files, key=lambda file: file.name), absent, missing, ids, warnings)
 
 
 def staged_names(catalogues: Iterable[Mapping[str, Any]], words: Iterable[str] | None) -> list[str]:

@@ -39,7 +39,11 @@ _KINDS: dict[bytes, str] = {
     b"Rar!\x1a\x07": _CONTAINER.format("a RAR file"),
     b"!<arch>\n": _CONTAINER.format("an ar file, as a .deb is"),
     b"\xed\xab\xee\xdb": _CONTAINER.format("an RPM package"),
-    b"070701": _CONTAINER.format("a cpio file"),
+    # Its forms newc, crc and odc, and the binary ones.
+    **dict.fromkeys(
+        (b"070701", b"070702", b"070707", b"\xc7\x71", b"\x71\xc7"),
+        _CONTAINER.format("a cpio file"),
+    ),
     b"hsqs": _CONTAINER.format("a squashfs image"),
     b"version https://git-lfs.github.com/spec/": (
         "it is a pointer of Git LFS: the archive has it in the place of the object"

@@ -99,7 +99,8 @@ class _Members:
             return name
         if kind == stat.S_IFLNK:
             self.links[name] = entry
-        elif kind in (0, stat.S_IFREG):
+        # A pipe that was packed is what came out of it: `tar c | zip out.zip -`.
+        elif kind in (0, stat.S_IFREG, stat.S_IFIFO):
             self.files[name] = entry
         elif self.checker.selects(name):
             self.checker.notes.add("are devices or pipes, and are left out", name)

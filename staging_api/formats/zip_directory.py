@@ -234,11 +234,18 @@ def _directory(tail: _Tail, at: int) -> _Directory:
         raise ArchiveCorrupt("the comment of the zip is cut short")
     if (disk, first_disk, here) != (0, 0, count):
         raise ArchiveCorrupt("the zip is one part of several")
-    if _IN_ZIP64 in (offset, length) or count == _MAX_COMMENT:
-        located = _directory64(tail, at, end)
-        if located is not None:
-            return located
-    return _placed(tail, (offset, length, count), at, end)
+    located = _directory64(tail, at, end)
+    if located is None:
+        return _placed(tail, (offset, length, count), at, end)
+    # Packers that do not know the sizes in advance write both records, and each says all.
+    twice = (
+        (count, located.count),
+        (length, located.size),
+        (offset, located.offset - located.shift),
+    )
+    if any(short not in (full, _IN_ZIP64, _MAX_COMMENT) for short, full in twice):
+        raise ArchiveCorrupt("the zip's directory is not where its end record says")
+    return located
 
 
 def _placed(tail: _Tail, declared: tuple[int, int, int], above: int, end: int) -> _Directory:

@@ -51,7 +51,12 @@ def content_range(headers: Mapping[str, str]) -> ContentRange | None:
 
 
 def content_length(headers: Mapping[str, str]) -> int | None:
-    """Return the declared length; a list of equal numbers counts as one (9110, 8.6)."""
+    """Return the declared length; a list of equal numbers counts as one (9110, 8.6).
+
+    A chunked body has none, whatever else the headers say (9112, 6.3).
+    """
+    if "Transfer-Encoding" in headers:
+        return None
     words = {word.strip() for word in headers.get("Content-Length", "").split(",")}
     word = words.pop()
     return int(word) if not words and _NUMBER.fullmatch(word) else None

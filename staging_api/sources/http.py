@@ -251,16 +251,22 @@ class HttpSource:
             # The next request for this object will not have a Range header.
             self._rangeless.add(found.name)
             raise Interrupted(f"{self._url.authority} answered with another range than requested")
-        yield from self._counted(answer, found.name, skip, None if last is None else last - start)
-        # The header of a chunked body has no length: make sure that the body ends here.
-        if end is None and answer.is_chunked and answer.read1(1):
+        wanted = None if last is None else last - start
+        # The header of such a body has no length of the object: make sure that the body ends here.
+        exact = end is None and (answer.is_chunked or bool(answer.coding))
+        left = yield from self._counted(answer, found.name, skip, wanted)
+        if exact and (left or answer.read1(1)):
             raise SourceChanged(f"{found.name} is longer than it was when it was found")
 
     def _counted(
         self, answer: SourceResponse, name: str, skip: int, wanted: int | None
-    ) -> Generator[bytes, None, None]:
-        """Stream the body: drop the bytes before the requested ones, require all requested ones."""
-        pace, is_first = SlowestRate(self._options), True
+    ) -> Generator[bytes, None, int]:
+        """Stream the body: drop the bytes before the requested ones, require all requested ones.
+
+        Returns:
+            The number of bytes that were received beyond the requested ones.
+        """
+        pace, is_first, left = SlowestRate(self._options), True, 0
         while wanted is None or wanted > 0:
             # One read of the socket: waiting for a full chunk would hide a slow body.
             chunk = answer.read1(CHUNK_BYTES)
@@ -274,12 +280,14 @@ class HttpSource:
             skip -= skipped
             chunk = chunk[skipped:] if skipped else chunk
             if wanted is not None:
+                left = len(chunk) - wanted
                 chunk = chunk[:wanted]
                 wanted -= len(chunk)
             if chunk:
                 yield chunk
         if wanted:
             raise Interrupted(f"{self._url.authority} cut the body short")
+        return max(left, 0)
 
     def _check_page(self, answer: SourceResponse, name: str, first: bytes) -> None:
         kind = media_type(answer.headers)

@@ -176,7 +176,12 @@ def test_a_bucket_has_to_prove_its_name(tmp_path, trusted):
         ("dns error", "source_failed", True, "a host of no known name"),
         ("Connection refused", "source_failed", True, "it could not be connected to"),
         ("TimedOut", "source_failed", True, "it did not answer in time"),
-        ("secret words", "source_failed", True, "did not deliver x: GenericError"),
+        (
+            "secret words",
+            "source_failed",
+            True,
+            "did not deliver x: it did not answer .GenericError",
+        ),
         (
             "PUT http://169.254.169.254/latest/api/token: status code: 403",
             "source_failed",

@@ -127,6 +127,10 @@ def test_what_was_left_out_of_an_archive_is_said(
     assert not ended.value.code
     assert "suites: suites.tgz: 1 of its members are links to nothing" in printed.err
     assert ": 1 files, 1 fetched" in printed.out
+    with pytest.raises(SystemExit):
+        main(["get", archive, "suites", "-o", str(tmp_path / "to"), "--json"])
+    (said,) = json.loads(capsys.readouterr().out)["warnings"]["suites"]
+    assert said.startswith("suites.tgz: 1 of its members are links to nothing")
 
 
 def test_a_file_that_changed_here_or_there_is_fetched_alone(

@@ -7,7 +7,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from staging_api.errors import SourceFailed, SourceRefused, StagingApiError
+from staging_api.errors import SourceChanged, SourceFailed, SourceRefused, StagingApiError
 from staging_api.sources import open_archive
 from staging_api.sources.allowlist import AllowList
 from staging_api.sources.model import Source, SourceOptions, take
@@ -164,6 +164,28 @@ def test_what_is_packed_by_its_name_or_its_type_comes_as_it_is(opened: Opened) -
     source, _ = opened(script)
     for name in ("image.tar.gz", "IMAGE.TGZ", "image.tar.gz.asc", "a/b.gz.1", "download"):
         assert read(source, name) == sent
+
+
+@pytest.mark.parametrize("length", ["5", str(len(BODY) + 5)])
+def test_a_body_in_chunks_has_no_other_length(opened: Opened, length: str) -> None:
+    chunks = b"%x\r\n%b\r\n0\r\n\r\n" % (len(BODY), BODY)
+    headers = {"Transfer-Encoding": "chunked", "Content-Length": length, **ETAG}
+    source, _ = opened(lambda _asked: Reply(200, chunks, headers, has_length=False))
+    assert source.stat("object.bin").size_bytes is None
+    assert read(source) == BODY
+
+
+@pytest.mark.parametrize("coded", [True, False])
+def test_what_is_a_little_longer_than_it_was_found_is_no_whole_object(
+    opened: Opened, coded: bool
+) -> None:
+    packed = gzip.compress(BODY + b"x")
+    chunks = b"%x\r\n%bx\r\n0\r\n\r\n" % (len(BODY) + 1, BODY)
+    more = {"Content-Encoding": "gzip"} if coded else {"Transfer-Encoding": "chunked"}
+    longer = Reply(200, packed if coded else chunks, {**more, **ETAG}, has_length=coded)
+    source, _ = opened(lambda asked: Reply(200, BODY, ETAG) if asked.method == "HEAD" else longer)
+    with pytest.raises(SourceChanged, match="is longer than"):
+        read(source)
 
 
 @pytest.mark.parametrize("cut", [True, False])

@@ -396,8 +396,8 @@ EQUIVALENT: dict[tuple[str, str, str], str] = {
     ): "one byte beyond the limit is refused, and so are two",
     (
         "staging_api/sources/http.py",
-        "if end is None and answer.is_chunked and answer.read1(1):",
-        "if end is None and answer.is_chunked and answer.read1(2):",
+        "if exact and (left or answer.read1(1)):",
+        "if exact and (left or answer.read1(2)):",
     ): "whether anything comes is looked at, not how much",
     (
         "staging_api/sources/manifest.py",

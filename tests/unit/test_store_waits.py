@@ -1,6 +1,7 @@
 """When to come back after a store refused: soon if it is busy, later for a new credential."""
 
 import errno
+import re
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,33 @@ from staging_api.store.refusals import refusal
 )
 def test_a_bucket_is_asked_again_when_that_may_help(answer: str, seconds: float | None) -> None:
     assert refusal(answer).retry_after_seconds == seconds
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (
+            "HTTP error: dns error",
+            "the object store failed: its address has a host of no known name",
+        ),
+        (
+            "InvalidCertificate(UnknownIssuer)",
+            "did not prove its name by a certificate: UnknownIssu",
+        ),
+        ("HTTP InvalidContentType", "did not answer in TLS"),
+        (
+            "GET http://169.254.169.254/x: status code: 403",
+            "no credential is set, and this machine",
+        ),
+        ("<Code>PermanentRedirect</Code>", "in another region than STAGING_STORE or AWS_REGION"),
+        ("status code: 500 secret <Code>Odd</Code>", "it answered 500 Odd"),
+        ("secret", "it did not answer [(]GenericError"),
+    ],
+)
+def test_a_store_says_what_a_source_would_of_the_same_failure(text: str, words: str) -> None:
+    failed = refusal(text, "GenericError")
+    assert re.search(words, failed.detail)
+    assert "secret" not in failed.detail
 
 
 def test_a_bucket_that_does_not_answer_is_asked_again_in_ten_seconds() -> None:

@@ -33,6 +33,8 @@ OF_BOTH = [
     (b"!<arch>\ndebian-binary" + bytes(4096), "it is an ar file, as a .deb is"),
     (b"\xed\xab\xee\xdb" + bytes(4096), "it is an RPM package"),
     (b"070701" + b"0" * 4096, "it is a cpio file"),
+    (b"070707" + b"0" * 4096, "it is a cpio file"),
+    (b"\xc7\x71" + b"0" * 4096, "it is a cpio file"),
     (b"hsqs" + bytes(4096), "it is a squashfs image"),
     (b"MSCF" + bytes(4096), "it is a cabinet (.cab)"),
     *((zlib.compress(bytes(4096), level), "compressed with zlib") for level in (0, 2, 6, 9)),

@@ -57,6 +57,28 @@ def test_sixty_four_bit_values_are_followed(monkeypatch):
     assert extract(data) == dict(FILES)
 
 
+@pytest.mark.parametrize("contradicts", [False, True])
+def test_a_second_end_record_of_64_bits_may_say_what_the_first_does(contradicts):
+    # As `zip out.zip -` writes them for what comes through a pipe.
+    data = zip_of(*FILES)
+    at = data.rindex(END)
+    count, length, offset = struct.unpack_from("<HLL", data, at + 10)
+    facts = (0, 0, count, count, length, offset - contradicts)
+    second = struct.pack("<4sQHHLLQQQQ", b"PK\x06\x06", 44, 45, 45, *facts)
+    locator = struct.pack("<4sLQL", b"PK\x06\x07", 0, at, 1)
+    both = data[:at] + second + locator + data[at:]
+    if not contradicts:
+        assert extract(both) == dict(FILES)
+        assert extract(b"program" + both) == dict(FILES)
+        return
+    with pytest.raises(ArchiveCorrupt, match="is not where"):
+        extract(both)
+
+
+def test_a_pipe_that_was_packed_is_what_came_out_of_it():
+    assert extract(zip_of((with_unix_mode("-", stat.S_IFIFO | 0o600), b"x"))) == {"-": b"x"}
+
+
 def test_one_member_costs_its_own_bytes_and_the_directory():
     big, small = bytes(range(256)) * 4000, b"wanted" * 1000
     source = InMemory(
