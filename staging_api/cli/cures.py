@@ -6,6 +6,7 @@ from staging_api.errors import StagingApiError
 
 _LOOK = "`staging-api catalogue --check - URL` shows what is there"
 _SOURCE = "try again later: the service has tried several times"
+_SAME_AGAIN = "the same would happen again, until the source or the URL is changed"
 _READYZ = "its /readyz says what it lacks"
 _DATABASE = "STAGING_DATABASE_URL says where that is"
 
@@ -23,7 +24,6 @@ _CURES: Mapping[str, str] = {
     "no_space": "`staging-api prune --idle-days N` frees space; or raise STAGING_QUOTA_BYTES",
     "source_failed": _SOURCE,
     "source_not_allowed": "an operator has to name its prefix in STAGING_SOURCES",
-    "source_refused": "the service's credentials of the source are missing or wrong",
     "store_absent": "mount the store, or run `staging-api adopt-store`",
     "too_many_requests": "send fewer at once",
     "unauthenticated": "give a token by STAGING_TOKEN or --token",
@@ -37,6 +37,8 @@ def cure_of(error: StagingApiError) -> str:
     """Return the remedy for an error; empty if its message says everything."""
     if (staging_id := error.extra.get("staging_id")) and error.code == "deadline_over":
         return f"`staging-api wait {staging_id}` goes on waiting"
+    if error.code == "source_failed" and not error.retryable:
+        return _SAME_AGAIN
     if "cannot be reached: " in error.detail:
         return _UNREACHABLE
     if error.code == "unavailable":

@@ -119,13 +119,14 @@ OF_ANSWERS: Mapping[str, ErrorHelp] = {
     ),
     "source_failed": ErrorHelp(
         "The source refused, timed out, or cut its answer short, also after retries.",
-        "Try again later; then look at the source itself. The detail has its answer.",
+        "Try again later if the problem is `retryable`; then look at the source itself. The detail"
+        " has its answer.",
     ),
     "source_refused": ErrorHelp(
-        "The source denies access: no credential, an expired one, or a certificate that does not"
-        " hold.",
-        "The operator checks the credentials and certificates of sources; a signed URL may have"
-        " expired.",
+        "The source denies access, or does not serve the object: no credential, an expired one, a"
+        " certificate that does not hold, or a response that would be the same again.",
+        "The detail says which. The operator checks the credentials and certificates of sources; a"
+        " signed URL may have expired.",
     ),
     "source_unverified": ErrorHelp(
         "The catalogue wants an object to be vouched for, and its checksum or signature is missing"

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from staging_api.errors import Invalid
 from staging_api.small_files import read_file_of
-from staging_api.sources.url import parse_prefix
+from staging_api.sources.model import SourceOptions
+from staging_api.sources.url import ArchiveUrl, parse_prefix
 
 log = logging.getLogger(__name__)
 
@@ -65,11 +66,25 @@ def read_headers(path: Path) -> Mapping[str, str]:
             continue
         origin, _, value = line.strip().partition(" ")
         url = parse_prefix(origin, f"{_SETTING}: line {number}")
-        if url.scheme not in ("http", "https") or url.segments or not value.strip():
-            shape = "https://host:port, a space, and the header, such as: Bearer abc"
+        value = value.strip()
+        sendable = value and value.isascii() and value.isprintable()
+        if url.scheme not in ("http", "https") or url.segments or not sendable:
+            shape = "https://host:port, a space, and the header in ASCII, such as: Bearer abc"
             raise Invalid.field(_SETTING, f"line {number} must be {shape}")
-        found[f"{url.scheme}://{url.authority}"] = value.strip()
+        found[f"{url.scheme}://{url.authority}"] = value
     return found
+
+
+def credential_hint(url: ArchiveUrl, origin: str, options: SourceOptions) -> str:
+    """Return what may help where an origin refuses access to an archive."""
+    if url.has_credential:
+        return "the credential of the archive_url may have expired: ask again with a new one"
+    if origin in options.authorization:
+        return f"what {_SETTING} has for {origin} may have expired, or lacks the right"
+    return (
+        f"it needs a credential: by {_SETTING}, or in the archive_url, which is not kept, so of"
+        " each request"
+    )
 
 
 def _version(path: Path) -> tuple[int, int, int] | None:

@@ -24,6 +24,7 @@ from staging_api.errors import (
     SourceRefused,
 )
 from staging_api.sources.allowlist import AllowList
+from staging_api.sources.authorization import credential_hint
 from staging_api.sources.headers import (
     declared_digests,
     media_type,
@@ -323,18 +324,7 @@ class HttpSource:
 
     def _cure(self, answer: SourceResponse) -> str:
         """Return a hint for a refused access."""
-        if self._url.has_credential:
-            cure = "the credential of the archive_url may have expired: ask again with a new one"
-        elif answer.target.origin in self._options.authorization:
-            cure = (
-                f"what STAGING_SOURCES_AUTHORIZATION_FILE has for {answer.target.origin} may have"
-                " expired, or lacks the right"
-            )
-        else:
-            cure = (
-                "it needs a credential: by STAGING_SOURCES_AUTHORIZATION_FILE, or in the"
-                " archive_url, which is not kept, so of each request"
-            )
+        cure = credential_hint(self._url, answer.target.origin, self._options)
         of_bucket = any(header in answer.headers for header in _BUCKET_HEADERS)
         absent = "; or it is not there: a bucket that may not be listed refuses that, too"
         return cure + absent if of_bucket else cure

@@ -20,6 +20,7 @@ from staging_api.errors import (
     SourceRefused,
     StagingApiError,
 )
+from staging_api.sources.authorization import credential_hint
 from staging_api.sources.bucket_listing import BucketListing, read_listing
 from staging_api.sources.headers import media_type, retry_after_seconds
 from staging_api.sources.http_answers import unasked_coding
@@ -53,7 +54,7 @@ class HttpNames:
         self._url = url
         self._client = client
         self._options = options
-        self._wants_credential = False
+        self._refused_by = ""
 
     def names(self) -> Names:
         """List all objects.
@@ -80,10 +81,11 @@ class HttpNames:
                 outside += [error.detail] if isinstance(error, SourceNotAllowed) else []
         if failure is not None:
             raise failure
-        if self._wants_credential:
+        if self._refused_by:
+            cure = credential_hint(self._url, self._refused_by, self._options)
             raise SourceRefused(
-                f"{self._url.authority} wants a credential for what lists the objects: by"
-                " STAGING_SOURCES_AUTHORIZATION_FILE, or in the archive_url"
+                f"{self._url.authority} refused access to what lists the objects with status"
+                f" {_UNAUTHORIZED}; {cure}"
             )
         manifests = " or ".join(self._options.manifests)
         raise ArchiveNotFound(
@@ -179,7 +181,7 @@ class HttpNames:
                 # Other paths of the server may require a credential while this archive does not
                 # exist.
                 if answer.status == _UNAUTHORIZED and target.path.startswith(beside):
-                    self._wants_credential = True
+                    self._refused_by = answer.target.origin
                 if answer.status != _OK:
                     return None
                 read = replace(answer, coding=unasked_coding(answer, ""))

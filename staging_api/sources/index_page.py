@@ -11,6 +11,7 @@ from html.parser import HTMLParser
 from typing import Any
 from urllib.parse import quote, unquote, urljoin, urlsplit
 
+from staging_api.errors import ArchiveCorrupt
 from staging_api.sources.lists import is_folder, text_of
 
 
@@ -31,13 +32,12 @@ def read_index(raw: bytes, media_type: str, page: str) -> IndexPage:
         page: address of the page; its path ends in a slash.
 
     Raises:
-        ArchiveCorrupt: the page is not text.
+        ArchiveCorrupt: the page is declared to be JSON, and is not text.
     """
-    text = text_of(raw, "the index page")
     if "json" in media_type:
-        return _of_json(text)
+        return _of_json(text_of(raw, "the index page"))
     links = _Links()
-    links.feed(text)
+    links.feed(_markup(raw))
     links.close()
     return _sorted(name for link in links.found if (name := _below(link, page)))
 
@@ -52,6 +52,14 @@ class _Links(HTMLParser):
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         if tag == "a":
             self.found += [value for name, value in attrs if name == "href" and value]
+
+
+def _markup(raw: bytes) -> str:
+    """Decode a page; names in another encoding than UTF-8 become names that cannot be requested."""
+    try:
+        return text_of(raw, "the index page")
+    except ArchiveCorrupt:
+        return raw.decode(errors="surrogateescape")
 
 
 def _below(link: str, page: str) -> str | None:
@@ -73,7 +81,8 @@ def _below(link: str, page: str) -> str | None:
 
 def _decoded(path: str) -> str:
     # An escaped slash stays escaped: it is part of a name, which is then refused.
-    return "/".join(unquote(part).replace("/", quote("/", safe="")) for part in path.split("/"))
+    parts = (unquote(part, errors="surrogateescape") for part in path.split("/"))
+    return "/".join(part.replace("/", quote("/", safe="")) for part in parts)
 
 
 def _of_json(text: str) -> IndexPage:

@@ -63,7 +63,10 @@ def redirected(target: RequestTarget, location: str) -> RequestTarget:
         parts = urlsplit(urljoin(f"{target.origin}{target.path}", text))
         base = parse_prefix(f"{parts.scheme}://{parts.netloc}/", "location")
         url = ArchiveUrl(base.scheme, base.authority, _meaning(parts.path))
-    except (Invalid, ValueError):
+    except Invalid as error:
+        fault = error.errors[0].message
+        raise SourceFailed(f"redirected to an invalid URL: {fault}", retryable=False) from None
+    except ValueError:
         raise SourceFailed("redirected to an invalid URL", retryable=False) from None
     if url.scheme not in ("http", "https"):
         raise SourceNotAllowed(f"redirected to the scheme {url.scheme}")

@@ -179,6 +179,9 @@ class _Attempt:
         is_verified_first = self.kind.verify is not None and not self.choice.is_plain
         if any(_is_unresumable(each, is_verified_first=is_verified_first) for each in lookups):
             return self.at_once(objects)
+        # Where the directory of a zip is follows from the length.
+        if self._is_by_ranges and any(_is_of_unknown_length(each) for each in lookups):
+            return self.at_once(objects)
         total = _total(lookups, by_ranges=self._is_by_ranges and not is_verified_first)
         monitor = TransferMonitor(hooks.progress, hooks.check, total)
         transfer = Transfer(
@@ -255,6 +258,10 @@ def _is_unresumable(lookup: SourceLookup, *, is_verified_first: bool) -> bool:
     found = lookup.source_object
     is_first = is_verified_first or bool(found.seals)
     return lookup.hit is None and found.version is None and is_first
+
+
+def _is_of_unknown_length(lookup: SourceLookup) -> bool:
+    return lookup.hit is None and lookup.source_object.size_bytes is None
 
 
 def _total(lookups: Sequence[SourceLookup], *, by_ranges: bool) -> int | None:

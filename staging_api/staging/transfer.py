@@ -8,7 +8,7 @@ other object.
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -95,7 +95,9 @@ def bring(
             return
         open_blob = partial(open_cached, transfer.store, lookup.hit.blob)
         monitor = transfer.monitor.without_progress()
-        reader = ObjectReader(source_object, open_blob, monitor, Digests({}))
+        # The source may not declare the length, and a zip is read from its end.
+        known = replace(source_object, size_bytes=lookup.hit.blob.size_bytes)
+        reader = ObjectReader(known, open_blob, monitor, Digests({}))
         assembly.unpack(lookup, reader, None, limits)
         return
     is_first = transfer.verified_first or bool(source_object.seals)

@@ -169,7 +169,7 @@ def test_without_any_list_the_error_says_what_could_be_one():
 
 def test_a_server_that_wants_a_credential_is_not_an_empty_archive():
     with archive({"/b/R17/": 401, "/b/R17/UPLOADED": 401}) as (source, _):
-        with pytest.raises(SourceRefused, match="wants a credential"):
+        with pytest.raises(SourceRefused, match="refused access to what lists the objects"):
             source.names()
 
 

@@ -10,6 +10,7 @@ from staging_api.catalogue.model import ArtifactKind, Choice, Pattern
 from staging_api.errors import ArchiveCorrupt, ArtifactNotFound, Cancelled, LimitExceeded
 from staging_api.formats.model import UnpackLimits
 from staging_api.staging import engine
+from staging_api.staging.cached_objects import KnownContent
 from staging_api.store.folder_store import FolderStore
 from tests.archives import header, tar_of, zip_of
 from tests.corpus.raw_tar import old_sparse, pax_sparse
@@ -70,6 +71,31 @@ def test_holes_of_a_sparse_member_take_no_space_in_the_store(store, form):
     facts = store.path(file.sha256).stat()
     assert facts.st_size == size
     assert facts.st_blocks * 512 < 4 << 20
+
+
+class WithoutLengths(MemorySource):
+    """A source that does not say how long its objects are, as a server that sends in chunks."""
+
+    def stat(self, name):
+        return replace(super().stat(name), size_bytes=None, strong=True)
+
+
+def test_a_zip_of_unknown_length_is_read_whole_once(store):
+    choice = Choice(Pattern("image.zip"), extract="zip", only=("x.bin",))
+    kind = ArtifactKind("image", "g", "foreground", (choice,))
+    source = WithoutLengths({"image.zip": ZIP})
+    found = engine.fetch(kind, source, BUILD, store)
+    assert contents(found, store) == {"x.bin": b"content"}
+    assert source.opened == ["image.zip"]
+    # The same from the store, which knows the length.
+    whole = ArtifactKind("whole", "g", "foreground", (Choice(Pattern("image.zip")),))
+    kept = engine.fetch(whole, source, BUILD, store).files[0]
+    known = KnownContent(kept.sha256, "version", None, kept.size_bytes)
+    found = engine.fetch(
+        kind, source, BUILD, store, engine.FetchHooks(content_of=lambda _object: known)
+    )
+    assert contents(found, store) == {"x.bin": b"content"}
+    assert source.opened == ["image.zip"] * 2
 
 
 def two_ways(**kind):

@@ -9,6 +9,7 @@ from staging_api.errors import ArchiveCorrupt
 from staging_api.sources.bucket_listing import read_listing
 from staging_api.sources.index_page import read_index
 from staging_api.sources.lists import is_markup, names_in, sums_in
+from staging_api.sources.model import Names
 from staging_api.sources.releases import release_names, release_target
 from staging_api.sources.url import parse
 
@@ -57,6 +58,12 @@ SIGN_IN = """<!doctype html><html><a href="/login?next=/b/R17/">Sign in</a>
 def test_the_page_of_a_folder_is_read(page, names):
     found = read_index(page.encode(), "text/html", PAGE)
     assert (found.names, found.folders) == (names, ["logs/"])
+
+
+def test_a_name_that_is_not_utf_8_is_left_out_of_a_page_and_the_others_are_not():
+    page = b'<a href="gr\xf6.txt">x</a> <a href="gr%F6n.txt">gr\xf6n</a> <a href="image.zip">i</a>'
+    names = Names.parted(read_index(page, "text/html", PAGE).names)
+    assert (names, len(names.left_out)) == (["image.zip"], 2)
 
 
 def test_a_page_that_shows_no_folder_names_nothing():

@@ -82,7 +82,11 @@ def test_an_error_names_the_wrong_setting(name, value):
 
 
 @pytest.mark.parametrize(
-    "line", ["https://host", "ftp://host x", "https://host/path x", "Bearer x"]
+    "line",
+    [
+        *("https://host", "ftp://host x", "https://host/path x", "Bearer x"),
+        *("https://host Bearer \u201cx\u201d", "https://host Bearer a\x01b"),
+    ],
 )
 def test_an_error_names_the_wrong_line_of_the_authorization_file(tmp_path, line):
     file = tmp_path / "authorization"

@@ -1,0 +1,19 @@
+"""What the last line of a failed verb says to do."""
+
+import pytest
+
+from staging_api.cli.cures import cure_of
+from staging_api.errors import SourceFailed, SourceRefused
+
+
+@pytest.mark.parametrize(
+    ("error", "cure"),
+    [
+        (SourceFailed("x"), "try again later"),
+        (SourceFailed("x", retryable=False), "the same would happen again"),
+        # Its detail says what is wrong; it is not always a credential.
+        (SourceRefused("x"), ""),
+    ],
+)
+def test_what_would_fail_again_is_not_said_to_pass(error: SourceFailed, cure: str) -> None:
+    assert cure_of(error)[: len(cure) or None] == cure
