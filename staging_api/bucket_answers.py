@@ -93,6 +93,10 @@ _INSTEAD: Mapping[str, tuple[FailureCause, str]] = {
         FailureCause.NO_TLS,
         "it did not answer in TLS: its address may be one of http://",
     ),
+    "tls handshake eof": (
+        FailureCause.OTHER,
+        "it cut the connection while TLS was agreed on: its address may be one of http://",
+    ),
     "NotPartial": (FailureCause.NO_RANGES, "it has no ranges, as a bucket must"),
     "dns error": (FailureCause.OTHER, "its address has a host of no known name"),
     "Connection refused": (FailureCause.OTHER, "it could not be connected to"),

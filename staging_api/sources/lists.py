@@ -25,7 +25,7 @@ _SUM = re.compile(
     r"(?: [ *]|\t+| )(?P<name>.+)"
 )
 _BSD_SUM = re.compile(
-    r"(?P<kind>[A-Za-z0-9/-]+) ?\((?P<name>.+)\) ?= ?(?P<hex>[0-9A-Fa-f]{32,128})"
+    r"\\?(?P<kind>[A-Za-z0-9/-]+) ?\((?P<name>.+)\) ?= ?(?P<hex>[0-9A-Fa-f]{32,128})"
 )
 _CLEAR_SIGNED = re.compile(
     r"-----BEGIN PGP SIGNED MESSAGE-----\n(?:\S.*\n)*\s*\n(?P<text>.*?)"

@@ -41,6 +41,10 @@ def test_a_bucket_is_asked_again_when_that_may_help(answer: str, seconds: float 
         ),
         ("HTTP InvalidContentType", "did not answer in TLS"),
         (
+            'error: "tls handshake eof"',
+            "cut the connection while TLS was agreed on: its address may",
+        ),
+        (
             "GET http://169.254.169.254/x: status code: 403",
             "no credential is set, and this machine",
         ),
