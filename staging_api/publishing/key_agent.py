@@ -16,6 +16,7 @@ import socket
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
 from urllib.parse import unquote_to_bytes
@@ -46,6 +47,10 @@ class AgentUnavailable(Exception):
     """The agent cannot sign with this key now, so gpg must."""
 
 
+class KeyExpired(Exception):
+    """The key has expired: gpg does not sign with it either, and does not say why."""
+
+
 @dataclass(frozen=True)
 class AgentKey:
     """A key that the agent can sign with.
@@ -69,8 +74,11 @@ class AgentKey:
 
         Raises:
             AgentUnavailable: the agent does not answer, or does not sign.
+            KeyExpired: the key is of no use at that time.
         """
-        if now < self.created_at or (self.expires_at is not None and now >= self.expires_at):
+        if self.expires_at is not None and now >= self.expires_at:
+            raise KeyExpired(f"has expired at {datetime.fromtimestamp(self.expires_at, UTC)}")
+        if now < self.created_at:
             raise AgentUnavailable("clients would not believe the key now")
         try:
             with socket.socket(socket.AF_UNIX) as connection:

@@ -25,7 +25,13 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from staging_api.errors import SigningFailed
-from staging_api.publishing.key_agent import AgentKey, AgentUnavailable, agent_key, key_lists_of
+from staging_api.publishing.key_agent import (
+    AgentKey,
+    AgentUnavailable,
+    KeyExpired,
+    agent_key,
+    key_lists_of,
+)
 from staging_api.publishing.openpgp import clear_signed, detached
 
 log = logging.getLogger(__name__)
@@ -105,6 +111,11 @@ def sign(
         return UnsignedRelease(f"there is no gpg home directory at {key.home}")
     try:
         return _by_agent(release, key, int(at.timestamp() if at else time.time()))
+    except KeyExpired as error:
+        raise SigningFailed(
+            f"the key {key.fingerprint} {error}: extend it with `gpg --quick-set-expire"
+            f" {key.fingerprint} 2y`, or sign with another, and give clients the public key"
+        ) from None
     except AgentUnavailable as error:
         log.debug("gpg signs itself: %s", error)
     deadline = time.monotonic() + timeout_seconds
