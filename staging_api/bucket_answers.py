@@ -130,7 +130,7 @@ def bucket_failure(text: str, kind: str = "") -> BucketFailure:
 
 def _unanswered(text: str, kind: str) -> BucketFailure:
     if proof := _NO_PROOF.search(text):
-        said = f"it did not prove its name by a certificate: {proof[1]}"
+        said = f"it has no valid certificate for its name: {proof[1]}"
         return BucketFailure(FailureCause.NO_PROOF, said)
     found = (meant for words, meant in _INSTEAD.items() if words in text)
     return BucketFailure(*next(found, (FailureCause.OTHER, f"it did not answer ({kind})")))

@@ -34,7 +34,7 @@ def named_lack(error: BaseException) -> Unavailable | None:
         )
     if is_exhaustion(error):
         return Unavailable(
-            "this process lacks a thread, a descriptor or memory just now", retry_after_seconds=2
+            "this process is short of a thread, a file descriptor or memory", retry_after_seconds=2
         )
     return None
 

@@ -206,7 +206,7 @@ READS_AGAIN = Counter(
     "staging_reads_again", "Requests that ran again after their database connection broke"
 )
 DATABASE_UNAVAILABLE = Counter(
-    "staging_database_unavailable", "Times that no connection to the database could be had"
+    "staging_database_unavailable", "Times that no connection to the database was available"
 )
 
 # Created at import, so that an alert sees the first increment, too.

@@ -104,7 +104,7 @@ class OpenStream:
             try:
                 self._sock.send(b"0\r\n\r\n", socket.MSG_DONTWAIT)
             except OSError:
-                log.debug("a reader was gone at the end of its stream")
+                log.debug("a reader disconnected at the end of its stream")
         self._given_back()
 
     def _send(self, data: bytes) -> None:

@@ -56,7 +56,7 @@ class WorkSlots:
                 self._free -= 1
                 return
             if not first and len(self._queue) >= self._most_waiting:
-                raise Unavailable("as many requests as may queue for work do already")
+                raise Unavailable("too many requests are queued already")
             if first:
                 self._queue.appendleft(turn)
             else:

@@ -299,4 +299,4 @@ def _check_landing(entry: CatalogueMapping, kind: ArtifactKind) -> None:
         if kind.every:
             raise entry.wrong("every object that fits needs a folder to land in: end lands in /")
         if any(not choice.is_one_file for choice in kind.choices):
-            raise entry.wrong("what is unpacked lands in a folder, unless only names one member")
+            raise entry.wrong("unpacked members need a folder, unless only names one member")

@@ -82,7 +82,7 @@ class ChangeFeed:
             with self._database.connect() as conn:
                 return {**rows.marks(conn)}
         except StagingApiError as error:
-            log.debug("pages are not told of changes: %s", error)
+            log.debug("open pages get no change notices: %s", error)
             return {}
 
 

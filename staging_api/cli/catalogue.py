@@ -95,8 +95,8 @@ def _checked(result: Mapping[str, Any]) -> Iterator[str]:
         yield f"left over: {', '.join(result['left_over'])}"
     # A service of the previous version does not send it.
     if result.get("left_out"):
-        yield f"left out, as nobody could ask for it: {', '.join(result['left_out'])}"
-    yield "* is what a request gets that names nothing"
+        yield f"skipped, because it cannot be requested: {', '.join(result['left_out'])}"
+    yield "* is staged by a request that names no artifacts"
 
 
 def _place(entry: Mapping[str, Any], found: str) -> str:

@@ -4,10 +4,10 @@ from collections.abc import Mapping
 
 from staging_api.errors import StagingApiError
 
-_LOOK = "`staging-api catalogue --check - URL` shows what is there"
+_LOOK = "`staging-api catalogue --check - URL` shows what exists"
 _SOURCE = "try again later: the service has tried several times"
 _SAME_AGAIN = "the same would happen again, until the source or the URL is changed"
-_READYZ = "its /readyz says what it lacks"
+_READYZ = "its /readyz names the fault"
 _DATABASE = "STAGING_DATABASE_URL says where that is"
 
 #: By the stable code of an error.
@@ -18,7 +18,7 @@ _CURES: Mapping[str, str] = {
     "artifact_not_found": _LOOK,
     "archive_corrupt": "the archive has to be uploaded again",
     "deadline_over": "give a longer --timeout",
-    "forbidden": "ask an operator for the role that this needs",
+    "forbidden": "ask an operator for the required role",
     "limit_exceeded": "an operator can raise the limit: the settings STAGING_UNPACK_* and _MAX_*",
     "lock_held": "`staging-api locks` shows who works; or give a longer --timeout",
     "no_space": "`staging-api prune --idle-days N` frees space; or raise STAGING_QUOTA_BYTES",

@@ -18,7 +18,7 @@ from staging_api.sizes import size
 if TYPE_CHECKING:  # only the client's verbs import it
     from staging_api.client import Lock, StagedArtifact, Staging
 
-STOPPED_WAITING = "stopped waiting; `staging-api status` shows what the service does"
+STOPPED_WAITING = "stopped waiting; `staging-api status` shows what the service is doing"
 #: Characters that control a terminal, or reverse the text behind them (CVE-2021-42574), except line
 #: breaks and tabs.
 _ACTING = re.compile(

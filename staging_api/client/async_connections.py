@@ -136,9 +136,7 @@ class AsyncConnections:
             if isinstance(error.__cause__, StagingApiError):
                 raise error.__cause__ from None
             if "Got more than" in str(error):
-                raise AnswerUnusable(
-                    f"{self.base_url} answers with a header that is so long that it is not read"
-                ) from error
+                raise AnswerUnusable(f"{self.base_url} sent a header that is too long") from error
             raise Unavailable(f"{self.base_url} cannot be reached: {error}") from error
 
 

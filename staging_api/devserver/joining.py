@@ -65,7 +65,7 @@ class WaiterSlots:
         """
         with self._mutex:
             if self.taken >= self.number:
-                raise Unavailable("as many requests as may wait at once do already")
+                raise Unavailable("too many requests are waiting already")
             self.taken += 1
         try:
             yield

@@ -60,22 +60,22 @@ OF_ANSWERS: Mapping[str, ErrorHelp] = {
     "source_not_allowed": ErrorHelp(
         "The archive_url begins with no prefix of STAGING_SOURCES, or leads to an address that the"
         " service must not read, or in a folder through a link, which is never followed.",
-        "Check the URL for typing errors; the operator can add its prefix to STAGING_SOURCES. In"
-        " the place of a link ask for what it leads to.",
+        "Check the URL for typing errors; the operator can add its prefix to STAGING_SOURCES. "
+        " Request the target of a link instead of the link.",
     ),
     "not_found": ErrorHelp(
         "There is no such row, file or path here, or no longer.",
         "Check the id or path. What was evicted can be staged again.",
     ),
     "archive_not_found": ErrorHelp(
-        "Nothing lies at the archive's address: the build was never uploaded, is still on its way,"
-        " or was removed.",
+        "The archive's address is empty: the build was never uploaded, is still being uploaded, or"
+        " was removed.",
         "Check the URL. Send `upload_wait_seconds` to wait for a build that is about to come.",
     ),
     "artifact_not_found": ErrorHelp(
         "The archive is there, and has no object that fits this artifact.",
-        "Look at what it has: POST /api/v1.0/catalogue/check. Ask for another name, or correct the"
-        " catalogue.",
+        "Compare the catalogue with its objects: POST /api/v1.0/catalogue/check. Request another"
+        " name, or correct the catalogue.",
     ),
     "conflict": ErrorHelp(
         "The present state forbids it: it has ended already, is pinned, or the name is taken.",
@@ -139,11 +139,11 @@ OF_ANSWERS: Mapping[str, ErrorHelp] = {
     ),
     "archive_corrupt": ErrorHelp(
         "The bytes are not the format that their name says, or do not have the declared digest.",
-        "Upload the object again; what the source has is damaged.",
+        "Upload the object again; it is damaged at its source.",
     ),
     "upload_wait_over": ErrorHelp(
         "The uploader did not finish within the time that was allowed for it.",
-        "See whether the upload goes on, and send the request again; what came is kept.",
+        "Check whether the upload continues, and send the request again; received bytes are kept.",
     ),
     "no_space": ErrorHelp(
         "The store, or its quota, has no space, and nothing can be evicted.",
@@ -163,7 +163,7 @@ OF_ANSWERS: Mapping[str, ErrorHelp] = {
         "The operator sets the clock of the machine, and sees that it is kept.",
     ),
     "store_credential_expired": ErrorHelp(
-        "The credential of the bucket ran out, and the platform has not brought the next one.",
+        "The credential of the bucket has expired, and the platform has not renewed it.",
         "Come back after Retry-After. If it stays, the operator checks the platform's identity.",
     ),
     "store_throttled": ErrorHelp(
@@ -171,7 +171,7 @@ OF_ANSWERS: Mapping[str, ErrorHelp] = {
         "Come back after Retry-After; fewer stagings at once help.",
     ),
     "store_read_only": ErrorHelp(
-        "The store can be read, and not written: a volume that was mounted so, or went bad.",
+        "The store can be read, but not written: the volume is mounted read-only, or failing.",
         "The operator mounts it for writing. What is staged is served meanwhile.",
     ),
     "store_absent": ErrorHelp(
@@ -189,7 +189,7 @@ OF_ANSWERS: Mapping[str, ErrorHelp] = {
     ),
     "documents_unreadable": ErrorHelp(
         "An encrypted document cannot be opened: its key is missing, or its row was altered.",
-        "The operator brings back the key that the detail names.",
+        "The operator restores the key that the detail names.",
     ),
     "signing_failed": ErrorHelp(
         "A signing key is configured for the archive, and gpg made no signature with it.",
@@ -198,7 +198,7 @@ OF_ANSWERS: Mapping[str, ErrorHelp] = {
     ),
     "hook_failed": ErrorHelp(
         "One of the operator's programs, run before or after going live, did not succeed.",
-        "Read what it printed, in the publication; correct it and run the operation again.",
+        "Read its output in the publication; correct it and run the operation again.",
     ),
     "cancelled": ErrorHelp(
         "This staging was cancelled, by its caller or by an operator.",
@@ -240,12 +240,12 @@ OF_ANSWERS: Mapping[str, ErrorHelp] = {
     "staging_broken": ErrorHelp(
         "The file was sent while it was being staged, and its staging failed, was cancelled or"
         " has changed.",
-        "Look at the error of the staging; ask for the file again once it is staged.",
+        "Look at the error of the staging; request the file again once it is staged.",
     ),
     "documents_request_invalid": ErrorHelp(
         "A parameter or the body of a request about documents is wrong, or there is nothing to do"
         " it to.",
-        "Correct what the detail names; it lists the values that are taken.",
+        "Correct what the detail names; it lists the valid values.",
     ),
     "documents_invalid": ErrorHelp(
         "Documents cannot be taken: YAML, schema, names or limits; or documents are missing that"
@@ -269,7 +269,7 @@ OF_ANSWERS: Mapping[str, ErrorHelp] = {
         "`staging-api documents history` lists the revisions and their tags.",
     ),
     "internal_error": ErrorHelp(
-        "An error that nobody expected; its text may hold anything, so it is only in the log.",
+        "An unexpected error; its text may contain secrets, so it is only in the log.",
         "Tell the operator the request id. A retry may help, and may not.",
     ),
 }

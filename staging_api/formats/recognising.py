@@ -12,7 +12,7 @@ _USTAR = slice(257, 262)
 _UNPACKED_BY = "it is a {}, which `extract: {}` unpacks"
 _COMPRESSED = "it is compressed with {}, which is not read; gzip, bzip2, xz and zstd are"
 _CONTAINER = "it is {}, which is not unpacked; tar and zip are"
-_PAGE = "it is a web page: the archive may ask for a credential, or show an error with status 200"
+_PAGE = "it is a web page: the archive may need a credential, or show an error with status 200"
 
 #: The start of a JSON document. Compared only with data that is not readable as a header.
 _JSON = re.compile(rb"(?:\xef\xbb\xbf)?\s*(?:\{\s*[\"}]|\[\s*[\[\]{\"])")
@@ -74,7 +74,7 @@ def instead_of_zip(head: bytes) -> str:
     if not head:
         return "this is not a zip: it is empty"
     if head.startswith(b"PK\x03\x04"):
-        return "the zip is cut short: its directory, which stands at its end, is not there"
+        return "the zip is truncated: the directory at its end is missing"
     if head[_USTAR] == b"ustar":
         kind: str | None = _UNPACKED_BY.format("tar", "tar")
     elif packing := _of_mark(_READ, head):

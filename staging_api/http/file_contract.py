@@ -26,7 +26,7 @@ _BYTES: Mapping[str, Any] = {"content": {"*/*": {"schema": {}}}}
 _CONDITIONAL: Mapping[str, Described] = {
     "304": {"description": "the file is the one that the caller has", "headers": _OF_A_FILE},
     "412": {"description": "the file is not the one that the caller has", "headers": _OF_A_FILE},
-    "416": {"description": "the range lies outside of the file", "headers": _OF_A_PART},
+    "416": {"description": "the range is outside of the file", "headers": _OF_A_PART},
 }
 _FETCHED: Mapping[str, Described] = {
     **problems(*ALWAYS),

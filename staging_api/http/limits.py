@@ -142,8 +142,8 @@ class Refusals:
             found = self._addresses.find(share_of(address))
             if found.left < 1:
                 raise TooManyRequests(
-                    f"of an address at most {self._addresses.per_second:g} requests a second are"
-                    " refused one by one",
+                    f"an address may have {self._addresses.per_second:g} refused requests"
+                    " per second",
                     retry_after_seconds=self._addresses.seconds_until_next(found),
                 )
             found.left -= 1

@@ -59,7 +59,7 @@ PROBE_PATHS: Mapping[str, Mapping[str, Described]] = {
         _json("they should", _READY),
         # Not a problem document: its readers are kubelets, load balancers and people who look for a
         # cause.
-        _503=_json("not now; says what is wrong", _READY),
+        _503=_json("not ready; names the fault", _READY),
     ),
     "/metrics": _probe(
         "get_metrics", "Counters of all processes of this pod", text("in the form of Prometheus")

@@ -255,7 +255,7 @@ def _advice(req: falcon.Request, status: int, allowed: str | None) -> str:
     if allowed is not None:
         return f"{req.path} answers {allowed}, not {req.method}"
     if status == falcon.HTTPNotFound().status_code:
-        return f"there is no {req.path}: /openapi.json lists what there is"
+        return f"there is no {req.path}: /openapi.json lists all paths"
     return f"the request was refused with status {status}"
 
 

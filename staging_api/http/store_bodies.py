@@ -132,7 +132,7 @@ class PruneRequest(Body):
         if (self.token is None) != (self.reason is None):
             raise ValueError("a token needs a reason, and a reason the token of a preview")
         if self.token is not None and (self.idle_seconds is not None or self.keep_bytes):
-            raise ValueError("a token stands for what was previewed: give nothing else")
+            raise ValueError("a token stands for its preview: give no other parameter")
         return self
 
 

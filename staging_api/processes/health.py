@@ -59,7 +59,7 @@ def readings(database: Database, blobs: BlobStore) -> Callable[[], Iterator[Read
         waiting = {"pool": float(lost)}
         yield (
             "staging_store_lost_contents",
-            "Lost contents that no staging can bring again",
+            "Lost contents that no staging can restore",
             waiting,
         )
         states = {"pending": (0, 0.0), "staging": (0, 0.0), **queue}

@@ -138,8 +138,8 @@ def _binaries(
 
 def _path_is_taken(path: str) -> Conflict:
     return Conflict(
-        f"{path} is in the archive with another content, or was published with it, and what was"
-        " published keeps its bytes for ever: give the package a new version"
+        f"{path} is in the archive with another content, or was published with it, and a"
+        " published path keeps its bytes for ever: give the package a new version"
     )
 
 

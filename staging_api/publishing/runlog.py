@@ -111,7 +111,7 @@ class RunLog:
             run_id, dead = runs.begin_run(Guarded(conn, Guard(held.lease), counted=False), new)
         run = cls(run_id, locks.database, held, origin.caller, reached)
         if dead:
-            run.note("the run before this one ended in the middle; what it left was given up")
+            run.note("the previous run ended unexpectedly; its unfinished work was abandoned")
         reached("begun")
         return run
 

@@ -107,7 +107,7 @@ class Publisher(SuitePublishing):
             apt_archive = self.apt_archive(name)
             draft = self.builder.renewal(run, apt_archive, self.distribution(name))
             if draft.differs:
-                run.note("renewed what clients would soon not believe any more, and nothing else")
+                run.note("renewed only Releases that were about to expire")
                 self.go_live(run, apt_archive, draft, new_id(), last=True)
             run.finish()
         return self.runs.find(run.id) if draft.differs else None

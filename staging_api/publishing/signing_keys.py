@@ -70,7 +70,7 @@ def _owner_with(key: SigningKey) -> tuple[ListedKey, ListedKey]:
 def _weakness(listed: ListedKey) -> str | None:
     """Return why clients would not trust the key; None if they will."""
     if reason := _UNUSABLE.get(listed.validity):
-        return f"{reason}: no client believes what it signs"
+        return f"{reason}: no client accepts its signatures"
     if listed.algorithm in _RSA and listed.bits < _LEAST_RSA_BITS:
         return f"has {listed.bits} bits: clients want {_LEAST_RSA_BITS} of RSA at least"
     if listed.algorithm not in _RSA | _ELLIPTIC:

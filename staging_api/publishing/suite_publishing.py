@@ -95,7 +95,7 @@ class SuitePublishing:
                 phases.tidy(run, apt_archive)
             except Unavailable as error:
                 # Clients already see everything, so the run has not failed.
-                run.note(f"what is no longer needed is left to the next run: {error.detail}")
+                run.note(f"the next run will tidy up: {error.detail}")
         return failed
 
     def distribution(self, name: str) -> Distribution | None:

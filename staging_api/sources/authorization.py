@@ -78,9 +78,9 @@ def read_headers(path: Path) -> Mapping[str, str]:
 def credential_hint(url: ArchiveUrl, origin: str, options: SourceOptions) -> str:
     """Return what may help where an origin refuses access to an archive."""
     if url.has_credential:
-        return "the credential of the archive_url may have expired: ask again with a new one"
+        return "the credential of the archive_url may have expired: send the request with a new one"
     if origin in options.authorization:
-        return f"what {_SETTING} has for {origin} may have expired, or lacks the right"
+        return f"the entry of {_SETTING} for {origin} may have expired, or lacks the permission"
     return (
         f"it needs a credential: by {_SETTING}, or in the archive_url, which is not kept, so of"
         " each request"

@@ -219,8 +219,8 @@ def _unlisted(url: ArchiveUrl, error: BaseError) -> SourceFailed:
     found = _INVALID_PATH.search(str(error))
     key = shown(found[1]) if found else "one of its keys"
     return SourceFailed(
-        f"{url.canonical} cannot be listed: {key} is no name that the library takes; put a"
-        " manifest there, or ask for objects by their names",
+        f"{url.canonical} cannot be listed: {key} is a name that the library does not accept;"
+        " add a manifest, or request objects by their names",
         retryable=False,
     )
 

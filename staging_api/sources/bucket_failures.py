@@ -37,8 +37,8 @@ _CURES = {
 }
 _RIGHTS = "check the credential, and that its policy allows to list and to read the prefix"
 _RIGHTS_TO_READ = (
-    "check that it is there (a bucket that may not be listed refuses what it does not have, too),"
-    " and that the credential's policy allows to read it"
+    "check that it exists (a bucket without permission to list also refuses absent objects),"
+    " and that the credential's policy permits reading it"
 )
 
 

@@ -261,7 +261,7 @@ def _unreadable(what: str, error: OSError) -> StagingApiError:
         return SourceRefused(f"{what} may not be read by this service")
     if is_exhaustion(error):
         return Unavailable(
-            f"this process lacks what it takes to read {what} just now: {error.strerror}",
+            f"this process is short of resources to read {what} just now: {error.strerror}",
             retry_after_seconds=2,
         )
     return SourceFailed(f"{what} cannot be read: {error.strerror}")

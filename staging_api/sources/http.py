@@ -181,7 +181,8 @@ class HttpSource:
             if coding and coding not in UNDONE and answer.status in (OK, PARTIAL):
                 raise SourceRefused(
                     f"{self._url.authority} sends {name} with Content-Encoding: {coding}, which was"
-                    " not asked for and is not undone here: have it send the file as it is"
+                    " not requested and cannot be decoded here: configure the server to send"
+                    " the file unencoded"
                 )
             yield replace(answer, coding=coding)
 
@@ -295,7 +296,7 @@ class HttpSource:
         if is_foreign_page(name, kind, first, redirected=answer.target.redirected):
             raise SourceRefused(
                 f"{self._url.authority} answered with a web page instead of {name}:"
-                " a page to sign in, or to say that it is not there; the source needs a credential"
+                " a sign-in page, or an error page; the source needs a credential"
                 " (STAGING_SOURCES_AUTHORIZATION_FILE), or another URL"
             )
 
@@ -326,7 +327,10 @@ class HttpSource:
         """Return a hint for a refused access."""
         cure = credential_hint(self._url, answer.target.origin, self._options)
         of_bucket = any(header in answer.headers for header in _BUCKET_HEADERS)
-        absent = "; or it is not there: a bucket that may not be listed refuses that, too"
+        absent = (
+            "; or it does not exist: a bucket without permission to list also refuses absent"
+            " objects"
+        )
         return cure + absent if of_bucket else cure
 
     def _no_ranges(self, name: str) -> SourceChanged:

@@ -198,8 +198,7 @@ def _translated_errors(host: str) -> Iterator[None]:
         raise Interrupted(f"{host} could not be connected to") from None
     except urllib3.exceptions.DecodeError:
         raise SourceFailed(
-            f"{host} says that what it sends is packed (Content-Encoding), and it is not, or is"
-            " damaged",
+            f"{host} sent a body that is damaged, or does not match its Content-Encoding",
             retryable=False,
         ) from None
     except urllib3.exceptions.ReadTimeoutError:

@@ -91,7 +91,7 @@ class HttpNames:
         raise ArchiveNotFound(
             f"{self._url.canonical} has no {manifests}, and no other list of its objects:"
             f" no index page, no listing of a bucket, no {' or '.join(LISTS)};"
-            f" an object can be asked for by its whole name (file:NAME)"
+            f" an object can be requested by its full name (file:NAME)"
             f"{perhaps_one_object(self._url)}{_cure(outside)}"
         )
 
@@ -108,7 +108,7 @@ class HttpNames:
             if pages == _MAX_PAGES:
                 raise LimitExceeded(
                     f"{self._url.canonical} has more than {_MAX_PAGES} folders: put a manifest"
-                    f" ({self._options.manifests[0]}) there, or ask for its objects by their names"
+                    f" ({self._options.manifests[0]}) there, or request its objects by their names"
                 )
             target = self._folder(folder)
             read = self._read(target)

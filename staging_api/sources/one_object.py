@@ -13,7 +13,7 @@ def folder_to_ask_for(url: ArchiveUrl, count: int | None = None) -> str:
     """Return a hint with archive and object; `count`: number of segments in the object's URL."""
     segments = url.segments[:count]
     folder = replace(url, segments=segments[:-1]).canonical
-    return f"an archive is a folder: ask for file:{segments[-1]} of {folder}"
+    return f"an archive is a folder: request file:{segments[-1]} of {folder}"
 
 
 def perhaps_one_object(url: ArchiveUrl) -> str:

@@ -54,12 +54,12 @@ def tls_failure(host: str, error: urllib3.exceptions.SSLError) -> SourceFailed:
         )
     if isinstance(cause, ssl.SSLCertVerificationError):
         return SourceRefused(
-            f"{host} did not prove its name by a certificate: {cause.verify_message};"
-            " STAGING_SOURCES_CA_FILE names whose certificates are believed"
+            f"{host} has no valid certificate for its name: {cause.verify_message};"
+            " STAGING_SOURCES_CA_FILE lists the trusted authorities"
         )
     if not isinstance(cause, ssl.SSLError):
         return SourceRefused(
-            f"{host} did not prove its name by a certificate: the certificate is for another name"
+            f"{host} has no valid certificate for its name: the certificate is for another name"
         )
     if any(word in reason for word in _NO_TLS):
         return SourceRefused(f"{host} did not answer in TLS: it may be a source for http://")

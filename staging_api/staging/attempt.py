@@ -133,7 +133,7 @@ class Attempt:
             name = self.artifact.name
             if is_exhaustion(error):
                 raise Unavailable(
-                    f"this process lacks what it takes to stage {name} just now: {error}",
+                    f"this process is short of resources to stage {name} just now: {error}",
                     retry_after_seconds=2,
                 ) from error
             log.exception("staging %s of %s failed", name, self.artifact.archive_url)

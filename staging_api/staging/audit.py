@@ -89,7 +89,7 @@ def _breaks(chain: list[Row[Any]]) -> Iterator[Break]:
     """Yield the contradictions in the events of one staging."""
     staging, events = chain[0], [row for row in chain if row.id is not None]
     if staging.staging is None:
-        yield Break(staging.chain, None, "the row of the staging is gone, its events are here")
+        yield Break(staging.chain, None, "the row of the staging is missing, but its events exist")
         return
     yield from _of_links(events, staging.events_dropped)
     number, digest = staging.events_dropped, staging.events_digest
@@ -98,7 +98,7 @@ def _breaks(chain: list[Row[Any]]) -> Iterator[Break]:
     if staging.events_count == 0:
         yield Break(staging.chain, None, "it has no event, not even that it was made")
     elif (number, digest) != (staging.events_count, staging.events_digest):
-        yield Break(staging.chain, None, "its newest events are not those that it counted")
+        yield Break(staging.chain, None, "its newest events differ from those that it counted")
     states = [row.to_state for row in events if row.kind == "staging"]
     if states and states[-1] != staging.state:
         yield Break(staging.chain, None, f"it is {staging.state}, its events say {states[-1]}")

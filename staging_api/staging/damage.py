@@ -45,7 +45,7 @@ def losses_noticed(upkeep: Upkeep, sha256: str, size_bytes: int) -> Iterator[Non
         try:
             lose(upkeep, sha256, size_bytes)
         except StagingApiError as error:
-            log.warning("what has the lost %s was not evicted: %s", sha256, error.detail)
+            log.warning("artifacts with the lost %s were not evicted: %s", sha256, error.detail)
         raise NotFound(
             "the store has lost the bytes of this file: stage its artifact again,"
             " or upload its package again"

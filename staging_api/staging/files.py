@@ -55,7 +55,7 @@ class StagedFiles:
             NotFound: its artifact has been evicted since it was found.
         """
         if file.hand_out_due and not self.accesses.hand_out(file.artifact_id):
-            raise NotFound(f"what was staged at {file.path} has just been evicted")
+            raise NotFound(f"the artifact at {file.path} has just been evicted")
 
     def follow(self, path: str, seconds: float, client: Client) -> FollowedFile | None:
         """Follow a file that is still being staged, once its first bytes have arrived.

@@ -108,7 +108,9 @@ class MissingObjects:
                     if _is_there(row, kinds[row.name], names, source):
                         found.add(row.name)
         except StagingApiError as error:
-            log.info("%s: no look for what is missing: %s", request.archive_url, error.detail)
+            log.info(
+                "%s: missing artifacts were not looked up: %s", request.archive_url, error.detail
+            )
         self._note(rows, found, self._clock() - began)
 
     def _note(self, rows: Sequence[StagedArtifact], found: set[str], took: float) -> None:

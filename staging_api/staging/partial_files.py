@@ -78,7 +78,7 @@ class PartialFiles:
         """
         with ExitStack() as stack:
             if not stack.enter_context(self.watch.waiter_slot()):
-                raise Unavailable("as many requests as may wait at once do already")
+                raise Unavailable("too many requests are waiting already")
             deadline = time.monotonic() + seconds
             while (found := self.look(path)) is not None:
                 # All of a small file is held back, so a reader waits for it here.
@@ -156,7 +156,7 @@ class FollowedFile:
             if self._position > before:
                 heard = time.monotonic()
             if not self._growing.wait(found, heard + self._growing.patience_seconds, self._client):
-                raise Unavailable(f"nothing came of {self._path} for too long")
+                raise Unavailable(f"no byte arrived of {self._path} for too long")
             found = self._growing.look(self._path)
         served = self._growing.staged(self._path)
         if served is None:

@@ -105,7 +105,7 @@ class Quota:
         if count > quota:
             raise NoSpace(
                 f"{count} bytes are needed, and the quota of the whole store is {quota}:"
-                " raise STAGING_QUOTA_BYTES, or ask for less",
+                " raise STAGING_QUOTA_BYTES, or request less",
                 retryable=False,
             )
         lacking = reserve()

@@ -98,7 +98,9 @@ def _evict_lost(upkeep: Upkeep, missing: Mapping[str, int]) -> tuple[tuple[str, 
             if lose(upkeep, digest, size):
                 lost.append(digest)
         except StagingApiError as error:
-            log.warning("%s is missing, and what has it was not evicted: %s", digest, error.detail)
+            log.warning(
+                "%s is missing, and its artifacts were not evicted: %s", digest, error.detail
+            )
             failed += 1
     return tuple(lost), failed
 

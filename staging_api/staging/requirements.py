@@ -44,9 +44,9 @@ class Requirements:
         found = [_need(text.strip()) for text in needs.split(",") if text.strip()]
         prefixes = [prefix for prefix, _ in found]
         if twice := next((each for each in prefixes if prefixes.count(each) > 1), None):
-            raise Invalid.field(_FIELD, f"says twice what is needed below {twice.canonical}")
+            raise Invalid.field(_FIELD, f"has two requirements for {twice.canonical}")
         if prefixes.count(None) > 1:
-            raise Invalid.field(_FIELD, "says twice what all other archives need")
+            raise Invalid.field(_FIELD, "has two requirements for all other archives")
         paths = _key_paths(keys)
         if not paths and any(need == _SIGNATURE for _, need in found):
             raise Invalid.field(_KEYS_FIELD, f"must name keys: {_FIELD} asks for signatures")

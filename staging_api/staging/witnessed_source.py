@@ -110,7 +110,7 @@ class WitnessedSource:
             return replace(found, digests={}, strong=False, seals=there)
         if seals:
             raise SourceUnverified(
-                f"{', '.join(seals)} is not there, which has to sign {found.name}"
+                f"{', '.join(seals)} does not exist, but has to sign {found.name}"
             )
         needs = "signature by a given key" if rule.beside == "signature" else "sha256 or signature"
         raise SourceUnverified(
@@ -137,7 +137,7 @@ def vouch(source: Source, found: SourceObject, file: Path, sha256: str) -> Sourc
     if not found.seals:
         return found
     if not isinstance(source, WitnessedSource):
-        raise SourceUnverified(f"nobody here can verify the signature of {found.name}")
+        raise SourceUnverified(f"the service cannot verify the signature of {found.name}")
     return source.vouched(found, file, sha256)
 
 

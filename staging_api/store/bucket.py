@@ -77,7 +77,7 @@ class Bucket:
         public, links = given.pop("public_endpoint", ""), given.pop("links", "yes")
         if given or not parts.netloc or "@" in parts.netloc or links not in ("yes", "no"):
             options = "&".join(f"{each}=..." for each in (*own, "public_endpoint"))
-            form = f"{parts.scheme}://bucket/prefix?{options}&links=no, of which all options"
+            form = f"{parts.scheme}://bucket/prefix?{options}&links=no, where all options"
             needs = f"{form} may be left out; credentials are found elsewhere"
             raise Invalid.field("STAGING_STORE", f"must be {needs}")
         missing = [each for each in SERVICES[parts.scheme].required if not where.get(each)]

@@ -254,7 +254,7 @@ def _request(method: str, url: str) -> urllib3.BaseHTTPResponse:
             f"the object store did not answer ({type(error).__name__})", retry_after_seconds=10
         ) from None
     except ValueError as error:
-        raise StoreFailed(f"the object store cannot be asked: {error}") from None
+        raise StoreFailed(f"the object store cannot be reached: {error}") from None
 
 
 @lru_cache

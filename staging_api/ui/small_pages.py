@@ -64,7 +64,7 @@ class Badge(UiResource):
         only = StagingFilter(equal={"archive_url": url})
         newest = self._deps.api.stagings.page(limit=1, only=only).items
         if not newest:
-            raise NotFound("no build of this URL was asked for")
+            raise NotFound("no build of this URL was requested")
         resp.content_type = "image/svg+xml"
         resp.text = _badge(last_segment(url), newest[0].state)
         # An image can be opened as a page, too: nothing in a name may be executed.

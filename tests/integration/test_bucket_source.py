@@ -84,7 +84,7 @@ def test_a_server_that_stays_away_is_given_up_without_repeating_its_address(serv
 @pytest.mark.parametrize("status", [401, 403])
 def test_a_denied_request_is_source_refused(server, source, status):
     server.wrong.status = status
-    with pytest.raises(SourceRefused, match="check that it is there"):
+    with pytest.raises(SourceRefused, match="check that it exists"):
         source.stat("object.bin")
 
 

@@ -142,7 +142,7 @@ def test_events_cannot_be_changed_or_removed(at, statement):
         ("DELETE FROM staging_events WHERE number = 1", "event 1 is gone"),
         ("DELETE FROM staging_events WHERE number = 13", "newest events"),
         ("DELETE FROM staging_events", "newest events"),
-        ("DELETE FROM stagings", "row of the staging is gone"),
+        ("DELETE FROM stagings", "row of the staging is missing"),
         ("UPDATE stagings SET events_count = 0, events_digest = NULL", "not even that it was made"),
         (
             "UPDATE stagings SET state = 'cancelled', cancel_requested_at = now()",

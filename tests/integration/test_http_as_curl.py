@@ -120,8 +120,16 @@ def test_a_range_that_is_refused_after_an_object_was_found_says_that_it_changed(
             False,
             "it needs a credential: by STAGING_SOURCES_AUTHORIZATION_FILE, or .*request$",
         ),
-        (False, True, "; or it is not there: a bucket that may not be listed refuses that, too"),
-        (True, False, "what STAGING_SOURCES_AUTHORIZATION_FILE has for http://.* may have expired"),
+        (
+            False,
+            True,
+            "; or it does not exist: a bucket without permission to list also refuses absent",
+        ),
+        (
+            True,
+            False,
+            "the entry of STAGING_SOURCES_AUTHORIZATION_FILE for http://.* may have expired",
+        ),
     ],
 )
 def test_a_refusal_says_what_may_help(given, of_bucket, says):

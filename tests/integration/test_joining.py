@@ -313,7 +313,7 @@ def test_a_request_beyond_the_waiter_slots_is_refused(joining, source):
         with hold(joining.stagings.locks, ARCHIVE, request.archive_url, OTHER):
             waiting = [pool.submit(patient(joining).stage, request, ORIGIN) for _ in range(2)]
             wait_for_taken_slots(joining, 2)
-            with pytest.raises(Unavailable, match="may wait"):
+            with pytest.raises(Unavailable, match="too many requests are waiting"):
                 joining.stage(request, ORIGIN)
         # One of those that wait may have taken the work over first.
         with suppress(LockHeld):

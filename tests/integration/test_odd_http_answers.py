@@ -192,7 +192,7 @@ def test_what_is_a_little_longer_than_it_was_found_is_no_whole_object(
 def test_what_was_packed_and_is_cut_or_damaged_is_a_failure(opened: Opened, cut: bool) -> None:
     sent = gzip.compress(BODY * 100)
     headers = {"Content-Encoding": "gzip", **ETAG}
-    says = "cut the" if cut else "it is not, or is damaged"
+    says = "cut the" if cut else "a body that is damaged"
     bad = Reply(200, sent, headers, send_bytes=500) if cut else Reply(200, BODY, headers)
     source, _ = opened(lambda _asked: bad)
     with pytest.raises(SourceFailed, match=says):

@@ -327,7 +327,7 @@ OTHER = "  - {name: %s, group: %s, phase: foreground, pattern: y}\n"
         (ENTRY + "    also: {a/: ../b/}\n", 6, "path below"),
         (ENTRY + "    alternatives: {a: b}\n", 6, "must be a list"),
         (ENTRY + "    lands: {a: b}\n", 6, "text"),
-        (ENTRY + "    extract: tar\n    lands: x\n", 2, "lands in a folder"),
+        (ENTRY + "    extract: tar\n    lands: x\n", 2, "unpacked members need a folder"),
         (ENTRY + "    every: true\n    lands: x\n", 2, "end lands in /"),
         (ENTRY + "    also: {a/: b}\n", 6, "pair"),
         (ENTRY + "    alternatives: [{name: x}]\n", 6, "'name' is none of"),

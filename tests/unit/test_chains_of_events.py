@@ -139,7 +139,7 @@ def counted(number: int = 3, digest: str | None = None) -> list[SimpleNamespace]
     return rows
 
 
-NEWEST = "its newest events are not those that it counted"
+NEWEST = "its newest events differ from those that it counted"
 BROKEN: dict[str, tuple[list[SimpleNamespace], list[tuple[int | None, str]]]] = {
     "the first is gone": (without(1), [(2, "event 1 is gone")]),
     "one between is gone": (without(2), [(3, "event 2 is gone")]),
@@ -152,7 +152,7 @@ BROKEN: dict[str, tuple[list[SimpleNamespace], list[tuple[int | None, str]]]] = 
     "altered": (altered(), [(2, "it was altered")]),
     "the staging is gone": (
         gone(),
-        [(None, "the row of the staging is gone, its events are here")],
+        [(None, "the row of the staging is missing, but its events exist")],
     ),
     "never recorded": (
         never_recorded(),

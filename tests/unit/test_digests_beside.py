@@ -328,7 +328,7 @@ def test_what_needs_no_signature_is_not_verified_by_one(tmp_path: Path) -> None:
     found = folder.stat("a")
     source: Any = folder
     assert vouch(source, found, tmp_path, SHA256) is found
-    with pytest.raises(SourceUnverified, match="nobody here can verify"):
+    with pytest.raises(SourceUnverified, match="the service cannot verify"):
         vouch(source, SourceObject("a", "https://x/a", seals=("a.asc",)), tmp_path, SHA256)
 
 
@@ -339,7 +339,7 @@ def test_what_needs_no_signature_is_not_verified_by_one(tmp_path: Path) -> None:
         (DIGEST, "a needs a sha256 or signature beside it"),
         (
             Verification(signature="{object}.asc", keys=KEYS),
-            "a.asc is not there, which has to sign a",
+            "a.asc does not exist, but has to sign a",
         ),
     ],
 )

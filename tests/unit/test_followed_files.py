@@ -144,7 +144,7 @@ def test_what_does_not_begin_in_time_is_unavailable(growing: Growing) -> None:
 def test_without_a_slot_nobody_follows(growing: Growing) -> None:
     growing.is_free = False
     growing.grows(HELD_BACK + 1)
-    with pytest.raises(Unavailable, match="as many requests as may wait"):
+    with pytest.raises(Unavailable, match="too many requests are waiting"):
         growing.follow()
     assert len(growing.looks) == 1
 
@@ -155,7 +155,7 @@ def test_a_reader_is_patient_from_the_last_byte_that_came(growing: Growing) -> N
     body = iter(growing.followed())
     assert [len(next(body)), len(next(body))] == [10, 10]
     assert growing.now == 155.0 + 5.0
-    with pytest.raises(Unavailable, match="nothing came of board/x for too long"):
+    with pytest.raises(Unavailable, match="no byte arrived of board/x for too long"):
         next(body)
     assert growing.now == 160.0 + 60.0
 

@@ -189,7 +189,7 @@ def test_two_work_at_once_one_may_queue_and_the_next_is_refused():
         with slots.one(ALWAYS_CONNECTED, shutdown), slots.one(ALWAYS_CONNECTED, shutdown) as second:
             waiting = pool.submit(slots.take, ALWAYS_CONNECTED, shutdown, first=False)
             eventually(lambda: queued(slots) == 1, "the third did not queue")
-            with pytest.raises(Unavailable, match="as many requests as may queue"):
+            with pytest.raises(Unavailable, match="too many requests are queued"):
                 slots.take(ALWAYS_CONNECTED, shutdown, first=False)
             assert queued(slots) == 1
             second.give()

@@ -50,13 +50,13 @@ def _stage_twice(url: str, archive_url: str, read: list[str]) -> None:
     _staging_api(url, "stage", archive_url, "--background")
     # Without the manifest, which is read again to see whether the upload is complete.
     objects = [path for path in read if not path.endswith("/UPLOADED")]
-    console.print(f"the archive was asked for {len(objects)} objects, each once")
+    console.print(f"the archive had requests for {len(objects)} objects, each once")
     if len(set(objects)) != len(objects):
         raise StagingApiError(f"an object was read twice: {objects}")
     say("Ask again: it is staged, so nothing is fetched")
     _staging_api(url, "stage", archive_url, "--background")
     if len([path for path in read if not path.endswith("/UPLOADED")]) != len(objects):
-        raise StagingApiError(f"asked again, and more was read: {read[len(objects) :]}")
+        raise StagingApiError(f"requested again, and more was read: {read[len(objects) :]}")
 
 
 def _staging_api(url: str, *arguments: str) -> None:
@@ -89,4 +89,4 @@ def _fetch_range(url: str) -> None:
         body = answer.read()
         console.print(f"{answer.status} {answer.headers['Content-Range']} {body.hex()}")
         if (answer.status, len(body)) != (206, 16):
-            raise StagingApiError("that is not the range that was asked for")
+            raise StagingApiError("that is not the requested range")

@@ -183,7 +183,7 @@ def uses(
 def _engine(action: str, version: str | None = None, *, as_json: bool) -> Iterator[ModuleType]:
     """Yield the actions on folders, which have no version; only these load the engine."""
     if version is not None:
-        raise typer.BadParameter("--version is for what the service has, not for a folder")
+        raise typer.BadParameter("--version selects a version of the service, not of a folder")
     with exit_on_error(as_json):
         with needing("documents", f"documents {action} on folders"):
             from staging_api.cli.documents import folders

@@ -68,7 +68,7 @@ def lift(service: ServiceOptions, archive: Archive, *, suite: SuitesOrStable = N
         for each in suite or (DEFAULT_SUITE,):
             document = client.archives.lift(archive, each)
     _print_live(archive, document, as_json=service.as_json)
-    typer.echo("the next run shows what is published", err=True)
+    typer.echo("the next run shows clients the published packages", err=True)
 
 
 @of_service(timeout=LONG_SECONDS)

@@ -62,7 +62,7 @@ class Guard:
                 raise LockLost(f"{lock} is no longer held") from None
             if code == _STEP_LOST:
                 raise Unavailable(
-                    "PostgreSQL crashed and lost what the run had written; run it again"
+                    "PostgreSQL crashed and lost writes of this run; run it again"
                 ) from None
             raise
 

@@ -79,7 +79,7 @@ def test_a_run_whose_step_a_crash_lost_shows_clients_nothing_of_it(
         before = here.served("dists/stable/Release")
         here.add("hello")
         publisher, here.publisher = here.publisher, replace(here.publisher, reached=reached)
-        with pytest.raises(Unavailable, match="lost what the run had written"):
+        with pytest.raises(Unavailable, match="lost writes of this run"):
             here.run()
         assert here.served("dists/stable/Release") == before
         here.publisher = publisher

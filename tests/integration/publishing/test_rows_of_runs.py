@@ -143,7 +143,7 @@ WRITES: Mapping[str, Callable[[Guard, Connection], object]] = {
 def test_a_step_that_was_lost_is_noticed_though_other_runs_have_as_many(
     conn: Connection, name: str
 ) -> None:
-    with pytest.raises(Unavailable, match="lost what the run had written"):
+    with pytest.raises(Unavailable, match="lost writes of this run"):
         WRITES[name](Guard(LEASE, "r4", 2), conn)
 
 

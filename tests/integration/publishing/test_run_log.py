@@ -357,9 +357,9 @@ def test_no_write_goes_on_after_one_that_a_crash_lost(bare: Shop, writes: str, l
                 pass
         execute(bare.database, lost)
         for again in (run.writing, run.step):
-            with pytest.raises(Unavailable, match="lost what the run had written"), again():
+            with pytest.raises(Unavailable, match="lost writes of this run"), again():
                 raise AssertionError("it goes on")
-        with pytest.raises(Unavailable, match="lost what the run had written"):
+        with pytest.raises(Unavailable, match="lost writes of this run"):
             accept_nothing(run)
 
 
@@ -428,7 +428,7 @@ def test_a_run_keeps_each_note_once_and_says_of_the_one_before_that_it_died(
         pass
     notes = [here.run().notes for _ in range(2)]
     assert [len(each) for each in notes] == [1, 0]
-    assert "the run before this one ended in the middle" in notes[0][0]
+    assert "the previous run ended unexpectedly" in notes[0][0]
     with begun(here) as run:
         for text in ("one", "other", "one"):
             run.note(text)

@@ -120,7 +120,7 @@ def test_a_build_that_nobody_asked_for_is_staged_by_its_page(site: Site, builds:
     page = site.get(build_url(url))
     # Not 404: the page is where it is asked for.
     assert page.status == 200
-    assert "No build of this URL was asked for." in page.text
+    assert "No build of this URL was requested." in page.text
     form = page.form("stage")
     assert form["archive_url"] == url
     answer = site.post(build_url(url), form)

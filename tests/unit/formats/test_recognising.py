@@ -83,7 +83,7 @@ def test_a_tar_that_was_compressed_twice_is_named():
 
 @pytest.mark.parametrize("bytes_left", [35, len(ZIP) - 22])
 def test_a_zip_without_its_end_is_cut_short(bytes_left):
-    assert "the zip is cut short" in refusal(unzip.extract, ZIP[:bytes_left])
+    assert "the zip is truncated" in refusal(unzip.extract, ZIP[:bytes_left])
 
 
 def test_what_is_of_no_known_kind_is_damaged_or_has_no_directory():

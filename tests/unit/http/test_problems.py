@@ -51,8 +51,8 @@ def test_an_error_is_told_whatever_is_in_its_text(detail: str) -> None:
     [
         (OSError(errno.ENOSPC, "x"), 503, "a disk of this process is full"),
         (OSError(errno.EDQUOT, "x"), 503, "a disk of this process is full"),
-        (OSError(errno.EMFILE, "x"), 503, "lacks a thread, a descriptor or memory"),
-        (MemoryError(), 503, "lacks a thread, a descriptor or memory"),
+        (OSError(errno.EMFILE, "x"), 503, "short of a thread, a file descriptor or memory"),
+        (MemoryError(), 503, "short of a thread, a file descriptor or memory"),
         (OSError(errno.ENOENT, "x"), 500, "an unexpected error"),
         (ValueError("x"), 500, "an unexpected error"),
     ],

@@ -138,7 +138,7 @@ def _unless(req: falcon.Request) -> Callable[[ContentRef | None], None]:
         if not matches(req, etags):
             raise BufferConflict(
                 "The collection has moved",
-                "the collection is not what If-Match names: get it and edit it again",
+                "the collection is not the one in If-Match: get it and edit it again",
             )
         if req.get_header("If-None-Match") == "*" and content is not None:
             raise BufferConflict(

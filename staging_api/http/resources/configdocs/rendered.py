@@ -50,7 +50,7 @@ def _requested_version(req: falcon.Request) -> str:
     if revision and version:
         raise RequestInvalid(
             "Invalid revision parameter",
-            "a version or a revision can be asked for, not both at once: leave one of them out",
+            "give a version or a revision, not both",
         )
     return str(revision_number(revision)) if revision else version_named(version)
 
