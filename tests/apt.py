@@ -1,4 +1,4 @@
-"""A real apt client that lives in one folder and reads or writes nothing of the machine's own."""
+"""A real apt client confined to one folder: the machine's own apt configuration is not used."""
 
 import os
 import subprocess
@@ -31,7 +31,7 @@ _FOLDERS = (
 
 
 class Apt:
-    """One machine's worth of apt state."""
+    """The complete apt configuration and state of one simulated machine, in a folder."""
 
     def __init__(self, home: Path) -> None:
         self.home = home
@@ -49,12 +49,12 @@ class Apt:
         kind: str = "deb",
         of: str = "stable main contrib",
     ) -> None:
-        """Make this the only repository, with the suite and components `of` it."""
+        """Make this the only configured repository, with the suite and components in `of`."""
         line = f"{kind} [{options}] {url}/ {of}\n"
         (self.home / "etc/apt/sources.list").write_text(line)
 
     def run(self, *argv: str, program: str = "apt-get") -> "subprocess.CompletedProcess[str]":
-        """Run it, whatever becomes of it."""
+        """Run an apt program, and return its result whatever its exit code."""
         environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8"}
         environment["APT_CONFIG"] = str(self.home / "apt.conf")
         return subprocess.run(
@@ -68,9 +68,9 @@ class Apt:
         )
 
     def update(self) -> "subprocess.CompletedProcess[str]":
-        """`apt-get update`, where a warning counts as failure."""
+        """Run `apt-get update`; a warning counts as failure."""
         return self.run("update", "--error-on=any")
 
     def names(self) -> list[str]:
-        """Names of all packages it knows."""
+        """Return the names of all packages that apt knows."""
         return sorted(self.run("pkgnames", program="apt-cache").stdout.split())

@@ -1,4 +1,4 @@
-"""An APT archive as the API offers it: made, filled and published by requests alone."""
+"""APT archive that is created, filled and published only through the HTTP API."""
 
 import itertools
 import os
@@ -17,14 +17,14 @@ PUBLICATIONS = f"{API}/publications"
 
 @dataclass(frozen=True)
 class AptArchiveApi:
-    """One archive; its suite is ``stable``, of two components and two architectures."""
+    """An APT archive with the suite ``stable``, two components and two architectures."""
 
     client: Client
     name: str
 
     @classmethod
     def make(cls, client: Client, **values: Any) -> "AptArchiveApi":
-        """An archive of a name that no other test has."""
+        """Create an archive with a name that no other test uses."""
         name = f"archive-{os.getpid()}-{next(_numbers)}"
         suite = {"name": "stable", "components": ["main", "contrib"]}
         suite["architectures"] = ["amd64", "arm64"]
@@ -35,7 +35,7 @@ class AptArchiveApi:
         return cls(client, name)
 
     def at(self, client: Client) -> "AptArchiveApi":
-        """The same, by another pod."""
+        """Return the same archive, accessed through another pod."""
         return AptArchiveApi(client, self.name)
 
     @property
@@ -52,7 +52,7 @@ class AptArchiveApi:
     def upload(
         self, name: str, raw: bytes, component: str = "main", suite: str = "stable"
     ) -> Answer:
-        """Send one package."""
+        """Upload one package."""
         query = urlencode({"suite": suite, "component": component, "name": name})
         headers = {"Content-Type": "application/octet-stream"}
         return self.client.send("POST", f"{self.path}/uploads?{query}", raw, headers)
@@ -60,7 +60,7 @@ class AptArchiveApi:
     def send(
         self, files: Mapping[str, bytes], component: str = "main", suite: str = "stable"
     ) -> Answer:
-        """Send several files as a form."""
+        """Upload several files as a form."""
         fields = [("file", (name, raw)) for name, raw in files.items()]
         body, media = urllib3.encode_multipart_formdata(fields)
         query = urlencode({"suite": suite, "component": component})
@@ -69,13 +69,13 @@ class AptArchiveApi:
         )
 
     def publish(self, operation: str = "publish-ftpmaster", **options: Any) -> Answer:
-        """Run an operation."""
+        """Run a publisher operation."""
         return self.client.post(
             PUBLICATIONS, {"operation": operation, "archive": self.name, "options": options}
         )
 
     def published(self, operation: str = "publish-ftpmaster", **options: Any) -> Any:
-        """Run an operation that must succeed."""
+        """Run a publisher operation that must succeed, and return its result."""
         answer = self.publish(operation, **options)
         assert answer.status == 201, answer.body
         return answer.json

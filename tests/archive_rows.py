@@ -1,6 +1,6 @@
-"""Rows of three archives with suites of the same names, for statements about one of them."""
+"""Rows of three archives with suites of the same names, to test statements about one archive."""
 
-#: Run within `tests.rows.only_rows`. What is added to the rows has numbers behind theirs.
+#: Executed within `tests.rows.only_rows`. Rows that a test adds get higher numbers than these.
 ARCHIVES = """
     SELECT setval(number, nextval(number) + 100)
     FROM unnest('{apt_archives,suites,package_files,source_releases,hook_runs}'::text[]) named,
@@ -87,7 +87,7 @@ PACKAGES = """
             ('u8', 21, 'a.deb', 'unapproved', 2, NULL, NULL))
         AS made (id, suite, name, state, binary_release, source_release, note);
 """
-#: Of archive one a generation was live, one is, and one is being made.
+#: Archive one has a formerly live generation, a live one, and one in preparation.
 DISTS = """
     INSERT INTO dists_generations (id, archive_id, number, content_number, state, live_at,
         retired_at, run_id)

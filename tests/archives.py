@@ -1,4 +1,4 @@
-"""Small archives for tests: honest ones, and ones made to hurt."""
+"""Small container files for tests: valid ones, and malicious or damaged ones."""
 
 import bz2
 import gzip
@@ -29,7 +29,7 @@ COMPRESSIONS = {
 
 @dataclass
 class InMemory:
-    """An object whose bytes a test chose, handed on in chunks of a chosen size."""
+    """In-memory object with given bytes, read in chunks of a given size."""
 
     data: bytes
     chunk_bytes: int = 1 << 16
@@ -55,12 +55,12 @@ class InMemory:
 
 
 def unpack(extract, readable, select=lambda name: name, limits=None):
-    """Run an extractor; give the members and their contents by path."""
+    """Run an extractor; return the members, and their contents by path."""
     return unpack_noting(extract, readable, select, limits)[:2]
 
 
 def unpack_noting(extract, readable, select=lambda name: name, limits=None):
-    """Run an extractor; give the members and their contents by path, and what it left out."""
+    """Run an extractor; return the members, their contents by path, and the members it skipped."""
     files: dict[str, bytes] = {}
     members: dict[str, Member] = {}
 
@@ -77,7 +77,7 @@ def unpack_noting(extract, readable, select=lambda name: name, limits=None):
 
 
 def tar_of(*members, form=tarfile.PAX_FORMAT):
-    """A tar of (name, content) pairs and ready-made headers, or (header, content) pairs."""
+    """Build a tar from (name, content) pairs and complete headers, or (header, content) pairs."""
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w", format=form) as tar:
         for member in members:
@@ -90,14 +90,14 @@ def tar_of(*members, form=tarfile.PAX_FORMAT):
 
 
 def header(name, kind=tarfile.REGTYPE, link="", mode=0o644):
-    """The header of a tar member."""
+    """Build the header of a tar member."""
     info = tarfile.TarInfo(name)
     info.type, info.linkname, info.mode = kind, link, mode
     return info
 
 
 def zip_of(*members, method=zipfile.ZIP_DEFLATED, comment=b""):
-    """A zip of (name or header, content) pairs."""
+    """Build a zip from (name or header, content) pairs."""
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w", method) as archive:
         for name, content in members:
@@ -107,7 +107,7 @@ def zip_of(*members, method=zipfile.ZIP_DEFLATED, comment=b""):
 
 
 def streamed_zip(*members):
-    """A zip whose sizes follow the data, as written by a program that cannot seek."""
+    """Build a zip whose sizes follow the data, as a program that cannot seek writes them."""
 
     class Pipe(io.BytesIO):
         def seekable(self):
@@ -127,20 +127,20 @@ def streamed_zip(*members):
 
 
 def with_unix_mode(name, mode):
-    """A zip header that comes from Unix and has this mode."""
+    """Build a zip header with Unix as its origin and this file mode."""
     info = zipfile.ZipInfo(name)
     info.create_system, info.external_attr = 3, mode << 16
     return info
 
 
 def patched(data, mark, offset, value, *, last=False):
-    """The data with a value written at an offset behind the first or last mark."""
+    """Return the data with a value written at an offset after the first or last `mark`."""
     at = (data.rfind if last else data.find)(mark) + offset
     return data[:at] + value + data[at + len(value) :]
 
 
 def overlapping_zip(count=50):
-    """A zip whose entries all share one member's data: small here, huge unpacked."""
+    """Build a zip whose entries all share one member's data: small packed, huge unpacked."""
     raw = bytes(1 << 16)
     packed = zlib.compress(raw, 9)[2:-4]
     facts = (zlib.crc32(raw), len(packed), len(raw))

@@ -1,4 +1,4 @@
-"""Azurite, a server that speaks the protocol of Azure Blob Storage; an npm package brings it."""
+"""Azurite, an npm package: a server for the protocol of Azure Blob Storage."""
 
 import base64
 import hashlib
@@ -20,7 +20,7 @@ from tests.conformance.places import free_port, wait_for_port
 
 _TOOLS = Path(os.environ.get("STAGING_TEST_TOOLS", "/var/cache/staging-api-tests"))
 _AZURITE = _TOOLS / "azurite/node_modules/.bin/azurite-blob"
-#: The account that the server has, with the key that its documentation names.
+#: The server's built-in account, with the key from its documentation.
 ACCOUNT = "devstoreaccount1"
 KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
 
@@ -55,14 +55,14 @@ class Az:
 
 @contextmanager
 def az() -> Iterator[Az]:
-    """Run Azurite, with a container."""
+    """Run Azurite, and yield a new container on it."""
     with azurite() as endpoint:
         yield Az(endpoint)
 
 
 @contextmanager
 def azurite() -> Iterator[str]:
-    """Run Azurite with its key in the environment; gives the address of its account."""
+    """Run Azurite with its key in the environment; yield the address of its account."""
     port = free_port()
     where = ["--blobHost", "127.0.0.1", "--blobPort", str(port)]
     quiet = ["--silent", "--inMemoryPersistence", "--disableTelemetry"]
@@ -78,7 +78,7 @@ def azurite() -> Iterator[str]:
 
 
 def new_container(endpoint: str, name: str) -> None:
-    """Make a container, by a request that is signed with the account's key."""
+    """Create a container with a request that is signed with the account's key."""
     dated = f"x-ms-date:{formatdate(usegmt=True)}\nx-ms-version:2021-08-06"
     place = f"/{ACCOUNT}/{ACCOUNT}/{name}\nrestype:container"
     signed = "\n".join(["PUT", *[""] * 11, dated, place])

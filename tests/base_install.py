@@ -1,7 +1,7 @@
-"""The command line with nothing but the base install: every other module is refused.
+"""Command line with only the modules of the base install: importing any other module fails.
 
 Run as ``python -m tests.base_install MODULES [--windows] ARGUMENT...``, where MODULES is the JSON
-list of `base_modules`. With ``--windows`` what only Unix has is refused as well.
+list of `base_modules`. ``--windows`` also blocks the modules that exist only on Unix.
 """
 
 import importlib.abc
@@ -19,7 +19,7 @@ UNIX_ONLY = {"fcntl", "grp", "pwd", "resource", "termios"}
 
 
 def base_distributions() -> set[str]:
-    """What ``pip install .`` installs beside this package: its requirements, and theirs."""
+    """Return the distributions that ``pip install .`` adds: all requirements, recursively."""
     from packaging.requirements import Requirement
 
     setup = ConfigParser()
@@ -39,7 +39,7 @@ def base_distributions() -> set[str]:
 
 
 def base_modules() -> list[str]:
-    """The top-level modules of those, of the standard library, and ours."""
+    """Return the top-level modules of the base install, the standard library and the package."""
     ours = base_distributions()
     found = {"staging_api", "staging_api_migrations", "tests"}
     for module, names in importlib.metadata.packages_distributions().items():
@@ -49,21 +49,21 @@ def base_modules() -> list[str]:
 
 
 class Refusing(importlib.abc.MetaPathFinder):
-    """Finds no module but these."""
+    """Import finder that refuses every module outside the given list."""
 
     def __init__(self, modules: Iterable[str]) -> None:
         self._modules = frozenset(modules)
 
     def find_spec(self, name: str, path: object, target: object = None) -> ModuleSpec | None:
         root = name.partition(".")[0]
-        # The interpreter's own, of a name that follows from how it was built.
+        # The interpreter's own module, whose name depends on how the interpreter was built.
         if root not in self._modules and not root.startswith("_sysconfigdata"):
             raise ModuleNotFoundError(f"No module named {root!r}", name=root)
         return None
 
 
 def msvcrt() -> ModuleType:
-    """A stand-in for the file lock of Windows; nothing here contends for it."""
+    """Return a stand-in for the file lock of Windows; the tests never contend for this lock."""
     module = ModuleType("msvcrt")
     vars(module).update(LK_NBLCK=2, locking=lambda descriptor, mode, count: None)
     return module

@@ -1,4 +1,4 @@
-"""Buckets on a server of this process that speaks S3's protocol."""
+"""Buckets on an S3 server that runs in this process."""
 
 import os
 from collections.abc import Iterator, Mapping
@@ -13,14 +13,14 @@ from obstore.store import S3Store
 
 _buckets = count(1)
 KEY, SECRET, REGION = "test", "very-secret", "us-east-1"
-#: What any client of it has to have; the server takes whatever it is.
+#: Credentials that any S3 client requires; the server accepts any value.
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": KEY, "AWS_SECRET_ACCESS_KEY": SECRET, "AWS_REGION": REGION}
 
 
 @contextmanager
 def s3_server() -> Iterator[str]:
-    """Run moto, with credentials for it in the environment; gives its endpoint."""
-    # Slow to import, and most processes of the tests need none.
+    """Run moto, with credentials for it in the environment; yield its endpoint."""
+    # Imported here because the import is slow, and most test processes do not need it.
     from moto.server import ThreadedMotoServer
 
     server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
@@ -34,7 +34,7 @@ def s3_server() -> Iterator[str]:
 
 
 def new_bucket(endpoint: str) -> str:
-    """Make a bucket; gives the URL of a store in it."""
+    """Create a bucket; return the URL of a store in it."""
     name = f"store-{next(_buckets)}"
     urllib3.request("PUT", f"{endpoint}/{name}")
     return f"s3://{name}/some/prefix?endpoint={endpoint}"
@@ -42,7 +42,7 @@ def new_bucket(endpoint: str) -> str:
 
 @dataclass(frozen=True)
 class Bucket:
-    """A bucket, and what a process needs in its environment to use it."""
+    """A bucket, and the environment variables with which a process uses it."""
 
     store: S3Store
     environment: Mapping[str, str]
@@ -51,21 +51,21 @@ class Bucket:
         return bytes(obstore.get(self.store, path).bytes())
 
     def cache_control(self, path: str) -> str | None:
-        """What the bucket tells caches about an object."""
+        """Return the Cache-Control header of an object in the bucket."""
         return obstore.get(self.store, path).attributes.get("Cache-Control")
 
     def put(self, path: str, content: bytes) -> None:
         obstore.put(self.store, path, content, use_multipart=False)
 
     def names(self, folder: str) -> set[str]:
-        """Of the objects right in a folder."""
+        """Return the names of the objects directly in a folder."""
         found = obstore.list_with_delimiter(self.store, folder)["objects"]
         return {each["path"].removeprefix(folder) for each in found}
 
 
 @contextmanager
 def bucket(name: str) -> Iterator[Bucket]:
-    """An empty bucket."""
+    """Yield an empty bucket."""
     with s3_server() as endpoint:
         urllib3.request("PUT", f"{endpoint}/{name}")
         store = S3Store(

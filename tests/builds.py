@@ -1,4 +1,4 @@
-"""Small builds for tests: the objects of a Chromium OS archive, each a few kilobytes, in memory."""
+"""Small builds for tests: objects of Chromium OS archives, a few kilobytes each, in memory."""
 
 import bz2
 import gzip
@@ -9,7 +9,7 @@ import zipfile
 from collections.abc import Mapping
 from itertools import count
 
-#: The objects of an archive, by name.
+#: Content of each object of an archive, by name.
 Objects = dict[str, bytes]
 
 FULL_PAYLOAD = "chromeos_R17_x86_full_dev.bin"
@@ -20,12 +20,12 @@ _builds = count(1)
 
 
 def build_path() -> str:
-    """Where a build lies at its source: another one for each call."""
+    """Return a new path for a build at its source; each call returns a different one."""
     return f"board-release/R17-{next(_builds)}.0.0"
 
 
 def build(seed: str = "build", payload_bytes: int = 300_000) -> Objects:
-    """The objects of one build; optional ones but the update to itself are missing."""
+    """Return the objects of one build; of the optional ones only the update payload to itself."""
     noise = random.Random(seed)
     objects = {
         FULL_PAYLOAD: noise.randbytes(payload_bytes),
@@ -59,13 +59,13 @@ def build(seed: str = "build", payload_bytes: int = 300_000) -> Objects:
 
 
 def with_manifest(objects: Mapping[str, bytes]) -> Objects:
-    """The objects, and the one that names them all."""
+    """Return the objects, and the manifest that lists them."""
     names = "".join(f"{name}\n" for name in sorted(objects) if name != MANIFEST)
     return {**objects, MANIFEST: names.encode()}
 
 
 def tar(files: Mapping[str, bytes]) -> bytes:
-    """A tar of these files, under whatever names they are given."""
+    """Build a tar of these files, under exactly the given names."""
     raw = io.BytesIO()
     with tarfile.open(fileobj=raw, mode="w", format=tarfile.GNU_FORMAT) as archive:
         for name, content in files.items():
@@ -76,7 +76,7 @@ def tar(files: Mapping[str, bytes]) -> bytes:
 
 
 def zipped(files: Mapping[str, bytes]) -> bytes:
-    """A zip of these files, under whatever names they are given."""
+    """Build a zip of these files, under exactly the given names."""
     raw = io.BytesIO()
     with zipfile.ZipFile(raw, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, content in files.items():

@@ -1,4 +1,4 @@
-"""Both clients as one: the asynchronous one runs in its own loop, and is called as the other."""
+"""One interface to both clients: the asynchronous client runs in an event loop of its own."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
@@ -9,12 +9,12 @@ from typing import Any, Self, cast
 from staging_api.client import AsyncStagingClient, StagingClient
 from staging_api.client.methods import Awaiting
 
-#: Makes a client.
+#: Factory of a client.
 Make = Callable[..., StagingClient]
 
 
 def awaited(*arguments: Any, **keywords: Any) -> StagingClient:
-    """An asynchronous client that is called like a blocking one."""
+    """Return an asynchronous client whose calls block."""
     return cast("StagingClient", _Client(*arguments, **keywords))
 
 
@@ -22,7 +22,7 @@ KINDS: dict[str, Make] = {"blocking": StagingClient, "async": awaited}
 
 
 class _Part:
-    """A part of the client, whose results are waited for in its loop."""
+    """A group of client calls, whose results are awaited in the client's event loop."""
 
     def __init__(self, part: Awaiting, loop: asyncio.AbstractEventLoop) -> None:
         self._part, self._loop = part, loop

@@ -1,8 +1,9 @@
-"""What may not change between a released OpenAPI document and a later one, and what did.
+"""Comparison of a released OpenAPI document with a later one: which changes break clients.
 
 The rules are those of docs/reference/compatibility.md. A client that was generated from the
-released document, or written by it, must go on to work: it sends what it sent, and reads what it
-read. `python -m tests.compatibility` writes the document of this version as the released one.
+released document, or written by hand from it, must continue to work: it sends the same requests,
+and reads the same responses. `python -m tests.compatibility` writes the document of this version
+as the released one.
 """
 
 from collections.abc import Iterator, Mapping
@@ -12,14 +13,14 @@ from typing import Any
 from staging_api.publishing import rules
 from tests.options import refuse_options
 
-#: The document of the last release.
+#: The OpenAPI document of the last release.
 RELEASED = Path(__file__).parents[1] / "docs" / "openapi-released.json"
-#: Patterns of requests, each with one that may take its place: it takes all that the first takes.
+#: Patterns of request fields, with a pattern that may replace each: it matches at least as much.
 WIDER_PATTERNS = [(rules.WORD, rules.COMPONENT)]
 
 Schema = Mapping[str, Any]
 
-#: What narrows a value: the first may not rise, the second may not fall.
+#: Bounds of a value: a minimum may not rise, a maximum may not fall.
 _FLOORS = ("minimum", "exclusiveMinimum", "minLength", "minItems")
 _CEILINGS = ("maximum", "exclusiveMaximum", "maxLength", "maxItems")
 
@@ -90,7 +91,7 @@ class _Comparison:
             yield from self._narrowed(name, form["schema"], after["content"][media]["schema"])
 
     def _answers(self, where: str, before: Schema, after: Schema) -> Iterator[str]:
-        """What succeeds must go on to look as it did; refusals are told by their form alone."""
+        """Compare successful responses in full; of error responses only the form is compared."""
         for status, answer in before.items():
             if status not in after:
                 if status < "400":
@@ -108,7 +109,7 @@ class _Comparison:
                 yield f"{where}: it may answer {status} now, which no client expects"
 
     def _narrowed(self, where: str, before: Schema, after: Schema) -> Iterator[str]:
-        """What a client could send and now may not."""
+        """Yield the values that a client could send and that are now refused."""
         pair = self._pair(before, after, asked=True)
         if pair is None:
             return
@@ -126,7 +127,7 @@ class _Comparison:
             yield from self._narrowed(f"{where}[]", inner, other)
 
     def _widened(self, where: str, before: Schema, after: Schema) -> Iterator[str]:
-        """What a client never had to read and now may have to."""
+        """Yield the values that a response could not contain before and now may contain."""
         pair = self._pair(before, after, asked=False)
         if pair is None:
             return
@@ -145,7 +146,7 @@ class _Comparison:
             yield from self._widened(f"{where}[]", inner, other)
 
     def _pair(self, before: Schema, after: Schema, *, asked: bool) -> tuple[Schema, Schema] | None:
-        """Return both schemas themselves; None if this pair of names was compared before."""
+        """Return both schemas, references resolved; None if these names were compared before."""
         if "$ref" in before and "$ref" in after:
             key = (before["$ref"], after["$ref"], asked)
             if key in self._seen:
@@ -165,7 +166,7 @@ class _Comparison:
 
 
 def _plain(schema: Schema, document: Schema) -> Schema:
-    """A schema that may be null, as one whose type has null; other choices stay as they are."""
+    """Rewrite a nullable schema as one whose type includes null; leave others unchanged."""
     choices = [_Comparison._found(document, each) for each in schema.get("anyOf", [])]
     real = [each for each in choices if each != {"type": "null"}]
     if len(real) != 1 or len(real) == len(choices):
@@ -191,7 +192,7 @@ _ANY = ("string", "boolean", "integer", "number", "null", "object", "array")
 
 
 def _value_narrowed(where: str, old: Schema, new: Schema) -> Iterator[str]:
-    """Of a value by itself: its types, words, bounds and pattern."""
+    """Compare a single request value: its types, words, bounds and pattern."""
     for kind in sorted(_kinds_of(old) - _kinds_of(new)):
         yield f"{where}: it cannot be {kind} any more"
     if "enum" in new and "enum" not in old and "const" not in old:
@@ -209,7 +210,7 @@ def _wider(old: Schema) -> Iterator[str]:
 
 
 def _value_widened(where: str, old: Schema, new: Schema) -> Iterator[str]:
-    """Likewise, of a value that is read."""
+    """Compare a single response value: its types, words, bounds and pattern."""
     for kind in sorted(_kinds_of(new) - _kinds_of(old)):
         yield f"{where}: it can be {kind} now"
     if new.get("additionalProperties") is False:
@@ -221,7 +222,7 @@ def _value_widened(where: str, old: Schema, new: Schema) -> Iterator[str]:
 
 
 def _inner(old: Schema, new: Schema) -> Iterator[tuple[Schema, Schema]]:
-    """The schemas of the items of a list, and of the members of an object with any names."""
+    """Yield the schemas of list items, and of members of objects with arbitrary names."""
     for name in ("items", "additionalProperties"):
         if isinstance(old.get(name), dict) and isinstance(new.get(name), dict):
             yield old[name], new[name]

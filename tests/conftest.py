@@ -1,4 +1,4 @@
-"""A real PostgreSQL for every test that asks for one: migrated once, emptied between tests."""
+"""A real PostgreSQL for every test that requests it: migrated once, emptied between tests."""
 
 import os
 import signal
@@ -20,10 +20,10 @@ from tests.server_in_memory import place, started
 pytest_plugins = ["tests.suites"]
 
 _TEMPLATE = "staging_template"
-#: Of the environment, where several processes run the tests.
+#: Environment variable that exists where several processes run the tests.
 _SEVERAL = "PYTEST_XDIST_WORKER"
 
-# Begun in the background of a shell, this process ignores Ctrl-C, and so would all that it starts.
+# A shell's background process ignores Ctrl-C, and so would every process that it starts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # No test is timed: a busy machine must not make one fail. In CI the examples are always the same.
@@ -40,7 +40,7 @@ settings.load_profile("ours")
 def _databases(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[str, str]]:
-    """The URL of the migrated database, and the name of one to copy, to which nobody connects."""
+    """Yield the URL of the migrated database, and the name of a template without any connection."""
     given = os.environ.get("STAGING_TEST_DATABASE_URL")
     if given:
         several = _SEVERAL in os.environ
@@ -54,9 +54,9 @@ def _databases(
                 assert template
                 yield url, template
         return
-    # The folder of this process is in that of the run.
+    # The folder of this process is inside the folder of the run.
     shared = tmp_path_factory.getbasetemp().parent if _SEVERAL in os.environ else None
-    # Databases of long proofs may grow.
+    # Databases of long-running proofs may grow.
     long = any(each.get_closest_marker("prove") for each in request.session.items)
     folder = nullcontext(tmp_path_factory.mktemp("postgres")) if long else place()
     with folder as home, started(home, shared, _make) as url:
@@ -64,16 +64,16 @@ def _databases(
 
 
 def _make(url: str) -> None:
-    """Migrate the database of a new server, and make the one to copy."""
+    """Migrate the database of a new server, and create the template."""
     migrate(url)
     run_alone(url, f"CREATE DATABASE {_TEMPLATE} TEMPLATE {make_url(url).database}")
 
 
 @pytest.fixture(scope="session")
 def database_url(_databases: tuple[str, str]) -> str:
-    """A migrated database: that of STAGING_TEST_DATABASE_URL, or an embedded one for this run.
+    """Yield a migrated database: STAGING_TEST_DATABASE_URL, or an embedded one for this run.
 
-    Tests empty it; so where several processes run them, each makes its own beside the given one.
+    Tests empty it; so if several processes run tests, each creates a database beside the given one.
     """
     return _databases[0]
 
@@ -87,7 +87,7 @@ def _pools(database_url: str) -> Iterator[Database]:
 
 @pytest.fixture(scope="session")
 def emptying(database_url: str) -> Iterator[Emptying]:
-    """What empties that database; for a test that does it in its middle."""
+    """Return the helper that empties that database, for a test that does this in its middle."""
     emptying = Emptying(database_url)
     yield emptying
     emptying.close()
@@ -95,9 +95,9 @@ def emptying(database_url: str) -> Iterator[Emptying]:
 
 @pytest.fixture
 def database(_pools: Database, emptying: Emptying) -> Database:
-    """An empty database."""
+    """Return an empty database."""
     emptying.run()
-    # A test may have ended connections from outside; who notices that lets all be made anew.
+    # A test may have ended connections from outside; the first failure renews the whole pool.
     with suppress(ConnectionLost), _pools.begin() as conn:
         conn.execute(text("SELECT 1"))
     return _pools
@@ -105,20 +105,20 @@ def database(_pools: Database, emptying: Emptying) -> Database:
 
 @pytest.fixture(scope="session")
 def migrated(_databases: tuple[str, str]) -> Migrated:
-    """Makes migrated databases that no other test uses: copies of one, which is much cheaper."""
+    """Return a factory of migrated databases for one test: copying a template is much cheaper."""
     url, template = _databases
     return lambda: new_database(url, template)
 
 
 @pytest.fixture(scope="session")
 def schemas(database_url: str) -> Iterator[Schemas]:
-    """Makes databases with the schema of an earlier revision."""
+    """Return a factory of databases with the schema of an earlier revision."""
     with earlier_schemas(database_url) as made:
         yield made
 
 
 @pytest.fixture
 def own_url(migrated: Migrated) -> Iterator[str]:
-    """A database of one test: no process of another takes up what is left in it."""
+    """Yield the URL of a database for one test, so that no other process takes up its leftovers."""
     with migrated() as url:
         yield url

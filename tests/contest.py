@@ -1,6 +1,6 @@
-"""Clients that fight for a lock and write their history: for ours, and for locks with known faults.
+"""Clients that compete for a lock and record its history, for our lock and for faulty locks.
 
-The faulty ones are there to prove that the check of the history finds what it should find.
+The faulty locks prove that the check of the history finds each kind of violation.
 """
 
 import os
@@ -26,9 +26,9 @@ from tests.history import Reign, Write, violations
 
 TTL = 0.1
 _PATIENCE_SECONDS = 120.0
-# Of a busy holder, in each lease.
+# Number of renewals in each lease of a busy holder.
 _RENEWALS = 4
-#: What contests write to.
+#: The tables that contests write to.
 TABLES = """
     CREATE TABLE IF NOT EXISTS contest_writes (
         place bigserial PRIMARY KEY, scope text NOT NULL, id text NOT NULL, fence bigint);
@@ -44,23 +44,23 @@ INSERT_WRITE = "INSERT INTO contest_writes (scope, id, fence) VALUES (:s, :i, :f
 
 
 class Contestant(Protocol):
-    """A lock that clients can fight for; `conn` commits each statement."""
+    """A lock that clients can compete for; `conn` commits each statement."""
 
     def acquire(self, conn: Connection, scope: str, ttl: float) -> Lease | None:
-        """One try."""
+        """Try once to acquire the lock."""
 
     def renew(self, conn: Connection, lease: Lease, ttl: float) -> float:
-        """What is left of the lease, in seconds; 0 if it is lost."""
+        """Renew the lease; return its remaining time in seconds, 0 if it is lost."""
 
     def release(self, conn: Connection, lease: Lease) -> None:
-        """End it."""
+        """Release the lease."""
 
     def guard(self, conn: Connection, lease: Lease) -> None:
-        """In a transaction: raise LockLost unless the lease is current."""
+        """Raise LockLost, within a transaction, unless the lease is current."""
 
 
 class Ours:
-    """The statements of `staging_api.locks.store`."""
+    """Lock with the statements of `staging_api.locks.store`."""
 
     def acquire(self, conn: Connection, scope: str, ttl: float) -> Lease | None:
         taken = store.acquire(conn, lock_request(scope=scope, lease_seconds=ttl))
@@ -77,7 +77,7 @@ class Ours:
 
 
 class Ancestor(Ours):
-    """Insert if none is there, then see whether one's own is the newest; no fence, no guard."""
+    """Insert a row if none is active, then check that it is the newest; no fence, no guard."""
 
     def acquire(self, conn: Connection, scope: str, ttl: float) -> Lease | None:
         mine = new_id()
@@ -106,11 +106,11 @@ class Ancestor(Ours):
 
 
 class IdentityFence(Ours):
-    """Its fence is drawn from a sequence before it is decided who gets the lock."""
+    """Lock whose fence is drawn from a sequence before the grant is decided."""
 
     def acquire(self, conn: Connection, scope: str, ttl: float) -> Lease | None:
         drawn = conn.exec_driver_sql("SELECT nextval('contest_fences')").scalar_one()
-        time.sleep(random.uniform(0, 0.1))  # a slow network, so that no machine is too slow
+        time.sleep(random.uniform(0, 0.1))  # a slow network: shows the fault on any machine
         lease = super().acquire(conn, scope, ttl)
         if lease is not None:
             self._real[lease.id] = lease
@@ -131,7 +131,7 @@ class IdentityFence(Ours):
 
 
 class ReleaseByScope(Ours):
-    """Releases whatever is held on the scope."""
+    """Lock whose release ends any lease of the scope."""
 
     def release(self, conn: Connection, lease: Lease) -> None:
         conn.exec_driver_sql(
@@ -141,7 +141,7 @@ class ReleaseByScope(Ours):
 
 
 class RenewalWithoutExpiryCheck(Ours):
-    """Renews a lease that is over, as long as no other caller has the lock."""
+    """Lock that renews an expired lease, as long as no other caller has acquired the lock."""
 
     def renew(self, conn: Connection, lease: Lease, ttl: float) -> float:
         done = conn.exec_driver_sql(
@@ -153,27 +153,27 @@ class RenewalWithoutExpiryCheck(Ours):
 
 
 class NoFence(Ours):
-    """Does not look at the lease when it writes."""
+    """Lock whose guarded write does not check the lease."""
 
     def guard(self, conn: Connection, lease: Lease) -> None:
         pass
 
 
 class Died(Exception):
-    """A client that does nothing any more, in the middle of its hold."""
+    """The client has died in the middle of its hold."""
 
 
 @dataclass
 class Contest:
-    """Clients in threads, and what they saw.
+    """Client threads that compete for a lock, and the history that they observed.
 
     Attributes:
-        pause: of a hundred holds, how many are slept through until the lease is over.
-        cut: of a hundred, in how many a connection is cut while a statement is under way.
-        die: of a hundred, in how many the client dies: its connection ends, and it says no more.
-        busy: of a hundred, how many are held for ten leases, by two threads that write without a
-            pause, while the lease is renewed beside them.
-        faults: how many of these there were; and of busy holders, how many ``kept`` their lock
+        pause: percentage of holds during which the client sleeps until the lease has expired.
+        cut: percentage of holds in which a connection is cut while a statement is under way.
+        die: percentage of holds in which the client dies: its connection ends without a release.
+        busy: percentage of holds that last for ten leases, while two threads write without a
+            pause, and the lease is renewed concurrently.
+        faults: number of each of these faults; also how many busy holders ``kept`` their lock
             to the end, and how many writes were made ``beside`` renewals.
     """
 
@@ -189,7 +189,7 @@ class Contest:
     stop: threading.Event = field(default_factory=threading.Event)
 
     def run(self, clients: int, seconds: float, enough: Callable[[], bool]) -> list[str]:
-        """Fight until the time is over or there is `enough`; returns the violations."""
+        """Compete until the time is over or `enough` returns true; return the violations."""
         with self.database.begin() as conn:
             conn.execute(text(TABLES))
         deadline = time.monotonic() + seconds
@@ -201,7 +201,7 @@ class Contest:
                     began = time.monotonic()
                     if self.found() or enough():
                         break
-                    # A long history takes long to check: no more than a tenth of the time.
+                    # Checking a long history is slow: spend no more than a tenth of the time on it.
                     patience = max(patience, 10 * (time.monotonic() - began))
             finally:
                 self.stop.set()
@@ -210,12 +210,12 @@ class Contest:
         return self.found()
 
     def found(self) -> list[str]:
-        """What the history so far shows."""
+        """Return the violations in the history so far."""
         return violations(list(self.reigns), self._writes())
 
     def _writes(self) -> list[Write]:
-        # As patient as the clients: on a machine without a moment to spare, a server that lives
-        # does not answer in time, which is no violation.
+        # As patient as the clients: on an overloaded machine, a live server may not respond in
+        # time, which is no violation.
         deadline = time.monotonic() + _PATIENCE_SECONDS
         while True:
             try:
@@ -257,7 +257,7 @@ class Contest:
             asked = time.monotonic()
             left = self.lock.renew(conn, lease, TTL)
             if left > 0:
-                # Not a whole lease if it could not be extended just then.
+                # Less than a whole lease if the lease could not be extended at that moment.
                 reign.renewals.append((asked, time.monotonic() + left))
                 trusted = asked + left
         if self._happens("busy", self.busy, chance):
@@ -269,7 +269,7 @@ class Contest:
         self.lock.release(conn, lease)
 
     def _write_on(self, conn: Connection, reign: Reign, lease: Lease, trusted: float) -> float:
-        """Write for ten leases without a pause; returns until when the lease is trusted."""
+        """Write for ten leases without a pause; return until when the lease is trusted."""
         over = threading.Event()
         with ThreadPoolExecutor(2) as threads:
             writers = [threads.submit(self._write_until, over, lease) for _ in range(2)]
@@ -290,7 +290,7 @@ class Contest:
         return trusted
 
     def _write_until(self, over: threading.Event, lease: Lease) -> int:
-        """Guarded writes, each open until the next renewal or the one after; returns how many."""
+        """Make guarded writes, each open for one or two renewals; return their number."""
         wrote = 0
         with suppress(LockLost, Unavailable):
             while not over.is_set():
@@ -302,7 +302,7 @@ class Contest:
         return wrote
 
     def _write(self, lease: Lease, chance: random.Random) -> None:
-        # Without an answer it may have been written or not: the rows tell.
+        # Without a response the write may or may not be committed: the rows tell.
         with suppress(LockLost, Unavailable), self.database.begin() as conn:
             self._cut_perhaps(conn, chance)
             self.lock.guard(conn, lease)
@@ -320,7 +320,7 @@ class Contest:
     def _cut_perhaps(self, conn: Connection, chance: random.Random) -> None:
         if self._happens("cut", self.cut / 2, chance):
             driver: Any = conn.connection.driver_connection
-            # A copy: should the connection be closed before, its number may mean another.
+            # A copy: once the connection is closed, its number may refer to another connection.
             copy = socket.socket(fileno=os.dup(driver.fileno()))
             threading.Timer(chance.uniform(0, 0.01), _cut, [copy]).start()
 

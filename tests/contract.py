@@ -1,4 +1,4 @@
-"""The OpenAPI document as a referee: every answer that a test gets is held to it."""
+"""Check of every response that a test gets against the OpenAPI document."""
 
 import json
 import re
@@ -20,17 +20,17 @@ from staging_api.settings import Settings
 from staging_api.vocabulary.documents import STORAGE_POLICIES
 from tests.options import refuse_options
 
-#: The copy that is committed, for readers and for clients that generate code.
+#: The committed copy, for readers and for clients that generate code.
 COMMITTED = Path(__file__).parents[1] / "docs" / "openapi.json"
 HOW_TO_RENEW = "run `make openapi` and commit docs/openapi.json"
 _PROBLEM = {"$ref": "#/components/schemas/Problem"}
 _STATUS = {"$ref": "#/components/schemas/Status"}
-#: What their errors have besides is told by the operation.
+#: Further members of error responses are described by each operation.
 _OPEN = {"Problem", "Status", "CollectionStatus"}
-#: Parameters that take the slashes of a path, too.
+#: Path parameters whose values may contain slashes.
 _PATHS = {"path", "rest", "name"}
 
-#: The form of a configuration document; to the API a collection is a text.
+#: The schema of a configuration document; to the API a collection is plain text.
 _DOCUMENT = {
     "type": "object",
     "required": ["schema", "metadata", "data"],
@@ -72,9 +72,9 @@ def of_this_version() -> Mapping[str, Any]:
 
 @cache
 def held_to() -> Mapping[str, Any]:
-    """The document as our own answers are held to it: with no member that it does not describe.
+    """Return the document for checking our own responses: undescribed members are refused.
 
-    To clients answers are open, so that a member can be added; by a test each is described first.
+    For clients, responses are open, so that members can be added; tests demand a description first.
     """
     closed = deepcopy(dict(of_this_version()))
     for name, schema in closed["components"]["schemas"].items():
@@ -84,7 +84,7 @@ def held_to() -> Mapping[str, Any]:
 
 
 def to_be_fuzzed() -> Mapping[str, Any]:
-    """The document for whom draws requests from it: a collection is not any text."""
+    """Return the document for fuzzing: a collection is a list of documents, not arbitrary text."""
     document = deepcopy(dict(held_to()))
     posted = document["paths"]["/api/v1.0/configdocs/{collection}"]["post"]
     posted["requestBody"]["content"]["application/x-yaml"]["schema"] = _DOCUMENT
@@ -92,15 +92,15 @@ def to_be_fuzzed() -> Mapping[str, Any]:
 
 
 def written(contract: Mapping[str, Any]) -> str:
-    """The document as it is committed: one change of the API is one change of a line."""
+    """Serialize the document as it is committed: one change of the API is one change of a line."""
     return json.dumps(contract, indent=2, sort_keys=True) + "\n"
 
 
 def check(method: str, path: str, status: int, media: str, body: bytes) -> None:
-    """Fail unless this is an answer that the document promises."""
+    """Fail unless the document describes this response."""
     shown = _answers(method, path)
     if shown is None:
-        # No such route, or not by this method: a problem like any other.
+        # Unknown route or method: the response is an ordinary problem document.
         assert status in {404, 405}, f"{method} {path} is not described"
         if is_surface(path):
             _check_body(_STATUS, media, "application/json", body)
@@ -122,7 +122,7 @@ def check(method: str, path: str, status: int, media: str, body: bytes) -> None:
 
 
 def resolved(shown: Mapping[str, Any]) -> Mapping[str, Any]:
-    """What a part of the document says, there or where it refers to."""
+    """Return a part of the document, with a reference resolved."""
     found: Mapping[str, Any] = shown
     if "$ref" in shown:
         found = of_this_version()
@@ -132,7 +132,7 @@ def resolved(shown: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _answers(method: str, path: str) -> Mapping[str, Any] | None:
-    # What is spelt out goes before what any word may stand for, as in the router.
+    # Literal segments take precedence over parameters, as in the router.
     for template in sorted(of_this_version()["paths"], key=lambda path: path.count("{")):
         if re.fullmatch(re.sub(r"\{(\w+)\}", _pattern, template), path):
             operation = of_this_version()["paths"][template].get(method.lower())

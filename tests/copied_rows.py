@@ -1,4 +1,4 @@
-"""Rows of one database, put into another with an older schema, as its pods left them."""
+"""Copy of rows from one database into another with an older schema, as its pods left them."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -19,7 +19,7 @@ _SEQUENCES = text("""
 
 
 def rows_of(conn: Connection, tables: Sequence[str]) -> Rows:
-    """All rows of these tables, as JSON that keeps a column of JSON word for word."""
+    """Return all rows of these tables as JSON; the text of JSON columns is kept exactly."""
     return {
         table: str(
             conn.execute(
@@ -31,9 +31,9 @@ def rows_of(conn: Connection, tables: Sequence[str]) -> Rows:
 
 
 def put_rows(conn: Connection, rows: Rows) -> list[str]:
-    """Insert rows into the tables that are there, in the columns that are there; gives the tables.
+    """Insert rows into those tables and columns that exist; return the tables.
 
-    No trigger writes of it: what triggers wrote in the other database is among the rows.
+    Triggers are disabled: the rows that triggers wrote in the other database are copied as well.
     """
     conn.execute(text("SET LOCAL session_replication_role = 'replica'"))
     there = [table for table in rows if _scalar(conn, _COLUMNS, table) is not None]

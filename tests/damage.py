@@ -1,4 +1,4 @@
-"""Damage to a store behind the service's back: contents cut, flipped, removed, made odd."""
+"""Damage to a store behind the service's back: truncated, changed, removed or replaced contents."""
 
 import os
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from staging_api.store.bucket import Bucket
 
 
 def change(url: str, sha256: str, by: Callable[[bytes], bytes | None]) -> None:
-    """Replace the bytes of a blob, whatever its name says; None removes it."""
+    """Replace the bytes of a blob without changing its name; None removes the blob."""
     if not url.startswith("file:"):
         bucket = Bucket.parse(url)
         objects, key = bucket.connect(), key_of(sha256)
@@ -24,7 +24,7 @@ def change(url: str, sha256: str, by: Callable[[bytes], bytes | None]) -> None:
         return
     path = path_of(url, sha256)
     if not path.is_file():
-        raise FileNotFoundError(path)  # to open a pipe would wait for who writes to it
+        raise FileNotFoundError(path)  # opening a pipe would block until a writer opens it
     content = by(path.read_bytes())
     path.unlink()
     if content is not None:
@@ -32,43 +32,43 @@ def change(url: str, sha256: str, by: Callable[[bytes], bytes | None]) -> None:
 
 
 def path_of(url: str, sha256: str) -> Path:
-    """The file of a blob in a folder."""
+    """Return the path of a blob in a folder store."""
     return Path(urlsplit(url).path) / key_of(sha256)
 
 
 def removed(_content: bytes) -> None:
-    """Nothing is left."""
+    """Remove the content."""
 
 
 def cut(content: bytes) -> bytes:
-    """The front half."""
+    """Return the first half of the content."""
     return content[: len(content) // 2]
 
 
 def emptied(_content: bytes) -> bytes:
-    """A file without bytes, as a file system leaves it after a power cut."""
+    """Return no bytes: a file system can leave such a file after a power cut."""
     return b""
 
 
 def grown(content: bytes) -> bytes:
-    """More than there should be."""
+    """Return the content with additional bytes."""
     return content + b"more"
 
 
 def flipped(content: bytes) -> bytes:
-    """The same length, with one bit in the middle changed; of nothing, none can be."""
+    """Flip one bit in the middle; the length stays. Empty content stays empty."""
     if not content:
         return content
     middle = len(content) // 2
     return content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
 
 
-#: What changes a length, so that it is noticed before any reuse.
+#: Damage that changes the length, so that the service notices it before any reuse.
 CHANGED_LENGTHS = (removed, cut, emptied, grown)
 
 
 def as_link(path: Path) -> None:
-    """A link to a file with the right bytes, which is not ours."""
+    """Replace the blob by a symbolic link to a foreign file with the right bytes."""
     elsewhere = path.parent.parent.parent / f"elsewhere-{path.name[:8]}"
     elsewhere.write_bytes(path.read_bytes() if path.is_file() else b"")
     path.unlink()
@@ -76,23 +76,23 @@ def as_link(path: Path) -> None:
 
 
 def as_dangling_link(path: Path) -> None:
-    """A link to nothing."""
+    """Replace the blob by a dangling symbolic link."""
     path.unlink()
     path.symlink_to("/nowhere/at/all")
 
 
 def as_folder(path: Path) -> None:
-    """A folder that is not empty."""
+    """Replace the blob by a folder that is not empty."""
     path.unlink()
     path.mkdir()
     (path / "something").touch()
 
 
 def as_pipe(path: Path) -> None:
-    """A pipe without a writer."""
+    """Replace the blob by a named pipe without a writer."""
     path.unlink()
     os.mkfifo(path)
 
 
-#: Entries that are no regular file, at the name of a blob.
+#: Replacements of a blob by entries that are not regular files.
 NO_FILES = (as_link, as_dangling_link, as_folder, as_pipe)

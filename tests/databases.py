@@ -1,4 +1,4 @@
-"""Databases of a test's own, on the server of the run."""
+"""Databases for single tests, on the server of the test run."""
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
@@ -9,17 +9,17 @@ from sqlalchemy import create_engine, make_url
 
 from staging_api.db import migrate as migration
 
-#: Makes migrated databases that no other test uses, each for a block.
+#: Factory of migrated databases that no other test uses; each lives for a `with` block.
 Migrated = Callable[[], AbstractContextManager[str]]
-#: Makes databases with the schema of an earlier revision, without rows, each for a block.
+#: Factory of databases with an earlier schema, without rows; each lives for a `with` block.
 Schemas = Callable[[str], AbstractContextManager[str]]
 
 
 @contextmanager
 def new_database(url: str, template: str = "template1") -> Iterator[str]:
-    """A database beside that of `url`, for the block, with what the template has.
+    """Create a database beside `url` as a copy of the template, for the block.
 
-    The role may create databases; no session may be connected to the template.
+    The role must be able to create databases; no session may be connected to the template.
     """
     name = f"staging_test_{token_hex(4)}"
     run_alone(url, f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy")
@@ -31,9 +31,9 @@ def new_database(url: str, template: str = "template1") -> Iterator[str]:
 
 @contextmanager
 def earlier_schemas(url: str) -> Iterator[Schemas]:
-    """Make databases with earlier schemas, beside that of `url`.
+    """Create databases with earlier schemas beside `url`.
 
-    One of each schema is kept, to be copied; it goes on from the nearest that is there already.
+    One database of each schema is kept as a template; each starts from the nearest earlier one.
     """
     names = {"": "template1"}
     with ExitStack() as kept:
@@ -52,7 +52,7 @@ def earlier_schemas(url: str) -> Iterator[Schemas]:
 
 
 def migrate_to(url: str, revision: str) -> None:
-    """Take the steps up to `revision`, as the version of that time did."""
+    """Run the migrations up to `revision`, as the version of that time did."""
     from alembic import command
 
     engine = create_engine(url)
@@ -62,7 +62,7 @@ def migrate_to(url: str, revision: str) -> None:
 
 
 def run_alone(url: str, statement: str) -> None:
-    """Run a statement that may be in no transaction, in a session of its own."""
+    """Run a statement that must not be in a transaction, in a session of its own."""
     dsn = make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
     conn = psycopg2.connect(dsn)
     try:

@@ -1,8 +1,8 @@
-"""Clients of the devserver as they were: what they send, what they compare, what they retry.
+"""Replicas of the devserver's original clients: their requests, comparisons and retries.
 
 Written from what is known of autotest's ``client/common_lib/cros/dev_server.py``: its form of 2012,
 which downloads and then waits in one request each, and the one since 2013, which stages in the
-background and polls. Only their pauses are shorter here, by `PACE`.
+background and polls. Only the pauses are shorter here, by the factor `PACE`.
 """
 
 import json
@@ -16,7 +16,7 @@ from secrets import token_hex
 from typing import Any
 
 SUCCESS = "Success"
-#: A second of the originals' pauses and patience, in seconds.
+#: Duration of one second of the originals' pauses and timeouts, in seconds.
 PACE = 0.02
 _REFUSED_PAUSE, _POLL_PAUSE, _DOWN_PAUSE, _OVERLOAD_PAUSE = 3.0, 5.0, 5.0, 30.0
 _DOWN_PATIENCE = 60.0
@@ -27,7 +27,7 @@ _WITH_AUTOTEST = (*_FOR_IMAGE, "control_files", "autotest_packages")
 
 
 class DevServerError(Exception):
-    """What the original raises: final, whatever the status was."""
+    """The error that the original raises: final, whatever the status was."""
 
 
 class _Text(HTMLParser):
@@ -40,7 +40,7 @@ class _Text(HTMLParser):
 
 
 def stripped(markup: bytes) -> str:
-    """The text of an error page; UTF-32 is tried first, as the original does."""
+    """Return the text of an error page; UTF-32 is tried first, as in the original."""
     text = _Text()
     try:
         text.feed(markup.decode("utf-32"))
@@ -50,13 +50,13 @@ def stripped(markup: bytes) -> str:
 
 
 class DevServer:
-    """What both forms share: the URL that is sent, and the errors that are final."""
+    """Common part of both clients: the URL of a call, and the errors that are final."""
 
     def __init__(self, url: str) -> None:
         self.url = url
 
     def call(self, method: str, **given: object) -> bytes:
-        """One request whose values are not encoded, in any order; gives the body of a 200.
+        """Send one request with unencoded values, in any order; return the body of a 200.
 
         Raises:
             DevServerError: any other status.
@@ -66,7 +66,7 @@ class DevServer:
         return self.send(f"{self.url}/{method}?{'&'.join(pairs)}")
 
     def send(self, request: str | urllib.request.Request) -> bytes:
-        """Send it, and retry while no server listens; a refused connection is no answer."""
+        """Send a request, and retry while no server listens: that is not a response."""
         deadline = time.monotonic() + _PATIENCE * PACE
         while True:
             try:
@@ -81,7 +81,7 @@ class DevServer:
                 time.sleep(_REFUSED_PAUSE * random.uniform(0.5, 1.5) * PACE)
 
     def symbolicate(self, dump: bytes, query: str = "") -> str:
-        """The stack of a crash; POST, one field of a form."""
+        """Return the stack of a crash; the request is a POST of a form with one field."""
         boundary = token_hex(16)
         head = (
             f"--{boundary}\r\nContent-Disposition: form-data;"
@@ -93,38 +93,38 @@ class DevServer:
         return self.send(request).decode()
 
     def latest_build(self, target: str, milestone: str = "") -> str:
-        """The newest build of a target."""
+        """Return the newest build of a target."""
         return self.call("latestbuild", target=target, milestone=milestone).decode().strip()
 
     def list_control_files(self, build: str) -> list[str]:
-        """The control files of a build."""
+        """List all control files of the build."""
         found = self.call("controlfiles", build=build, suite_name="")
         return [line.rstrip().decode() for line in found.splitlines(keepends=True)]
 
     def control_file(self, build: str, path: str) -> bytes:
-        """The text of one."""
+        """Return the text of one control file."""
         return self.call("controlfiles", build=build, control_path=path)
 
     def staged_file(self, build: str, path: str) -> bytes:
-        """A staged file."""
+        """Return the content of a staged file."""
         return self.send(f"{self.url}/static/{build}/{path}")
 
 
 class DevServer2012(DevServer):
-    """Downloads a build in one request, and waits for the rest in another."""
+    """Client of 2012: downloads a build in one request, and waits for the rest in another."""
 
     def healthy(self) -> bool:
-        """Whether it answers at all."""
+        """Return whether the server responds at all."""
         return bool(self.call("index"))
 
     def trigger_download(self, archive_url: str, *, synchronous: bool = True) -> None:
-        """Stage a build; until all of it is there if `synchronous`."""
+        """Stage a build; if `synchronous`, wait until it is complete."""
         self._must_succeed("download", archive_url=archive_url)
         if synchronous:
             self.finish_download(archive_url)
 
     def finish_download(self, archive_url: str) -> None:
-        """Wait for what follows."""
+        """Wait for the artifacts that are staged in the background."""
         self._must_succeed("wait_for_status", archive_url=archive_url)
 
     def stage_symbols(self, archive_url: str) -> None:
@@ -142,22 +142,22 @@ class DevServer2012(DevServer):
 
 
 class DevServer2013(DevServer):
-    """Stages in the background, and polls until it is there."""
+    """Client since 2013: stages in the background, and polls until everything is staged."""
 
     def load(self) -> Mapping[str, Any]:
-        """What a server says of itself."""
+        """Return the server's report about itself."""
         found: Mapping[str, Any] = json.loads(self._patient("check_health"))
         return found
 
     def healthy(self, least_disk_gigabytes: float = 20) -> bool:
-        """Whether a build may be sent there."""
+        """Return whether the server is healthy enough to stage a build."""
         load = self.load()
         if load.get("apache_client_count", 0) > 75:
             return False
         return bool(load["free_disk"] >= least_disk_gigabytes)
 
     def trigger_download(self, archive_url: str, *, synchronous: bool = True) -> None:
-        """Stage what a device needs; with what its tests need if `synchronous`."""
+        """Stage the artifacts for a device; if `synchronous`, also those for its tests."""
         self.stage(archive_url, _FOR_IMAGE)
         if synchronous:
             self.stage(archive_url, _WITH_AUTOTEST)
@@ -165,7 +165,7 @@ class DevServer2013(DevServer):
     def stage(
         self, archive_url: str, artifacts: Sequence[str] = (), files: Sequence[str] = ()
     ) -> None:
-        """Stage, and return once everything is there."""
+        """Stage artifacts and files, and return when all are staged."""
         what = {
             "archive_url": archive_url,
             "artifacts": ",".join(artifacts),
@@ -184,7 +184,7 @@ class DevServer2013(DevServer):
         _poll(lambda: self._patient("is_staged", **what) == "True", _PATIENCE, _POLL_PAUSE)
 
     def _patient(self, method: str, **given: object) -> str:
-        """Ask again for a minute if the answer is that the service is down."""
+        """Repeat a call for up to a minute while the response says that the service is down."""
         found: list[str] = []
 
         def answered() -> bool:
@@ -202,7 +202,7 @@ class DevServer2013(DevServer):
 
 
 class DevServerOverSsh(DevServer2013):
-    """The same by ``ssh host curl``: of an answer only the body is seen, and no status."""
+    """The 2013 client through ``ssh host curl``: sees the body of a response, but no status."""
 
     def send(self, request: str | urllib.request.Request) -> bytes:
         try:

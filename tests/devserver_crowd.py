@@ -1,4 +1,4 @@
-"""Many clients of the devserver at once, from one thread: each sends a request and waits."""
+"""Many concurrent devserver clients in one thread: each sends a request and waits."""
 
 import selectors
 import socket
@@ -11,7 +11,7 @@ from typing import Self
 
 @dataclass
 class Caller:
-    """One client, and what it was answered so far."""
+    """One client, and the response that it has received so far."""
 
     archive_url: str
     sock: socket.socket
@@ -19,18 +19,18 @@ class Caller:
 
     @property
     def status(self) -> int:
-        """The status of the answer; 0: there was none."""
+        """The status of the response; 0 if there was none."""
         words = bytes(self.received[:64]).split(b" ", 2)
         return int(words[1]) if len(words) > 1 else 0
 
     @property
     def body(self) -> str:
-        """The body of the answer."""
+        """The body of the response."""
         return bytes(self.received).partition(b"\r\n\r\n")[2].decode()
 
 
 def call(url: str, archive_url: str, query: str = "", version: str = "1.0") -> Caller:
-    """Ask for a build by ``download``, and do not wait for the answer."""
+    """Request a build by ``download``, without waiting for the response."""
     host, port = url.removeprefix("http://").split(":")
     sock = socket.create_connection((host, int(port)), timeout=60)
     path = f"/download?archive_url={archive_url}{query}"
@@ -39,7 +39,7 @@ def call(url: str, archive_url: str, query: str = "", version: str = "1.0") -> C
 
 
 def wait_for_answers(callers: Sequence[Caller], seconds: float) -> None:
-    """Return once every connection has ended; those that have not in time keep the status 0."""
+    """Return when every connection has ended; at the time limit the others keep the status 0."""
     deadline = time.monotonic() + seconds
     with selectors.DefaultSelector() as ready:
         for caller in callers:
@@ -58,7 +58,7 @@ def wait_for_answers(callers: Sequence[Caller], seconds: float) -> None:
 
 
 class Prober:
-    """Sends a probe repeatedly, each on a new connection, as kubelet does."""
+    """Client that sends a probe repeatedly, each time on a new connection, as kubelet does."""
 
     def __init__(self, url: str, path: str = "/livez") -> None:
         self._host, port = url.removeprefix("http://").split(":")
@@ -77,7 +77,7 @@ class Prober:
         self._thread.join()
 
     def percentile(self, share: float) -> float:
-        """The time, in seconds, within which so large a share of the probes was answered."""
+        """Return the time, in seconds, within which this share of the probes was answered."""
         return sorted(self.seconds)[min(len(self.seconds) - 1, int(share * len(self.seconds)))]
 
     def _run(self) -> None:

@@ -1,4 +1,4 @@
-"""A crowd of old devserver clients against one pod, many of them for the same builds."""
+"""Load test: many original devserver clients on one pod, many of them for the same builds."""
 
 import random
 from dataclasses import dataclass
@@ -7,18 +7,18 @@ from tests.builds import build, build_path
 from tests.devserver_crowd import Caller, Prober, call, wait_for_answers
 from tests.source import ArchiveSource
 
-#: How long the clients of builds that are not there let the service wait for them.
+#: How long clients of absent builds let the service wait for these builds.
 _UPLOAD_WAIT_SECONDS = 20
 
 
 @dataclass
 class Run:
-    """What came of it.
+    """Result of a run.
 
     Attributes:
-        refused: refusals with a Retry-After, or no answer at all.
-        wrong: other answers than those that a client of such a build has to get.
-        probes: of ``/livez``, all the while.
+        refused: number of refusals with a Retry-After, or of missing responses.
+        wrong: responses other than those expected for the client's build.
+        probes: latencies of ``/livez`` during the run.
     """
 
     refused: list[str]
@@ -27,7 +27,7 @@ class Run:
 
 
 def run(source: ArchiveSource, url: str, clients: int, builds: int, absent: int) -> Run:
-    """Have `clients` ask for `builds`, of which `absent` are not there, all at once."""
+    """Have `clients` request `builds` concurrently; `absent` of the builds do not exist."""
     present = [source.add(build_path(), build(str(n))) for n in range(builds - absent)]
     missing = [f"{source.url}/{build_path()}" for _ in range(absent)]
     wanted = [(present + missing)[number % builds] for number in range(clients)]
@@ -46,17 +46,17 @@ def run(source: ArchiveSource, url: str, clients: int, builds: int, absent: int)
 
 
 def is_refused(caller: Caller) -> bool:
-    """Whether the client is to come again, or got no answer."""
+    """Return whether the client has to retry, or got no response."""
     return caller.status in {0, 429, 503} or "Service Unavailable" in caller.body
 
 
 def is_right(caller: Caller, missing: list[str]) -> bool:
-    """Whether the answer is that of its build."""
+    """Return whether the response is the expected one for the client's build."""
     if caller.archive_url in missing:
         return caller.status == 500
     return (caller.status, caller.body) == (200, "Success")
 
 
 def shown(caller: Caller) -> str:
-    """One answer, for a list of those that are wrong."""
+    """Format one response, for the list of wrong ones."""
     return f"{caller.archive_url}: {caller.status} {caller.body}"

@@ -1,4 +1,4 @@
-"""Small sets of documents, as values."""
+"""Small sets of documents, as Python values."""
 
 from typing import Any
 
@@ -46,7 +46,7 @@ def doc(
     replacement: bool = False,
     policy: str = "cleartext",
 ) -> dict[str, Any]:
-    """A document; actions are (method, path) pairs, a parent alone merges the whole."""
+    """Return a document; actions are (method, path) pairs, a parent alone merges everything."""
     layering: dict[str, Any] = {"layer": layer, "abstract": abstract}
     if parent is not None:
         pairs = actions if actions is not None else [("merge", ".")]
@@ -75,7 +75,7 @@ def sub(
     path: str = ".",
     **source: Any,
 ) -> dict[str, Any]:
-    """A substitution; a text as `dest` is its path."""
+    """Return a substitution; `dest` may be a path alone."""
     src = {"schema": schema, "name": name, "path": path, **source}
     return {"src": src, "dest": {"path": dest} if isinstance(dest, str) else dest}
 
@@ -85,7 +85,7 @@ def secret(name: str, data: Any = "swordfish", **more: Any) -> dict[str, Any]:
 
 
 def document_of(value: Any, *, collection: str = "", index: int = 0) -> Document:
-    """Make a document without a posted text, and so without lines."""
+    """Create a document without a posted text, and therefore without line numbers."""
     faults = Faults()
     made = shaped(value, faults, collection=collection, index=index, size=_size_of(value))
     if made is None:
@@ -96,7 +96,7 @@ def document_of(value: Any, *, collection: str = "", index: int = 0) -> Document
 
 
 def _size_of(value: Any) -> int:
-    """Count characters as the reader of a stream does."""
+    """Return the number of characters, counted as the stream reader does."""
     if isinstance(value, dict):
         return 1 + sum(len(key) + 1 + _size_of(each) for key, each in value.items())
     if isinstance(value, list):
@@ -111,7 +111,7 @@ def documents(*values: Any, collection: str = "one") -> tuple[Document, ...]:
 
 
 def rendered(*values: Any) -> Rendering:
-    """Render values below the usual policy."""
+    """Render values with the usual layering policy."""
     return render(documents(policy(), *values))
 
 
@@ -122,7 +122,7 @@ def data_of(rendering: Rendering, name: str, schema: str = "site/Thing/v1") -> A
 
 
 def failure(*values: Any) -> tuple[str, list[str]]:
-    """Render what cannot be rendered: the first fault's name, and its documents' names."""
+    """Render invalid documents; return the name of the first fault, and its documents' names."""
     try:
         rendered(*values)
     except RenderingFailed as error:

@@ -1,4 +1,4 @@
-"""Documents for tests, and the document API of one process, each answer held to its contract."""
+"""Test documents, and the document API of one process; each response is checked by the contract."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -25,7 +25,7 @@ JSON = {"Content-Type": "application/json"}
 
 
 def document(name: str, data: Any = None, *, schema: str = SCRIPT, **metadata: Any) -> Any:
-    """A document; `metadata` says more of it, such as ``storagePolicy``."""
+    """Return a document; `metadata` adds members such as ``storagePolicy``."""
     whole = {
         "schema": "metadata/Document/v1",
         "name": name,
@@ -37,12 +37,12 @@ def document(name: str, data: Any = None, *, schema: str = SCRIPT, **metadata: A
 
 
 def secret(name: str, data: Any = "swordfish", **metadata: Any) -> Any:
-    """An encrypted document."""
+    """Return an encrypted document."""
     return document(name, data, storagePolicy="encrypted", **metadata)
 
 
 def policy(name: str = "layering-policy") -> Any:
-    """The LayeringPolicy of a site."""
+    """Return the LayeringPolicy of a site."""
     return {
         "schema": POLICY_SCHEMA,
         "metadata": {"schema": "metadata/Control/v1", "name": name},
@@ -51,19 +51,19 @@ def policy(name: str = "layering-policy") -> Any:
 
 
 def stream(*documents: Any) -> bytes:
-    """Documents as a client sends them."""
+    """Serialize documents as a client sends them."""
     text: str = yaml.safe_dump_all(documents, explicit_start=True)
     return text.encode()
 
 
 def loaded(text: bytes) -> list[Any]:
-    """Documents as a client reads them."""
+    """Parse documents as a client reads them."""
     return list(yaml.safe_load_all(text))
 
 
 @dataclass(frozen=True)
 class DocumentApi:
-    """The API of one process, without a socket."""
+    """The API of one process, called without a socket."""
 
     services: Services
     client: TestClient
@@ -76,7 +76,7 @@ class DocumentApi:
         body: bytes | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> Answer:
-        """One request, with one answer."""
+        """Send one request, and return its response."""
         bare, _, query = path.partition("?")
         response = self.client.simulate_request(
             method,
@@ -95,7 +95,7 @@ class DocumentApi:
         )
 
     def get(self, route: str, /, **query: Any) -> Answer:
-        """GET; parameters are named with ``_`` for ``-``."""
+        """Send a GET; parameter names have ``_`` for ``-``."""
         return self.send("GET", path_of(route, query))
 
     def post(self, collection: str, *documents: Any, **query: Any) -> Answer:
@@ -104,13 +104,13 @@ class DocumentApi:
         return self.post_text(collection, body, **query)
 
     def post_text(self, collection: str, body: bytes, **query: Any) -> Answer:
-        """Post a collection as this text."""
+        """Post this text as a collection."""
         headers = {"Content-Type": "application/x-yaml", "Content-Length": str(len(body))}
         path = path_of(f"/configdocs/{collection}", query)
         return self.send("POST", path, body, headers)
 
     def add(self, collection: str, *documents: Any) -> None:
-        """Post a collection beside what is buffered."""
+        """Post a collection in addition to the buffered ones."""
         answer = self.post(collection, *documents, buffermode="append")
         assert answer.status == 201, answer.body
 
@@ -119,24 +119,24 @@ class DocumentApi:
         return self.send("POST", path_of("/commitconfigdocs", query))
 
     def committed(self, collection: str, *documents: Any) -> None:
-        """Post a collection, and commit it."""
+        """Post a collection and commit the buffer."""
         self.add(collection, *documents)
         answer = self.commit()
         assert answer.status == 200, answer.body
 
     def ask(self, method: str, path: str, body: object = None, **query: Any) -> Answer:
-        """A request to one of our own routes."""
+        """Send a request to one of our own routes."""
         raw = None if body is None else json.dumps(body).encode()
         return self.send(method, path_of(path, query), raw, JSON if raw else None)
 
     def status(self) -> dict[str, str]:
-        """What became of each collection in the buffer."""
+        """Return the status of each collection in the buffer."""
         found = self.get("/configdocs").json
         return {each["collection_name"]: each["new_status"] for each in found}
 
 
 def path_of(path: str, query: Mapping[str, Any]) -> str:
-    """A path below the base path, with its parameters; lists are repeated ones."""
+    """Return a path below the base path, with its query; lists become repeated parameters."""
     named = {name.replace("_", "-") if name in _DASHED else name: v for name, v in query.items()}
     asked = urlencode(named, doseq=True)
     return f"{API}{path}{'?' if asked else ''}{asked}"
@@ -149,7 +149,7 @@ _DASHED = {"empty_collection", "cleartext_secrets"}
 def document_api(
     database_url: str, folder: Path, headers: Mapping[str, str] | None = None, **settings: Any
 ) -> Iterator[DocumentApi]:
-    """The API of one process on a database."""
+    """Yield the API of one process on a database."""
     chosen = Settings.from_env(
         database_url=database_url, store=f"file://{folder / 'store'}", **settings
     )

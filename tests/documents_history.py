@@ -1,8 +1,8 @@
-"""A contest of writers of documents, and whether what is there afterwards may be there.
+"""Concurrent writers of documents, and a check of the resulting tables.
 
-Each writer posts, replaces, discards, commits on whichever pod it likes, while pods are killed. It
-writes down what it was told; a request without an answer may have been done or not, and accuses
-nobody. Afterwards the tables are held to what no correct store does.
+Each writer posts, replaces, discards and commits on any pod, while pods are killed. Writers
+record their responses; a request without a response may or may not have been done, and proves no
+violation. Afterwards the tables are checked against the rules of every correct store.
 """
 
 import random
@@ -19,21 +19,21 @@ from tests.rows import select
 from tests.service import Pod, Service
 from tests.source import PATIENCE_SECONDS
 
-#: Documents that every writer wants in a collection of its own: only one can have each.
+#: Documents that every writer wants in its own collection: only one collection can have each.
 _CONTESTED = 4
-#: They queue for the lock, so that more is done than refused.
+#: Writers queue for the lock, so that more requests succeed than are refused.
 _YAML = {"Content-Type": "application/x-yaml", "Prefer": "wait=5"}
 
 
 @dataclass
 class Contest:
-    """Writers on pods, and what they were told.
+    """Writers on several pods, and the responses that they got.
 
     Attributes:
-        collections: how many there are to write to.
-        least: commits that the writers go on for, on a busy machine longer than `seconds`.
-        committed: revisions of which a commit was answered with success.
-        answers: how many of each status.
+        collections: number of collections that are written to.
+        least: minimum number of commits; on a busy machine the writers go on beyond `seconds`.
+        committed: revisions whose commit was answered with success.
+        answers: number of responses by status.
     """
 
     service: Service
@@ -89,7 +89,7 @@ class Contest:
     def _request(self, dice: random.Random) -> tuple[str, str, bytes]:
         chance = dice.random()
         if chance < 0.25:
-            # By force also without a policy, which another writer may have taken away.
+            # Forced, also without a policy: another writer may have removed it.
             forced = dice.choice(("true", "false"))
             return "POST", f"{API}/commitconfigdocs?force={forced}", b""
         if chance < 0.30:
@@ -108,14 +108,14 @@ class Contest:
 
 
 def violations(database: Database, committed: list[int]) -> list[str]:
-    """Everything in the tables that no correct store of documents has."""
+    """Return every violation in the tables that no correct document store allows."""
     found = [f"{what}: {row}" for what, query in _NEVER.items() for row in select(database, query)]
     there = {number for (number,) in select(database, "SELECT revision FROM document_commits")}
     found += [f"commit lost: {number}" for number in sorted(set(committed) - there)]
     return found
 
 
-# Every revision against every range that covers it.
+# Compare every revision with every range that covers it.
 _OF_REVISION = """
     FROM document_revisions r
     JOIN {table} x ON x.first_revision <= r.number

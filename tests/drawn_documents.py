@@ -1,4 +1,4 @@
-"""Sets of documents that hypothesis draws: most of them render, some do not."""
+"""Hypothesis strategies for sets of documents: most of them render, some do not."""
 
 from typing import Any
 
@@ -20,7 +20,7 @@ DATA = st.recursive(
 
 @st.composite
 def document_values(draw: st.DrawFn, name: str, before: list[dict[str, Any]]) -> dict[str, Any]:
-    """A document that takes from documents before it."""
+    """Draw a document that may substitute values from the documents before it."""
     rank = draw(st.integers(0, 2))
     names = [each["metadata"]["name"] for each in before]
     above = [
@@ -52,7 +52,7 @@ def document_values(draw: st.DrawFn, name: str, before: list[dict[str, Any]]) ->
 
 @st.composite
 def sets(draw: st.DrawFn) -> list[dict[str, Any]]:
-    """A LayeringPolicy and up to six documents."""
+    """Draw a LayeringPolicy and up to six documents."""
     values: list[dict[str, Any]] = []
     for name in NAMES[: draw(st.integers(1, len(NAMES)))]:
         values.append(draw(document_values(name, values)))

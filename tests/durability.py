@@ -1,7 +1,7 @@
-"""What would be left after a power cut: a recorder of syncs, and of names that files get.
+"""Recorder of syncs and renames, which shows what would be left after a power cut.
 
-A file is durable when it gets a name if nothing was written to it since it was synced. So a sync
-that is left out, or comes too early or too late, shows in the record.
+A file is durable when it gets its name if nothing was written to it after its last sync. So a
+sync that is missing, or comes too early or too late, shows in the record.
 """
 
 import os
@@ -17,12 +17,12 @@ from staging_api.store import disk
 
 @dataclass(frozen=True)
 class Named:
-    """A file got a name.
+    """A file that got a name.
 
     Attributes:
         name: the last part of its path.
-        durable: whether all of it was on the disk before.
-        size_bytes: that others would read under the name.
+        durable: whether its whole content was on the disk before.
+        size_bytes: size that other processes would read under the name.
     """
 
     name: str
@@ -32,36 +32,36 @@ class Named:
 
 @dataclass
 class Record:
-    """What was done, in order: the paths that were synced, and the names that were given."""
+    """Recorded operations, in order: the paths that were synced, and the names that were given."""
 
     steps: list[str | Named] = field(default_factory=list)
     _synced: dict[tuple[int, int], tuple[int, int]] = field(default_factory=dict)
 
     @property
     def named(self) -> list[Named]:
-        """The names only."""
+        """Return only the records of names."""
         return [step for step in self.steps if isinstance(step, Named)]
 
     @property
     def synced_last(self) -> set[str]:
-        """The paths that were synced after the last name was given."""
+        """Return the paths that were synced after the last name was given."""
         last = max((n for n, step in enumerate(self.steps) if isinstance(step, Named)), default=-1)
         return {step for step in self.steps[last + 1 :] if isinstance(step, str)}
 
     def sync(self, descriptor: int) -> None:
-        """Note that a file, or all of a folder's file system, was synced."""
+        """Record the sync of a file, or of a folder's whole file system."""
         path = Path(f"/proc/self/fd/{descriptor}").readlink()
         self.steps.append(str(path))
         self._note(os.fstat(descriptor))
 
     def sync_all(self, path: str) -> None:
-        """Note that a file system was synced: that the files beside this one are durable."""
+        """Record the sync of a file system: all files beside this one are durable."""
         self.steps.append(f"all of the disk of {Path(path).parent}")
         for file in Path(path).parent.iterdir():
             self._note(file.stat())
 
     def name(self, old: Any, new: Any) -> None:
-        """Note that a file gets a name."""
+        """Record that a file gets a name."""
         facts = os.lstat(old)
         durable = self._synced.get((facts.st_dev, facts.st_ino)) == self._state(facts)
         self.steps.append(Named(Path(new).name, durable, facts.st_size))
@@ -75,7 +75,7 @@ class Record:
 
 
 def recorded(monkeypatch: pytest.MonkeyPatch) -> Record:
-    """Record what this process syncs and names from here on; it is done as well."""
+    """Record the syncs and renames of this process from now on; they are still executed."""
     record = Record()
 
     def after(note: Callable[..., None], call: Callable[..., Any]) -> Callable[..., Any]:

@@ -1,11 +1,11 @@
-"""Forgetting every row between two tests."""
+"""Deletion of all rows between two tests."""
 
 import psycopg2
 from sqlalchemy import make_url
 
 from staging_api.db.tables import metadata
 
-# With its indexes: a table of which so much was written is made anew.
+# With its indexes: a table with this many written bytes is truncated instead.
 _LARGE_BYTES = 1 << 20
 _TABLES = [table.name for table in metadata.sorted_tables]
 _LOCK = f"LOCK TABLE {', '.join(_TABLES)}"
@@ -17,11 +17,11 @@ _USED = "PREPARE used AS " + " UNION ALL ".join(
 
 
 class Emptying:
-    """Empties a database again and again, in a session of its own.
+    """Helper that empties a database repeatedly, in a session of its own.
 
-    The session keeps its plan of which tables have rows, which takes most of the time to make. And
-    it passes triggers and foreign keys, for which only a superuser may ask: a session that asked
-    for it once and again would each time forget all of its plans, those of the tests too.
+    The session keeps its plan of the query for tables with rows, which takes most of the time. And
+    it disables triggers and foreign keys, which only a superuser may do: a session that
+    switched them off each time would discard all of its plans, including those of the tests.
     """
 
     def __init__(self, url: str) -> None:
@@ -29,7 +29,7 @@ class Emptying:
         self._session: psycopg2.extensions.connection | None = None
 
     def run(self) -> None:
-        """Forget every row, as before the first request, once no session has a transaction open."""
+        """Delete every row, once no session has a transaction open."""
         try:
             self._forget()
         except (psycopg2.OperationalError, psycopg2.InterfaceError):
@@ -38,7 +38,7 @@ class Emptying:
             self._forget()
 
     def close(self) -> None:
-        """End its session."""
+        """End the session."""
         if self._session is not None:
             self._session.close()
             self._session = None
@@ -51,5 +51,5 @@ class Emptying:
         with self._session, self._session.cursor() as cursor:
             cursor.execute(f"{_LOCK}; EXECUTE used")
             for name, is_large in cursor.fetchall():
-                # To truncate takes a hundred times as long as to delete the rows of a test.
+                # Truncating takes a hundred times as long as deleting the rows of a test.
                 cursor.execute(f"TRUNCATE {name} CASCADE" if is_large else f"DELETE FROM {name}")

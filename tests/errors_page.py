@@ -1,4 +1,4 @@
-"""The page of all error codes, made from the table: ``python -m tests.errors_page`` writes it."""
+"""Page of all error codes, generated from the table: ``python -m tests.errors_page`` writes it."""
 
 from collections import defaultdict
 from collections.abc import Mapping
@@ -34,7 +34,7 @@ same request may succeed later. A single answer may know better: its own `retrya
 
 
 def page() -> str:
-    """The page as it should be."""
+    """Return the expected text of the page."""
     parts = [
         _HEAD + _contract(),
         "## Codes of answers\n",
@@ -48,7 +48,7 @@ def page() -> str:
 
 
 def _contract() -> str:
-    """The codes of answers by status, and by whether the same request may succeed later."""
+    """Return the table of codes by status, and by whether a retry may succeed."""
     rows: dict[str, tuple[list[str], list[str]]] = defaultdict(lambda: ([], []))
     for code in (*OF_ANSWERS, *OF_HTTP):
         retryable, final = rows[str(status_of_code(code) or "other 4xx")]

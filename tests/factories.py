@@ -1,4 +1,4 @@
-"""Objects for tests, each with what its test does not care about filled in."""
+"""Factories of objects for tests, with defaults for all fields."""
 
 import threading
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ def lock_request(
     lease_seconds: float = 30.0,
     **given: str,
 ) -> LockRequest:
-    """A request for a lock, with an id of its own."""
+    """Return a lock request with a unique id."""
     return LockRequest(
         id=given.get("id", new_id()),
         kind=kind,
@@ -39,7 +39,7 @@ def locks_of(
     lease_seconds: float = 30.0,
     waiter_slots: int = 8,
 ) -> Iterator[Locks]:
-    """The locks of one process; several of them in one test stand for several processes."""
+    """Yield the locks of one process; several of them in one test represent several processes."""
     locks = Locks(
         database=database,
         keeper=LeaseKeeper(open_database(url, pool_size=1)),

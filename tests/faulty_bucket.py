@@ -1,4 +1,4 @@
-"""A proxy before an S3 server that refuses, delays and cuts requests as it is configured."""
+"""Proxy before an S3 server that refuses, delays and cuts requests as configured."""
 
 import http.client
 import threading
@@ -14,13 +14,13 @@ _HOP_BY_HOP = {"connection", "transfer-encoding", "content-length", "date", "ser
 
 @dataclass(frozen=True)
 class Fault:
-    """What is wrong with one answer.
+    """Fault of one response.
 
     Attributes:
-        status: answer so, with an error document of this code, and pass nothing on; 0: pass it on.
-        code: of the error document.
-        delay: seconds before the answer.
-        cut: end the connection in the middle of the body.
+        status: respond with this status and an error document, without forwarding; 0: forward.
+        code: error code in that document.
+        delay: seconds before the response.
+        cut: close the connection in the middle of the body.
     """
 
     status: int = 0
@@ -31,7 +31,7 @@ class Fault:
 
 @dataclass
 class FaultyBucket:
-    """The proxy: its address, what it does wrong now, and what came."""
+    """The proxy: its address, its current fault, and the requests that it received."""
 
     endpoint: str
     clock_is_ahead_seconds: float = 0.0
@@ -39,21 +39,21 @@ class FaultyBucket:
     requests: list[tuple[str, str]] = field(default_factory=list)
 
     def refuse(self, status: int, code: str) -> None:
-        """Answer everything so from now on."""
+        """Refuse every request in this way from now on."""
         self.fault_of = lambda _method, _path: Fault(status, code)
 
     def behave(self) -> None:
-        """Pass everything on from now on."""
+        """Forward every request from now on."""
         self.fault_of = lambda _method, _path: None
 
     def asked(self, method: str) -> list[str]:
-        """The paths of the requests of one method."""
+        """Return the paths of the requests with one method."""
         return [path for name, path in list(self.requests) if name == method]
 
 
 @contextmanager
 def faulty_bucket(endpoint: str) -> Iterator[FaultyBucket]:
-    """Stand before the server at `endpoint`, on a port of loopback."""
+    """Run the proxy before the server at `endpoint`, on a loopback port."""
     server = _Server(("127.0.0.1", 0), _Handler)
     server.daemon_threads = True
     server.upstream = urlsplit(endpoint).netloc
@@ -73,7 +73,7 @@ class _Server(ThreadingHTTPServer):
     proxy: FaultyBucket
 
     def handle_error(self, *_: object) -> None:
-        """A client that hangs up is what some tests are about."""
+        """Ignore the error: some tests are about clients that hang up."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -81,10 +81,10 @@ class _Handler(BaseHTTPRequestHandler):
     server: _Server
 
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        """Write no log."""
 
     def date_time_string(self, timestamp: float | None = None) -> str:
-        """The date of an answer, by the clock of the bucket."""
+        """Return the Date header by the clock of the bucket."""
         ahead = self.server.proxy.clock_is_ahead_seconds
         return super().date_time_string((timestamp or time.time()) + ahead)
 

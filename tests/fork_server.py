@@ -1,11 +1,11 @@
-"""Pods as forks of a process that has imported the service, which took most of their start.
+"""Pods as forks of a process that has imported the service, because imports dominate their start.
 
-The pod is a process as any other: a session and group of its own, its own standard streams,
-environment and folder. What is not shown by such a pod, the start of the interpreter and the order
-of imports, has tests that start it as users do.
+A pod is an ordinary process: it has its own session, process group, standard streams,
+environment and folder. The start of the interpreter and the order of imports are not covered by
+such a pod; other tests start the service as users do.
 
-The process is asked over a socket, by one line of JSON with the pod's streams beside it. It ends
-when the socket does, so with the tests; its pods end with the end of their input.
+The process receives requests over a socket, one line of JSON with the pod's streams attached. It
+ends when the socket is closed, thus with the tests; its pods end with the end of their input.
 """
 
 import json
@@ -29,10 +29,10 @@ _POLL_SECONDS = 0.01
 
 
 class ForkedProcess:
-    """A child of the fork server, with as much of `subprocess.Popen` as pods need.
+    """A child of the fork server, with the subset of `subprocess.Popen` that pods need.
 
     Attributes:
-        stdin: the end of its input that is ours.
+        stdin: our end of its standard input.
     """
 
     def __init__(self, server: "ForkServer", pid: int, stdin: BinaryIO) -> None:
@@ -42,13 +42,13 @@ class ForkedProcess:
         self._server = server
 
     def poll(self) -> int | None:
-        """Return how it ended, as `subprocess` says it; None: it lives."""
+        """Return the exit code as `subprocess` does; None while the process runs."""
         if self.returncode is None:
             self.returncode = self._server.ask({"poll": self.pid})
         return self.returncode
 
     def wait(self, timeout: float | None = None) -> int:
-        """Return how it ended, once it has."""
+        """Wait for the end of the process, and return its exit code."""
         deadline = None if timeout is None else time.monotonic() + timeout
         while (ended := self.poll()) is None:
             if deadline is not None and time.monotonic() > deadline:
@@ -57,20 +57,20 @@ class ForkedProcess:
         return ended
 
     def send_signal(self, number: int) -> None:
-        """Send it a signal, unless it has ended."""
+        """Send a signal to the process, unless it has ended."""
         if self.poll() is None:
             os.kill(self.pid, number)
 
     def terminate(self) -> None:
-        """Ask it to end."""
+        """Send SIGTERM."""
         self.send_signal(15)
 
 
 class ForkServer:
-    """The process that pods of one kind are forked from, for all tests of a process."""
+    """The process from which pods of one kind are forked, for all tests of a process."""
 
     def __init__(self, verb: str) -> None:
-        """Start it.
+        """Start the process.
 
         Args:
             verb: ``api``, whose processes share their metrics, or ``worker``, which does not: the
@@ -78,7 +78,7 @@ class ForkServer:
         """
         ours, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._folder = tempfile.TemporaryDirectory(prefix="fork-server-")
-        # Each pod has a folder of its own, once it lives.
+        # Each pod gets a folder of its own after the fork.
         shared = {"PROMETHEUS_MULTIPROC_DIR": self._folder.name} if verb == "api" else {}
         env = {**os.environ, **shared}
         self._process = subprocess.Popen(
@@ -103,7 +103,7 @@ class ForkServer:
         return ForkedProcess(self, pid, os.fdopen(write_end, "wb", buffering=0))
 
     def ask(self, what: Mapping[str, Any], fds: list[int] | None = None) -> Any:
-        """Ask something; return the answer."""
+        """Send a request to the process; return the response."""
         with self._mutex:
             socket.send_fds(self._socket, [json.dumps(what).encode()], fds or [])
             return json.loads(self._socket.recv(_LONGEST))
@@ -111,12 +111,12 @@ class ForkServer:
 
 @cache
 def fork_server(verb: str) -> ForkServer:
-    """The fork server of this process for pods of this kind, made when it is first needed."""
+    """Return this process's fork server for pods of this kind; it is started on first use."""
     return ForkServer(verb)
 
 
 def _live(number: int) -> None:
-    """Be the fork server, until the tests are gone."""
+    """Run the fork server until the tests end."""
     from staging_api.cli.importing import without_collection
 
     with without_collection():
@@ -131,7 +131,7 @@ def _live(number: int) -> None:
         asked.send(json.dumps(answer).encode())
 
 
-# Two threads of a test may wait for one pod; the system says only once how it ended.
+# Two threads of a test may wait for one pod; the kernel reports its exit code only once.
 _exit_codes: dict[int, int] = {}
 
 
@@ -155,7 +155,7 @@ def _forked(what: Mapping[str, Any], fds: list[int], asked: socket.socket) -> in
 
 
 def _become(what: Mapping[str, Any], fds: list[int], asked: socket.socket) -> NoReturn:
-    """Be the pod, in a fork."""
+    """Turn this fork into the pod."""
     os.setsid()
     for target, source in enumerate((fds[0], fds[1], fds[1])):
         os.dup2(source, target)
@@ -167,7 +167,7 @@ def _become(what: Mapping[str, Any], fds: list[int], asked: socket.socket) -> No
     sys.argv = ["staging-api", *what["start"]]
     from staging_api.cli import main
 
-    # A process that it forks ends here, too.
+    # A process that the pod forks ends here as well.
     run_to_its_end(main)
 
 

@@ -1,9 +1,9 @@
-"""``staging-api`` as a command, in a fork of a process that has imported it.
+"""The command ``staging-api`` in a fork of a process that has imported it.
 
-To start an interpreter and import takes ten times as long as what most commands do. What `words`
-returns is a command as any other: it has the streams, the environment and the folder of whoever
-starts it, its exit code, and an end with it. What is not shown by it, the start of the interpreter
-and the order of imports, has tests that start the program itself.
+Starting an interpreter and importing takes ten times as long as most commands do. `words` returns
+an ordinary command: it has the streams, environment and folder of the process that starts it, an
+exit code, and ends with that process. The start of the interpreter and the order of imports are
+not covered; other tests start the program itself.
 
 A small program (`tests.forked_command_client`) hands its streams over a socket to the process that
 forks, and waits. That process ends with the tests.
@@ -31,15 +31,15 @@ _MOST_OPEN = 1 << 10
 
 
 def words() -> list[str]:
-    """The words that stand for ``staging-api`` in a command of a test."""
+    """Return the words that replace ``staging-api`` in a command of a test."""
     return [sys.executable, "-I", "-S", str(_CLIENT), _running().path]
 
 
 class _Server:
-    """The process that commands are forked from.
+    """The process from which commands are forked.
 
     Attributes:
-        path: of the socket at which it is asked.
+        path: path of its socket.
     """
 
     def __init__(self) -> None:
@@ -48,7 +48,7 @@ class _Server:
         with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listening:
             listening.bind(self.path)
             listening.listen(64)
-            # Its input ends with this process.
+            # The input of the server ends with this process.
             self._process = subprocess.Popen(
                 [sys.executable, "-m", __name__, str(listening.fileno())],
                 pass_fds=[listening.fileno()],
@@ -63,7 +63,7 @@ def _running() -> _Server:
 
 
 def _live(number: int) -> None:
-    """Fork a command for each connection, until the tests are gone."""
+    """Fork a command for each connection, until the tests end."""
     from importlib import import_module
 
     from staging_api.cli import VERBS
@@ -98,7 +98,7 @@ def _forked(asked: socket.socket) -> "_Command":
 
 
 class _Command:
-    """A fork, and the socket of whoever waits for it."""
+    """A forked command, and the socket of the client that waits for it."""
 
     def __init__(self, pid: int, asked: socket.socket) -> None:
         self._pid, self._asked = pid, asked
@@ -108,11 +108,11 @@ class _Command:
             self._either.register(each, select.EPOLLIN)
 
     def fileno(self) -> int:
-        """To wait for its end, or for nobody to wait for it any more."""
+        """Return the descriptor to poll for the end of the command or of its client."""
         return self._either.fileno()
 
     def is_over(self) -> bool:
-        """Whether it has ended; says so. Ends it if nobody waits."""
+        """Return whether the command has ended, and report this; end it if its client is gone."""
         found, status = os.waitpid(self._pid, os.WNOHANG)
         if not found:
             os.kill(self._pid, signal.SIGKILL)
@@ -125,7 +125,7 @@ class _Command:
 
 
 def _become(what: dict[str, Any], fds: list[int]) -> NoReturn:
-    """Be the command, in a fork."""
+    """Turn this fork into the command."""
     for target, source in zip(_STREAMS, fds, strict=True):
         os.dup2(source, target)
     os.closerange(_STREAMS[-1] + 1, _MOST_OPEN)

@@ -1,4 +1,4 @@
-"""Hand over streams, arguments, environment and folder to a `tests.forked_command`, and wait."""
+"""Client of `tests.forked_command`: hands over streams, arguments, environment and folder."""
 
 import json
 import os
