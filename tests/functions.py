@@ -1,6 +1,6 @@
-"""The functions, triggers and views of the database: as the files have them, and as it has them.
+"""Comparison of the database's functions, triggers and views with the files that define them.
 
-``staging_api/db/functions`` has each of them as it is now. A migration applies a frozen copy of the
+``staging_api/db/functions`` has their current definitions. A migration applies a frozen copy of
 statements that it changes, so that a later change of a file never changes what an older step does.
 """
 
@@ -22,14 +22,14 @@ HOW_TO_RENEW = (
     "change the file in staging_api/db/functions, run `make functions STEP=0000` with the number of"
     " your migration, and apply the file that it writes"
 )
-#: First in a frozen file: PostgreSQL looks into no body, so that the order of functions is free.
+#: Start of each frozen file: PostgreSQL does not check bodies, so functions may be in any order.
 HEAD = """\
 -- Statements of staging_api/db/functions as they were at this step, written by `make functions`.
 SET LOCAL check_function_bodies = off;
 """
 
-# No line of a body begins with these words. What makes one object stays together: an ALTER that the
-# CREATE before it undoes, and the DROP of a constraint trigger, which cannot be replaced.
+# No line of a body begins with these words. Statements of one object stay together: an ALTER that
+# the preceding CREATE would undo, and the DROP of a constraint trigger, which cannot be replaced.
 _STATEMENT = re.compile(r"^(?=CREATE OR REPLACE|COMMENT|DROP TRIGGER)", re.MULTILINE)
 _NEXT_COMMENT = re.compile(r"\n(--.*\n|\n)*\Z")
 
@@ -70,19 +70,19 @@ _DROPS = text("""
 
 
 def statements() -> Iterator[str]:
-    """Every statement of the files, without the comment lines before it."""
+    """Yield every statement of the files, without the comment lines before it."""
     for path in sorted(FILES.glob("*.sql")):
         for statement in _STATEMENT.split(path.read_text())[1:]:
             yield _NEXT_COMMENT.sub("\n", statement)
 
 
 def catalogue(conn: Connection) -> dict[str, str | None]:
-    """The functions, triggers and views that the database has, by name, with their comments."""
+    """Return the functions, triggers and views of the database by name, with their comments."""
     return {row.name: row.definition for row in conn.execute(_CATALOGUE)}
 
 
 def catalogue_of_files(conn: Connection) -> dict[str, str | None]:
-    """The same as the files make it, on the tables of this database, which stays as it is."""
+    """Return the same for the files, applied to this database, which stays unchanged."""
     with conn.begin_nested() as savepoint:
         for drop in conn.execute(_DROPS).scalars().all():
             conn.exec_driver_sql(drop)
@@ -95,7 +95,7 @@ def catalogue_of_files(conn: Connection) -> dict[str, str | None]:
 
 
 def differences(conn: Connection) -> list[str]:
-    """The names of what the files and the database have otherwise, or only one of them has."""
+    """Return the names of objects that differ between files and database, or exist in only one."""
     found, made = catalogue(conn), catalogue_of_files(conn)
     missing = object()
     return sorted(
@@ -106,7 +106,7 @@ def differences(conn: Connection) -> list[str]:
 
 
 def frozen(conn: Connection) -> str:
-    """The statements of the files that change something in this database; it stays as it is."""
+    """Return the statements of the files that would change this database, which stays unchanged."""
     changing = []
     with conn.begin_nested() as savepoint:
         run(conn, HEAD)
@@ -122,14 +122,14 @@ def frozen(conn: Connection) -> str:
 
 
 def run(conn: Connection, sql: str) -> None:
-    """Run statements as a migration does: no colon and no percent sign is a parameter."""
+    """Run statements as a migration does: colons and percent signs do not start a parameter."""
     conn.exec_driver_sql(sql.replace("%", "%%"))
 
 
 def freeze(step: str) -> Path:
-    """Write the frozen copy of one migration, from a database that all others have brought up."""
+    """Write the frozen copy for one migration, from a database with all other migrations."""
     path = FROZEN / f"{step}_functions.sql"
-    path.write_text(HEAD)  # what an earlier freeze of the same step wrote is not there already
+    path.write_text(HEAD)  # statements of an earlier freeze for this step must not count as applied
     with TemporaryDirectory() as home, running(Path(home), durable=False) as server:
         migrate(server.url)
         engine = create_engine(server.url)

@@ -1,7 +1,7 @@
-"""The XML API of Google Cloud Storage in front of fake-gcs-server, which only has its reading half.
+"""XML API of Google Cloud Storage in front of fake-gcs-server, which implements only its reads.
 
-Writes are translated to the JSON API that the server has, so generations, conditions and contents
-are the server's own; parts of an upload are joined here. What it cannot do is refused.
+Writes are translated to the server's JSON API, so generations, conditions and contents are the
+server's own; the parts of an upload are joined here. Requests without a translation are refused.
 """
 
 import hashlib
@@ -17,7 +17,7 @@ from typing import Any
 from urllib.parse import parse_qs, quote, unquote, urlencode, urlsplit
 
 _NOT_PASSED = {"connection", "transfer-encoding", "content-length", "host"}
-# The server looks at conditions in this form of an upload alone.
+# The server checks conditions only in this form of an upload.
 _FORM = (
     b'--part\r\nContent-Type: application/json\r\n\r\n{"name": %b}\r\n'
     b"--part\r\nContent-Type: application/octet-stream\r\n\r\n%b\r\n--part--\r\n"
@@ -27,7 +27,7 @@ _ABSENT = b"<Error><Code>NoSuchBucket</Code></Error>"
 
 @contextmanager
 def gcs_xml(upstream: str) -> Iterator[str]:
-    """Stand in front of the fake-gcs-server at `upstream`; gives the address."""
+    """Run the proxy in front of the fake-gcs-server at `upstream`; yield its address."""
     server = _Server(("127.0.0.1", 0), _Handler)
     server.upstream = urlsplit(upstream).netloc
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
@@ -51,7 +51,7 @@ class _Server(ThreadingHTTPServer):
         self.numbers = count(1)
 
     def handle_error(self, *_: object) -> None:
-        """A client that hangs up in the middle of a body is no error."""
+        """Ignore a client that hangs up in the middle of a body."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -60,7 +60,7 @@ class _Handler(BaseHTTPRequestHandler):
     server: _Server
 
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        """Write no log."""
 
     def do_GET(self) -> None:
         status, headers, body = self._asked(self.command, self.path, self._body())
@@ -173,7 +173,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 def _named(found: dict[str, Any]) -> dict[str, str]:
-    """The headers that name a version."""
+    """Return the headers that identify a version."""
     if not found:
         return {}
     return {"ETag": json.dumps(found["etag"]), "x-goog-generation": found["generation"]}

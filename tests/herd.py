@@ -1,7 +1,7 @@
-"""A herd: many clients ask many pods for one archive, while the lock holder is killed.
+"""Many clients that request one archive from many pods, while the lock holder is killed repeatedly.
 
-The source is held in the middle of the large object each time, so that what dies is always the
-process that works, at a place that is known: what it had synced must not be read again.
+The source stops in the middle of the large object each time, so the process that dies is always
+the one that downloads, at a known offset: bytes that it had synced must not be read again.
 """
 
 import hashlib
@@ -22,10 +22,10 @@ from tests.rows import check_store, select, states
 from tests.service import STAGINGS, Pod, Service, eventually
 from tests.source import PATIENCE_SECONDS, ArchiveSource, Read
 
-#: What each holder brings before it is killed: more than a part.
+#: What each holder downloads before it is killed: more than one part.
 _BROUGHT_BYTES = 10 << 20
 _RANGE_BYTES = 64 << 10
-#: Of so many clients one takes no notice of Retry-After.
+#: One of this many clients ignores Retry-After.
 _DEAF_ONE_OF = 10
 
 
@@ -53,9 +53,9 @@ class Herd:
         self._killed_at = time.monotonic()
 
     def run(self, clients: int) -> None:
-        """Let the clients ask, all at once, and kill as often as was said."""
+        """Let the clients send requests concurrently, and kill as many holders as configured."""
         held = self.source.hold(self.url, FULL_PAYLOAD, _BROUGHT_BYTES)
-        # So the first that dies is a worker; most of the others serve clients.
+        # So the first process that dies is a worker; most other processes serve clients.
         assert self.api[0].client.stage(self.url, Prefer="respond-async").status == 202
         held.wait_until_reached()
         together = threading.Barrier(clients + 1, timeout=PATIENCE_SECONDS)
@@ -76,7 +76,7 @@ class Herd:
                 one.result()
 
     def check(self) -> None:
-        """Fail if anything was fetched twice, or is not what it should be."""
+        """Fail if any bytes were fetched twice, or a file has wrong content."""
         ((staging_id,),) = select(
             self.rows,
             "SELECT id FROM stagings WHERE archive_url = :u ORDER BY id LIMIT 1",
@@ -99,7 +99,7 @@ class Herd:
         check_store(self.rows, self.service.store)
 
     def _story(self, reads: list[Read]) -> str:
-        """What was read of the payload, and by whom, for the message of a failure."""
+        """Return which ranges of the payload were read by whom, for a failure's message."""
         locks = (
             "SELECT holder, fence, acquired_at, expires_at, ended_at, outcome, ended_by"
             " FROM api_locks WHERE scope = :u ORDER BY fence"
@@ -108,11 +108,11 @@ class Herd:
         return "\n".join(str(row) for row in (*shown, *select(self.rows, locks, u=self.url)))
 
     def _ask(self, number: int, together: threading.Barrier) -> None:
-        """One client: requests until all is staged, and reads its files."""
+        """Run one client: repeat its request until all is staged, and read the files."""
         chance = random.Random(number)
         http = urllib3.PoolManager(retries=False, timeout=PATIENCE_SECONDS)
         together.wait()
-        # Since the last kill: how long all of them take depends on the machine.
+        # Since the last kill: the total time depends on the machine.
         while time.monotonic() < self._killed_at + 4 * PATIENCE_SECONDS:
             pod = chance.choice(self.api)
             try:
@@ -132,13 +132,13 @@ class Herd:
         raise AssertionError(f"client {number} never got a staged answer")
 
     def _pause(self, number: int, retry_after: float, chance: random.Random) -> float:
-        """As the service says, and not all at once; but some never listen."""
+        """Return Retry-After with jitter; for clients that ignore it, up to a second."""
         if number % _DEAF_ONE_OF == 0:
             return chance.random()
         return retry_after * (1 + chance.random() / 4)
 
     def _read(self, http: urllib3.PoolManager, chance: random.Random) -> None:
-        """One file whole, and a part of the large one, from any pod."""
+        """Read one file completely and a range of the large file, from any pod."""
         payload = self.objects[FULL_PAYLOAD]
         start = chance.randrange(len(payload) - _RANGE_BYTES)
         part = f"bytes={start}-{start + _RANGE_BYTES - 1}"
@@ -162,7 +162,7 @@ class Herd:
         raise AssertionError(f"no pod sends {name}")
 
     def _wait_until_synced(self, position: int) -> None:
-        """Return once no more than a part of what came would be lost."""
+        """Return when at most one part of the downloaded bytes would be lost."""
         reached = position - PART_BYTES
 
         def synced() -> bool:

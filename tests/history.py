@@ -1,9 +1,10 @@
-"""What happened to locks, as their clients saw it, and whether a lock may behave like that.
+"""History of locks as clients observed it, and a check whether a correct lock allows it.
 
 Times are of one monotonic clock, which all processes of a machine share. A client writes down when
-its call began and when the answer came, so that a hold is certain only from the answer to the grant
-until the release was asked for: whatever overlaps then overlaps for sure. A call without an answer
-may or may not have happened; it is recorded by its beginning alone and proves no violation.
+its call began and when the response came, so that a hold is certain only from the response to the
+grant until the release is requested: holds that overlap in this sense certainly overlap. A call
+without a response may or may not have happened; only its beginning is recorded, and it proves no
+violation.
 """
 
 from collections.abc import Iterable, Iterator
@@ -13,14 +14,14 @@ from itertools import groupby, pairwise
 
 @dataclass
 class Reign:
-    """One grant, from the answer until its holder asked for the release or lost its trust.
+    """One grant, from its response until the holder requested the release or stopped to trust it.
 
     Attributes:
         fence: the token, None if the lock has none.
-        since: the answer to the grant came.
+        since: time of the response to the grant.
         until: the release was requested, or the lease ended for the holder; None: the holder died.
-        renewals: of the grant and of each renewal: when it was asked for, and the latest time at
-            which the lease can have ended that it gave.
+        renewals: for the grant and each renewal: the time of its request, and the latest possible
+            end of the lease that it gave.
     """
 
     scope: str
@@ -33,7 +34,7 @@ class Reign:
 
 @dataclass(frozen=True)
 class Write:
-    """A guarded write that was committed; `place` is its order among those of the scope."""
+    """A committed guarded write; `place` is its position among the writes of the scope."""
 
     scope: str
     id: str
@@ -42,12 +43,12 @@ class Write:
 
 
 def violations(reigns: Iterable[Reign], writes: Iterable[Write] = ()) -> list[str]:
-    """Everything in the history that no correct lock allows."""
+    """Return everything in the history that no correct lock allows."""
     by_scope = sorted(reigns, key=lambda r: (r.scope, r.since))
     found: list[str] = []
     for _, group in groupby(by_scope, key=lambda r: r.scope):
         in_order = list(group)
-        # An answer that came when the lease was over by then gave nothing, and tells no order.
+        # A response that arrived after the end of its lease granted nothing, and proves no order.
         certain = [r for r in in_order if r.until is None or r.until > r.since]
         found += _overlaps(certain)
         found += _inversions(certain)

@@ -1,4 +1,4 @@
-"""A loopback http server that serves what a test gives it, and misbehaves as it is told."""
+"""Loopback HTTP server that serves given objects, and misbehaves as configured."""
 
 import hashlib
 import re
@@ -20,7 +20,7 @@ _RANGE = re.compile(r"bytes=(\d+)-(\d*)")
 
 @dataclass
 class Request:
-    """What came: enough for a test to ask how often, and with which headers."""
+    """A received request: tests count requests and look at their headers."""
 
     method: str
     path: str
@@ -30,16 +30,16 @@ class Request:
 
 @dataclass
 class Misbehaviour:
-    """How the next answers go wrong; each number counts the answers that it spoils.
+    """Faults of the next responses; each number counts the responses to spoil.
 
     Attributes:
-        refuse: close the connection without a word.
+        refuse: close the connection without a response.
         fail: answer 503.
-        cut_after: send so many bytes of the body, then cut; for `cuts` answers.
+        cut_after: send this many bytes of the body, then cut; for `cuts` responses.
         stall: send half the body, then wait until the test ends.
-        etags: the ETags of the coming answers, in turn.
-        lie: added to the Content-Length.
-        no_length: leave the Content-Length out and close at the end.
+        etags: the ETags of the next responses, in order.
+        lie: number added to the Content-Length.
+        no_length: omit the Content-Length and close the connection at the end.
         no_ranges: ignore Range.
         no_validators: send neither ETag nor Last-Modified.
         redirect: where to send every request.
@@ -65,7 +65,7 @@ class Misbehaviour:
 
 @dataclass
 class Served:
-    """A running server: its objects by path, how it misbehaves, what it was asked."""
+    """A running server: its objects by path, its faults, and the received requests."""
 
     url: str
     objects: dict[str, bytes]
@@ -74,7 +74,7 @@ class Served:
     ended: threading.Event = field(default_factory=threading.Event)
 
     def asked(self, method: str, path: str) -> list[Request]:
-        """The requests of one method for one path."""
+        """Return the requests with one method for one path."""
         return [each for each in self.requests if (each.method, each.path) == (method, path)]
 
 
@@ -110,7 +110,7 @@ class _Server(LoopbackServer):
     served: Served
 
     def handle_error(self, *_):
-        """A client that hangs up is what many tests are about."""
+        """Ignore the error: many tests are about clients that hang up."""
 
 
 class _Answer(BaseHTTPRequestHandler):
@@ -196,7 +196,7 @@ class _Answer(BaseHTTPRequestHandler):
         if wrong.cuts > 0:
             wrong.cuts -= 1
             self._write(data[: wrong.cut_after])
-            # Closed, not reset: what was sent arrives, and nothing but its length tells it is cut.
+            # Closed, not reset: all sent bytes arrive, only their number shows that they are cut.
             self.close_connection = True
         elif wrong.stall:
             self._write(data[: len(data) // 2])
@@ -229,7 +229,7 @@ class _Answer(BaseHTTPRequestHandler):
         self.end_headers()
 
     def _cut(self):
-        """Reset the connection: no end of stream that could be taken for the end of a body."""
+        """Reset the connection, so that the client cannot take the cut for the end of a body."""
         self.close_connection = True
         self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.wfile.flush()

@@ -1,8 +1,8 @@
-"""Callers of a pod while its identity provider is killed, hung, dripping, lying and rotated.
+"""Callers of a pod while its identity provider is dead, hung, slow, wrong or rotating its keys.
 
 Four things must hold for every answer, whatever the provider does: a caller whose credential is
-known succeeds, another valid one succeeds or gets a Retry-After, no caller gets what the rules do
-not give, and probes answer.
+known succeeds, a caller with another valid credential succeeds or gets a Retry-After, no caller
+gets a permission that the rules do not give, and probes succeed.
 """
 
 import json
@@ -25,13 +25,13 @@ RULES = "viewer:role=viewer,operator:role=operator"
 KEYSTONE_RULES = "viewer:roles=reader&project_id=p,operator:roles=admin&system_scope=all"
 LOCKS = "/api/v1.0/locks"
 NO_LOCK = f"{LOCKS}/01JD0000000000000000000000"
-#: So long a probe may take where nothing else runs: kubelet's own limit in the chart.
+#: Longest duration of a probe on an idle machine: kubelet's own limit in the chart.
 PROBE_SECONDS = 5.0
 OK = 200
 _LIST = ("GET", LOCKS)
-#: So many answers each caller waits for in each trouble.
+#: Number of responses that each caller waits for in each trouble.
 _ENOUGH = 2
-# Between two requests of a caller: the machine is not what is tested.
+# Between two requests of a caller: this test does not measure the machine.
 _PAUSE_SECONDS = 0.02
 
 Headers = Mapping[str, str]
@@ -39,14 +39,14 @@ Headers = Mapping[str, str]
 
 @dataclass
 class World:
-    """An identity provider: credentials of it, and what can become of it.
+    """An identity provider with credentials, and the troubles that it can have.
 
     Attributes:
-        settings: of a pod that believes it.
-        viewer: makes a credential of a caller who may read.
-        strangers: make credentials that give nothing.
-        troubles: begin a trouble, by name.
-        heal: ends it.
+        settings: settings of a pod that uses the provider.
+        viewer: creates a credential of a caller who may read.
+        strangers: create credentials that give no permission.
+        troubles: functions that begin a trouble, by its name.
+        heal: ends the current trouble.
     """
 
     settings: Mapping[str, str]
@@ -58,14 +58,14 @@ class World:
 
 @contextmanager
 def openid() -> Iterator[World]:
-    """An OpenID provider."""
+    """Yield an OpenID provider."""
     with issuing() as issuer:
 
         def bearer(token: str) -> Headers:
             return {"Authorization": f"Bearer {token}"}
 
         def rotate() -> None:
-            # As providers do: the key before stays until the tokens that it signed are old.
+            # As providers do: the previous key stays until the tokens that it signed have expired.
             issuer.keys = [issuer.keys[-1], new_key()]
 
         def heal() -> None:
@@ -100,14 +100,14 @@ def openid() -> Iterator[World]:
 
 
 def _rotated(issuer: Issuer, manner: str) -> None:
-    """Let there be a reason to ask it."""
+    """Set the provider's manner, and rotate its keys so that the pod has a reason to ask it."""
     issuer.manner = manner
     issuer.keys = [issuer.keys[-1], new_key()]
 
 
 @contextmanager
 def openstack(config: Callable[[str], str]) -> Iterator[World]:
-    """A Keystone; `config` writes the middleware's file for its address, and gives its path."""
+    """Yield a Keystone; `config` writes the middleware's file for its address, returns the path."""
     with keystone() as server:
         system = {"project": None, "system": {"all": True}}
 
@@ -148,42 +148,42 @@ def openstack(config: Callable[[str], str]) -> Iterator[World]:
 
 @dataclass
 class Caller:
-    """One client, at an address of its own, and how often it was answered with each status.
+    """One client with its own address, and the number of responses by status.
 
     Attributes:
         kind: "regular", "newcomer", "stranger" or "probe".
-        act: sends one request, or a few.
-        answers: by trouble and status.
+        act: sends one request, or several.
+        answers: number of responses by trouble and status.
     """
 
     kind: str
     act: "Callable[[Caller], None]"
     pool: urllib3.PoolManager
     answers: Counter[tuple[str, int]] = field(default_factory=Counter)
-    #: What a regular caller sends; the pod knows it.
+    #: Headers that a regular caller sends; the pod knows this credential.
     known: Headers | None = None
 
     def served(self, trouble: str) -> int:
-        """How many of its requests succeeded in this trouble."""
+        """Return how many of its requests succeeded in this trouble."""
         return self.answers[trouble, OK]
 
     def answered(self, trouble: str) -> int:
-        """How many of its requests were answered in this trouble."""
+        """Return how many of its requests were answered in this trouble."""
         return sum(count for (when, _), count in list(self.answers.items()) if when == trouble)
 
 
 @dataclass
 class Chaos:
-    """Callers in threads, and what they were answered.
+    """Callers in threads, and their responses.
 
-    Regular callers send a credential that the pod has seen: they are served whatever happens.
-    Newcomers send a new one each time: they are served, or asked to come back, and served once the
-    trouble is over. Strangers are never served. Each has an address of its own, so that no limit
-    of refusals holds up a caller for what another sent.
+    Regular callers send a credential that the pod has seen: they are served in every trouble.
+    Newcomers send a new credential each time: they are served, or told to retry, and served once
+    the trouble is over. Strangers are never served. Each caller has its own address, so that the
+    limit of refusals for one caller never delays another one.
 
     Attributes:
-        probe_seconds: how long a probe may take.
-        broken: answers that break a promise.
+        probe_seconds: longest allowed duration of a probe.
+        broken: responses that break a promise.
     """
 
     world: World
@@ -195,14 +195,14 @@ class Chaos:
     stop: threading.Event = field(default_factory=threading.Event)
 
     def run(self, callers: int, rounds: int) -> None:
-        """Let so many of each kind call, while each trouble comes so often."""
+        """Run this many callers of each kind, with this many rounds of troubles."""
         strangers = cycle(self.world.strangers)
         self._add("probe", self._probe)
         for _ in range(callers):
             self._add("regular", self._return)
             self._add("newcomer", self._come)
             self._add("stranger", self._intruder(next(strangers)))
-        # Daemons: whatever becomes of a request, the test ends.
+        # Daemon threads: the test ends even if a request hangs.
         threads = [
             threading.Thread(target=self._repeat, args=(each,), daemon=True)
             for each in self.callers
@@ -219,7 +219,7 @@ class Chaos:
                 thread.join(PATIENCE_SECONDS)
 
     def counts(self) -> Counter[tuple[str, str, int]]:
-        """How many answers there were, by kind of caller, trouble and status."""
+        """Return the number of responses by kind of caller, trouble and status."""
         counts: Counter[tuple[str, str, int]] = Counter()
         for caller in self.callers:
             for (trouble, status), count in caller.answers.items():
@@ -246,7 +246,7 @@ class Chaos:
         self.world.heal()
         self.trouble = calm = f"after {name}"
         before = {id(each): self._well_treated(each, calm) for each in self.callers}
-        # Regular callers come with their next credential before the one of before is too old.
+        # Regular callers send their next credential before the previous one expires.
         for each in self.callers:
             each.known = None
         self._until(
@@ -262,7 +262,7 @@ class Chaos:
         return caller.answered(trouble) if is_stranger else caller.served(trouble)
 
     def _until(self, what: str, true: Callable[[Caller], bool]) -> None:
-        """Return once it is true of each caller."""
+        """Return once `true` holds for each caller."""
 
         def left() -> list[str]:
             return [f"{e.kind} {dict(e.answers)}" for e in self.callers if not true(e)]

@@ -1,4 +1,4 @@
-"""An OpenID provider on loopback, which can rotate its keys and go away; and its tokens."""
+"""OpenID provider on loopback, which can rotate its keys and become unavailable; and its tokens."""
 
 import base64
 import hashlib
@@ -23,35 +23,35 @@ AUDIENCE = "staging-api"
 
 @dataclass
 class Issuer:
-    """The provider: its keys, newest last, and how often they were asked for."""
+    """The provider: its keys, newest last, and the requests for them."""
 
     url: str = ""
     keys: list[Key] = field(default_factory=list)
     asked: list[str] = field(default_factory=list)
     away: bool = False
-    #: Instead of the set of keys, if given.
+    #: Document to return instead of the key set, if given.
     says: object = None
-    #: Where the discovery document says that the keys are; "own": here.
+    #: Address of the keys in the discovery document; "own": this server.
     keys_at: object = "own"
-    #: "hang", "hang up", "drip", "drip head" or nothing unusual.
+    #: Fault: "hang", "hang up", "drip", "drip head", or none if empty.
     manner: str = ""
     let_go: threading.Event = field(default_factory=threading.Event)
-    #: The status and address of a redirect, which answers everything.
+    #: Status and address of a redirect, with which every request is answered.
     moved: tuple[int, str] | None = None
     content_type: str | None = "application/json"
     credentials: list[str | None] = field(default_factory=list)
-    #: Of codes: the query of the request for one, and the claims of who signed in.
+    #: By authorization code: the query of the authorization request, and the claims of the user.
     codes: dict[str, tuple[dict[str, str], dict[str, Any]]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.rotate()
 
     def rotate(self) -> None:
-        """Sign with a new key from now on, and no longer publish the others."""
+        """Sign with a new key from now on, and stop publishing the others."""
         self.keys = [new_key()]
 
     def token(self, key: Key | None = None, **claims: Any) -> str:
-        """A token of mine; a claim given as None is left out."""
+        """Return a token of this provider; claims that are None are left out."""
         signing = key or self.keys[-1]
         shown = {
             "iss": self.url,
@@ -64,7 +64,7 @@ class Issuer:
         return jwt.encode(header, {k: v for k, v in shown.items() if v is not None}, signing)
 
     def head(self, found: bool) -> tuple[int, dict[str, str]]:
-        """Status and headers of an answer."""
+        """Return the status and headers of a response."""
         headers = {"Content-Type": self.content_type} if self.content_type else {}
         if self.moved is not None:
             status, address = self.moved
@@ -72,7 +72,7 @@ class Issuer:
         return 200 if found else 503, headers
 
     def authorize(self, location: str, **claims: Any) -> tuple[str, str]:
-        """Sign in who was led to `location`: the code and the state to come back with."""
+        """Sign in the user who was redirected to `location`; return the code and the state."""
         query = dict(parse_qsl(urlsplit(location).query))
         assert query["code_challenge_method"] == "S256"
         assert query["response_type"] == "code"
@@ -81,7 +81,7 @@ class Issuer:
         return code, query["state"]
 
     def exchange(self, fields: dict[str, str]) -> dict[str, str] | None:
-        """The ID token of a code, once, for who has the answer to its challenge."""
+        """Return the ID token for a code, once, if the verifier matches the code's challenge."""
         query, claims = self.codes.pop(fields.get("code", ""), ({}, {}))
         answer = hashlib.sha256(fields.get("code_verifier", "").encode()).digest()
         challenge = base64.urlsafe_b64encode(answer).rstrip(b"=").decode()
@@ -92,7 +92,7 @@ class Issuer:
         return {"id_token": self.token(**given)}
 
     def document(self, path: str) -> object:
-        """What is at `path`."""
+        """Return the document at `path`."""
         if path == "/.well-known/openid-configuration":
             keys_at = f"{self.url}/keys" if self.keys_at == "own" else self.keys_at
             return {
@@ -109,14 +109,14 @@ class Issuer:
 
 
 def new_key() -> Key:
-    """A key pair with an id."""
+    """Return a key pair with an id."""
     key = ECKey.generate_key("P-256", {"use": "sig"})
     key.ensure_kid()
     return key
 
 
 class Answering(BaseHTTPRequestHandler):
-    """One request to the provider."""
+    """Handler of requests to the provider."""
 
     issuer: Issuer
 
@@ -159,12 +159,12 @@ class Answering(BaseHTTPRequestHandler):
             self.wfile.write(byte)
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - its name there
-        """Say nothing."""
+        """Write no log."""
 
 
 @contextmanager
 def issuing() -> Iterator[Issuer]:
-    """A provider that answers for the block."""
+    """Run a provider for the block."""
     issuer = Issuer()
     server = LoopbackServer(("127.0.0.1", 0), type("Handler", (Answering,), {"issuer": issuer}))
     issuer.url = f"http://127.0.0.1:{server.server_port}"

@@ -1,9 +1,9 @@
-"""Run a module in a process whose wall clock is wrong by so many seconds.
+"""Run a module in a process whose wall clock is wrong by a number of seconds.
 
     python -m tests.jumped_clock SECONDS MODULE [ARGUMENT ...]
 
-Python's clocks are wrong; the kernel's is right, and so are the times of files, as they are where
-a file server dates them. Clocks that only count, as `time.monotonic`, go on.
+Python's clocks are wrong; the kernel's clock and the times of files are right, as if a file server
+sets them. Monotonic clocks such as `time.monotonic` are not changed.
 """
 
 import datetime as dt
@@ -19,7 +19,7 @@ DAY_SECONDS = 86400.0
 def run_jumped(
     seconds: float, module: str, *arguments: str, environment: Mapping[str, str] | None = None
 ) -> str:
-    """Run a module to its end; gives what it wrote."""
+    """Run a module to its end; return its output."""
     command = [sys.executable, "-m", "tests.jumped_clock", str(seconds), module, *arguments]
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
     assert done.returncode == 0, done.stderr

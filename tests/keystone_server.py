@@ -1,4 +1,4 @@
-"""As much of OpenStack Keystone as its middleware asks for, on loopback; it can go wrong."""
+"""Loopback server with the part of OpenStack Keystone that its middleware uses; it can fail."""
 
 import json
 import threading
@@ -30,7 +30,7 @@ DEFAULT = {"id": "default", "name": "Default"}
 
 
 def scoped(name: str, *roles: str, **token: Any) -> dict[str, Any]:
-    """What Keystone says of a token; by default of a user and project of the default domain."""
+    """Return Keystone's description of a token; the default is of the default domain."""
     now = datetime.now(UTC)
     return {
         "methods": ["password"],
@@ -45,13 +45,13 @@ def scoped(name: str, *roles: str, **token: Any) -> dict[str, Any]:
 
 @dataclass
 class Keystone:
-    """The server: tokens by their text, and what is wrong with it just now.
+    """The server: tokens by their text, and its current fault.
 
     Attributes:
-        wrong: answers instead of it, if set.
-        asked: the tokens that were asked for.
-        posts: number of requests for a token.
-        endpoints: addresses in the catalog, by type of service, beside its own.
+        wrong: called to answer instead of the server, if set.
+        asked: the tokens that were validated.
+        posts: number of requests for a new token.
+        endpoints: addresses in the catalog by service type, besides the server's own.
     """
 
     url: str = ""
@@ -64,7 +64,7 @@ class Keystone:
 
 
 class Answering(BaseHTTPRequestHandler):
-    """One request to the server."""
+    """Handler of requests to the server."""
 
     keystone: Keystone
 
@@ -93,7 +93,7 @@ class Answering(BaseHTTPRequestHandler):
             self._log_in(json.loads(body)["auth"]["identity"])
 
     def _log_in(self, identity: dict[str, Any]) -> None:
-        """Give a token by a password, the same for everybody, or by another token."""
+        """Return a token for a password, the same for every user, or for another token."""
         user = identity.get("password", {}).get("user", {})
         given = identity.get("token", {}).get("id")
         if given not in self.keystone.tokens and user.get("password") != "open-sesame":
@@ -107,7 +107,7 @@ class Answering(BaseHTTPRequestHandler):
         self.answer(201, made, {"X-Subject-Token": name})
 
     def answer(self, status: int, body: object, headers: dict[str, str] | None = None) -> None:
-        """Answer with JSON; with a text as it is."""
+        """Send a response with JSON; a text is sent unchanged."""
         self.send_response(status)
         for name, value in {"Content-Type": "application/json", **(headers or {})}.items():
             self.send_header(name, value)
@@ -115,14 +115,14 @@ class Answering(BaseHTTPRequestHandler):
         self.wfile.write((body if isinstance(body, str) else json.dumps(body)).encode())
 
     def drip(self) -> None:
-        """Send a byte of the answer now and then, for ever."""
+        """Send one byte of the response at intervals, endlessly."""
         self.send_response(200)
         self.end_headers()
         while not self.keystone.stopping.wait(0.2):
             self.wfile.write(b" ")
 
     def hang(self) -> None:
-        """Answer nothing."""
+        """Send no response."""
         self.keystone.stopping.wait()
 
     def _versions(self) -> dict[str, Any]:
@@ -148,12 +148,12 @@ class Answering(BaseHTTPRequestHandler):
         return f"http://{self.headers['Host']}/v3/"
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - its name there
-        """Say nothing."""
+        """Write no log."""
 
 
 @contextmanager
 def keystone(port: int = 0) -> Iterator[Keystone]:
-    """A Keystone for the block."""
+    """Run a Keystone for the block."""
     made = Keystone()
     handler = type("Handler", (Answering,), {"keystone": made})
     server = LoopbackServer(("127.0.0.1", port), handler)
@@ -170,5 +170,5 @@ def keystone(port: int = 0) -> Iterator[Keystone]:
 
 
 def later(seconds: float) -> str:
-    """A time from now, as Keystone writes it."""
+    """Return a future time in Keystone's format."""
     return datetime.fromtimestamp(time.time() + seconds, UTC).isoformat().replace("+00:00", "Z")

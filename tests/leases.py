@@ -1,4 +1,4 @@
-"""Short words for tests of the lock: take, refuse, expire, ask how a grant ended."""
+"""Short helpers for lock tests: acquire, be refused, expire, read the outcome of a grant."""
 
 from typing import Any
 
@@ -11,45 +11,45 @@ from tests.factories import lock_request
 
 
 def acquired(database: Database, **given: Any) -> Lease:
-    """A lease that was free to take."""
+    """Acquire a lock that must be free."""
     lease = asked(database, **given)
     assert isinstance(lease, Lease)
     return lease
 
 
 def refused(database: Database, **given: Any) -> Refusal:
-    """The refusal of a lock that is held."""
+    """Return the refusal for a lock that is held."""
     refusal = asked(database, **given)
     assert isinstance(refusal, Refusal)
     return refusal
 
 
 def asked(database: Database, **given: Any) -> Lease | Refusal:
-    """The answer to one try."""
+    """Try once to acquire a lock; return the result."""
     with database.connect() as conn:
         return store.acquire(conn, lock_request(**given))
 
 
 def released(database: Database, lease: Lease) -> str | None:
-    """How the lease ended, by its release at the latest."""
+    """Release a lease; return the outcome of its grant."""
     with database.connect() as conn:
         return store.release(conn, lease, "this-process")
 
 
 def broken(database: Database, lease: Lease) -> str | None:
-    """How the lease ended, by force at the latest."""
+    """Break a lease; return the outcome of its grant."""
     with database.connect() as conn:
         return store.break_lock(conn, lease.id, "operator", "it hangs")
 
 
 def renewed(database: Database, lease: Lease, seconds: float = 30.0) -> float | None:
-    """Seconds left after a renewal; None if it was lost."""
+    """Renew a lease; return the seconds left, None if it was lost."""
     with database.connect() as conn:
         return store.renew(conn, [(lease, seconds)]).get(lease.id)
 
 
 def expire(database: Database, lease: Lease) -> None:
-    """Let a lease run out now, as if its time had passed."""
+    """Let a lease expire now, by changing its time in the database."""
     with database.begin() as conn:
         conn.execute(
             text(
@@ -61,13 +61,13 @@ def expire(database: Database, lease: Lease) -> None:
 
 
 def grant_of(database: Database, lease: Lease) -> Grant:
-    """Its row of the history."""
+    """Return the row of a lease's grant."""
     with database.connect() as conn:
         return repository.find(conn, lease.id)
 
 
 def rows(database: Database, query: str, **given: Any) -> list[tuple[Any, ...]]:
-    """Whatever a query finds."""
+    """Return the rows of a query."""
     with database.connect() as conn:
         return [tuple(row) for row in conn.execute(text(query), given)]
 

@@ -1,6 +1,6 @@
-"""A process that holds one lock and writes under it, until it has to stop or loses the lock.
+"""Process that holds one lock and writes under it, until it has to stop or loses the lock.
 
-Run with the database's URL, the scope and the lease in seconds. It prints ``held <id> <fence>``,
+Arguments: the database's URL, the scope, and the lease in seconds. It prints ``held <id> <fence>``,
 then ``wrote`` for each guarded write, and in the end ``released`` or ``lost``.
 """
 
@@ -18,7 +18,7 @@ from tests.factories import ORIGIN, locks_of
 
 
 def main(url: str, scope: str, lease_seconds: float) -> None:
-    """Hold, write, say so."""
+    """Hold the lock, write under it, and print each step."""
     database = open_database(url, pool_size=2)
     pause = threading.Event()
     with locks_of(database, url, holder="child", lease_seconds=lease_seconds) as locks:
@@ -36,7 +36,7 @@ def main(url: str, scope: str, lease_seconds: float) -> None:
 
 
 def say(line: str) -> None:
-    """Let the parent know at once."""
+    """Print a line without buffering, so that the parent reads it at once."""
     sys.stdout.write(line + "\n")
     sys.stdout.flush()
 

@@ -1,4 +1,4 @@
-"""A small model of the lock, searched exhaustively: every order of every event, breadth first.
+"""Exhaustive search of a small model of the lock: every order of every event, breadth first.
 
 Clients take, renew, use and release one scope of a database. Between any two events a client may
 freeze or die, an answer may get lost, a lease may run out, and the database may fail over to a
@@ -18,9 +18,9 @@ MAX_FAILOVERS = 1
 
 @dataclass(frozen=True)
 class Row:
-    """The database: who holds the scope, its fence as (timeline, count), whether it expired.
+    """State of the database: holder of the scope, fence as (timeline, count), whether it expired.
 
-    `written` is the fence of the newest guarded write: replicated, and lost, with all the rest.
+    `written` is the fence of the newest guarded write; it is replicated and lost with the row.
     """
 
     holder: int | None = None
@@ -31,7 +31,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Client:
-    """One client: `fence` of the grant it believes in, `trusts` while its own clock allows it."""
+    """One client: `fence` of the grant it believes in; `trusts` while its own clock allows it."""
 
     fence: tuple[int, int] | None = None
     trusts: bool = False
@@ -40,7 +40,7 @@ class Client:
 
 @dataclass(frozen=True)
 class World:
-    """Everything there is; `standby` is the row as the standby knows it."""
+    """State of the whole model; `standby` is the row as the standby knows it."""
 
     row: Row
     standby: Row
@@ -52,7 +52,7 @@ class World:
 
 @dataclass(frozen=True)
 class Rules:
-    """How the lock works; True everywhere is ours."""
+    """Rules of the lock; our lock has True everywhere."""
 
     fence_has_timeline: bool = True
     renewal_checks_expiry: bool = True
@@ -61,7 +61,7 @@ class Rules:
 
 
 def search(clients: int, rules: Rules) -> tuple[int, str | None]:
-    """All reachable worlds, and the first thing in one of them that must not be."""
+    """Return the number of reachable worlds, and the first violation found in one of them."""
     start = World(Row(), Row(), tuple(Client() for _ in range(clients)))
     seen, waiting = {start}, deque([start])
     while waiting:
@@ -82,7 +82,7 @@ def _events(world: World, rules: Rules) -> Iterator[tuple[World, str | None]]:
             yield from _renew(world, number, rules)
             yield from _write(world, number, rules)
             yield from _release(world, number)
-            # Trust ends by its own clock; or it dies, which is the same for all others.
+            # Trust ends by the client's clock; a death of the client looks the same to all others.
             yield _with(world, number, replace(client, trusts=False)), None
     if world.row.holder is not None and not _trusted(world):
         yield replace(world, row=replace(world.row, over=True)), None
@@ -93,7 +93,7 @@ def _events(world: World, rules: Rules) -> Iterator[tuple[World, str | None]]:
 
 
 def _trusted(world: World) -> bool:
-    """Whether the holder of the row still trusts it: then its lease is not over, by promise 11."""
+    """Return whether the row's holder trusts it: then its lease has not ended, by promise 11."""
     return any(
         c.trusts and world.row.holder == n and c.fence == world.row.fence
         for n, c in enumerate(world.clients)
@@ -103,7 +103,7 @@ def _trusted(world: World) -> bool:
 def _acquire(world: World, number: int, rules: Rules) -> Iterator[tuple[World, str | None]]:
     row = world.row
     if row.holder == number and not row.over and world.clients[number].asked:
-        # The same id again, after a lost answer.
+        # The same id again, after a lost response.
         yield _granted(world, number, row.fence, answered=True), None
     if (row.holder is not None and not row.over) or world.grants >= MAX_GRANTS:
         return
@@ -121,7 +121,7 @@ def _acquire(world: World, number: int, rules: Rules) -> Iterator[tuple[World, s
 
 
 def _two_holders(world: World, number: int, rules: Rules) -> str | None:
-    """A grant beside a holder that still trusts: allowed only where a failover lost its lease."""
+    """Detect a grant beside a holder that trusts: allowed only if a failover lost its lease."""
     if world.timeline > 1 and not rules.sync_replication:
         return None
     others = [n for n, c in enumerate(world.clients) if n != number and c.trusts]
@@ -162,7 +162,7 @@ def _release(world: World, number: int) -> Iterator[tuple[World, str | None]]:
     client, row = world.clients[number], world.row
     after = _with(world, number, Client())
     if row.holder == number and row.fence == client.fence:
-        # Also without waiting for the standby: a release lost is a lease that runs out.
+        # Also without waiting for the standby: a lost release has the effect of an expiry.
         after = replace(after, row=replace(row, holder=None, over=False))
     yield after, None
 

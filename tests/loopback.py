@@ -1,12 +1,12 @@
-"""The HTTP server of tests: a thread for each connection, however many come at once."""
+"""HTTP server for tests: one thread for each connection, with a long backlog."""
 
 from http.server import ThreadingHTTPServer
 
 
 class LoopbackServer(ThreadingHTTPServer):
-    """One that a crowd can reach at once.
+    """Threaded server that many clients can connect to at the same moment.
 
-    Beyond the usual five that wait to be accepted the kernel drops connections, and each tries
+    Beyond the usual backlog of five the kernel drops connections, and each client tries
     again after 1, 2, 4, ... seconds.
     """
 

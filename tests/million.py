@@ -1,4 +1,4 @@
-"""A database after a year: 200,000 stagings, a million artifacts."""
+"""Rows of a year: 200,000 stagings with a million artifacts."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ _SQL = Path(__file__).parent / "million.sql"
 
 
 def a_million_artifacts(database: Database) -> None:
-    """Write the rows of a year, as one who turned the triggers off, and their statistics."""
+    """Insert the rows of a year, with triggers disabled, and update the planner's statistics."""
     with database.begin() as conn:
         conn.execute(text("SET LOCAL session_replication_role = 'replica'"))
         for statement in _SQL.read_text().split(";\n\n"):

@@ -1,4 +1,4 @@
-"""Minidumps of a crash, as small as the format lets them be."""
+"""Minidumps of a crash, as small as the format permits."""
 
 import struct
 from collections.abc import Sequence
@@ -17,17 +17,17 @@ class Loaded:
 
 
 def elf(path: str, build_id: bytes) -> Loaded:
-    """A library of Linux."""
+    """Return a library of Linux."""
     return Loaded(path, b"LEpB" + build_id)
 
 
 def pdb(path: str, guid: bytes, age: int, pdb_path: str) -> Loaded:
-    """A library of Windows, or one that Breakpad describes as if it were."""
+    """Return a library of Windows, or one that Breakpad describes in the same form."""
     return Loaded(path, b"RSDS" + guid + struct.pack("<I", age) + pdb_path.encode() + b"\0")
 
 
 def minidump(modules: Sequence[Loaded]) -> bytes:
-    """A dump whose process had these modules loaded."""
+    """Return a dump whose process had loaded these modules."""
     list_at = _HEADER.size + 2 * _STREAM.size
     list_size = 4 + _MODULE * len(modules)
     rest, entries = b"", []

@@ -1,4 +1,4 @@
-"""Stores in a folder and in buckets of each service, on servers of this machine."""
+"""Stores in a folder and in buckets of each service, on local servers."""
 
 import json
 import os
@@ -17,7 +17,7 @@ from tests.buckets import new_bucket, s3_server
 from tests.conformance.places import gcs_server
 from tests.gcs_xml import gcs_xml
 
-#: Makes an empty bucket; gives the URL of a store in it.
+#: Factory that creates an empty bucket, and returns the URL of a store in it.
 NewStore = Callable[[], str]
 _numbers = count(1)
 
@@ -31,7 +31,7 @@ def s3() -> Iterator[NewStore]:
 
 @contextmanager
 def gs() -> Iterator[NewStore]:
-    """Run fake-gcs-server behind the API that it lacks, with a credential that can sign."""
+    """Run fake-gcs-server behind the XML API that it lacks, with a credential that can sign."""
     with (
         gcs_server() as server,
         gcs_xml(server) as endpoint,
@@ -61,7 +61,7 @@ def az() -> Iterator[NewStore]:
         yield new
 
 
-#: The services whose servers come from PyPI, and those that need another package.
+#: Services whose servers come from PyPI, and services that need another package.
 SERVERS: dict[str, Callable[[], AbstractContextManager[NewStore]]] = {"s3": s3, "gs": gs, "az": az}
 BUCKETS = ["s3", "gs", pytest.param("az", marks=pytest.mark.system)]
 

@@ -1,12 +1,12 @@
-"""Options of a program of the tests that takes none but ``--help``."""
+"""Argument check for test programs whose only option is ``--help``."""
 
 import argparse
 
 
 def refuse_options(module: str, description: str | None) -> None:
-    """Print what the program does and end, if that is asked for.
+    """Print a description of the program and exit, if ``--help`` is given.
 
     Raises:
-        SystemExit: it is asked for, or anything else is given.
+        SystemExit: ``--help`` or any other argument is given.
     """
     argparse.ArgumentParser(prog=f"python -m {module}", description=description).parse_args()

@@ -1,6 +1,6 @@
-"""Run a program as no root, which PostgreSQL refuses: ``python -m tests.ordinary DATA PROGRAM``.
+"""Run a program as a user other than root: ``python -m tests.ordinary DATA PROGRAM``.
 
-It ends with the process that started it, by whatever signal that one ends.
+PostgreSQL refuses root. The program ends with the process that started it, by any signal.
 """
 
 import ctypes
@@ -16,8 +16,8 @@ _PR_SET_PDEATHSIG = 1
 if __name__ == "__main__":
     starter = os.getppid()
     become_ordinary_user(Path(sys.argv[1]), [Path(sys.argv[2])])
-    # Afterwards: the kernel forgets it when a process becomes another user.
-    # PostgreSQL cleans up behind itself even then; others need not be asked.
+    # Called afterwards: the kernel clears this setting when a process changes its user.
+    # PostgreSQL cleans up even after this signal; the other programs need no clean-up.
     last = signal.SIGQUIT if sys.argv[2].endswith("/postgres") else signal.SIGKILL
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, last)
     if os.getppid() != starter:

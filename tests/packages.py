@@ -1,4 +1,4 @@
-"""Small Debian packages written byte by byte, valid unless a test asks for something else."""
+"""Small Debian packages built byte by byte, valid unless a test requests otherwise."""
 
 import hashlib
 import lzma
@@ -14,7 +14,7 @@ Member = tuple[str, bytes]
 def control_text(
     package: str = "hello", version: str = "1.0-1", architecture: str = "amd64", **more: str
 ) -> str:
-    """The control file of a binary package; further fields with ``_`` for ``-``."""
+    """Return the control file of a binary package; further fields have ``_`` for ``-``."""
     fields = {"Package": package, "Version": version, "Architecture": architecture}
     fields |= {"Maintainer": "Ada <ada@example.org>", "Description": "a greeting\n It greets."}
     fields |= {name.replace("_", "-"): value for name, value in more.items()}
@@ -30,7 +30,7 @@ def tar_member(
     prefix: bytes = b"",
     magic: bytes = b"ustar\x0000",
 ) -> bytes:
-    """One member of a tar archive, with the right checksum whatever else it claims."""
+    """Return one member of a tar, with the right checksum whatever its other fields claim."""
     size = b"%011o\0" % len(content) if size is None else size
     head = name.encode().ljust(100, b"\0") + b"0000644\0" + b"0000000\0" * 2 + size
     tail = kind + bytes(100) + magic + bytes(32 + 32 + 16) + prefix.ljust(155, b"\0") + bytes(12)
@@ -41,24 +41,24 @@ def tar_member(
 
 
 def tar(members: Iterable[bytes]) -> bytes:
-    """A tar archive of members from `tar_member`."""
+    """Return a tar of members from `tar_member`."""
     return b"".join(members) + bytes(1024)
 
 
 def control_tar(text: str | bytes | None = None) -> bytes:
-    """The control member of a package, unpacked."""
+    """Return the control member of a package, uncompressed."""
     text = control_text() if text is None else text
     content = text.encode() if isinstance(text, str) else text
     return tar([tar_member("./", kind=b"5"), tar_member("./control", content)])
 
 
 def ar_header(name: str, size: int | str) -> bytes:
-    """The header of one ar member."""
+    """Return the header of one ar member."""
     return f"{name:<16}{0:<12}{0:<6}{0:<6}{100644:<8}{size:<10}`\n".encode()
 
 
 def ar(members: Iterable[Member]) -> bytes:
-    """An ar archive."""
+    """Return an ar archive."""
     return b"!<arch>\n" + b"".join(
         ar_header(name, len(data)) + data + b"\n" * (len(data) % 2) for name, data in members
     )
@@ -71,7 +71,7 @@ def deb_members(
     archive: bytes | None = None,
     holds: str = "greeting",
 ) -> list[Member]:
-    """The members of a package that can be installed and holds one file, ``/usr/<holds>``."""
+    """Return the members of an installable package that contains one file, ``/usr/<holds>``."""
     data = tar(
         [
             tar_member("./", kind=b"5"),
@@ -87,7 +87,7 @@ def deb_members(
 
 
 def _packed(form: Form, data: bytes) -> bytes:
-    # Any xz will do. Most of the time of ours would go into making room for a large dictionary.
+    # Any xz preset will do. With ours, most of the time would be the allocation of the dictionary.
     return lzma.compress(data, preset=0) if form is Form.XZ else pack(form, data)
 
 
@@ -98,19 +98,19 @@ def deb(
     archive: bytes | None = None,
     holds: str = "greeting",
 ) -> bytes:
-    """A whole package; `archive` replaces the control member before it is packed."""
+    """Return a whole package; `archive` replaces the control member before it is compressed."""
     return ar(deb_members(text, form, archive=archive, holds=holds))
 
 
 def source_file(name: str, content: bytes) -> SourceFile:
-    """What a .dsc lists of a file."""
+    """Return the entry of a .dsc for a file."""
     return SourceFile(name, len(content), hashlib.sha256(content).hexdigest())
 
 
 def dsc(
     files: Sequence[SourceFile], package: str = "hello", version: str = "1.0-1", **more: str
 ) -> str:
-    """A .dsc that lists these files; further fields with ``_`` for ``-``."""
+    """Return a .dsc that lists these files; further fields are named with ``_`` for ``-``."""
     lines = "".join(f"\n {file.sha256} {file.size_bytes} {file.name}" for file in files)
     fields = {"Format": "3.0 (quilt)", "Source": package, "Binary": package, "Version": version}
     fields |= {"Maintainer": "Ada <ada@example.org>", "Architecture": "any"}
@@ -120,7 +120,7 @@ def dsc(
 
 
 def clearsigned(text: str) -> str:
-    """The text between the lines of a signature, which is not one."""
+    """Return the text in the form of a clear-signed message, with an invalid signature."""
     escaped = "".join(
         f"- {line}\n" if line[:1] == "-" else f"{line}\n" for line in text.split("\n")
     )
@@ -131,7 +131,7 @@ def clearsigned(text: str) -> str:
 
 
 def entry(package: str = "hello", version: str = "1.0-1", padding: int = 0) -> IndexEntry:
-    """An index entry of a package that was never built, with `padding` more bytes."""
+    """Return an index entry of a package that was never built, with `padding` more bytes."""
     text = control_text(package, version, Padding="x" * (padding or 1)).strip()
     path = f"pool/main/h/hello/{package}_{version}_amd64.deb"
     return binary_entry(text, path, 1000, hashlib.sha256(path.encode()).hexdigest())

@@ -1,4 +1,4 @@
-"""Packs for tests: the loose files of a staged artifact, put into a pack."""
+"""Packs for tests: the loose files of a staged artifact, moved into a pack."""
 
 from sqlalchemy import text
 
@@ -9,7 +9,7 @@ from tests.stagings import Bench
 
 
 def packed_up(at: Bench, artifact_id: str) -> Blob:
-    """Move all files of an artifact into a pack, in the order of their paths; gives the pack."""
+    """Move all files of an artifact into a pack, in the order of their paths; return the pack."""
     blobs = at.service.blobs
     files = at.rows(
         "SELECT path, sha256, size_bytes, executable FROM loose_files WHERE artifact_id = :id"

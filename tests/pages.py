@@ -1,4 +1,4 @@
-"""The pages of the dashboard, as a browser would see them; what holds for every page is checked."""
+"""Pages of the dashboard as a browser gets them, with checks that apply to every page."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -22,7 +22,7 @@ _SAME_ORIGIN = {"Sec-Fetch-Site": "same-origin"}
 
 @dataclass
 class Element:
-    """An element with its attributes and all text below it."""
+    """An element with its attributes and the text of all its descendants."""
 
     tag: str
     attributes: Mapping[str, str]
@@ -37,7 +37,7 @@ class _Form:
 
 
 class _Reader(HTMLParser):
-    """Collects elements and forms; fails on what no page of ours has."""
+    """Parser that collects elements and forms; fails on markup that no page of ours may have."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -84,7 +84,7 @@ class _Reader(HTMLParser):
 
 @dataclass(frozen=True)
 class Page:
-    """One answer to a browser."""
+    """One response to a browser."""
 
     status: int
     headers: Mapping[str, str]
@@ -94,21 +94,21 @@ class Page:
 
     @property
     def title(self) -> str:
-        """The page's title."""
+        """The title of the page."""
         return next(each.text for each in self.elements if each.tag == "title")
 
     @property
     def text(self) -> str:
-        """The text of the main part, with single spaces."""
+        """The text of the main part, with whitespace collapsed."""
         main = next(each for each in self.elements if each.tag == "main")
         return " ".join(main.text.split())
 
     def links(self) -> list[str]:
-        """Where its links lead."""
+        """The targets of the links."""
         return [each.attributes["href"] for each in self.elements if each.tag == "a"]
 
     def all(self, tag: str, **attributes: str) -> list[Element]:
-        """The elements of a tag that have these attributes."""
+        """Return the elements with this tag and these attributes."""
         return [
             each
             for each in self.elements
@@ -116,7 +116,7 @@ class Page:
         ]
 
     def copies(self) -> dict[str, str]:
-        """The texts to copy, by the name of their form."""
+        """Return the texts to copy, by the name of their form."""
         buttons = [e.attributes for e in self.all("button") if "data-copy-from" in e.attributes]
         texts = {each.attributes.get("id", ""): each.text for each in self.all("pre")}
         return {
@@ -125,23 +125,23 @@ class Page:
         }
 
     def form(self, action: str) -> dict[str, Any]:
-        """The fields of the form that does this action, as they are filled in."""
+        """Return the initial fields of the form with this action."""
         return next(form.fields for form in self.forms if form.fields.get("action") == action)
 
 
 @dataclass(frozen=True)
 class Site:
-    """A process with its pages, and what a browser sends with each request."""
+    """A process with its pages, and the headers that the browser sends."""
 
     client: TestClient
     headers: Mapping[str, str] = field(default_factory=dict)
 
     def get(self, path: str, **headers: str) -> Page:
-        """Open a page; what holds for every page is checked."""
+        """Open a page, and check what applies to every page."""
         return self._page("GET", path, headers={"Accept": "text/html", **_named(headers)})
 
     def post(self, path: str, fields: Mapping[str, Any], **headers: str) -> Page:
-        """Send a form of one of our pages."""
+        """Submit a form of one of our pages."""
         sent = {
             "Content-Type": "application/x-www-form-urlencoded",
             "Accept": "text/html",
@@ -150,7 +150,7 @@ class Site:
         return self._page("POST", path, headers=sent, body=urlencode(fields, doseq=True))
 
     def _page(self, method: str, path: str, headers: Mapping[str, str], body: str = "") -> Page:
-        # A browser keeps what follows # to itself.
+        # A browser does not send the fragment of a URL.
         path, _, query = path.partition("#")[0].partition("?")
         answer = self.client.simulate_request(
             method, path, query_string=query, headers={**self.headers, **headers}, body=body
@@ -159,7 +159,7 @@ class Site:
 
 
 def page_of(answer: Any) -> Page:
-    """Read an answer, which must be a page or lead to one."""
+    """Parse a response, which must be a page or a redirect to one."""
     assert answer.headers["Content-Security-Policy"] == POLICY
     assert answer.headers["Cache-Control"] == "no-store"
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
@@ -176,7 +176,7 @@ def page_of(answer: Any) -> Page:
 
 @contextmanager
 def process(database_url: str, home: Path, **settings: Any) -> Iterator[Services]:
-    """The services of one process, without a server."""
+    """Yield the services of one process, without a server."""
     made = build(Settings.from_env(database_url=database_url, home=home, **settings))
     try:
         yield made
@@ -185,7 +185,7 @@ def process(database_url: str, home: Path, **settings: Any) -> Iterator[Services
 
 
 def site_over(services: Services, **headers: str) -> Site:
-    """The pages over some services."""
+    """Return the pages over these services."""
     return Site(TestClient(site_of(services)), _named(headers))
 
 

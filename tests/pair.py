@@ -1,4 +1,4 @@
-"""A primary and its standby, made from the programs of the embedded PostgreSQL."""
+"""A primary server and its standby, run with the programs of the embedded PostgreSQL."""
 
 import os
 import shutil
@@ -23,7 +23,7 @@ _SETTINGS = {
     "max_wal_senders": "4",
     "max_connections": "60",
     "shared_buffers": "32MB",
-    # In its folder, so that a server that is killed leaves nothing behind in /dev/shm.
+    # In the server's folder, so that a killed server leaves nothing behind in /dev/shm.
     "dynamic_shared_memory_type": "mmap",
     "wal_receiver_status_interval": "1",
     "jit": "off",
@@ -33,14 +33,14 @@ _READY_SECONDS = 60.0
 
 @dataclass
 class Node:
-    """One server; its socket lies in its own folder."""
+    """One server; its socket is in its own folder."""
 
     folder: Path
     process: "subprocess.Popen[bytes] | None" = None
 
     @property
     def url(self) -> str:
-        """For SQLAlchemy."""
+        """The URL for SQLAlchemy."""
         return url_of(self.folder)
 
     def run(self, program: str, *options: str) -> None:
@@ -53,7 +53,7 @@ class Node:
         )
 
     def start(self) -> None:
-        """Start, and wait until it answers."""
+        """Start the server, and wait until it accepts connections."""
         given = {**_SETTINGS, "unix_socket_directories": str(self.folder)}
         options = [part for name, value in given.items() for part in ("-c", f"{name}={value}")]
         with (self.folder / "log").open("ab") as log:
@@ -61,19 +61,19 @@ class Node:
                 _command(self.folder / "data", "postgres", "-D", self.folder / "data", *options),
                 stdout=log,
                 stderr=log,
-                start_new_session=True,  # a Ctrl-C at the terminal is for us, not for it
+                start_new_session=True,  # a Ctrl-C at the terminal is for the tests alone
             )
         _until(self.answers)
 
     def answers(self) -> bool:
-        """Whether it takes connections."""
+        """Return whether the server accepts connections."""
         with suppress(psycopg2.OperationalError):
             self.sql("SELECT 1")
             return True
         return False
 
     def sql(self, statement: str) -> list[tuple[object, ...]]:
-        """Run a statement by itself."""
+        """Run one statement in its own connection."""
         conn = psycopg2.connect(host=str(self.folder), user="staging", dbname="postgres")
         try:
             conn.autocommit = True
@@ -84,7 +84,7 @@ class Node:
             conn.close()
 
     def kill(self) -> None:
-        """As by a loss of power: nothing is written or sent any more."""
+        """Kill the server as a loss of power does: it writes and sends nothing more."""
         if self.process is None:
             return
         pids = [self.process.pid, *_children(self.process.pid)]
@@ -97,7 +97,7 @@ class Node:
 
 @dataclass
 class Pair:
-    """The primary, the standby that follows it, and where they live."""
+    """The primary, its standby, and their folder."""
 
     base: Path
     sync: bool
@@ -112,7 +112,7 @@ class Pair:
         self.primary.start()
 
     def follow(self) -> None:
-        """Make a new standby of the primary, and wait until it streams."""
+        """Create a new standby of the primary, and wait until it streams."""
         self.standby = self._node()
         options = ("-D", str(self.standby.folder / "data"), "-h", str(self.primary.folder))
         self.standby.run("pg_basebackup", *options, "-U", "staging", "-R", "-c", "fast", "-N")
@@ -125,13 +125,13 @@ class Pair:
         _until(lambda: bool(self.primary.sql(query)))
 
     def cut(self) -> None:
-        """Let nothing reach the standby any more."""
+        """Stop all replication to the standby."""
         self.standby.sql("ALTER SYSTEM SET primary_conninfo = ''")
         self.standby.sql("SELECT pg_reload_conf()")
         _until(lambda: not self.standby.sql("SELECT 1 FROM pg_stat_wal_receiver"))
 
     def fail_over(self) -> None:
-        """Kill the primary, and make the standby the primary."""
+        """Kill the primary, and promote the standby."""
         self.primary.kill()
         shutil.rmtree(self.primary.folder)
         self.standby.sql("ALTER SYSTEM RESET ALL")
@@ -140,7 +140,7 @@ class Pair:
         self.primary = self.standby
 
     def close(self) -> None:
-        """End both."""
+        """Stop both servers."""
         for node in (self.primary, getattr(self, "standby", self.primary)):
             node.kill()
 
@@ -154,8 +154,8 @@ class Pair:
 
 @contextmanager
 def pair(*, sync: bool) -> Iterator[Pair]:
-    """A primary with a standby for the block."""
-    # A short path: the address of a Unix socket has 107 bytes.
+    """Yield a primary with a standby."""
+    # A short path: the address of a Unix socket has at most 107 bytes.
     with tempfile.TemporaryDirectory(prefix="staging-pair-", dir="/tmp") as base:
         made = Pair(Path(base), sync)
         try:
@@ -166,7 +166,7 @@ def pair(*, sync: bool) -> Iterator[Pair]:
 
 
 def url_of(folder: Path, user: str = "staging") -> str:
-    """The server whose socket is in `folder`, for SQLAlchemy."""
+    """Return the URL, for SQLAlchemy, of the server whose socket is in `folder`."""
     return f"postgresql+psycopg2://{user}@/postgres?host={folder}&port=5432"
 
 

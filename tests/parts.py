@@ -1,4 +1,4 @@
-"""The dependencies of an application, for tests that serve one without processes."""
+"""Dependencies of an application, for tests that serve one without processes."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""Stand-ins for `time.sleep`."""
+"""Replacement of `time.sleep`."""
 
 import threading
 import time
@@ -8,10 +8,10 @@ import pytest
 
 
 def patch_sleep(monkeypatch: pytest.MonkeyPatch, pause: Callable[[float], object]) -> None:
-    """Have `pause` called in the place of `time.sleep`.
+    """Replace `time.sleep` by `pause`.
 
-    Threads that other tests of this process left behind go on to sleep: their pauses are not this
-    test's.
+    Threads that other tests of this process left behind continue to use the real function: their
+    pauses are not this test's.
     """
     real, others = time.sleep, set(threading.enumerate()) - {threading.current_thread()}
 

@@ -1,9 +1,9 @@
-"""Pages of the documentation as their reader uses them: blocks in order, typed into one terminal.
+"""Pages of the documentation, followed as by a reader: blocks in order, in one terminal.
 
-A block of the language `console` is commands behind `$ ` with the output that has to come, in which
-`...` stands for anything. Of `python` it is a program. A second word behind any other language that
-has a dot is the name of a file, which the reader saves. A comment `<!-- here: COMMAND -->` is what
-the reader has already, such as a package of his own; it is not shown.
+A block of the language `console` has commands after `$ `, and their expected output, in which
+`...` matches anything. A `python` block is a program. With any other language, a second word that
+has a dot is the name of a file, which the reader saves. A comment `<!-- here: COMMAND -->` creates
+what the reader already has, such as a package; it is not displayed.
 """
 
 import os
@@ -26,11 +26,11 @@ _BLOCK = re.compile(
 
 @dataclass(frozen=True)
 class Block:
-    """A fenced block of a page, or a comment, whose language is `here`.
+    """A fenced block of a page, or a comment, whose language is then `here`.
 
     Attributes:
         language: the first word of its fence.
-        file: the name under which the reader saves it; empty if there is none.
+        file: the name under which the reader saves the block; empty if there is none.
     """
 
     language: str
@@ -38,7 +38,7 @@ class Block:
     file: str = ""
 
     def commands(self) -> Iterator[tuple[str, str]]:
-        """Each command of a console block, and what the page shows as its output."""
+        """Yield each command of a console block, with the output that the page shows."""
         for entry in re.split(r"^\$ ", self.text, flags=re.MULTILINE)[1:]:
             lines = entry.splitlines()
             last = next(n for n, line in enumerate(lines) if not line.endswith("\\"))
@@ -46,23 +46,23 @@ class Block:
 
 
 def blocks(page: Path) -> list[Block]:
-    """Every block of a page, in its order."""
+    """Return every block of a page, in order."""
     return [_block(found) for found in _BLOCK.finditer(page.read_text())]
 
 
 def to_run(page: Path) -> int:
-    """How many blocks of a page are for a terminal or an interpreter."""
+    """Return the number of blocks of a page for a terminal or an interpreter."""
     return sum(block.language in {"console", "python"} for block in blocks(page))
 
 
 def pattern(shown: str) -> str:
-    """Output of a page as a regular expression: any white space, and anything for `...`."""
+    """Convert the output in a page to a regular expression: any white space, anything for `...`."""
     parts = [r"\s*".join(map(re.escape, part.split())) for part in shown.split("...")]
     return ".*?".join(parts)
 
 
 class Terminal:
-    """A shell that runs one command after another, as a reader's terminal does."""
+    """A shell that runs one command after another, like a reader's terminal."""
 
     def __init__(self, folder: Path, log: IO[bytes], **environment: str) -> None:
         self._shell = subprocess.Popen(
@@ -77,7 +77,7 @@ class Terminal:
         )
 
     def run(self, command: str) -> str:
-        """What a command prints; it must succeed."""
+        """Return the output of a command, which must succeed."""
         assert self._shell.stdin
         assert self._shell.stdout
         self._shell.stdin.write(f"{command}\nstatus=$?; echo; echo '{_END}' $status\n")
@@ -91,7 +91,7 @@ class Terminal:
         raise AssertionError(f"the shell has ended at $ {command}\n{''.join(printed)}")
 
     def close(self) -> None:
-        """End what runs in it, as closing its window does."""
+        """End all programs in the terminal, as closing its window does."""
         assert self._shell.stdin
         assert self._shell.stdout
         self._shell.stdin.write("trap '' TERM; kill $(jobs -p) 2>/dev/null; wait\n")
@@ -102,12 +102,12 @@ class Terminal:
 
 @dataclass
 class Reader:
-    """Who follows a page on this machine.
+    """Simulated reader who follows a page on this machine.
 
     Attributes:
-        places: what the page says, to what it is here.
-        folder: where the terminal is.
-        log: what programs write to standard error.
+        places: replacements for texts of the page, such as addresses.
+        folder: working directory of the terminal.
+        log: file for the standard error of programs.
     """
 
     places: dict[str, str]
@@ -116,18 +116,18 @@ class Reader:
     terminal: Terminal
 
     def here(self, text: str) -> str:
-        """A text of the page, with the places of this machine."""
+        """Return a text of the page with the replacements for this machine."""
         for there, here in self.places.items():
             text = text.replace(there, here)
         return text
 
     def follow(self, block: Block) -> None:
-        """Run each command of a console block, and compare what it prints."""
+        """Run each command of a console block, and compare its output."""
         for command, shown in block.commands():
             self.type(command, shown)
 
     def type(self, command: str, shown: str) -> None:
-        """Run one command, and compare what it prints."""
+        """Run one command, and compare its output."""
         printed = self.terminal.run(self.here(command))
         assert re.search(pattern(self.here(shown)), printed, re.DOTALL), (
             f"$ {command}\n{printed}\nis not what the page shows:\n{shown}\n" + self.log.read_text()

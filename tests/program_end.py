@@ -1,4 +1,4 @@
-"""The end of a program that runs in a fork."""
+"""End of a program that runs in a fork."""
 
 import atexit
 import os
@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 def run_to_its_end(program: Callable[[], object]) -> NoReturn:
     """Run a program, and end this process as the interpreter does, with its exit status.
 
-    All of an end but to forget each module, which would copy the memory shared with the parent.
+    Skips the interpreter's unloading of modules, which would copy memory shared with the parent.
     """
     code: Any = None
     try:

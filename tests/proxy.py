@@ -1,4 +1,4 @@
-"""A TCP proxy before PostgreSQL that delays, goes deaf, cuts, and swallows a reply after commit."""
+"""TCP proxy before PostgreSQL that delays, drops, cuts, and swallows a reply after a commit."""
 
 import selectors
 import socket
@@ -16,12 +16,12 @@ _COMMITTED = b"Z\x00\x00\x00\x05I"
 
 
 class Proxy:
-    """What goes through it can be disturbed at any time, from any thread.
+    """Proxy whose traffic can be disturbed at any time, from any thread.
 
     Attributes:
         url: the database through the proxy.
         delay: seconds added to every packet of the server.
-        queries: round trips so far, of the simple protocol, which psycopg2 speaks.
+        queries: number of round trips so far, in the simple protocol that psycopg2 uses.
     """
 
     def __init__(self, url: str) -> None:
@@ -37,29 +37,29 @@ class Proxy:
         threading.Thread(target=self._accept, daemon=True).start()
 
     def swallow_reply(self) -> threading.Event:
-        """Cut the next connection that gets the reply to a statement, instead of the reply.
+        """Cut the next connection that gets the reply to a statement, and drop this reply.
 
-        The event is set when that happened: the statement is committed, its client does not know.
+        The event is set when that happened: the statement is committed, unknown to its client.
         """
         self._swallowed = threading.Event()
         return self._swallowed
 
     def go_deaf(self) -> None:
-        """Take what is sent, pass on nothing, end nothing: the network is gone."""
+        """Accept data, forward nothing and close nothing, like a broken network."""
         self._deaf = True
 
     def hear_again(self) -> None:
-        """Pass on again; what was sent meanwhile is lost, so those connections end."""
+        """Forward again; data sent meanwhile is lost, so the affected connections end."""
         self._deaf = False
         self.cut()
 
     def cut(self) -> None:
-        """End every connection at both sides."""
+        """Close every connection on both sides."""
         for pair in list(self._pairs):
             _end(*pair)
 
     def close(self) -> None:
-        """Take no more connections, and end those there are."""
+        """Stop accepting connections, and close the existing ones."""
         with suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
@@ -110,7 +110,7 @@ class Proxy:
 
 @contextmanager
 def proxied(url: str) -> Iterator[Proxy]:
-    """A proxy before the database of `url` for the length of the block."""
+    """Run a proxy before the database of `url` for the block."""
     proxy = Proxy(url)
     try:
         yield proxy

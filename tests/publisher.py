@@ -1,4 +1,4 @@
-"""A publisher in this process, with an archive to fill."""
+"""Publisher that runs in this process, with an archive to fill."""
 
 import gzip
 from collections.abc import Callable, Iterator, Mapping
@@ -32,7 +32,7 @@ from tests.rows import execute
 ARCHIVE = "example"
 DAY = 86400
 
-#: What retention and quarantine are counted from.
+#: Time from which retention and quarantine are counted.
 _AGES = {
     "dists_generations": "retired_at",
     "package_publications": "scheduled_deletion_at",
@@ -44,7 +44,7 @@ _AGES = {
 
 @dataclass
 class Shop:
-    """An archive, who fills it and who publishes it."""
+    """An archive, with the services that fill and publish it."""
 
     publisher: Publisher
     intake: Intake
@@ -61,7 +61,7 @@ class Shop:
             return apt_archives.find_apt_archive(conn, self.name)
 
     def set_up(self, suites: Mapping[str, Mapping[str, Any]] | None = None, **how: Any) -> None:
-        """An archive; with one suite, stable, by default."""
+        """Create an archive; by default with one suite, stable."""
         values: dict[str, Any] = {"name": self.name, "forms": ["gz", "xz"], "origin": "Example"}
         values |= {"retention_seconds": DAY, "quarantine_seconds": DAY, **how}
         with self.database.begin() as conn:
@@ -74,7 +74,7 @@ class Shop:
                 )
 
     def change(self, suite: str | None = None, **values: Any) -> None:
-        """Change the archive, or a suite of it."""
+        """Change the settings of the archive, or of one of its suites."""
         with self.database.begin() as conn:
             archive = apt_archives.find_apt_archive(conn, self.name)
             if suite is None:
@@ -87,7 +87,7 @@ class Shop:
     def upload(
         self, *raws: bytes, suite: str = "stable", component: str = "main", ending: str = "deb"
     ) -> list[Upload]:
-        """Send some binary packages."""
+        """Upload binary packages."""
         return self.send(
             {f"{n}.{ending}": raw for n, raw in enumerate(raws)}, suite=suite, component=component
         )
@@ -95,27 +95,27 @@ class Shop:
     def send(
         self, files: Mapping[str, bytes], *, suite: str = "stable", component: str = "main"
     ) -> list[Upload]:
-        """Send files."""
+        """Upload files."""
         to = self.intake.destination(self.name, suite, component)
         return self.intake.take(to, ((name, [raw]) for name, raw in files.items()), ORIGIN, 0)
 
     def add(self, *names: str, version: str = "1.0-1", architecture: str = "amd64") -> None:
-        """Send packages of these names."""
+        """Upload packages with these names."""
         self.upload(*(deb(control_text(name, version, architecture), Form.GZ) for name in names))
 
     def run(self, operation: Operation = "publish-ftpmaster", **options: Any) -> PublisherRun:
-        """Run an operation."""
+        """Run a publisher operation."""
         chosen = Options(**options)
         return self.publisher.run(
             operation, self.publisher.apt_archive(self.name, chosen.suites), chosen, ORIGIN
         )
 
     def hold(self, generation: str | None = None, *suites: str) -> Generation:
-        """Go back to a generation, or hold what clients see."""
+        """Roll back to a generation, or hold the live one."""
         return self.publisher.go_back(self.name, generation, ORIGIN, suites=suites).live
 
     def served(self, path: str, generation: str | None = None) -> bytes:
-        """What a client gets from the archive."""
+        """Return the content that a client gets from the archive."""
         found = find(self.database, path, generation, self.name)
         assert found is not None, f"nothing at {path}"
         return self.bytes_of(found)
@@ -129,7 +129,7 @@ class Shop:
             return stream.read()
 
     def names(self, suite: str = "stable", generation: str | None = None) -> list[str]:
-        """Packages and versions that the index for amd64 lists, in its order."""
+        """Return the packages and versions in the index for amd64, in its order."""
         path = f"dists/{suite}/main/binary-amd64/Packages.gz"
         lines = gzip.decompress(self.served(path, generation)).decode().split("\n")
         wanted = ("Package: ", "Version: ")
@@ -138,7 +138,7 @@ class Shop:
 
 
 def time_passes(database: Database, interval: str = "2 days") -> None:
-    """Let retention and quarantine pass, in all archives."""
+    """Move times into the past in all archives, so that retention and quarantine are over."""
     for table, column in _AGES.items():
         execute(database, f"UPDATE {table} SET {column} = {column} - interval '{interval}'")
 
@@ -160,7 +160,7 @@ def publisher_of(
     hooks: Path | None = None,
     reached: Callable[[str], None] = lambda _step: None,
 ) -> Publisher:
-    """A publisher over the database of these locks."""
+    """Return a publisher that uses the database of these locks."""
     indexer = Indexer(locks.database, reader, FileHashes(reader))
     return Publisher(
         database=locks.database,
@@ -185,7 +185,7 @@ def shop(
     reached: Callable[[str], None] = lambda _step: None,
     lease_seconds: float = 30.0,
 ) -> Iterator[Shop]:
-    """A publisher over a database and a store; stands for one process."""
+    """Yield a publisher with a database and a store; represents one process."""
     with locks_of(database, url, lease_seconds=lease_seconds) as own:
         blobs = FolderStore(folder / "store")
         reader = BlockReader(database)

@@ -1,4 +1,4 @@
-"""A repository on disk, published by the modules under test and nothing else."""
+"""An APT repository on disk, published only by the modules under test."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -31,13 +31,13 @@ Assemble = Callable[[Form, Iterable[bytes]], Iterator[bytes]]
 
 
 def measure(chunks: Iterable[bytes]) -> Digest:
-    """Size and hash of a file, given in pieces."""
+    """Return the size and hash of a file, given in chunks."""
     whole = b"".join(chunks)
     return Digest(len(whole), sha256(whole).hexdigest())
 
 
 def release(files: Sequence[ReleaseFile]) -> Release:
-    """What a test's repository says of itself."""
+    """Return the Release of a test's repository."""
     return Release(
         suite=SUITE,
         codename=SUITE,
@@ -51,15 +51,15 @@ def release(files: Sequence[ReleaseFile]) -> Release:
 
 @dataclass
 class Repository:
-    """Packages in a folder, and how the next publication is to look.
+    """Packages in a folder, and the format of the next publication.
 
     Attributes:
-        root: the folder.
-        forms: in which each index is offered.
-        key: to sign with.
-        describe: makes the Release of the index files.
-        assemble: joins blocks; the one under test, unless a test wants to see a worse one fail.
-        list_plain: whether Release lists the names without a form.
+        root: folder of the repository.
+        forms: compressed forms of each index.
+        key: key that signs the Release.
+        describe: builds the Release from the list of index files.
+        assemble: joins blocks; a test may replace it by a worse one, to see that one fail.
+        list_plain: whether Release lists the uncompressed names.
     """
 
     root: Path
@@ -107,7 +107,7 @@ class Repository:
             self.write(self.dists / "Release.gpg", signed.release_gpg)
 
     def served(self) -> AbstractContextManager[Served]:
-        """The files as they are now, over HTTP on loopback."""
+        """Serve the current files over HTTP on loopback."""
         files = (path for path in self.root.rglob("*") if path.is_file())
         return http_server({f"/{path.relative_to(self.root)}": path.read_bytes() for path in files})
 

@@ -1,4 +1,4 @@
-"""Connections of the client that note what a call asks for, and answer with an empty page."""
+"""Client connections that record the requests of a call, and return an empty page."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
@@ -14,7 +14,7 @@ from staging_api.errors import AnswerUnusable
 
 @dataclass
 class Answer:
-    """An empty page, which is no typed answer."""
+    """Response with an empty page, which matches no typed result."""
 
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -27,7 +27,7 @@ class Answer:
 
 
 class Recorder:
-    """Connections that note what is sent."""
+    """Connections that record requests."""
 
     pacing = Pacing()
     reached = True
@@ -50,7 +50,7 @@ class Recorder:
 
 
 def asked(call: Callable[[Calls], Any]) -> tuple[list[str], list[Mapping[str, str]]]:
-    """The requests that a call sends, with their headers."""
+    """Return the requests that a call sends, with their headers."""
     recorder: Any = Recorder()
     given = call(Calls(recorder, 60))
     with suppress(AnswerUnusable):

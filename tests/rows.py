@@ -1,4 +1,4 @@
-"""What the tables say, and whether it is true of the store."""
+"""Rows of the tables, and checks that they match the store."""
 
 import hashlib
 import re
@@ -20,20 +20,20 @@ Row = tuple[Any, ...]
 
 
 def select(database: Database, query: str, **given: object) -> list[Row]:
-    """The rows of a query, as an auditor would write it."""
+    """Return the rows of a query, in the form in which an auditor would write it."""
     with database.connect() as conn:
         return [tuple(row) for row in conn.execute(text(query), given)]
 
 
 def execute(database: Database, statement: str, **given: object) -> None:
-    """Change rows from outside, as time or an operator would."""
+    """Change rows from outside, as an operator or the passage of time would."""
     with database.begin() as conn:
         conn.execute(text(statement), given)
 
 
 @contextmanager
 def refused_by_database(words: str) -> Iterator[None]:
-    """The block changes something that the database itself refuses, in these words."""
+    """Expect the database to refuse the block's change, with this message."""
     with pytest.raises((DBAPIError, DatabaseRefused)) as refused:
         yield
     said = refused.value.__cause__ or refused.value
@@ -41,9 +41,9 @@ def refused_by_database(words: str) -> Iterator[None]:
 
 
 def dump(database: Database, but: Collection[str] = ()) -> dict[str, list[str]]:
-    """Every row of every table, but of those.
+    """Return every row of every table except the given ones.
 
-    Where a worker's checks have come to is no answer, nor what processes say of themselves.
+    The progress of a worker's checks and the status of processes are left out, too.
     """
     return {
         table.name: sorted(row[0] for row in select(database, f"SELECT t::text FROM {table} t"))
@@ -53,7 +53,7 @@ def dump(database: Database, but: Collection[str] = ()) -> dict[str, list[str]]:
 
 
 def keyed_rows(conn: Connection, keys: Mapping[str, str]) -> dict[tuple[str, str], str]:
-    """Every row of these tables by table and key, an expression of SQL for each table."""
+    """Return the rows of these tables by table and key; each key is an SQL expression."""
     return {
         (table, row.key): row.shown
         for table, key in keys.items()
@@ -63,9 +63,9 @@ def keyed_rows(conn: Connection, keys: Mapping[str, str]) -> dict[tuple[str, str
 
 @contextmanager
 def only_rows(database: Database, statements: str) -> Iterator[Connection]:
-    """A transaction with what these statements insert, undone at the end.
+    """Yield a transaction with the rows of these statements, rolled back at the end.
 
-    No foreign keys, and no triggers: what changes in it is what a statement itself changes.
+    Foreign keys and triggers are disabled: only the statements under test change anything.
     """
     with database.begin() as conn:
         conn.exec_driver_sql("SET LOCAL session_replication_role = 'replica'")
@@ -75,7 +75,7 @@ def only_rows(database: Database, statements: str) -> Iterator[Connection]:
 
 
 def states(database: Database, archive_url: str) -> dict[str, str]:
-    """The state of each live artifact of an archive, by name."""
+    """Return the state of each live artifact of an archive, by name."""
     live = "archive_url = :url AND state <> 'evicted'"
     found = select(
         database, f"SELECT name, state FROM staged_artifacts WHERE {live}", url=archive_url
@@ -84,7 +84,7 @@ def states(database: Database, archive_url: str) -> dict[str, str]:
 
 
 def grants(database: Database, archive_url: str) -> list[Row]:
-    """Kind, caller and outcome of each lock that was ever held on an archive, oldest first."""
+    """Return kind, caller and outcome of each grant on an archive, oldest first."""
     return select(
         database,
         "SELECT kind, caller, outcome FROM api_locks WHERE scope = :url ORDER BY fence, id",
@@ -93,7 +93,7 @@ def grants(database: Database, archive_url: str) -> list[Row]:
 
 
 def check_read_once(source: ArchiveSource, database: Database, archive_url: str) -> None:
-    """Fail if an object was read again, unless a lease was lost, as on a machine that stalls."""
+    """Fail if an object was read again, unless a lease was lost on a machine that stalled."""
     lost = sum(outcome != "released" for *_, outcome in grants(database, archive_url))
     begun = source.begun(archive_url)
     assert begun
@@ -101,7 +101,7 @@ def check_read_once(source: ArchiveSource, database: Database, archive_url: str)
 
 
 def check_store(database: Database, store: Path) -> None:
-    """Fail unless each file of the store has the bytes of its name, and each row its file."""
+    """Fail unless each file of the store has the digest in its name, and each row has its file."""
     kept = {}
     for path in (store / "sha256").glob("*/*"):
         content = path.read_bytes()
@@ -116,5 +116,5 @@ def check_store(database: Database, store: Path) -> None:
 
 
 def temporary_files(store: Path) -> list[Path]:
-    """What is on its way into the store."""
+    """Return the files that are being written to the store."""
     return [path for path in (store / "tmp").rglob("*") if path.is_file()]

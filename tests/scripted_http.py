@@ -1,4 +1,4 @@
-"""A loopback http server whose every answer is written by the test: one function of the request."""
+"""Loopback HTTP server whose responses are computed by the test: a function of the request."""
 
 import re
 import threading
@@ -14,7 +14,7 @@ _RANGE = re.compile(r"bytes=(\d+)-(\d*)")
 
 @dataclass(frozen=True)
 class Asked:
-    """One request; `path` has the octets of the request line, `connection` the client's port."""
+    """A request; `path` has the octets of the request line, `connection` is the client's port."""
 
     method: str
     path: str
@@ -23,20 +23,20 @@ class Asked:
 
     @property
     def part(self) -> tuple[int, int | None] | None:
-        """The range that it asks for: its first byte and the one behind its last."""
+        """Return the requested range: its first byte, and the first byte after it."""
         found = _RANGE.fullmatch(self.headers.get("range", ""))
         return (int(found[1]), int(found[2]) + 1 if found[2] else None) if found else None
 
 
 @dataclass(frozen=True)
 class Reply:
-    """One answer.
+    """A response.
 
     Attributes:
         has_length: whether to send a Content-Length of the whole body.
-        send_bytes: how many bytes of the body to send before the connection is closed; None: all.
-        hang_up: close the connection without an answer.
-        interim: statuses of answers that come before this one.
+        send_bytes: number of body bytes to send before the connection is closed; None: all.
+        hang_up: close the connection without a response.
+        interim: statuses of interim responses, sent before this one.
     """
 
     status: int = 200
@@ -53,7 +53,7 @@ Script = Callable[[Asked], Reply]
 
 @dataclass
 class Scripted:
-    """A running server: its address, and what it was asked."""
+    """A running server: its address, and the received requests."""
 
     url: str
     asked: list[Asked] = field(default_factory=list)
@@ -61,7 +61,7 @@ class Scripted:
 
 @contextmanager
 def scripted_http(script: Script) -> Iterator[Scripted]:
-    """Serve what `script` says on a free loopback port."""
+    """Serve the responses of `script` on a free loopback port."""
 
     class Answer(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -114,7 +114,7 @@ def scripted_http(script: Script) -> Iterator[Scripted]:
 
 
 def served(body: bytes, asked: Asked, **headers: str) -> Reply:
-    """Answer as an ordinary server: the whole, or the range that is asked for."""
+    """Respond as an ordinary server does: with the whole body, or the requested range."""
     if asked.part is None:
         return Reply(200, body, headers)
     start, end = asked.part

@@ -1,4 +1,4 @@
-"""A service on loopback that answers as a test tells it, and remembers what it was asked."""
+"""Loopback service whose responses are scripted by the test; it records its requests."""
 
 import json
 import socket
@@ -18,7 +18,7 @@ STAGINGS = "/api/v1.0/stagings"
 
 @dataclass(frozen=True)
 class Seen:
-    """One request."""
+    """A received request."""
 
     method: str
     path: str
@@ -26,15 +26,15 @@ class Seen:
     body: Any
 
 
-#: Answers one request, or fails to.
+#: Sends the response to one request, or fails to.
 Step = Callable[[BaseHTTPRequestHandler], None]
-#: Chooses the answer of a request.
+#: Chooses the response to a request.
 Script = Callable[[Seen], Step]
 
 
 @dataclass(frozen=True)
 class ScriptedService:
-    """Where it is, and the requests so far."""
+    """Address of the service, and the requests so far."""
 
     url: str
     seen: list[Seen] = field(default_factory=list)
@@ -42,7 +42,7 @@ class ScriptedService:
 
 @contextmanager
 def service(script: Script, port: int = 0) -> Iterator[ScriptedService]:
-    """Answer by `script` for the block."""
+    """Run a service with the responses of `script` for the block."""
 
     class Answering(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -74,13 +74,13 @@ def service(script: Script, port: int = 0) -> Iterator[ScriptedService]:
 
 
 def in_turn(*steps: Step) -> Script:
-    """One step a request; more requests than steps are refused for good."""
+    """Return a script with one step for each request; further requests get a final error."""
     left = list(steps)
     return lambda _: left.pop(0) if left else says(418, problem("asked_too_often"))
 
 
 def says(status: int, document: object = None, raw: bytes | None = None, **headers: str) -> Step:
-    """A whole answer; header names with underscores."""
+    """Return a complete response; header names are written with underscores."""
     body = json.dumps(document).encode() if raw is None else raw
 
     def answer(request: BaseHTTPRequestHandler) -> None:
@@ -97,13 +97,13 @@ def says(status: int, document: object = None, raw: bytes | None = None, **heade
 
 
 def hangs_up(request: BaseHTTPRequestHandler) -> None:
-    """Close the connection without a word: the reply is lost."""
+    """Close the connection without a response: the reply is lost."""
     request.close_connection = True
     request.connection.shutdown(socket.SHUT_RDWR)
 
 
 def cut_off(step: Step, after_bytes: int) -> Step:
-    """Answer, but close the connection after so many bytes of the body."""
+    """Send the response, but close the connection after this number of body bytes."""
 
     def answer(request: BaseHTTPRequestHandler) -> None:
         there, request.wfile = request.wfile, BytesIO()
@@ -117,7 +117,7 @@ def cut_off(step: Step, after_bytes: int) -> Step:
 
 
 def silent_until(event: Event) -> Step:
-    """Take the request and say nothing."""
+    """Accept the request, and send nothing until the event is set."""
 
     def answer(request: BaseHTTPRequestHandler) -> None:
         event.wait(30)
@@ -127,7 +127,7 @@ def silent_until(event: Event) -> Step:
 
 
 def problem(code: str, retryable: bool = False, **members: object) -> dict[str, object]:
-    """A problem document."""
+    """Return a problem document."""
     return {
         "type": f"urn:staging-api:{code}",
         "title": code.replace("_", " "),
@@ -140,7 +140,7 @@ def problem(code: str, retryable: bool = False, **members: object) -> dict[str, 
 
 
 def lock_held(retry_after: str = "0") -> Step:
-    """409 by a lock that another holds."""
+    """Return a 409 because of a lock that another caller holds."""
     lock = {
         "id": "01JD000000000000000000000L",
         "kind": "archive",
@@ -152,7 +152,7 @@ def lock_held(retry_after: str = "0") -> Step:
 
 
 def staging(state: str = "staged", **members: object) -> dict[str, object]:
-    """A staging with one artifact, as the service shows it."""
+    """Return a staging with one artifact, as the service represents it."""
     return {
         "id": STAGING_ID,
         "archive_url": "gs://builds/board/R17-1",
@@ -178,7 +178,7 @@ def staging(state: str = "staged", **members: object) -> dict[str, object]:
 
 
 def artifact(**members: object) -> dict[str, object]:
-    """An artifact within a staging."""
+    """Return an artifact within a staging."""
     return {
         "id": "01JD000000000000000000000A",
         "name": "full_payload",
@@ -196,7 +196,7 @@ def artifact(**members: object) -> dict[str, object]:
 
 
 def lock(**members: object) -> dict[str, object]:
-    """A lock as its list shows it."""
+    """Return a lock as the list of locks represents it."""
     return {
         "id": "01JD000000000000000000000L",
         "kind": "archive",

@@ -1,7 +1,7 @@
-"""The embedded PostgreSQL of a run of tests: its data in memory, made once for all processes.
+"""Embedded PostgreSQL of a test run: its data in memory, created once for all processes.
 
-A database that a test has for itself is a thousand files, which a folder in memory takes in a tenth
-of the time. Nothing is proved less: these servers force nothing to the disk anyway.
+A database for a single test consists of a thousand files; a folder in memory takes them ten times
+faster. The tests prove no less: these servers never force data to the disk.
 """
 
 import fcntl
@@ -17,16 +17,16 @@ from staging_api.db.embedded import running
 from staging_api.embedded_postgres.files import ServerFiles, lock_file, lock_file_within
 
 MEMORY = Path("/dev/shm")
-#: Of it and of the machine, for the servers of all processes of a run; containers often have less.
+#: Space that must be free in the folder and in the machine's memory, for all servers of a run.
 _ROOM_BYTES = 6 << 30
 _STOP_SECONDS = 60.0
 
 
 @contextmanager
 def place(memory: Path = MEMORY, room_bytes: int = _ROOM_BYTES) -> Iterator[Path]:
-    """A folder for the block: in memory where there is so much room, else where folders are.
+    """Yield a folder: in memory if there is enough space, else in the usual temporary folder.
 
-    What a killed process left there goes with the next one.
+    The next run removes the folders of killed processes.
     """
     if _room(memory) < room_bytes:
         with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
@@ -48,13 +48,13 @@ def place(memory: Path = MEMORY, room_bytes: int = _ROOM_BYTES) -> Iterator[Path
 
 @contextmanager
 def started(home: Path, made_in: Path | None, make: Callable[[str], None]) -> Iterator[str]:
-    """The URL of a server for the block, that no other process uses, and on which `make` was done.
+    """Yield the URL of a server that no other process uses, after `make` was applied to it.
 
     Args:
-        home: of the server.
-        made_in: a folder of all processes of the run: the first makes the data there, and each has
-            a copy. None: this one is the only one.
-        make: what to do once with the URL of a server.
+        home: home directory of the server.
+        made_in: a folder shared by all processes of the run: the first creates the data there, and
+            every process copies them. None: there is only one process.
+        make: one-time preparation, called with the URL of a server.
     """
     if made_in is not None:
         _copy(_made(made_in, make), home)
@@ -76,7 +76,7 @@ def _made(folder: Path, make: Callable[[str], None]) -> Path:
 
 
 def _copy(made: Path, home: Path) -> None:
-    # With the owner, which may be another than the one of this process.
+    # Copied with the owner, which may differ from the user of this process.
     subprocess.run(["cp", "-a", f"{made}/.", str(home)], check=True)
 
 
@@ -111,7 +111,7 @@ def _remove_abandoned(folder: Path) -> None:
 
 
 def _room(memory: Path) -> int:
-    """How many bytes may go there: so much is free, and is not taken from other programs."""
+    """Return how many bytes may be used there: what is free without harm to other programs."""
     try:
         found = os.statvfs(memory)
         lines = Path("/proc/meminfo").read_text().splitlines()

@@ -1,7 +1,7 @@
-"""The service as processes: pods that can be killed and frozen, and a client that knows the API.
+"""The service as processes: pods that can be killed and frozen, and an API client.
 
-A pod is one API server with one worker process, or one staging worker, in a process group of its
-own: what happens to the group is what happens to a pod.
+A pod is one API server with one worker process, or one staging worker, in its own process group:
+signals to the group simulate events that hit a whole pod.
 """
 
 import json
@@ -26,13 +26,13 @@ from tests.source import PATIENCE_SECONDS
 API = "/api/v1.0"
 STAGINGS = f"{API}/stagings"
 Process = subprocess.Popen[bytes] | ForkedProcess
-#: Short enough to outlive in a test, long enough not to be lost on a busy machine.
+#: Short enough for a test to wait for its expiry, long enough to survive on a busy machine.
 LEASE_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What a pod answered."""
+    """A response of a pod."""
 
     status: int
     headers: Mapping[str, str]
@@ -40,26 +40,26 @@ class Answer:
 
     @property
     def json(self) -> Any:
-        """The body, which must be JSON."""
+        """The JSON of the body."""
         return json.loads(self.body)
 
     @property
     def problem(self) -> tuple[int, str]:
-        """Status and code of a refusal."""
+        """Status and error code of a refusal."""
         return self.status, self.json["code"]
 
 
 class Client:
-    """Sends requests to one pod, and holds each answer to the OpenAPI document.
+    """Client of one pod that checks each response against the OpenAPI document.
 
     Attributes:
-        of_this_version: the pod is; another one has another document.
+        of_this_version: whether the pod runs this version; other versions have other documents.
     """
 
     def __init__(self, url: str) -> None:
         self.url = url
         self.of_this_version = True
-        contract.of_this_version()  # now: it cannot be made by several threads at once
+        contract.of_this_version()  # built now: several threads cannot build it concurrently
         self._pool = urllib3.PoolManager(
             maxsize=64, retries=False, timeout=urllib3.Timeout(PATIENCE_SECONDS)
         )
@@ -71,7 +71,7 @@ class Client:
         body: bytes | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> Answer:
-        """One request, with one answer."""
+        """Send one request, and return its response."""
         got = self._pool.request(method, self.url + path, body=body, headers=dict(headers or {}))
         answer = Answer(got.status, got.headers, got.data)
         if method != "HEAD" and self.of_this_version:
@@ -81,31 +81,31 @@ class Client:
         return answer
 
     def hang_up(self) -> None:
-        """Close the connections that wait for a next request, for which a pod's end waits, too."""
+        """Close the idle connections, because a pod that stops waits for them."""
         for key in self._pool.pools.keys():  # noqa: SIM118 - it cannot be iterated over
             self._pool.pools[key].close()
 
     def get(self, path: str, **headers: str) -> Answer:
-        """GET; headers are named with ``_`` for ``-``."""
+        """Send a GET; headers are named with ``_`` for ``-``."""
         return self.send("GET", path, None, _named(headers))
 
     def delete(self, path: str, json_body: object = None) -> Answer:
-        """DELETE."""
+        """Send a DELETE."""
         if json_body is None:
             return self.send("DELETE", path)
         return self.send("DELETE", path, json.dumps(json_body).encode(), _JSON)
 
     def post(self, path: str, json_body: object, **headers: str) -> Answer:
-        """POST some JSON; headers are named with ``_`` for ``-``."""
+        """Send a POST with JSON; headers are named with ``_`` for ``-``."""
         return self.send("POST", path, json.dumps(json_body).encode(), _JSON | _named(headers))
 
     def stage(self, archive_url: str, *artifacts: str, **headers: str) -> Answer:
-        """Ask for artifacts of an archive; for its build if none are named."""
+        """Request artifacts of an archive; its build, if no artifact is named."""
         wanted = {"artifacts": list(artifacts)} if artifacts else {}
         return self.post(STAGINGS, {"archive_url": archive_url, **wanted}, **headers)
 
     def stage_in_the_end(self, archive_url: str, *artifacts: str) -> Answer:
-        """Ask as long as the answer is that a lock is held, as its Retry-After says."""
+        """Request artifacts, and retry after Retry-After as long as a lock is held."""
         answer = self.stage(archive_url, *artifacts)
         deadline = time.monotonic() + PATIENCE_SECONDS
         while answer.status == 409 and time.monotonic() < deadline:
@@ -127,7 +127,7 @@ class Client:
 
 @dataclass
 class Pod:
-    """One process group of the service."""
+    """One pod of the service: a process group."""
 
     process: "Process"
     log: Path
@@ -139,29 +139,29 @@ class Pod:
         self.client = Client(self.url)
 
     def kill(self) -> None:
-        """End it as a machine that loses power does."""
+        """Kill the whole pod, as a loss of power does."""
         if self.process.poll() is None:
             self.signal(signal.SIGKILL)
             self.process.wait()
         self._hang_up()
 
     def kill_one(self, pid: int) -> None:
-        """End one process of it, and let the others see to that."""
+        """Kill one process of the pod; its other processes must react."""
         assert os.getpgid(pid) == self.process.pid, "not a process of this pod"
         os.kill(pid, signal.SIGKILL)
 
     def signal(self, number: signal.Signals) -> None:
-        """Send a signal to every process of it."""
+        """Send a signal to every process of the pod."""
         os.killpg(self.process.pid, number)
 
     def begin_to_stop(self) -> None:
-        """Ask it to end in good order."""
+        """Send SIGTERM."""
         if self.process.poll() is None:
             self.signal(signal.SIGCONT)
             self.process.terminate()
 
     def stop(self) -> None:
-        """End it in good order, and insist that it does."""
+        """Stop the pod gracefully, and fail if it does not end."""
         self.begin_to_stop()
         try:
             self.process.wait(PATIENCE_SECONDS)
@@ -175,15 +175,15 @@ class Pod:
         self.process.stdin.close()
 
     def wait_for_log(self, words: str) -> None:
-        """Return once it has logged these words."""
+        """Wait until the pod has logged these words."""
         eventually(lambda: words in self.log.read_text(), f"the log has no {words!r}")
 
 
 class Service:
-    """The pods of one test: on one database and one store, allowed to read some sources.
+    """The pods of one test: one database, one store, and some allowed sources.
 
     Attributes:
-        code: the checkout that pods started from now on run; None: this one.
+        code: the checkout from which further pods start; None: this one.
     """
 
     code: Path | None = None
@@ -197,7 +197,7 @@ class Service:
         **settings: str,
     ) -> None:
         self.store = folder / "store"
-        # With an environment of their own they are started as a user does.
+        # Pods with a given environment are started as users do, without a fork server.
         self._forked = environment is None
         self._folder = folder
         self._pods: list[Pod] = []
@@ -209,7 +209,7 @@ class Service:
             "STAGING_DATABASE_POOL_SIZE": "8",
             "STAGING_LEASE_SECONDS": str(LEASE_SECONDS),
             "STAGING_SHUTDOWN_SECONDS": "5",
-            # What a killed process cannot remove is removed with the test's folder.
+            # Files that a killed process cannot remove are removed with the test's folder.
             "TMPDIR": str(folder),
             **(environment or {}),
             **{f"STAGING_{name.upper()}": value for name, value in settings.items()},
@@ -223,18 +223,18 @@ class Service:
         return pods
 
     def worker(self) -> Pod:
-        """Start a worker, and wait until it works."""
+        """Start a worker, and wait until it takes stagings."""
         pod = self.start("worker")
         pod.wait_for_log("stagings at once")
         return pod
 
     def kill(self) -> None:
-        """End every pod without a word."""
+        """Kill every pod."""
         for pod in self._pods:
             pod.kill()
 
     def close(self) -> None:
-        """End every pod, together and in good order."""
+        """Stop every pod gracefully, all at the same time."""
         for pod in self._pods:
             pod.client.hang_up()
             pod.begin_to_stop()
@@ -242,11 +242,11 @@ class Service:
             pod.stop()
 
     def again(self, pod: Pod) -> Pod:
-        """Start one like a pod that ended, in its place and at its address."""
+        """Start a pod with the kind and address of one that ended."""
         return self.start(pod.verb, pod.url.removeprefix("http://"))
 
     def start(self, verb: str, bind: str = "") -> Pod:
-        """Start a pod, and wait for nothing."""
+        """Start a pod without waiting until it is ready."""
         number = len(self._pods)
         home = self._folder / f"{verb}-{number}"
         home.mkdir()
@@ -260,7 +260,7 @@ class Service:
         return self._pods[-1]
 
     def _process(self, arguments: list[str], env: Mapping[str, str], out: BinaryIO) -> Process:
-        # Should the tests die, the end of its input ends the pod; but not one for a user.
+        # If the tests die, the end of its input stops the pod, except `serve`, which users start.
         if self._forked and self.code is None and arguments[0] != "serve":
             return fork_server(arguments[0]).start(arguments, env, out)
         return subprocess.Popen(
@@ -276,7 +276,7 @@ class Service:
 
 @contextmanager
 def service(folder: Path, database_url: str, *sources: str, **settings: str) -> Iterator[Service]:
-    """A service without any pod yet, for the block."""
+    """Yield a service without any pod."""
     made = Service(folder, database_url, *sources, environment=None, **settings)
     try:
         yield made
@@ -285,7 +285,7 @@ def service(folder: Path, database_url: str, *sources: str, **settings: str) -> 
 
 
 def eventually(true: Callable[[], bool], otherwise: str) -> None:
-    """Return once it is true; for what no event tells."""
+    """Wait until `true` holds, for conditions that no event announces."""
     deadline = time.monotonic() + PATIENCE_SECONDS
     while not true():
         assert time.monotonic() < deadline, otherwise
@@ -293,7 +293,7 @@ def eventually(true: Callable[[], bool], otherwise: str) -> None:
 
 
 def wait_until_ready(pod: Pod) -> None:
-    """Return once the pod serves requests."""
+    """Wait until the pod serves requests."""
 
     def ready() -> bool:
         assert pod.process.poll() is None, pod.log.read_text()
@@ -306,7 +306,7 @@ def wait_until_ready(pod: Pod) -> None:
 
 
 def free_port() -> int:
-    """A port without a listener now."""
+    """Return a port on which nothing listens at the moment."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

@@ -1,4 +1,4 @@
-"""The API over a bench, served on loopback by threads of the test's own process."""
+"""The API of a bench, served on loopback by threads of the test's own process."""
 
 import threading
 from collections.abc import Iterator
@@ -14,14 +14,14 @@ from tests.stagings import Bench
 
 
 class Server(ThreadingMixIn, WSGIServer):
-    """A thread for each connection."""
+    """Server with one thread for each connection."""
 
     daemon_threads = True
     request_queue_size = 64
 
 
 class Quiet(WSGIRequestHandler):
-    """Writes no log."""
+    """Request handler without a log."""
 
     def log_message(self, *_: object) -> None:
         """Write nothing."""
@@ -29,7 +29,7 @@ class Quiet(WSGIRequestHandler):
 
 @contextmanager
 def serving(at: Bench, waiter_slots: int = 4, wait_cap_seconds: float = 20.0) -> Iterator[str]:
-    """The API over this bench; at its end every stream has ended."""
+    """Serve the API of this bench; on exit wait until every stream has ended."""
     free = threading.BoundedSemaphore(waiter_slots) if waiter_slots else threading.Semaphore(0)
     watch = Watch(at.database, free, Shutdown())
     app = create_app(parts_of(at.service, watch, wait_cap_seconds))

@@ -1,6 +1,6 @@
-"""A client that sends what Shipyard's library sends, and prints what its command line prints.
+"""Client that sends the requests of Shipyard's library, and prints as its command line does.
 
-Written anew from what that client puts on the wire, with the libraries that it uses: requests and
+Written anew from that client's requests, with the libraries that it uses: requests and
 keystoneauth1. Its package is in no registry. Shipyard's own client has been run against the service
 by hand, with the same results.
 """
@@ -20,13 +20,13 @@ _OTHER = 3
 
 @dataclass
 class ShipyardClient:
-    """One caller.
+    """A client with one caller's credentials.
 
     Attributes:
-        auth: how to get a token and the catalog of Keystone.
-        token: sent as it is instead (its OS_AUTH_TOKEN).
-        marker: its context marker.
-        verbosity: sent with each request.
+        auth: source of a Keystone token and of the catalog.
+        token: fixed token, used instead of `auth` (Shipyard's OS_AUTH_TOKEN).
+        marker: context marker of the caller.
+        verbosity: value sent with each request.
     """
 
     auth: v3.Password | v3.Token
@@ -41,7 +41,7 @@ class ShipyardClient:
         mode: str | None = None,
         empty: bool = False,
     ) -> str:
-        """``create configdocs``: all files as one stream, keys sorted."""
+        """Run ``create configdocs``: all files as one stream, keys sorted."""
         text = "" if empty else yaml.safe_dump_all(documents, explicit_start=True)
         query: dict[str, Any] = {"buffermode": mode}
         if empty:
@@ -50,13 +50,13 @@ class ShipyardClient:
         return _printed(answer, 201, "Configuration documents added.")
 
     def commit(self, *, force: bool = False, dryrun: bool = False) -> str:
-        """``commit configdocs``."""
+        """Run ``commit configdocs``."""
         answer = self.post("commitconfigdocs", {"force": force, "dryrun": dryrun})
         done = "were not committed. Currently in dryrun mode." if dryrun else "committed."
         return _printed(answer, 200, f"Configuration documents {done}")
 
     def status(self, *versions: str) -> str:
-        """``get configdocs`` without a collection."""
+        """Run ``get configdocs`` without a collection."""
         query = {"versions": list(versions) or ["committed", "buffer"]}
         answer = self.get("configdocs", query)
         if answer.status_code != requests.codes.ok:
@@ -64,24 +64,24 @@ class ShipyardClient:
         return _table(answer.json())
 
     def documents(self, collection: str, version: str = "buffer", *, secrets: bool = False) -> str:
-        """``get configdocs --collection``."""
+        """Run ``get configdocs --collection``."""
         return self._text(f"configdocs/{collection}", version, secrets=secrets)
 
     def rendered(self, version: str = "buffer", *, secrets: bool = False) -> str:
-        """``get renderedconfigdocs``."""
+        """Run ``get renderedconfigdocs``."""
         return self._text("renderedconfigdocs", version, secrets=secrets)
 
     def post(
         self, path: str, query: Mapping[str, Any], data: str | None = None
     ) -> requests.Response:
-        """A POST; an empty body has a type, too."""
+        """Send a POST; an empty body has a content type, too."""
         headers = {**self._headers(), "content-type": "application/x-yaml"}
         asked = {**query, "verbosity": self.verbosity}
         url = f"{self._endpoint()}/{path}"
         return requests.post(url, data=data or {}, params=asked, headers=headers, timeout=120)
 
     def get(self, path: str, query: Mapping[str, Any]) -> requests.Response:
-        """A GET."""
+        """Send a GET."""
         asked = {**query, "verbosity": self.verbosity}
         url = f"{self._endpoint()}/{path}"
         return requests.get(url, params=asked, headers=self._headers(), timeout=120)

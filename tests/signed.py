@@ -1,4 +1,4 @@
-"""Keys and signatures for tests, made as their own tools make them."""
+"""Keys and signatures for tests, generated with the original tools or libraries."""
 
 import base64
 import hashlib
@@ -14,12 +14,12 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 
 class OpenPgpKey:
-    """A key of OpenPGP with its signatures."""
+    """An OpenPGP key that makes signatures."""
 
     def __init__(
         self, name: str = "Builder <builder@depot.example>", seconds: int | None = None
     ) -> None:
-        """Make a key that is valid for so many seconds; None: for years."""
+        """Create a key that is valid for this many seconds; None: for years."""
         life = {} if seconds is None else {"validity_seconds": seconds}
         self.cert: Any = _quietly(lambda pgp: pgp.Cert.generate(name, **life))
 
@@ -55,7 +55,7 @@ class OpenPgpKey:
 
 @dataclass
 class MinisignKey:
-    """A key of minisign; with `signify`, as OpenBSD's tool signs."""
+    """A minisign key; with `signify`, a key of OpenBSD's tool."""
 
     number: int = 1
     signify: bool = False
@@ -88,7 +88,7 @@ class MinisignKey:
 
 @dataclass
 class CosignKey:
-    """A key of cosign; `form` is of its signatures: ``old`` or ``new`` bundles, or ``alone``."""
+    """A cosign key; `form` of its signatures: ``old`` or ``new`` bundles, or ``alone``."""
 
     form: str = "alone"
     is_ed25519: bool = False
@@ -127,7 +127,7 @@ class CosignKey:
 
 
 def _quietly(make: Any) -> Any:
-    """Make something with the library, whose older names are good enough for a test."""
+    """Call the library without its deprecation warnings."""
     import pysequoia
 
     with warnings.catch_warnings():

@@ -1,4 +1,4 @@
-"""A loopback server that begins its answer, and then sends a byte at a time."""
+"""Loopback server that begins its response, and then sends one byte at a time."""
 
 import socket
 import threading
@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 _PAUSE_SECONDS = 0.05
-#: Long enough for any time limit of a test to be over before.
+#: Long enough that every time limit of a test is over before the end.
 _MOST_BYTES = 900
 
 
 @contextmanager
 def dripping(beginning: bytes) -> Iterator[str]:
-    """Answer one request so, for as long as its client stays; yields the address."""
+    """Respond slowly to one request, as long as its client stays; yield the address."""
     left = threading.Event()
     with socket.create_server(("127.0.0.1", 0)) as listening:
         answering = threading.Thread(target=_answer, args=(listening, beginning, left))

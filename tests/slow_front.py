@@ -1,4 +1,4 @@
-"""A network between a client and a pod, in which something may happen at the worst moment."""
+"""Slow network between a client and a pod, with a hook at the most critical moment."""
 
 import time
 from collections.abc import Callable
@@ -17,7 +17,7 @@ PASSED = ("If-Modified-Since", "If-Range", "Range")
 
 @dataclass
 class SlowFront:
-    """A proxy before a pod that adds 20 ms to each request, as a network does.
+    """Proxy before a pod that adds 20 ms to each request, as a network does.
 
     Attributes:
         target: the address of the pod.

@@ -1,6 +1,6 @@
-"""An archive source on loopback that does as it is told: slow, held, cut, failing or lying.
+"""Archive source on loopback with configurable faults: slow, held, cut, failing, false versions.
 
-It logs every GET with the bytes that it really sent, so a test can say "each object once".
+It records every GET with the number of bytes sent, so that a test can check "each object once".
 """
 
 import hashlib
@@ -17,37 +17,37 @@ from tests.loopback import LoopbackServer
 
 _RANGE = re.compile(r"bytes=(\d+)-(\d*)")
 _CHUNK_BYTES = 16 << 10
-#: A wait for a condition gives up after this long, and its test fails.
+#: Time limit of waiting for a condition; then the test fails.
 PATIENCE_SECONDS = 60.0
 
 
 @dataclass
 class Stop:
-    """A place in a body where sending stops until the test lets it go on."""
+    """Offset in a body at which sending pauses until the test releases it."""
 
     after_bytes: int
     reached: threading.Event = field(default_factory=threading.Event)
     released: threading.Event = field(default_factory=threading.Event)
 
     def wait_until_reached(self) -> None:
-        """Return once a download has come so far."""
+        """Wait until a download has reached this offset."""
         assert self.reached.wait(PATIENCE_SECONDS), "no download came to the place to stop at"
 
     def release(self) -> None:
-        """Let the download go on."""
+        """Let the download continue."""
         self.released.set()
 
 
 @dataclass(frozen=True)
 class Trick:
-    """What is wrong with one answer to a GET; each trick is played once.
+    """Fault of one response to a GET; each trick is used once.
 
     Attributes:
-        stop: where to stop sending.
-        cut_after_bytes: close the connection there.
-        bytes_per_second: how fast to send.
-        status: answer with this status and no body.
-        etag: claim this version.
+        stop: where to pause.
+        cut_after_bytes: offset at which to close the connection.
+        bytes_per_second: rate of sending.
+        status: respond with this status and no body.
+        etag: send this version instead.
     """
 
     stop: Stop | None = None
@@ -67,7 +67,7 @@ class Read:
 
 
 class ArchiveSource:
-    """Objects by path; add to them, and arm tricks, at any time."""
+    """Objects by path; objects and tricks can be added at any time."""
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -78,32 +78,32 @@ class ArchiveSource:
         self._mutex = threading.Lock()
 
     def add(self, path: str, objects: Mapping[str, bytes]) -> str:
-        """Put an archive there; gives its URL."""
+        """Add an archive; return its URL."""
         self.objects.update({f"/{path}/{name}": content for name, content in objects.items()})
         return f"{self.url}/{path}"
 
     def play(self, archive_url: str, name: str, trick: Trick) -> None:
-        """Play a trick on the next GET of an object that has none left to play before it."""
+        """Use a trick for the next GET of an object, after the tricks added before."""
         if trick.stop is not None:
             self._stops.append(trick.stop)
         self._tricks.setdefault(self._path(archive_url, name), []).append(trick)
 
     def hold(self, archive_url: str, name: str, after_bytes: int = 0) -> Stop:
-        """Hold the next download of an object at a place, until it is released."""
+        """Pause the next download of an object at an offset, until it is released."""
         stop = Stop(after_bytes)
         self.play(archive_url, name, Trick(stop=stop))
         return stop
 
     def read_of(self, archive_url: str) -> dict[str, int]:
-        """How often each object of an archive was read."""
+        """Return how often each object of an archive was read."""
         paths = [read.path for read in list(self.reads)]
         below = self._path(archive_url, "")
         return {p.removeprefix(below): paths.count(p) for p in paths if p.startswith(below)}
 
     def begun(self, archive_url: str) -> dict[str, int]:
-        """How often each object was read from its start; a slow one is read on by further ranges.
+        """Return how often each object was read from its start; further ranges are not counted.
 
-        Without the manifest, which is read for each list of the objects.
+        The manifest is left out, because it is read for each list of the objects.
         """
         below = self._path(archive_url, "")
         paths = [read.path for read in list(self.reads) if read.start == 0]
@@ -111,12 +111,12 @@ class ArchiveSource:
         return {name: names.count(name) for name in names if name != "UPLOADED"}
 
     def release_all(self) -> None:
-        """Let every download go on, so that the server can end."""
+        """Let every download continue, so that the server can stop."""
         for stop in self._stops:
             stop.release()
 
     def next_trick(self, path: str) -> Trick:
-        """The trick for this GET."""
+        """Return the trick for this GET."""
         with self._mutex:
             left = self._tricks.get(path)
             return left.pop(0) if left else Trick()
@@ -126,7 +126,7 @@ class ArchiveSource:
 
 
 class _Answer(BaseHTTPRequestHandler):
-    """Answers GET with ranges and HEAD, with the version and length of the object."""
+    """Handler for GET with ranges and for HEAD, with the version and length of the object."""
 
     protocol_version = "HTTP/1.1"
 
@@ -135,7 +135,7 @@ class _Answer(BaseHTTPRequestHandler):
         super().__init__(*args)  # type: ignore[arg-type]  # what socketserver passes
 
     def handle(self) -> None:
-        # A client that was killed or cancelled does not say goodbye.
+        # A killed or cancelled client does not close its connection properly.
         with suppress(ConnectionError):
             super().handle()
 
@@ -189,12 +189,12 @@ class _Answer(BaseHTTPRequestHandler):
                 time.sleep(len(chunk) / trick.bytes_per_second)
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - its name there
-        """Say nothing: what was read is in the list."""
+        """Write no log: the list has all reads."""
 
 
 @contextmanager
 def archive_source() -> Iterator[ArchiveSource]:
-    """A source with nothing in it yet, for the block."""
+    """Yield an empty source."""
     made: list[ArchiveSource] = []
     server = LoopbackServer(("127.0.0.1", 0), partial(_Answer, source=made))
     source = ArchiveSource(f"http://127.0.0.1:{server.server_port}")

@@ -1,4 +1,4 @@
-"""Stagings for tests: a service over small builds in a folder of this machine."""
+"""A staging service over small builds in a local folder."""
 
 import gzip
 import io
@@ -58,7 +58,7 @@ artifacts:
 
 
 def packed(files: dict[str, bytes]) -> bytes:
-    """A tar.gz of these files."""
+    """Return a tar.gz of these files."""
     raw = io.BytesIO()
     with tarfile.open(fileobj=raw, mode="w") as archive:
         for name, content in files.items():
@@ -78,7 +78,7 @@ class Bench:
     store: Path
 
     def build(self, name: str = "R17-1", **objects: bytes) -> str:
-        """Make a build with these objects (``_`` for ``.``), or the usual ones; gives its URL."""
+        """Create a build with these objects (``_`` for ``.``) or the usual; return its URL."""
         folder = self.builds / "board" / name
         folder.mkdir(parents=True)
         usual = {
@@ -97,12 +97,12 @@ class Bench:
         return self.service.find(staging.id)
 
     def rows(self, query: str, **given: object) -> list[tuple[Any, ...]]:
-        """The rows of a query."""
+        """Return the rows of a query."""
         with self.database.connect() as conn:
             return [tuple(row) for row in conn.execute(text(query), given)]
 
     def tamper(self, statement: str, **given: object) -> None:
-        """Change rows as a superuser who turned the triggers off."""
+        """Change rows as a superuser with triggers disabled."""
         with self.database.begin() as conn:
             conn.execute(text("SET LOCAL session_replication_role = 'replica'"))
             assert conn.execute(text(statement), given).rowcount > 0
@@ -120,7 +120,7 @@ def bench(
     blobs: BlobStore | None = None,
     packs: Packs = Packs(),  # noqa: B008 - frozen
 ) -> Iterator[Bench]:
-    """A service over `folder`; several of them on one folder stand for several pods."""
+    """Yield a service over `folder`; several of them on one folder represent several pods."""
     catalogue = folder / "catalogue.yaml"
     catalogue.write_text(CATALOGUE)
     builds = folder / "builds"

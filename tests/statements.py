@@ -1,4 +1,4 @@
-"""Stand-ins for statements on stagings, for tests without a database."""
+"""Replacements of staging statements, for tests without a database."""
 
 from importlib import import_module
 from pkgutil import iter_modules
@@ -15,7 +15,7 @@ _MODULES = [
 
 
 def patch_statement(monkeypatch: pytest.MonkeyPatch, name: str, does: Any) -> None:
-    """Have `does` called in the place of the statement of this name, in the one module of it."""
+    """Replace the statement with this name by `does`, in the one module that defines it."""
     (module,) = (
         each
         for each in _MODULES

@@ -1,10 +1,10 @@
-"""Chaos over a store: stagings, reads, evictions, pins and restarts while its contents go bad.
+"""Chaos test of a store: stagings, reads, evictions, pins and restarts with damaged contents.
 
-Several clients ask two pods and a worker, each of them killed now and then and started again with
-another quota, while contents are deleted, cut, flipped and replaced by what is no file, and while
-the bucket refuses, throttles, delays and cuts. What each client may see is checked as it sees it;
-what must be true in the end is checked by `settle`, which does nothing that an operator would do:
-it lets time pass and has housekeeping do its turns.
+Several clients use two pods and a worker. Each process is killed now and then and restarted with
+another quota, while contents are deleted, cut, flipped and replaced by other kinds of entries, and
+while the bucket refuses, throttles, delays and cuts. Each client's responses are checked at once;
+the final state is checked by `settle`, which makes no operator's intervention:
+it lets time pass and runs housekeeping.
 """
 
 import hashlib
@@ -38,7 +38,7 @@ from tests.service import Pod, Service, eventually
 from tests.source import ArchiveSource
 from tests.stores import blobs_of
 
-#: What a client may be answered while all of this goes on; 500 is always a fault of ours.
+#: Statuses that a client may get during the chaos; 500 is always a fault of the service.
 _EXPECTED = {200, 201, 202, 404, 409, 429, 502, 503, 507}
 _ARTIFACTS = ("full_payload", "stateful")
 _SERVED = {"full_payload": "update.gz", "stateful": "stateful.tgz"}
@@ -49,11 +49,11 @@ _PATIENCE_SECONDS = 120.0
 
 @dataclass
 class World:
-    """What the chaos is made over.
+    """Environment of the chaos.
 
     Attributes:
-        store_url: as pods have it, past the proxy if there is one.
-        direct_url: the same store, past no proxy.
+        store_url: URL for the pods, through the proxy if there is one.
+        direct_url: the same store, without the proxy.
         bucket: the proxy; None: the store is a folder.
     """
 
@@ -68,7 +68,7 @@ class World:
 
 @dataclass
 class Archive:
-    """One build, and the true bytes of what is served of it, by path."""
+    """One build, and the correct bytes of its served files, by path."""
 
     url: str
     files: dict[str, bytes]
@@ -76,7 +76,7 @@ class Archive:
 
 @dataclass
 class Chaos:
-    """One run; `wrong` says what must not have happened."""
+    """One chaos run; `wrong` lists the violations."""
 
     world: World
     seed: int = 1
@@ -88,7 +88,7 @@ class Chaos:
         self._damaged_at: dict[str, float] = {}
         noise = random.Random(self.seed)
         contents = [noise.randbytes(noise.randrange(20_000, 150_000)) for _ in range(9)]
-        # Fewer contents than files: most are shared by several builds.
+        # Fewer contents than files: several builds share most contents.
         self.archives = [self._archive(noise, contents) for _ in range(10)]
         self._services = [
             Service(
@@ -105,7 +105,7 @@ class Chaos:
         self.workers: list[Pod] = []
 
     def run(self, seconds: float, until: Mapping[str, int]) -> None:
-        """Make chaos for so long, and on a busy machine until each of these was seen so often."""
+        """Run for this long; on a busy machine, until each event of `until` was seen so often."""
         self.api = [self._services[0].api()[0] for _ in range(2)]
         self.workers = [self._services[0].worker()]
         actors: list[Callable[[random.Random], None]] = [
@@ -134,11 +134,11 @@ class Chaos:
         self.close()
 
     def has_seen(self, least: Mapping[str, int]) -> bool:
-        """Whether each of these was seen so often at least."""
+        """Return whether each of these events was seen at least this often."""
         return all(self.seen[name] >= count for name, count in least.items())
 
     def close(self) -> None:
-        """End every pod without a word."""
+        """Kill every pod."""
         for each in self._services:
             each.kill()
 
@@ -156,7 +156,7 @@ class Chaos:
 
     def _act(self, actor: Callable[[random.Random], None], noise: random.Random) -> None:
         while not self._over.is_set():
-            # A pod that was just killed does not answer.
+            # A pod that was just killed does not respond.
             with suppress(urllib3.exceptions.HTTPError, ConnectionError):
                 actor(noise)
 
@@ -176,7 +176,7 @@ class Chaos:
         self.seen[f"read {answer.status}"] += 1
         status, body = answer.status, answer.body
         if status == 302:
-            # What a link leads to says itself whether it is whole.
+            # The response to a link shows by itself whether it is complete.
             got = urllib3.request("GET", answer.headers["Location"], retries=False, timeout=30)
             status, body = got.status, got.data
             self.seen[f"link {status}"] += 1
@@ -193,7 +193,7 @@ class Chaos:
         if len(body) != len(true) and not damaged:
             self.wrong.append(f"{path} came with {len(body)} of {len(true)} bytes, as if whole")
         if body != true:
-            # A flipped bit, which a client notices by the digest of the answer.
+            # A flipped bit: clients notice it by the digest in the response.
             self.seen["flipped bits that a digest showed"] += 1
 
     def _operate(self, noise: random.Random) -> None:
@@ -209,7 +209,7 @@ class Chaos:
             )
             if answer.status not in _EXPECTED:
                 self.wrong.append(f"an operator was answered {answer.status}")
-        # Artifacts not read for a moment may be evicted for space.
+        # Makes artifacts evictable that were not read for a moment.
         execute(
             self.world.rows,
             "UPDATE staged_artifacts SET staged_at = staged_at - interval '1 hour',"
@@ -235,9 +235,9 @@ class Chaos:
                 path = damage.path_of(url, digest)
                 ways += [partial(made, path) for made in damage.NO_FILES]
                 ways.append((path.parent / ".nfs0000001").touch)
-            # From now on, and until it is done: a reader may meet it before this thread goes on.
+            # Set before the damage is done: a reader may meet it before this thread continues.
             self._damaged_at[digest] = math.inf
-            # It may be gone, or something else, by now.
+            # The blob may be gone, or replaced, by now.
             with suppress(OSError):
                 noise.choice(ways)()
                 self.seen["damages"] += 1
@@ -271,7 +271,7 @@ class Chaos:
         pods[place].kill()
         pods[place] = service.again(pods[place])
         self.seen["restarts"] += 1
-        # On a busy machine, too, each pod does something before it is killed.
+        # Also on a busy machine, each pod does something before it is killed.
         while pods is self.api and not self._answers(pods[place]) and not self._over.wait(0.1):
             pass
 
@@ -284,7 +284,7 @@ class Chaos:
 
 
 def settle(chaos: Chaos) -> None:
-    """Let what is left settle by itself, and check that all is well; adds to `wrong`."""
+    """Let the remaining damage be repaired, and check the final state; adds to `wrong`."""
     world = chaos.world
     settings = Settings.from_env(
         database_url=world.database_url,
@@ -317,7 +317,7 @@ def settle(chaos: Chaos) -> None:
 
 
 def keep_house(world: World, upkeep: Upkeep) -> None:
-    """What workers do in some hours: everything is looked at twice, and garbage is collected."""
+    """Do some hours of housekeeping: check everything twice, and collect garbage."""
     scrub = Scrub(upkeep, lambda _artifact: None)
     for _ in range(2):
         known = {str(digest) for (digest,) in select(world.rows, "SELECT sha256 FROM blobs")}
@@ -325,7 +325,7 @@ def keep_house(world: World, upkeep: Upkeep) -> None:
         for shard in {digest[:2] for digest in known}:
             reconcile.check(upkeep, shard)
             scrub.turn(shard)
-        # Claims of the dead run out, and what was put off is due.
+        # Removals claimed by dead processes expire, and postponed ones become due.
         with world.rows.connect() as conn:
             conn.exec_driver_sql(
                 "UPDATE blobs SET removing_until = NULL, doomed_at = clock_timestamp()"
@@ -335,7 +335,7 @@ def keep_house(world: World, upkeep: Upkeep) -> None:
 
 
 def stage_all(pod: Pod, archive: Archive) -> None:
-    """Ask until it is staged, as a client does."""
+    """Repeat a staging request until it succeeds, as a client does."""
 
     def staged() -> bool:
         return pod.client.stage(archive.url, *_ARTIFACTS).status in (200, 201)
@@ -344,7 +344,7 @@ def stage_all(pod: Pod, archive: Archive) -> None:
 
 
 def check(chaos: Chaos, pod: Pod, upkeep: Upkeep) -> None:
-    """Ledger, rows and store agree to the byte, and everything is served as it is at its source."""
+    """Check that ledger, rows and store agree to the byte, and all files equal their source."""
     rows = chaos.world.rows
     named: dict[str, int] = dict(
         select(
@@ -371,5 +371,5 @@ def check(chaos: Chaos, pod: Pod, upkeep: Upkeep) -> None:
 
 
 def store_of(world: World) -> BlobStore:
-    """The store, past the proxy."""
+    """Return the store, without the proxy."""
     return open_store(world.direct_url, world.folder / "home")

@@ -1,4 +1,4 @@
-"""What another process does with a store: sweep it, or hold a batch and parts of it open.
+"""Another process that uses a store: it sweeps, or holds a batch and parts of it open.
 
 python -m tests.store_child sweep|hold STORE_URL HOME
 """
@@ -14,7 +14,7 @@ _OLD_SECONDS = 24 * 3600.0
 
 
 def _hold(store: BlobStore) -> None:
-    """Work on a batch and on parts until this process is killed, or has no input any more."""
+    """Use a batch and parts until this process is killed or its input ends."""
     with store.batch("holder") as batch, store.parts.open(PARTS, 100):
         batch.keep([b"on its way"])
         sys.stdout.write("holding\n")
@@ -23,7 +23,7 @@ def _hold(store: BlobStore) -> None:
 
 
 def _sweep(store: BlobStore) -> None:
-    """Sweep what is a day old; says how many folders were removed, and the time of the store."""
+    """Sweep files older than a day; print the number of removed folders, and the store's time."""
     sys.stdout.write(f"{store.sweep(_OLD_SECONDS).removed} {store.time()}\n")
 
 

@@ -1,4 +1,4 @@
-"""What is in a store, as a reconcile would see it."""
+"""Contents of a store, as a reconcile would find them."""
 
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -12,12 +12,12 @@ from staging_api.store.bucket import Bucket
 
 
 def blobs_of(store: BlobStore) -> list[tuple[Blob, float]]:
-    """Every blob, with the time of its last use."""
+    """Return every blob, with the time of its last use."""
     return [found for shard in SHARDS for found in store.shard(shard)]
 
 
 def kept_aside(url: str) -> set[str]:
-    """The names of what was quarantined."""
+    """Return the names of the quarantined contents."""
     if not url.startswith("file:"):
         bucket = Bucket.parse(url)
         listed = bucket.connect().list("quarantine")

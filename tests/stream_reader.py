@@ -1,4 +1,4 @@
-"""Reads of a socket whose other end sends now and then."""
+"""Reader of a socket whose peer sends at intervals."""
 
 import socket
 
@@ -6,7 +6,7 @@ _MOST_BYTES = 1 << 16
 
 
 class StreamReader:
-    """What comes from one connection.
+    """Reader of one connection.
 
     Attributes:
         sock: the connection.
@@ -15,10 +15,10 @@ class StreamReader:
     sock: socket.socket
 
     def read_until(self, end: bytes) -> bytes:
-        """Read until these bytes."""
+        """Read up to and including these bytes."""
         got = b""
         while not got.endswith(end):
-            # What comes behind them is left there.
+            # Further bytes stay in the socket.
             seen = got + self.sock.recv(_MOST_BYTES, socket.MSG_PEEK)
             assert seen != got, f"ended after {got!r}"
             at = seen.find(end, max(0, len(got) - len(end) + 1))
@@ -27,7 +27,7 @@ class StreamReader:
         return got
 
     def rest(self) -> bytes:
-        """Read until the end."""
+        """Read until the end of the stream."""
         got = b""
         while part := self.sock.recv(4096):
             got += part

@@ -1,4 +1,4 @@
-"""Which tests a suite collects, and in which order: hooks of pytest, for the root conftest."""
+"""Selection and order of the tests of each suite: pytest hooks for the root conftest."""
 
 import gc
 from pathlib import Path
@@ -6,15 +6,15 @@ from pathlib import Path
 import pytest
 
 _TESTS = Path(__file__).parent
-#: Folders of which every test has the marker.
+#: Folders whose tests all get the marker.
 _OF_ONE_MARKER = {"system": _TESTS / "system", "prove": _TESTS / "prove"}
-#: What a file has that may have tests of the system: the marker, or a service that needs a package.
+#: Signs of system tests in a file: the marker, or a service that needs a package.
 _OF_SYSTEM = ("mark.system", "import BUCKETS")
-#: Here a fixture brings such a service.
+#: Folders with a fixture that starts such a service.
 _ALSO_SYSTEM = _TESTS / "conformance"
 
-#: Modules that take longest, so that none of them is begun last; those of one package are together,
-#: for each process starts what a package shares whenever it comes to that package.
+#: Modules that take longest, so that none of them starts last; modules of one package are adjacent,
+#: because each process starts a package's shared services when it first reaches that package.
 _FIRST = [
     f"{package}/test_{module}.py"
     for package, modules in {
@@ -39,23 +39,24 @@ _PACKAGES = [
 ]
 
 
-#: Of new objects, when garbage is looked for; 700, the default, takes a twentieth of the time.
+#: New objects before each garbage collection; with 700, the default, it takes a twentieth
+#: of the time.
 _NEW_OBJECTS = 10_000
 
-# Modules and tests live as long as the process: each pass of the collector would look through all
-# of them, and find nothing, which takes a third of the time.
+# Modules and tests live as long as the process: each pass of the collector would examine all of
+# them in vain, which takes a third of the time.
 gc.disable()
 
 
 def pytest_collection_finish() -> None:
-    """Look for garbage again, more seldom, but not in what was collected."""
+    """Collect garbage again, less often, and without the objects of the collection phase."""
     gc.freeze()
     gc.set_threshold(_NEW_OBJECTS)
     gc.enable()
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Leave out files without a test of the suite: every process would import them."""
+    """Leave out files without a test of the suite, because every process would import them."""
     wanted = config.option.markexpr
     for marker, folder in _OF_ONE_MARKER.items():
         if f"not {marker}" in wanted and collection_path == folder:
@@ -67,10 +68,10 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put what takes longest first.
+    """Put the longest modules first.
 
     Raises:
-        UsageError: a test of the system is where `make test-system` does not look for one.
+        UsageError: a system test is in a place where `make test-system` does not look for it.
     """
     places = {path: _place(path) for path in {item.path for item in items}}
     lost = {path for path in places if not _may_be_system(path)}

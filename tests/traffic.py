@@ -1,4 +1,4 @@
-"""Statements that read and write the tables without a pause."""
+"""Statements that read and write the tables continuously."""
 
 import threading
 from contextlib import closing
@@ -10,7 +10,7 @@ from sqlalchemy import make_url
 
 from tests.service import eventually
 
-# What requests of any version do: find rows, and lock and write them.
+# Like the requests of every version: find rows, lock them and write them.
 _STATEMENTS = (
     "SELECT count(*) FROM stagings",
     "SELECT count(*) FROM staged_artifacts",
@@ -27,7 +27,7 @@ _STATEMENTS = (
 
 
 class Traffic:
-    """One client for each statement, for the block; no client has more than one under way."""
+    """One client for each statement, for the block; each client runs one statement at a time."""
 
     def __init__(self, url: str) -> None:
         self.count = 0
@@ -52,7 +52,7 @@ class Traffic:
             assert not self._failures, self._failures
 
     def go_on(self, count: int) -> None:
-        """Return when each client has been answered so many times more, about."""
+        """Return when each client has completed about this many further statements."""
         enough = self.count + count * len(_STATEMENTS)
         eventually(lambda: self.count >= enough or bool(self._failures), "no answers")
 

@@ -1,7 +1,7 @@
-"""An archive that is published to without a pause, beside real apt, and to which worse happens.
+"""An APT archive with continuous publishing and real apt clients, during several disturbances.
 
-Each upload is a request of its own, and decided when the run that takes it ends; a run takes all
-that wait. Ten a second are sent, if the machine bears it; the printed line says how many it bore.
+Each upload is a request of its own, decided at the end of the run that takes it; a run takes all
+waiting uploads. The target is ten a second; the printed line has the actual rate.
 """
 
 import itertools
@@ -24,25 +24,25 @@ from tests.slow_front import SlowFront
 from tests.two_keys import Keys
 
 JSON = {"Content-Type": "application/json"}
-#: Generations that go live between each Release that a client gets and what it names.
+#: Number of generations that go live between a client's Release and the files that it names.
 MEANWHILE = 2
 UPLOADERS = 2
 EVERY_SECONDS = 0.1
-#: Of a hundred updates: when another key signs, the suite goes back, the source goes, it is lifted.
+#: Percentage of updates before: another key signs, a suite rolls back, a source goes, it is lifted.
 NEW_KEY, BACK, GONE, LIFTED = 20, 40, 60, 80
-#: The package that is withdrawn by going back, and the version that clients get by that.
+#: The package that the rollback withdraws, and the version that clients then get.
 WITHDRAWN, OLDER = "package-0000", "1.0-1"
 
 
 def small(package: str, version: str = "1.0-1") -> bytes:
-    """A package of some hundred bytes."""
+    """Return a package of some hundred bytes."""
     return deb(control_text(package, version), Form.GZ, holds=package)
 
 
 def send_source(
     archive: AptArchiveApi, version: str, component: str = "main", suite: str = "stable"
 ) -> None:
-    """A source that apt downloads, with an upstream archive that its revisions share."""
+    """Upload a source for apt to download; its revisions share an upstream archive."""
     upstream = version.partition("-")[0]
     files = {f"hello_{upstream}.orig.tar.gz": b"orig", f"hello_{version}.debian.tar.xz": b"debian"}
     listed = [source_file(*each) for each in files.items()]
@@ -58,7 +58,7 @@ def send_source(
 def delete(
     archive: AptArchiveApi, package: str, architecture: str = "amd64", suite: str = "stable"
 ) -> None:
-    """Delete what a suite publishes of a package."""
+    """Delete the publications of a package in a suite."""
     query = f"package={package}&suite={suite}"
     listed = archive.client.get(f"{archive.path}/packages?{query}").json["items"]
     for each in listed:
@@ -68,24 +68,24 @@ def delete(
 
 
 def succeeds(outcome: "subprocess.CompletedProcess[str]") -> str:
-    """What a program printed that must succeed."""
+    """Return the output of a program that must succeed."""
     assert outcome.returncode == 0, outcome.stdout + outcome.stderr
     return outcome.stdout
 
 
 @dataclass
 class Troubled:
-    """The archive, and what came of it.
+    """The archive, and the results.
 
     Attributes:
-        archive: by the pod that publishes now.
-        names: of its packages.
-        generations: that went live.
-        uploads: of one package each, that runs have taken.
+        archive: the archive, accessed through the pod that publishes at present.
+        names: names of its packages.
+        generations: number of generations that went live.
+        uploads: number of uploads, of one package each, that runs have taken.
         decided: by package, the newest version that a run has published.
-        failed: what apt said, of each update that failed.
-        stale: what apt did not see although it was decided before the update.
-        seen: by number of an update, the newest version of the withdrawn package that it showed.
+        failed: apt's message for each failed update.
+        stale: packages that apt did not see although they were published before the update.
+        seen: by number of the update, the newest visible version of the withdrawn package.
     """
 
     archive: AptArchiveApi
@@ -102,7 +102,7 @@ class Troubled:
     _began: float = field(default_factory=time.monotonic)
 
     def upload(self) -> None:
-        """Upload to the suite that is never held, package after package, as by a clock."""
+        """Upload to the suite that is never held, package after package, at a fixed rate."""
         while not self.stop.is_set():
             number = next(self._numbers)
             self.stop.wait(self._began + number * EVERY_SECONDS - time.monotonic())
@@ -113,7 +113,7 @@ class Troubled:
             self._sent.put((name, version))
 
     def publish(self) -> None:
-        """Publish what was uploaded, run after run."""
+        """Publish the uploads, run after run."""
         while not self.stop.is_set():
             waiting = [self._sent.get() for _ in range(self._sent.qsize())]
             if not waiting:
@@ -127,7 +127,7 @@ class Troubled:
                 self.decided[name] = max(version, self.decided.get(name, 0))
 
     def meanwhile(self) -> None:
-        """Let some packages be published before a client gets its Release."""
+        """Wait for further generations before a client gets its Release."""
         wanted = self.generations + MEANWHILE
         eventually(lambda: self.generations >= wanted or self.stop.is_set(), "nothing is published")
 
@@ -139,7 +139,7 @@ class Troubled:
         return answer
 
     def update(self, apt: Apt, done: int) -> None:
-        """Update, and look whether apt sees what was decided before that."""
+        """Update, and check that apt sees all versions published before."""
         before = dict(self.decided)
         outcome = apt.update()
         self.failed += [outcome.stderr] * (outcome.returncode != 0)
@@ -151,7 +151,7 @@ class Troubled:
 
 
 def newest(apt: Apt, *packages: str) -> dict[tuple[str, str], str]:
-    """By suite and package, the version that is offered."""
+    """Return the version that apt offers, by suite and package."""
     table = succeeds(apt.run("madison", *packages, program="apt-cache"))
     found: dict[tuple[str, str], str] = {}
     for line in table.splitlines():
@@ -166,7 +166,7 @@ def _order(version: str) -> tuple[int, str]:
 
 
 def troubled_updates(apt: Apt, keys: Keys, count: int, packages: int) -> Troubled:
-    """Update so often, beside publishing; at four moments something worse happens."""
+    """Run `count` updates during continuous publishing, with four disturbances."""
     serving, publishing = keys.services[0].api(2)
     archive = AptArchiveApi.make(publishing.client)
     names, first = filled(archive, packages)
@@ -203,7 +203,7 @@ def troubled_updates(apt: Apt, keys: Keys, count: int, packages: int) -> Trouble
 
 
 def report(troubled: Troubled, updates: int, seconds: float) -> None:
-    """Print how fast it went so far."""
+    """Print the rates so far."""
     print(
         f"{updates} updates of {seconds / updates:.2f} s, {len(troubled.failed)} failed,"
         f" {len(troubled.stale)} stale; beside them {troubled.uploads} uploads decided"
@@ -214,7 +214,7 @@ def report(troubled: Troubled, updates: int, seconds: float) -> None:
 
 
 def filled(archive: AptArchiveApi, packages: int) -> tuple[list[str], str]:
-    """Fill two suites; return the names of packages, and the generation to go back to."""
+    """Fill two suites; return the names of packages, and the generation for the rollback."""
     suite = {"name": "testing", "architectures": ["amd64"]}
     assert archive.client.post(f"{archive.path}/suites", suite).status == 201
     names = [f"package-{n:04}" for n in range(packages)]
@@ -230,7 +230,7 @@ def filled(archive: AptArchiveApi, packages: int) -> tuple[list[str], str]:
 
 
 def troubles(troubled: Troubled, keys: Keys, first: str) -> dict[int, Callable[[], Any]]:
-    """By hundredth of the updates, what happens before it."""
+    """Return the disturbances, by the percentage of updates before each."""
     (other,) = keys.services[1].api()
     archive = troubled.archive
     holds = f"{API}/distributions/{archive.name}"
@@ -244,7 +244,7 @@ def troubles(troubled: Troubled, keys: Keys, first: str) -> dict[int, Callable[[
 
 
 def reads_both_suites(apt: Apt) -> None:
-    """Let apt read sources and binaries of both."""
+    """Let apt read sources and binaries of both suites."""
     path = apt.home / "etc/apt/sources.list"
     line = path.read_text()
     testing = line.replace(" stable ", " testing ").replace("main contrib", "main")
@@ -253,7 +253,7 @@ def reads_both_suites(apt: Apt) -> None:
 
 
 def holds_what_was_decided(troubled: Troubled) -> None:
-    """Clients saw the withdrawn version until the suite went back, and none while it held."""
+    """Check that clients saw the withdrawn version before the rollback, and not during the hold."""
     seen = troubled.seen
     before = {seen[number] for number in seen if number < BACK}
     held = {seen[number] for number in seen if BACK <= number < LIFTED}

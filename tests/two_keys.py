@@ -1,4 +1,4 @@
-"""One archive, two services, and a key for each: as before and after a change of the key."""
+"""One archive, two services, and a signing key for each: before and after a key rotation."""
 
 import subprocess
 from collections.abc import Iterator
@@ -16,16 +16,16 @@ from tests.service import Service, service
 
 @dataclass
 class Keys:
-    """Two keys, a service that signs with each, and the database that they share."""
+    """Two keys, a service that signs with each, and their shared database."""
 
     pair: tuple[SigningKey, SigningKey]
     services: tuple[Service, Service]
     rows: Database
 
     def trust(self, apt: Apt, *which: int) -> str:
-        """The option by which apt believes these keys and no other."""
+        """Return the option that makes apt trust exactly these keys."""
         path = apt.home / f"trusted-{'-'.join(map(str, which))}.gpg"
-        # A short name: gpg makes sockets in it, and a socket's path has 107 bytes at most.
+        # A short name: gpg creates sockets in this folder, and their paths have at most 107 bytes.
         with TemporaryDirectory(prefix="gpg-") as home:
             gpg = ["gpg", "--homedir", home, "--batch"]
             for number in which:

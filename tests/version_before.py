@@ -1,4 +1,4 @@
-"""The version before the newest migration, out of this checkout's history."""
+"""The version before the newest migration, from the history of this checkout."""
 
 import io
 import subprocess
@@ -10,11 +10,11 @@ _NEEDED = ("staging_api", "migrations")
 
 
 def unpacked(folder: Path, last: str | None = None) -> Path:
-    """A checkout of that version in `folder`, as far as a pod needs it; gives `folder`.
+    """Check out that version in `folder`, as far as a pod needs it; return `folder`.
 
     Args:
-        folder: where to.
-        last: the number of the newest migration that it has; None: all but the newest of this one.
+        folder: target of the checkout.
+        last: number of its newest migration; None: all migrations but the newest of this version.
     """
     migrations = _migrations()[:-1]
     if last is not None:
@@ -30,7 +30,7 @@ def _migrations() -> list[str]:
 
 
 def _commit_with(migrations: list[str]) -> str:
-    """The newest commit that has these migrations and no other."""
+    """Return the newest commit that has exactly these migrations."""
     for commit in _git("rev-list", "HEAD").decode().split():
         listed = _git("ls-tree", "--name-only", f"{commit}:migrations/versions").decode().split()
         if sorted(name for name in listed if name[0].isdigit()) == migrations:
