@@ -1,9 +1,9 @@
-"""A process that stages one artifact, each time in a child that kills itself at a chosen step.
+"""Process that stages an artifact, each time in a child that kills itself at a chosen step.
 
     engine_child.py ARCHIVE_URL KIND
 
-reads lines, the folder of a store and the number of a step, and answers each with the status in
-which its child ended, 0 if that came to the end before the step, and how many bytes it had.
+reads lines, each with the folder of a store and the number of a step, and answers each with the
+child's wait status (0 if the child finished before the step) and the number of bytes it had.
 """
 
 import os
@@ -20,7 +20,7 @@ from tests.integration.engine_kinds import KINDS
 
 
 def main() -> None:
-    """Answer line by line."""
+    """Read and answer the lines."""
     address, name = sys.argv[1:]
     for line in sys.stdin:
         folder, step = line.rsplit(maxsplit=1)
@@ -36,7 +36,7 @@ def main() -> None:
 
 
 def stage(address: str, folder: Path, name: str, last: int, told: int) -> None:
-    """Stage, say again and again how many bytes there are, and die at a step."""
+    """Stage the artifact, report its bytes as they arrive, and kill this process at a step."""
     done = 0
 
     def checkpoint(_name: str) -> None:

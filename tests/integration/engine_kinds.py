@@ -1,4 +1,4 @@
-"""The artifacts that the crash tests stage: one for each way of unpacking."""
+"""Artifacts for the crash tests: one for each way of unpacking."""
 
 from staging_api.catalogue.model import ArtifactKind, Choice, Pattern
 

@@ -1,10 +1,10 @@
-"""A process that stages builds, each in a child that kills itself at a step that the test chose.
+"""Process that stages builds, each in a child that kills itself at a step chosen by the test.
 
     pack_child.py DATABASE_URL FOLDER
 
-reads lines, a build and the number of a step, and answers each with the signal that ended its
-child; 0 if that came to the end before the step. A step is the moment before a write of the pack,
-a sync, a move to a name, and the statements of a transaction: also the one after the step before.
+reads lines, each with a build and the number of a step, and answers each with the signal that
+ended the child; 0 if the child finished before the step. A step is the moment before a write of the
+pack, a sync, a rename, or a statement of a transaction; the moment after one is the next step.
 """
 
 import os
@@ -34,9 +34,9 @@ STEPS: list[tuple[Any, str]] = [
 
 
 def main() -> None:
-    """Answer line by line."""
+    """Read and answer the lines."""
     url, folder = sys.argv[1], Path(sys.argv[2])
-    # Small pieces, so that there are several of each.
+    # Small chunks, so that there are several of each kind of step.
     pack_writer._WRITE_BYTES, attempt._PACKED_AT_ONCE = 600, 40
     for line in sys.stdin:
         build, step = line.split()
@@ -48,7 +48,7 @@ def main() -> None:
 
 
 def stage(url: str, folder: Path, build: str, last: int) -> None:
-    """Stage a build, and die at a step."""
+    """Stage a build, and kill this process at a step."""
     done = 0
 
     def step() -> None:

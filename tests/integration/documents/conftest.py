@@ -1,7 +1,7 @@
-"""For tests of the document API: one process on an empty database.
+"""Fixtures for tests of the document API: one process with an empty database.
 
-The processes last as long as these tests: to build one, with its routes and pools, takes longer
-than most of them.
+The processes are shared by all these tests: building one, with its routes and pools, takes longer
+than most of the tests.
 """
 
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ CALLERS = ("viewer", "operator", "stager", "auditor")
 def _sites(
     database_url: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[DocumentApi, DocumentApi]]:
-    """Two processes on one database and one store."""
+    """Yield two processes that share one database and one store."""
     folder = tmp_path_factory.mktemp("documents")
     with document_api(database_url, folder) as one, document_api(database_url, folder) as other:
         yield one, other
@@ -29,17 +29,17 @@ def _sites(
 
 @pytest.fixture
 def site(database: Database, _sites: tuple[DocumentApi, DocumentApi]) -> DocumentApi:
-    """The API on an empty database, by a caller who may do everything."""
+    """Return the API on an empty database, as a caller with all roles."""
     assert database is not None
     for each in _sites:
-        # The keys that it has read were in the database that was emptied.
+        # The process has cached keys of the database that has just been emptied.
         each.services.documents.contents.keys._ring = None
     return _sites[0]
 
 
 @pytest.fixture
 def other_site(site: DocumentApi, _sites: tuple[DocumentApi, DocumentApi]) -> DocumentApi:
-    """Another process on the same database."""
+    """Return another process on the same database."""
     assert site is not None
     return _sites[1]
 
@@ -48,7 +48,7 @@ def other_site(site: DocumentApi, _sites: tuple[DocumentApi, DocumentApi]) -> Do
 def callers(
     database: Database, database_url: str, tmp_path: Path
 ) -> Iterator[dict[str, DocumentApi]]:
-    """The API of one process, for callers of different roles."""
+    """Yield the API of one process for callers of different roles, by role."""
     assert database is not None
     file, made = tmp_path / "tokens", {}
     lines = []

@@ -1,4 +1,4 @@
-"""Who takes a tag away is known in its transaction, and not in the next of its connection."""
+"""Author of a tag's deletion: set for its transaction, not for the connection's next one."""
 
 import pytest
 from sqlalchemy import Connection, text

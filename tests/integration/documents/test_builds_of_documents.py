@@ -1,4 +1,4 @@
-"""Builds that documents name: each once, queued if it is missing, and behind who works on it."""
+"""Builds named in documents: staged once, queued if missing, joined if already being staged."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,6 +1,6 @@
-"""Every answer of the configdocs surface that its clients know: status, fields, headers, lock.
+"""Conformance of configdocs responses with known clients: status, fields, headers and lock.
 
-The rows are those of the ancestor's own server, but for the ones where it does something wrong.
+The rows are those of the ancestor's own server, except where that server has a defect.
 """
 
 import gzip
@@ -19,7 +19,7 @@ VERSIONS = ["buffer", "committed", "last_site_action", "successful_site_action"]
 
 
 def refused(answer: Answer, status: str, message: str, reason: str | None = None) -> Any:
-    """Fail unless it is an error of this form; gives its details."""
+    """Assert that the response is an error of this form, and return its details."""
     result = answer.json
     assert f"{answer.status}" == status.split(maxsplit=1)[0], result
     assert set(result) == {
@@ -41,7 +41,7 @@ def refused(answer: Answer, status: str, message: str, reason: str | None = None
 
 
 def validated(answer: Answer, code: str, message: str, *, errors: int = 0) -> Any:
-    """Fail unless it is a validation result of this form."""
+    """Assert that the response is a validation result of this form."""
     result = answer.json
     assert result["kind"] == "Status"
     assert (result["apiVersion"], result["reason"]) == ("v1.0", "Validation")
@@ -526,7 +526,7 @@ def test_any_other_flag_is_refused(site: DocumentApi, name: str, given: str) -> 
     assert site.status() == {"a": "created"}
 
 
-# Of all paths
+# All paths
 
 
 @pytest.mark.parametrize("verbosity", ["9", "x", "6", "-1", "1.0", "٣"])
@@ -689,8 +689,8 @@ def test_every_accept_is_answered_alike(site: DocumentApi, accept: str) -> None:
 
 @pytest.mark.parametrize("path", ["/configdocs", "/configdocs/a", "/renderedconfigdocs"])
 def test_unknown_parameters_are_ignored(site: DocumentApi, path: str) -> None:
-    # Of two values of a parameter the ancestor takes the last; ours refuses them, as the test of
-    # repeated parameters shows, because a dry run could become a commit.
+    # Of two values of a parameter the ancestor uses the last; our server refuses both, because a
+    # dry run could become a commit: see the test of repeated parameters.
     site.add("a", document("one"), policy())
     assert site.get(path, whatever="1", verbosity="5").status == 200
     result = site.commit(dryrun="true", force="false", nothing="")

@@ -1,6 +1,6 @@
-"""D1 to D14: what the ancestors of this API got wrong, each a request or two.
+"""Defects D1 to D14 of this API's ancestors, each shown with one or two requests.
 
-The numbers are those of the list of defects by which this API was specified.
+The numbers are those of the list of defects in the specification of this API.
 """
 
 import json
@@ -27,24 +27,24 @@ SECRET = "swordfish"
 
 
 def by_name(text: bytes) -> dict[str, Any]:
-    """The data of each document of a stream."""
+    """Return the data of each document of a YAML stream, by name."""
     return {each["metadata"]["name"]: each["data"] for each in loaded(text)}
 
 
 def rendered(site: DocumentApi, **query: Any) -> dict[str, Any]:
-    """The data of each rendered document of the buffer."""
+    """Return the data of each rendered document of the buffer, by name."""
     answer = site.get("/renderedconfigdocs", **query)
     assert answer.status == 200, answer.body
     return by_name(answer.body)
 
 
 def of(name: str, path: str = ".") -> dict[str, Any]:
-    """A source of a substitution."""
+    """Return the source of a substitution."""
     return {"schema": SCRIPT, "name": name, "path": path}
 
 
 def on_layer(layer: str, **more: Any) -> dict[str, Any]:
-    """A layering definition."""
+    """Return a layering definition."""
     return {"layer": layer, **more}
 
 
@@ -59,7 +59,7 @@ def test_d1_and_d2_hold_against_what_replace_takes_back(site: DocumentApi, both:
     assert (answer.status, answer.json["message"]) == (409, ELSEWHERE)
     assert "'a'" in answer.json["reason"]
     assert site.ask("GET", "/document-buffer").json == before
-    # Without the other it may move.
+    # Without the other document it may move.
     site.add("b", both)
     assert site.status() == {"a": "modified", "b": "modified"}
 
@@ -74,7 +74,7 @@ def test_d1_a_document_is_in_one_collection_whatever_was_posted_in_between(
     answer = site.post("c", document("one"), buffermode="append")
     assert (answer.status, answer.json["message"]) == (409, ELSEWHERE)
     assert site.status()["a"] == "created"
-    # What broke the ancestor afterwards.
+    # The operations that failed in the ancestor afterwards.
     assert site.post("d", document("d"), buffermode="replace").status == 201
     body = {"over_buffer": True}
     assert site.ask("POST", "/document-revisions/1/rollback", body).status == 201
@@ -86,7 +86,7 @@ def test_d1_also_when_the_other_one_was_committed_long_ago(site: DocumentApi) ->
     site.committed("b", document("two"))
     answer = site.post("c", document("one"), document("three"))
     assert (answer.status, answer.json["message"]) == (409, ELSEWHERE)
-    # But it may move, once it has left.
+    # The document may move once the other one has left the collection.
     assert site.post("a", policy()).status == 201
     assert site.post("c", document("one"), buffermode="append").status == 201
 
@@ -120,7 +120,7 @@ def test_d2_one_layering_policy_in_all_collections(site: DocumentApi) -> None:
 
 
 def replacing(layer: str) -> Any:
-    """A replacement of the document ``one``."""
+    """Return a replacement of the document ``one``."""
     actions = [{"method": "merge", "path": "."}]
     layering = on_layer(layer, parentSelector={"of": "one"}, actions=actions)
     return document("one", replacement=True, layeringDefinition=layering)
@@ -261,7 +261,7 @@ def test_d9_going_back_leaves_nothing_of_what_was_added_later(site: DocumentApi)
     assert site.commit().status == 200
     versions = site.get("/configdocs").json
     assert {each["new_status"] for each in versions} == {"unmodified"}
-    # The same by replace: the buffer is what was committed, and the new collection.
+    # The same with a replacing post: the buffer is the commit plus the new collection.
     site.add("a", document("one"), document("again"), policy())
     assert site.post("b", document("two"), buffermode="replace").status == 201
     assert site.status() == {"a": "unmodified", "b": "created"}

@@ -1,4 +1,4 @@
-"""``audit verify`` walks the record of documents: whole, or with a break named."""
+"""``audit verify`` on the record of documents: intact, and with a break that it names."""
 
 import json
 
@@ -15,7 +15,7 @@ _REASON = 'because of ü, "quotes", a \\ and \u2028'
 
 @pytest.fixture
 def recorded(site: DocumentApi) -> DocumentApi:
-    """A site with events of every kind."""
+    """Return a site with events of every kind."""
     site.add("b", document("other"))
     site.committed("a", document("one"), policy())
     answer = site.ask(
@@ -30,7 +30,7 @@ def recorded(site: DocumentApi) -> DocumentApi:
 
 
 def tamper(database: Database, statement: str) -> None:
-    """Change rows past the triggers, as a superuser can."""
+    """Change rows while triggers are off, as only a superuser can."""
     with database.begin() as conn:
         conn.execute(text("SET LOCAL session_replication_role = 'replica'"))
         assert conn.execute(text(statement)).rowcount
@@ -107,7 +107,7 @@ def test_the_verb_walks_documents_too(
     assert code("--expect-documents", documents["head"]) == 0
     assert "8 events of documents are whole" in capsys.readouterr().out
     assert code("--expect-documents", "0" * 64) == 1
-    # Before all of them there was no head.
+    # Before the first of these events there was no head.
     assert code("--until", "2001-01-01", "--expect-documents", "") == 0
     tamper(database, "UPDATE document_events SET reason = 'x' WHERE number = 2")
     assert code("--json") == 1

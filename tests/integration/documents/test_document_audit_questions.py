@@ -1,6 +1,6 @@
-"""The auditors' questions about documents, with two authors, two collections and two sites' ends.
+"""Auditors' questions about documents, on two authors, two collections and two site actions.
 
-The queries are those that docs/how-to/audit.md prints, run as the role of auditors.
+The queries are those of docs/how-to/audit.md, run with the role of auditors.
 """
 
 import re
@@ -20,12 +20,12 @@ COMMITTED, SITE_AT, PUT_IN = 11, 12, 13
 
 @pytest.fixture
 def authors(callers: dict[str, DocumentApi]) -> tuple[DocumentApi, DocumentApi]:
-    """Two callers who may change documents."""
+    """Return two callers who may change documents."""
     return callers["stager"], callers["operator"]
 
 
 def ask(database: Database, question: int, **given: Any) -> list[dict[str, Any]]:
-    """The answer to a question of the page, as an auditor gets it."""
+    """Return the rows that answer a question of the page, as an auditor."""
     found = re.search(rf"^## {question}\..*?```sql\n(.*?);\n```", PAGE, re.DOTALL | re.MULTILINE)
     assert found
     with database.begin() as conn:
@@ -34,7 +34,7 @@ def ask(database: Database, question: int, **given: Any) -> list[dict[str, Any]]
 
 
 def moment(database: Database) -> datetime:
-    """Now, by the database's clock."""
+    """Return the current time of the database's clock."""
     with database.begin() as conn:
         now: datetime = conn.execute(text("SELECT clock_timestamp()")).scalar_one()
     return now
@@ -150,7 +150,7 @@ def test_who_put_a_document_in(
     ]
     [other] = ask(database, PUT_IN, schema=SCRIPT, name="two")
     assert (other["caller"], other["collection"], other["differs"]) == ("operator", "b", True)
-    # It is in the buffer still, and was in it when that was committed.
+    # The document is still in the buffer, and was in the buffer at the time of the commit.
     assert (other["committed_by"], other["gone_in"]) == ("operator", None)
     [hidden] = ask(database, PUT_IN, schema=SCRIPT, name="hidden")
     assert (hidden["differs"], hidden["storage_policy"]) == (None, "encrypted")

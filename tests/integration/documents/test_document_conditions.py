@@ -1,4 +1,4 @@
-"""What lets a client send a request again, read only what changed, and change only what it saw."""
+"""Conditional requests: idempotency keys, conditional reads, and changes guarded by ETags."""
 
 import base64
 import json
@@ -24,7 +24,7 @@ def revisions(database: Database) -> int:
     return int(count)
 
 
-# The same request sent again
+# Requests repeated with an idempotency key
 
 
 def prepare_commit(site: DocumentApi) -> None:
@@ -42,7 +42,7 @@ def prepare_confirmation(site: DocumentApi) -> None:
 
 
 def prepare_nothing(_site: DocumentApi) -> None:
-    """An empty buffer will do."""
+    """Prepare nothing: the case starts from an empty buffer."""
 
 
 POSTS: Mapping[str, tuple[Callable[[DocumentApi], None], str, bytes, Mapping[str, str]]] = {
@@ -76,7 +76,7 @@ def test_a_post_sent_again_with_its_key_gets_the_same_answer_and_is_done_once(
     first = sent(site, what)
     assert first.status in {200, 201}, first.body
     count, tags = revisions(database), select(database, "SELECT count(*) FROM document_tags")
-    # What the world does in between changes nothing of the answer.
+    # Changes made in between do not change the stored response.
     other_site.add("other", document("other"))
     again = sent(other_site, what)
     assert (again.status, again.body) == (first.status, first.body)
@@ -162,7 +162,7 @@ def test_a_key_that_is_none_is_refused_before_any_lock(
     assert select(database, "SELECT count(*) FROM api_locks") == [(0,)]
 
 
-# Reading only what changed
+# Conditional reads
 
 READS = [
     "/configdocs",
@@ -183,7 +183,7 @@ READS = [
 
 @pytest.fixture
 def full(site: DocumentApi) -> DocumentApi:
-    """Something committed, something buffered, with secrets in both."""
+    """Return a site with a commit and a buffer, both with secrets."""
     site.committed("a", document("one"), secret("hidden"), policy())
     site.ask("POST", "/document-site-actions", {"outcome": "success"})
     site.add("a", document("one", {"value": 2}), secret("hidden"), policy())
@@ -228,7 +228,7 @@ def test_no_etag_comes_with_an_answer_that_is_none(site: DocumentApi) -> None:
         assert known.status == answer.status
 
 
-# Two callers with different rights
+# Two callers with different permissions
 
 
 TURNS = [
@@ -273,7 +273,7 @@ def test_an_administrator_and_a_viewer_who_take_turns_never_see_each_others_answ
             assert "Etag" not in refused.headers
 
 
-# Changing only what was seen
+# Changes guarded by ETags
 
 CHANGES: Mapping[str, tuple[str, str, object]] = {
     "commit": ("POST", "/commitconfigdocs", None),
@@ -307,7 +307,7 @@ def test_a_change_of_a_buffer_that_moved_is_refused(
     assert changed(full, what, full.get("/document-buffer").headers["Etag"]).status < 300
 
 
-# Comparisons page by page
+# Paged comparisons
 
 
 def pages(site: DocumentApi, **query: Any) -> list[Any]:
@@ -330,7 +330,7 @@ def test_a_comparison_comes_in_pages_of_the_same_two_revisions(
     (whole,) = pages(site, **query)
     first = site.get("/document-differences", **query, limit=3).json
     assert [each["document"]["name"] for each in first["changes"]] == ["aax", "bbx", "ccx"]
-    # What happens in between moves what the words mean, and not the pages.
+    # Changes between two pages move what `buffer` and `committed` refer to, but not the pages.
     assert site.commit().status == 200
     site.add("r", document("later"))
     second = site.get("/document-differences", **query, limit=3, after=first["next"]).json

@@ -1,4 +1,4 @@
-"""A process killed at every step of a change of documents: nothing of it is done by halves."""
+"""kill -9 at every step of a change of documents: the change is stored whole or not at all."""
 
 import os
 import re
@@ -45,13 +45,13 @@ _COUNTS = """
 
 
 def snapshot(database: Database) -> Any:
-    """All that a change of documents may change, but not who made it."""
+    """Return all data that a change of documents may change, except its author."""
     states = [_STATE.format(revision=revision) for revision in (_NEWEST, _COMMITTED)]
     return [select(database, query) for query in (*states, _COUNTS)]
 
 
 class World:
-    """A process that lives and looks, and others that die."""
+    """One process that stays alive, and others that are killed during an operation."""
 
     def __init__(self, site: DocumentApi, database: Database, url: str, folder: Path) -> None:
         self.site = site
@@ -60,7 +60,10 @@ class World:
         self._folder = folder
 
     def dies_in(self, operation: Operation, number: int, step: int) -> bool:
-        """Run an operation in a process that is killed before a step; false: it had fewer."""
+        """Run an operation in a process that is killed before a step.
+
+        Return false if the operation had fewer steps.
+        """
         child = os.fork()
         if child == 0:
             try:
@@ -72,7 +75,7 @@ class World:
         _, status = os.waitpid(child, 0)
         if os.WIFSIGNALED(status):
             assert os.WTERMSIG(status) == signal.SIGKILL
-            # A request that waits for its lock need not wait until the lease expires.
+            # The next request for the dead process's lock need not wait until the lease expires.
             execute(
                 self.database,
                 "UPDATE lock_scopes SET acquired_at = acquired_at - interval '1 h',"
@@ -83,14 +86,14 @@ class World:
         return False
 
     def commit_unconfirmed(self, number: int) -> None:
-        """Commit the buffer, to be confirmed or undone."""
+        """Commit the buffer with a time limit for its confirmation."""
         add(self.site, number)
         assert self.site.commit(confirm_within="600").status == 200
 
 
 @contextmanager
 def killed_before(step: int) -> Iterator[None]:
-    """Kill this process before the write, or the end of a transaction, of this number.
+    """Kill this process before the write, or the end of a transaction, with this number.
 
     Before a read it would leave what it leaves before the next write.
     """
@@ -118,7 +121,7 @@ def post(api: DocumentApi, number: int) -> None:
 
 
 def replace(api: DocumentApi, number: int) -> None:
-    """What is buffered gives way to one collection, with a document that was in another."""
+    """Replace the buffer by one collection that has a document of another collection."""
     api.post(f"r{number}", document(f"d{number}"), buffermode="replace")
 
 
@@ -141,7 +144,7 @@ def undo(api: DocumentApi, _: int) -> None:
 
 @pytest.fixture
 def world(database: Database, database_url: str, tmp_path: Path) -> Iterator[World]:
-    # Its process and those that die have one folder, with the key of what is encrypted.
+    # The living process and the killed ones share one folder, with the encryption key.
     with document_api(database_url, tmp_path) as site:
         site.committed("base", policy(), document("base"), secret("first"))
         yield World(site, database, database_url, tmp_path)
@@ -149,7 +152,7 @@ def world(database: Database, database_url: str, tmp_path: Path) -> Iterator[Wor
 
 
 def nothing(_: World, __: int) -> None:
-    """The operation brings all that it needs."""
+    """Prepare nothing: the operation needs no existing documents."""
 
 
 def buffer(world: World, number: int) -> None:
@@ -161,7 +164,7 @@ def unconfirmed(world: World, number: int) -> None:
 
 
 def overdue(world: World, number: int) -> None:
-    """A commit that is to be undone below a buffer that is to be kept."""
+    """Prepare a commit whose confirmation is overdue, below a buffer that must be kept."""
     world.commit_unconfirmed(number)
     world.site.add(f"later{number}", document(f"later{number}"))
     execute(
@@ -207,14 +210,14 @@ def test_killed_at_any_step_a_change_is_done_or_not_begun(
         left = snapshot(world.database)
         operation(world.site, step)
         after = snapshot(world.database)
-        # Sent again, it is done once in all.
+        # The request, sent again, is done only once.
         assert left in (before, after), step
         outcomes.add((died, left == after))
         tidy(world, step)
         if not died:
             break
         step += 1
-    # Some died before it was done, and the last of all lived; what commits last is the change.
+    # Some processes died before the change, the last one survived; its last commit is the change.
     assert {(True, False), (False, True)} <= outcomes
     assert step > 1
 

@@ -1,4 +1,4 @@
-"""Differences between versions, as the API answers them: by collection, document and path."""
+"""Differences between versions in API responses: by collection, document and path."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,7 +11,7 @@ ROUTE = "/document-differences"
 
 
 def compared(site: DocumentApi, **query: Any) -> Mapping[tuple[str, str], Any]:
-    """The changed documents, by collection and name."""
+    """Return the changed documents, by collection and name."""
     answer = site.ask("GET", ROUTE, **query)
     assert answer.status == 200, answer.body
     return {(each["collection"], each["document"]["name"]): each for each in answer.json["changes"]}
@@ -19,7 +19,7 @@ def compared(site: DocumentApi, **query: Any) -> Mapping[tuple[str, str], Any]:
 
 @pytest.fixture
 def changed(site: DocumentApi) -> DocumentApi:
-    """A site with two collections; one of them is changed in the buffer."""
+    """Return a site with two collections, one of them changed in the buffer."""
     taken = {"src": {"schema": SCRIPT, "name": "one", "path": ".deep.value"}}
     taken["dest"] = {"path": ".taken"}
     site.add("other", document("bystander", {"kept": 1}), document("leaves", {"a": 1}))
@@ -122,5 +122,5 @@ def test_secrets_are_masked_unless_requested(site: DocumentApi, rendered: str) -
     shown = site.send("GET", f"/api/v1.0{ROUTE}?rendered={rendered}&cleartext-secrets=true").body
     assert b"swordfish" in shown
     assert b"marlin-by-night" in shown
-    # What one caller saw is not what the next one gets.
+    # A response for one caller is not reused for the next caller.
     assert site.ask("GET", ROUTE, rendered=rendered).body == answer.body

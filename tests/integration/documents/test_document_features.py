@@ -1,4 +1,4 @@
-"""What the ancestors lack: reviewed commits, confirmation, exact going back, provenance."""
+"""Features beyond the ancestors': reviewed commits, confirmation, exact rollback, provenance."""
 
 import json
 import threading
@@ -31,12 +31,12 @@ from tests.service import Answer
 
 
 def names(answer: Answer) -> set[str]:
-    """The names of the documents of a YAML answer."""
+    """Return the names of the documents in a YAML response."""
     assert answer.status == 200, answer.body
     return {each["metadata"]["name"] for each in loaded(answer.body)}
 
 
-# What was reviewed is what is committed
+# Commits of the reviewed buffer only
 
 
 def test_a_dry_run_names_what_it_validated(site: DocumentApi) -> None:
@@ -127,7 +127,7 @@ def test_a_collection_is_edited_only_as_it_was_read(site: DocumentApi) -> None:
 
 
 def later(database: Database, seconds: int = 3600) -> None:
-    """Let so much time pass for commits that wait to be confirmed."""
+    """Let this time pass for commits that wait for confirmation."""
     execute(
         database,
         "UPDATE document_commits SET confirm_until = confirm_until - make_interval(secs => :s)",
@@ -271,7 +271,7 @@ def test_undoing_waits_while_another_request_changes_documents(
 
 
 def read(site: DocumentApi, path: str, known: str = "") -> Answer:
-    """Read a path, unless its ETag is this one."""
+    """Read a path, with If-None-Match if an ETag is given."""
     return site.send("GET", API + path, None, {"If-None-Match": known} if known else {})
 
 
@@ -464,10 +464,10 @@ def test_the_record_has_caller_time_and_reason(site: DocumentApi, database: Data
 
 
 class _Validator(BaseHTTPRequestHandler):
-    """Answers as the server says; keeps what it was sent."""
+    """A validator with a fixed response that records the requests it receives."""
 
     def do_POST(self) -> None:
-        """Answer one request."""
+        """Answer one request with the server's response."""
         server: Any = self.server
         body = self.rfile.read(int(self.headers["Content-Length"]))
         server.sent.append((json.loads(body), dict(self.headers)))
@@ -478,14 +478,14 @@ class _Validator(BaseHTTPRequestHandler):
         self.wfile.write(answer)
 
     def log_message(self, *_: Any) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 @contextmanager
 def validator(
     status: int, answer: object, meeting: Any = lambda: None
 ) -> Iterator[tuple[str, list[Any]]]:
-    """A validator's address, and what it was sent."""
+    """Yield the address of a validator and the list of requests that it received."""
     server: Any = ThreadingHTTPServer(("127.0.0.1", 0), _Validator)
     body = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
     server.answer, server.sent, server.meeting = (status, body), [], meeting
@@ -499,7 +499,7 @@ def validator(
 
 
 def of_messages(*messages: Any) -> dict[str, Any]:
-    """The answer of a validator."""
+    """Return a validator's response with messages."""
     return {"details": {"messageList": list(messages)}}
 
 

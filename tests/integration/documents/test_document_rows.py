@@ -1,4 +1,4 @@
-"""The rows of documents: what no code can store, whatever it does."""
+"""Constraints on the rows of documents: invalid rows that the database refuses."""
 
 from typing import Any
 
@@ -25,7 +25,7 @@ STAMP = Stamp("tester", "here:1", None, "because", new_id(), 7)
 
 
 def content(conn: Connection, digit: str, *documents: tuple[str, str]) -> int:
-    """A content with these documents."""
+    """Insert a content with these documents, and return its id."""
     bodies = [
         StoredBody(place, schema, name, "site", False, "cleartext", "{}", None)
         for place, (schema, name) in enumerate(documents)
@@ -36,7 +36,7 @@ def content(conn: Connection, digit: str, *documents: tuple[str, str]) -> int:
 def revision(
     database: Database, number: int, **changed: tuple[Any, ...] | None
 ) -> DocumentElsewhere | None:
-    """A revision in which collections hold other contents: a digit of the digest, documents."""
+    """Add a revision that changes collections; a content is its digit and its documents."""
     with database.begin() as conn:
         revision_rows.add_revision(
             conn, number, "rolled_back", STAMP, digest="0" * 64, copied_from=0
@@ -48,7 +48,7 @@ def revision(
 
 
 def state(database: Database, number: int) -> dict[str, str]:
-    """The first digit of the digest of each collection."""
+    """Return the first digit of each collection's digest."""
     with database.connect() as conn:
         return {name: held.digest[0] for name, held in revision_rows.state(conn, number).items()}
 

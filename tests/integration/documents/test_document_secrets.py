@@ -1,4 +1,4 @@
-"""Secrets: at rest, in answers to callers of different roles, and when keys change."""
+"""Secrets: encrypted in the database, hidden by role in responses, and kept when keys change."""
 
 import json
 from base64 import b64encode
@@ -29,12 +29,12 @@ AUTHOR = ChangeOrigin(RequestOrigin("tester"))
 
 
 def everything(database: Database) -> str:
-    """All rows of all tables, bytes in hex."""
+    """Return all rows of all tables as text, with bytes in hex."""
     return json.dumps(dump(database, ("document_keys",)))
 
 
 def traces(value: str) -> list[str]:
-    """How a value would be seen in a dump."""
+    """Return the spellings in which a value would appear in a dump."""
     return [value, value.encode().hex(), b64encode(value.encode()).decode()]
 
 
@@ -60,7 +60,7 @@ def test_equal_secrets_are_not_seen_to_be_equal(site: DocumentApi, database: Dat
     site.add("b", secret("two"))
     values = [row[0] for row in select(database, "SELECT sealed FROM document_bodies")]
     assert len({bytes(value)[:12] for value in values}) == len(values) == 2
-    # But the same collection again is known to be the same.
+    # The same collection, posted again, is still recognized as unchanged.
     assert site.post("b", secret("two"), buffermode="append").status == 409
     assert site.post("b", secret("two"), buffermode="replace").status == 201
 
@@ -141,7 +141,7 @@ def test_rotation_seals_all_anew_and_old_processes_read_on(
         shown = each.get("/configdocs/a", version="committed", cleartext_secrets="true")
         assert shown.body == posted
     assert rotate(site.services.documents, AUTHOR, new_key=False) == 0
-    # What was equal is equal still.
+    # Equal values are still recognized as equal.
     assert site.post_text("a", posted).status == 400
 
 
@@ -159,7 +159,7 @@ def test_after_a_rotation_other_processes_seal_with_the_new_key(
 
 @pytest.fixture
 def keys_file(tmp_path: Path) -> Path:
-    """A file of keys."""
+    """Return the path of a file of keys."""
     file = tmp_path / "keys"
     lines = [f"{name} {b64encode(new_key()).decode()}" for name in ("equality", "k1")]
     file.write_text("\n".join(lines))
@@ -216,7 +216,7 @@ def test_a_lost_key_is_reported_and_does_not_stop_the_rest(
             rotate(site.services.documents, AUTHOR, new_key=False)
 
 
-# Callers
+# Callers of different roles
 
 
 @pytest.mark.parametrize("path", ["/configdocs/a", "/renderedconfigdocs"])
@@ -238,7 +238,7 @@ def test_a_viewer_and_an_administrator_never_see_each_others_answer(
         assert asked.json["message"] == "Forbidden"
         assert asked.json["reason"] == "Credentials do not permit access"
         assert SECRET not in asked.body.decode()
-        # Knowing the other's ETag does not help.
+        # The ETag of another caller's response gives no access to that response.
         known = {"If-None-Match": shown.headers["Etag"]}
         assert viewer.send("GET", f"/api/v1.0{path}", None, known).status == 200
 

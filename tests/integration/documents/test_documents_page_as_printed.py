@@ -1,8 +1,8 @@
-"""Every console block of docs/explanation/documents.md, in its order, as a reader runs it.
+"""All console blocks of docs/explanation/documents.md, in order, as a reader would run them.
 
-Ours is a real service on a socket. Deckhand, which is not ours, is played by a server that answers
-as it does: documents with ``id``, ``status`` and all defaults written out, by bucket and revision.
-What the page shows as output has to come; `...` stands for anything.
+Our service is a real one on a socket. Deckhand is simulated by a server that answers as Deckhand
+does: documents with ``id``, ``status`` and all defaults written out, by bucket and revision.
+The output shown on the page must appear; `...` stands for any text.
 """
 
 import os
@@ -32,7 +32,7 @@ CONSOLE = re.findall(r"^```console\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
 LOCAL, CONFIRMED, *MOVE = CONSOLE
 TOKEN = "gAAAAABm"
 DEFAULTS = {"storagePolicy": "cleartext", "replacement": False}
-#: What the site had in Deckhand: revision 7 is committed, 6 is an older one.
+#: The site's documents in Deckhand: revision 7 is committed, 6 is an older revision.
 BUCKETS: Mapping[int, Mapping[str, list[Any]]] = {
     6: {"base": [policy(), doc("old", {"x": 1})], "secrets": [secret("pass", "trout")]},
     7: {
@@ -50,12 +50,12 @@ BUCKETS: Mapping[int, Mapping[str, list[Any]]] = {
         "secrets": [secret("pass", "swordfish")],
     },
 }
-#: What Deckhand rendered of revision 7.
+#: Deckhand's rendering of revision 7.
 RENDERED = {"child": {"a": {"b": "0644", "c": 2}, "u": "swordfish"}, "pass": "swordfish"}
 
 
 class Deckhand(BaseHTTPRequestHandler):
-    """The three paths of Deckhand's API that the page asks."""
+    """The three paths of Deckhand's API that the page uses."""
 
     def do_GET(self) -> None:
         url = urlsplit(self.path)
@@ -78,7 +78,7 @@ class Deckhand(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - its name there
-        """Say nothing."""
+        """Log nothing."""
 
 
 def _stored(revision: int, bucket: str | None) -> list[Any]:
@@ -103,14 +103,14 @@ def _rendered(values: list[Any]) -> Iterator[Any]:
 
 class _Quiet(WSGIRequestHandler):
     def get_environ(self) -> dict[str, Any]:
-        """Leave out the media type that this server, unlike gunicorn, makes up."""
+        """Leave out the media type that this server, unlike gunicorn, adds."""
         environ = super().get_environ()
         if "Content-Type" not in self.headers:
             del environ["CONTENT_TYPE"]
         return environ
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - its name there
-        """Say nothing."""
+        """Log nothing."""
 
 
 @contextmanager
@@ -127,7 +127,7 @@ def serving(server: ThreadingHTTPServer | WSGIServer) -> Iterator[str]:
 
 @pytest.fixture
 def shell(site: DocumentApi, tmp_path: Path) -> Iterator["Shell"]:
-    """A terminal in an empty folder, with our command line, our service and Deckhand."""
+    """Yield a terminal in an empty folder, with our command line, our service and Deckhand."""
     command = tmp_path / "bin" / "staging-api"
     command.parent.mkdir()
     command.write_text(f'#!/bin/sh\nexec {shlex.join(forked_command.words())} "$@"\n')
@@ -147,14 +147,14 @@ def shell(site: DocumentApi, tmp_path: Path) -> Iterator["Shell"]:
 
 
 class Shell:
-    """Runs blocks of the page; what a block exports is there in the next."""
+    """A shell that runs blocks of the page; variables exported by a block exist in later blocks."""
 
     def __init__(self, folder: Path, environment: dict[str, str], deckhand: str) -> None:
         self.folder, self._environment, self._deckhand = folder, environment, deckhand
         self._exports = ""
 
     def run(self, block: str) -> None:
-        """Run a block, and hold each of its commands to what the page shows."""
+        """Run a block, and compare the output of each command with the page."""
         block = block.replace("http://deckhand.example.org:9000", self._deckhand)
         for command, shown in commands(block):
             if command.startswith("export "):
@@ -174,7 +174,7 @@ class Shell:
 
 
 def commands(block: str) -> Iterator[tuple[str, str]]:
-    """Each command of a block, and what the page shows as its output."""
+    """Yield each command of a block, with the output that the page shows."""
     for entry in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
         lines = entry.splitlines()
         last = next(n for n, line in enumerate(lines) if not line.endswith("\\"))
@@ -182,14 +182,14 @@ def commands(block: str) -> Iterator[tuple[str, str]]:
 
 
 def named(kind: str) -> str:
-    """The first block of a kind."""
+    """Return the first block of a kind."""
     found = re.search(rf"^```{kind}\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
     assert found
     return found[1]
 
 
 def write_site(shell: Shell) -> None:
-    """Write the folder ``site`` of the page."""
+    """Write the page's folder ``site``."""
     folder = shell.folder / "site"
     folder.mkdir()
     (folder / "policy.yaml").write_text(named("yaml policy"))

@@ -1,4 +1,4 @@
-"""A parameter of documents' routes that is nearly spelt as one of theirs: refused, not ignored."""
+"""Misspelt query parameters of document routes: refused, not ignored."""
 
 import pytest
 
@@ -6,7 +6,7 @@ from staging_api.db.engine import Database
 from tests.documents import API, DocumentApi, document, policy
 from tests.rows import select
 
-#: Requests of Shipyard's paths, and what is meant.
+#: Requests on Shipyard's paths, and the parameter that was intended.
 NEARLY = {
     "POST /commitconfigdocs?dry-run=true": "dryrun",
     "POST /commitconfigdocs?dryRun=true": "dryrun",
@@ -18,7 +18,7 @@ NEARLY = {
     "GET /configdocs/a?versions=committed": "version",
     "HEAD /renderedconfigdocs?cleartext_secrets=true": "cleartext-secrets",
 }
-#: Requests of our own paths, and what is meant.
+#: Requests on our own paths, and the parameter that was intended.
 OWN = {
     "GET /documents/pegleg/Script/v1/one?cleartext_secrets=true": "cleartext-secrets",
     "GET /document-differences?cleartext_secrets=true": "cleartext-secrets",
@@ -30,7 +30,7 @@ CHANGES = "SELECT (SELECT max(revision) FROM document_commits), count(*) FROM do
 
 @pytest.fixture
 def buffered(site: DocumentApi) -> DocumentApi:
-    """A committed revision, and a buffer."""
+    """Return a site with a committed revision and a buffer."""
     site.committed("a", document("one"), policy())
     assert site.post("a", document("two"), policy(), buffermode="replace").status == 201
     return site

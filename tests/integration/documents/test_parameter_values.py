@@ -1,4 +1,4 @@
-"""Every parameter of configdocs with every odd value: no 500, and no change that is half done."""
+"""Every configdocs parameter with every unusual value: no status 500, and no partial change."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -14,7 +14,7 @@ from tests.documents import API, DocumentApi, document, policy, secret, stream
 from tests.rows import dump, select
 from tests.service import Answer
 
-#: What a client may send for a value, as it stands in the URL.
+#: Values that a client may send, as written in the URL.
 VALUES = {
     "empty": "",
     "space": "%20",
@@ -63,7 +63,7 @@ PARAMETERS = {
         "cleartext-secrets",
     ],
 }
-#: Values that are sent in every spelling; the others in one.
+#: Values that are sent in every spelling; other values are sent in one.
 SPELLED = ("empty", "NUL", "10 kB", "encoded")
 NOT_DOCUMENTS = [
     table.name for table in metadata.sorted_tables if not table.name.startswith("document_")
@@ -71,7 +71,7 @@ NOT_DOCUMENTS = [
 
 
 def queries(name: str) -> Iterator[str]:
-    """A parameter with every value, and in every way that a client may send it."""
+    """Yield queries with every value of a parameter, in every spelling."""
     for kind, value in VALUES.items():
         yield f"{name}={value}"
         if kind in SPELLED:
@@ -79,7 +79,7 @@ def queries(name: str) -> Iterator[str]:
 
 
 def spellings(name: str, value: str) -> Iterator[str]:
-    """A parameter in other ways than once and by its name."""
+    """Yield other spellings of a parameter: repeated, or with a similar name."""
     yield f"{name}={value}&{name}={value}"
     yield f"{name}={value}&{name}=false"
     yield f"{name.upper()}={value}"
@@ -91,7 +91,7 @@ def spellings(name: str, value: str) -> Iterator[str]:
 
 
 def sent(site: DocumentApi, request: str, query: str) -> Answer:
-    """Send a request with a raw query; a post has a document."""
+    """Send a request with a raw query; a POST has a document as its body."""
     method, path = request.split(" ")
     body = stream(document("new"), policy("other")) if "configdocs/" in path else b""
     headers = {"Content-Type": "application/x-yaml", "Content-Length": str(len(body))}
@@ -101,14 +101,14 @@ def sent(site: DocumentApi, request: str, query: str) -> Answer:
 
 
 def revisions(database: Database) -> tuple[int, int]:
-    """How many revisions there are, and how many commits."""
+    """Return the numbers of revisions and of commits."""
     query = "SELECT (SELECT count(*) FROM document_revisions), count(*) FROM document_commits"
     ((made, committed),) = select(database, query)
     return int(made), int(committed)
 
 
 def whole(site: DocumentApi, database: Database) -> None:
-    """Fail unless the newest revision is complete: its digest, its documents, its event."""
+    """Assert that the newest revision is complete: its digest, its documents, its event."""
     buffer = site.ask("GET", "/document-buffer").json
     newest = site.ask("GET", f"/document-revisions/{buffer['revision']}").json
     assert newest["digest"] == buffer["digest"]
@@ -121,13 +121,13 @@ def whole(site: DocumentApi, database: Database) -> None:
 
 @pytest.fixture
 def full(site: DocumentApi) -> DocumentApi:
-    """Something committed, and a buffer that could be committed."""
+    """Return a site with a commit, and a buffer that can be committed."""
     site.committed("a", document("one"), secret("hidden"), policy())
     site.add("b", document("two"))
     return site
 
 
-@pytest.mark.prove  # minutes: a thousand and more requests, each compared with the tables
+@pytest.mark.prove  # takes minutes: over a thousand requests, each compared with the tables
 @pytest.mark.parametrize(
     ("request_line", "name"),
     [(request, name) for request, names in PARAMETERS.items() for name in names],
@@ -151,7 +151,7 @@ def test_an_odd_value_is_taken_or_refused_and_leaves_nothing_half_done(
 
 
 def renew(site: DocumentApi) -> None:
-    """Let the world be as it was: `a` is committed, `b` is buffered, `new` is not there."""
+    """Restore the initial state: `a` is committed, `b` is buffered, `new` does not exist."""
     assert site.ask("POST", "/document-revisions/1/rollback", {"over_buffer": True}).status in {
         *(201, 409),
     }
@@ -194,7 +194,7 @@ def test_any_parameters_of_a_commit_commit_the_whole_buffer_or_nothing(
         renew(full)
 
 
-# A viewer and an administrator who take turns
+# A viewer and an administrator in alternation
 
 SECRET = b"swordfish"
 READS = [
@@ -204,7 +204,7 @@ READS = [
     *("/document-differences?old=0&new=1", "/document-differences?rendered=true"),
     *("/document-revisions", "/document-revisions/1", "/document-buffer"),
 ]
-#: Those of the service's own that have no secrets, and refuse to be asked for some.
+#: Our own paths that have no secrets, and refuse a request for secrets.
 NO_SECRETS = ("/document-revisions", "/document-buffer")
 TURNS = st.tuples(
     st.sampled_from(["viewer", "operator"]), st.booleans(), st.sampled_from(READS), st.booleans()
@@ -213,7 +213,7 @@ TURNS = st.tuples(
 
 @pytest.fixture
 def shared(callers: dict[str, DocumentApi]) -> dict[str, DocumentApi]:
-    """Secrets committed and buffered, one of them taken by another document."""
+    """Return callers of a site with secrets, one of which another document substitutes."""
     source: dict[str, Any] = {"schema": "pegleg/Script/v1", "name": "hidden", "path": "."}
     user = document("user", {}, substitutions=[{"src": source, "dest": {"path": ".copy"}}])
     operator = callers["operator"]
@@ -245,14 +245,14 @@ def test_callers_who_take_turns_never_see_each_others_answer(
             continue
         etag = answer.headers["Etag"]
         if answer.status == 304:
-            # Only the caller who would get that body is answered that it has it.
+            # Only a caller who would get the same body gets 304.
             again = shared[name].send("GET", f"{API}{path}{query}")
             assert (again.headers["Etag"], again.body) == (etag, bodies[path, etag])
             continue
         assert answer.status == 200, answer.body
         if name == "viewer" or not asks:
             assert SECRET not in answer.body
-        # One ETag names one response, for every caller.
+        # One ETag identifies one response, for every caller.
         assert bodies.setdefault((path, etag), answer.body) == answer.body
         latest[path] = etag
 

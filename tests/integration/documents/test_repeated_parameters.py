@@ -1,4 +1,4 @@
-"""Parameters of documents' routes that are sent twice: equal values are taken, others refused."""
+"""Repeated query parameters of document routes: accepted if equal, otherwise refused."""
 
 import pytest
 
@@ -55,7 +55,7 @@ CHANGES = "SELECT (SELECT max(revision) FROM document_commits), count(*) FROM do
 
 @pytest.fixture
 def full(site: DocumentApi) -> DocumentApi:
-    """A committed revision with a tag, and a buffer."""
+    """Return a site with a tagged commit and a buffer."""
     site.committed("a", document("one"), policy())
     assert site.ask("PUT", "/document-revisions/1/tags/kept", {}).status == 200
     site.add("a", document("one", 2), policy())
@@ -63,7 +63,7 @@ def full(site: DocumentApi) -> DocumentApi:
 
 
 def status_of(site: DocumentApi, route: str, query: str) -> tuple[int, bytes]:
-    """Send a request with this query."""
+    """Send a request with this query, and return status and body."""
     method, path = route.split(" ")
     body = stream(document("one", 3), policy()) if path == "/configdocs/a" else b""
     headers = {"Content-Type": "application/x-yaml"} if method == "POST" else {}

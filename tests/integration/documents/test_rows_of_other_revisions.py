@@ -1,4 +1,4 @@
-"""A statement about a revision, a commit, a tag or a content changes none of those beside it."""
+"""Statements on a revision, commit, tag or content: rows of all others stay unchanged."""
 
 from collections.abc import Callable
 from typing import Any
@@ -25,7 +25,10 @@ Call = Callable[[Connection], Any]
 
 @pytest.fixture
 def conn(database: Database):
-    """Four revisions of two collections, with tags and sealed contents; three are committed."""
+    """Yield a connection to four revisions of two collections, with tags and sealed contents.
+
+    Three of the revisions are committed.
+    """
     with database.begin() as made:
         content_rows.add_key(made, "old", b"k" * 32)
         content_rows.add_key(made, "new", b"l" * 32)
@@ -45,7 +48,7 @@ def conn(database: Database):
 
 
 def sealed(conn: Connection, number: int) -> int:
-    """A content of two documents, both sealed with the old key."""
+    """Insert a content of two documents, both sealed with the old key."""
     bodies = [
         StoredBody(
             place, "pegleg/Script/v1", f"{number} {place}", "site", False, "encrypted", None, b"old"
@@ -67,7 +70,7 @@ def content_of(conn: Connection, collection: str) -> int:
     return revision_rows.state(conn, 2)[collection].content_id
 
 
-#: By name, what is done, what it returns, and the rows that differ then.
+#: By name: the statement, its result, and the rows that differ afterwards.
 CHANGES: dict[str, tuple[Call, Any, set[tuple[str, str]]]] = {
     "confirm": (lambda c: commit_rows.confirm(c, 3, "me"), True, {("document_commits", "3")}),
     "confirm one that is final": (lambda c: commit_rows.confirm(c, 2, "me"), False, set()),

@@ -1,4 +1,4 @@
-"""The verbs that change documents say in a line what they did."""
+"""Output of the verbs that change documents: one line about the change."""
 
 import json
 from pathlib import Path
@@ -25,7 +25,7 @@ BUILT = {
 
 
 def ran(capsys: pytest.CaptureFixture[str], answer: object, *arguments: str) -> tuple[int, Any]:
-    """Exit code and what is printed, if the service answers that."""
+    """Run a verb against this response; return the exit code and the output."""
     with service(in_turn(says(200, answer))) as running, pytest.raises(SystemExit) as ended:
         main(["documents", *arguments, "--server", running.url])
     return int(ended.value.code or 0), capsys.readouterr()

@@ -1,8 +1,8 @@
-"""Folders and the service say the same about the same documents: findings, renderings, changes.
+"""Equal results of folders and service for the same documents: findings, renderings, changes.
 
-A set is files by their names: ``collection/file.yaml``. Offline it is a folder that the command
-line reads; each collection of it is posted as the command line posts it, and validated by a dry
-run of the commit.
+A set is files by their names: ``collection/file.yaml``. Offline, the command line reads a folder;
+each collection of the folder is posted by the command line's code, and validated by a dry run of
+the commit.
 """
 
 import io
@@ -141,7 +141,7 @@ FAULTY: Mapping[Fault, Files] = {
     },
 }
 
-#: Documents of which a revision holds one, in two collections: the second post is refused.
+#: Documents that a revision can hold only once, in two collections: the second post is refused.
 EXCLUDED: Mapping[str, Files] = {
     "one document": {"a/1.yaml": [policy(), BASE], "b/1.yaml": [CHILD, BASE]},
     "one name on two layers": {
@@ -153,7 +153,7 @@ EXCLUDED: Mapping[str, Files] = {
 
 
 class Said(NamedTuple):
-    """One finding, in a form that both sides have."""
+    """One finding, in a form common to both sides."""
 
     place: str
     message: str
@@ -171,7 +171,7 @@ def write(folder: Path, files: Files) -> Path:
 
 
 def offline(*words: object) -> tuple[object, str]:
-    """Run the command line in this process: exit code and standard output."""
+    """Run the command line in this process; return exit code and standard output."""
     out = io.StringIO()
     with redirect_stdout(out), redirect_stderr(io.StringIO()), pytest.raises(SystemExit) as ended:
         main(["documents", *map(str, words)])
@@ -195,7 +195,7 @@ def said_offline(folder: Path) -> list[Said]:
 
 
 def said_by_service(site: DocumentApi, folder: Path) -> list[Said]:
-    """What posting refuses; if it refuses nothing, what a dry run of the commit finds."""
+    """Return the errors of posting; if there are none, the findings of a dry run of the commit."""
     refused, posted = post(site, folder)
     if refused:
         return refused
@@ -238,7 +238,7 @@ def _named(documents: Sequence[Mapping[str, Any]]) -> tuple[tuple[str, str, str]
 
 
 def check_both(site: DocumentApi, folder: Path) -> list[Said]:
-    """Hold the service to what is said offline: all findings, and every rendered byte."""
+    """Compare the service with the offline result: all findings, and every rendered byte."""
     found = said_offline(folder)
     assert said_by_service(site, folder) == found
     for options, query in (([], {}), (["--cleartext-secrets"], {"cleartext_secrets": "true"})):

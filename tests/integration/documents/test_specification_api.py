@@ -1,8 +1,8 @@
-"""The specification of the configdocs API, row by row: each case is named by section and row.
+"""Cases of the configdocs API's specification, each named by section and row.
 
-``1`` is its table of answers, ``server`` its list of what the ancestor's own tests assert,
-``clients`` and ``operations`` are the tables of what clients send and the server does. A case
-prepares a world, sends one request, and has the exact status, words and fields of the answer.
+``1`` is its table of responses, ``server`` its list of the assertions in the ancestor's own tests,
+``clients`` and ``operations`` are the tables of clients' requests and the server's operations. A
+case prepares a state, sends one request, and checks the exact status, texts and fields.
 """
 
 import json
@@ -24,38 +24,38 @@ NAMES = "successful_site_action, last_site_action, committed, buffer"
 
 
 def nothing(_site: DocumentApi) -> None:
-    """An empty service."""
+    """Prepare an empty service."""
 
 
 def committed(site: DocumentApi) -> None:
-    """A collection is committed, and nothing is buffered."""
+    """Commit a collection, with an empty buffer."""
     site.committed("a", document("one"), policy())
 
 
 def buffered(site: DocumentApi) -> None:
-    """One collection is committed, another one is buffered."""
+    """Commit one collection, and buffer another."""
     committed(site)
     site.add("b", document("two"))
 
 
 def first(site: DocumentApi) -> None:
-    """A collection is buffered, and nothing is committed."""
+    """Buffer a collection, with nothing committed."""
     site.add("a", document("one"), policy())
 
 
 def unrenderable(site: DocumentApi) -> None:
-    """What is buffered has no LayeringPolicy."""
+    """Buffer documents without a LayeringPolicy, which cannot be rendered."""
     site.add("a", document("one"))
 
 
 def deleted(site: DocumentApi) -> None:
-    """The buffer deletes the committed collection."""
+    """Buffer the deletion of the committed collection."""
     committed(site)
     assert site.post("a", empty_collection="True").status == 201
 
 
 def acted(site: DocumentApi) -> None:
-    """A site action succeeded, and one failed on a later revision."""
+    """Record a site action that succeeded, and one that failed on a later revision."""
     committed(site)
     site.ask("POST", "/document-site-actions", {"outcome": "success"})
     site.committed("b", document("two"))
@@ -64,12 +64,12 @@ def acted(site: DocumentApi) -> None:
 
 @dataclass(frozen=True)
 class Row:
-    """One request, and what its answer is.
+    """One request and the expected response.
 
     Attributes:
-        message, reason: of a Status document; None: not looked at.
+        message, reason: texts of a Status document; None: not checked.
         fields: further fields of the body, or of each entry of a list.
-        status_of: the collections of the buffer afterwards; None: as they were before.
+        status_of: the collections of the buffer afterwards; None: unchanged.
     """
 
     name: str
@@ -88,14 +88,14 @@ class Row:
 def refused(
     name: str, world: World, request: str, status: int, *words: str | None, **more: Any
 ) -> Row:
-    """A refusal by an error Status."""
+    """Return the row of a refusal by an error Status."""
     fields = {"kind": "status", "status": "Failure", "apiVersion": "v1.0", **more.pop("fields", {})}
     message, reason = (*words, None, None)[:2]
     return Row(name, world, request, status, message, reason, fields, **more)
 
 
 def validated(name: str, world: World, request: str, code: str, message: str, **more: Any) -> Row:
-    """A result of validations."""
+    """Return the row of a validation result."""
     fields = {"kind": "Status", "reason": "Validation", "code": code, **more.pop("fields", {})}
     status = 200 if "DRYRUN" in message or "FORCED" in message else int(code[:3])
     return Row(name, world, request, status, message, None, fields, **more)
@@ -171,7 +171,7 @@ KEPT = {"a": "unmodified", "b": "created"}
 
 
 def invalid_posts() -> list[Row]:
-    """Texts that are no documents, on a full buffer, in the modes that could lose it."""
+    """Return posts of invalid documents onto a full buffer, in all modes that could lose it."""
     texts = {
         "yaml": b"a: [1",
         "no-mapping": b"- a",
@@ -525,7 +525,7 @@ def test_the_policy_of_an_older_revision_orders_no_layers(site: DocumentApi, _ro
 
 
 def collections(site: DocumentApi, old: int, new: int) -> list[tuple[str, str]]:
-    """What differs between two revisions: collection and change of each document."""
+    """Return the differences of two revisions: collection and change of each document."""
     found = site.ask("GET", "/document-differences", old=str(old), new=str(new)).json
     return [(each["collection"], each["change"]) for each in found["changes"]]
 
@@ -576,7 +576,7 @@ def test_a_rollback_to_0_is_an_empty_revision(site: DocumentApi, _row: str) -> N
     assert site.ask("GET", "/document-buffer").json["revision"] == 2
 
 
-# Rows with worlds of their own: the tests that have them
+# Rows with their own state: the tests that check them
 
 DOCUMENTS = "integration/documents/test_"
 ELSEWHERE_TESTED: Mapping[str, tuple[str, str]] = {

@@ -1,4 +1,4 @@
-"""Homes, users and helpers of their lives and deaths for the tests of the embedded PostgreSQL."""
+"""Homes, processes and helpers for lifecycle tests of the embedded PostgreSQL."""
 
 import ctypes
 import json
@@ -41,13 +41,13 @@ sys.stdin.read()
 
 
 class User:
-    """A process that uses the server of a home until it has to end."""
+    """A process that uses the server of a home until it is told to exit."""
 
     def __init__(self, home: Path, binaries: Path, then: str, become: Callable[[], None] | None):
         program = USER_PROGRAM.format(then=then)
         if become:
-            # Within the program: between fork and exec of a process with threads, as this one is
-            # by now, a lock may be held for ever.
+            # In a separate program: between fork and exec of a process with threads, such as this
+            # one, a lock may be held for ever.
             program = f"import {become.__module__} as lives; lives.{become.__name__}()\n{program}"
         self.process = subprocess.Popen(
             [sys.executable, "-c", program, home, binaries],
@@ -61,14 +61,14 @@ class User:
         self.input, self.output, self.errors = (pipe for pipe in pipes if pipe)
 
     def server(self) -> dict[str, Any]:
-        """Wait until it has joined or started the server."""
+        """Wait until the process has joined or started the server, and return its report."""
         line = self.output.readline()
         assert line, self.complaint()
         shown: dict[str, Any] = json.loads(line)
         return shown
 
     def complaint(self) -> str:
-        """Wait until it has ended, and give what it wrote to standard error."""
+        """Wait until the process has exited, and return its standard error."""
         return self.errors.read()
 
     def end(self, number: int = signal.SIGKILL) -> None:
@@ -77,13 +77,13 @@ class User:
         self.forget()
 
     def forget(self) -> None:
-        """Close our ends of its pipes; what it left behind reads the end of its input."""
+        """Close our ends of the process's pipes; processes that it left behind read end of file."""
         for pipe in (self.input, self.output, self.errors):
             pipe.close()
 
 
 class StartUser(Protocol):
-    """Starts a user of a home, which ends with the test at the latest."""
+    """Factory of processes that use a home; all are ended with the test at the latest."""
 
     def __call__(
         self,
@@ -96,7 +96,7 @@ class StartUser(Protocol):
 
 @contextmanager
 def temporary_home() -> Iterator[Path]:
-    """A folder that is removed; fails the test if a process of its server is left."""
+    """Yield a folder that is removed; fail the test if a process of its server is left."""
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder) / "home"
         (home / "postgresql").mkdir(parents=True, mode=0o700)
@@ -111,7 +111,7 @@ def nothing_lives(home: Path) -> None:
     files = ServerFiles(home / "postgresql")
     if files.users_lock.exists():
         if is_locked(files.supervisor_lock) and files.server_info.exists():
-            # It would end by itself; the wait for late users is tested elsewhere.
+            # The supervisor would exit by itself; the wait for late users is tested elsewhere.
             with suppress(ProcessLookupError):
                 os.kill(json.loads(files.server_info.read_text())["supervisor_pid"], signal.SIGTERM)
         os.close(lock_file_within(files.supervisor_lock, PATIENCE_SECONDS))
@@ -120,7 +120,7 @@ def nothing_lives(home: Path) -> None:
 
 @contextmanager
 def ends(pid: int) -> Iterator[None]:
-    """Expect this process to end because of what the block does."""
+    """Assert that the block makes this process exit."""
     watch = os.pidfd_open(pid)
     try:
         yield
@@ -149,12 +149,12 @@ def query(url: str, statement: str) -> list[tuple[Any, ...]]:
 
 
 def become_nobody() -> None:
-    """Be an ordinary user, who may still enter the folder of root's interpreter."""
+    """Become an unprivileged user who may still enter the folder of root's interpreter."""
     unprivileged._change_user(pwd.getpwnam("nobody"))
 
 
 def forbid_user_namespaces() -> None:
-    """Enter a namespace with the same users, in which the kernel refuses further ones."""
+    """Enter a user namespace with the same users, in which the kernel refuses more of them."""
     me, (ready, go) = os.getpid(), os.pipe()
     mapper = os.fork()
     if mapper == 0:
@@ -169,7 +169,7 @@ def forbid_user_namespaces() -> None:
 
 
 def give_to_another(folder: Path) -> None:
-    """Give the folder to another user."""
+    """Change the owner of the folder to another user."""
     if ROOT:
         os.chown(folder, 12345, 12345)
     else:

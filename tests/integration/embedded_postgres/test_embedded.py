@@ -1,4 +1,4 @@
-"""The embedded PostgreSQL under real processes, real signals and real users."""
+"""Embedded PostgreSQL with real processes, signals and users."""
 
 import fcntl
 import json
@@ -43,7 +43,7 @@ from tests.service import eventually
 
 @pytest.fixture(scope="module")
 def made() -> Iterator[Path]:
-    """A home in which the data folder exists; to make one costs most of a second."""
+    """Yield a home with an initialized data folder; initialization takes most of a second."""
     with temporary_home() as home:
         acquire(home, durable=False).close()
         nothing_lives(home)
@@ -52,14 +52,14 @@ def made() -> Iterator[Path]:
 
 @pytest.fixture
 def home(made: Path) -> Iterator[Path]:
-    """A home with data and without a living server; its folders must stay as they are."""
+    """Yield a home with data and no running server; tests must not change its folders."""
     yield made
     nothing_lives(made)
 
 
 @pytest.fixture
 def copied_home(made: Path) -> Iterator[Path]:
-    """A home with data whose folders may be changed."""
+    """Yield a home with data whose folders may be changed."""
     with temporary_home() as folder:
         shutil.copytree(made / "postgresql" / "data", folder / "postgresql" / "data", symlinks=True)
         yield folder
@@ -115,7 +115,7 @@ def test_the_server_syncs_data_to_the_disk_by_default(home: Path) -> None:
 
 
 def test_a_program_that_finds_the_package_by_its_own_path_starts_the_server(home: Path) -> None:
-    """The interpreter without what is installed for this one finds it nowhere else."""
+    """The interpreter runs without this environment's packages, so only this path has them."""
     program = f"""
 import sys
 sys.path.insert(0, {str(PROJECT)!r})
@@ -199,7 +199,7 @@ def test_beside_other_work_nothing_is_made_raised_or_waited_for(
     with embedded.starting(copied_home, empty_home, database=DATABASE):  # no programs
         assert not ServerFiles(copied_home / "postgresql").log.exists()
     files = ServerFiles(home / "postgresql")
-    for lock in (files.users_lock, files.start_lock):  # a server that stops, another that starts
+    for lock in (files.users_lock, files.start_lock):  # a stopping server, a starting server
         held = lock_file(lock, fcntl.LOCK_EX)
         with embedded.starting(home, database=DATABASE):
             assert not is_locked(files.supervisor_lock)
@@ -304,7 +304,7 @@ def test_a_data_folder_whose_making_was_killed_is_never_believed(
     (slow / "postgres").symlink_to(real / "postgres")
     shown = slow / "told"
     os.mkfifo(shown)
-    # Makes a folder that looks whole, tells its parent's id, and never returns.
+    # Makes a folder that looks complete, reports its parent's pid, and never returns.
     (slow / "initdb").write_text(
         f'#!/bin/sh\n{real}/initdb "$@"\necho $PPID >{shown}\nexec sleep 99\n'
     )

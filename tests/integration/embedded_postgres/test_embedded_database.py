@@ -1,4 +1,4 @@
-"""The embedded PostgreSQL of the service: its errors name settings, its URL names the driver."""
+"""Embedded PostgreSQL in the service: error messages with setting names, and the URL's driver."""
 
 import os
 import subprocess

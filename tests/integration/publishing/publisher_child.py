@@ -1,4 +1,4 @@
-"""A process that runs the publisher, and kills itself at a step that the test chose.
+"""Process that runs the publisher, and kills itself at a step chosen by the test.
 
 publisher_child.py DATABASE_URL FOLDER OPERATION STEP [HOOKS]
 """
@@ -14,7 +14,7 @@ from tests.publisher import shop
 
 
 def main() -> None:
-    """Publish, and die on time."""
+    """Run the publisher until it reaches the step."""
     url, folder, operation, last, *hooks = sys.argv[1:]
 
     def die(step: str) -> None:

@@ -1,4 +1,4 @@
-"""An upload is not accepted while another transaction takes the files of its package away."""
+"""Acceptance of an upload while another transaction removes the files of its package: refused."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor

@@ -1,4 +1,4 @@
-"""Blocks of index files are read from the database once, and remembered within bounds."""
+"""Blocks of index files: read from the database once, then cached within bounds."""
 
 import hashlib
 from collections import Counter
@@ -37,7 +37,7 @@ def digest_of(name: str) -> str:
 
 @pytest.fixture
 def blocks(database: Database) -> list[str]:
-    """Forty blocks, by their digests, in every form."""
+    """Return the digests of forty blocks, stored in every form."""
     names = [f"p{number:02}" for number in range(40)]
     kept: list[dict[str, Any]] = [
         {
@@ -55,13 +55,13 @@ def blocks(database: Database) -> list[str]:
 
 
 def forget(database: Database) -> None:
-    """Let the database lose all blocks and layouts: what is read then was remembered."""
+    """Delete all blocks and layouts from the database, so that later reads prove the cache."""
     execute(database, "DELETE FROM index_blocks")
     execute(database, "DELETE FROM index_layouts")
 
 
 def remembered(reader: BlockReader, digests: list[str], form: str = "plain") -> list[bool]:
-    """Which of these blocks come without the database."""
+    """Return, for each of these blocks, whether it is read without the database."""
     return [_comes(reader, digest, form) for digest in digests]
 
 
@@ -77,7 +77,7 @@ def test_blocks_come_in_order_and_each_form_and_then_from_memory(
     database: Database, blocks: list[str], form: str
 ):
     reader = BlockReader(database)
-    # More than are read by one statement, and one of them twice.
+    # More blocks than one statement reads, one of them twice.
     wanted = [*blocks[::-1], blocks[7]]
     found = list(reader.read(wanted, form))
     texts = [text_of(f"p{number:02}") for number in (*range(39, -1, -1), 7)]
@@ -103,7 +103,7 @@ def test_the_blocks_that_were_not_used_for_longest_are_dropped(
     one, two, three = blocks[:3]
     for digest in (one, two, one, three):
         list(reader.read([digest], "plain"))
-    # Told again, it takes no more room.
+    # Caching the same block again takes no more space.
     for _ in range(3):
         reader.remember(three, "plain", text_of("p02"))
     forget(database)
@@ -164,7 +164,7 @@ def test_a_file_is_measured_as_it_is_however_it_changed(
 def test_a_file_is_hashed_from_its_first_changed_block_on(
     database: Database, blocks: list[str], monkeypatch: pytest.MonkeyPatch
 ):
-    """What is the same before it is not read again; two forms, and two files, are two things."""
+    """Content before the first change is not read again; forms and files are cached separately."""
     monkeypatch.setattr(pieces, "_REMEMBERED_FILES", 2)
     hashes = FileHashes(BlockReader(database, capacity_bytes=0))
     one, two, three = blocks[:3]
@@ -175,7 +175,7 @@ def test_a_file_is_hashed_from_its_first_changed_block_on(
     assert hashes.measure("a file", "gz", [one, three]) == expected
     with pytest.raises(LookupError):
         hashes.measure("another file", "gz", [one, three])
-    # A third one, for which the one that was measured the longest time ago is forgotten.
+    # A third file evicts the one whose hash was computed the longest time ago.
     hashes.measure("a third file", "gz", [two])
     assert hashes.measure("a file", "gz", [one, three]) == expected
     with pytest.raises(LookupError):
@@ -184,7 +184,7 @@ def test_a_file_is_hashed_from_its_first_changed_block_on(
 
 @dataclass
 class Noted:
-    """Stands for the run that writes blocks, and notes how far it said it is."""
+    """Stand-in for the run that writes blocks; records the progress that it is given."""
 
     database: Database
     counts: Counter[str] = field(default_factory=Counter)
@@ -202,7 +202,7 @@ class Noted:
 
 
 def plain(count: int) -> list[PlainBlock]:
-    """So many blocks, each with one entry that is not the one in its text."""
+    """Return this many blocks, each with one entry that differs from the entry in its text."""
     return [
         PlainBlock(BlockRef(digest_of(name), name.encode()), (IndexEntry(b"own", b"own"),), text)
         for name in (f"w{number:02}" for number in range(count))
@@ -227,7 +227,7 @@ def test_blocks_are_kept_once_in_each_form_some_at_a_time_and_remembered(
     assert (run.steps, run.done, run.counts) == (2, [(32, 40), (40, 40)], {"blocks": 40})
     expected = [(b.ref.sha256, b.ref.last_key, 1, len(b.text), True, True, False) for b in blocks]
     assert [(*row[:1], bytes(row[1]), *row[2:]) for row in forms_kept(database)] == expected
-    # Another form of two of them, and then nothing new.
+    # Another form of two of the blocks, and then nothing new.
     for _ in range(2):
         writer.keep(cast("RunLog", run), [*blocks[:2], blocks[0]], ["xz", "plain"])
         assert (run.steps, run.counts) == (3, {"blocks": 42})

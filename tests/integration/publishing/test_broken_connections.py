@@ -1,4 +1,4 @@
-"""A connection that breaks between going live and the end: no run is called failed for it."""
+"""Connections that break between going live and the end of a run: the run does not fail."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,7 +20,7 @@ RUNS = "SELECT state, error_code FROM publisher_runs ORDER BY id"
 
 
 def break_connections(database: Database) -> None:
-    """End the sessions of all other connections, as a failover does."""
+    """Terminate the sessions of all other connections, as a failover does."""
     with database.connect() as conn:
         conn.execute(
             text(
@@ -31,7 +31,7 @@ def break_connections(database: Database) -> None:
 
 
 class Breaking:
-    """Breaks connections of this process at their next commits, so that no answer comes.
+    """Breaks connections of this process at their next commits, so that no response arrives.
 
     With `before`, the connection breaks before the commit.
     """
@@ -58,7 +58,7 @@ class Breaking:
 
 @pytest.fixture(autouse=True)
 def no_broken_connection_is_left(database: Database) -> Iterator[None]:
-    """The next test would meet those that nobody used since."""
+    """Discard broken idle connections, which the next test would receive from the pool."""
     yield
     database.reads.close()
     for engine in (database.transactions, database.statements):
@@ -72,7 +72,7 @@ def breaking(monkeypatch: pytest.MonkeyPatch) -> Breaking:
 
 @pytest.fixture
 def hooks(tmp_path: Path) -> Path:
-    """Two programs that run afterwards, each of which writes a line."""
+    """Return the folder of two hooks that run afterwards; each of them writes a line."""
     folder = tmp_path / "hooks" / "after.d"
     folder.mkdir(parents=True)
     for name in ("10-one", "20-other"):
@@ -89,7 +89,7 @@ def filled(
     hooks: Path | None,
     steps: dict[str, Callable[[], None]],
 ) -> Iterator[Shop]:
-    """A publisher with a package to publish, and what has to happen at a step of its next run."""
+    """Yield a publisher with a package to publish, and an action at a step of its next run."""
 
     def reached(step: str) -> None:
         if step in steps:
@@ -103,7 +103,7 @@ def filled(
 
 
 def check_hooks(run: PublisherRun, folder: Path) -> None:
-    """Both ran once, and both are recorded once."""
+    """Assert that both hooks ran once, and that both are recorded once."""
     assert [(h.stage, h.name, h.exit_code) for h in run.hooks] == [
         ("after", "10-one", 0),
         ("after", "20-other", 0),
@@ -172,7 +172,7 @@ def test_going_back_whose_commit_had_no_answer_is_looked_up(
         assert breaking.left == 0
         assert here.names() == ["hello 1.0-1"]
         assert select(database, RUNS) == [("succeeded", None)] * 3
-        # What is held stays as it is, though a run follows.
+        # A suite that is held stays unchanged, although another run follows.
         assert here.run().state == "succeeded"
         assert here.names() == ["hello 1.0-1"]
 
@@ -184,7 +184,7 @@ def test_hooks_and_the_end_of_a_run_are_written_again_and_once_if_answers_are_lo
     with filled(database, database_url, tmp_path, hooks, steps) as here:
         check_hooks(here.run(), tmp_path)
         steps["begun"] = lambda: setattr(breaking, "left", 1)
-        # Nothing new: what follows is the end.
+        # Nothing is new: the next step is the end of the run.
         assert here.run("publish-distro").state == "succeeded"
         assert breaking.left == 0
         assert select(database, RUNS) == [("succeeded", None), ("succeeded", None)]
@@ -208,7 +208,7 @@ def test_hooks_whose_results_are_lost_leave_a_run_that_published(
         assert (run.state, run.error_code) == ("published_hook_failed", "hook_failed")
         assert "the database is away" in str(run.error_message)
         assert here.names() == ["hello 1.0-1"]
-    # To wait for the hook pauses, too.
+    # The wait for a hook also sleeps.
     assert [each for each in pauses if not 0 < each < 0.5] == [0, 0.5, 1, 2, 4]
 
 

@@ -1,4 +1,4 @@
-"""What was given up before any client saw it blocks neither its version nor its path."""
+"""Uploads withdrawn before any client saw them: they block neither their version nor their path."""
 
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -20,7 +20,7 @@ Files = Mapping[str, bytes]
 
 @pytest.fixture
 def here(database: Database, database_url: str, tmp_path: Path) -> Iterator[Shop]:
-    """A suite whose uploads wait for a decision, and one whose do not."""
+    """Return a suite whose uploads wait for a decision, and one whose uploads do not."""
     with shop(database, database_url, tmp_path) as made:
         made.set_up({"stable": {"auto_accept": False}, "testing": {}})
         yield made
@@ -107,7 +107,7 @@ def test_corrected_bytes_of_a_withdrawn_upload_are_taken_at_once(
     ],
 )
 def test_files_under_other_paths_stay(here: Shop, shared: Files, right: Files) -> None:
-    """A further version may use the upstream archive of one that was rejected."""
+    """A later version may use the upstream archive of a rejected one."""
     send_and_reject(here, shared)
     before = select(here.database, "SELECT count(*) FROM package_files WHERE removed_at IS NULL")
     own = {name: raw for name, raw in right.items() if "orig" not in name}
@@ -145,7 +145,7 @@ def publish_and_delete(shop: Shop, files: Files) -> None:
 
 
 def reject_one_of_two(shop: Shop, files: Files) -> None:
-    """The same package waits in one suite and was rejected in another."""
+    """Upload the same package to two suites: one copy waits, the other is rejected."""
     send_and_reject(shop, files)
     shop.send(files)
 
@@ -174,7 +174,7 @@ def test_an_upstream_tar_of_another_version_stays(here: Shop) -> None:
 
 
 def test_a_refused_source_can_be_sent_again(here: Shop) -> None:
-    """Its .dsc had a place before its upstream archive was found to be taken."""
+    """The .dsc had a path before its upstream archive was found to be taken."""
     publish(here, source(version="1.0-2", debian=b"x"))
     with pytest.raises(Conflict):
         here.send(source(orig=b"wrong"), suite="testing")

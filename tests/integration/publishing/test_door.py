@@ -1,4 +1,4 @@
-"""One set of rules: whatever the API accepts can be published, from the body to the InRelease."""
+"""Consistent validation: every request that the API accepts can be published, down to InRelease."""
 
 import hashlib
 import re
@@ -34,7 +34,7 @@ from tests.databases import Migrated
 from tests.factories import ORIGIN
 from tests.publisher import Shop, find, shop
 
-#: Text of all that JSON can say; and what has to do with lines, blanks, fields and their direction.
+#: Text that JSON can express, above all line breaks, blanks, field syntax and text direction.
 LINES = st.text(max_size=12) | st.sampled_from(
     [
         "",
@@ -82,7 +82,7 @@ SECONDS = st.integers(0, TEN_YEARS) | st.sampled_from(
 
 
 def mostly(right: list[str], *wrong: str) -> st.SearchStrategy[list[str]]:
-    """Lists of right words; one in four may have anything."""
+    """Return a strategy for lists of valid words; one list in four may contain any text."""
     good = st.lists(st.sampled_from(right), min_size=1, max_size=3, unique=True)
     anything = st.lists(st.sampled_from([*right, *wrong]), max_size=3)
     return st.one_of(good, good, good, anything)
@@ -126,7 +126,7 @@ NUMBERS = iter(range(10**9))
 
 @pytest.fixture(scope="module")
 def records(migrated: Migrated) -> Iterator[tuple[str, Database]]:
-    """A database of this module: its store is another than that of the tests beside."""
+    """Yield a database for this module, whose store is not the one of neighbouring tests."""
     with migrated() as url:
         pools = open_database(url, pool_size=8)
         yield url, pools
@@ -146,7 +146,7 @@ def here(records: tuple[str, Database], tmp_path_factory: pytest.TempPathFactory
 
 @st.composite
 def requests(draw: st.DrawFn) -> tuple[Values, list[tuple[type[Body], Values]], Values]:
-    """A request that makes an archive, one for each thing to change, and one that holds a suite.
+    """Draw a request that creates an archive, requests that change each part, and a suite hold.
 
     Each field that the door refuses is left out, so that most requests are taken.
     """
@@ -159,7 +159,7 @@ def requests(draw: st.DrawFn) -> tuple[Values, list[tuple[type[Body], Values]], 
 
 
 def allowed(body: type[Body], values: Values) -> Values:
-    """Return those fields of a body that are accepted."""
+    """Return the fields of a body that validation accepts."""
     return {name: value for name, value in values.items() if is_allowed(body, name, value)}
 
 
@@ -202,7 +202,7 @@ def test_everything_the_api_accepts_can_be_published(
 
 
 def check_published(own: Shop) -> None:
-    """A run succeeds, and each suite's signed Release says what the tables say."""
+    """Assert that a run succeeds, and that each suite's signed Release agrees with the tables."""
     assert own.run().state == "succeeded"
     archive = own.archive
     for suite in archive.suites:

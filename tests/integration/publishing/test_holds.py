@@ -1,4 +1,4 @@
-"""Going back: a state of a suite, until it is lifted or an upload to the suite is accepted."""
+"""Suite holds: an older state of a suite, until it is lifted or an upload to it is accepted."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -20,7 +20,7 @@ from tests.rows import execute, select
 
 @pytest.fixture
 def here(database: Database, database_url: str, tmp_path: Path) -> Iterator[Shop]:
-    """Two suites, each with hello 2.0 where there was 1.0-1; `first` is before that."""
+    """Return two suites with hello 2.0 in place of 1.0-1; `first` is the state before that."""
     with shop(database, database_url, tmp_path) as made:
         made.set_up({"stable": {}, "testing": {}}, valid_for_seconds=3600)
         send(made, "1.0-1")
@@ -193,7 +193,7 @@ def test_uploads_and_deletions_wait_until_the_hold_is_lifted(here: Shop) -> None
     here.run()
     here.run(careful=True)
     assert here.names() == ["hello 2.0"]
-    # Nothing says of it that it is published while no client can see it.
+    # No package counts as published while clients cannot see it.
     state = "SELECT state FROM package_publications WHERE package = 'world'"
     assert select(here.database, state) == [("pending",)]
     here.publisher.lift(here.name, caller="ada")
@@ -279,7 +279,7 @@ def test_a_lifted_suite_that_was_not_published_since_keeps_the_files_that_it_lis
     here.hold(first(here), "stable")
     here.publisher.lift(here.name, caller="ada")
     for number in range(4):
-        # Runs and renewals that do not come to the suite; each of the former is a new generation.
+        # Runs and renewals that do not change the suite; each such run makes a new generation.
         send(here, f"1.{number}", "testing", name="world")
         generation = here.run(suites=("testing",)).generation_id
         execute(here.database, "UPDATE release_files SET valid_until = clock_timestamp()")

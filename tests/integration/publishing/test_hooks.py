@@ -1,4 +1,4 @@
-"""Hooks: real programs, run in order, in a clean place, for a limited time."""
+"""Hooks: real programs, run in order, in a clean environment, with a time limit."""
 
 import errno
 import mmap
@@ -124,7 +124,7 @@ def test_a_child_left_behind_neither_delays_nor_survives(tmp_path: Path) -> None
 def test_what_belongs_to_another_user_is_not_ended_and_the_hook_s_outcome_stays(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str, outcome: tuple[int | None, bool]
 ) -> None:
-    """As a program that sudo began, and that a hook left behind, or became."""
+    """Such as a program started by sudo, which the hook left behind or replaced itself with."""
     groups: list[int] = []
 
     def refused(group: int, _signal: int) -> None:
@@ -135,7 +135,7 @@ def test_what_belongs_to_another_user_is_not_ended_and_the_hook_s_outcome_stays(
     hook(tmp_path, "10-a", script)
     try:
         with warnings.catch_warnings():
-            # What still runs is said of its object when that goes.
+            # A warning about a process that still runs is logged when its object is deleted.
             warnings.simplefilter("ignore", ResourceWarning)
             (result,) = run(tmp_path, timeout_seconds=0.5)
         assert (result.exit_code, result.timed_out, result.output) == (*outcome, "done\n")
@@ -225,13 +225,13 @@ def test_much_output_takes_little_memory_while_the_hook_runs(
     assert len(chatty.output) == OUTPUT_BYTES
     assert chatty.output.endswith("x\nthe end\n")
     assert other.output == "other\n"
-    # Whatever a hook left behind writes on at the end.
+    # Even if processes that a hook left behind keep writing at the end of the file.
     os.lseek(made[1], 0, os.SEEK_SET)
     os.write(made[1], b"late\n")
     kept = [os.fstat(each) for each in made]
     for each in made:
         os.close(each)
-    # In blocks of 512 bytes; what was freed is still counted in the length.
+    # In blocks of 512 bytes; freed blocks still count in the file's length.
     assert kept[0].st_blocks * 512 <= OUTPUT_BYTES + mmap.PAGESIZE
     assert kept[0].st_size == 4_500_001 + len("the end\n")
     assert kept[1].st_size == len("other\nlate\n")
@@ -251,7 +251,7 @@ def test_what_a_hook_writes_while_its_output_is_kept_short_stays_in_order(
 
 
 def ends(pid: int) -> bool:
-    """Whether a process is gone, or goes when it is given a moment to die."""
+    """Return whether a process has ended, or ends within a short wait."""
     try:
         process = os.pidfd_open(pid)
     except ProcessLookupError:

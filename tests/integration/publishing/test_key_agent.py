@@ -1,4 +1,4 @@
-"""Signatures by gpg's agent: as good as gpg's own, and gpg's where the agent cannot sign."""
+"""Signatures made through gpg's agent: equal to gpg's own, with gpg as the fallback."""
 
 import subprocess
 import time
@@ -17,13 +17,13 @@ from tests.keys import public_key, stop_agent
 
 pytestmark = pytest.mark.system
 
-#: Lines that a clear signature has to write otherwise, or to read otherwise.
+#: Lines that a clear signature must escape, or that it hashes in another form.
 RELEASE = b"Suite: x\n- dashed\n-----BEGIN\nFrom: me\nblanks behind \t \n\n\tu\xcc\x88nter\n\n"
 
 
 @pytest.fixture
 def home() -> Iterator[Path]:
-    """A home directory with a short name: gpg makes sockets in it."""
+    """Yield a home directory with a short path: gpg creates sockets in it."""
     with TemporaryDirectory(prefix="gpg-") as name:
         yield Path(name)
         stop_agent(Path(name))
@@ -46,7 +46,7 @@ def new_key(home: Path, algorithm: str = "ed25519", passphrase: str = "") -> Sig
 
 
 def believed(key: SigningKey, made: object) -> set[int]:
-    """gpgv takes both forms for signatures of the key, and SHA512 for their digest; gives when."""
+    """Check both signatures with gpgv, for the key and SHA512, and return their times."""
     assert isinstance(made, SignedRelease)
     folder, times = key.home, set()
     (folder / "ring.asc").write_bytes(public_key(key))
@@ -62,14 +62,14 @@ def believed(key: SigningKey, made: object) -> set[int]:
         assert valid.split()[2].decode() == key.fingerprint
         assert valid.split()[9] == b"10"
         times.add(int(valid.split()[4]))
-    # What clients read are the lines without the blanks behind them.
+    # Clients read the lines without trailing blanks.
     assert done.stdout == b"\n".join(line.rstrip(b" \t") for line in RELEASE.split(b"\n"))
     return times
 
 
 @pytest.fixture
 def asked_gpg(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The last argument of each call of gpg."""
+    """Return the list of the last arguments of all calls of gpg."""
     asked: list[str] = []
     gpg_itself = signing._gpg
 
@@ -86,7 +86,7 @@ def test_clients_believe_what_the_agent_signed(
     home: Path, algorithm: str, asked_gpg: list[str]
 ) -> None:
     key = new_key(home, algorithm)
-    sign(RELEASE, key)  # the agent may have to start
+    sign(RELEASE, key)  # the agent may have to be started first
     asked_gpg.clear()
     made = sign(RELEASE, key)
     assert asked_gpg == []

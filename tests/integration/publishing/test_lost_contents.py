@@ -1,4 +1,4 @@
-"""Contents of pools that the store lost, or has wrong: noted until the bytes are there again."""
+"""Pool contents that the store lost or damaged: recorded until the bytes are restored."""
 
 import hashlib
 from collections.abc import Iterator
@@ -27,7 +27,7 @@ IN_POOL = "pool/main/{0}/{1}/{1}_1.0-1_amd64.deb"
 
 @pytest.fixture
 def here(database: Database, database_url: str, tmp_path: Path) -> Iterator[Shop]:
-    """An archive with two packages."""
+    """Return an archive with two packages."""
     with shop(database, database_url, tmp_path) as made:
         made.set_up()
         made.upload(PACKAGE, OTHER)
@@ -43,7 +43,7 @@ def url(here: Shop, tmp_path: Path) -> str:
 
 @pytest.fixture
 def builds(here: Shop, database: Database, database_url: str, tmp_path: Path) -> Iterator[Bench]:
-    """A service that stages builds into the same store."""
+    """Return a service that stages builds into the same store."""
     blobs = FolderStore(tmp_path / "store")
     with bench(database, database_url, tmp_path, blobs=blobs) as made:
         yield made
@@ -59,7 +59,7 @@ def noted(here: Shop) -> list[tuple[str, str]]:
 
 
 def check_served(here: Shop) -> None:
-    """Fail unless both packages are served as they were sent."""
+    """Assert that both packages are served as they were uploaded."""
     assert here.served(IN_POOL.format("h", "hello")) == PACKAGE
     assert here.served(IN_POOL.format("o", "other")) == OTHER
 
@@ -72,7 +72,7 @@ def test_a_lost_pool_file_is_noted_until_it_is_back(here: Shop, url: str) -> Non
         assert reconcile.check(upkeep_of(here), DIGEST[:2]).lost == (DIGEST,)
         reconcile.check(upkeep_of(here), OTHER_DIGEST[:2])
         assert noted(here) == [(DIGEST, "lost")]
-    # As when a backup of the volume was restored.
+    # As after a restored backup of the volume.
     away.rename(path)
     assert reconcile.check(upkeep_of(here), DIGEST[:2]).lost == ()
     assert noted(here) == []
@@ -120,7 +120,7 @@ def test_staging_a_build_restores_a_pool_file_that_it_shares(
 
 
 def test_the_content_of_a_pool_stays_counted_while_it_is_lost(here: Shop, url: str) -> None:
-    """Its row must stay: a file of the pool names it."""
+    """The row of the content must stay, because a file of the pool refers to it."""
     used = upkeep_of(here).space()
     damage.change(url, DIGEST, damage.removed)
     reconcile.check(upkeep_of(here), DIGEST[:2])

@@ -1,4 +1,4 @@
-"""A crash of PostgreSQL loses steps of a run, which did not wait for the disk, while it goes on."""
+"""Crashes of PostgreSQL that lose a run's asynchronously committed steps while the run goes on."""
 
 import os
 import signal
@@ -28,7 +28,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def crashing(folder: Path) -> Iterator[Database]:
-    """A database that writes only when a commit has to wait for it, and that a test may crash."""
+    """Yield a database that writes to disk only on synchronous commits; a test may crash it."""
     with running(folder, durable=False) as server:
         migrate(server.url)
         database = open_database(server.url, pool_size=5)
@@ -40,7 +40,7 @@ def crashing(folder: Path) -> Iterator[Database]:
 
 
 def kill_backend(database: Database) -> None:
-    """The server ends all, and starts anew from what was written to disk."""
+    """Kill a backend: the server ends all sessions, and recovers from the data on disk."""
     with suppress(Unavailable), database.connect() as conn:
         pid = conn.execute(text("SELECT pg_backend_pid()")).scalar_one()
         os.kill(pid, signal.SIGKILL)
@@ -48,9 +48,9 @@ def kill_backend(database: Database) -> None:
 
 
 def crash(database: Database) -> None:
-    """Crash the server, and wait until it is back."""
+    """Crash the server, and wait until it accepts connections again."""
     kill_backend(database)
-    # Else the first connection that is used again would end the run by itself.
+    # Otherwise the next use of an idle connection would end the run for that reason.
     for each in database.engines:
         each.dispose()
     deadline = time.monotonic() + PATIENCE_SECONDS

@@ -1,4 +1,4 @@
-"""Questions about one suite or archive are answered without what is of the others beside it."""
+"""Queries about one suite or archive: rows of other suites and archives do not appear."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -24,7 +24,7 @@ def here(database: Database, database_url: str, tmp_path: Path) -> Iterator[Shop
 
 @pytest.fixture
 def there(here: Shop) -> Shop:
-    """Another archive, with suites of the same names."""
+    """Return another archive, with suites of the same names."""
     made = replace(here, name="other")
     made.set_up({"stable": {}, "testing": {}})
     return made
@@ -35,7 +35,7 @@ def binary(name: str, version: str = "1.0-1") -> bytes:
 
 
 def send(to: Shop, name: str, suite: str = "stable") -> None:
-    """A source package and a binary one of this name."""
+    """Upload a source package and a binary package with this name."""
     files = {f"{name}_1.0.orig.tar.xz": name.encode(), f"{name}_1.0-1.debian.tar.xz": b"d"}
     listed = [source_file(*each) for each in files.items()]
     to.send({f"{name}_1.0-1.dsc": dsc(listed, name).encode(), **files}, suite=suite)
@@ -148,7 +148,7 @@ def test_a_run_has_work_in_those_suites_alone_of_which_clients_do_not_see_all(
     execute(here.database, f"{expires} WHERE suite_id = {testing.id} AND gone_number IS NULL")
     assert work() == {testing.id}
     here.run()
-    # Accepted before the hold, which an upload would lift.
+    # Accepted before the hold, because an upload would lift the hold.
     here.upload(binary("other"))
     here.hold(None, "stable")
     here.run("process-accepted")

@@ -1,4 +1,4 @@
-"""Our readers and writers beside Debian's own tools, on real packages and on random versions."""
+"""Our readers and writers against Debian's own tools, on real packages and random versions."""
 
 import json
 import subprocess
@@ -23,7 +23,7 @@ PACKAGES = 220
 LARGEST_BYTES = 12_000
 WEAK = ("MD5", "SHA1", "SHA512")
 
-# Prints what python-debian reads out of each package, in Debian's own Python, as a list of pairs.
+# Prints python-debian's reading of each package, in Debian's Python, as a list of pairs.
 PYTHON_DEBIAN = """
 import json, sys
 from debian.debfile import DebFile
@@ -43,7 +43,7 @@ def test_versions_order_as_dpkg_compares(left: str, right: str) -> None:
 
 @pytest.fixture(scope="module")
 def debs() -> list[Path]:
-    """Small packages of the distribution, fetched once and kept between runs."""
+    """Return small packages of the distribution, downloaded once and kept between runs."""
     folder = Path(tempfile.gettempdir()) / "staging-api-test-packages"
     folder.mkdir(exist_ok=True)
     if len(list(folder.glob("*.deb"))) < PACKAGES:
@@ -53,7 +53,7 @@ def debs() -> list[Path]:
 
 
 def _small_packages() -> list[str]:
-    """Names from all over the alphabet, for many makers and kinds of control files."""
+    """Return package names from the whole alphabet, for various maintainers and control files."""
     listing = subprocess.run(
         ["apt-cache", "dumpavail"], check=True, capture_output=True, text=True
     ).stdout
@@ -126,7 +126,7 @@ def fields_of(stanza: bytes) -> dict[str, str]:
 
 
 def ftparchive(kind: str, folder: Path) -> dict[str, dict[str, str]]:
-    """What apt-ftparchive writes, without weak hashes: by file, or by name of the source."""
+    """Return apt-ftparchive's stanzas without weak hashes, by file or by source name."""
     weak = (f"-oAPT::FTPArchive::{name}=false" for name in WEAK)
     argv = ["apt-ftparchive", *weak, kind, folder.name]
     printed = subprocess.run(argv, cwd=folder.parent, check=True, capture_output=True, text=True)

@@ -1,4 +1,4 @@
-"""What became of an upload is what its answer says; and a path of the pool keeps its bytes."""
+"""Results of uploads in responses, and paths of the pool, whose bytes never change."""
 
 import dataclasses
 import gzip
@@ -43,13 +43,13 @@ def source(
 
 
 def stanzas(shop: Shop, path: str, suite: str = "stable") -> list[tuple[str, str]]:
-    """Of an index file, version and place of each package."""
+    """Return version and path of each package in an index file."""
     text = gzip.decompress(shop.served(f"dists/{suite}/{path}.gz")).decode()
     return re.findall(r"Version: (\S+)\n(?:.+\n)*?(?:Filename|Directory): (\S+)", text)
 
 
 def changes(run: PublisherRun) -> set[str]:
-    """What a run did that clients see."""
+    """Return the changes of a run that clients see."""
     return {"superseded", "index_files", "generations"} & run.counts.keys()
 
 
@@ -68,7 +68,7 @@ def packages_of(shop: Shop, **wanted: Any) -> list[PackagePublication]:
 
 
 def gone_for_good(shop: Shop) -> None:
-    """Delete all that there is, and let its time be over."""
+    """Delete all packages, and let their removal delay pass."""
     with shop.database.begin() as conn:
         for each in packages.list_package_publications(conn, shop.archive.id, limit=99):
             packages.delete_package_publication(conn, shop.archive.id, each.id, "ada", "a mistake")
@@ -86,7 +86,7 @@ def gone_for_good(shop: Shop) -> None:
 
 
 class CountingStore:
-    """A store that counts the bytes that are read back from it."""
+    """A store that counts the bytes read from it."""
 
     def __init__(self, blobs: BlobStore) -> None:
         self._blobs = blobs
@@ -242,7 +242,7 @@ def test_the_note_of_an_older_version_says_that_it_is_not_offered(here: Shop) ->
     assert run.counts["superseded_at_once"] == 1
     ended = "hello 1.0 was never offered by stable, which has 2.0"
     assert ended in run.notes
-    # What it said before stays, such as why it was accepted.
+    # Earlier notes stay, such as the reason for its acceptance.
     assert note_of(here, upload) == f"{taken}; {ended}"
     assert note_of(here, newer) is None
     assert here.names() == ["hello 2.0"]
@@ -272,7 +272,7 @@ def test_the_note_of_a_repeated_package_says_that_nothing_changed(here: Shop) ->
 
 
 def test_removing_an_architecture_removes_packages_that_only_it_needed(here: Shop) -> None:
-    """Else an incremental run and a careful one would differ."""
+    """Otherwise an incremental run and a full rebuild would differ."""
     here.add("hello", version="1", architecture="all")
     here.add("hello", version="2", architecture="amd64")
     here.run()

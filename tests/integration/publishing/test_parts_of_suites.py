@@ -1,4 +1,4 @@
-"""A suite loses and gets components and architectures: clients are offered the newest it has."""
+"""Suites whose components and architectures change: clients see the newest packages of the rest."""
 
 import gzip
 import re
@@ -24,7 +24,7 @@ def here(database: Database, database_url: str, tmp_path: Path) -> Iterator[Shop
 
 
 def send(shop: Shop, version: str, component: str = "main", architecture: str = "amd64") -> str:
-    """Send a package to both suites; gives the note about that of stable."""
+    """Upload a package to both suites, and return the note about its upload to stable."""
     raw = deb(control_text("hello", version, architecture), Form.GZ)
     shop.upload(raw, suite="testing", component=component)
     (upload,) = shop.upload(raw, component=component)

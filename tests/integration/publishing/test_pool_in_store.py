@@ -1,4 +1,4 @@
-"""Files of pools are contents of the store: kept while the pool has them, and no longer."""
+"""Pool files as contents of the store: kept as long as the pool refers to them, then removed."""
 
 import hashlib
 from collections.abc import Iterator, Mapping
@@ -33,13 +33,13 @@ def here(database: Database, database_url: str, tmp_path: Path) -> Iterator[Shop
 
 
 def upkeep_of(here: Shop) -> Upkeep:
-    """One that spares nothing but what is named."""
+    """Return an upkeep without grace periods: it keeps only contents that rows refer to."""
     terms = StoreTerms(idle_seconds=0, noted_seconds=0, grace_seconds=0, busy_seconds=0)
     return Upkeep(here.database, here.publisher.locks, here.publisher.blobs, terms)
 
 
 def sweep(here: Shop) -> None:
-    """All that ever removes contents."""
+    """Run all steps that remove contents."""
     upkeep = upkeep_of(here)
     prune(upkeep)
     check(upkeep, DIGEST[:2])
@@ -47,7 +47,7 @@ def sweep(here: Shop) -> None:
 
 
 def remove_from_pool(here: Shop) -> None:
-    """Supersede the package, and let the time of the older one be over."""
+    """Supersede the package, and let the older version's removal delay pass."""
     here.add("hello", version="2.0")
     here.run()
     for table, column in (
@@ -81,7 +81,7 @@ def test_contents_that_left_the_pool_leave_the_store(here: Shop) -> None:
     assert is_stored(here)
     sweep(here)
     assert not is_stored(here)
-    # The history stays, and says what it was.
+    # The history of the package stays, with its names.
     rows = select(here.database, "SELECT sha256 FROM package_files WHERE removed_at IS NOT NULL")
     assert rows == [(DIGEST,)]
 
@@ -111,7 +111,7 @@ def test_packages_go_into_the_store_of_the_database_alone(here: Shop, tmp_path: 
 
 
 class Losing:
-    """A store that has lost a content when it is asked which it lacks."""
+    """A store that loses a content at the moment it is asked which contents it lacks."""
 
     def __init__(self, blobs: BlobStore) -> None:
         self._blobs = blobs

@@ -1,4 +1,4 @@
-"""Runs of the publisher: what they publish, what they leave alone, and what becomes of the rest."""
+"""Publisher runs: packages that they publish, packages that stay, and the end of the others."""
 
 import errno
 import gzip
@@ -107,7 +107,7 @@ def test_every_listed_hash_is_that_of_the_file(here: Shop) -> None:
     here.run()
     here.add("hello", version="2")
     here.run()
-    here.reader = BlockReader(here.database)  # that of another process
+    here.reader = BlockReader(here.database)  # the lock of another process
     lines = in_release(here).decode().partition("SHA256:\n")[2].split("\n")
     listed = [line.split() for line in lines if line]
     assert len(listed) == 2 * 3 * 4
@@ -204,7 +204,7 @@ def test_careful_domination_looks_at_packages_that_did_not_change(here: Shop) ->
     here.set_up()
     here.add("hello", version="2.0")
     here.run()
-    # As if it had been published beside the newer one.
+    # As if the older version had been published beside the newer one.
     here.upload(deb(control_text("hello", "1.0")))
     here.run("process-accepted")
     published = "UPDATE package_publications SET state = 'published', published_at = now()"
@@ -298,7 +298,7 @@ def test_more_packages_than_one_generation_may_add_are_published_by_the_same_run
 
 
 def test_planner_statistics_are_renewed_before_many_new_packages_are_compared(here: Shop) -> None:
-    """With what it knew before, it compares each of them with each other."""
+    """With the old statistics the planner would compare each package with every other."""
     known = "SELECT reltuples FROM pg_class WHERE relname = 'package_publications'"
     there = "SELECT count(*) FROM package_publications"
     at_step: dict[str, bool] = {}
@@ -442,7 +442,7 @@ def test_sources_are_listed_with_their_files(here: Shop) -> None:
 
 
 def revision(version: str) -> dict[str, bytes]:
-    """The files of a source, of which the upstream tar is that of each revision."""
+    """Return the files of a source package; all revisions share one upstream tar."""
     files = {"hello_1.0.orig.tar.gz": b"orig", f"hello_{version}.debian.tar.xz": version.encode()}
     text = dsc([source_file(*each) for each in files.items()], version=version)
     return {f"hello_{version}.dsc": text.encode(), **files}
@@ -509,7 +509,7 @@ def test_a_hook_before_going_live_can_stop_the_run(
 
 
 def seen(shop: Shop) -> list[tuple[str, bool]]:
-    """The state of each package, and whether clients see it."""
+    """Return the state of each package, and whether clients see it."""
     with shop.database.connect() as conn:
         found = packages.list_package_publications(conn, shop.archive.id, limit=9)
     return [(each.state, each.listed) for each in found]

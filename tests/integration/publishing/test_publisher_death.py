@@ -1,4 +1,4 @@
-"""kill -9 of the publisher in each phase: the next run, by another process, finishes by itself."""
+"""kill -9 of the publisher in each phase: the next run, in another process, recovers by itself."""
 
 import signal
 import subprocess
@@ -49,7 +49,7 @@ def test_killed_in_a_phase_the_next_run_finishes_without_hand_work(
         here.add("hello", version="2.0")
         here.add("world")
         kill_at(step, database_url, tmp_path, str(tmp_path / "hooks"))
-        # Clients see the old or the new, whole: what Release lists is there, by path and by hash.
+        # Clients see a complete old or new state: each file of Release exists, by path and by hash.
         seen = here.names()
         expected_old = step not in ("live", "after", "tidy")
         assert seen == (["hello 1.0-1"] if expected_old else ["hello 2.0", "world 1.0-1"])
@@ -73,7 +73,7 @@ def test_killed_in_a_phase_the_next_run_finishes_without_hand_work(
 def test_a_run_without_hooks_that_is_killed_as_it_goes_live_is_done_or_given_up(
     database: Database, database_url: str, tmp_path: Path, step: str
 ) -> None:
-    """The transaction in which it goes live also says that it succeeded."""
+    """The transaction that makes the generation live also records the success of the run."""
     with shop(database, database_url, tmp_path) as here:
         here.set_up()
         here.add("hello")

@@ -1,4 +1,4 @@
-"""What real apt says about the repositories that our modules write."""
+"""Real apt as a client of the repositories that our modules write."""
 
 import hashlib
 import lzma
@@ -19,7 +19,7 @@ from tests.repositories import Repository, release
 
 pytestmark = pytest.mark.system
 
-# Long enough stanzas that 60 packages make several blocks.
+# Stanzas long enough that 60 packages fill several blocks.
 MANY = [f"package-{n:02}" for n in range(60)]
 
 
@@ -67,7 +67,7 @@ def test_a_repository_of_plain_files_is_read(apt: Apt, repository: Repository) -
 
 
 def test_joined_xz_streams_would_be_refused(apt: Apt, repository: Repository) -> None:
-    """Why blocks are put into one stream by hand: this is what joining files does."""
+    """Joining files joins xz streams, which apt refuses: blocks therefore share one stream."""
     repository.forms, repository.assemble = [Form.XZ], joined_streams
     fill(repository)
     repository.publish()
@@ -154,7 +154,7 @@ def test_sources_are_downloaded_and_unpacked(
     files = {"hello_1.0.tar.xz": tarball}
     listed = [source_file(*each) for each in files.items()]
     md5 = f"\n {hashlib.md5(tarball).hexdigest()} {len(tarball)} hello_1.0.tar.xz"
-    # dpkg-source wants the weak hashes in a .dsc; they reach no index of ours.
+    # dpkg-source needs the weak hashes in a .dsc; our index files leave them out.
     text = dsc(listed, version="1.0", Format="3.0 (native)", Files=md5)
     repository.add_source(text.encode(), files)
     repository.publish()

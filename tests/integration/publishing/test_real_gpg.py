@@ -1,4 +1,4 @@
-"""Signatures by a real gpg, and what real apt says about them."""
+"""Signatures by a real gpg, checked by real apt."""
 
 import subprocess
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.system
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
-    """A folder with a short name: gpg makes sockets in it."""
+    """Yield a folder with a short path: gpg creates sockets in it."""
     with TemporaryDirectory(prefix="gpg-") as name:
         yield Path(name)
 
@@ -49,7 +49,7 @@ def signed(tmp_path: Path, key: SigningKey) -> Repository:
 
 
 def trust(apt: Apt, key: bytes) -> str:
-    """The option that makes apt take this key, and no other, for the repository."""
+    """Return the option that makes apt trust only this key for the repository."""
     path = apt.home / "trusted.asc"
     path.write_bytes(key)
     return f"signed-by={path}"
@@ -114,5 +114,5 @@ def test_no_agent_is_left_behind(key: SigningKey) -> None:
         ps = subprocess.run(["ps", "-eo", "args"], check=True, capture_output=True, text=True)
         return str(key.home) not in ps.stdout
 
-    # To be told to end takes less time than to end.
+    # The command to exit returns before the agent has exited.
     eventually(is_gone, "an agent is left behind")

@@ -1,4 +1,4 @@
-"""What a Release says and who signs it: made anew when that changes, whatever the packages are."""
+"""Release files: their fields and signer, and new ones when these change without new packages."""
 
 import gzip
 import re
@@ -47,7 +47,7 @@ def signed_with(shop: Shop, key: SigningKey | None) -> None:
 
 
 def signers(shop: Shop) -> list[bytes | None]:
-    """By suite, what stands in the first line of InRelease."""
+    """Return the first line of InRelease, by suite."""
     found = [find(shop.database, f"dists/{suite}/InRelease") for suite in SUITES]
     return [each.content.partition(b"\n")[0] if each and each.content else None for each in found]
 
@@ -88,7 +88,7 @@ def test_signatures_are_of_the_time_of_the_database(
     releaser = replace(builder.releaser, sign=noted)
     here.publisher = replace(here.publisher, builder=replace(builder, releaser=releaser))
     now = time.time()
-    # A day ahead: clients would refuse what is signed in their future.
+    # A day ahead: clients would refuse a Release whose date is in their future.
     monkeypatch.setattr(time, "time", lambda: now + 86_400)
     here.run()
     dates = select(here.database, "SELECT dated_at FROM release_files WHERE gone_number IS NULL")
@@ -125,7 +125,7 @@ def nearly_over(shop: Shop, left: str = "20 minutes") -> None:
 
 
 def expiring(shop: Shop) -> set[str]:
-    """Suites of which clients will not believe the Release for half an hour more."""
+    """Return the suites whose Release expires for clients within half an hour."""
     records = select(
         shop.database,
         "SELECT s.name FROM release_files r JOIN suites s ON s.id = r.suite_id"
@@ -187,7 +187,7 @@ def test_a_worker_renews_a_held_suite_within_its_hold(here: Shop, keys: list[Sig
         made = runs.find_run(conn, back.run_id or "")
     assert (made.operation, made.purpose, made.state) == ("publish-distro", "go-back", "succeeded")
     assert [each.phase for each in made.phases] == ["release", "go_live"]
-    # One that was pinned while it was held is believed after its time, too.
+    # A Release that was pinned during the hold stays valid past its original expiry.
     execute(here.database, "UPDATE release_files SET valid_until = clock_timestamp()")
     release = snapshot(here, back.id, "Release")
     assert snapshot(here, back.id, "InRelease") == b"signed by AAAA\n" + release
@@ -249,7 +249,7 @@ def test_the_validity_left_is_reported_by_archive(here: Shop) -> None:
 
 
 def test_releases_within_one_second_have_different_last_modified(here: Shop) -> None:
-    """As if several had come within one second, it runs ahead of the clock, and is not sent yet."""
+    """Releases made within one second get later times than the clock's, which are not sent yet."""
     ahead = "date_trunc('second', clock_timestamp()) + interval '1 hour'"
     execute(here.database, f"UPDATE release_files SET modified_at = {ahead}")
     before = modified(here)
@@ -343,14 +343,14 @@ def test_a_pinned_generation_stays_valid_while_it_is_kept(
     signed_with(here, None)
     assert find_snapshot(here, old, "InRelease") is None
     assert snapshot(here, old, "Release") == release
-    # What is live is for runs to renew.
+    # The live generation is renewed by runs.
     assert b"Valid-Until" in here.served("dists/stable/Release")
 
 
 def test_a_stale_release_is_signed_anew_with_one_connection(
     here: Shop, keys: list[SigningKey], database_url: str
 ) -> None:
-    """With two at a time, as many requests as a pool has connections waited for each other."""
+    """With two connections per request, a pool full of such requests would block itself."""
     signed_with(here, keys[0])
     old = here.run().generation_id
     assert old
@@ -387,7 +387,7 @@ def test_what_is_no_stale_release_is_served_as_it_is(
     here.add("world")
     here.run()
     served = {}
-    # Without the key's directory nothing can be signed, so an old one will have to do.
+    # Without the key's directory nothing can be signed, so the old Release is served.
     for key, valid in ((keys[0], True), (replace(keys[0], home=tmp_path / "gone"), False)):
         signed_with(here, key)
         if not valid:
@@ -419,7 +419,7 @@ def test_an_unsigned_generation_is_signed_when_there_is_a_key(
 def test_what_stands_for_a_stale_release_is_later_than_that(
     here: Shop, keys: list[SigningKey], release_is_of: str, lasting_is_of: str
 ) -> None:
-    """Clients that have the stale one, of an hour ago or of a clock ahead, get the other one."""
+    """Clients that have the stale one, an hour old or from a fast clock, must get the other one."""
     signed_with(here, keys[0])
     old = here.run().generation_id
     assert old

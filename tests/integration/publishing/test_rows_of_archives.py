@@ -1,4 +1,4 @@
-"""Statements about archives, suites, packages and uploads: each is about its own rows alone."""
+"""Statements on archives, suites, packages and uploads: only their own rows are affected."""
 
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime

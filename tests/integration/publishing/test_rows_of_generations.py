@@ -1,4 +1,4 @@
-"""Statements about generations and their files are about one archive, and no other beside it."""
+"""Statements on generations and their files: only rows of the given archive are affected."""
 
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -16,8 +16,8 @@ from tests.rows import keyed_rows, only_rows
 
 DAY = 86400
 
-#: Two archives: suites 1 and 2 are of the first, 3 and 4 of the second; generations a1 to a7 are of
-#: the first, b1 and b2 of the second.
+#: Two archives: suites 1 and 2 belong to the first, 3 and 4 to the second; generations a1 to a7
+#: belong to the first, b1 and b2 to the second.
 ROWS = """
     INSERT INTO apt_archives (id, name, forms, retention_seconds, quarantine_seconds)
         OVERRIDING SYSTEM VALUE
@@ -267,7 +267,7 @@ def seen_hold(conn: Connection) -> list[tuple[Any, ...]]:
 
 
 def of_file(file: str, releases: str, release: str | None = None) -> set[tuple[str, str]]:
-    """A file of the pool, its content and the release that it is of."""
+    """Return the rows of a pool file: the file, its content and the release that it is of."""
     return {("package_files", file), ("blobs", file), (releases, release or file)}
 
 
@@ -364,7 +364,7 @@ HELD = {suite: ("generation_holds", f"a6/{suite}") for suite in (1, 2)}
         (LIFTED, [1], {HELD[1], ITSELF}),
         (LIFTED, [1, 2], {*HELD.values(), ITSELF, HEAD}),
         (LIFTED, [], set()),
-        (FORGOTTEN, [2], set()),  # a suite is held since
+        (FORGOTTEN, [2], set()),  # a suite is now held
         (f"{LIFTED}; {FORGOTTEN}", [1, 2], {HEAD}),
     ],
 )
@@ -382,7 +382,7 @@ def test_what_is_lifted_is_noted_of_the_live_generation_of_its_archive(
 
 
 def shown(found: domination.PackageCandidates) -> list[tuple[Any, ...]]:
-    """What is compared, sources last."""
+    """Return the compared columns, sources last."""
     return [
         (each.id, each.name, each.release, each.source_release, each.architecture, each.installer)
         for each in (*sorted(found.binaries, key=lambda each: int(each.id)), *found.sources)
@@ -413,7 +413,7 @@ def test_what_may_be_superseded_is_of_a_source_release_that_changed(conn: Connec
 
 
 def test_a_package_that_ended_is_one_of_its_archive(conn: Connection) -> None:
-    """In the other one is a package that has not ended, and one whose time is known."""
+    """The other archive has a package that has not ended, and one whose end time is known."""
     assert domination.has_ended(conn, 1)
     assert not domination.has_ended(conn, 2)
 
@@ -422,7 +422,7 @@ def test_a_package_that_ended_is_one_of_its_archive(conn: Connection) -> None:
     ("archive_id", "retention", "expected"),
     [
         (1, 2 * DAY - 900, (True, True)),
-        (1, 2 * DAY - 300, (False, True)),  # it is due, but not for long
+        (1, 2 * DAY - 300, (False, True)),  # due, but only for a short time
         (2, 2 * DAY - 900, (True, True)),
         (3, 0, (False, False)),
     ],

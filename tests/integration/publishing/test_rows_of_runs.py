@@ -1,4 +1,4 @@
-"""What a run writes is about itself, and what is asked about a run is answered of it alone."""
+"""Statements on a publisher run: only rows of that run are written and read."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
@@ -107,7 +107,7 @@ def test_a_run_that_begins_gets_its_id_and_abandons_those_of_dead_processes(
 
 
 def phases(conn: Connection) -> list[tuple[str, int, int | None]]:
-    """The phases that were written now: when they began and ended, in seconds of the first one."""
+    """Return the phases written now: begin and end, in seconds since the first one."""
     query = """
         SELECT phase, extract(epoch FROM started_at - min(started_at) OVER ())::int,
             extract(epoch FROM finished_at - min(started_at) OVER ())::int
@@ -199,7 +199,7 @@ def test_questions_about_runs_are_answered_of_the_run_that_is_meant(conn: Connec
         runs.find_run(conn, "r0")
 
 
-# Newer than all that are like the run that goes on: ten of each other kind.
+# Newer than all runs similar to the current one: ten of each other kind.
 OTHER_TIMES = """
     INSERT INTO publisher_runs (id, operation, archive_id, options, state, caller, holder, lock_id,
         fence, started_at, finished_at, purpose, error_code)

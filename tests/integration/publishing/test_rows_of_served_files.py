@@ -1,4 +1,4 @@
-"""What is found below an archive is of that archive, and of the generation that was asked for."""
+"""Look-ups of served files: only files of the requested archive and generation are found."""
 
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
@@ -24,7 +24,7 @@ def conn(database: Database) -> Iterator[Connection]:
 
 
 def hour(found: ServedArchiveFile) -> float:
-    """When it was modified, in hours since the epoch."""
+    """Return the time of modification in hours since the epoch."""
     assert found.modified_at
     return (found.modified_at - datetime(1970, 1, 1, tzinfo=UTC)) / timedelta(hours=1)
 

@@ -1,4 +1,4 @@
-"""What a run says of itself, and how often it writes to say it."""
+"""Progress of a run: its texts, and the number of its writes."""
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -31,8 +31,8 @@ from tests.packages import control_text, deb
 from tests.publisher import Shop, shop, time_passes
 from tests.rows import execute, select
 
-#: Statements at most, with taking and releasing the lock: of a run with nothing to do, of one
-#: that publishes a package, and of the upload of it.
+#: Maximum number of statements, with acquiring and releasing the lock: of a run with nothing to
+#: do, of a run that publishes one package, and of the upload of that package.
 NOTHING_NEW, ONE_PACKAGE, ONE_UPLOAD = 11, 25, 6
 ALL_PHASES = ["accept", "publish", "dominate", "index", "release", "go_live"]
 
@@ -52,17 +52,17 @@ def here(bare: Shop) -> Shop:
 
 @pytest.fixture
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """However busy the machine is, no phase lasts so long that it has to be written by itself."""
+    """Raise the interval of writes, so that a phase on a busy machine does not cause one."""
     monkeypatch.setattr(runlog, "_WRITE_SECONDS", 3600.0)
 
 
 @dataclass
 class Sent:
-    """What was sent to the database.
+    """Statements sent to the database.
 
     Attributes:
-        statements: each of them; not those that begin and end a transaction.
-        transactions: those of several statements that were committed.
+        statements: all but those that begin and end a transaction.
+        transactions: number of committed transactions that had several statements.
     """
 
     statements: list[str] = field(default_factory=list)
@@ -71,7 +71,7 @@ class Sent:
 
 @contextmanager
 def sent_to(database: Database, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sent]:
-    """Count what is sent, by SQLAlchemy and past it."""
+    """Count the statements sent, through SQLAlchemy and past it."""
     sent, rows_of = Sent(), engine.rows
 
     def by_driver(conn: Connection, statement: str, given: Any) -> list[tuple[Any, ...]]:
@@ -124,7 +124,7 @@ def test_the_phases_of_each_run_are_numbered_from_0(
 
 
 def written(database: Database) -> list[tuple[str, list[str], int]]:
-    """The phase, all phases so far, and how many of them go on, of the run that runs."""
+    """Return the running run's phase, all its phases so far, and the number of open ones."""
     query = """
         SELECT r.phase, array_agg(p.phase ORDER BY p.position), count(*) - count(p.finished_at)
         FROM publisher_runs r JOIN run_phases p ON p.run_id = r.id
@@ -181,14 +181,14 @@ def test_a_run_with_nothing_new_writes_that_it_began_and_how_it_ended(
 def test_publishing_one_package_takes_few_statements_and_one_transaction_of_several(
     here: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Gone live with the end; accepted, published, and an older version outdone by one each."""
+    """Going live and the end share one; acceptance, publishing and superseding take one each."""
     here.add("hello")
     here.run()
     for version in ("1.0", "2.0"):
         with sent_to(here.database, monkeypatch) as sent:
             here.add("world", version=version)
         assert len(sent.statements) <= ONE_UPLOAD, sent.statements
-        # That the store has the contents is asked once more where the rows are written.
+        # The presence of the contents in the store is checked again where the rows are written.
         naming = ["synchronous_commit" in each for each in sent.statements if "INTO blobs" in each]
         assert naming == [True, False]
         with sent_to(here.database, monkeypatch) as sent:
@@ -270,7 +270,7 @@ def test_of_a_lock_without_a_run_nothing_is_said_after_two_seconds(
         now[0] += seconds
 
     def look() -> float:
-        # Ends a loop that does not wait, too.
+        # Also ends a loop that does not wait.
         now[0] += 0.001
         return now[0]
 
@@ -295,7 +295,7 @@ def test_progress_is_written_to_its_run_alone(here: Shop) -> None:
 
 @contextmanager
 def begun(shop: Shop) -> Iterator[RunLog]:
-    """A run that does what the test says, under the publisher's lock."""
+    """Yield a run that does the test's work, under the publisher's lock."""
     locks = shop.publisher.locks
     with holding(locks, PUBLISHER, GLOBAL, ORIGIN) as held:
         yield RunLog.begin(
@@ -350,7 +350,7 @@ LOST_ROW = "DELETE FROM publisher_runs WHERE state = 'running'"
     ids=["begun", "a step", "steps", "a step after a write"],
 )
 def test_no_write_goes_on_after_one_that_a_crash_lost(bare: Shop, writes: str, lost: str) -> None:
-    """As if PostgreSQL had come back without what did not wait for the disk."""
+    """As if PostgreSQL had restarted without the writes that were not yet on disk."""
     with begun(bare) as run:
         for write in writes:
             with run.step() if write == "s" else run.writing():

@@ -1,4 +1,4 @@
-"""The promises hold after any series of events: 40 short ones; `make prove` has long ones."""
+"""Promises of the publisher under random series of events: 40 short ones (`make prove`: long)."""
 
 from pathlib import Path
 
@@ -9,9 +9,9 @@ from tests.apt_archive_series import live
 from tests.apt_archive_series.life import keys_in
 from tests.publisher import shop
 
-#: Each gives two series, of two archives; in all of them each kind of event comes several times.
+#: Each seed gives two series, of two archives; together they have each kind of event repeatedly.
 SEEDS = 20
-#: Of one test, which share a database as archives of a service do.
+#: Seeds of one test, which share a database, as archives of a service do.
 TOGETHER = 10
 STEPS = 12
 

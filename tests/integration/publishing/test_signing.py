@@ -1,4 +1,4 @@
-"""Signing where there is nothing to sign with; with a real gpg it is tested beside real apt."""
+"""Signing without gpg or without a key; tests with a real gpg are beside those of real apt."""
 
 from contextlib import nullcontext
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Keys that a process starts with, and what gpg's own settings may not change; with a real gpg."""
+"""Keys that a process starts with, and gpg settings that must not change them; with a real gpg."""
 
 import re
 import subprocess
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.system
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
-    """A folder with a short name: gpg makes sockets in it."""
+    """Yield a folder with a short path: gpg creates sockets in it."""
     with TemporaryDirectory(prefix="gpg-") as name:
         yield Path(name)
 
@@ -43,7 +43,7 @@ def gpg(home: Path, *arguments: str, given: bytes = b"") -> str:
 
 
 def made(home: Path, kind: str, *how: str, use: str = "sign") -> SigningKey:
-    """A key of a kind, in a home of its own."""
+    """Return a key of this kind, in its own home directory."""
     home.mkdir(mode=0o700)
     gpg(home, "--allow-weak-key-signatures", *how, "--quick-generate-key", "x", kind, use)
     listing = gpg(home, "--with-colons", "--list-secret-keys")
@@ -52,7 +52,7 @@ def made(home: Path, kind: str, *how: str, use: str = "sign") -> SigningKey:
 
 
 def digest_of(signed: SignedRelease, key: SigningKey) -> set[str]:
-    """The digest algorithms of the signature packets, by their numbers in RFC 4880."""
+    """Return the digest algorithms of the signature packets, by their numbers in RFC 4880."""
     found = gpg(key.home, "--list-packets", given=signed.release_gpg)
     return set(re.findall(r"digest algo (\d+)", found))
 
@@ -157,7 +157,7 @@ def test_a_key_that_has_expired_is_refused(key: SigningKey) -> None:
 
 
 def fingerprints(home: Path) -> list[str]:
-    """Of the key and its subkeys."""
+    """Return the fingerprints of the key and its subkeys."""
     listing = gpg(home, "--with-colons", "--list-keys").splitlines()
     return [line.split(":")[9] for line in listing if line.startswith("fpr")]
 
@@ -179,7 +179,7 @@ def test_a_key_with_a_self_signature_over_a_broken_digest_is_refused_until_it_is
 
 
 def with_subkey(home: Path, kind: str, sub: str) -> SigningKey:
-    """A subkey that signs, of a key of a kind."""
+    """Return a signing subkey of a key of this kind."""
     owner = made(home, kind)
     gpg(home, "--quick-add-key", owner.fingerprint, sub, "sign")
     return SigningKey(home, fingerprints(home)[1])
@@ -217,7 +217,7 @@ def test_a_subkey_that_clients_would_not_believe_is_refused(
 def test_a_subkey_that_is_tied_to_its_key_over_sha_1_is_refused(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As gpg of long ago did it; the one of today makes no such subkey, and lists it so."""
+    """Old versions of gpg made such bindings; today's gpg cannot, but still lists them."""
     key = with_subkey(folder / "old", "ed25519", "rsa2048")
     listing = list_own_signatures(key)
     stop_agent(key.home)
@@ -251,7 +251,7 @@ def test_a_key_or_subkey_that_was_revoked_is_refused(folder: Path) -> None:
 
 
 def test_a_subkey_without_its_key_s_secret_part_signs(folder: Path) -> None:
-    """The key itself may be kept elsewhere."""
+    """The secret part of the primary key may be kept elsewhere."""
     whole = with_subkey(folder / "whole", "ed25519", "rsa2048")
     owner, sub = fingerprints(whole.home)
     away = folder / "away"

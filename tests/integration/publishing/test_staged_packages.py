@@ -1,4 +1,4 @@
-"""Packages that are staged are taken into an archive without an upload, also out of a pack."""
+"""Staged packages added to an archive without an upload, from packs as well."""
 
 import hashlib
 from contextlib import nullcontext
@@ -18,7 +18,7 @@ from tests.publisher import find, shop
 from tests.rows import select
 from tests.stagings import bench, packed
 
-#: By their names: more than the fewest that a pack has.
+#: Packages by name: more than the minimum number of files in a pack.
 PACKAGES = {
     f"suites/tool-{n}_1.0-1_amd64.deb": deb(control_text(f"tool-{n}", "1.0-1", "amd64"), Form.GZ)
     for n in range(20)
@@ -40,7 +40,7 @@ def test_staged_packages_are_published_and_stay_when_what_was_staged_is_evicted(
         assert select(database, "SELECT count(*) FROM packed_files") == [(in_packs,)]
         to = here.intake.destination(here.name, "stable", "main")
         paths = [f"/static/{BELOW}/{name}" for name in taken]
-        # Only what is copied out of a pack needs room.
+        # Only bytes copied out of a pack need more space.
         terms = StoreTerms(quota_bytes=at.service.upkeep.space().used)
         full = replace(here.intake, upkeep=replace(at.service.upkeep, terms=terms))
         with pytest.raises(NoSpace) if in_packs else nullcontext():

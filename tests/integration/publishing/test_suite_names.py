@@ -1,4 +1,4 @@
-"""No name or alias of a suite is that of another one of its archive."""
+"""Names and aliases of suites: unique within an archive."""
 
 from collections.abc import Iterator
 

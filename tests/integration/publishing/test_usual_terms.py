@@ -1,4 +1,4 @@
-"""What an archive is where a request does not say, and what a request may not say."""
+"""Defaults for archive fields that a request omits, and values that a request may not have."""
 
 from typing import Any
 

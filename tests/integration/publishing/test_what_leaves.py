@@ -1,4 +1,4 @@
-"""Which packages a run supersedes by what has changed, and from when their files may leave."""
+"""Packages that a run supersedes because of a change, and when their files may be deleted."""
 
 import re
 from collections.abc import Iterator
@@ -26,13 +26,13 @@ def here(database: Database, database_url: str, tmp_path: Path) -> Iterator[Shop
 
 
 def part(name: str, version: str, architecture: str, source: str = "suite") -> bytes:
-    """A package of one version of a source with several."""
+    """Return one binary package, in a version, of a source with several binaries."""
     text = control_text(name, version, architecture, Source=f"{source} ({version})")
     return deb(text, Form.GZ, holds=name)
 
 
 def states(here: Shop, suite: str = "stable") -> dict[str, str]:
-    """The state of each package of a suite, by name and version."""
+    """Return the state of each package of a suite, by name and version."""
     with here.database.connect() as conn:
         found = packages.list_package_publications(conn, here.archive.id, limit=1000, suite=suite)
     return {f"{each.package} {each.version}": each.state for each in found}
@@ -87,7 +87,7 @@ def test_what_changes_in_one_suite_supersedes_nothing_in_another(here: Shop) -> 
 
 
 def leaves_at(here: Shop, package: str) -> list[tuple[Any, ...]]:
-    """Whether the files of an ended package may leave: null, not yet, or so many days from now."""
+    """Return the days until files of ended packages may be deleted; null: not decided yet."""
     return select(
         here.database,
         "SELECT round(extract(epoch FROM p.scheduled_deletion_at - clock_timestamp()) / 86400)"
@@ -158,7 +158,7 @@ def test_the_head_is_the_newest_generation_in_which_no_suite_was_held(here: Shop
 def test_packages_for_the_installer_come_and_go_with_the_first_and_the_last_of_them(
     here: Shop,
 ) -> None:
-    """Whether there are any is known from the index files while none of them changes."""
+    """While none of them changes, the index files show whether there are such packages."""
     place = "dists/stable/main/debian-installer/binary-amd64/Packages.gz"
     for name in ("hello", "other"):
         here.add(name)
@@ -183,7 +183,7 @@ def test_a_form_that_is_taken_away_leaves_the_others(here: Shop) -> None:
     endings = {"gz": ".gz", "xz": ".xz", "plain": ""}
     here.add("hello")
     here.run()
-    # Release lists the plain file, too, where clients cannot get it.
+    # Release also lists the plain file, even where clients cannot get it.
     for forms in (["gz"], ["gz", "xz"], ["xz"], ["xz", "plain"], ["plain"]):
         here.change(forms=forms)
         assert here.run().counts["generations"] == 1
