@@ -1,4 +1,4 @@
-"""A responder under ``@api_lock``, behind Falcon, as its client sees it."""
+"""Responders under ``@api_lock`` in a Falcon application: responses as clients see them."""
 
 import threading
 import time
@@ -40,7 +40,7 @@ def free_of_charge(resource: "Thing", req: falcon.Request, resp: falcon.Response
 
 
 class Thing:
-    """What the decorator decorates; `body` is its work."""
+    """Resource with a decorated responder; `body` is the responder's work."""
 
     def __init__(self, locks: Locks, wait_cap_seconds: float = 20.0) -> None:
         self.locks = locks
@@ -57,7 +57,7 @@ class Thing:
 
 
 class NameTheCaller:
-    """Stands where authentication stands."""
+    """Middleware in place of authentication."""
 
     def process_resource(self, req, resp, resource, params) -> None:
         req.context.caller = req.get_header("X-Caller") or "tester"

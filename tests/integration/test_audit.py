@@ -1,4 +1,4 @@
-"""The questions of docs/how-to/audit.md, as the read-only role of auditors."""
+"""Questions of docs/how-to/audit.md, run with the read-only role of auditors."""
 
 import csv
 import io
@@ -51,7 +51,7 @@ def at(database, database_url, tmp_path):
 
 
 def ask(database: Database, number: int, **given: Any) -> list[dict[str, Any]]:
-    """The answer to one question, as an auditor gets it."""
+    """Return the rows that answer one question, as an auditor."""
     query = QUERIES[number].rstrip().removesuffix(";")
     wanted = set(re.findall(r"(?<!:):([a-z0-9_]+)", query))
     with database.begin() as conn:
@@ -61,7 +61,7 @@ def ask(database: Database, number: int, **given: Any) -> list[dict[str, Any]]:
 
 
 def asked(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
-    """What the command line answers: code, output, errors."""
+    """Return exit code, output and errors of the command line."""
     with pytest.raises(SystemExit) as ended:
         main(["audit", *arguments])
     printed = capsys.readouterr()
@@ -206,7 +206,7 @@ def test_a_lease_that_ran_out_shows_with_who_took_over_first(at, database):
         " WHERE id IN (SELECT max(id) FROM api_locks GROUP BY scope)"
     )
     request = at.service.check_request(taken, ["payload"])
-    for _ in range(2):  # the second is not who took over
+    for _ in range(2):  # the second caller is not the one who took over
         at.service.stage(request, ORIGIN)
     at.tamper("UPDATE api_locks SET holder = 'the last' WHERE id = (SELECT max(id) FROM api_locks)")
     lost = {row["scope"]: row for row in ask(database, 8)}
@@ -272,7 +272,7 @@ def test_an_auditor_changes_nothing_and_reads_no_kept_answers(at, database, stat
         conn.execute(text(statement))
 
 
-# What the million artifacts have no rows for: 11 to 13 ask about documents.
+# The million artifacts have no rows for these: questions 11 to 13 are about documents.
 _EMPTY = frozenset({2, 5, 8, 11, 12, 13, 14})
 
 
@@ -298,7 +298,7 @@ def test_each_question_is_answered_within_a_second_on_a_million_artifacts(at, da
         seconds[number].append(round(time.perf_counter() - began, 3))
         assert answer or number in _EMPTY
     print(f"seconds by question, first to third try: {seconds}")
-    # What else the machine does is not asked about.
+    # The machine's other activity is left out.
     assert max(min(tries) for tries in seconds.values()) < 1.0, seconds
 
 
@@ -331,7 +331,7 @@ def test_a_ulid_of_a_time_has_its_ten_digits_and_sixteen_of_all_that_there_are(d
     assert len(found) == 200
     assert {(len(each), each[:10]) for each in found} == {(26, "01KDVDNA00")}
     assert {digit for each in found for digit in each[10:]} == set(digits)
-    # Half of them would mean that a bit is always the same.
+    # Half of the ids would mean that a bit always has the same value.
     assert min(len({each[place] for each in found}) for place in range(10, 26)) > 16
 
 

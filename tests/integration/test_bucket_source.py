@@ -1,4 +1,4 @@
-"""The bucket source against a server that speaks the protocol and then misbehaves."""
+"""Bucket source against a server that speaks the protocol and then misbehaves."""
 
 import dataclasses
 import gzip
@@ -109,7 +109,7 @@ def test_a_denied_request_is_source_refused(server, source, status):
     ],
 )
 def test_a_bucket_that_does_not_list_says_why_and_whether_to_come_again(status, code, error, words):
-    """Its objects can be read even so."""
+    """The bucket's objects can be read even without a listing."""
     body = f"<Error><Code>{code}</Code><Message>hunter2</Message></Error>".encode()
 
     def script(asked):

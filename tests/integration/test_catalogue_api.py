@@ -1,4 +1,4 @@
-"""``/catalogue``: what archives can have, a catalogue tried, and requests that name nothing."""
+"""``/catalogue``: possible artifacts, trial of a catalogue, and requests that match no artifact."""
 
 import threading
 from collections.abc import Iterator

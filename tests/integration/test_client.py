@@ -1,4 +1,4 @@
-"""The client against a real server on loopback that refuses, dies, stalls and lies."""
+"""Client library against a real loopback server that refuses, dies, stalls and sends wrong data."""
 
 import hashlib
 import socket
@@ -45,20 +45,20 @@ SOON = Pacing(floor_seconds=0.01, jitter=0, patience_seconds=5)
 
 @pytest.fixture(autouse=True, params=sorted(KINDS))
 def kind(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Let each test try the one client and the other."""
+    """Run each test with the blocking client and with the asynchronous client."""
     monkeypatch.setitem(globals(), "StagingClient", KINDS[request.param])
     return str(request.param)
 
 
 class GivenUpError(BaseException):
-    """As `KeyboardInterrupt`, which would end the event loop of a test."""
+    """Stand-in for `KeyboardInterrupt`, which would end the event loop of a test."""
 
 
 @contextmanager
 def talking(
     script: Script, token: str | None = None
 ) -> Iterator[tuple[StagingClient, ScriptedService]]:
-    """A client and the service that it talks to."""
+    """Yield a client and the scripted service that it calls."""
     with (
         service(script) as running,
         StagingClient(running.url, token=token, pacing=SOON) as client,
@@ -259,7 +259,7 @@ def test_a_response_that_is_no_staging_is_refused(raw: bytes) -> None:
 
 def test_a_head_that_is_not_read_is_named_and_not_asked_for_again(kind: str) -> None:
     long, many = {"X_Long": "x" * 70_000}, {f"X_{number}": "1" for number in range(120)}
-    # Only the standard library has a limit for their number.
+    # Only the standard library limits the number of headers.
     for headers in [long, many] if kind == "blocking" else [long]:
         answer = says(200, staging(), None, **headers)
         with talking(in_turn(answer, answer)) as (client, running):
@@ -428,19 +428,19 @@ def test_an_id_cannot_lead_to_another_resource() -> None:
 
 
 def whole() -> Step:
-    """The file, all of it."""
+    """Return a step that sends the whole file."""
     return says(200, raw=CONTENT, ETag=ETAG)
 
 
 def rest(start: int) -> Step:
-    """The file from `start` on."""
+    """Return a step that sends the file from `start` on."""
     total = len(CONTENT)
     content_range = f"bytes {start}-{total - 1}/{total}"
     return says(206, raw=CONTENT[start:], ETag=ETAG, Content_Range=content_range)
 
 
 def part_of(to: Path) -> Path:
-    """Where an incomplete download is kept."""
+    """Return the path of an incomplete download."""
     return to.with_name(f".{to.name}.{SHA256[:16]}.part")
 
 
@@ -576,7 +576,7 @@ def test_connections_are_kept(tmp_path: Path, kind: str) -> None:
         with pytest.raises(errors.NotFound):
             client.staging("x")
         client.staging(STAGING_ID)
-    # A download has a thread, and a connection, of its own.
+    # Each download has its own thread and connection.
     assert len(ports) == (1 if kind == "blocking" else 2)
 
 

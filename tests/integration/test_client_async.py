@@ -1,4 +1,4 @@
-"""What only the asynchronous client does: many calls at once, and calls that are cancelled."""
+"""Features of the asynchronous client alone: many concurrent calls, and cancelled calls."""
 
 import asyncio
 import threading
@@ -31,8 +31,8 @@ def test_many_waits_at_once_need_no_thread_each() -> None:
             loop = asyncio.get_running_loop()
             before = threading.active_count()
             waiting = [asyncio.ensure_future(client.wait(STAGING_ID)) for _ in range(MANY)]
-            # The service has a thread for each of them: those are not ours.
-            # Not for ever: a thread outlives a test that is ended, and the run would stand still.
+            # The service has a thread for each call: these are not the client's threads.
+            # With a time limit: the thread would outlive a failed test, and the run would hang.
             all_at_once = await loop.run_in_executor(
                 None, lambda: all(arrived.acquire(timeout=20) for _ in waiting)
             )

@@ -1,4 +1,4 @@
-"""The client's half of documents: what it sends again, what it waits for, how it reads pages."""
+"""Client for documents: requests it repeats, waits, and reading of paged responses."""
 
 from collections.abc import Callable
 from typing import Any

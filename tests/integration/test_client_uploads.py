@@ -1,4 +1,4 @@
-"""The client sends packages as they lie on the disk: not all at once, and again if need be."""
+"""Package uploads of the client: streamed from disk, and repeated after a failure."""
 
 import hashlib
 import tracemalloc
@@ -23,7 +23,7 @@ CREATED = b'{"items": [], "next": null}'
 
 @dataclass
 class Sink:
-    """A service that reads bodies away; it can be busy at first."""
+    """A service that reads and discards bodies; its first responses can be `busy`."""
 
     refusals: int = 0
     digests: list[str] = field(default_factory=list)

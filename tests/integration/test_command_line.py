@@ -1,4 +1,4 @@
-"""The command line against a server on loopback: what it prints, and what it exits with."""
+"""Command line against a loopback server: output and exit codes."""
 
 import json
 import os
@@ -41,7 +41,7 @@ from tests.scripted_service import (
 )
 
 ARCHIVE = "gs://builds/board/R17-1"
-#: What a client must not load: it is the service's. (Typer itself may load pydantic.)
+#: Libraries of the service, which a client must not import. (Typer itself may import pydantic.)
 SERVICE_ONLY = (
     "sqlalchemy",
     "falcon",
@@ -85,7 +85,7 @@ def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> 
 def errors(
     kind: type[StagingApiError] = StagingApiError,
 ) -> Iterator[type[StagingApiError]]:
-    """Every class of error that all parts share."""
+    """Yield every class of error that all parts share."""
     yield kind
     for child in kind.__subclasses__():
         if child.__module__ == StagingApiError.__module__:
@@ -95,13 +95,13 @@ def errors(
 def posted(
     *steps: Step, looks: Script = lambda _: says(200, {"items": [], "next": None})
 ) -> Script:
-    """Answer POST by these steps, and GET by `looks`."""
+    """Return a script that answers POST by these steps, and GET by `looks`."""
     posts = in_turn(*steps)
     return lambda seen: posts(seen) if seen.method == "POST" else looks(seen)
 
 
 def after(event: Event, step: Step) -> Step:
-    """Answer once that has happened."""
+    """Return a step that answers once the event is set."""
 
     def answer(request: BaseHTTPRequestHandler) -> None:
         event.wait(30)
@@ -117,7 +117,7 @@ def test_stage_prints_the_staging_and_its_artifacts(run: Run) -> None:
     assert "full_payload  staged  12.3 MB  /static/board/R17-1/update.gz" in out
 
 
-#: It would clear the screen, set the title of the window, and reverse what follows.
+#: Would clear the screen, set the window title, and reverse the colours of the following text.
 HOSTILE = "a\x1b[2J\x9d0;owned\x9c\u202egnp\r"
 
 
@@ -448,7 +448,7 @@ def test_locks_are_watched_and_printed_when_they_change(
     assert code == 1  # the script has no more answers
     assert [line.split()[0][-1] for line in out.splitlines()] == ["L", "L", "M"]
     assert err.startswith("no locks\n")
-    # Before each look but the first one.
+    # Before each look except the first.
     assert pauses == [2] * len(lists)
 
 
@@ -546,7 +546,7 @@ def test_on_a_terminal_there_are_bars() -> None:
 
     def looks(_: Seen) -> Step:
         times[0] += 1
-        if times[0] > 1:  # by then the first has been drawn
+        if times[0] > 1:  # by then the first progress bar has been drawn
             looked.set()
         return says(200, {"items": [staging("running")], "next": None})
 
@@ -569,7 +569,7 @@ def test_on_a_terminal_there_are_bars() -> None:
 
 
 def drain(terminal: int) -> str:
-    """All that is written to a terminal until its other end is closed."""
+    """Return all bytes written to a terminal until its other end is closed."""
     chunks: list[bytes] = []
     try:
         while chunk := os.read(terminal, 65536):

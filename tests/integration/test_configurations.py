@@ -1,4 +1,4 @@
-"""Configurations that cannot work: each verb ends with one line that names the variable."""
+"""Invalid configurations: each verb exits with one line that names the variable."""
 
 import os
 import re
@@ -19,7 +19,7 @@ from tests.service import free_port
 
 _OIDC = {"AUTH": "oidc", "OIDC_ISSUER": "https://x", "OIDC_AUDIENCE": "a"}
 
-#: Variable -> a value that cannot work, and what the line says; {} is a folder of the test.
+#: Variable -> an invalid value, and the text of the line; {} is a folder of the test.
 WRONG: Mapping[str, tuple[dict[str, str], str]] = {
     "catalogue with a wrong line": ({"CATALOGUE": "{}/bad.yaml"}, "STAGING_CATALOGUE: .*line 2"),
     "no catalogue": ({"CATALOGUE": "{}/none"}, "STAGING_CATALOGUE: .*cannot be read"),
@@ -173,7 +173,7 @@ Check = Callable[[Mapping[str, str]], "subprocess.CompletedProcess[str]"]
 def check(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Check:
-    """Runs `staging-api check` with these settings; in this process, which is quicker."""
+    """Return a function that runs `staging-api check` with settings, in this process for speed."""
 
     def checked(chosen: Mapping[str, str]) -> "subprocess.CompletedProcess[str]":
         for name in [name for name in os.environ if name.startswith("STAGING_")]:
@@ -189,7 +189,7 @@ def check(
     return checked
 
 
-@pytest.mark.filterwarnings("ignore:'cgi' is deprecated")  # of a library of the middleware
+@pytest.mark.filterwarnings("ignore:'cgi' is deprecated")  # from a library of the middleware
 @pytest.mark.parametrize("wrong", WRONG)
 def test_what_cannot_work_is_one_line_and_starts_nothing(check: Check, folder: Path, wrong: str):
     chosen, reason = WRONG[wrong]
@@ -233,7 +233,7 @@ def test_variables_that_kubernetes_or_our_client_use_are_left_alone(check: Check
 def test_a_variable_that_is_like_none_is_named_and_ignored(
     check: Check, caplog: pytest.LogCaptureFixture
 ):
-    """A later version may have it."""
+    """A later version may define the variable."""
     assert check({"FLUX_CAPACITY": "1"}).returncode == 0
     assert "STAGING_FLUX_CAPACITY is not a setting of this version" in caplog.text
 
@@ -259,7 +259,7 @@ def test_a_child_that_refuses_its_settings_is_not_started_again():
     assert children._runs["living"].process.exitcode == -signal.SIGTERM
 
 
-#: Settings that name a file, a folder, a program, a URL or an address.
+#: Settings whose value is a file, a folder, a program, a URL or an address.
 _NAMING = re.compile(
     ".*(FILE|URL|BIND|ENDPOINT|DIR|HOME|ISSUER|CONFIG|BINARIES|VALIDATORS)"
     "|STORE|CATALOGUE|SOURCES|STACKWALK|HOOKS|HOSTS|TRUSTED_PROXIES|SIGNING_KEY"

@@ -1,4 +1,4 @@
-"""Every import contract of setup.cfg bites: one offence against each, in a copy of the package."""
+"""Import contracts of setup.cfg: one violation of each is found, in a copy of the package."""
 
 import os
 import shutil
@@ -15,8 +15,8 @@ ROOT = Path(__file__).parents[2]
 PREFIX = "importlinter:contract:"
 LINT = "from importlinter.cli import lint_imports_command; lint_imports_command()"
 
-#: By contract: the modules that offend it, each with what it may not import. A module that does not
-#: exist is made: what holds for it holds for every new one.
+#: By contract: modules that violate it, each with an import it may not have. A module that does not
+#: exist is created: a rule that applies to it applies to every new module.
 OFFENCES: dict[str, list[tuple[str, str]]] = {
     "rooms": [
         ("locks.offender", "staging_api.publishing.model"),
@@ -66,7 +66,7 @@ OFFENCES: dict[str, list[tuple[str, str]]] = {
 
 
 def contracts() -> dict[str, str]:
-    """The name of each contract, by its id."""
+    """Return the name of each contract, by its id."""
     found = ConfigParser()
     found.read(ROOT / "setup.cfg")
     return {
@@ -77,10 +77,10 @@ def contracts() -> dict[str, str]:
 
 
 def lint(folder: Path, *options: str) -> str:
-    """What the linter says of the package in a folder."""
+    """Return the linter's report on the package in a folder."""
     given = {**os.environ, "COLUMNS": "1000", "PYTHONPATH": str(folder)}
     command = [sys.executable, "-c", LINT, "--config", "setup.cfg", "--no-cache", *options]
-    # Its end says whether a contract is broken: here always one is.
+    # The exit status is 1 if a contract is broken: here one always is.
     return subprocess.run(
         command, cwd=folder, env=given, capture_output=True, text=True, check=False
     ).stdout
@@ -88,7 +88,7 @@ def lint(folder: Path, *options: str) -> str:
 
 @pytest.fixture(scope="module")
 def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The package as it is, to be spoiled."""
+    """Return a copy of the package, to which violations are added."""
     folder = tmp_path_factory.mktemp("copy")
     shutil.copytree(ROOT / "staging_api", folder / "staging_api")
     shutil.copy(ROOT / "setup.cfg", folder)
@@ -97,13 +97,13 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def report(copy: Path) -> str:
-    """What the linter says of all offences."""
+    """Return the linter's report on all violations."""
     for offences in OFFENCES.values():
         for module, imported in offences:
             path = copy / "staging_api" / f"{module.replace('.', '/')}.py"
             with path.open("a") as file:
                 file.write(f"\nimport {imported}\n")
-    # A module that no layer names would hide the other offences.
+    # A module outside all layers would hide the other violations.
     config = (
         (copy / "setup.cfg").read_text().replace("    addresses :", "    offender : addresses :")
     )

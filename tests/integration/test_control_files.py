@@ -1,4 +1,4 @@
-"""How long the control files and texts of a build may be that an answer has."""
+"""Control files and texts of a build in responses: limits of their length."""
 
 import json
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""``/counts``: how many stagings and artifacts entered which state, from the record of events."""
+"""``/counts``: numbers of stagings and artifacts per state entered, from the record of events."""
 
 import threading
 from collections import Counter
@@ -54,7 +54,7 @@ def totals(items: list[Any]) -> tuple[Counter[str], Counter[str], int, int]:
 
 
 def move_events(at: Bench, ago: str) -> None:
-    """Let what happened have happened so long ago; the chains of digests do not matter here."""
+    """Move all events this far into the past; the digest chains do not matter here."""
     at.tamper(
         "UPDATE staging_events SET at = at - CAST(:ago AS interval),"
         " id = left(ulid_floor(at - CAST(:ago AS interval)), 10) || right(id, 16)",
@@ -63,7 +63,7 @@ def move_events(at: Bench, ago: str) -> None:
 
 
 def used(at: Bench) -> None:
-    """Stage two builds, of which the second has the payload of the first, and fail at a third."""
+    """Stage two builds, the second with the payload of the first, and fail to stage a third."""
     at.stage(at.build("R1", payload_bin=b"p" * 1000), "payload")
     at.stage(at.build("R2", payload_bin=b"p" * 1000), "payload")
     with pytest.raises(ArchiveCorrupt):
@@ -75,7 +75,7 @@ def test_counts_are_the_same_by_any_interval_counted_yet_or_not(
     at: Bench, client: testing.TestClient, ago: str
 ) -> None:
     used(at)
-    # Bytes are counted of what was staged alone.
+    # Bytes are counted for staged artifacts only.
     at.tamper(
         """UPDATE staging_events SET detail = detail || '{"bytes_done": 7, "size_bytes": 7}'"""
         " WHERE kind = 'staging' OR to_state <> 'staged'"
@@ -144,7 +144,7 @@ def test_a_record_without_events_is_counted(at: Bench) -> None:
 
 
 def test_an_event_that_is_late_is_not_missed(at: Bench, client: testing.TestClient) -> None:
-    """A minute is counted only when no transaction can add an event to it any more."""
+    """A minute is counted only when no open transaction can add an event to it."""
     used(at)
     move_events(at, "1 h")
     while Counts(at.database).count():

@@ -1,4 +1,4 @@
-"""Stagings over a store that was damaged: nothing bad is reused, served or kept for staged."""
+"""Staging over a damaged store: damaged content is neither reused, served nor kept as staged."""
 
 import errno
 import hashlib
@@ -58,14 +58,14 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 @pytest.fixture
 def at(database: Database, database_url: str, tmp_path: Path, url: str) -> Iterator[Bench]:
     blobs = open_store(url, tmp_path / "home")
-    # Each content is to be damaged by itself, at the name that its digest gives it.
+    # Each content must be a blob of its own, so that it can be damaged at its digest's name.
     apart = Packs("no")
     with bench(database, database_url, tmp_path, blobs=blobs, store=TERMS, packs=apart) as made:
         yield made
 
 
 def payload(at: Bench, name: str, content: bytes = CONTENT) -> str:
-    """Stage a build with only a payload; gives the digest of it."""
+    """Stage a build that has only a payload, and return the payload's digest."""
     (artifact,) = at.stage(at.build(name, payload_bin=content), "payload").artifacts
     assert (artifact.state, artifact.sha256) == ("staged", hashlib.sha256(content).hexdigest())
     assert artifact.sha256 is not None
@@ -73,7 +73,7 @@ def payload(at: Bench, name: str, content: bytes = CONTENT) -> str:
 
 
 def read(at: Bench, digest: str, size: int = len(CONTENT)) -> bytes:
-    """Read as a responder does."""
+    """Read a content as a responder does."""
     with losses_noticed(at.service.upkeep, digest, size):
         stream = at.service.blobs.open(digest, size)
     with stream:
@@ -103,7 +103,7 @@ def test_a_cached_object_is_used_only_if_its_blob_is_whole(
     digest = payload(at, "R17-1")
     if by is not None:
         damage.change(url, digest, by)
-    # As a source that says the sha256 of its objects.
+    # Like a source that declares the sha256 of its objects.
     said = KnownContent(digest, "sha256", "sha256")
     monkeypatch.setattr("staging_api.staging.work.declared_content", lambda _found: said)
     payload(at, "R17-2")
@@ -151,14 +151,14 @@ def sha256_of(content: bytes) -> str:
 
 
 def turns(at: Bench, scrub: Scrub) -> list[ScrubResult]:
-    """Read every content again: a turn for each part of the store that has any."""
+    """Scrub the whole store: one turn for each part that has contents."""
     shards = [shard for (shard,) in at.rows("SELECT DISTINCT left(sha256, 2) FROM blobs")]
     assert shards
     return [scrub.turn(shard) for shard in shards]
 
 
 def scrubbed(at: Bench, again: list[str] | None = None) -> set[str]:
-    """Read everything again; gives what was corrupt."""
+    """Scrub the whole store again, and return the digests of corrupt contents."""
     staged_again = [] if again is None else again
     scrub = Scrub(at.service.upkeep, lambda artifact: staged_again.append(artifact.archive_url))
     done = turns(at, scrub)
@@ -206,7 +206,7 @@ def test_an_unreadable_content_stops_no_scrub_and_is_not_called_corrupt(
     done = turns(at, scrub)
     assert sum(turn.failed for turn in done) == 1
     assert [digest for turn in done for digest in turn.corrupt] == [flipped]
-    # It alone is still to be read.
+    # Only this content remains to be read.
     assert at.rows(
         "SELECT sha256 FROM blobs WHERE checked_at IS NULL AND sha256 <> :f", f=flipped
     ) == [(unreadable,)]
@@ -234,7 +234,7 @@ def test_contents_that_cannot_be_read_keep_no_scrub_from_the_rest_of_their_part(
     scrub = Scrub(at.service.upkeep, lambda _artifact: None)
     assert sum(scrub.turn("ab").good for _ in range(3)) == 2
     assert sorted(asked) == sorted(digests)
-    # The next turn begins anew: perhaps they can be read by now.
+    # The next turn reads these contents again, because they may be readable by then.
     scrub.turn("ab")
     assert asked[5:] == unreadable[:2]
 
@@ -242,7 +242,7 @@ def test_contents_that_cannot_be_read_keep_no_scrub_from_the_rest_of_their_part(
 def test_a_single_wrong_read_calls_no_content_corrupt(
     at: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Quarantined contents are read again, and only that read counts."""
+    """Contents that seem corrupt are read a second time, and only the second read counts."""
     digest, other = payload(at, "R17-1"), payload(at, "R17-2", b"other")
     store, real = type(at.service.blobs), type(at.service.blobs).open
 

@@ -1,4 +1,4 @@
-"""The database dies, hangs or moves while requests need it: what a client sees of that."""
+"""Database outages during requests (crash, hang, move): responses that a client gets."""
 
 import os
 import socket
@@ -23,7 +23,7 @@ from tests.factories import lock_request
 from tests.proxy import Proxy, proxied
 from tests.service import API, STAGINGS, eventually
 
-# Whether it is the server that ends a statement, or this side.
+# Whether the server ends a statement, or this side does.
 BY_SERVER = Timeouts(statement_seconds=0.2, idle_seconds=0.2, hung_seconds=60)
 BY_US = Timeouts(statement_seconds=60, idle_seconds=60, hung_seconds=0.5)
 

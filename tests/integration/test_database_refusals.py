@@ -1,4 +1,4 @@
-"""Errors of the database, each by its meaning: only an outage is called one."""
+"""Database errors by their meaning: only an outage is reported as one."""
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -71,7 +71,7 @@ def test_each_sqlstate_is_translated(
             assert "cannot be reached" not in raised.value.detail or code == "08006"
             assert raised.value.retry_after_seconds == again_after
             assert counted() == outage
-        # An outage is counted; of what is no outage, the log has the first line that was said.
+        # An outage is counted; for other errors the log has the first line of the message.
         said = [f"{raised.value.detail} (SQLSTATE {code}): x"]
         assert caplog.messages == ([] if outage else said)
 

@@ -1,4 +1,4 @@
-"""Settings of a role or a database, each turned the wrong way: the lock works, or says why not."""
+"""Unfavourable settings of a role or database: the lock works, or its error names the setting."""
 
 import threading
 from collections.abc import Iterator
@@ -40,12 +40,12 @@ WRONG = {
     "statement_timeout": "2",
     "lock_timeout": "1",
     "idle_in_transaction_session_timeout": "1",
-    # Longer than a connection takes to be made on a busy machine, shorter than the test's own
-    # pause and transaction.
+    # Longer than connecting takes on a busy machine, shorter than the pause and transaction of the
+    # test itself.
     "idle_session_timeout": "400",
     "transaction_timeout": "400",
     "restrict_nonsystem_relation_kind": "'view'",
-    # Others that a statement of ours might have stood on.
+    # Other settings on which a statement of ours might have relied.
     "lc_messages": "'C'",
     "backslash_quote": "off",
     "escape_string_warning": "on",
@@ -61,7 +61,7 @@ CAST = {"role": "ALTER ROLE careless", "database": "ALTER DATABASE {database}"}
 
 @contextmanager
 def altered(owner: Database, url: str, whose: str, name: str, value: str) -> Iterator[str]:
-    """The database as a role of its own has it, one of whose settings is wrong."""
+    """Yield the database as seen by a role for which one setting has a wrong value."""
     target = make_url(url)
     whole = CAST[whose].format(database=target.database)
     with owner.connect() as conn:
@@ -92,7 +92,7 @@ def test_the_lock_works_whatever_a_role_or_a_database_sets(
     with (
         altered(database, database_url, whose, name, WRONG[name]) as url,
         closing(open_database(url, 3)) as careless,
-        # Long enough for a busy machine; a number that loses a tenth of itself by rounding.
+        # Long enough for a busy machine; a number that rounding reduces by a tenth.
         locks_of(careless, url, lease_seconds=95.5) as locks,
     ):
         waited = threading.Thread(target=wait_for, args=(locks,))
@@ -103,7 +103,7 @@ def test_the_lock_works_whatever_a_role_or_a_database_sets(
                 conn.execute(text("INSERT INTO archives VALUES ('gs://b/ä', 'ä')"))
                 first = held.trusted_until
                 held.renew_at = 0.0
-                locks.keeper.add(held)  # which finds that it is due
+                locks.keeper.add(held)  # the renewal that finds the lease due
                 eventually(lambda: held.trusted_until > first, "it is not renewed")
             with careless.connect() as conn:
                 (shown,) = repository.held(conn, limit=5)

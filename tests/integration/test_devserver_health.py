@@ -1,4 +1,4 @@
-"""``/check_health``: the figures by which the old clients choose a server."""
+"""``/check_health``: figures by which the devserver's clients choose a server."""
 
 from typing import cast
 
@@ -13,7 +13,7 @@ from staging_api.store.blob_store import BlobStore
 
 
 class _Disk:
-    """A store of which only the free space is asked for."""
+    """Stand-in for a store, of which only the free space is read."""
 
     def free_bytes(self) -> int:
         return 12_345_678_901
@@ -30,7 +30,7 @@ def test_the_figures_have_the_units_and_names_that_the_clients_know(database: Da
 
 
 def test_a_server_that_could_stage_nothing_reports_no_load(database: Database) -> None:
-    """So that clients choose another."""
+    """Clients therefore choose another server."""
     slots = WaiterSlots(3)
     away = open_database("postgresql+psycopg2://nobody@127.0.0.1:1/none", pool_size=1)
     try:

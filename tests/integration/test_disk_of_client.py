@@ -1,4 +1,4 @@
-"""What the disk of the client refuses is one error of every call; a callback has its own."""
+"""Disk errors of the client: one exception class for every call, but callbacks raise their own."""
 
 import hashlib
 import resource

@@ -1,4 +1,4 @@
-"""The pages as a site: every page is reached, no link is broken, nothing comes from elsewhere."""
+"""Built documentation: every page is linked, no link is broken, nothing loads from other hosts."""
 
 import re
 import subprocess
@@ -15,7 +15,7 @@ from staging_api.settings import Settings
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 PAGES = sorted(DOCS.rglob("*.md"))
-#: Tags and attributes that make a browser send a request by itself.
+#: Tags and attributes that make a browser send a request without a click.
 _LOADS = {
     "audio": "src",
     "embed": "src",
@@ -29,15 +29,15 @@ _LOADS = {
     "video": "src",
 }
 _FOREIGN = re.compile(r"^(?:[a-z][a-z0-9+.-]*:)?//", re.IGNORECASE)
-#: Variables of clients, which are no settings of the service.
+#: Variables of clients, which are not settings of the service.
 _CLIENTS = {"SERVER", "TOKEN"}
-#: What hooks of the publisher are given.
+#: Variables that the publisher passes to hooks.
 _HOOKS = {"ARCHIVE", "GENERATION", "OPERATION", "PUBLICATION", "SUITES"}
 
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The built site; a warning, such as a broken link or a page without a place, is an error."""
+    """Return the built site; warnings, such as a broken link or an unlisted page, are errors."""
     folder = tmp_path_factory.mktemp("site")
     done = subprocess.run(
         [
@@ -54,7 +54,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 class Requests(HTMLParser):
-    """What a browser requests because of a page."""
+    """Parser that collects the requests that a browser sends for a page."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -69,7 +69,7 @@ class Requests(HTMLParser):
 
 
 def requests_of(file: Path) -> Iterator[str]:
-    """The addresses that a file of the site makes a browser ask for."""
+    """Yield the addresses that a file of the site makes a browser request."""
     text = file.read_text(encoding="utf-8")
     if file.suffix == ".html":
         parser = Requests()
@@ -93,7 +93,7 @@ def test_nothing_of_the_site_comes_from_another_host(site: Path) -> None:
 def test_the_site_is_searched_without_a_server(site: Path) -> None:
     index = (site / "searchindex.js").read_text(encoding="utf-8")
     assert index.startswith("Search.setIndex(")
-    assert '"fenc"' in index  # as the search has it: fence, fencing, fenced
+    assert '"fenc"' in index  # by the search's word stems: fence, fencing, fenced
     page = (site / "search.html").read_text(encoding="utf-8")
     assert 'src="searchindex.js"' in page
 
@@ -110,7 +110,7 @@ def test_pictures_are_as_they_are_drawn() -> None:
 
 
 def anchors(page: Path) -> set[str]:
-    """The anchors of a page's headings, as GitHub and the site make them."""
+    """Return the anchors of a page's headings, as GitHub and the site make them."""
     text = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
     headings = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
     return {
@@ -140,7 +140,7 @@ def test_pages_name_only_settings_that_exist() -> None:
     known = {name.upper() for name in Settings.model_fields} | _CLIENTS | _HOOKS
     for page in [ROOT / "README.md", *PAGES]:
         if page.name == "tables.md":
-            continue  # made of the comments of columns
+            continue  # generated from the comments of columns
         named = set(re.findall(r"\bSTAGING_([A-Z][A-Z0-9_]*[A-Z0-9])\b(?!\*|_)", page.read_text()))
         unknown = {name for name in named - known if not any(k.startswith(name) for k in known)}
         assert unknown == set(), page

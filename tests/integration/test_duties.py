@@ -1,4 +1,4 @@
-"""Each duty of a worker does its own to what is due for it, and leaves the rest."""
+"""Duties of a worker: each one processes only the items due for it."""
 
 import os
 import threading
@@ -115,7 +115,7 @@ def test_damage_is_counted_by_how_it_is_once_someone_has_the_content(at: Bench) 
     assert (damaged("lost"), damaged("corrupt")) == before
     assert len(evict_holders(at.service.upkeep, digests[0], "lost")) == 1
     assert (damaged("lost"), damaged("corrupt")) == (before[0] + 1, before[1])
-    # Read anew it was wrong, whoever has it.
+    # A corrupt content is counted even if no artifact has it.
     assert evict_holders(at.service.upkeep, "0" * 64, "corrupt") == []
     assert (damaged("lost"), damaged("corrupt")) == (before[0] + 1, before[1] + 1)
     assert at.rows("SELECT state FROM staged_artifacts ORDER BY id") == [("evicted",), ("staged",)]
@@ -130,7 +130,7 @@ def test_what_is_worked_on_is_not_evicted_for_its_damage_now_but_looked_for_agai
     shards = [artifact.sha256[:2], "00" if artifact.sha256[:2] != "00" else "01"]
     with at.database.begin() as conn:
         assert {check_rows.claim_shard(conn, shards, 60) for _ in shards} == set(shards)
-    # Its archive is locked.
+    # Another request holds the lock of its archive.
     monkeypatch.setattr(damage, "evict", lambda *_given: False)
     assert evict_holders(at.service.upkeep, artifact.sha256, "lost") == []
     monkeypatch.undo()

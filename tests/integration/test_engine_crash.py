@@ -1,4 +1,4 @@
-"""kill -9 at every step of every way of unpacking, and what the next attempt makes of it."""
+"""kill -9 at every step of every way of unpacking, and the result of the next attempt."""
 
 import gzip
 import hashlib
@@ -25,8 +25,8 @@ from tests.stores import blobs_of
 
 BODY = random.Random(7).randbytes(2 * PART_BYTES + 999_999)
 MANY_STEPS = 40
-#: What is not of the object itself, read by each attempt: the manifest, a zip's directory; and the
-#: one chunk that the process had in its hands.
+#: Bytes that each attempt reads besides the object (the manifest, a zip's directory), plus the one
+#: chunk that the process had in memory.
 BESIDES_BYTES = 2 << 20
 FILES = {
     "plain": {"payload.bin": BODY},
@@ -51,7 +51,7 @@ def server():
 
 @pytest.fixture
 def child(server, name):
-    """Stages in a process that dies at a step; gives how it ended and how many bytes it had."""
+    """Stage in a process that dies at a step; return its end and its number of bytes."""
     command = [sys.executable, "-m", "tests.integration.engine_child"]
     with subprocess.Popen(
         [*command, f"{server.url}/board/R17", name],
@@ -72,7 +72,7 @@ def fetch(server, store, name):
     url = parse(f"{server.url}/board/R17")
     source = open_archive(url, AllowList.parse(server.url))
     try:
-        # On one connection the requested ranges are what is fetched.
+        # On one connection the requested ranges equal the fetched bytes.
         one = DownloadSpread(connections=1)
         fetched = engine.fetch(KINDS[name], source, url.build, store, speed=one)
     finally:
@@ -82,7 +82,7 @@ def fetch(server, store, name):
 
 
 def requested_bytes(server, name):
-    """Bytes of the object requested since the requests were cleared."""
+    """Return the bytes of the object requested since the requests were cleared."""
     path = f"/board/R17/{OBJECT[name]}"
     whole = len(server.objects[path])
     ranges = [each.headers.get("range", "bytes=0-") for each in server.asked("GET", path)]

@@ -1,4 +1,4 @@
-"""Following a staging by server-sent events, through the app on a loopback server."""
+"""Server-sent events of a staging, from the app on a loopback server."""
 
 import json
 import threading
@@ -100,7 +100,7 @@ def test_a_stream_releases_its_waiter_slot_when_its_reader_is_gone(at, monkeypat
         first = stream(service, staging.id)
         assert first.read1(10)
         first.close()
-        # The next reader without a slot would be sent away at once; with it, it waits for more.
+        # Without a free slot the next reader would be refused at once; with one it waits for more.
         while True:
             with stream(service, staging.id, Last_Event_ID="4") as second:
                 sent = b""

@@ -1,4 +1,4 @@
-"""The record of events, on a real PostgreSQL: complete, chained, and not to be altered unseen."""
+"""Record of events on a real PostgreSQL: complete, chained, and protected against tampering."""
 
 import json
 import threading
@@ -27,14 +27,14 @@ def at(database: Database, database_url: str, tmp_path: Path):
 
 
 def shown(at: Bench, staging_id: str) -> list[tuple[str | None, ...]]:
-    """What the events of a staging say, shortly."""
+    """Return the events of a staging as short tuples."""
     with at.database.connect() as conn:
         events = event_rows.events_of(conn, staging_id, 0, 1000)
     return [(event.name, event.from_state, event.to_state) for event in events]
 
 
 def found(at: Bench) -> list[str]:
-    """What is wrong with the record."""
+    """Return the faults found in the record."""
     return [one.what for one in verify(at.database).breaks]
 
 
@@ -273,7 +273,7 @@ def test_planning_behind_the_holder_and_its_work_do_not_wait_for_each_other(at):
         start.wait()
         for _ in range(40):
             at.service.queue_behind(at.service.check_request(url, ("build",)), ORIGIN)
-            # Locked in the order of their ids, as every writer of ours does.
+            # Locked in the order of their ids, as by all our statements.
             at.tamper(
                 "WITH locked AS MATERIALIZED (SELECT id FROM stagings ORDER BY id FOR UPDATE)"
                 " UPDATE stagings SET requested = '{payload}' WHERE id IN (SELECT id FROM locked)"
@@ -288,7 +288,7 @@ def test_old_months_are_dropped_whole_and_the_rest_still_verifies(at):
     staging = at.stage(at.build())
     with at.database.begin() as conn:
         conn.execute(text("SET LOCAL session_replication_role = 'replica'"))
-        # The first five events, as if they had happened in a month long ago.
+        # The first five events, moved into a month long ago.
         conn.execute(
             text(
                 "SELECT staging_events_partition('staging_events_2001_01',"
@@ -313,7 +313,7 @@ def test_old_months_are_dropped_whole_and_the_rest_still_verifies(at):
 
 
 def code(*options: str) -> object:
-    """What the verb exits with."""
+    """Return the exit code of the verb."""
     with pytest.raises(SystemExit) as ended:
         main(["audit", "verify", *options])
     return ended.value.code

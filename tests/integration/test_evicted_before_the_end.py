@@ -1,4 +1,4 @@
-"""What was evicted before a staging ended is still one of the artifacts that it ended with."""
+"""Artifacts evicted before their staging ended: still part of the staging's result."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -25,13 +25,13 @@ def at(database: Database, database_url: str, tmp_path: Path) -> Iterator[Bench]
 
 
 def shown(at: Bench, staging: Staging) -> tuple[str, dict[str, str]]:
-    """The states of a staging and of its artifacts, as it is answered."""
+    """Return the states of a staging and of its artifacts, as in its response."""
     now = at.service.find(staging.id)
     return now.state, {a.name: a.state for a in now.artifacts}
 
 
 def ask_to_cancel(at: Bench, staging: Staging) -> None:
-    """As while another holds the lock."""
+    """Request cancellation, as if another process held the lock."""
     with at.database.begin() as conn:
         staging_rows.request_cancel(conn, staging.id)
 
@@ -58,7 +58,7 @@ def test_a_cancelled_staging_shows_what_was_evicted_before_its_end(at):
     ask_to_cancel(at, staging)
     evict(at, url, "payload")
     work(at, staging)
-    # Once: of the two rows that were evicted, the one that this staging brought.
+    # Once: of the two evicted rows, the one that this staging produced.
     assert shown(at, staging) == ("cancelled", {"notes": "failed", "payload": "evicted"})
     [payload] = [a for a in at.service.find(staging.id).artifacts if a.name == "payload"]
     assert payload.staging_id == staging.id
@@ -84,7 +84,7 @@ def test_what_others_rely_on_is_brought_again_after_the_cancellation(at):
 
 @pytest.mark.parametrize("again", [False, True])
 def test_what_failed_for_a_staging_stays_failed_when_its_row_is_evicted(at, again):
-    """Another staging brought it meanwhile, and it was evicted, and perhaps brought once more."""
+    """Another staging staged it meanwhile; it was evicted, and perhaps staged once more."""
     url = at.build()
     payload = at.builds / "board" / "R17-1" / "payload.bin"
     content = payload.read_bytes()

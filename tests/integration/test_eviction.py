@@ -1,4 +1,4 @@
-"""Evictions are planned: what cannot help is not evicted, and what helps is counted as it frees."""
+"""Planned evictions: only artifacts whose eviction frees space, with the space each one frees."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -30,7 +30,7 @@ KB = 1000
 def limited(
     database: Database, url: str, folder: Path, quota_kb: int, **terms: Any
 ) -> Iterator[Bench]:
-    """A service whose store has a quota, and in which all is idle at once."""
+    """Return a service whose store has a quota, and in which every artifact is idle at once."""
     none = StoreTerms(quota_kb * KB, idle_seconds=0, noted_seconds=0, busy_seconds=0)
     with bench(database, url, folder, store=replace(none, **terms)) as made:
         yield made
@@ -43,19 +43,19 @@ def ten(database: Database, database_url: str, tmp_path: Path) -> Iterator[Bench
 
 
 def payload(at: Bench, name: str, kilobytes: int, seed: str | None = None) -> str:
-    """Stage a build with only a payload; gives the id of its artifact."""
+    """Stage a build that has only a payload, and return its artifact's id."""
     content = (seed or name).encode()[:8].ljust(8) * (kilobytes * KB // 8)
     return at.stage(at.build(name, payload_bin=content), "payload").artifacts[0].id
 
 
 def evicted(at: Bench) -> set[str]:
-    """The builds of what was evicted."""
+    """Return the builds of evicted artifacts."""
     rows = at.rows("SELECT archive_url FROM staged_artifacts WHERE state = 'evicted'")
     return {str(url).rpartition("/")[2] for (url,) in rows}
 
 
 def check_sums(at: Bench) -> None:
-    """The ledger, the rows and the disk agree to the byte."""
+    """Assert that the ledger, the rows and the disk agree to the byte."""
     at.service.upkeep.collect()
     [(rows,)] = at.rows("SELECT coalesce(sum(size_bytes), 0) FROM blobs")
     disk = sum(path.stat().st_size for path in (at.store / "sha256").glob("*/*"))
@@ -106,7 +106,7 @@ def test_an_artifact_whose_contents_are_shared_is_not_evicted_in_vain(ten: Bench
     [(tomorrow,)] = ten.rows("SELECT clock_timestamp() + interval '1 day'")
     ten.service.artifacts.pin(kept, tomorrow, ORIGIN)
     payload(ten, "new", 5)
-    # The idlest of all would have freed nothing, as another that is pinned has the same content.
+    # Evicting the idlest would free nothing, because a pinned artifact has the same content.
     assert evicted(ten) == {"alone"}
     assert shared
     check_sums(ten)
@@ -161,7 +161,7 @@ def test_where_nothing_has_to_go_nothing_is_freed(ten: Bench) -> None:
     for dry_run in (True, False):
         done = prune(ten.service.upkeep, keep_bytes=3 * KB, dry_run=dry_run)
         assert (done.artifacts, done.freed_bytes) == ((), 0)
-    # One byte less, and it goes.
+    # One byte less, and the artifact is evicted.
     done = prune(ten.service.upkeep, keep_bytes=3 * KB - 1)
     assert ([each.name for each in done.artifacts], done.freed_bytes) == (["payload"], 3 * KB)
     assert ten.rows("SELECT size_bytes FROM blobs") == []
@@ -209,7 +209,7 @@ def test_garbage_is_collected_without_a_worker_when_space_is_needed(ten: Bench) 
     idle = payload(ten, "idle", 4)
     for turn in range(3):
         ten.service.artifacts.evict(payload(ten, f"R17-{turn}", 5), ORIGIN)
-    # Garbage made the space: no artifact was evicted.
+    # Garbage collection freed the space: no artifact was evicted.
     assert ten.rows("SELECT state FROM staged_artifacts WHERE id = :id", id=idle) == [("staged",)]
     check_sums(ten)
 

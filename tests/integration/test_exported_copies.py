@@ -1,4 +1,4 @@
-"""Copies of APT archives: what is written, in which order, and what is removed."""
+"""Copies of APT archives: files written, their order, and files removed."""
 
 import hashlib
 from collections.abc import Mapping
@@ -26,7 +26,7 @@ def items(files: Mapping[str, bytes]) -> list[dict[str, Any]]:
 
 
 def serving(dists: Mapping[str, bytes], pool: Mapping[str, bytes] = POOL) -> Script:
-    """The lists of an archive that is called tools, and its files as generation 7."""
+    """Return a script that serves the lists of archive `tools`, and its files as generation 7."""
 
     def answer(seen: Seen) -> Step:
         if seen.path.endswith("?part=dists"):
@@ -42,7 +42,7 @@ def serving(dists: Mapping[str, bytes], pool: Mapping[str, bytes] = POOL) -> Scr
 
 
 def exported(copy: Path, script: Script) -> list[str]:
-    """The files that were written, in order."""
+    """Return the files that were written, in order."""
     written: list[str] = []
     with service(script) as running, StagingClient(running.url) as client:
         assert client.archives.export("tools", copy, on_file=written.append) == len(written)

@@ -1,4 +1,4 @@
-"""Lists: filters find a thing in any spelling; archives, events and who is calling."""
+"""Filters of lists, in any spelling; lists of archives and events; the caller's identity."""
 
 import hashlib
 import threading
@@ -40,7 +40,7 @@ def client(at: Bench) -> Iterator[testing.TestClient]:
 
 
 def items(client: testing.TestClient, path: str, /, **query: str) -> list[Any]:
-    """All items of a list, read in pages of two; each comes once."""
+    """Return all items of a list, read in pages of two; assert that each appears once."""
     found: list[Any] = []
     while True:
         answer = client.simulate_get(f"{API}{path}", params={"limit": "2", **query})
@@ -53,7 +53,7 @@ def items(client: testing.TestClient, path: str, /, **query: str) -> list[Any]:
 
 
 def failed(at: Bench, name: str) -> str:
-    """A build whose staging failed, as its suites are no tar."""
+    """Return a build whose staging failed because its suites file is not a tar."""
     url = at.build(name, suites_tgz=b"no tar at all")
     with pytest.raises(ArchiveCorrupt):
         at.stage(url, "suites")
@@ -224,7 +224,7 @@ def test_a_page_of_few_events_leads_on_to_the_others(
 def test_an_event_waits_for_those_that_one_in_flight_may_precede(
     at: Bench, client: testing.TestClient
 ) -> None:
-    """A reader that asks on from the last event it saw must not pass over one."""
+    """A reader that continues after the last event it has seen must not miss one."""
     early = at.stage(at.build("R1"), "payload")
     with at.database.begin() as slow:
         slow.execute(
@@ -259,7 +259,7 @@ def test_who_is_calling_and_what_that_caller_may_do(client: testing.TestClient) 
 def test_artifacts_of_a_name_come_in_order_from_an_index(database: Database, name: str) -> None:
     query = f"SELECT id FROM staged_artifacts WHERE name = '{name}' ORDER BY id DESC LIMIT 20"
     with database.begin() as conn, conn.begin_nested() as world:
-        # With few rows everything else is as cheap, such as all by id until twenty are found.
+        # With few rows other plans are as cheap, such as a scan by id until twenty rows are found.
         conn.execute(text("SET LOCAL enable_seqscan = off"))
         conn.execute(text("SET LOCAL enable_sort = off"))
         conn.execute(

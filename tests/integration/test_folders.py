@@ -1,4 +1,4 @@
-"""Folders below /static: listed a page at a time, by what the tables say is there."""
+"""Folders below /static: listed page by page, from the rows in the tables."""
 
 import gzip
 import io
@@ -27,13 +27,13 @@ FILES = {
     "suites/a/deep/one": b"4",
     "suites/a/deep/two": b"5",
     "suites/b/three": b"6",
-    # Their names begin with that of a file, and go on before and behind where a folder's would.
+    # Names that continue a file's name with characters that sort before and after the `/`.
     "suites/c": b"8",
     "suites/c-d": b"9",
     "suites/c0": b"0",
     "suites/ü": b"7",
 }
-#: What is shown of them; a file cannot stand beside a folder of its name.
+#: The listed names; a file cannot exist beside a folder of its name.
 NAMES = ["a.b", "a/", "a0", "b/", "c", "c-d", "c0", "ü"]
 
 
@@ -58,7 +58,7 @@ def client(at, accesses):
 
 
 def staged(at, **files: bytes) -> str:
-    """Stage a build whose suites have these files; gives the folder of the build."""
+    """Stage a build whose suites archive has these files, and return the folder of the build."""
     names = {name: content for name, content in FILES.items() if name != "suites/a"}
     staging = at.stage(at.build(suites_tgz=packed({**names, **files})), "suites")
     return f"/static/{staging.artifacts[0].path}"
@@ -151,7 +151,7 @@ def test_without_the_dashboard_a_browser_gets_links_that_run_nothing(at, client)
 
 
 def read_at(at) -> dict[str, bool]:
-    """Which artifacts were read."""
+    """Return, for each artifact, whether it was read."""
     return dict(at.rows("SELECT name, last_accessed_at IS NOT NULL FROM staged_artifacts"))
 
 
@@ -192,7 +192,7 @@ def test_the_url_of_an_artifact_leads_to_its_own_bytes_whatever_its_name(at, cli
 
 
 def unpacked(form: str, packed: bytes) -> dict[str, bytes]:
-    """The files of a stream, as the standard library reads them."""
+    """Return the files of a stream, as read by the standard library."""
     if form == "zip":
         with zipfile.ZipFile(io.BytesIO(packed)) as archive:
             assert archive.testzip() is None

@@ -1,4 +1,4 @@
-"""The functions, triggers and views stand in files, and migrations make the same of a database."""
+"""Functions, triggers and views: the same in their SQL files and in a migrated database."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +10,7 @@ from staging_api.db.engine import Database
 from tests import functions
 from tests.functions import HOW_TO_RENEW, catalogue, differences, frozen, run
 
-# What changes one thing in the database, and the name of what has changed.
+# Each statement that changes one thing in the database, and the name of the changed thing.
 DRIFT = {
     "CREATE FUNCTION stray() RETURNS integer LANGUAGE sql AS 'SELECT 1'": "function stray()",
     "CREATE FUNCTION lock_leave(p integer) RETURNS void LANGUAGE sql AS ''": (
@@ -41,7 +41,7 @@ DRIFT = {
 
 @pytest.fixture
 def conn(database: Database) -> Iterator[Connection]:
-    """A transaction that is rolled back."""
+    """Yield a connection in a transaction that is rolled back."""
     with database.begin() as conn, conn.begin_nested() as savepoint:
         yield conn
         savepoint.rollback()
@@ -57,7 +57,7 @@ def test_every_kind_of_difference_is_found_and_only_that(conn: Connection, state
     run(conn, statement)
     found = set(differences(conn)) - before
     assert DRIFT[statement] in found
-    # What is new or gone brings its comment and its columns.
+    # An added or removed view also adds or removes its comment and its columns.
     about = DRIFT[statement].removeprefix("comment on ")
     assert all(name.removeprefix("comment on ").startswith(about) for name in found)
 
@@ -67,7 +67,7 @@ def test_every_function_and_view_is_explained_in_the_database(conn: Connection) 
         name
         for name, definition in catalogue(conn).items()
         if name.startswith(("comment on function", "comment on view"))
-        # The columns of this view are those of its table, which are explained there.
+        # This view has the columns of its table, which are documented there.
         and not (definition or name.startswith("comment on view lock_waiters_alive, "))
     ]
     assert silent == []

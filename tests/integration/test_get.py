@@ -1,4 +1,4 @@
-"""Bringing a staging to the disk: whole, verified, resumed, and only what changed."""
+"""Download of a staging to the disk: complete, verified, resumed, and limited to changed files."""
 
 import errno
 import hashlib
@@ -54,7 +54,7 @@ Run = Callable[..., tuple[int, str]]
 
 @pytest.fixture
 def run(url: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Run the command line against the service: exit code and output."""
+    """Return a function that runs the command line against the service: exit code and output."""
     monkeypatch.setenv("STAGING_SERVER", url)
 
     def run(*arguments: str) -> tuple[int, str]:
@@ -66,14 +66,14 @@ def run(url: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.Monkey
 
 
 def staged(at: Bench, name: str = "R17-1", payload: bytes = b"x" * 100_000) -> str:
-    """A build of which everything is staged."""
+    """Return a fully staged build."""
     url = at.build(name, payload_bin=payload, suites_tgz=packed(SUITES))
     at.stage(url)
     return url
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    """The files of a folder by their paths, less the client's own."""
+    """Return the files of a folder by path, without the client's own files."""
     return {
         str(path.relative_to(folder)): path.read_bytes()
         for path in folder.rglob("*")
@@ -82,7 +82,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def a_file(name: str, content: bytes = b"x", **members: object) -> StagedFile:
-    """A file of a list, which the service does not have."""
+    """Return an entry for a file that the service does not have."""
     digest = hashlib.sha256(content).hexdigest()
     document = {"name": name, "path": f"b/{name}", "size_bytes": len(content), "sha256": digest}
     return StagedFile.of({**document, **members})
@@ -172,7 +172,7 @@ def test_files_that_came_another_way_are_hashed_once_and_kept(
     assert "payload.bin" not in [file.name for file in client.get(url, to=to).fetched]
 
 
-#: The moments at which a get is killed: each a function of the client, and how often it was called.
+#: Moments at which a get is killed: each a function of the client, and the number of the call.
 MOMENTS = [
     ("local_folder.LocalFolder.has", 1),
     ("local_folder.LocalFolder.has", 30),
@@ -185,7 +185,7 @@ MOMENTS = [
     ("local_folder.LocalFolder.note", 25),
     ("local_folder.LocalFolder.tidy", 1),
 ]
-#: One process for all, which forks for each: it has imported the client once.
+#: One process that forks for every get, so that the client is imported only once.
 KILLED = """
 import json, os, signal, sys
 from functools import reduce
@@ -216,7 +216,7 @@ for moment in moments:
 
 
 def killed(url: str, archive_url: str, *moments: tuple[Path, str, int]) -> list[int]:
-    """Get an archive into each of these folders by a process that is killed; how each ended."""
+    """Get an archive into each folder, in a process that is killed; return the exit statuses."""
     given = [json.dumps([str(to), where, count]) for to, where, count in moments]
     command = [sys.executable, "-c", KILLED, url, archive_url, *given]
     return [int(line) for line in subprocess.check_output(command, timeout=60).split()]
@@ -338,7 +338,7 @@ def test_a_file_that_is_here_and_may_not_be_read_is_replaced(
     really_open = Path.open
 
     def refuse(path: Path, mode: str = "r", **options: Any) -> IO[Any]:
-        # Root may read whatever it wants.
+        # Root can read every file.
         if path == to / "payload.bin":
             raise PermissionError(errno.EACCES, "Permission denied", str(path))
         return really_open(path, mode, **options)
@@ -369,7 +369,7 @@ Bring = Callable[..., bool]
 
 @pytest.fixture(params=["library", "verb"])
 def bring(request: pytest.FixtureRequest, client: StagingClient, run: Run) -> Bring:
-    """Stage artifacts and bring their files; says whether they were found in the end."""
+    """Stage artifacts and download their files; return whether all were found in the end."""
 
     def by_library(url: str, *names: str, to: Path) -> bool:
         try:
@@ -396,7 +396,7 @@ def test_what_is_evicted_while_it_is_fetched_is_staged_again_and_the_rest_is_fet
         if not single:
             (artifact,) = client.artifacts(archive_url=url, name="payload", state="staged")
             at.service.artifacts.evict(artifact.id, ORIGIN)
-            # Other bytes, so that what is fetched is surely what was staged again.
+            # Different bytes prove that the downloaded content was staged again.
             (at.builds / "board/R17-1/payload.bin").write_bytes(b"new")
         single.append(given[1].to.name)
         return fetch(*given, **named)
@@ -426,7 +426,7 @@ def test_a_fetch_that_its_callback_stops_is_no_fetch(
 
     with pytest.raises(errors.Cancelled, match="enough"):
         client.get(archive_url, [artifact], to=tmp_path, options=FetchOptions(on_bytes=stop))
-    # What had come is kept, as of any other attempt.
+    # The bytes received so far are kept, as after any attempt.
     assert client.get(archive_url, [artifact], to=tmp_path).files
 
 

@@ -1,4 +1,4 @@
-"""Bytes that a proxy in front sends for us: which it may, and what of the answer is its own."""
+"""Bytes sent by a proxy on behalf of the service: permitted files, and headers set by the proxy."""
 
 import threading
 from collections.abc import Iterator
@@ -41,7 +41,7 @@ def served(at: Bench, accel_prefix: str) -> TestClient:
 
 @pytest.fixture
 def client(at: Bench) -> TestClient:
-    """A service behind nginx, whose location /store/ is the folder of the store."""
+    """Return a service behind nginx, whose location /store/ is the folder of the store."""
     return served(at, "/store/")
 
 
@@ -80,14 +80,14 @@ def test_what_the_proxy_would_judge_by_times_of_its_own_is_sent_from_here(
         {"If_Match": etag},
         {"If_Modified_Since": YEARS_AGO},
         {"If_Unmodified_Since": format_datetime(tomorrow(at), usegmt=True)},
-        # A range of another version: all of this one.
+        # A range of another version: the response is the whole current file.
         {"Range": "bytes=5-9", "If_Range": OTHER},
     ):
         answer = get(client, **headers)
         assert (answer.status_code, answer.content) == (200, CONTENT), headers
         assert "x-accel-redirect" not in answer.headers
         assert answer.headers["accept-ranges"] == "bytes"
-    # Of a form that none of the two servers knows, it may send all, too.
+    # For an unknown form of range, the proxy may also send the whole file.
     assert "x-accel-redirect" in get(client, Range="lines=1-2").headers
     assert "x-accel-redirect" in get(client, If_Range=OTHER).headers
 

@@ -1,4 +1,4 @@
-"""Housekeeping: each step and each item by itself, beside the stagings and never in their way."""
+"""Housekeeping: each step and item runs by itself, beside stagings and without delaying them."""
 
 import io
 import json
@@ -100,7 +100,7 @@ def test_a_failing_step_is_tried_again_after_5_s_doubled_each_time_up_to_ten_min
         step.due_at, began = 0.0, time.monotonic()
         keeping.turn()
         assert began + least * pause <= step.due_at <= time.monotonic() + least * pause
-    # However often: 2.0 ** 1024 would be an error.
+    # For any number of failures: 2.0 ** 1024 would raise an error.
     step.due_at, step.failures = 0.0, 5000
     keeping.turn()
     assert step.failures == 5001
@@ -218,7 +218,7 @@ def test_a_worker_dispatches_while_its_housekeeping_hangs(at: Bench, monkeypatch
 
 def test_duties_with_nothing_to_do_count_no_failure(at: Bench, monkeypatch) -> None:
     steps = [*database_steps(at.service), *store_steps(at.service)]
-    # As if each part of the store had been compared lately, too.
+    # As if each part of the store had been compared recently, too.
     for shard in (None, "00"):
         claimed = "staging_api.staging.repository.check_rows.claim_shard"
         monkeypatch.setattr(claimed, lambda *_, shard=shard: shard)
@@ -256,7 +256,7 @@ def test_a_blob_that_cannot_be_removed_is_passed_over_and_tried_again_later(
     turn = at.service.upkeep.collect_some()
     assert (turn.removed, turn.failed) == (1, 1)
     assert blobs(at) == {stuck}
-    # It is put off, not taken again at once: what is marked after it has its turn.
+    # The item is put off, not retried at once: items that are marked after it come first.
     assert at.service.upkeep.collect_some().claimed == 0
     assert goes not in {path.name for path in (at.store / "sha256").glob("*/*")}
     monkeypatch.undo()

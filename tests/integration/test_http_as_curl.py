@@ -1,4 +1,4 @@
-"""The http source takes what is merely odd, as curl does; each server here is a real one."""
+"""HTTP source against real servers with odd but valid behaviour: accepted, as by curl."""
 
 import gzip
 import hashlib
@@ -32,7 +32,7 @@ BODY = bytes(range(256)) * 64
 PAGE = b'\n<!DOCTYPE html>\n<html lang="en"><title>Sign in</title>'
 HTML = {"Content-Type": "text/html; charset=utf-8"}
 ETAG = {"ETag": '"one"'}
-#: What an object's status means; some of those beside them mean nothing special.
+#: Meaning of an object's status; some of the neighbouring codes have no special meaning.
 OF_STATUS = {
     ArtifactNotFound: (404, 410),
     SourceRefused: (400, 401, 402, 403, 405, 407, 409, 411, 412, 413, 416, 417, 426, 451),
@@ -43,7 +43,7 @@ OF_STATUS = {
 
 @pytest.fixture
 def opened():
-    """Opens the archive /b/R17 of a server that a script makes."""
+    """Return a function that opens the archive /b/R17 of a scripted server."""
     closers = []
 
     def open_it(script, allow="", **options):
@@ -218,7 +218,7 @@ def test_a_source_that_is_closed_keeps_no_connection(opened):
     assert read(source) == BODY
     assert sockets() > before
     source.close()
-    # The server is of this process, too, and notices a moment later.
+    # The server is in this process, too, and notices the closed connection a moment later.
     deadline = time.monotonic() + 20
     while sockets() > before and time.monotonic() < deadline:
         time.sleep(0.01)
@@ -514,7 +514,7 @@ def test_what_is_not_there_is_asked_for_twice_and_no_more(opened):
     [(429, 1), (503, 2), (403, 1), (509, 1), (400, 1), ("hang up", 1)],
 )
 def test_a_source_that_allows_few_connections_is_read_with_fewer(opened, refusal, allowed):
-    """It refuses more at once, however it says so; all ranges come in one attempt each."""
+    """The server refuses further connections in various ways; each range needs one attempt."""
     at_once: Counter[str] = Counter()
     most: list[int] = []
     held = threading.Condition()
@@ -529,10 +529,10 @@ def test_a_source_that_allows_few_connections_is_read_with_fewer(opened, refusal
             most.append(at_once["now"])
             held.notify_all()
             if not crowded and was_seen:
-                # Long enough for another range to be asked for meanwhile, if one is.
+                # Long enough for another range to be requested meanwhile, if there is one.
                 held.wait_for(lambda: at_once["now"] > allowed, 0.02)
             elif not crowded:
-                # At first one too many is asked for, however slow this machine is.
+                # The first time, one range too many is requested, even on a slow machine.
                 held.wait_for(lambda: max(most) > allowed, 20)
         try:
             if crowded:

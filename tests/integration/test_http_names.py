@@ -1,4 +1,4 @@
-"""What an http archive has, from whichever list its server shows."""
+"""Names of an HTTP archive's objects, from each kind of list that servers offer."""
 
 import contextlib
 import functools
@@ -25,7 +25,7 @@ HTML = {"Content-Type": "text/html"}
 
 @contextlib.contextmanager
 def archive(pages, path="/b/R17", allow="", **options):
-    """An archive of a server that has these answers by path, and 404 for all else."""
+    """Return an archive of a server that has these responses by path, and 404 for other paths."""
 
     def script(asked):
         page = pages.get(asked.path, 404)
@@ -216,7 +216,7 @@ def test_a_bucket_with_a_hostile_key_is_refused():
 
 
 def test_folders_without_end_are_not_walked_for_ever():
-    most = 200 - 1  # beside the archive's own
+    most = 200 - 1  # outside the archive
     pages = {"/b/R17/": links("x.bin", *(f"{number}/" for number in range(most)))}
     with archive(pages) as (source, server):
         assert source.names() == ["x.bin"]

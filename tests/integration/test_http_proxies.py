@@ -1,4 +1,4 @@
-"""Sources are read through the proxy that the environment names, and our own machine is not."""
+"""Proxies of sources: the one named in the environment, and none for this machine."""
 
 import select
 import socket
@@ -103,7 +103,7 @@ def test_what_leads_to_our_own_network_is_asked_of_no_proxy(host):
 
         with scripted_http(redirecting) as server:
             allowed = AllowList.parse(f"{server.url}, http://{HOST}")
-            # The server itself is on loopback, so it is reached without the proxy.
+            # The server itself is on loopback, and is therefore reached without the proxy.
             options = SourceOptions(proxies={"http": proxy.url}, resolve=resolve, attempts=1)
             source = open_archive(parse(f"{server.url}/b/R17"), allowed, options)
             with pytest.raises(SourceNotAllowed):
@@ -141,7 +141,7 @@ def test_stores_and_exports_ask_no_proxy_for_a_bucket_on_this_machine(monkeypatc
         with scripted_http(lambda _asked: Reply(404)) as proxy:
             monkeypatch.setenv(variable, proxy.url)
             for endpoint, asked in ((server.url, server.asked), (f"http://{HOST}", proxy.asked)):
-                # One request is the library's, the other our own.
+                # One request is the library's, the other is ours.
                 objects = BucketObjects(Bucket.parse(f"s3://bucket?endpoint={endpoint}&region=r"))
                 assert objects.head("key") is None
                 objects.time()
@@ -212,7 +212,7 @@ def test_the_options_read_the_environment(monkeypatch):
 
 
 class Tunnel:
-    """A proxy that connects everything to one port of this machine."""
+    """A proxy that forwards every connection to one port of this machine."""
 
     def __init__(self, port):
         self.port = port

@@ -1,4 +1,4 @@
-"""The http source against a server that misbehaves in each way we know."""
+"""HTTP source against a server with every known kind of misbehaviour."""
 
 import hashlib
 import ssl
@@ -42,7 +42,7 @@ def pauses():
 
 @pytest.fixture
 def reader(server, pauses):
-    """Opens an archive of the server (or of another base) with short time-outs."""
+    """Return a function that opens an archive with short timeouts, by default of the server."""
     opened = []
 
     def open_it(base=server.url, allow=None, **options):
@@ -354,7 +354,7 @@ def test_a_name_that_changes_its_address_later_gains_nothing(server, reader):
 def test_after_a_failure_the_next_address_of_a_name_is_connected_to(server, reader, pauses):
     port = server.url.rpartition(":")[2]
     url = f"http://depot.internal:{port}"
-    both = ["127.0.0.2", "127.0.0.1"]  # the server listens on the second alone
+    both = ["127.0.0.2", "127.0.0.1"]  # the server listens only on the second address
     source = reader(url, f"{url} 127.0.0.0/8", resolve=lambda _host, _port: both, attempts=2)
     assert source.stat("object.bin").size_bytes == len(BODY)
     assert len(pauses) == 1

@@ -1,4 +1,4 @@
-"""``Idempotency-Key``: whose a key is, and what the same request is."""
+"""``Idempotency-Key``: the owner of a key, and the comparison of repeated requests."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -39,7 +39,7 @@ def found_without_a_lock(thing: "Thing", req: falcon.Request, resp: falcon.Respo
 
 
 class Thing:
-    """Does its work once, under a lock."""
+    """A resource that does its work once, under a lock."""
 
     def __init__(self, locks: Locks) -> None:
         self.locks = locks
@@ -61,13 +61,13 @@ class Thing:
     @answers_once
     @api_lock(IMAGES, scope=named, unless=found_without_a_lock)
     def on_patch(self, req: falcon.Request, resp: falcon.Response) -> None:
-        """Work that may have been done already."""
+        """Do work that may have been done already."""
         self.runs.append(req.context.caller)
         resp.status = falcon.HTTP_201
 
     @answers_once
     def on_put(self, req: falcon.Request, resp: falcon.Response) -> None:
-        """Work that needs no lock but the key's."""
+        """Do work under no lock except the key's."""
         self.on_post.__wrapped__.__wrapped__(self, req, resp)  # type: ignore[attr-defined]
 
 
@@ -152,7 +152,7 @@ def test_members_in_another_order_are_the_same_request(client: TestClient, thing
 def test_two_callers_never_meet_in_one_key(
     one: tuple[str, str], other: tuple[str, str], client: TestClient, thing: Thing
 ) -> None:
-    """While the first runs: with one lock for both, the second would be refused."""
+    """While the first request runs, the second would be refused if both had one lock."""
     thing.go_on.clear()
     with ThreadPoolExecutor(2) as pool:
         sent = [
@@ -201,7 +201,7 @@ def test_no_trace_of_a_lock_stays_in_the_thread_that_served_it(client: TestClien
 
 
 def cost(database: Database, work: Callable[[], object]) -> tuple[int, int, int]:
-    """Transaction ids, rows of the history and bytes of WAL, of the quietest of some rounds.
+    """Return the lowest cost of several rounds: transaction ids, history rows and bytes of WAL.
 
     The server writes a little by itself and for other tests; the work would write in each round.
     """
@@ -230,7 +230,7 @@ def test_a_refusal_writes_nothing_with_a_key_and_without(
 
     def refuse() -> None:
         nonlocal sent
-        # Few, so that a round is short: on a busy machine something else writes in a longer one.
+        # Few calls keep a round short: in a long round on a busy machine another process writes.
         for _ in range(4):
             sent += 1
             answer = send(client, f"{key}-{sent}" if key == "many" else key, method)
@@ -258,7 +258,7 @@ def test_a_request_that_timed_out_did_not_take_the_lock_of_its_key(
 def test_the_second_with_a_key_hears_that_the_first_still_runs(
     client: TestClient, thing: Thing, database: Database
 ) -> None:
-    """And who has another key, or is another caller, that the lock is held."""
+    """Callers with another key, and other callers, get an error about the lock instead."""
     thing.go_on.clear()
     with ThreadPoolExecutor(1) as pool:
         first = pool.submit(send, client, "k")

@@ -1,11 +1,11 @@
-"""What is not imported where it is not needed: it would take time and memory at each start."""
+"""Modules that are not imported where they are not needed: they would slow down each start."""
 
 import json
 import os
 import subprocess
 import sys
 
-#: Libraries of verbs, of one kind of identity, of pages, documents, buckets, sources, migrations.
+#: Libraries of verbs, of one identity kind, of pages, documents, buckets, sources, migrations.
 HEAVY = frozenset(
     {
         "aiohttp",
@@ -30,30 +30,30 @@ HEAVY = frozenset(
         "urllib3",
     }
 )
-#: What a parent of processes imports beside; the verbs' library comes with the command line.
+#: Additional imports of a parent of processes; the verbs' library comes with the command line.
 OF_THE_COMMAND_LINE = frozenset({"typer", "rich"})
 
 
 def imported(statement: str, **settings: str) -> set[str]:
-    """The packages that a process has imported after a statement."""
+    """Return the packages that a process has imported after a statement."""
     program = f"{statement}\nimport sys\nprint(*{{n.partition('.')[0] for n in sys.modules}})"
     return set(output(program, **settings).split())
 
 
 def output(program: str, *arguments: str, **settings: str) -> str:
-    """What a program prints."""
+    """Return the output of a program."""
     clean = {k: v for k, v in os.environ.items() if not k.startswith("STAGING_")}
     command = [sys.executable, "-c", program, *arguments]
     return subprocess.check_output(command, env={**clean, **settings}, text=True)
 
 
-#: Prints the rooms of ours that are imported, by `note`.
+#: Prints our own packages that are imported, by `note`.
 _NOTING_ROOMS = """
 def note():
     import sys
     print(*{n.split(".")[1] for n in sys.modules if n.startswith("staging_api.")})
 """
-#: Imports the application, and says of the collector of garbage how often it ran and how it is.
+#: Imports the application; prints the garbage collector's number of runs and its settings.
 _COLLECTED = """
 import gc
 passes = []
@@ -68,11 +68,11 @@ def test_the_application_imports_nothing_that_only_few_need() -> None:
     found = imported(_COLLECTED, STAGING_DATABASE_URL="postgresql:///none")
     assert {"falcon", "sqlalchemy", "pydantic"} <= found
     assert not found & HEAVY
-    # Nothing is collected while it imports, nor any of that later.
+    # The collector does not run during the imports, and never visits their objects later.
     assert {"few", "on", "frozen"} <= found
 
 
-#: Imports the application with each of the settings given, in a fork of one process.
+#: Imports the application with each of the given settings, each in a fork of one process.
 _WITH_SETTINGS = """
 import json, os, sys
 import staging_api.processes.application
@@ -93,7 +93,7 @@ _NEEDED = [
 
 
 def test_what_a_setting_needs_is_imported_at_the_start() -> None:
-    """An error of a library is one of the start, and processes share it after a fork."""
+    """Import errors of a library then appear at the start, and forks share its memory."""
     given = json.dumps([settings for settings, _ in _NEEDED])
     _, *lines = output(_WITH_SETTINGS, given, STAGING_DATABASE_URL="postgresql:///none").split("\n")
     assert len(lines) == len(_NEEDED)
@@ -118,7 +118,7 @@ def test_the_client_imports_nothing_of_the_service() -> None:
 
 
 def test_the_list_of_verbs_imports_neither_the_client_nor_what_speaks_http() -> None:
-    """Each verb waits for it, and those of the service need no client."""
+    """Every verb would wait for these imports, and verbs of the service need no client."""
     found = imported(f"{_NOTING_ROOMS}import staging_api.cli, staging_api.cli.serve\nnote()")
     assert {"staging_api", "cli"} <= found
     assert "client" not in found
@@ -127,7 +127,7 @@ def test_the_list_of_verbs_imports_neither_the_client_nor_what_speaks_http() -> 
     assert not alone & {"email", "http", "ssl", "urllib3", "logging", "rich"}
 
 
-#: Imports every room but those of HTTP, of pages and of processes, with their libraries refused.
+#: Imports all packages except those of HTTP, pages and processes, with their libraries blocked.
 _WITHOUT_FRAMEWORK = """
 import pkgutil, sys
 import staging_api

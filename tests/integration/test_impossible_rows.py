@@ -1,4 +1,4 @@
-"""Rows that cannot be true are refused by the database, each by the constraint that says so."""
+"""Impossible rows: the database refuses each of them, by the constraint that forbids it."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -39,7 +39,7 @@ NO_WORD = "no such word"
 
 Row = Mapping[str, Any]
 
-#: What a column without a default holds, by its type, in a row that the database takes.
+#: A valid value for a column without a default, by the column's type.
 _OF_TYPE: dict[type, Any] = {
     ARRAY: ["x"],
     BigInteger: 1,
@@ -53,7 +53,7 @@ _OF_TYPE: dict[type, Any] = {
     JSONB: {},
     LargeBinary: b"x",
 }
-#: Where a table wants something else.
+#: Columns whose table needs another value.
 _OF_TABLE: dict[str, Row] = {
     "api_locks": {"id": ID},
     "apt_archives": {"forms": ["plain"]},
@@ -95,7 +95,7 @@ _ENDED = {"finished_at": NOW, "foreground_staged_at": NOW}
 _DELETED = {"state": "deleted", "ended_at": NOW, "deleted_by": "x", "reason": "x"}
 _PUBLISHED = {"state": "published", "published_at": NOW}
 
-#: Rows that are rare, and right: no constraint may refuse them. By table, what they have otherwise.
+#: Rare but valid rows that no constraint may refuse: by table, the columns with other values.
 TAKEN: dict[str, tuple[Row, ...]] = {
     "api_locks": ({"outcome": "broken", "reason": "x", "ended_at": NOW},),
     "apt_archives": ({"valid_for_seconds": 1, "retention_seconds": 0, "quarantine_seconds": 0},),
@@ -168,7 +168,7 @@ TAKEN: dict[str, tuple[Row, ...]] = {
     "staging_events": ({"number": 2, "previous_digest": SHA256},),
     "stagings": (
         {**_ENDED, "state": "staged", "artifact_ids": []},
-        {**_ENDED, "state": "cancelled"},  # as only a client waited for it that is gone
+        {**_ENDED, "state": "cancelled"},  # as the only client that waited for it has disconnected
         {**_ENDED, "state": "cancelled", "cancel_requested_at": NOW},
         {"upload_wait_began_at": NOW, "waiting_for": ["x"], "upload_wait_seconds": 0},
         {"upload_wait_began_at": NOW, "upload_wait_ended_at": NOW},
@@ -503,7 +503,7 @@ _OF_DIGEST = re.compile(r"length\((\w+)\) = 64 AND \1 !~ '\[\^0-9a-f\]'")
 
 
 def checks() -> dict[str, CheckConstraint]:
-    """Every CHECK of the tables, by its name."""
+    """Return every CHECK constraint of the tables, by name."""
     found = [
         each
         for table in metadata.tables.values()
@@ -514,7 +514,7 @@ def checks() -> dict[str, CheckConstraint]:
 
 
 def refused() -> dict[str, tuple[Row, ...]]:
-    """Impossible rows for each of them."""
+    """Return the impossible rows for each CHECK constraint."""
     found = dict(REFUSED)
     for name, check in checks().items():
         if column := _OF_DIGEST.fullmatch(str(check.sqltext)):
@@ -523,7 +523,7 @@ def refused() -> dict[str, tuple[Row, ...]]:
 
 
 def row_of(table: Table, otherwise: Row) -> dict[str, Any]:
-    """A row with what a table asks for, and nothing else, but for what it has otherwise."""
+    """Return a row with only the required columns, and the given values."""
     needed = {
         column.name: _filled(column.name, column.type)
         for column in table.columns
@@ -540,7 +540,7 @@ def _filled(name: str, kind: object) -> Any:
 
 @pytest.fixture
 def conn(database: Database) -> Iterator[Connection]:
-    """A transaction that is rolled back, in which no row needs another one."""
+    """Yield a connection, in a transaction that is rolled back and checks no foreign keys."""
     with database.begin() as conn, conn.begin_nested() as savepoint:
         conn.execute(text("SET LOCAL session_replication_role = 'replica'"))
         yield conn
@@ -571,7 +571,7 @@ def test_a_possible_row_is_taken(conn: Connection, name: str):
             savepoint.rollback()
 
 
-#: Two archives of packages and two of builds, with the rows that others name.
+#: Two archives of packages and two of builds, with the rows that others refer to.
 _WORLD = """
     INSERT INTO apt_archives (id, name, forms, retention_seconds, quarantine_seconds)
         OVERRIDING SYSTEM VALUE
@@ -607,7 +607,7 @@ _WORLD = """
             (2, false, 'me', 'pod', repeat('0', 26), 1, now(), NULL, NULL);
 """
 
-#: A row, of which ``:n`` is 1 where it belongs and 2 where it cannot; and what refuses it.
+#: A row in which ``:n`` is 1 for a valid reference and 2 for an invalid one; its constraint.
 _OF_TWO = {
     "a file of a source": (
         "INSERT INTO source_release_files (source_release_id, position, file_id) VALUES (1, 0, :n)",
@@ -721,7 +721,7 @@ def test_a_row_that_contradicts_another_one_is_refused(database: Database, said:
 
 
 def test_a_blob_that_is_kept_has_no_failures_of_removal(database: Database):
-    """Whether one of its removals goes on, or all that were tried have failed."""
+    """Whether a removal is in progress, or all removals so far have failed."""
     with database.begin() as conn, conn.begin_nested() as savepoint:
         conn.exec_driver_sql(
             "INSERT INTO blobs (sha256, size_bytes, doomed_at, removing_until, removal_failures)"

@@ -1,4 +1,4 @@
-"""A silent source is left as soon as its bytes are not needed any more."""
+"""Silent sources: reading stops as soon as the bytes are no longer needed."""
 
 import threading
 import time
@@ -20,7 +20,7 @@ FOUND = SourceObject("object", "gs://bucket/b/object", 6, "v")
 
 
 class SilentSource:
-    """Sends some chunks, and then nothing until it is released."""
+    """A source that sends some chunks, and then nothing until it is released."""
 
     url = "gs://bucket/b"
 
@@ -56,7 +56,7 @@ class SilentSource:
 
 
 def never():
-    """No reader gives up."""
+    """Return false: the reader never gives up."""
 
 
 def test_what_a_source_sends_comes_whole_and_in_order():
@@ -172,6 +172,6 @@ def test_an_abandoned_stage_abandons_its_silent_source():
         next(pieces)
         assert source.silent.wait(10)
         raise ArchiveUnsafe("it is a device")
-    assert not source.left.is_set()  # it is silent still
+    assert not source.left.is_set()  # the source is still silent
     source.close()
     assert source.left.wait(10)

@@ -1,4 +1,4 @@
-"""Joining another's work: what ends a wait, and what the rows say meanwhile."""
+"""Joining another request's staging: events that end the wait, and the rows during it."""
 
 import stat
 import threading
@@ -60,7 +60,7 @@ def source() -> Iterator[ArchiveSource]:
 def joining(
     database: Database, database_url: str, source: ArchiveSource, tmp_path: Path
 ) -> Iterator[Joining]:
-    """Joining as one process has it, with two waiter_slots and a patience that is soon over."""
+    """Yield the joining of one process, with two waiter slots and a short patience."""
     allowed = AllowList.parse(f"{source.url}/")
     with ExitStack() as stack:
         stagings = StagingService(
@@ -77,23 +77,23 @@ def joining(
 
 
 def patient(joining: Joining) -> Joining:
-    """The same, for waits that something else ends."""
+    """Return the same with a long patience, for waits that another event ends."""
     return replace(joining, patience_seconds=60.0)
 
 
 def wanted(joining: Joining, source: ArchiveSource, *artifacts: str) -> StagingRequest:
-    """A request for a new build."""
+    """Return a request for a new build."""
     return joining.stagings.check_request(source.add(build_path(), build()), artifacts)
 
 
 def bringer(joining: Joining, request: StagingRequest) -> Staging | None:
-    """Return the staging that brings it, if one does."""
+    """Return the staging that works on the request's artifacts, if there is one."""
     with joining.stagings.database.connect() as conn:
         return reading.unfinished_for(conn, request.archive_url, request.names)
 
 
 def noted(joining: Joining, request: StagingRequest) -> Staging:
-    """Who brings it, once that is written down."""
+    """Wait until a staging is recorded as working on the artifacts, and return it."""
     eventually(lambda: bringer(joining, request) is not None, "nothing was written down")
     found = bringer(joining, request)
     assert found is not None
@@ -117,7 +117,7 @@ def test_a_wait_times_out_and_its_staging_goes_on(joining, source):
 
 
 def test_who_asks_for_all_waits_for_what_follows_too(joining, source):
-    """Nobody brings it here: there is no worker. What comes at once is there all the same."""
+    """Without a worker nothing stages the background artifacts; foreground artifacts arrive."""
     request = wanted(joining, source, "stateful", "autotest")
     other = wanted(joining, source, "stateful", "autotest")
     with pytest.raises(Unavailable):
@@ -139,8 +139,8 @@ def test_all_of_a_request_is_staged_once_each_of_its_artifacts_is(joining, sourc
 
 @contextmanager
 def every_connection_in_use(database: Database) -> Iterator[None]:
-    """Keep the connections of both pools, and let a request wait for one 0.2 s only."""
-    database.reads.close()  # gives back what is kept for reads
+    """Use up the connections of both pools, and limit waits for a connection to 0.2 s."""
+    database.reads.close()  # close the connections that are kept for reads
     with ExitStack() as stack:
         for engine in (database.transactions, database.statements):
             stack.enter_context(patch.object(engine.pool, "_timeout", 0.2))
@@ -168,7 +168,7 @@ def test_a_request_waits_while_every_database_connection_is_in_use(joining, sour
 
 
 class CongestedOnce(SingleFlight):
-    """Finds no database connection at the first call, and keeps the deadlines of all."""
+    """Finds no database connection at the first call, and records the deadlines of all calls."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -225,7 +225,7 @@ def test_an_artifact_that_is_evicted_during_a_wait_is_brought_again(joining, sou
         assert states(database, request.archive_url)["stateful"] == "pending"
         resume(stagings, noted(joining, request), OTHER)
         waiting.result()
-    brought = {"autotest_packages": "missing", "control_files": "missing"}  # by the test suites
+    brought = {"autotest_packages": "missing", "control_files": "missing"}  # with test_suites
     wanted_too = {"stateful": "staged", "test_suites": "staged"}
     assert states(database, request.archive_url) == wanted_too | brought
 
@@ -315,7 +315,7 @@ def test_a_request_beyond_the_waiter_slots_is_refused(joining, source):
             wait_for_taken_slots(joining, 2)
             with pytest.raises(Unavailable, match="too many requests are waiting"):
                 joining.stage(request, ORIGIN)
-        # One of those that wait may have taken the work over first.
+        # One of the waiting requests may have taken over the work first.
         with suppress(LockHeld):
             resume(joining.stagings, noted(joining, request), OTHER)
         for one in waiting:
@@ -351,22 +351,22 @@ def test_a_service_that_refuses_second_callers_lets_none_wait(joining, source):
 
 def test_is_staged_probes_one_index_and_nothing_else(database: Database) -> None:
     with database.begin() as conn, conn.begin_nested() as world:
-        # Few rows would be read as they lie, or by a name alone, as the search does; the plan for
-        # many is what counts. What is dropped here is there again at the end.
+        # With few rows PostgreSQL scans the table, or uses an index on the name alone; the plan for
+        # many rows matters. Statistics dropped here exist again at the end.
         conn.execute(text("SET LOCAL enable_seqscan = off"))
         conn.execute(text("DROP INDEX staged_artifacts_name_idx"))
         conn.execute(text("DISCARD PLANS"))
-        # Also counted is what this connection did for others within the last second.
+        # The counters also include this connection's other statements of the last second.
         before = {row.relname: row.scans for row in conn.execute(text(_SCANS))}
         found_files.outcomes(conn, "a", ["b", "c"])
         after = {row.relname: row.scans for row in conn.execute(text(_SCANS))}
         world.rollback()
     (used,) = (name for name in after if after[name] > before.get(name, 0))
-    # Both begin with archive and name; which is cheaper depends on the rows of the tests before.
+    # Both indexes begin with archive and name; the cheaper one depends on rows of earlier tests.
     assert used in ("staged_artifacts_live_key", "staged_artifacts_archive_url_name_idx")
 
 
-# How often the table itself was read as its rows lie, and each of its indexes was used.
+# The numbers of scans of the table itself, and of each of its indexes.
 _SCANS = """
     SELECT c.relname, pg_stat_get_xact_numscans(c.oid) AS scans
     FROM pg_class c LEFT JOIN pg_index i ON i.indexrelid = c.oid
@@ -375,7 +375,7 @@ _SCANS = """
 
 
 def program(folder: Path, script: str) -> Path:
-    """An executable of these lines."""
+    """Return an executable with these lines."""
     path = folder / "stackwalk"
     path.write_text(f"#!/bin/sh\n{script}\n")
     path.chmod(path.stat().st_mode | stat.S_IXUSR)
@@ -388,7 +388,7 @@ def symbolication(joining: Joining, path: Path, seconds: float = 60.0) -> Symbol
 
 
 def stack_of(joining: Joining, source: ArchiveSource, walk: Symbolication, folder: Path) -> bytes:
-    """The stack trace of a dump, with the symbols of a new build."""
+    """Return the stack trace of a dump, with the symbols of a new build."""
     request = wanted(joining, source, "symbols")
     joining.stage(request, ORIGIN)
     dump = folder / "dump"
@@ -438,7 +438,7 @@ def test_a_stackwalk_does_not_inherit_the_environment(joining, source, tmp_path,
 
 
 def test_a_stackwalk_has_limits_of_memory_output_and_cores(joining, source, tmp_path):
-    # They are set once it runs, that of cores last; a machine may have that one already.
+    # The limits are set after the start, that of core dumps last; a machine may have it already.
     script = (
         'until [ "$(ulimit -f)" != unlimited ] && [ "$(ulimit -c)" = 0 ]; do :; done;'
         " ulimit -v; ulimit -f; ulimit -c"

@@ -1,4 +1,4 @@
-"""Keystone's own middleware in front of the application, against a Keystone on loopback."""
+"""Keystone's middleware in front of the application, against a Keystone on loopback."""
 
 import base64
 import socket
@@ -24,7 +24,7 @@ from staging_api.settings import Settings
 from tests.keystone_server import CONFIG, Answering, Keystone, keystone, later, scoped
 from tests.service import eventually
 
-# The middleware brings libraries whose deprecations are not ours.
+# The middleware imports libraries whose deprecation warnings are not ours.
 pytestmark = pytest.mark.filterwarnings("default")
 
 RULES = "viewer:*,stager:roles=member,operator:roles=admin"
@@ -62,8 +62,8 @@ def served(server: Keystone, url: str, home: Path, **chosen: Any) -> Iterator[Te
 
 @contextmanager
 def connections_closed() -> Iterator[None]:
-    """Close the connections to Keystone at the end of the block; a process does so by ending."""
-    # Here a deprecation in its libraries is no error, as it would be while tests are collected.
+    """Close the connections to Keystone after the block; a process does so by exiting."""
+    # A deprecation in the libraries is no error here, unlike during the collection of tests.
     from staging_api.identity import keystone_middleware
 
     made: list[HTTPAdapter] = []
@@ -106,7 +106,7 @@ def test_a_token_may_come_as_our_client_sends_it_or_as_the_password_that_apt_has
     assert sent(client, Authorization=f"Basic {password}") == 200
     assert sent(client, Authorization="Bearer of-nobody") == 401
     assert sent(client, Authorization="Negotiate of-alice") == 401
-    # What clients of OpenStack send counts, whatever a proxy adds.
+    # The headers of OpenStack's clients count, whatever headers a proxy adds.
     assert sent(client, Authorization="Negotiate x", X_Auth_Token="of-alice") == 200
     assert sent(client, Authorization="Bearer of-alice", X_Auth_Token="of-nobody") == 401
 
@@ -144,7 +144,7 @@ def test_probes_need_no_token_and_no_call_to_keystone(client: TestClient, server
 
 
 def wrongs() -> dict[str, Callable[[Answering], None]]:
-    """What a Keystone that cannot say answers."""
+    """Return the responses of a Keystone that cannot verify a token."""
     return {
         "500": lambda each: each.answer(500, {"error": {"code": 500}}),
         "503": lambda each: each.answer(503, "<html>no backend</html>"),
@@ -191,14 +191,14 @@ def test_a_keystone_that_recovers_is_believed_again(
     server.wrong = None
     answers = [503]
     while answers[-1] == 503:
-        time.sleep(0.1)  # Asked without a pause, the address would be over its limit: 429.
+        time.sleep(0.1)  # Without pauses between requests, the address would exceed its limit: 429.
         answers.append(call(client, "GET", "/locks", "of-alice"))
     assert answers[-1] == 200
     assert call(client, "GET", "/locks", "of-nobody") == 401
 
 
 def test_the_wrong_half_of_keystone_does_not_matter(client: TestClient, server: Keystone):
-    """It lets us in, and fails at each token; the other way round is above."""
+    """This Keystone accepts our password and fails at each token; the reverse is tested above."""
 
     def only_tokens(each: Answering) -> None:
         if each.headers.get("X-Subject-Token"):
@@ -263,7 +263,7 @@ def test_a_redirect_to_another_host_gets_no_token_of_ours(
 
 
 def test_a_redirect_on_the_same_host_is_followed(client: TestClient, server: Keystone):
-    """As of a proxy that adds a slash."""
+    """Such as a proxy's redirect that adds a slash."""
 
     def moved(each: Answering) -> None:
         server.wrong = None
@@ -276,7 +276,7 @@ def test_a_redirect_on_the_same_host_is_followed(client: TestClient, server: Key
 def test_a_keystone_that_accepts_no_connection_costs_no_more_than_the_deadline(
     database_url: str, database: Database, tmp_path: Path
 ):
-    """Its host drops what is sent to it, and no socket is there yet that could be shut."""
+    """The host drops packets, so there is not yet a socket that could be shut down."""
     with socket.create_server(("127.0.0.1", 0), backlog=0) as silent, ExitStack() as full:
         address = silent.getsockname()
         for _ in range(2):
@@ -367,7 +367,7 @@ def test_names_mean_those_of_the_default_domain_unless_another_is_named(
 
 
 def test_callers_of_two_domains_are_two_callers(server: Keystone, tmp_path: Path):
-    """Rows, limits and Idempotency-Keys belong to a name."""
+    """Rows, limits and idempotency keys belong to a name."""
     users: dict[str, dict[str, Any]] = {
         "alice": {"id": "a1", "name": "alice", "domain": {"id": "default", "name": "Default"}},
         "alice@corp": {"id": "a2", "name": "alice", "domain": CORP},
@@ -396,7 +396,7 @@ def test_a_user_that_is_named_like_the_service_is_refused(
         server.tokens[token] = scoped(
             name, "member", user={"id": "w", "name": name, "domain": domain}
         )
-        # 503: Keystone took longer than a second, on a busy machine.
+        # 503: on a busy machine, Keystone took longer than a second.
         tries = (call(client, "GET", "/locks", token) for _ in range(10))
         assert next(status for status in tries if status != 503) == 401
 

@@ -1,4 +1,4 @@
-"""Answers that are kept: the same as those that are made anew, whichever pod changed what."""
+"""Cached responses: equal to newly made ones, whichever pod changed the rows."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -26,7 +26,7 @@ from tests.rows import execute, select
 from tests.stagings import Bench, bench
 
 STAGINGS = "/api/v1.0/stagings"
-#: Differ with each answer, or with the time.
+#: Fields that differ in each response, or with the time.
 OF_ONE_ANSWER = {"x-request-id"}
 WHO = Authenticator(
     lambda environ: (
@@ -39,7 +39,7 @@ WHO = Authenticator(
 
 @dataclass
 class Pod:
-    """A process of the API, as far as its memory goes."""
+    """A process of the API, simulated by its caches."""
 
     at: Bench
     client: TestClient
@@ -57,7 +57,7 @@ def named(headers: dict[str, str]) -> dict[str, str]:
 
 
 def rows_of(database: Database, *ids: str) -> list[AnswerRows | None]:
-    """The rows of each of these stagings, asked for by themselves."""
+    """Return the rows of each of these stagings, each read separately."""
     return [seen_rows.answer_rows(database, [each])[each] for each in ids]
 
 
@@ -70,14 +70,14 @@ def pod_of(at: Bench, authenticator: Authenticator | None = None) -> Pod:
 
 
 def told(answer: Result) -> tuple[Any, ...]:
-    """All that an answer says, but for what is its own."""
+    """Return the response without the fields that differ each time."""
     headers = {k: v for k, v in answer.headers.items() if k not in OF_ONE_ANSWER}
     return answer.status_code, headers, answer.content
 
 
 @dataclass
 class Reads:
-    """How often stagings were read with all that answers show of them."""
+    """Counts the reads of stagings with all rows that responses show."""
 
     count: int = 0
 
@@ -108,7 +108,7 @@ def pods(database: Database, database_url: str, tmp_path: Path) -> Iterator[tupl
 
 
 def staged(pod: Pod, build: str) -> tuple[str, str]:
-    """Stage a build, and ask for it so often that all about it is kept; its URL and staging."""
+    """Stage a build, and read it until its response is cached; return its URL and staging."""
     url = pod.at.build(build)
     pod.at.stage(url, "payload", "suites")
     answer = pod.post(url, "payload", "suites")
@@ -161,7 +161,7 @@ def restage(pod: Pod, url: str) -> None:
 
 
 def fail(pod: Pod, url: str) -> None:
-    """Evicted; then its object is not there any more."""
+    """Evict the build, then remove its object and stage again."""
     evict(pod, url)
     Path(url.removeprefix("file://"), "payload.bin").unlink()
     assert pod.post(url, "payload").status_code >= 400
@@ -172,7 +172,7 @@ def ask_for_more(pod: Pod, url: str) -> None:
 
 
 def by_hand(column: str, value: str) -> Callable[[Pod, str], None]:
-    """An operator's statement, with all triggers off: no version rises."""
+    """Return a statement as an operator runs it, without triggers: no version increases."""
 
     def change(pod: Pod, url: str) -> None:
         pod.at.tamper(
@@ -357,7 +357,7 @@ def test_a_refusal_is_found_by_one_look_and_is_that_of_the_lock(
         locks_of(pod.at.database, database_url, holder="another") as locks,
         hold(locks, ARCHIVE, url, ORIGIN),
     ):
-        pod.post(url, "payload")  # this body is known from now on
+        pod.post(url, "payload")  # this body is cached from now on
         made = pod.post(url, "payload", Prefer="respond-async")
         statements: list[str] = []
         read = Database.read
@@ -371,18 +371,18 @@ def test_a_refusal_is_found_by_one_look_and_is_that_of_the_lock(
         assert len(statements) == 1
         assert (seen.status_code, seen.headers.keys()) == (409, made.headers.keys())
         assert plain(seen.json) == plain(made.json)
-        assert pod.post(url, "suites").status_code == 200  # what is staged needs no lock
-        assert pod.post(free, "payload").status_code == 201  # nor does another build wait
+        assert pod.post(url, "suites").status_code == 200  # staged artifacts need no lock
+        assert pod.post(free, "payload").status_code == 201  # neither does another build wait
     assert pod.post(url, "payload").status_code == 201
 
 
 def plain(problem: dict[str, Any]) -> dict[str, Any]:
-    """A refusal without what its time makes of it."""
+    """Return a refusal without the fields that depend on the time."""
     lock = {k: v for k, v in problem["lock"].items() if not k.startswith("expires")}
     return {**problem, "request_id": None, "detail": problem["detail"][:40], "lock": lock}
 
 
-# How often each table was read as its rows lie, and each index was used, by this connection.
+# The numbers of sequential scans of each table, and of each index's scans, by this connection.
 _SCANS = """
     SELECT c.relname, pg_stat_get_xact_numscans(c.oid) AS scans,
         pg_stat_get_xact_tuples_returned(c.oid) AS rows
@@ -400,7 +400,7 @@ QUESTIONS = {
 
 @pytest.fixture
 def alone(own_url: str, tmp_path: Path) -> Iterator[Pod]:
-    """Without statistics, as after a restore: and no index finds what other tests deleted."""
+    """Yield a pod on its own database, without statistics (as after a restore) or dead rows."""
     pools = open_database(own_url, pool_size=2)
     for table in ("archives", "stagings", "staged_artifacts", "loose_files"):
         execute(pools, f"ALTER TABLE {table} SET (autovacuum_enabled = false)")
@@ -432,7 +432,7 @@ def test_each_question_reads_a_few_rows_by_indexes_however_many_there_are(
 
 
 def fill(at: Bench, others: int) -> None:
-    """Other builds, each with an artifact that is a file."""
+    """Add other builds, each with an artifact that is a file."""
     with at.database.begin() as conn:
         conn.exec_driver_sql("SET LOCAL session_replication_role = 'replica'")
         conn.exec_driver_sql(

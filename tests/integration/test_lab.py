@@ -1,4 +1,4 @@
-"""The verbs and fixtures of a lab: what is staged, pins, events, SQL, and builds in folders."""
+"""Verbs and fixtures for a lab: staged artifacts, pins, events, SQL, and builds in folders."""
 
 import json
 import subprocess
@@ -34,7 +34,7 @@ def url(at: Bench) -> Iterator[str]:
 
 @pytest.fixture
 def archive_url(at: Bench) -> str:
-    """A build of which everything is staged."""
+    """Return a fully staged build."""
     made = at.build()
     at.stage(made)
     return made
@@ -42,7 +42,7 @@ def archive_url(at: Bench) -> str:
 
 @pytest.fixture
 def run(url: str, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Run the command line against the service: exit code and output."""
+    """Return a function that runs the command line against the service: exit code and output."""
     monkeypatch.setenv("STAGING_SERVER", url)
 
     def run(*arguments: str) -> tuple[int, str]:
@@ -55,7 +55,7 @@ def run(url: str, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyP
 
 
 def artifact_id(run: Run, name: str) -> str:
-    """The id of a staged artifact."""
+    """Return the id of a staged artifact."""
     code, out = run("artifacts", "--state", "staged", "--name", name, "--json")
     assert code == 0
     (item,) = json.loads(out)["items"]
@@ -140,7 +140,7 @@ def test_a_borrowed_build_leaves_every_pin_of_others_as_it_is(url: str, archive_
         payload, suites = (
             next(iter(client.artifacts(name=name))).id for name in ("payload", "suites")
         )
-        # Before it: one that ends earlier, and one that ends later, than that of the block.
+        # Before the block: a pin that ends earlier than the block's pin, and one that ends later.
         client.pin(payload, soon)
         client.pin(suites, late)
         with client.borrow(archive_url, pin_seconds=2 * 86400):
@@ -149,7 +149,7 @@ def test_a_borrowed_build_leaves_every_pin_of_others_as_it_is(url: str, archive_
             assert soon < meanwhile["payload"] < late
             assert meanwhile["suites"] == late
         assert pins(other) == {"payload": soon, "suites": late}
-        # One that is over keeps nothing; and one that is set within the block stays.
+        # An expired pin keeps nothing; a pin that is set within the block stays.
         client.pin(payload, past)
         client.pin(suites, past)
         with client.borrow(archive_url, pin_seconds=86400):

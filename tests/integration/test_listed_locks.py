@@ -1,4 +1,4 @@
-"""Locks as operators look at them: who waits, how often it was renewed, which kinds are listed."""
+"""Lists of locks for operators: waiting requests, numbers of renewals, and the kinds listed."""
 
 import threading
 from collections.abc import Iterator
@@ -45,7 +45,7 @@ def listed(client: testing.TestClient, **query: str) -> list[Any]:
 
 
 def waits(at: Bench, caller: str, scope: str = SCOPE, kind: LockKind = ARCHIVE) -> str:
-    """Let a request take a place in the queue of a lock."""
+    """Enqueue a request in the queue of a lock."""
     asked = lock_request(scope, kind, caller=caller, holder=f"pod of {caller}")
     with at.database.connect() as conn:
         store.wait(conn, asked, 60)

@@ -1,4 +1,4 @@
-"""Lists that are followed: a client that reads after its last row gets each row exactly once."""
+"""Lists read continuously: a client that reads after its last row gets each row exactly once."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -11,7 +11,7 @@ from tests.leases import acquired, released
 
 
 def behind(database: Database, after: str | None, limit: int = 100) -> list[str]:
-    """The ids of the grants that were made after one, in order."""
+    """Return the ids of the grants made after a given one, in order."""
     with database.connect() as conn:
         return [g.id for g in repository.history(conn, limit=limit, after=after)]
 
