@@ -71,7 +71,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class FieldError:
-    """A wrong field of a request, and what would be right."""
+    """A wrong field of a request, with a message that states the valid values."""
 
     field: str
     message: str
@@ -145,9 +145,9 @@ class StagingApiError(Exception):
         """Store the content of the response.
 
         Args:
-            detail: one sentence about this occurrence: what was wrong and what would be right.
+            detail: one sentence about this occurrence: the fault and its remedy.
             retryable: whether the same request can succeed later; None: the default of the class.
-            retry_after_seconds: when a retry can succeed, if known.
+            retry_after_seconds: seconds until a retry can succeed; None if unknown.
             extra: further members of the response, such as ``lock``; JSON values and times.
         """
         super().__init__(detail)
@@ -177,7 +177,7 @@ class StagingApiError(Exception):
 
 
 class Invalid(StagingApiError):
-    """A field of the request is wrong; ``errors`` names it and what would be right."""
+    """A field of the request is wrong; ``errors`` has its name and the valid values."""
 
     code, title = "invalid_request", "The request is not valid"
 
@@ -192,7 +192,7 @@ class Invalid(StagingApiError):
 
 
 class CatalogueInvalid(StagingApiError):
-    """A line of the catalogue of artifacts is wrong; found at start, before any request."""
+    """A line of the artifact catalogue is wrong; the service checks it when it starts."""
 
     code, title = "catalogue_invalid", "The catalogue is not valid"
 
@@ -211,7 +211,7 @@ class Unauthenticated(StagingApiError):
 
 
 class Forbidden(StagingApiError):
-    """The caller is known and may not do this."""
+    """The caller is authenticated, but lacks the permission for this request."""
 
     code, title = "forbidden", "Not allowed"
 
@@ -229,19 +229,19 @@ class NotFound(StagingApiError):
 
 
 class ArchiveNotFound(NotFound):
-    """Nothing is at the archive's address."""
+    """The source has no object below the archive's URL."""
 
     code, title = "archive_not_found", "The archive is not there"
 
 
 class ArtifactNotFound(NotFound):
-    """The archive exists, but not this object of it."""
+    """The archive exists, but has no object for this artifact."""
 
     code, title = "artifact_not_found", "The artifact is not in the archive"
 
 
 class Conflict(StagingApiError):
-    """The present state forbids it."""
+    """The present state of the object does not allow this change."""
 
     code, title = "conflict", "Conflict with the present state"
 
@@ -253,7 +253,7 @@ class LockHeld(Conflict):
 
     @property
     def lock(self) -> HeldLock | None:
-        """The lock that another holds; None if the response does not describe it."""
+        """The lock that another request holds; None if the response does not describe it."""
         known = self.extra.get("lock")
         return HeldLock.of(known) if isinstance(known, Mapping) else None
 
@@ -265,7 +265,7 @@ class LockLost(Conflict):
 
 
 class IdempotencyKeyBusy(Conflict):
-    """The first request with this Idempotency-Key has no answer yet."""
+    """The first request with this Idempotency-Key is still running."""
 
     code, title, retryable = "idempotency_key_busy", "The first request still runs", True
 
@@ -289,13 +289,13 @@ class TooManyRequests(StagingApiError):
 
 
 class ArchiveUnsafe(StagingApiError):
-    """An archive member that must not be unpacked: a link out, a device, ``..`` in its name."""
+    """A member of a container file is unsafe: a link out, a device, ``..`` in its name."""
 
     code, title = "archive_unsafe", "The archive has an unsafe member"
 
 
 class ArtifactAmbiguous(StagingApiError):
-    """Several objects of the archive fit an artifact with one object; the detail names them."""
+    """Several objects match an artifact that must be a single object; the detail names them."""
 
     code, title = "artifact_ambiguous", "Several objects fit the artifact"
 
@@ -316,7 +316,7 @@ class SourceRefused(SourceFailed):
 
 
 class SourceUnverified(SourceFailed):
-    """The publisher must vouch for an object, and does not."""
+    """An object lacks the checksum or signature that the catalogue demands."""
 
     code, title, retryable = "source_unverified", "The source is not verified", False
 
@@ -334,7 +334,7 @@ class ArchiveCorrupt(SourceFailed):
 
 
 class UploadWaitOver(StagingApiError):
-    """The uploader did not finish within the time that was allowed for it."""
+    """The upload did not finish within the waiting time of the request."""
 
     code, title, retryable = "upload_wait_over", "The upload did not finish in time", True
 
@@ -346,9 +346,9 @@ class NoSpace(StagingApiError):
 
 
 class StoreFailed(StagingApiError):
-    """The disk or bucket of the store is unreachable, or refuses; subclasses say why, if known.
+    """The disk or bucket of the store is unreachable, or refuses; subclasses for known reasons.
 
-    Temporary refusals are retryable; the others need an operator, and their detail says what to do.
+    Temporary refusals are retryable; the others need an operator, and the detail has the remedy.
     """
 
     code, title, retryable = "store_failed", "The store failed", True
@@ -361,7 +361,7 @@ class StoreDenied(StoreFailed):
 
 
 class StoreClockSkew(StoreFailed):
-    """Our clock and the store's differ by more than its signatures allow."""
+    """The clocks of this machine and the store differ by more than its signatures allow."""
 
     code, title, retryable = "store_clock_skew", "The clocks of pod and store differ", False
 
@@ -394,7 +394,7 @@ class StoreAbsent(StoreFailed):
 
 
 class WrongStore(StoreAbsent):
-    """The volume or bucket is another store than the one that belongs to the database."""
+    """The mounted volume or bucket is a store that does not belong to this database."""
 
     code, title = "wrong_store", "Another store is mounted"
 
@@ -418,7 +418,7 @@ class SigningFailed(StagingApiError):
 
 
 class HookFailed(StagingApiError):
-    """One of the operator's programs, run before or after going live, did not succeed."""
+    """A program of the operator, run before or after a generation goes live, failed."""
 
     code, title = "hook_failed", "A hook failed"
 
@@ -442,7 +442,7 @@ class SchemaUnknown(SchemaOutdated):
 
 
 class MigrationFailed(StagingApiError):
-    """PostgreSQL refused a step of the schema."""
+    """PostgreSQL refused a statement of a schema migration."""
 
     code, title = "migration_failed", "The schema was not changed"
 
@@ -454,19 +454,19 @@ class MigrationRefused(MigrationFailed):
 
 
 class AddressTaken(StagingApiError):
-    """Another program listens at the address at which this one should."""
+    """Another program listens at the address on which this program is to listen."""
 
     code, title, retryable = "address_taken", "The address is in use", True
 
 
 class DatabaseUnusable(StagingApiError):
-    """The embedded database is not installed, or its data is of another owner or version."""
+    """The embedded database is not installed, or its data have another owner or version."""
 
     code, title = "database_unusable", "The embedded database cannot be used"
 
 
 class Unavailable(StagingApiError):
-    """The service cannot do this at the moment: the database is unreachable, or it shuts down."""
+    """The service cannot do this now: its database is unreachable, or the service shuts down."""
 
     code, title, retryable = "unavailable", "Temporarily unavailable", True
 
@@ -494,7 +494,7 @@ class IdentityUnavailable(Unavailable):
 
 
 class DatabaseBusy(Unavailable):
-    """The database answers, but cannot do this at the moment: a lock, a conflict, no space."""
+    """The database answers, but cannot do this now: a lock, a conflict, or no disk space."""
 
     code, title = "database_busy", "The database is busy"
 
@@ -506,7 +506,7 @@ class DatabaseRefused(Unavailable):
 
 
 class ShuttingDown(Unavailable):
-    """This process ends before the work does; another process serves the retry."""
+    """This process shuts down before the work is done; another process serves the retry."""
 
     code, title = "shutting_down", "This process is shutting down"
 
@@ -518,7 +518,7 @@ class ClientGone(StagingApiError):
 
 
 class DeadlineOver(StagingApiError):
-    """Not done within the caller's deadline; the service may still continue."""
+    """The work was not done within the caller's deadline; the service may still continue."""
 
     code, title, retryable = "deadline_over", "Not done in time", True
 
@@ -536,7 +536,7 @@ class ExtraNotInstalled(StagingApiError):
 
 
 class AnswerUnusable(StagingApiError):
-    """The answer is not one of this API: another service, a portal, a proxy."""
+    """The response is not from this API, but from another service, a portal or a proxy."""
 
     code, title = "answer_unusable", "The answer is not one of this service"
 

@@ -10,11 +10,12 @@ from staging_api.settings import Settings
 
 
 def adopt_store(*, as_json: AsJson = False) -> None:
-    """Bind the store of STAGING_STORE to this database, whichever it belonged to before.
+    """Bind the store of STAGING_STORE to this database, whatever database it belonged to before.
 
-    For a store that was replaced, as after the loss of a disk, or whose database was made anew.
-    Builds with missing contents are found lost within hours, and staged again on the next request;
-    contents that no row names are removed after a day. Running pods need no restart.
+    Use this after the store was replaced, such as after the loss of a disk, or after the database
+    was created anew. Builds with missing contents are marked lost within hours, and staged again
+    on the next request; contents that no row names are removed after a day. Running pods need no
+    restart.
     """
     with (
         exit_on_error(as_json),

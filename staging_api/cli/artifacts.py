@@ -53,7 +53,7 @@ def artifacts(
     pinned: Annotated[bool, typer.Option("--pinned", help="Only those pinned now.")] = False,
     limit: Limit = 20,
 ) -> None:
-    """List artifacts, newest first; or show one of them with its files and their digests."""
+    """List artifacts, newest first; or show one artifact with its files and their digests."""
     with connected(service) as client:
         if artifact_id is not None:
             _show(client, artifact_id, service.as_json)
@@ -91,7 +91,7 @@ def pin(
     ] = None,
     release: Annotated[bool, typer.Option("--release", help="Unpin it.")] = False,
 ) -> None:
-    """Keep a staged artifact from being evicted, or no longer."""
+    """Protect a staged artifact from eviction, or end the protection."""
     if sum((days is not None, until is not None, release)) != 1:
         raise typer.BadParameter("give one of --days, --until and --release")
     moment = until.replace(tzinfo=UTC) if until else None

@@ -44,11 +44,12 @@ def verify(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Compute every digest anew, and say whether an event was altered or removed.
+    """Compute every digest anew, and report whether an event was altered or removed.
 
-    Of documents all events are checked, whatever the times; their head is of those before UNTIL.
+    Events of documents are all checked, whatever the times; their head covers those before UNTIL.
 
-    Exit code 0: the record is whole; 1: it is not. Reads the database of STAGING_DATABASE_URL.
+    Exit code 0: the record is complete and unaltered; 1: it is not. Reads the database of
+    STAGING_DATABASE_URL.
     """
     with exit_on_error(as_json), known_database_of(Settings.from_env()) as settings:
         # One connection: a verb runs one query after the other.

@@ -19,7 +19,7 @@ def builds(
     *,
     limit: Limit = 50,
 ) -> None:
-    """List the archives that were requested, by URL, with what is there of each."""
+    """List the requested archives by URL, with newest staging, size and artifact counts."""
     with connected(service) as client:
         found = list(islice(client.builds(prefix, page_size=limit), limit))
     print_rows({"items": found}, map(_row, found), "no builds", as_json=service.as_json)

@@ -7,7 +7,7 @@ from staging_api.cli.pages import say_page
 
 @of_service()
 def cancel(service: ServiceOptions, staging_id: StagingId) -> None:
-    """Ask a staging to stop: what is staged stays, the rest stops within a second or so."""
+    """Stop a staging: staged artifacts stay, the others stop within about a second."""
     with connected(service) as client:
         print_staging(client.cancel(staging_id), service.as_json)
         say_page(client, f"/stagings/{staging_id}", as_json=service.as_json)

@@ -29,9 +29,10 @@ def catalogue(
         ),
     ] = None,
 ) -> None:
-    """Show what archives can have; with --check what a catalogue finds in an archive.
+    """Show the artifacts that archives can have; with --check, test a catalogue on an archive.
 
-    A check exits 5 if the archive lacks something that a request gets which names nothing.
+    A check exits with 5 if the archive lacks an artifact of the default, which a request gets
+    that names no artifacts.
     """
     if check is not None and archive_url is None:
         raise typer.BadParameter("--check needs the URL of an archive")

@@ -7,6 +7,6 @@ from staging_api.settings import Settings
 
 
 def check() -> None:
-    """Check everything that the settings STAGING_... show by themselves; change nothing."""
+    """Check the settings STAGING_... as far as possible without other services; change nothing."""
     check_configuration(Settings.from_env(), "both")
     typer.echo("the settings are valid")

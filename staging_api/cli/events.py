@@ -34,9 +34,9 @@ def events(
         typer.Option("--to", metavar="STATE", help="Without ID: only changes to this state."),
     ] = None,
 ) -> None:
-    """Follow the events of a staging until it is final; or list those of all that there are.
+    """Follow the events of a staging until it is final; or list the events of all stagings.
 
-    Each comes once and in order.
+    Each event is printed once, in order.
     """
     with connected(service, CALL_SECONDS) as client:
         if staging_id is None:

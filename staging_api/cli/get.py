@@ -53,10 +53,10 @@ def get(
         bool, typer.Option("--checksum", help="Hash the files that exist already.")
     ] = False,
 ) -> None:
-    """Stage artifacts of an archive, and bring all their files to a folder.
+    """Stage artifacts of an archive, and download all their files to a folder.
 
-    Each file is verified by its digest. What the folder has already is not fetched again; a file
-    is taken for unchanged if size and time are as they were when it was verified.
+    Each file is verified by its digest. Files that the folder has already are not downloaded
+    again; a file counts as unchanged if its size and time are the same as when it was verified.
     """
     deadline = Deadline(service.timeout)
     with (

@@ -48,10 +48,10 @@ def list_locks(
         bool, typer.Option("--watch", help="Refresh every two seconds, until Ctrl-C.")
     ] = False,
 ) -> None:
-    """List the locks that are held now: who, for what, since when; or break one.
+    """List the locks that are held now, with holder, purpose and start; or break a lock.
 
-    With --watch on a terminal the list is drawn anew; elsewhere, and with --json, it is printed
-    again whenever a lock was taken or has ended.
+    With --watch on a terminal the list is redrawn in place; elsewhere, and with --json, it is
+    printed again whenever a lock was taken or has ended.
     """
     # Typer calls this function before an action, too.
     if context.invoked_subcommand is not None:
@@ -91,7 +91,7 @@ def waiters(
     service: ServiceOptions,
     lock_id: Annotated[str, typer.Argument(metavar="ID", help="ULID of the lock.")],
 ) -> None:
-    """List who waits for a lock that is held, the first in the queue first."""
+    """List the requests that wait for a held lock, in the order of the queue."""
     with connected(service) as client:
         found = list(client.waiters(lock_id))
     rows = ((each["caller"], each["holder"], each["waits_since"] or "") for each in found)

@@ -16,7 +16,7 @@ def processes(service: ServiceOptions) -> None:
 
 @of_service()
 def me(service: ServiceOptions) -> None:
-    """Show the name and the roles that the service knows you by."""
+    """Show your name and roles, as the service sees them."""
     with connected(service) as client:
         found = client.me()
     text = f"{found['name']}: {', '.join(found['roles']) or 'no role'}"

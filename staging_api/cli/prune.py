@@ -49,10 +49,10 @@ def prune(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Drop old months of the history of locks; with options, free space in the store, too.
+    """Drop old months of the lock history; with options, also free space in the store.
 
-    Whatever is still needed stays: a month with a held lock, an artifact that is pinned, being read
-    or being staged. Safe to run at any time, and several times at once.
+    Kept are months with a held lock, and artifacts that are pinned, being read or being staged.
+    Safe to run at any time, and several times at once.
     """
     with exit_on_error(as_json), known_database_of(Settings.from_env()) as settings:
         if events_days is not None and not reason:

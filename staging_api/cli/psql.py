@@ -33,9 +33,9 @@ def psql(
         typer.Option("--write", help="Permit statements that change rows; default: read only."),
     ] = False,
 ) -> None:
-    """Open PostgreSQL's shell on the service's database; the embedded one is started or joined.
+    """Open PostgreSQL's shell on the service's database; starts the embedded one if needed.
 
-    Its password is not in the list of processes. Exits with psql's code.
+    The database password does not appear in the list of processes. Exits with psql's code.
     """
     with exit_on_error(as_json=False):
         settings = Settings.from_env()

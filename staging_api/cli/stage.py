@@ -42,7 +42,7 @@ def stage(
 ) -> None:
     """Stage artifacts of an archive, and wait until the foreground ones are staged.
 
-    While another request holds the archive this one waits, and says for whom.
+    While another request holds the lock of the archive, this one waits, and names the holder.
     """
     if background and not wait_for_it:
         raise typer.BadParameter("--background waits, --no-wait does not")

@@ -35,7 +35,7 @@ def status(
     state: InState = None,
     limit: Limit = 20,
 ) -> None:
-    """Show a staging with its artifacts, or list the newest; exits 0 also if it failed."""
+    """Show a staging and its artifacts, or list the newest; exits with 0 even if it failed."""
     with connected(service) as client:
         if staging_id is not None:
             print_staging(client.staging(staging_id), service.as_json)

@@ -19,7 +19,7 @@ store = verb_group("Show how full the store is, or prune it.", no_args_is_help=F
 @store.callback(invoke_without_command=True, epilog=EXIT_CODES)
 @of_service()
 def show(service: ServiceOptions, context: typer.Context) -> None:
-    """Show how full the store is, what it is used for, and what is idle."""
+    """Show the fill level of the store, its uses, and its idle artifacts."""
     # Typer calls this function before `prune`, too.
     if context.invoked_subcommand is not None:
         return
@@ -42,9 +42,9 @@ def prune(
         typer.Option(metavar="TEXT", help="Reason; without it, only a preview is shown."),
     ] = None,
 ) -> None:
-    """Evict idle artifacts, the idlest first, at most 1,000 at once; for operators.
+    """Evict idle artifacts, the longest unread first, at most 1,000 at once; for operators.
 
-    Without --reason nothing is changed: what would be evicted is listed.
+    Without --reason nothing is changed: the artifacts that would be evicted are listed.
     """
     idle_seconds = None if idle_days is None else idle_days * _DAY_SECONDS
     with connected(service, _PRUNE_SECONDS) as client:

@@ -24,9 +24,9 @@ def token(
         ),
     ] = None,
 ) -> None:
-    """Make a token: shown once, on standard output; only its hash is kept.
+    """Create a token, and print it once, on standard output; only its hash is kept.
 
-    Without --file its entry for the file is shown too, on standard error.
+    Without --file, the token's entry for STAGING_TOKENS_FILE is also printed, on standard error.
     """
     made, entry = make_token(name, role, None if never_expires else days)
     if file is None:

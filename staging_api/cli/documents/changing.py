@@ -130,7 +130,7 @@ def discard(
     *,
     reason: Reason = None,
 ) -> None:
-    """Drop what the buffer changes."""
+    """Discard the changes in the buffer."""
     with connected(service) as client:
         made = client.documents.discard(collection, reason=reason)
     _print_buffer(made, as_json=service.as_json)
@@ -162,7 +162,7 @@ def tag(
     remove: Annotated[bool, typer.Option("--remove", help="Delete the tag.")] = False,
     reason: Reason = None,
 ) -> None:
-    """Name a revision."""
+    """Give a revision a name."""
     if remove and data is not None:
         raise typer.BadParameter("--data is for a tag that is set")
     with connected(service) as client:
@@ -188,7 +188,7 @@ def site_action(
     data: Data = None,
     reason: Reason = None,
 ) -> None:
-    """Record how a site action ended."""
+    """Record the result of a site action."""
     ended: Outcome = outcome.value
     with connected(service) as client:
         made = client.documents.site_action(

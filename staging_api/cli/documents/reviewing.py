@@ -168,7 +168,7 @@ def uses(
     version: VersionOrRevision = None,
     folder: Folder = None,
 ) -> None:
-    """List the documents that a change of one touches."""
+    """List the documents that a change of one document affects."""
     if folder is not None:
         with _engine("uses", version, as_json=service.as_json) as folders:
             folders.show_users(folder, schema, name, as_json=service.as_json)

@@ -39,7 +39,7 @@ def back(
     suite: Suites = None,
     reason: Reason = "",
 ) -> None:
-    """Show an older generation again, and hold its suites there."""
+    """Serve an older generation again, and hold its suites at that generation."""
     with connected(service) as client:
         document = client.archives.go_back(archive, generation, suites=suite or (), reason=reason)
     _print_live(archive, document, as_json=service.as_json)
@@ -53,7 +53,7 @@ def hold(
     suite: SuitesOrStable = None,
     reason: Reason = "",
 ) -> None:
-    """Keep suites as they are, whatever the next runs publish."""
+    """Hold suites: clients keep seeing their present state, whatever the next runs publish."""
     with connected(service) as client:
         # The API holds one suite in a call; each response has all held suites.
         for each in suite or (DEFAULT_SUITE,):
@@ -63,7 +63,7 @@ def hold(
 
 @of_service(timeout=LONG_SECONDS)
 def lift(service: ServiceOptions, archive: Archive, *, suite: SuitesOrStable = None) -> None:
-    """Lift the hold of suites: the next run shows all that is published."""
+    """Lift the hold of suites: from the next run on, clients see all published packages."""
     with connected(service) as client:
         for each in suite or (DEFAULT_SUITE,):
             document = client.archives.lift(archive, each)
@@ -82,7 +82,7 @@ def export(
         ),
     ],
 ) -> None:
-    """Copy the live generation to a folder or bucket, for a web server."""
+    """Copy the live generation to a folder or bucket, from which a web server can serve it."""
     with connected(service) as client:
         count = client.archives.export(archive, to, timeout=service.timeout)
     print_lines({"written": count}, [f"{count} files written"], as_json=service.as_json)

@@ -53,7 +53,7 @@ def _verb(operation: Operation, line: str) -> Callable[..., None]:
             say_page(client, f"/apt/{archive}", as_json=service.as_json)
 
     run.__doc__ = (
-        f"{line}\n\nWhile another operation runs this one waits for it, and prints which it is."
+        f"{line}\n\nWhile another operation runs, this one waits, and names the other operation."
     )
     return run
 

@@ -109,7 +109,7 @@ def remove(
         list[str] | None, typer.Option(metavar="NAME", help=f"Only for this one; {REPEATED}")
     ] = None,
 ) -> None:
-    """Remove packages from their suites, from the next run on."""
+    """Remove packages from their suites; takes effect with the next publisher run."""
     # A required option may still be given empty.
     if not reason:
         raise typer.BadParameter("--reason must say why")

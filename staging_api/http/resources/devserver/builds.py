@@ -8,10 +8,10 @@ from staging_api.http.resources.devserver.query import Query
 
 
 class LatestBuild(DevserverResource):
-    """The newest build of a target that is staged, such as R17-1208.0.0-a1-b338.
+    """The newest staged build of a target, such as R17-1208.0.0-a1-b338.
 
-    Staged is what has every artifact of the default that is not optional, background included:
-    a build of which only images or symbols are staged cannot be tested.
+    A build counts as staged once all required artifacts of the default are staged, background
+    artifacts included: a build with only images or symbols staged cannot be tested.
     """
 
     usage = "latestbuild?target=x86-generic-release[&milestone=R17]"

@@ -8,9 +8,9 @@ from staging_api.http.resources.devserver.query import Query
 
 
 class DevserverControlFiles(DevserverResource):
-    """The control files of a build, one path a line; or the text of the one at control_path.
+    """The control files of a build, one path per line; with control_path, the text of that file.
 
-    With suite_name those of one suite, if the build has a map of its suites.
+    With suite_name, only the control files of one suite, if the build has a map of its suites.
     """
 
     usage = "controlfiles?build=TARGET/BUILD[&suite_name=bvt][&control_path=PATH]"

@@ -12,8 +12,7 @@ from staging_api.http.resources.devserver.help import DevserverResource
 class FileInfo(DevserverResource):
     """Size and sha256 (base64) of the staged file at static/PATH, as JSON.
 
-    There is no sha1: nothing is hashed here, and what was verified when it was staged is the
-    sha256.
+    There is no sha1: this path computes no digest, and the staging verified the sha256 only.
     """
 
     usage = "api/fileinfo/PATH"

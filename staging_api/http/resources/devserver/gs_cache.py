@@ -62,7 +62,7 @@ class _ReadsThrough(DevserverResource):
 
 
 class BucketObjectAsIs(_ReadsThrough):
-    """An object of a bucket, as it is. HEAD tells its length, and stages nothing."""
+    """An object of a bucket, unchanged. HEAD answers with its length, and stages nothing."""
 
     usage = "download/BUCKET/PATH/OBJECT"
 
@@ -91,7 +91,7 @@ class BucketObjectAsIs(_ReadsThrough):
 class BucketMember(_ReadsThrough):
     """A member of a tar or zip in a bucket.
 
-    With several file=, or one with * or ?, the members that fit, as JSON: each path with its text.
+    With several file=, or with * or ? in one, all matching members as JSON: text by path.
     """
 
     usage = "extract/BUCKET/PATH/ARCHIVE?file=MEMBER[&file=...]"
@@ -115,7 +115,7 @@ class BucketMember(_ReadsThrough):
 
 
 class Decompressed(_ReadsThrough):
-    """An object of a bucket without its compression: a tar of a tar.gz, tgz, tar.bz2, tar.xz."""
+    """An object of a bucket, decompressed: a tar.gz, tgz, tar.bz2 or tar.xz becomes a tar."""
 
     usage = "decompress/BUCKET/PATH/OBJECT"
 
@@ -129,7 +129,7 @@ class Decompressed(_ReadsThrough):
 
 
 class ListDir(DevserverResource):
-    """The objects and folders directly in a folder of a bucket, one URL a line."""
+    """The objects and folders directly in a folder of a bucket, one URL per line."""
 
     usage = "list_dir/BUCKET/PATH"
 

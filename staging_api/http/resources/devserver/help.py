@@ -22,11 +22,11 @@ OUT_OF_SCOPE: Mapping[str, str] = {
     "xbuddy_translate": "there are no aliases here: stage takes the archive_url of a build",
     "xbuddy_list": "GET /api/v1.0/artifacts lists what is staged",
     "xbuddy_capacity": "there is no fixed number of builds here",
-    "list_member": "extract takes a member out of a tar; where it lies in it is not told",
-    "gscache/list_member": "extract takes a member out of a tar; where it lies in it is not told",
-    "setup_telemetry": "nothing that is staged is unpacked to be run here",
-    "api/hostinfo": "update checks are not answered here, so nothing is known of hosts",
-    "api/hostlog": "update checks are not answered here, so nothing is known of hosts",
+    "list_member": "extract takes a member out of a tar; it lists no offsets of members",
+    "gscache/list_member": "extract takes a member out of a tar; it lists no offsets of members",
+    "setup_telemetry": "staged files are not unpacked here for programs to run",
+    "api/hostinfo": "update checks are not answered here, so there is no information on hosts",
+    "api/hostlog": "update checks are not answered here, so there are no logs of hosts",
     "api/setnextupdate": "update checks are not answered here",
 }
 
@@ -52,7 +52,7 @@ def help_of(resource: type[DocumentedResource]) -> str:
 
 
 class Index:
-    """This list."""
+    """The list of all paths with their arguments."""
 
     usage = "index"
 
@@ -63,17 +63,17 @@ class Index:
     def on_get(self, _req: falcon.Request, resp: falcon.Response) -> None:
         """List every path with its arguments."""
         lines = [resource.usage for resource in self._resources.values()]
-        say(resp, "\n".join(["staging_api, in the words of the dev server:", *lines]))
+        say(resp, "\n".join(["Paths of the dev server that staging_api serves:", *lines]))
 
 
 class StaticHelp:
-    """A staged file, ranges included; a folder as JSON, for browsers as a page of links."""
+    """A staged file, with byte ranges; for a folder its list, as JSON, or as HTML for browsers."""
 
     usage = "static/PATH"
 
 
 class PathHelp:
-    """What one of the paths is for."""
+    """The purpose and the arguments of a path."""
 
     usage = "doc/NAME"
 

@@ -17,7 +17,7 @@ from staging_api.staging.model import StagingRequest
 class StageImages(DevserverResource):
     """Stage disk images out of the build's image.zip.
 
-    `Success` once all are there.
+    Answers `Success` once all of them are staged.
     """
 
     usage = "stage_images?archive_url=URL&image_types=test,base,recovery"
@@ -40,7 +40,7 @@ class StageImages(DevserverResource):
 
 
 class ListImageDir(DevserverResource):
-    """List what is staged of a build: a line for each file, or folder of files, of its folder."""
+    """List the staged files in a build's folder, and its subfolders: one name per line."""
 
     usage = "list_image_dir?archive_url=URL"
 
@@ -52,7 +52,7 @@ class ListImageDir(DevserverResource):
 
 
 class LocateFile(DevserverResource):
-    """The path of a staged file of a build, below the build's folder, by the file's name."""
+    """The path of a staged file, relative to the build's folder, found by the file's name."""
 
     usage = "locate_file?archive_url=URL&file_name=NAME"
 

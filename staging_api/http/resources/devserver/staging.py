@@ -13,8 +13,9 @@ from staging_api.http.resources.devserver.query import Query
 class DevserverDownload(DevserverResource):
     """Stage a build.
 
-    `Success` once what a test needs at once is there; the rest follows, and wait_for_status waits
-    for it. Whoever asks while another's download runs joins it.
+    Answers `Success` once the foreground artifacts, which a test needs at once, are staged. The
+    background artifacts follow; wait_for_status waits for them. A request for a build that
+    another request is staging joins that staging.
     """
 
     usage = "download?archive_url=URL"
@@ -30,9 +31,10 @@ class DevserverDownload(DevserverResource):
 
 
 class WaitForStatus(DevserverResource):
-    """Wait for all of a build that download began to stage.
+    """Wait for all artifacts of a build whose staging was started by download.
 
-    `Success` when it is there; an error if a part of it failed, or nobody asked for the build.
+    Answers `Success` when all are staged; with an error if an artifact failed, or if the build
+    was never requested.
     """
 
     usage = "wait_for_status?archive_url=URL"
@@ -45,10 +47,10 @@ class WaitForStatus(DevserverResource):
 
 
 class Stage(DevserverResource):
-    """Stage artifacts by name, and objects of the archive as they are.
+    """Stage artifacts by name, and objects of the archive unchanged.
 
-    `Success` once all are there; with async=True at once, and is_staged says when. clean=True
-    stages again what is there.
+    Answers `Success` once all are staged; with async=True immediately, and is_staged tells when
+    they are staged. clean=True stages existing artifacts again.
     """
 
     usage = "stage?archive_url=URL&artifacts=a,b&files=f,g[&async=True][&clean=True]"
@@ -71,7 +73,7 @@ class Stage(DevserverResource):
 
 
 class IsStaged(DevserverResource):
-    """`True` if all of it is staged, else `False`; an error if some of it failed."""
+    """`True` if all named artifacts and files are staged, else `False`; an error if one failed."""
 
     usage = "is_staged?archive_url=URL&artifacts=a,b&files=f,g"
 

@@ -19,7 +19,7 @@ _MAX_DUMP_BYTES = 64 << 20
 class StageDebug(DevserverResource):
     """Stage the debug symbols of a build.
 
-    `Success` once they are there.
+    Answers `Success` once they are staged.
     """
 
     usage = "stage_debug?archive_url=URL"
@@ -37,8 +37,8 @@ class StageDebug(DevserverResource):
 class SymbolicateDump(DevserverResource):
     """The stack trace of a crash.
 
-    With archive_url the symbols of that build are staged first; without it, symbols are looked
-    for in the builds of which they are staged.
+    With archive_url, the symbols of that build are staged first; without it, the symbols of all
+    builds whose symbols are staged are searched.
     """
 
     takes_files = True
