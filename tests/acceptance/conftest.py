@@ -1,4 +1,4 @@
-"""For all acceptance tests: a source of archives, and a service with a database of its own.
+"""Shared fixtures of the acceptance tests: a source of archives, and a service on its own database.
 
 Its two API pods and its worker run as long as these tests; each test has archives of its own.
 """
@@ -21,21 +21,21 @@ def _source() -> Iterator[ArchiveSource]:
 
 @pytest.fixture
 def source(_source: ArchiveSource) -> Iterator[ArchiveSource]:
-    """Where archives come from; what a test left held is let go."""
+    """Yield the source of archives; afterwards release the transfers that a test left stopped."""
     yield _source
     _source.release_all()
 
 
 @pytest.fixture(scope="package")
 def second_source() -> Iterator[ArchiveSource]:
-    """Another host that archives come from."""
+    """Yield a second source, on another host."""
     with archive_source() as found:
         yield found
 
 
 @pytest.fixture(scope="package")
 def cluster_url(migrated: Migrated) -> Iterator[str]:
-    """The database of the service."""
+    """Yield the URL of the service's database."""
     with migrated() as url:
         yield url
 
@@ -47,7 +47,7 @@ def cluster(
     second_source: ArchiveSource,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Service]:
-    """The service; no pods yet."""
+    """Yield the service, without pods yet."""
     sources = (f"{_source.url}/", f"{second_source.url}/")
     with service(tmp_path_factory.mktemp("service"), cluster_url, *sources) as found:
         yield found
@@ -55,7 +55,7 @@ def cluster(
 
 @pytest.fixture(scope="package")
 def pods(cluster: Service) -> list[Pod]:
-    """Two API pods, and a worker beside them."""
+    """Return two API pods; a worker runs beside them."""
     cluster.worker()
     return cluster.api(2)
 

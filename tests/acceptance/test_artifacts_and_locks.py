@@ -1,4 +1,4 @@
-"""What operators do: see what is staged and who holds what, evict, pin, break a lock."""
+"""Operations of operators: list staged artifacts and held locks, evict, pin, break a lock."""
 
 import hashlib
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +16,7 @@ NOWHERE = "01ARZ3NDEKTSV4RRFFQ69G5FAV"
 
 
 def staged_payload(client: Client, url: str) -> str:
-    """Stage the payload of an archive; the id of its artifact."""
+    """Stage the payload of an archive; return the id of its artifact."""
     assert client.stage(url, "full_payload").status == 201
     (found,) = client.get(f"{ARTIFACTS}?archive_url={url}&state=staged").json["items"]
     return str(found["id"])
@@ -161,7 +161,7 @@ def test_the_holder_of_a_broken_lock_stages_nothing_under_it(
         u=url,
     )
     assert (lock["id"],) not in proofs
-    # A worker finds what was left to do, if the client does not come back for it first.
+    # A worker resumes the interrupted work, unless the client retries first.
     assert client.stage_in_the_end(url, "full_payload").status in {200, 201}
     assert states(rows, url) == {"full_payload": "staged"}
     assert grants(rows, url)[0] == ("archive", "anonymous", "broken")
@@ -171,7 +171,7 @@ def test_the_holder_of_a_broken_lock_stages_nothing_under_it(
 
 def test_every_process_of_the_service_is_seen(client: Client) -> None:
     seen: set[str] = set()
-    while seen != {"api", "worker"}:  # each writes its first beat when it has started
+    while seen != {"api", "worker"}:  # each writes its first heartbeat at its start
         found = client.get(f"{API}/processes").json["items"]
         seen = {each["kind"] for each in found if each["alive"]}
     assert {each["build"] for each in found} == {client.get("/").json["build"]}

@@ -1,4 +1,4 @@
-"""What cannot be done is refused with its own status and with advice, and is not half done."""
+"""Impossible requests: each is refused with its own status and a remedy, and has no effects."""
 
 import gzip
 import json
@@ -19,7 +19,7 @@ URL = "gs://bucket/board/R17-1"
 
 
 def check_says_what_to_do(answer: Answer, status: int, code: str) -> None:
-    """Fail unless it is a whole problem; that it has the form of one, the client has checked."""
+    """Fail unless the problem is complete; the client has checked its form."""
     assert answer.problem == (status, code)
     document = answer.json
     assert document["type"] == f"urn:staging-api:{code}"
@@ -30,7 +30,7 @@ def check_says_what_to_do(answer: Answer, status: int, code: str) -> None:
 
 
 def work_begun(rows: Database) -> Any:
-    """What any request that gets past its checks leaves behind."""
+    """Return the rows that every accepted request leaves behind."""
     return select(rows, "SELECT (SELECT count(*) FROM stagings), (SELECT count(*) FROM api_locks)")
 
 
@@ -79,7 +79,7 @@ def test_a_wrong_field_is_named_with_what_would_be_right(
 
 @pytest.fixture
 def listed(source: ArchiveSource) -> str:
-    """The URL of an archive that may be read; there is none at it."""
+    """Return an allowed archive URL at which no archive exists."""
     return f"{source.url}/{build_path()}"
 
 
@@ -142,17 +142,17 @@ def test_a_route_method_or_query_that_is_not_there_is_refused(
 
 
 def with_tar(content: bytes) -> Objects:
-    """A build with this instead of its suites: not packed, whatever its name says."""
+    """Return a build with this content in place of its suites: not packed, despite its name."""
     return {**build(), "test_suites.tar.bz2": content}
 
 
 def cut(objects: Objects, name: str) -> Objects:
-    """A build of whose object only the first half ever was uploaded."""
+    """Return a build with only the first half of an object."""
     return {**objects, name: objects[name][: len(objects[name]) // 2]}
 
 
 def renamed_in(archive: bytes, old: str, new: str) -> bytes:
-    """A zip whose members have names that its own maker would refuse."""
+    """Return a zip with member names that `zipfile` would refuse to write."""
     assert len(old) == len(new)
     return archive.replace(old.encode(), new.encode())
 
@@ -236,7 +236,7 @@ def test_an_archive_that_is_not_as_it_should_be_is_refused_and_nothing_of_it_is_
 def check_nothing_half_done(
     client: Client, cluster: Service, rows: Database, url: str, path: str
 ) -> None:
-    """Fail if a row claims what is not, a file is served, or bytes are left on their way."""
+    """Fail if a row claims missing content, a file is served, or partial bytes are left."""
     found = states(rows, url)
     assert "failed" in found.values()
     # Missing: an optional one that test_suites brings, and that no build here has.

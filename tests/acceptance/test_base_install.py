@@ -1,4 +1,4 @@
-"""The base install against the running service: client verbs work, others say what to install."""
+"""The base install against the running service: client verbs work, others name the extra."""
 
 import json
 import subprocess
@@ -45,7 +45,7 @@ class Machine:
         )
 
     def refused(self, *arguments: object) -> tuple[int, str, str]:
-        """Exit code, output, and the one line of its error."""
+        """Run a command that must fail; return its exit code, output and single error line."""
         done = self.run(*arguments)
         assert done.stderr.count("\n") == 1, done.stderr
         return done.returncode, done.stdout, done.stderr
@@ -58,13 +58,13 @@ class Machine:
 
 @pytest.fixture(params=["linux", "windows"])
 def machine(request: pytest.FixtureRequest, client: Client) -> Machine:
-    """One with all modules of Unix, and one without those that Windows has not got."""
+    """Return a machine with all modules of Unix, or one without the modules that Windows lacks."""
     return Machine(client.url, *(["--windows"] if request.param == "windows" else []))
 
 
 @pytest.fixture
 def nowhere() -> Machine:
-    """A machine whose service is not reached."""
+    """Return a machine that cannot reach its service."""
     return Machine("http://127.0.0.1:9")
 
 

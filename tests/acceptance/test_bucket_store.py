@@ -1,4 +1,4 @@
-"""The service over a bucket: served by links, staged by processes that die, kept as a folder is."""
+"""The service over a bucket: downloads by links, staging with dying processes, upkeep."""
 
 import hashlib
 from collections.abc import Iterator
@@ -39,7 +39,7 @@ def own_rows(own_url: str) -> Iterator[Database]:
 
 @pytest.fixture
 def store_url(request: pytest.FixtureRequest) -> Iterator[str]:
-    """A store in a bucket of S3, or of the service that a test names."""
+    """Yield the URL of a store in a bucket of S3, or of the service that the test names."""
     if named := getattr(request, "param", ""):
         with SERVERS[named]() as new:
             yield new()
@@ -60,7 +60,7 @@ def own(own_url: str, source: ArchiveSource, tmp_path: Path, store_url: str) -> 
 
 
 def followed(answer: Answer) -> bytes:
-    """What the link of an answer leads to."""
+    """Return the content behind the link in a response."""
     assert answer.status == 302, answer
     assert answer.body == b""
     got = urllib3.request("GET", answer.headers["Location"], retries=False)
@@ -69,7 +69,7 @@ def followed(answer: Answer) -> bytes:
 
 
 def check_bucket(rows: Database, store: BlobStore) -> None:
-    """Everything that a row promises is in the bucket, whole; and nothing else is."""
+    """Fail unless the bucket has the complete contents of all rows, and nothing else."""
     promised: dict[str, int] = dict(select(rows, "SELECT sha256, size_bytes FROM blobs"))
     assert {blob.sha256: blob.size_bytes for blob, _ in blobs_of(store)} == promised
     for sha256 in promised:
@@ -109,14 +109,14 @@ def test_conditions_are_answered_here_and_never_left_to_the_bucket(
     assert pod.client.get(url, If_None_Match=etag).status == 304
     assert pod.client.get(url, If_Match=other).status == 412
     assert pod.client.get(url, Range=f"bytes={len(content)}-").status == 416
-    # The bucket has versions and times of its own, and would refuse what holds, or the reverse.
+    # The bucket has its own versions and times, so it would misjudge these conditions.
     whole = pod.client.get(url, If_Match=etag)
     assert (whole.status, whole.body) == (200, content)
     old = pod.client.get(url, If_Modified_Since="Sat, 01 Jan 2000 00:00:00 GMT")
     assert (old.status, old.body) == (200, content)
     assert pod.client.get(url, Range="bytes=5-9").status == 302
     assert pod.client.get(url, Range="bytes=5-9", If_Range=etag).status == 302
-    # It would send the range all the same.
+    # The bucket would send the range regardless.
     refused = pod.client.get(url, Range="bytes=5-9", If_Range=other)
     assert (refused.status, refused.body) == (200, content)
     ranged = pod.client.get(url, Range="bytes=5-9", If_Match=etag)
@@ -132,7 +132,7 @@ def test_packages_are_published_into_the_bucket_and_apt_is_sent_there(
     assert archive.upload("hello_1.0-1_amd64.deb", package).status == 201
     archive.published()
     assert followed(archive.get("pool/main/h/hello/hello_1.0-1_amd64.deb")) == package
-    # Indices are in the database, and come from us.
+    # Index files are in the database, and are sent by the service itself.
     assert archive.get("dists/stable/Release").status == 200
     check_bucket(own_rows, store)
 
@@ -187,7 +187,7 @@ def test_evicted_blobs_leave_the_bucket_and_lost_ones_are_not_served(
     gone = "SELECT doomed_at IS NOT NULL FROM blobs WHERE sha256 = :d"
     assert select(own_rows, gone, d=payload["sha256"]) == [(True,)]
     store.remove(stateful["sha256"])
-    # No link leads to what is not there; who asks for it to be staged gets it again.
+    # No link leads to missing content; a new staging request fetches it again.
     assert pod.client.get(f"/static/{path}/stateful.tgz").status == 404
     reason = "SELECT evict_reason FROM staged_artifacts WHERE id = :id"
     assert select(own_rows, reason, id=stateful["id"]) == [("lost",)]

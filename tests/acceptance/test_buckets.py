@@ -1,4 +1,4 @@
-"""Builds in a bucket, found by the settings of sources alone; and read through, as by gs_cache."""
+"""Builds in a bucket: found by the settings of sources alone, and read through like gs_cache."""
 
 import urllib.error
 import urllib.parse
@@ -29,7 +29,7 @@ def pod(
     cluster_url: str,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Pod]:
-    """A pod that reads the bucket, by its settings."""
+    """Yield a pod whose settings name the bucket."""
     settings = {
         "sources_gs_endpoint": place.options.buckets["gs"]["endpoint"],
         "sources_anonymous": place.root,
@@ -50,7 +50,7 @@ def put(place: places.Gcs, path: str) -> dict[str, bytes]:
 
 
 def get(pod: Pod, path: str, headers: dict[str, str] | None = None) -> tuple[int, bytes]:
-    """Status and body, as a client without any library for it gets them."""
+    """Return status and body, as a plain HTTP client receives them."""
     try:
         request = urllib.request.Request(f"{pod.url}/{path}", headers=headers or {})
         with urllib.request.urlopen(request) as answer:

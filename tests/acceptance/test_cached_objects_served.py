@@ -1,4 +1,4 @@
-"""Bytes that are held already are not fetched again, and the rows say why."""
+"""Cache hits: stored bytes are not fetched again, and the rows have the reason."""
 
 from staging_api.db.engine import Database
 from tests.builds import FULL_PAYLOAD, build, build_path
@@ -10,7 +10,7 @@ STAGED = "FROM staged_artifacts WHERE archive_url = :u AND state = 'staged'"
 
 
 def why(rows: Database, url: str) -> dict[str, tuple[str | None, int]]:
-    """Of each artifact that is staged: why nothing was fetched, and how much was."""
+    """Return, by staged artifact, the reason of a cache hit and the number of fetched bytes."""
     query = f"SELECT name, held_by, bytes_done {STAGED}"
     return {name: (held_by, done) for name, held_by, done in select(rows, query, u=url)}
 

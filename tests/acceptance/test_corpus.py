@@ -1,7 +1,7 @@
-"""The corpus out of four kinds of sources, compared byte for byte.
+"""The corpus read from four kinds of sources, compared byte for byte.
 
-The engine takes the whole of it out of a folder and a part out of each other source (`make prove`:
-the whole); the running service takes each case out of one source.
+The staging engine reads all cases from a folder, and a part of them from each other source (in
+`make prove`: all); the running service reads each case from one source.
 """
 
 import io
@@ -39,7 +39,7 @@ HOSTILE = {
     for form, hostile in (("tar", tars.HOSTILE), ("zip", zips.HOSTILE))
     for number, data in enumerate(hostile.values())
 }
-#: Of the cases: those that have files, and the others.
+#: Cases with files, and the others, which are refused.
 WHOLE = [name for name, case in CASES.items() if case.files]
 EMPTY = [name for name, case in CASES.items() if not case.files]
 ARCHIVE = "corpus/one"
@@ -47,13 +47,13 @@ SCHEMES = ("file", "http", "s3", "gs")
 
 
 def word(name: str, case: Case) -> str:
-    """How a request names what a case selects."""
+    """Return the word by which a request names the selection of a case."""
     return f"member:{name}!/{case.only or '*'}"
 
 
 @pytest.fixture(scope="module")
 def found(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, places.Place]]:
-    """The corpus in each of four places."""
+    """Yield the corpus in each of four sources."""
     assert len(CASES) + len(HOSTILE) >= 300
     with ExitStack() as stack:
         found: dict[str, places.Place] = {
@@ -72,8 +72,8 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, places
 def client(
     found: dict[str, places.Place], migrated: Migrated, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Client]:
-    """One service that may read all four places."""
-    # A database of its own: its store is another than that of the shared one.
+    """Yield a service that may read all four sources."""
+    # A database of its own, because its store is not that of the shared service.
     with migrated() as url, pod_over(found, url, tmp_path_factory.mktemp("corpus")) as client:
         yield client
 
@@ -97,7 +97,7 @@ def pod_over(found: dict[str, places.Place], database_url: str, folder: Path) ->
 
 
 def files_of(client: Client, staged: list[dict[str, str]]) -> dict[str, bytes]:
-    """Every file of the archive, by its path below the folder of the archive."""
+    """Return every file of the archive, by its path below the archive's folder."""
     folder = staged[0]["path"].removesuffix("/").rpartition("/")[0]
     answer = client.get(f"/static/{folder}/?archive=tar")
     assert answer.status == 200
@@ -107,7 +107,7 @@ def files_of(client: Client, staged: list[dict[str, str]]) -> dict[str, bytes]:
 
 
 def of_scheme(scheme: str, names: Iterable[str]) -> list[str]:
-    """Those that the service takes out of this source: of each form as many as of the others."""
+    """Return the cases that the service reads from this source: equally many of each format."""
     return list(names)[SCHEMES.index(scheme) :: len(SCHEMES)]
 
 
@@ -116,7 +116,7 @@ def test_the_corpus_becomes_the_files_that_the_reference_tools_make_of_it(found,
     url = f"{found[scheme].root}/{ARCHIVE}"
     some = {name: CASES[name] for name in of_scheme(scheme, WHOLE)}
     all_names = list(some)
-    # So many that no request takes a minute, on a busy machine either.
+    # Few enough that no request takes a minute, even on a busy machine.
     for at in range(0, len(all_names), 25):
         names = all_names[at : at + 25]
         answer = client.stage(url, *(word(name, some[name]) for name in names))
@@ -164,7 +164,7 @@ def test_the_whole_corpus_is_the_same_out_of_each_source(found, scheme, tmp_path
 def check_by_the_engine(
     place: places.Place, some: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Have the engine take each of these, and compare its files or the code of its refusal."""
+    """Stage each case with the engine; compare its files, or the error code of its refusal."""
     for name, value in CREDENTIALS.items():
         monkeypatch.setenv(name, value)
     store = FolderStore(tmp_path / "store")
@@ -174,7 +174,7 @@ def check_by_the_engine(
     names = [*CASES, *HOSTILE]
 
     def fetched(name: str, only: str) -> Mapping[str, bytes] | str:
-        """The files by path, or the code of the refusal."""
+        """Return the files by path, or the error code of the refusal."""
         kind = member_kind(f"{name}!/{only or '*'}")
         assert kind is not None
         try:

@@ -1,4 +1,4 @@
-"""Processes that die or freeze in the middle of their work: nothing false is said, others go on."""
+"""Processes that die or freeze in the middle of their work: no false response, others continue."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -25,14 +25,14 @@ def own_rows(own_url: str) -> Iterator[Database]:
 
 @pytest.fixture
 def own_service(own_url: str, source: ArchiveSource, tmp_path: Path) -> Iterator[Service]:
-    """Its service, without any pod yet; its leases are short."""
+    """Yield a service with short leases, without pods yet."""
     with service(tmp_path, own_url, f"{source.url}/") as found:
         yield found
         found.kill()
 
 
 def stage(pod: Pod, url: str) -> Answer | None:
-    """Ask for a build; None if the pod did not live to answer."""
+    """Request a build; return None if the pod died before it answered."""
     try:
         return pod.client.stage(url)
     except urllib3.exceptions.HTTPError:
@@ -40,7 +40,7 @@ def stage(pod: Pod, url: str) -> Answer | None:
 
 
 def wait_for_expiry(rows: Database, url: str) -> None:
-    """Return once no process holds a lock on an archive any more, by the database's own clock."""
+    """Wait until no process holds a lock on an archive, by the database's clock."""
     held = (
         "SELECT 1 FROM lock_scopes"
         " WHERE scope = :u AND lock_id IS NOT NULL AND expires_at > clock_timestamp()"
@@ -49,7 +49,7 @@ def wait_for_expiry(rows: Database, url: str) -> None:
 
 
 def served(pod: Pod, path: str, rows: Database) -> dict[str, tuple[int, str, bytes]]:
-    """Every file that the tables name, as a client gets it."""
+    """Return every file that the tables name, as a client receives it."""
     files = select(rows, "SELECT path FROM staged_files WHERE path LIKE :p", p=f"{path}/%")
     answers = {file: pod.client.get(f"/static/{file}") for (file,) in files}
     return {file: (a.status, a.headers["ETag"], a.body) for file, a in answers.items()}
@@ -70,7 +70,7 @@ def test_killed_in_a_request_it_leaves_nothing_staged_and_another_process_comple
     assert "staged" not in states(own_rows, url).values()
     assert select(own_rows, "SELECT count(*) FROM staged_files") == [(0,)]
     assert other.client.get(f"/static/{path}/update.gz").problem == (404, "not_found")
-    # Until the dead one's lease has run out it is in the way, and says for how long.
+    # The lease of the dead process blocks others until it expires; the response has the time.
     assert other.client.stage_in_the_end(url).status == 201
     assert other.client.get(f"/static/{path}/update.gz").body == objects[FULL_PAYLOAD]
     assert grants(own_rows, url) == [

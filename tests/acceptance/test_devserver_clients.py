@@ -1,4 +1,4 @@
-"""Old clients find what they always found: their flows, on two pods and a worker."""
+"""Flows of old devserver clients, on two pods and a worker."""
 
 import json
 import threading
@@ -26,7 +26,7 @@ CLIENTS = 10
 
 
 def together(count: int, ask: Callable[[int], None]) -> list["Future[None]"]:
-    """Let so many clients ask, none before the others."""
+    """Start `count` clients at the same moment."""
     gate = threading.Barrier(count)
 
     def one(number: int) -> None:
@@ -38,7 +38,7 @@ def together(count: int, ask: Callable[[int], None]) -> list["Future[None]"]:
 
 
 def build_for_tests() -> dict[str, bytes]:
-    """A build as later builders upload it: control files and packages by themselves, too."""
+    """Return a build of a later builder: control files and packages are also separate objects."""
     control = {"autotest/client/site_tests/sleep/control": b'NAME = "sleep"\n'}
     package = {"autotest/packages/dep.tar.bz2": b"packed"}
     later = {"control_files.tar": tar(control), "autotest_packages.tar": tar(package)}
@@ -181,7 +181,7 @@ def test_clean_stages_again_what_changed_at_the_source(
 
 
 def absent_payload(source: ArchiveSource) -> str:
-    """A build whose manifest names the full payload, which is not there."""
+    """Return the URL of a build whose manifest names a missing full payload."""
     objects = with_manifest(build())
     del objects[FULL_PAYLOAD]
     return source.add(build_path(), objects)
@@ -227,7 +227,7 @@ def test_cancelling_a_staging_does_not_lose_what_others_left_to_it(
     assert client.call("stage", **one, **{"async": "True"}) == b"Success"
     location = first.headers["Location"]
     assert pods[0].client.delete(location).status == 202
-    # While its source is silent: with its bytes it might be staged before the worker looks again.
+    # The source is silent: else the build might be staged before the worker's next poll.
     cancelled = pods[0].client.wait(location, "cancelled")
     held.release()
     eventually(lambda: client.call("is_staged", **one) == b"True", "stateful was lost")
@@ -250,7 +250,7 @@ def test_the_latest_build_is_the_newest_whole_one_of_the_milestone(
     del broken["stateful.tgz"]
     with pytest.raises(DevServerError):
         client.trigger_download(source.add(f"{target}/R19-1.0.0-a1-b1", broken))
-    # Newer ones, of which a part is staged, or all but what follows in the background.
+    # Newer builds, staged in part, or complete except for the background artifacts.
     parts = (("R20-1.0.0-a1-b1", "stateful"), ("R20-2.0.0-a1-b1", "symbols"))
     for name, artifact in (*parts, ("R20-3.0.0-a1-b1", "test_image")):
         url = source.add(f"{target}/{name}", build())

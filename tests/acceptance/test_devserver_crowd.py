@@ -1,4 +1,4 @@
-"""A crowd of old clients and one pod with its default settings; the long run is in `make prove`."""
+"""Many old clients on one pod with default settings; the long run is in `make prove`."""
 
 from pathlib import Path
 

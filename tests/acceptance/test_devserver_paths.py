@@ -1,4 +1,4 @@
-"""Each devserver path to the byte: its answers, its errors, what the settings change."""
+"""Devserver paths, byte by byte: responses, errors, and the effects of settings."""
 
 import gzip
 import json
@@ -23,7 +23,7 @@ from tests.source import ArchiveSource
 
 BUILD_ID = bytes(range(16))
 DEBUG_ID = "030201000504070608090A0B0C0D0E0F0"
-#: Prints what it was given, as minidump_stackwalk would use it.
+#: Stand-in for minidump_stackwalk: prints its arguments and input.
 STACKWALK = """#!/bin/sh
 grep -q FAIL "$1" && { echo "no <stack> in it" >&2; exit 3; }
 cd "$2" && find . -name '*.sym' | sort | while read -r name; do echo "$name"; cat "$name"; done
@@ -31,7 +31,7 @@ cd "$2" && find . -name '*.sym' | sort | while read -r name; do echo "$name"; ca
 
 
 def get(pod: Pod, path: str) -> tuple[int, Message, bytes]:
-    """Status, headers and body of an answer, whatever it is."""
+    """Return status, headers and body of a response with any status."""
     try:
         with urllib.request.urlopen(f"{pod.url}/{path}") as answer:
             return answer.status, answer.headers, answer.read()
@@ -40,7 +40,7 @@ def get(pod: Pod, path: str) -> tuple[int, Message, bytes]:
 
 
 def with_symbols(text: bytes) -> Objects:
-    """A build with the symbols of one library."""
+    """Return a build with the symbols of one library."""
     symbols = tar({f"debug/breakpad/lib.so/{DEBUG_ID}/lib.so.sym": text})
     return with_manifest({**build(), "debug.tgz": gzip.compress(symbols, mtime=0)})
 
@@ -62,7 +62,7 @@ def one_slot(
     tmp_path_factory: pytest.TempPathFactory,
     _source: ArchiveSource,
 ) -> Iterator[Pod]:
-    """A pod that lets one devserver client wait, and has a program for stack traces."""
+    """Yield a pod with one slot for devserver clients, and a program for stack traces."""
     settings = {
         "devserver_waiters": "1",
         "max_upload_bytes": "65536",
@@ -82,7 +82,7 @@ def literal(
     tmp_path_factory: pytest.TempPathFactory,
     _source: ArchiveSource,
 ) -> Iterator[Pod]:
-    """A pod that tells a second caller that the lock is held."""
+    """Yield a pod that refuses a second caller because the lock is held."""
     settings = {"devserver_conflict": "409", "store": f"file://{cluster.store}"}
     folder = tmp_path_factory.mktemp("literal")
     with service(folder, cluster_url, f"{_source.url}/", **settings) as found:

@@ -1,4 +1,4 @@
-"""Devserver clients ask while a build is still uploaded, and take "not there" for final."""
+"""Devserver clients that ask during the upload of a build, and treat "not there" as final."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +16,7 @@ from tests.source import ArchiveSource
 
 @pytest.fixture
 def pod(cluster: Service, cluster_url: str, source: ArchiveSource, tmp_path: Path) -> Iterator[Pod]:
-    """A pod that looks often at what is not there yet."""
+    """Yield a pod that polls missing objects often."""
     settings = {"upload_poll_seconds": "0.2", "store": f"file://{cluster.store}"}
     with service(tmp_path, cluster_url, f"{source.url}/", **settings) as pods:
         pods.worker()

@@ -1,4 +1,4 @@
-"""What the devserver of 2012 did wrong, each of its nine weaknesses a test against running pods."""
+"""The nine weaknesses of the devserver of 2012, each tested against running pods."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -31,7 +31,7 @@ def devserver(pods: list[Pod]) -> DevServer2012:
 
 
 def without(objects: Objects, *names: str) -> Objects:
-    """The build, less objects that its manifest names all the same."""
+    """Return the build without some objects that its manifest still names."""
     return {name: content for name, content in objects.items() if name not in names}
 
 
@@ -226,7 +226,7 @@ def test_8_bad_types_are_refused_by_name_and_leave_no_lock(
 def test_9_races_of_one_url_and_of_its_waiters_have_one_outcome(
     cluster: Service, pods: list[Pod], source: ArchiveSource, rows: Database
 ) -> None:
-    # What a killed pod has left there is swept by age.
+    # Files left by a killed pod are removed by age.
     before = temporary_files(cluster.store)
     path, objects = build_path(), build()
     url = source.add(path, objects)

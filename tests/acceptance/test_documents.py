@@ -30,7 +30,7 @@ def own_database(migrated: Migrated) -> Iterator[str]:
 def world(
     own_database: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[Service, list[Pod]]]:
-    """Two pods and a worker on a database of their own."""
+    """Yield two pods and a worker on a database of their own."""
     folder = tmp_path_factory.mktemp("documents")
     with service(folder, own_database, documents_max_bytes="100000") as made:
         made.worker()
@@ -46,11 +46,11 @@ def rows_there(own_database: str) -> Iterator[Database]:
 
 @pytest.fixture
 def client(world: tuple[Service, list[Pod]]) -> Iterator[StagingClient]:
-    """A client of the first pod; no document is committed or buffered."""
+    """Yield a client of the first pod; no document is committed or buffered."""
     with StagingClient(world[1][0].url) as made:
         made.documents.discard()
         if made.documents.status():
-            # A change whose answer was lost with its lease is sent again, and is done by then.
+            # A change whose response was lost with its lease is retried, and was made already.
             with suppress(Conflict):
                 made.documents.rollback(0, over_buffer=True)
             with suppress(Conflict):
@@ -138,7 +138,7 @@ Run = Callable[..., str]
 
 @pytest.fixture
 def run(client: StagingClient) -> Run:
-    """Run ``staging-api documents``: what it prints on both outputs."""
+    """Return a function that runs ``staging-api documents`` and returns both its outputs."""
 
     def command(*arguments: object, expect: int = 0, given: bytes = b"") -> str:
         words = [*forked_command.words(), "documents", *map(str, arguments)]
@@ -157,7 +157,7 @@ def run(client: StagingClient) -> Run:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A folder of documents, beside what is no YAML."""
+    """Return a folder of documents, with a file that is not YAML."""
     made = tmp_path / "site"
     (made / "deep").mkdir(parents=True)
     (made / "policy.yaml").write_bytes(stream(policy()).removeprefix(b"---\n").rstrip())
@@ -218,8 +218,8 @@ def test_a_fault_is_shown_with_file_and_line(run: Run, folder: Path) -> None:
     assert "unsuitable: " in said
     assert said.count("unsuitable") == 1
     assert "-:2: error: InvalidYaml" in run("create", "site", "-", expect=4, given=b"a: 1\na: 2")
-    # What is taken all the same: a document that cannot be rendered. The dry run fails as the
-    # commit does; both name the document, its line and its collection.
+    # The buffer accepts a document that cannot be rendered. Dry run and commit fail alike; both
+    # name the document, its line and its collection.
     lost = folder / "lost.yaml"
     lost.write_bytes(stream(document("lost", layeringDefinition={"layer": "moon"})))
     line = lost.read_text().splitlines().index("    layer: moon") + 1
@@ -235,7 +235,7 @@ def test_a_fault_is_shown_with_file_and_line(run: Run, folder: Path) -> None:
 
 
 def _changed(run: Run, folder: Path) -> str:
-    """What differs once a document of a folder has changed."""
+    """Return the printed differences after a change of a document in a folder."""
     (folder / "deep" / "one.yml").write_bytes(stream(document("one", {"value": 2})))
     run("create", "site", folder)
     return run("diff", expect=1)

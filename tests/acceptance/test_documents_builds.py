@@ -1,4 +1,4 @@
-"""Documents that name builds: a commit has them staged, and a site action waits for them."""
+"""Documents that name builds: a commit stages these builds, and a site action waits for them."""
 
 from collections.abc import Iterator
 
@@ -47,7 +47,7 @@ def test_a_commit_stages_the_builds_that_its_documents_name(
     assert "elsewhere" in done["builds"][2]["detail"]
     stop.wait_until_reached()
 
-    # Without the refused one it depends on the held one alone.
+    # Without the refused build, the site action depends on the held build alone.
     site.documents.create("site", naming(held, free))
     site.documents.commit()
     with pytest.raises(Conflict) as refused:
@@ -58,7 +58,7 @@ def test_a_commit_stages_the_builds_that_its_documents_name(
         site.documents.site_action("success", require_staged=True)
     assert held in refused.value.detail
     assert free not in refused.value.detail
-    # What does not ask for them is not held up.
+    # A site action that does not require staged builds does not wait.
     site.documents.site_action("failure")
 
     stop.release()

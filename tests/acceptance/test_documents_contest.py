@@ -1,4 +1,4 @@
-"""Writers of documents on two pods, one of which is killed: what is left must be a history."""
+"""Concurrent document writers on two pods, one of which is killed: the history stays linear."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Posts of documents that come in pieces, are too long, or meet no database: on real sockets."""
+"""Document posts that arrive in pieces, are too long, or meet a database outage: real sockets."""
 
 import http.client
 import json
@@ -25,7 +25,7 @@ LONG = stream(document("long", "x" * MOST), policy())
 
 @dataclass(frozen=True)
 class Recorded:
-    """An answer on a socket of its own."""
+    """A response, received on a socket of its own."""
 
     status: int
     headers: Message
@@ -34,7 +34,7 @@ class Recorded:
 
 @pytest.fixture(scope="module")
 def short_pod(migrated: Migrated, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pod]:
-    """A pod that takes short collections only, and leases that a busy machine can renew."""
+    """Yield a pod that accepts short collections only; a busy machine can renew its leases."""
     folder = tmp_path_factory.mktemp("faults")
     with migrated() as url:
         limits = {"documents_max_bytes": str(MOST), "lease_seconds": "30"}
@@ -44,13 +44,13 @@ def short_pod(migrated: Migrated, tmp_path_factory: pytest.TempPathFactory) -> I
 
 @pytest.fixture
 def pod(short_pod: Pod) -> Pod:
-    """That pod; no document is buffered."""
+    """Return the pod, with an empty buffer."""
     assert send(short_pod, "DELETE", f"{API}/document-buffer").status == 200
     return short_pod
 
 
 def send(pod: Pod, method: str, path: str, body: bytes | Iterable[bytes] | None = None) -> Recorded:
-    """One request; a body in pieces is sent chunked."""
+    """Send a request; a body in pieces is sent chunked."""
     chunked = not isinstance(body, bytes | None)
     headers = {"Transfer-Encoding": "chunked"} if chunked else {}
     line = http.client.HTTPConnection(urlsplit(pod.url).netloc, timeout=60)
@@ -63,7 +63,7 @@ def send(pod: Pod, method: str, path: str, body: bytes | Iterable[bytes] | None 
 
 
 def failure(shown: Recorded) -> Any:
-    """The answer as a Status of the ancestor's clients, which it must be."""
+    """Return the response parsed as a Status, which clients of Shipyard expect."""
     document = json.loads(shown.body)
     assert (document["kind"], document["status"]) == ("status", "Failure")
     assert document["code"].startswith(f"{shown.status} ")
@@ -101,7 +101,7 @@ def test_a_collection_that_is_too_long_is_refused_and_nothing_else(pod: Pod, chu
     assert shown.status == 413
     assert str(MOST) in failure(shown)["reason"]
     assert [each["collection_name"] for each in json.loads(_status(pod))] == ["a"]
-    # One byte less than the limit, or so: what is not too long is taken.
+    # About one byte below the limit: accepted.
     fits = stream(document("fits", "x" * (MOST - len(stream(document("fits", ""))))))
     assert len(fits) <= MOST
     assert post(pod, "c", iter([fits]) if chunked else fits).status == 201
@@ -123,7 +123,7 @@ def test_without_a_database_every_path_answers_a_status(own_url: str, tmp_path: 
             assert shown.status == 503, path
             assert failure(shown)["retry"] is True
             assert int(shown.headers["Retry-After"]) > 0
-        # Our own paths have our own form.
+        # Paths of this API use its own error format.
         shown = send(pod, "DELETE", f"{API}/document-buffer")
         assert (shown.status, json.loads(shown.body)["code"]) == (503, "unavailable")
 
@@ -140,7 +140,7 @@ def test_a_commit_is_undone_in_time_though_every_pod_died(own_url: str, tmp_path
                 assert committed.status == 200
                 assert (b"confirm_until" in committed.body) == bool(seconds)
             made.kill()
-            # No pod is left; the deadline passes by the database's clock.
+            # No pod runs any more; the deadline passes by the database's clock.
             eventually(lambda: bool(select(pools, _OVERDUE)), "the deadline does not pass")
             assert select(pools, _UNDONE) == []
             made.worker()

@@ -1,4 +1,4 @@
-"""What is told about error codes: each has cause and cure, one page, and a place to link to."""
+"""Help on error codes: each code has a cause, a cure, a page, and a link target."""
 
 import importlib
 import pkgutil
@@ -21,7 +21,7 @@ def tree(kind: type[errors.StagingApiError]) -> list[type[errors.StagingApiError
 
 
 def codes() -> set[str]:
-    """Of every class of the tree, in whatever room it stands, and of refusals by HTTP."""
+    """Return the codes of all error classes, in whatever module, and of refusals by HTTP."""
     for module in pkgutil.walk_packages(staging_api.__path__, "staging_api."):
         if not module.name.endswith((".__main__", ".wsgi")):
             importlib.import_module(module.name)

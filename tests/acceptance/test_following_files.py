@@ -1,4 +1,4 @@
-"""Readers of a file that is still being staged: they get it as it comes, or are cut off."""
+"""Readers of a file that is being staged: they receive bytes as they arrive, or are cut off."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,32 +12,32 @@ from tests.service import Client, Pod, service
 from tests.source import PATIENCE_SECONDS, ArchiveSource, Stop, Trick
 
 SIZE = 1_500_000
-#: Slow enough for several looks at its progress before the place where a test stops it.
+#: Slow enough to query its progress several times before a test stops the transfer.
 BYTES_PER_SECOND = 600_000.0
 STOP_AT = 900_000
 
 
 class Reader:
-    """One GET, whose body is read as it comes."""
+    """A GET whose body is read as it arrives."""
 
     def __init__(self, answer: urllib3.BaseHTTPResponse) -> None:
         self.answer = answer
         self.body = b""
 
     def read_until(self, count: int) -> None:
-        """Read so many bytes in all; they must come."""
+        """Read until `count` bytes have arrived in total; fail if they do not."""
         while len(self.body) < count:
             chunk = self.answer.read(4096)
             assert chunk, f"it ended after {len(self.body)} bytes"
             self.body += chunk
 
     def read_to_the_end(self) -> bytes:
-        """Read what is left, to a complete end."""
+        """Read the rest; the body must end completely."""
         self.body += self.answer.read()
         return self.body
 
     def read_to_the_cut(self) -> bytes:
-        """Read what is left; it must be cut off, and not look complete."""
+        """Read the rest; the body must be cut off, and not look complete."""
         with pytest.raises(urllib3.exceptions.ProtocolError):
             while True:
                 chunk = self.answer.read(4096)
@@ -59,7 +59,7 @@ def following(pod: Pod, path: str) -> Iterator[Reader]:
 
 
 class Slow:
-    """A build whose payload comes slowly and stops for a while."""
+    """A build whose payload is sent slowly, with a pause."""
 
     def __init__(self, source: ArchiveSource) -> None:
         self.path = build_path()
@@ -73,7 +73,7 @@ class Slow:
         )
 
     def begin(self, client: Client) -> str:
-        """Have it staged; gives where the staging is."""
+        """Start staging the build; return the path of the staging."""
         answer = client.stage(self.url, "full_payload", Prefer="respond-async")
         assert answer.status == 202
         return answer.headers["Location"]
@@ -107,7 +107,7 @@ def test_a_large_file_that_comes_over_several_connections_is_followed_in_order(
     path = build_path()
     objects = build(path, payload_bytes=18 << 20)
     url = source.add(path, objects)
-    for _ in range(30):  # as many connections as there may be
+    for _ in range(30):  # the maximum number of connections
         source.play(url, FULL_PAYLOAD, Trick(bytes_per_second=3e6))
     pods[0].client.stage(url, "full_payload", Prefer="respond-async")
     with following(pods[1], f"{path}/update.gz") as reader:

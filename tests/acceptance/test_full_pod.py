@@ -1,4 +1,4 @@
-"""A pod that has all the work it can take, and clients that take its connections for nothing."""
+"""A pod at the limit of its work, and clients that occupy its connections without need."""
 
 import errno
 import socket
@@ -16,7 +16,7 @@ from tests.source import PATIENCE_SECONDS, ArchiveSource, Stop
 
 THREADS = 4
 HALF_HEADS = 300
-#: More than the kernel takes off a server's hands for a client that reads nothing.
+#: More bytes than the kernel buffers for a client that reads nothing.
 BIG_BYTES = 16 << 20
 PROBES = ("/livez", "/readyz", "/metrics")
 
@@ -40,14 +40,14 @@ def connected(pod: Pod, text: str) -> socket.socket:
     host, port = pod.url.removeprefix("http://").split(":")
     client = socket.socket()
     client.settimeout(PATIENCE_SECONDS)
-    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)  # little is taken unread
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)  # small receive buffer
     client.connect((host, int(port)))
     client.sendall(text.encode())
     return client
 
 
 def held_builds(source: ArchiveSource, count: int) -> tuple[list[str], list[Stop]]:
-    """Builds whose payload does not come any further until it is released."""
+    """Return builds whose payload stops until it is released."""
     urls = [source.add(build_path(), build(str(number))) for number in range(count)]
     return urls, [source.hold(url, FULL_PAYLOAD, after_bytes=1000) for url in urls]
 
@@ -102,7 +102,7 @@ def test_new_connections_are_refused_at_once_when_a_pod_ends(
         eventually(lambda: is_refused(pod), "it keeps listening")
         assert not asked.done()
         assert Client(f"http://127.0.0.1:{probes_port}").get("/livez").status == 200
-        # A running request is still served, and its connection is closed after it.
+        # A running request is still served; then its connection is closed.
         half.sendall(b"Host: 127.0.0.1\r\n\r\n")
         assert half.recv(4096).startswith(b"HTTP/1.1 200")
         held.release()

@@ -1,4 +1,4 @@
-"""A hundred clients, four pods, three deaths: each object is fetched once, and nothing is false."""
+"""A hundred clients, four pods, three deaths: objects are fetched once, and responses are true."""
 
 from collections.abc import Iterator
 from pathlib import Path

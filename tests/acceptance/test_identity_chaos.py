@@ -1,4 +1,4 @@
-"""A pod whose identity provider goes wrong in every way, under callers; long in tests/prove."""
+"""A pod whose identity provider fails in every way, under callers; long runs: tests/prove."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.timeout(600)
 
 
 class Size(NamedTuple):
-    """How many callers of each kind, how often each trouble, and how long a probe may take."""
+    """Numbers of callers per kind and of faults per kind, and the longest time of a probe."""
 
     callers: int
     rounds: int
@@ -27,7 +27,7 @@ Provider = Callable[[Path], AbstractContextManager[World]]
 
 
 def keystone_of(folder: Path) -> AbstractContextManager[World]:
-    """A Keystone, with the middleware's file in the folder."""
+    """Return a Keystone whose middleware file is in the folder."""
 
     def config(url: str) -> str:
         path = folder / "keystone.conf"
@@ -51,7 +51,7 @@ def test_valid_callers_succeed_or_retry_and_no_caller_gets_more_roles_than_the_r
 
 
 def chaos_of(provider: Provider, url: str, folder: Path, size: Size) -> Chaos:
-    """Run it against a pod of one process with few threads, and hold it to its promises."""
+    """Run the faults against a pod of one process with few threads, and check its promises."""
     settings = {"identity_seconds": "1", "threads": "20", "waiters": "4"}
     with provider(folder) as world, service(folder, url, **{**settings, **world.settings}) as pods:
         chaos = Chaos(world, pods.api()[0].url, size.probe_seconds)

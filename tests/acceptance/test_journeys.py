@@ -1,4 +1,4 @@
-"""Two services that differ in nearly all that is configured answer a random journey alike."""
+"""Two services with nearly all settings different answer a random sequence of requests alike."""
 
 from pathlib import Path
 

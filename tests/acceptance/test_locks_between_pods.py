@@ -1,4 +1,4 @@
-"""One lock between two gunicorn servers: refused, given in order, and left behind by the dead."""
+"""A lock shared by two gunicorn servers: refused, granted in order, and freed after a death."""
 
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -12,7 +12,7 @@ from tests.source import ArchiveSource
 
 
 def wait_for_waiters(rows: Database, url: str, count: int) -> None:
-    """Return once so many stand in the queue of an archive."""
+    """Wait until `count` waiters are in the queue of an archive."""
     query = "SELECT count(*) FROM lock_waiters WHERE scope = :u"
     eventually(lambda: select(rows, query, u=url) == [(count,)], "they do not queue")
 
@@ -84,6 +84,6 @@ def test_the_lock_of_a_pod_that_dies_goes_to_a_waiter_of_another_pod(
         held.release()
         assert heir.result().status == 201
     dead, alive = [outcome for *_, outcome in grants(rows, url)][:2]
-    # The worker may have noted the expiry before the heir came.
+    # The worker may have recorded the expiry before the next holder came.
     assert dead in {"superseded", "expired"}
     assert alive == "released"

@@ -1,4 +1,4 @@
-"""The OpenAPI document: valid, whole, as committed, and a referee that does see a foul."""
+"""The OpenAPI document: valid, complete, as committed; and its checker detects violations."""
 
 import json
 import re
@@ -35,22 +35,22 @@ PROBLEM: Mapping[str, Any] = {
 }
 
 
-#: By tag: the forms of errors that clients other than ours parse.
+#: Error formats that clients other than ours parse, by tag.
 _FORMS_OF_OTHERS = {"devserver": {"text/plain"}, "configdocs": {"application/json"}}
 
 
 def answered(status: int, body: object, media: str = "application/problem+json") -> None:
-    """Hold an answer to the document, as if a pod had sent it."""
+    """Check a response against the document, as if a pod had sent it."""
     contract.check("GET", f"{STAGINGS}/1", status, media, json.dumps(body).encode())
 
 
 def is_out_of_scope(path: str) -> bool:
-    """Whether a path of the devserver is only there to say that it is not."""
+    """Return whether a devserver path only answers that it is not served."""
     return path.removesuffix("/{rest}").strip("/") in OUT_OF_SCOPE
 
 
 def bodies(*, of_requests: bool) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Each JSON body of requests, or of answers, that the document describes, and where it is."""
+    """Yield each JSON body of requests or responses in the document, with its location."""
     for path, operations in contract.of_this_version()["paths"].items():
         for method, shown in operations.items():
             found = [("", shown["requestBody"])] if "requestBody" in shown else []
@@ -74,7 +74,7 @@ def test_every_route_and_method_is_in_it_and_no_other() -> None:
     finally:
         services.close()
     ours = {
-        # What the router takes for a number or a path is a parameter like any other to a reader.
+        # The router's converters of numbers and paths are plain parameters in the document.
         (re.sub(":(int|path)", "", route.path), method.method.lower())
         for route in routes
         for method in route.methods
@@ -85,11 +85,11 @@ def test_every_route_and_method_is_in_it_and_no_other() -> None:
         for path, operations in contract.of_this_version()["paths"].items()
         for method in operations
     }
-    # Nobody is to make a client of what is not here.
+    # Paths that are not served do not belong in clients.
     ours = {(path, method) for path, method in ours if not is_out_of_scope(path)}
-    # A devserver path has one description, with a slash behind it and without.
+    # A devserver path with a trailing slash shares the description of the path without.
     ours = {(path.rstrip("/") or path, method) for path, method in ours} - {("/doc", "get")}
-    # HEAD is as GET without its body, and not described twice.
+    # HEAD is GET without a body, and is not described separately.
     heads = {(path, "head") for path, method in described if method == "get"} - described
     assert described == ours - heads
 
@@ -107,7 +107,7 @@ def test_every_operation_has_a_summary_and_its_refusals() -> None:
             forms = {"application/problem+json"}
             forms |= _FORMS_OF_OTHERS.get(shown["tags"][0], set())
             for status, answer in shown["responses"].items():
-                # Answers to HEAD have no body, nor have those that a file's conditions lead to.
+                # Responses to HEAD, and to conditional requests for unchanged files, have no body.
                 if status >= "400" and method != "head" and status not in {"412", "416"}:
                     content = set(contract.resolved(answer)["content"])
                     assert content <= forms or (path, status) == ("/readyz", "503"), where
@@ -159,7 +159,7 @@ def test_answers_are_open_and_requests_are_not() -> None:
 
 
 def reached(part: Any) -> Iterator[Mapping[str, Any]]:
-    """Every object of a schema, and of those that it refers to."""
+    """Yield every object of a schema, and of the schemas that it refers to."""
     if isinstance(part, list):
         for each in part:
             yield from reached(each)
@@ -167,7 +167,7 @@ def reached(part: Any) -> Iterator[Mapping[str, Any]]:
         found = contract.resolved(part)
         yield found
         for name, value in found.items():
-            # A catalogue of a failed check is the only schema that could lead to itself.
+            # The catalogue of a failed check is the only schema that could be recursive.
             if name != "example":
                 yield from reached(value)
 

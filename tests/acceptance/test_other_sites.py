@@ -1,4 +1,4 @@
-"""What a browser sends for a page of another site changes nothing; programs are served as ever."""
+"""Browser requests for pages of other sites: they change nothing; programs are unaffected."""
 
 import http.client
 
@@ -119,7 +119,7 @@ def test_on_loopback_without_authentication_only_its_own_names_are_served(client
         ("", "127.0.0.1:8080", True, ["localhost", "127.0.0.1", "::1", "127.0.0.1"]),
         ("", "[::1]:8080", True, ["localhost", "127.0.0.1", "::1", "::1"]),
         ("", "127.0.0.1:8080", False, []),
-        # Of several addresses each is one of this machine's, or names say nothing.
+        # If there are several, each must be an address of this machine, else the check is void.
         (
             "",
             "127.0.0.1:8080, [::1]:8080",

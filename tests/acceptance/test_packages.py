@@ -1,7 +1,7 @@
-"""The wheel and the source distribution: each is whole by itself.
+"""The wheel and the source distribution: each is complete by itself.
 
-``make release`` names the folder of those that it has built in PACKAGES; else they are built here,
-with what is installed. That the requirements of a build suffice shows each editable installation.
+``make release`` sets PACKAGES to the folder of its builds; else the test builds both, with the
+installed packages. Each editable installation proves that the build requirements suffice.
 """
 
 import json
@@ -33,7 +33,7 @@ _PROVED = "Everything is stopped; nothing is left behind"
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with both."""
+    """Return the folder of the wheel and the source distribution."""
     if given := os.environ.get("PACKAGES"):
         return Path(given).absolute()
     folder = tmp_path_factory.mktemp("dist")
@@ -50,7 +50,7 @@ def wheel(built: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def sources(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The unpacked source distribution."""
+    """Return the unpacked source distribution."""
     (found,) = built.glob("*.tar.gz")
     folder = tmp_path_factory.mktemp("sdist")
     with tarfile.open(found) as packed:
@@ -60,7 +60,7 @@ def sources(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def succeed(command: Iterable[str], folder: Path, **environment: str) -> str:
-    """Return the output of a program, which must succeed."""
+    """Run a program, which must succeed; return its output."""
     done = subprocess.run(
         list(command),
         cwd=folder,
@@ -75,9 +75,9 @@ def succeed(command: Iterable[str], folder: Path, **environment: str) -> str:
 
 
 def lend_compiled(sources: Path) -> None:
-    """Give files that are the same as here what was compiled of them here.
+    """Copy the compiled form of files that are identical to those of this tree.
 
-    Python takes it only for a source of the same size and time, which it still needs itself.
+    Python accepts it only for a source of the same size and time, so the sources are needed, too.
     """
     for compiled in (each for top in ("staging_api", "tests") for each in compiled_below(top)):
         source = Path(*compiled.relative_to(ROOT).parts[:-2], f"{compiled.name.split('.')[0]}.py")
@@ -92,7 +92,7 @@ def compiled_below(top: str) -> Iterable[Path]:
 
 
 def metadata(wheel: Path) -> Message:
-    """What an index shows of the wheel."""
+    """Return the wheel's metadata, as a package index shows them."""
     with zipfile.ZipFile(wheel) as packed:
         (name,) = [each for each in packed.namelist() if each.endswith("/METADATA")]
         return message_from_bytes(packed.read(name))
@@ -150,7 +150,7 @@ def test_the_wheel_has_every_file_of_the_packages_and_no_other(wheel: Path) -> N
         if path.is_file() and "__pycache__" not in path.parts
     }
     assert names <= here
-    # Sources of generated files and templates of new migrations are no part of it.
+    # The sources of generated files, and the template of migrations, are not packaged.
     assert {name for name in here - names if not name.endswith((".mako", ".md"))} == set()
 
 
@@ -163,7 +163,7 @@ def test_the_demo_needs_nothing_but_the_wheel(wheel: Path, tmp_path: Path) -> No
         [sys.executable, "-m", "staging_api", "demo"], empty, PYTHONPATH=str(packages), COLUMNS="99"
     )
     assert re.search(r"the archive \w+( \w+)* \d objects, each once", shown)
-    # Of the archive alone: the keys of the two requests have locks, too.
+    # Locks of the archive only: the Idempotency-Keys of the two requests have locks, too.
     row = r"^\W+(\w+)\W+\S+:\d+:\w+\W+\d+\W+[\d:.]+\W+released\W+$"
     assert sorted(re.findall(row, shown, re.MULTILINE)) == ["anonymous", "worker"]
     assert shown.count("staging-api stage http") == 2
@@ -177,7 +177,7 @@ def test_a_fresh_environment_gets_what_the_client_needs_and_no_more(
 ) -> None:
     home = tmp_path / "venv"
     venv.create(home)
-    # The pip of here: to give the environment one of its own takes as long as all else.
+    # Uses this environment's pip: installing another takes as long as the rest of the test.
     pip = [sys.executable, "-m", "pip", "--python", str(home / "bin" / "python")]
     pip.append("--disable-pip-version-check")
     pinned = ["--constraint", str(ROOT / "constraints.txt")]
@@ -196,7 +196,7 @@ def test_unit_tests_run_out_of_the_source_distribution(sources: Path) -> None:
     for name in ("README.md", "CHANGELOG.md", "docs/index.md", "docs/images/lock.svg"):
         assert (sources / name).is_file(), name
     lend_compiled(sources)
-    # To collect and run all takes long, and is done in the tree.
+    # Running all tests takes long, and is done in the tree.
     some = [f"tests/unit/{name}" for name in ("debian", "formats", "ui")]
     run = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
     assert "passed" in succeed([*run, *some], sources)

@@ -1,7 +1,7 @@
-"""Every console and Python block of the pages, in the order of each page, as its reader runs it.
+"""All console and Python blocks of the pages, run in the order of each page, as a reader runs them.
 
-A page that says `staging-api serve` gets that service, on an empty database of its own; any other
-uses the service of these tests.
+A page that runs `staging-api serve` gets that service, on an empty database of its own; the other
+pages use the service of these tests.
 """
 
 import os
@@ -23,7 +23,7 @@ from tests.source import ArchiveSource
 pytestmark = pytest.mark.timeout(300)
 
 DOCS = ROOT / "docs"
-#: Pages whose blocks another test runs, and how many of them there are.
+#: Pages whose blocks another test runs, each with its number of blocks.
 ELSEWHERE: Mapping[str, tuple[str, int]] = {
     "README.md": ("tests/acceptance/test_readme_as_printed.py", 4),
     "docs/explanation/documents.md": (
@@ -39,7 +39,7 @@ ELSEWHERE: Mapping[str, tuple[str, int]] = {
 HERE = [
     page for page in PAGES if to_run(page) and page.relative_to(ROOT).as_posix() not in ELSEWHERE
 ]
-#: What is installed. What stays is started as for a reader; what soon ends is forked.
+#: Installed programs: long-running ones are started as a reader does, short ones are forked.
 _PROGRAM = """#!/bin/sh
 case "$1" in
   serve|worker|demo) exec {} -m staging_api "$@" ;;
@@ -54,7 +54,7 @@ _BUILD = "board/R17-1208.0.0"
 def reader(
     request: pytest.FixtureRequest, source: ArchiveSource, migrated: Migrated, tmp_path: Path
 ) -> Iterator[Reader]:
-    """The reader of a page, with an archive and some packages."""
+    """Yield the reader of a page, with an archive and some packages."""
     page: Path = request.param
     programs, packages, log = tmp_path / "bin", tmp_path / "packages", tmp_path / "log"
     for folder in (programs, packages, tmp_path / "home"):
@@ -95,7 +95,7 @@ def reader(
 
 
 def read(reader: Reader, block: Block) -> None:
-    """Do with a block what its reader does."""
+    """Run a block as its reader would."""
     if block.language == "here":
         reader.terminal.run(block.text)
     elif block.file:
@@ -112,7 +112,7 @@ def read(reader: Reader, block: Block) -> None:
 
 
 def served(reader: Reader) -> bool:
-    """Whether the service of the page is ready."""
+    """Return whether the service of the page is ready."""
     url = f"{reader.here(_SERVICE)}/readyz"
     status = reader.terminal.run(f"curl -s -o /dev/null -w '%{{http_code}}' {url} || true")
     return status.strip() == "200"

@@ -32,7 +32,7 @@ from tests.service import API, Answer, Client, Pod, Service, eventually
 from tests.source import ArchiveSource
 
 INDEX = "dists/stable/main/binary-amd64/Packages.gz"
-#: What workers write now and then, with no request in progress.
+#: Tables that workers write occasionally, without any request.
 OF_WORKERS = (
     *("store_ledger", "store_checks", "store_reservations", "artifact_accesses"),
     *("service_processes", "staging_minutes", "staging_counted", "store_usage", "store_largest"),
@@ -46,7 +46,7 @@ def archive(client: Client) -> AptArchiveApi:
 
 @pytest.fixture(scope="module")
 def third_pod(rows: Database, cluster_url: str, cluster: Service) -> Iterator[Publisher]:
-    """A publisher in this process, on the database and the store of the pods."""
+    """Yield a publisher in this process, on the database and the store of the pods."""
     with shop(rows, cluster_url, cluster.store.parent) as made:
         yield made.publisher
 
@@ -127,7 +127,7 @@ def test_staged_files_that_are_no_packages_or_not_there_are_refused_as_packages(
         (lambda: deb(control_text("../hello")), "not a package name"),
         (lambda: deb(control_text("hello", architecture="riscv64")), "no architecture riscv64"),
         (lambda: deb(control_text("hello") + "X: " + "y" * (2 << 20)), "more than"),
-        # Each process of the tests collects this, and would pack 64 MiB.
+        # Packed lazily: each test process imports this module, and would pack 64 MiB.
         (lambda: deb(archive=bytes(64 << 20)), "more than"),
     ],
 )
@@ -149,7 +149,7 @@ def test_a_page_of_another_site_cannot_upload(archive: AptArchiveApi) -> None:
     headers = {"Content-Type": "application/octet-stream", "Sec-Fetch-Site": "cross-site"}
     path = f"{archive.path}/uploads?suite=stable&name=a.deb"
     assert archive.client.send("POST", path, small(), headers).problem == (403, "forbidden")
-    # What a browser may send without asking is none of the types that are taken.
+    # No content type that a browser may send without preflight is accepted.
     plain = archive.client.send("POST", path, small(), {"Content-Type": "text/plain"})
     assert plain.problem == (415, "unsupported_media_type")
 
@@ -341,7 +341,7 @@ def test_either_validator_confirms_that_a_client_has_the_release(
     assert archive.get("dists/stable/Release", If_Modified_Since=since).status == 200
 
 
-#: Whatever takes the publisher's lock: what 409 says of its operation, and of its purpose.
+#: By operation that takes the publisher's lock: operation and purpose in the 409 response.
 FIRSTS: dict[str, tuple[str, str | None]] = {
     **{operation: (operation, None) for operation in OPERATIONS},
     "go-back": ("publish-distro", "go-back"),
@@ -353,7 +353,7 @@ PAIRS = list(itertools.product(FIRSTS, SECONDS))
 
 
 def begin(publisher: Publisher, archive: AptArchiveApi, what: str) -> object:
-    """Do what takes the lock, to its end."""
+    """Run an operation that takes the lock, to its end."""
     match what:
         case "go-back":
             return publisher.go_back(archive.name, None, ORIGIN)
@@ -367,7 +367,7 @@ def begin(publisher: Publisher, archive: AptArchiveApi, what: str) -> object:
 
 
 def ask(archive: AptArchiveApi, what: str) -> Answer:
-    """Ask a pod for the same."""
+    """Request the same operation from a pod."""
     place = f"{API}/distributions/{archive.name}"
     match what:
         case "go-back":
@@ -382,7 +382,7 @@ def ask(archive: AptArchiveApi, what: str) -> Answer:
 
 @pytest.fixture
 def signer(third_pod: Publisher, tmp_path: Path) -> Publisher:
-    """The third pod with a key that no worker has: only it renews what it signed."""
+    """Return the third pod with a key that no worker has: only this pod renews its signatures."""
     key = next(key for key in keys_in(tmp_path / "keys") if key)
     builder = third_pod.builder
     releaser = replace(builder.releaser, key=key, sign=fake_signature)
@@ -497,7 +497,7 @@ def test_a_409_says_when_the_run_will_be_over(
         assert refused.problem == (409, "lock_held")
         return int(refused.headers["Retry-After"])
 
-    # Nothing to compare it with: the lease, which is renewed while it runs.
+    # Left out of the comparison: the lease, which is renewed while the run lasts.
     assert refused_after() <= math.ceil(third_pod.locks.lease_seconds)
     execute(
         rows,

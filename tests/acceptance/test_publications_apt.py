@@ -205,10 +205,10 @@ def test_without_its_key_a_signed_archive_goes_on_unsigned_and_leaves_no_stale_s
 
 @dataclass
 class Race:
-    """Uploads and publications, one after the other, while others read.
+    """Sequence of uploads and publications, while others read.
 
     Attributes:
-        publishes: that showed clients something new.
+        publishes: publications that changed what clients see.
     """
 
     archive: AptArchiveApi
@@ -228,7 +228,7 @@ class Race:
                 self._waiting.release()
 
     def publish(self) -> None:
-        """Publish what was uploaded."""
+        """Publish the uploaded packages."""
         while not self.stop.is_set():
             if self._waiting.acquire(timeout=1):
                 self.publishes += self.archive.published()["generation_id"] is not None
@@ -236,7 +236,7 @@ class Race:
 
 
 def fill(archive: AptArchiveApi, count: int) -> Callable[[], None]:
-    """Fill an archive; gives what uploads a new version of one of its packages."""
+    """Fill an archive; return a function that uploads a new version of one of its packages."""
     names = [f"package-{n:04}" for n in range(count)]
     archive.send({f"{name}.deb": small(name, Long="x" * 400) for name in names})
     archive.published()
@@ -250,7 +250,7 @@ def fill(archive: AptArchiveApi, count: int) -> Callable[[], None]:
 
 
 def update_after_update(apt: Apt, archive: AptArchiveApi, count: int, packages: int = 50) -> int:
-    """Update so often; something is published between each Release and its index files."""
+    """Run `count` updates; during each, publish between its reads of Release and index files."""
     upload = fill(archive, packages)
 
     def publish() -> None:

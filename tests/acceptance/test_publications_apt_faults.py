@@ -1,4 +1,4 @@
-"""Real apt after all that an archive may live through: nothing that it names is gone."""
+"""Real apt after faults of an archive: every file that its indices name still exists."""
 
 import subprocess
 from collections.abc import Iterator
@@ -110,7 +110,7 @@ def test_a_suite_that_lost_a_component_or_all_of_its_packages_offers_the_newest_
 
 
 class _KilledError(Exception):
-    """The end of a process, as its export sees it."""
+    """The death of a process during an export."""
 
 
 def test_a_copy_is_whole_after_an_export_that_died_between_any_two_files(

@@ -1,4 +1,4 @@
-"""No update of real apt fails, and each sees what was decided, while an archive is in trouble."""
+"""Real apt while an archive is in trouble: no update fails, and each sees the decided state."""
 
 import os
 from collections.abc import Iterator
@@ -24,7 +24,7 @@ def keys(own_url: str, tmp_path: Path) -> Iterator[Keys]:
         yield made
 
 
-# Updates with publishes within each, and then a pod that ends what it has begun.
+# Updates with publishes during each, then a pod that finishes its running work.
 @pytest.mark.timeout(400)
 def test_no_update_fails_beside_a_new_key_a_rollback_and_a_deleted_source(
     apt: Apt, keys: Keys

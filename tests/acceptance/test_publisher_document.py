@@ -1,4 +1,4 @@
-"""The commands of docs/explanation/publisher.md do what it says."""
+"""Commands of docs/explanation/publisher.md: each has the effect that the page describes."""
 
 import json
 import os
@@ -22,7 +22,7 @@ from tests.service import API, Client, service
 DOCUMENT = Path(__file__).parents[2] / "docs" / "explanation" / "publisher.md"
 INDEX = "dists/stable/main/binary-amd64/Packages"
 
-#: Behind which commands clients see which packages of the suite.
+#: Packages of the suite that clients see, by the command after which they see them.
 SEEN = {
     6: {"hello 2.0", "world 1.0"},
     11: {"hello 1.0"},
@@ -33,20 +33,20 @@ SEEN = {
 
 
 def block(heading: str, number: int = 0) -> list[str]:
-    """The lines of a block behind a heading, without the prompt."""
+    """Return the lines of a block below a heading, without the prompt."""
     text = DOCUMENT.read_text().partition(f"\n{heading}\n")[2]
     found = re.findall(r"```console\n(.*?)```", text, re.DOTALL)[number]
     return [line.removeprefix("$ ") for line in found.splitlines()]
 
 
 def commands() -> list[list[str]]:
-    """The first block behind the heading, without `staging-api`."""
+    """Return the commands of the first block below the heading, without `staging-api`."""
     lines = block("## Commands")
     return [shlex.split(line.removeprefix("staging-api ")) for line in lines]
 
 
 def typed(line: str, folder: Path, server: str, **words: str) -> str:
-    """Return the output of a shell command, which must succeed."""
+    """Run a shell command, which must succeed; return its output."""
     programs = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     given = {"PATH": programs, "STAGING_SERVER": server, "APT": f"{server}{API}"}
     for word, value in words.items():

@@ -1,8 +1,8 @@
-"""Every console and Python block of the README, in the order of the page, as a reader runs it.
+"""All console and Python blocks of the README, run in the order of the page, as a reader runs them.
 
-What differs from the page is what no test may take for granted: the two fixed ports, which may be
-in use here, and the reader's own places (builds.example.org). What
-the page shows as output has to come; `...` stands for anything.
+The test replaces only what it cannot rely on: the two fixed ports, which may be in use here, and
+the reader's own addresses (builds.example.org). The output must be as the page shows it; `...`
+stands for any text.
 """
 
 import os
@@ -29,13 +29,13 @@ _RUN = {"console", "python"}
 
 @pytest.fixture(scope="module")
 def reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reader]:
-    """A reader with free ports, an archive, and a folder of their own."""
+    """Yield a reader with free ports, an archive and a folder of its own."""
     folder = tmp_path_factory.mktemp("reader")
     programs = folder / "programs"
     programs.mkdir()
     script = f'#!/bin/sh\nexec {sys.executable} -m staging_api "$@"\n'
     (programs / "staging-api").write_text(script)
-    # Installing is what `make` targets do in every run of the tests; a second time proves nothing.
+    # Installation is skipped: the `make` targets of every test run install the package already.
     (programs / "pip").write_text(f'#!/bin/sh\necho "$*" >> {folder}/pip.noted\n')
     made = "mkdir -p .venv/bin && touch .venv/bin/activate"
     (programs / "python3").write_text(f'#!/bin/sh\n[ "$*" = "-m venv .venv" ] && {made}\n')
@@ -73,7 +73,7 @@ def reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reader]:
 
 
 def served(reader: Reader) -> bool:
-    """Whether the service of the page is ready."""
+    """Return whether the service of the page is ready."""
     url = f"http://{reader.here(BIND)}/readyz"
     status = reader.terminal.run(f"curl -s -o /dev/null -w '%{{http_code}}' {url} || true")
     return status.strip() == "200"

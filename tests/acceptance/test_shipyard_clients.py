@@ -1,4 +1,4 @@
-"""Shipyard's clients on real sockets: Keystone gives them a token and our address, and it works."""
+"""Shipyard's clients on real sockets: token and service address from Keystone."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -52,7 +52,7 @@ def own_database(migrated: Migrated) -> Iterator[str]:
 def world(
     provider: Keystone, own_database: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[None]:
-    """A pod that asks Keystone who calls, and is in its catalog."""
+    """A pod that authenticates callers by Keystone, and is in Keystone's catalog."""
     folder = tmp_path_factory.mktemp("shipyard")
     config = folder / "keystone.conf"
     config.write_text(CONFIG.format(url=provider.url))
@@ -154,7 +154,7 @@ def test_the_journey_of_a_collection_as_the_command_line_prints_it(
     assert admin.documents("other") == ""
     assert admin.documents("design").splitlines()[0] == "Error: No documents to retrieve"
     assert admin.commit().startswith("Configuration documents committed.")
-    # Its context marker finds all of it in the record.
+    # The context marker finds all its events in the record.
     asked = "SELECT caller, count(*) FROM document_revisions WHERE reference_id = :m GROUP BY 1"
     ((caller, count),) = select(rows_there, asked, m=MARKER)
     assert caller.endswith("admin")

@@ -1,4 +1,4 @@
-"""A pod that shuts down: readiness first, then its work; every client gets a response."""
+"""A pod that shuts down: its readiness ends first, then its work; every client gets a response."""
 
 import re
 import subprocess
@@ -34,7 +34,7 @@ def own_rows(own_url: str) -> Iterator[Database]:
 def pods_of(
     own_url: str, source: ArchiveSource, folder: Path, **settings: str
 ) -> AbstractContextManager[Service]:
-    """A service whose leases outlive the test: what is taken over was given back before."""
+    """Return a service whose leases outlive the test, so that a takeover proves a release."""
     return service(folder, own_url, f"{source.url}/", lease_seconds=NEVER, **settings)
 
 
@@ -157,7 +157,7 @@ def test_waiting_requests_do_not_keep_a_pod_from_ending(
 
 
 class Balancer:
-    """Sends each request to a pod that said to be ready when last asked, as a Service does."""
+    """Load balancer that, like a Kubernetes Service, uses only pods that were last seen ready."""
 
     def __init__(self, pods: list[Pod]) -> None:
         self.pods = list(pods)
@@ -168,12 +168,12 @@ class Balancer:
         self._ready = list(pods)
 
     def watch(self) -> None:
-        """Look at the readiness of every pod, again and again."""
+        """Poll the readiness of every pod."""
         while not self.over.wait(0.1):
             self._ready = [pod for pod in self.pods if _is_ready(pod)]
 
     def work(self, urls: list[str]) -> None:
-        """Ask for builds and look at them until it is over; note every answer that is no good."""
+        """Request and read builds until the test ends; record every bad response."""
         for number in self._turn:
             if self.over.is_set():
                 return
@@ -181,7 +181,7 @@ class Balancer:
             self._send("GET", number, "")
 
     def wait_for_answers_of(self, pods: list[Pod]) -> None:
-        """Return once each of them has given ten answers more."""
+        """Wait until each of the pods has answered ten more requests."""
         before = len(self.answered_by)
 
         def enough() -> bool:

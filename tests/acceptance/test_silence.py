@@ -1,4 +1,4 @@
-"""A silent source blocks no request that has ended or lost its lock."""
+"""Silent sources: they block no request that has ended or lost its lock."""
 
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -16,7 +16,7 @@ from tests.source import ArchiveSource
 
 @pytest.fixture
 def rows(own_url: str) -> Iterator[Database]:
-    """For questions to the tables."""
+    """Yield access to the tables."""
     pools = open_database(own_url, pool_size=2)
     yield pools
     pools.close()
@@ -24,14 +24,14 @@ def rows(own_url: str) -> Iterator[Database]:
 
 @pytest.fixture
 def patient(own_url: str, source: ArchiveSource, tmp_path: Path) -> Iterator[Service]:
-    """A service that would wait for an hour for the next byte of a source."""
+    """Yield a service that waits up to an hour for the next byte of a source."""
     with service(tmp_path, own_url, f"{source.url}/", sources_read_seconds="3600") as found:
         yield found
 
 
 @contextmanager
 def silent(pod: Pod, source: ArchiveSource, url: str) -> Iterator["Future[Answer]"]:
-    """A request whose source has sent a part, and sends no more."""
+    """Yield a running request whose source sent a part, and then fell silent."""
     held = source.hold(url, FULL_PAYLOAD, after_bytes=100_000)
     with ThreadPoolExecutor(1) as pool:
         asked = pool.submit(pod.client.stage, url, "full_payload")

@@ -15,7 +15,7 @@ CLIENTS = 50
 
 
 def ask_at_once(pods: list[Pod], archive_url: str) -> list["Future[Answer]"]:
-    """Let many clients ask all pods for one archive, none before the others."""
+    """Start many clients at the same moment, all requesting one archive from all pods."""
     together = threading.Barrier(CLIENTS)
     pool = ThreadPoolExecutor(CLIENTS)
 
@@ -59,7 +59,7 @@ def test_of_fifty_clients_one_stages_and_the_others_see_the_holder(
     settled = pods[1].client.wait(f"/api/v1.0/stagings/{made['id']}", "staged")
     assert settled["artifacts"][0]["sha256"] == hashlib.sha256(objects[FULL_PAYLOAD]).hexdigest()
     assert pods[1].client.get(f"/static/{path}/update.gz").body == objects[FULL_PAYLOAD]
-    # The manifest, too: what the request read of it, the worker finds in its row.
+    # The manifest is read once, too: the worker takes the request's result from its row.
     assert set(source.read_of(url).values()) == {1}
     by_clients = [grant for grant in grants(rows, url) if grant[1] == "anonymous"]
     assert by_clients == [("archive", "anonymous", "released")]

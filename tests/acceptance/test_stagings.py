@@ -1,4 +1,4 @@
-"""The life of a staging as its client sees it: asked for, followed, cancelled, failed, retried."""
+"""Life of a staging as its client sees it: requested, followed, cancelled, failed, retried."""
 
 import bz2
 from concurrent.futures import ThreadPoolExecutor
@@ -116,7 +116,7 @@ def test_lists_are_filtered_and_paged(client: Client, source: ArchiveSource) -> 
         return [item["id"] for item in found]
 
     assert ids_of(f"since={middle}") == ids[:0:-1]
-    # An offset that Python takes, and PostgreSQL does not.
+    # Python accepts this UTC offset, PostgreSQL does not.
     assert ids_of("since=2000-01-01T00:00:00%2B20:39") == ids[::-1]
     assert ids_of(f"until={middle}") == ids[:1]
     assert ids_of("state=failed") == []
@@ -231,7 +231,7 @@ def test_what_fails_in_the_background_and_could_pass_is_tried_again_by_itself(
         "retryable": True,
         "message": "autotest.tar changed since it was found",
     }
-    # The pause before the next attempt is over.
+    # The back-off before the next attempt has passed.
     execute(
         rows, "UPDATE staged_artifacts SET next_attempt_at = NULL WHERE archive_url = :u", u=url
     )

@@ -1,4 +1,4 @@
-"""Staged files over HTTP: whole, in parts, and only if they are what the client thinks they are."""
+"""Staged files over HTTP: whole, in ranges, and conditionally by version or time."""
 
 import base64
 import hashlib
@@ -19,13 +19,13 @@ OTHER = f'"{"0" * 64}"'
 
 @pytest.fixture(scope="module")
 def path() -> str:
-    """Where the build of this module lies."""
+    """Return the path of this module's build."""
     return build_path()
 
 
 @pytest.fixture
 def url(client: Client, source: ArchiveSource, path: str) -> str:
-    """A staged file with `CONTENT`."""
+    """Return the URL of a staged file with `CONTENT`."""
     assert client.stage(source.add(path, build()), "full_payload").status in {200, 201}
     return f"/static/{path}/update.gz"
 
@@ -115,7 +115,7 @@ def test_conditions_on_the_time(client: Client, url: str) -> None:
     assert client.get(url, If_Modified_Since="yesterday").status == 200
     assert client.get(url, If_Unmodified_Since=shown).status == 200
     assert client.get(url, If_Unmodified_Since=before).status == 412
-    # The version is the stronger condition, so the time is not asked.
+    # The version is the stronger condition, so the time is ignored.
     assert client.get(url, If_None_Match=OTHER, If_Modified_Since=shown).status == 200
 
 

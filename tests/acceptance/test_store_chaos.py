@@ -1,4 +1,4 @@
-"""A short store chaos run over a folder, in `make prove` over a bucket; the long ones are there."""
+"""A short store chaos run over a folder; `make prove` runs it over a bucket, and longer."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,7 +22,7 @@ def rows(own_url: str) -> Iterator[Database]:
 
 
 def proved(world: World, seconds: float, seed: int = 1, restarts: int = 1) -> None:
-    """Make chaos with so many restarts, let it settle; fails with whatever was wrong."""
+    """Run chaos with `restarts` restarts and let it settle; fail with all faults found."""
     chaos = Chaos(world, seed)
     served = "read 200" if world.bucket is None else "link 200"
     needed = {"damages": 1, "restarts": restarts, "staging 201": 1, served: 1}

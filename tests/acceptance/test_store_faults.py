@@ -1,4 +1,4 @@
-"""What clients see of a store with faults: on real pods, with a quota and without a worker."""
+"""Faults of the store, as clients see them: real pods, with a quota and without a worker."""
 
 import hashlib
 from collections.abc import Callable, Iterator
@@ -40,7 +40,7 @@ def own(own_url: str, source: ArchiveSource, tmp_path: Path) -> Iterator[Service
 
 
 def add(source: ArchiveSource, payload_bytes: int = PAYLOAD_BYTES) -> tuple[str, str, bytes]:
-    """A build with a payload: its URL, where the payload is served, and the payload."""
+    """Add a build with a payload; return its URL, the payload's path, and the payload."""
     path = build_path()
     objects = build(path, payload_bytes=payload_bytes)
     return source.add(path, objects), f"/static/{path}/update.gz", objects[FULL_PAYLOAD]
@@ -53,7 +53,7 @@ def staged(pod: Pod, source: ArchiveSource) -> tuple[str, str, bytes]:
 
 
 def age(rows: Database) -> None:
-    """Let everything have been read for the last time an hour ago."""
+    """Set the last read of every artifact to an hour ago."""
     execute(
         rows,
         "UPDATE staged_artifacts SET staged_at = staged_at - interval '2 h',"
@@ -189,7 +189,7 @@ def test_an_upload_is_refused_before_it_is_read_if_it_does_not_fit(
     assert select(rows, "SELECT 1 FROM upload_reservations") == []
     for _, path, content in kept:
         assert pod.client.get(path).body == content
-    # What is idle makes room.
+    # Idle artifacts are evicted for it.
     age(rows)
     assert archive.upload("hello_1.0-1_amd64.deb", package).status == 201
     assert select(rows, "SELECT 1 FROM upload_reservations") == []

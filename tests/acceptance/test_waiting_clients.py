@@ -1,4 +1,4 @@
-"""Clients that wait: they cost little, block no other client, and are noticed when they go."""
+"""Waiting clients: they cost little, block no other client, and their disconnection is noticed."""
 
 import socket
 from collections.abc import Iterator
@@ -15,13 +15,13 @@ from tests.service import STAGINGS, Pod, Service, eventually, service
 from tests.source import ArchiveSource, Stop
 
 THREADS = 4
-# Of Linux: a socket that is closed in this state sends nothing.
+# TCP_REPAIR of Linux: a socket that is closed in this state sends nothing.
 TCP_REPAIR = 19
 
 
 @pytest.fixture
 def pods(own_url: str, source: ArchiveSource, tmp_path: Path) -> Iterator[Service]:
-    """A service with few threads, and everything else as it is by default."""
+    """Yield a service with few threads, and default settings otherwise."""
     with service(tmp_path, own_url, f"{source.url}/", threads=str(THREADS)) as found:
         yield found
 
@@ -48,7 +48,7 @@ def absent_build(source: ArchiveSource) -> str:
 
 
 def waiting(pod: Pod) -> int:
-    """How many clients of the devserver wait, or are worked for."""
+    """Return the number of devserver clients that wait or are being served."""
     count: int = pod.client.get("/check_health").json["staging_thread_count"]
     return count
 
@@ -214,7 +214,7 @@ def test_a_waiter_whose_machine_is_gone_leaves_the_queue(
 
 
 def ask_for(pod: Pod, url: str, artifact: str, header: str = "") -> Caller:
-    """Stage one artifact by the API, and do not wait for the answer."""
+    """Send an API request for one artifact, without waiting for the response."""
     host, port = pod.url.removeprefix("http://").split(":")
     body = f'{{"archive_url": "{url}", "artifacts": ["{artifact}"]}}'
     sock = socket.create_connection((host, int(port)), timeout=60)
@@ -227,7 +227,7 @@ def ask_for(pod: Pod, url: str, artifact: str, header: str = "") -> Caller:
 def test_a_long_poll_whose_client_hung_up_releases_its_waiter_slot(
     own_url: str, source: ArchiveSource, tmp_path: Path
 ) -> None:
-    # The poll outlives the test's patience, so that only the hang-up can end it.
+    # The poll lasts longer than the test waits, so that only the disconnection can end it.
     settings = {"waiters": "1", "wait_cap_seconds": "600"}
     with service(tmp_path, own_url, f"{source.url}/", **settings) as pods:
         (pod,) = pods.api()
@@ -249,7 +249,7 @@ def poll(pod: Pod, location: str, tag: str, seconds: int) -> socket.socket:
 
 @contextmanager
 def poll_that_waits(pod: Pod, location: str, tag: str) -> Iterator[socket.socket]:
-    """A long poll that has the last slot; of two that come together, either may get it."""
+    """Yield the socket of a long poll that has the last slot; two concurrent polls race for it."""
     for _ in range(30):
         with poll(pod, location, tag, 600) as sock:
             if answers_at_once(pod, location, tag):
@@ -259,7 +259,7 @@ def poll_that_waits(pod: Pod, location: str, tag: str) -> Iterator[socket.socket
 
 
 def answers_at_once(pod: Pod, location: str, tag: str) -> bool:
-    """Whether a long poll is answered without a wait, as it finds no slot."""
+    """Return whether a long poll is answered immediately, because no slot is free."""
     with poll(pod, location, tag, 1) as sock:
         sock.settimeout(0.5)
         try:
@@ -269,7 +269,7 @@ def answers_at_once(pod: Pod, location: str, tag: str) -> bool:
 
 
 def follow(pod: Pod, location: str) -> socket.socket:
-    """Read the events of a staging of two artifacts up to where they wait for more."""
+    """Open the event stream of a staging of two artifacts, and read all present events."""
     host, port = pod.url.removeprefix("http://").split(":")
     sock = socket.create_connection((host, int(port)), timeout=60)
     sock.sendall(f"GET {location}/events?after=3 HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
@@ -281,7 +281,7 @@ def follow(pod: Pod, location: str) -> socket.socket:
 
 @pytest.fixture
 def followed(own_url: str, source: ArchiveSource, tmp_path: Path) -> Iterator[tuple[Pod, str, str]]:
-    """A pod with two waiter slots; a staging that two may follow; a long poll then finds none."""
+    """Yield a pod with two waiter slots, and a staging: two followers fill the slots."""
     with service(tmp_path, own_url, f"{source.url}/", waiters="2") as pods:
         (pod,) = pods.api()
         url = source.add(build_path(), build())

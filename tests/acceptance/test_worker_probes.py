@@ -1,4 +1,4 @@
-"""The probes of a worker, on sockets whose clients misbehave."""
+"""Probes of a worker, on sockets with misbehaving clients."""
 
 import socket
 import threading
@@ -25,7 +25,7 @@ def connect(bind: str) -> socket.socket:
 
 
 def get(bind: str, path: str) -> bytes:
-    """The whole answer to one request on a connection of its own."""
+    """Return the whole response to a request on a connection of its own."""
     answer = b""
     with connect(bind) as client:
         client.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
@@ -51,7 +51,7 @@ def pod(own_url: str, tmp_path: Path) -> Iterator[tuple[Pod, str]]:
 
 @contextmanager
 def dripping(clients: list[socket.socket]) -> Iterator[None]:
-    """Each sends a byte of its head now and then, and connects anew when it is thrown out."""
+    """Run clients that send a byte of their header now and then, and reconnect when cut off."""
     over = threading.Event()
 
     def drip() -> None:
@@ -84,8 +84,8 @@ def test_probes_answer_while_clients_send_half_heads_and_drip(pod: tuple[Pod, st
                 stack.enter_context(connect(bind)).sendall(b"GET /li")
             for path in ("/livez", "/readyz", "/metrics") * 5:
                 assert is_ok(get(bind, path))
-            # The poll, the watchman of slow clients and what a worker starts late; but not one
-            # for each connection.
+            # The poll, the watchdog of slow clients and the late-started threads of a worker; but
+            # no thread per connection.
             assert threads_of(process) < before + DRIPPING // 2
 
 
