@@ -56,6 +56,7 @@ OUR_CLIENT = (
     "staging_api.client",
     "staging_api.environment",
     "staging_api.errors",
+    "staging_api.bucket_answers",
     "staging_api.buckets",
     "staging_api.proxies",
     "staging_api.sizes",
