@@ -1,4 +1,4 @@
-"""Binary packages: good ones are read word for word, hostile ones refused with a reason."""
+"""Binary packages: valid ones are read exactly, malicious ones refused with a reason."""
 
 import zlib
 from collections.abc import Iterator
@@ -256,7 +256,7 @@ def test_a_package_may_have_as_much_as_the_usual_limits_say() -> None:
 def test_a_package_of_more_than_16_gib_is_refused(tmp_path: Path) -> None:
     with (tmp_path / "large.deb").open("wb+") as file:
         file.write(deb())
-        file.truncate((16 << 30) + 1)  # a hole: no byte of it is on the disk
+        file.truncate((16 << 30) + 1)  # a sparse file: no byte of it is on the disk
         with pytest.raises(FormatError, match="more than 17179869184 bytes"):
             read_deb(file)
         file.truncate(16 << 30)
@@ -266,16 +266,16 @@ def test_a_package_of_more_than_16_gib_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("filler", ["a", " ", "a ", "a\n", "\n ", "a:\n", "a:", "- "])
 def test_a_large_control_file_of_one_pattern_is_refused_without_delay(filler: str) -> None:
-    """What takes quadratic time on some pattern would run into the time limit of all tests."""
+    """A parser with quadratic time on such a pattern would exceed the tests' time limit."""
     limits = DebLimits()
     with pytest.raises(FormatError):
         read(deb(filler * (limits.control_bytes // len(filler)), Form.GZ), limits)
 
 
 def xz_of_dictionary(code: int) -> bytes:
-    """A package whose xz stream names a dictionary by the code of the format.
+    """Return a package whose xz stream declares this dictionary size, as the format's code.
 
-    lzma checks the header of a block by its own CRC first, so it is made anew.
+    lzma checks the CRC of a block's header first, so the CRC is computed again.
     """
     version, (name, control), data = deb_members()
     header = bytes([2, 0, 0x21, 1, code, 0, 0, 0])
@@ -284,10 +284,10 @@ def xz_of_dictionary(code: int) -> bytes:
 
 
 def zstd_of_window(code: int) -> bytes:
-    """A package whose zstd frame names a window by the code of the format."""
+    """Return a package whose zstd frame declares this window size, as the format's code."""
     version, _, data = deb_members()
     tar = control_tar()
-    block = (len(tar) << 3 | 1).to_bytes(3, "little") + tar  # the last one, as it is
+    block = (len(tar) << 3 | 1).to_bytes(3, "little") + tar  # the last block, stored uncompressed
     frame = b"\x28\xb5\x2f\xfd\0" + bytes([code]) + block
     return ar([version, ("control.tar.zst", frame), data])
 

@@ -1,4 +1,4 @@
-"""Source packages: a .dsc is believed as far as its signature reaches, files by their hash."""
+"""Source packages: the signed part of a .dsc counts, and files are checked by their digests."""
 
 import hashlib
 from collections.abc import Iterator
@@ -53,12 +53,12 @@ def test_files_that_do_not_match_are_refused(found: list[SourceFile], reason: st
 
 
 def longest() -> str:
-    """A .dsc of as many bytes as one may have."""
+    """Return a .dsc of the maximum size."""
     return f"{TEXT}X-Long: ".ljust(4 << 20, "x")
 
 
 def of_files(count: int) -> str:
-    """A .dsc that lists so many files."""
+    """Return a .dsc that lists this many files."""
     return dsc([source_file(f"hello_{number}.tar", b"") for number in range(count)])
 
 

@@ -1,4 +1,4 @@
-"""How devserver requests are read and their answers written."""
+"""Devserver requests and responses: parsing and formatting."""
 
 import pytest
 from falcon import Request, Response
@@ -196,7 +196,7 @@ def test_a_system_without_counters_has_no_load(tmp_path):
 
 
 def test_whole_disks_and_all_interfaces_but_loopback_are_counted(tmp_path, monkeypatch):
-    """A device that is stacked on a disk, or a part of one, would count the same bytes again."""
+    """A device that is stacked on a disk, and a partition, would count the same bytes again."""
     (tmp_path / "net").mkdir()
     (tmp_path / "net" / "dev").write_text(
         "Inter-| Receive | Transmit\n face |bytes packets\n"

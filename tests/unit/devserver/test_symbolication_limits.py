@@ -1,4 +1,4 @@
-"""What the program that makes stack traces may use."""
+"""Resource limits of the program that makes stack traces."""
 
 import resource
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What differs between two sets of documents, and what of it a caller may see."""
+"""Differences between two sets of documents, and their redaction for a caller."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ from tests.document_sets import SECRET, doc, documents, rendered, secret, sub
 
 
 def places(old: Any, new: Any) -> list[tuple[str, str, Any, Any]]:
-    """The changed places of one document."""
+    """Return the changed places of one document."""
     changes = compare(documents(doc("one", old)), documents(doc("one", new)))
     return [
         (each.change.value, path_text(each.path), each.old, each.new)
@@ -93,7 +93,7 @@ def test_keys_inside_a_secret_are_not_shown():
 
 
 def test_a_secret_that_was_open_before_is_masked_on_both_sides():
-    """A value that became secret is worth nothing if the comparison shows what it was."""
+    """A value that became secret must not be shown by the comparison with its old state."""
     old, new = documents(doc("one", "swordfish")), documents(doc("one", "swordfish"))
     hidden = documents(doc("one", "swordfish", policy="encrypted"))
     assert compare(old, new) == ()

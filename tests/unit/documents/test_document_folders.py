@@ -1,4 +1,4 @@
-"""Folders of documents, checked, rendered, compared and explained without a server."""
+"""Folders of documents: check, render, compare and explain without a server."""
 
 import io
 import json
@@ -20,7 +20,7 @@ from tests.document_sets import SECRET, doc, policy, secret, sub
 
 @pytest.fixture
 def site(tmp_path: Path) -> Path:
-    """A folder with two collections, and one document beside them."""
+    """Create a folder with two collections, and one document beside them."""
     folder = tmp_path / "site"
     write(folder / "policy.yaml", policy())
     write(folder / "base" / "deep" / "parent.yml", doc("base", {"a": 1}, labels={"is": "p"}))
@@ -38,7 +38,7 @@ def write(file: Path, *values: Any) -> None:
 
 
 def run(capsys: pytest.CaptureFixture[str], verb: Any, *arguments: Any, **options: Any) -> Any:
-    """Run a verb: its exit code, what it printed, and what it said on standard error."""
+    """Run a verb; return its exit code, its output, and its standard error."""
     code = 0
     try:
         verb(*arguments, **options)

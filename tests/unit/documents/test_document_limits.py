@@ -1,4 +1,4 @@
-"""Each limit of documents, at the last value that it takes and at the first that it refuses."""
+"""Limits of documents: the last accepted and the first refused value of each."""
 
 import base64
 from collections.abc import Callable
@@ -32,7 +32,7 @@ def raises(kind: type[Exception], words: str, call: Callable[[], object]) -> boo
 
 
 def checked(value: Any, *others: Any) -> list[str]:
-    """The messages about rendered documents."""
+    """Return the messages about rendered documents."""
     found = Checker().findings(rendered(value, *others))
     return [each.message for each in found]
 
@@ -150,7 +150,7 @@ def test_lists_of_two_hundred_elements_are_aligned(length: int, changes: int) ->
 
 @pytest.mark.parametrize("more", [0, 1])
 def test_documents_of_twenty_thousand_lines_have_a_diff(more: int) -> None:
-    # All but the first line, which says only that a document begins.
+    # All except the first line, which only marks the beginning of a document.
     others = dump([doc("one", ["last"])]).count("\n") - 1 - 1
 
     def lines(last: str) -> tuple[Document, ...]:
@@ -168,7 +168,7 @@ def test_keys_of_a_file_have_names_of_64_characters_and_32_bytes(tmp_path: Path)
         return read_keys(tmp_path / "keys")
 
     assert ring("k" * 64, 32).current == "k" * 64
-    # The random start, the text, and the tag of AES-GCM.
+    # The nonce, the ciphertext, and the tag of AES-GCM.
     assert len(ring("k", 32).seal(b"text", "row")) == 12 + 4 + 16
     assert raises(Invalid, "line 2 must be a name and a key", lambda: ring("k" * 65, 32))
     assert raises(Invalid, "32 bytes", lambda: ring("k", 33))

@@ -1,4 +1,4 @@
-"""Which refusals about documents may pass by themselves."""
+"""Refusals about documents: which are retryable."""
 
 from staging_api.documents.refusals import BufferConflict, elsewhere, late, moved
 

@@ -1,4 +1,4 @@
-"""``staging-api documents``: an action has the options that it uses, and the docs name all."""
+"""Command ``staging-api documents``: options of each action, and their documentation."""
 
 import re
 from pathlib import Path

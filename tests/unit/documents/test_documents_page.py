@@ -1,4 +1,4 @@
-"""The examples of docs/explanation/documents.md render to what the page says."""
+"""Examples of docs/explanation/documents.md: their rendered output equals the page."""
 
 import re
 from pathlib import Path
@@ -18,7 +18,7 @@ POLICY = load_documents(dict(BLOCKS)["yaml policy"].encode())
 
 
 def examples(kind: str) -> list[tuple[str, str]]:
-    """The documents before each block of a kind, and the block."""
+    """Return each block of a kind, with the documents before it."""
     found, documents = [], ""
     for name, text in BLOCKS:
         if name == "yaml documents":

@@ -1,4 +1,4 @@
-"""What of documents stays in memory: what was used last, and no more than fits."""
+"""Cache of documents: the most recently used ones within its size limit."""
 
 from typing import Any, cast
 
@@ -14,7 +14,7 @@ TEXT = dump([policy(), doc("one", 1)]).encode()
 
 
 class ReadContents(Contents):
-    """Contents of one text, which note what is read."""
+    """Contents with one text, which record each read."""
 
     def __init__(self) -> None:
         super().__init__(cast("Any", None), cast("Any", None))

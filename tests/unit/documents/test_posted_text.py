@@ -1,4 +1,4 @@
-"""Files that the command line posts as one text, and where a line of the text is."""
+"""Files that the command line posts as one text, and positions of their lines in it."""
 
 import io
 import itertools
@@ -37,7 +37,7 @@ VALUES = [
 
 @pytest.fixture
 def files(tmp_path: Path) -> list[str]:
-    """Two files and a folder of more, nested, beside what is no YAML."""
+    """Create two files and a folder with further nested ones, beside files that are not YAML."""
     (tmp_path / "site" / "deep").mkdir(parents=True)
     (tmp_path / "site" / "notes.txt").write_text("not: [yaml")
     (tmp_path / "site" / "folder.yaml").mkdir()

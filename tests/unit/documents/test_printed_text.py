@@ -1,4 +1,4 @@
-"""Documents are printed byte for byte, behind what was printed before."""
+"""Output of documents: byte for byte, and after everything printed before."""
 
 import io
 import json
@@ -10,7 +10,7 @@ from staging_api.cli.documents.reading import print_text
 
 
 def printed(monkeypatch: pytest.MonkeyPatch, text: bytes, *, as_json: bool) -> bytes:
-    """What standard output has, if something is printed before the text and after it."""
+    """Return the bytes of standard output with something printed before and after the text."""
     raw = io.BytesIO()
     output = io.TextIOWrapper(raw, encoding="utf-8")
     with monkeypatch.context() as patched:

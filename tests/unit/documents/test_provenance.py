@@ -1,4 +1,4 @@
-"""Where rendered values came from, and what a change of a document touches."""
+"""Provenance: origins of rendered values, and effects of a changed document."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from tests.document_sets import SECRET, doc, rendered, secret, sub
 def shown(
     *values: Any, name: str = "one", path: str = "."
 ) -> list[tuple[str, str, str, list[str]]]:
-    """Path, document, place in it and steps, the first step first, of each origin."""
+    """Return path, document, place and steps (first step first) of each origin."""
     found = rendered(*values).get("site/Thing/v1", name)
     assert found is not None
     return [

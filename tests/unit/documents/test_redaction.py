@@ -1,4 +1,4 @@
-"""Secrets are masked wherever layering, replacement and substitution carried them."""
+"""Redaction: secrets are masked wherever layering, replacement or substitution moved them."""
 
 import json
 from typing import Any
@@ -15,13 +15,13 @@ WORD = "swordfish"
 
 
 def shown(*values: Any, name: str = "one") -> dict[str, Any]:
-    """What a caller without the right sees of a rendered document."""
+    """Return a rendered document as a caller without the permission sees it."""
     rendering = rendered(*values)
     found = rendering.get("site/Thing/v1", name)
     assert found is not None
     answer = redacted(found, rendering)
     assert WORD not in json.dumps(answer)
-    # Redacting an answer changes nothing that the next caller, with the right, gets.
+    # Redacting a response must not change the response for the next caller with the permission.
     assert redacted(found, rendering) == answer
     return answer
 
@@ -91,7 +91,7 @@ def test_what_the_child_put_in_the_place_of_a_secret_is_its_own():
 def test_a_child_of_an_encrypted_parent_shows_only_its_own():
     parent = doc("base", {"a": WORD, "b": {"c": WORD}}, labels={"is": "p"}, policy="encrypted")
     child = doc("one", {"b": {"d": 1}, "e": 2}, layer="site", parent={"is": "p"})
-    # The mapping itself was written in the encrypted document, its keys are secret too.
+    # The mapping itself was written in the encrypted document, so its keys are secret too.
     assert shown(parent, child)["data"] == REDACTED
 
 
@@ -162,7 +162,7 @@ def test_masking_changes_a_copy():
 
 @pytest.mark.parametrize("by", ["policy", "substitution"])
 def test_builds_that_are_a_secret_are_refused_and_not_listed(by):
-    """Every caller that may list stagings sees their URLs, so a secret URL would not stay one."""
+    """Every caller who may list stagings sees their URLs, so a secret URL would be disclosed."""
     policy = "encrypted" if by == "policy" else "cleartext"
     subs = [from_secret(".builds[0].archive_url")] if by == "substitution" else []
     urls = {"builds": [{"archive_url": f"gs://{WORD}"}]}

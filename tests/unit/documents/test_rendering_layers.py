@@ -1,4 +1,4 @@
-"""Layers, parents, actions and replacement: each row of the specification."""
+"""Layers, parents, actions and replacement, by the rows of the specification."""
 
 from typing import Any
 
@@ -289,7 +289,7 @@ def test_metadata_is_returned_as_posted():
 
 
 def pair(**more):
-    """A document and its replacement."""
+    """Return a document and its replacement."""
     return (
         doc("one", {"a": 1}, labels={"is": "p"}, **more),
         doc("one", {"b": 2}, layer="type", parent={"is": "p"}, replacement=True),

@@ -1,4 +1,4 @@
-"""Substitution: each row of the specification."""
+"""Substitution, by the rows of the specification."""
 
 from typing import Any
 
@@ -336,7 +336,7 @@ def test_a_pattern_that_does_not_end_fails_its_document_only(pattern_in):
 
 
 def doubling(levels: int) -> list[Any]:
-    """Documents of which each takes the one before ten times."""
+    """Return documents that each take the value of the previous document ten times."""
     values = [doc("d0", {"a": "x" * 100})]
     for level in range(1, levels):
         subs = [sub(f"d{level - 1}", f".k{number}") for number in range(10)]

@@ -1,4 +1,4 @@
-"""Secrets at rest: sealed for one row, opened by the right key only, compared by a keyed digest."""
+"""Encryption of stored secrets: bound to a row and a key, and comparable by a keyed digest."""
 
 from base64 import b64encode
 from pathlib import Path
@@ -78,7 +78,7 @@ def test_a_file_of_keys_is_read_in_order(tmp_path: Path) -> None:
         (f"one {text(new_key())}\none {text(new_key())}", "line 2 names one a second time"),
         ("\udcff", "cannot be read"),
     ],
-    # The same names in each process: the keys are drawn anew.
+    # The names are the same in each process, the keys are drawn anew.
     ids=["empty", "one alone", "no equality", "not base64", "short", "no key", "twice", "not text"],
 )
 def test_a_wrong_file_is_refused_by_line(tmp_path: Path, content: str, wrong: str) -> None:

@@ -1,7 +1,7 @@
-"""The specification of single documents and of checks of their data, row by row.
+"""Specification of single documents and of checks of their data, row by row.
 
 Each case is named by its section and its row. ``LEAVE`` in a name marks a row where the ancestor is
-wrong: the case has the behaviour of this project.
+wrong: the case expects the behaviour of this project.
 """
 
 from collections.abc import Iterator, Sequence
@@ -20,18 +20,18 @@ P = {"is": "p"}
 
 @dataclass(frozen=True)
 class Refused:
-    """A document has the wrong shape; the field of its only finding."""
+    """A document with the wrong shape; the field of its only finding."""
 
     field: str
 
 
 TAKEN = "taken"
 
-# 2.1 Shape: a document, and whether it is taken.
+# 2.1 Shape: a document, and whether it is accepted.
 
 
 def changed(value: Any, *path: str | int, to: Any = None, without: bool = False) -> Any:
-    """A copy of a document with one place changed or removed."""
+    """Return a copy of a document with one place changed or removed."""
     if not path:
         return to
     first, *rest = path
@@ -63,7 +63,7 @@ VALIDATIONS: dict[str, Any] = {
 
 
 def shapes() -> Iterator[tuple[str, Any, Refused | str]]:
-    """The rows of section 2.1 about the three keys."""
+    """Yield the rows of section 2.1 about the three keys."""
     yield "2.1-top-unknown-key", {**ONE, "more": 1}, Refused(".more")
     for key in ("schema", "metadata", "data"):
         yield f"2.1-top-{key}-required", changed(ONE, key, without=True), Refused(f".{key}")
@@ -76,7 +76,7 @@ def shapes() -> Iterator[tuple[str, Any, Refused | str]]:
 
 
 def metadata_shapes() -> Iterator[tuple[str, Any, Refused | str]]:
-    """The rows of section 2.1 about metadata."""
+    """Yield the rows of section 2.1 about metadata."""
     for kind in ("Document", "Control"):
         for version in ("v1", "v2"):
             schema = f"metadata/{kind}/{version}"
@@ -118,7 +118,7 @@ def metadata_shapes() -> Iterator[tuple[str, Any, Refused | str]]:
 
 
 def layering_shapes() -> Iterator[tuple[str, Any, Refused | str]]:
-    """The rows of section 2.1 about layers and actions."""
+    """Yield the rows of section 2.1 about layers and actions."""
     here = ".metadata.layeringDefinition"
     yield (
         "2.1-layer-required",
@@ -153,7 +153,7 @@ def layering_shapes() -> Iterator[tuple[str, Any, Refused | str]]:
 
 
 def substitution_shapes() -> Iterator[tuple[str, Any, Refused | str]]:
-    """The rows of section 2.1 about substitutions, and those of widths and control documents."""
+    """Yield the rows of section 2.1 about substitutions, widths and control documents."""
     here = ".metadata.substitutions[0]"
     yield (
         "2.1-substitution-unknown-key",
@@ -226,7 +226,7 @@ LIMITED = {"properties": {"n": {"type": "integer"}}}
 
 
 def checks() -> Iterator[tuple[str, Sequence[Any], Sequence[tuple[str, str, str]]]]:
-    """The rows about data of built-in kinds, and of kinds with a DataSchema."""
+    """Yield the rows about data of built-in kinds, and of kinds with a DataSchema."""
     for kind in (
         *("Certificate", "CertificateKey", "CertificateAuthority", "CertificateAuthorityKey"),
         *("Passphrase", "PrivateKey", "PublicKey"),

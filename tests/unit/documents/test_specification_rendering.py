@@ -1,6 +1,6 @@
-"""The specification of rendering, row by row: each case is named by its section and its row.
+"""Specification of rendering, row by row: each case is named by its section and its row.
 
-``LEAVE`` in a name marks a row where the ancestor is wrong: the case has the behaviour of this
+``LEAVE`` in a name marks a row where the ancestor is wrong: the case expects the behaviour of this
 project.
 """
 
@@ -28,21 +28,21 @@ CYCLE = "SubstitutionDependencyCycle"
 
 @dataclass(frozen=True)
 class Fails:
-    """A set of documents cannot be rendered: the fault, its documents, and whether it is a 409."""
+    """Documents that cannot be rendered: the fault, its documents, and whether it is a 409."""
 
     fault: str
     names: Sequence[str]
     conflict: bool = False
 
 
-# 2.2 to 2.6 Rendering: documents, and the data of some of them, None: it is not returned.
+# 2.2 to 2.6 Rendering: documents, and the data of some of them; None: it is not returned.
 
 Expected = Mapping[str, Any] | Fails
 NOT_RETURNED = object()
 
 
 def layers_and_parents() -> Iterator[tuple[str, Sequence[Any], Expected]]:
-    """The rows of section 2.2."""
+    """Yield the rows of section 2.2."""
     p, child = doc("p", PARENT, labels=P), doc("child", {"b": 4}, layer="site", parent=P)
     done = {**PARENT, "b": 4}
     yield (
@@ -126,7 +126,7 @@ TABLE: Mapping[str, tuple[Sequence[str], Any, Any, Any]] = {
 
 
 def acted(parent: Any, child: Any, *actions: tuple[str, str]) -> list[Any]:
-    """A parent, and a child with these actions."""
+    """Return a parent, and a child with these actions."""
     return [
         doc("p", parent, labels=P),
         doc("child", child, layer="site", parent=P, actions=list(actions)),
@@ -134,7 +134,7 @@ def acted(parent: Any, child: Any, *actions: tuple[str, str]) -> list[Any]:
 
 
 def actions() -> Iterator[tuple[str, Sequence[Any], Expected]]:
-    """The rows of section 2.3: its table, then its list."""
+    """Yield the rows of section 2.3: its table, then its list."""
     for row, (paths, *results) in TABLE.items():
         for path in paths:
             for method, result in zip(("merge", "replace", "delete"), results, strict=True):
@@ -196,13 +196,13 @@ def _single_actions() -> Iterator[tuple[str, Any, Any, tuple[str, str], Any]]:
 
 
 def replacing(name: str = "one", data: Any = None, **more: Any) -> Any:
-    """A replacement of the document with the label ``is: p``."""
+    """Return a replacement of the document with the label ``is: p``."""
     given = {"layer": "type", "parent": P, "replacement": True, **more}
     return doc(name, {"b": 2} if data is None else data, **given)
 
 
 def replacements() -> Iterator[tuple[str, Sequence[Any], Expected]]:
-    """The rows of section 2.4."""
+    """Yield the rows of section 2.4."""
     one = doc("one", {"a": 1}, labels=P)
     alone = replacing()
     yield "2.4-no-parent", [alone], Fails(REPLACEMENT, ["one"])
@@ -245,12 +245,12 @@ def replacements() -> Iterator[tuple[str, Sequence[Any], Expected]]:
 
 
 def taking(data: Any, *subs: Any, source: Any = None) -> list[Any]:
-    """A document, and a source for its substitutions."""
+    """Return a document, and a source for its substitutions."""
     return [doc("source", "v" if source is None else source), doc("user", data, subs=list(subs))]
 
 
 def sources() -> Iterator[tuple[str, Sequence[Any], Expected]]:
-    """The rows of section 2.5 about order and sources."""
+    """Yield the rows of section 2.5 about order and sources."""
     fails = ["user", "source"]
     parent = doc("p", {"t": "X"}, labels=P, subs=[sub("source", {"path": ".t", "pattern": "X"})])
     child = doc("child", {"b": 4}, layer="site", parent=P)
@@ -316,7 +316,7 @@ def sources() -> Iterator[tuple[str, Sequence[Any], Expected]]:
 
 
 def source_patterns() -> Iterator[tuple[str, Sequence[Any], Expected]]:
-    """The rows of section 2.5 about patterns of sources."""
+    """Yield the rows of section 2.5 about patterns of sources."""
     fails = Fails(INVALID, ["user", "source"])
     text = "one=1 two=2"
     for name, more, value in (
@@ -339,7 +339,7 @@ def source_patterns() -> Iterator[tuple[str, Sequence[Any], Expected]]:
 
 
 def destinations() -> Iterator[tuple[str, Sequence[Any], Expected]]:
-    """The rows of section 2.5 about destinations."""
+    """Yield the rows of section 2.5 about destinations."""
     fails = Fails(INVALID, ["user", "source"])
     for name, data, path, result in (
         ("mappings-made", {}, ".a.b", {"a": {"b": "v"}}),
@@ -381,7 +381,7 @@ def destinations() -> Iterator[tuple[str, Sequence[Any], Expected]]:
 
 
 def destination_patterns() -> Iterator[tuple[str, Sequence[Any], Expected]]:
-    """The rows of section 2.5 about patterns and recursion of destinations."""
+    """Yield the rows of section 2.5 about patterns and recursion of destinations."""
     fails = Fails(INVALID, ["user", "source"])
 
     def at(path: str = ".t", pattern: str = "X[0-9]", **more: Any) -> Any:
@@ -428,7 +428,7 @@ def destination_patterns() -> Iterator[tuple[str, Sequence[Any], Expected]]:
 
 
 def order_and_output() -> Iterator[tuple[str, Sequence[Any], Expected]]:
-    """The rows of section 2.6."""
+    """Yield the rows of section 2.6."""
     yield "2.6-cycle-itself", [doc("a", {}, subs=[sub("a", ".x")])], Fails(CYCLE, ["a"])
     two = [doc("a", {}, subs=[sub("b", ".x")]), doc("b", {}, subs=[sub("a", ".x")])]
     yield "2.6-cycle-substitution", two, Fails(CYCLE, ["a", "b"])
@@ -478,7 +478,7 @@ def test_the_names_of_rows_are_unique() -> None:
     assert len(set(names)) == len(names)
 
 
-# What is not one document or one result.
+# Rows that are not about one document or one result.
 
 
 @pytest.mark.parametrize("_row", ["2.2-policy-none"])
@@ -510,7 +510,7 @@ def test_a_failed_substitution_names_all_that_it_is_about(_row: str) -> None:
     assert ".a is a number" in finding.message
 
 
-#: Without a selector, or without a document that it may match: there is no parent in both.
+#: Parents without a selector, or without a matching document: both have no parent.
 SAME_REASON = {"2.4-no-selector", "2.4-other-schema"}
 
 

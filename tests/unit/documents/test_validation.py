@@ -1,4 +1,4 @@
-"""Checks of rendered documents: built-in kinds, DataSchemas, and schemas that never end."""
+"""Validation of rendered documents: built-in kinds, DataSchemas, and endless schemas."""
 
 import json
 from typing import Any
@@ -148,7 +148,7 @@ def test_every_schema_is_draft_4_whatever_it_says(uri):
 def test_a_schema_that_is_none_is_found_when_it_is_posted(schema, path):
     found = check_schemas(documents(data_schema("site/Thing/v1", schema)))
     assert [(each.fault.value, each.path) for each in found] == [("InvalidDataSchema", path)]
-    # It judges no data, and other schemas still do.
+    # This schema checks no data; other schemas still do.
     assert [each[0] for each in complaints(schema, {"a": 1})] == ["InvalidDataSchema"]
 
 
@@ -175,7 +175,7 @@ def test_a_reference_is_never_followed_outside_and_never_raises(reference):
 
 
 def twice_each(keyword: str, leaf: dict[str, Any]) -> dict[str, Any]:
-    """A schema of 40 definitions, each of which asks twice for the next."""
+    """Return a schema of 40 definitions, each of which refers twice to the next."""
     definitions: dict[str, Any] = {"d0": leaf}
     for number in range(1, 40):
         below = {"not": {"$ref": f"#/definitions/d{number - 1}"}}
@@ -268,7 +268,7 @@ def test_findings_never_quote_a_schema_that_is_a_secret(schema, data):
     found += check_schemas(documents(hidden))
     assert found
     assert "swordfish" not in repr(found)
-    # A schema that is no secret is still quoted.
+    # A schema that is not secret is still quoted.
     assert "swordfish" in repr(findings({"enum": ["swordfish"]}, "x"))
 
 

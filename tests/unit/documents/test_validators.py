@@ -1,4 +1,4 @@
-"""What validators are sent, and in whose name."""
+"""Requests to validators: their content, and the caller in their headers."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -18,7 +18,7 @@ TWO = parse_validators("one=http://one.test/design, two=http://two.test/design")
 
 @pytest.fixture
 def sent(monkeypatch: pytest.MonkeyPatch) -> dict[str, tuple[Any, Mapping[str, str], float]]:
-    """By address, the body, headers and seconds of what was sent; each answers with its own."""
+    """Record body, headers and timeout of each request by address; each gets its own response."""
     found: dict[str, tuple[Any, Mapping[str, str], float]] = {}
 
     def answer(

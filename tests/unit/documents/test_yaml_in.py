@@ -1,4 +1,4 @@
-"""Streams as clients and the ancestor read them; everything else is refused with its place."""
+"""YAML streams: accepted as clients and the ancestor read them, or refused with a position."""
 
 import json
 from typing import Any

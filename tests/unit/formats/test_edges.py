@@ -1,4 +1,4 @@
-"""Each limit of a format is met at its edge: so much passes, and one more does not."""
+"""Limits of formats: the largest accepted value, and the next one."""
 
 import io
 import stat

@@ -1,4 +1,4 @@
-"""Which symbols a dump needs, whatever the dump claims."""
+"""Minidumps: the symbols that a dump needs, also with malformed contents."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Names of members: two ways to fold one name are the same."""
+"""Names of members: two implementations of case folding agree."""
 
 from itertools import product
 

@@ -1,4 +1,4 @@
-"""An object that is no container file at all: the error says what it is instead."""
+"""Objects that are not container files: the error names their actual format."""
 
 import bz2
 import gzip
@@ -92,7 +92,7 @@ def test_what_is_of_no_known_kind_is_damaged_or_has_no_directory():
 
 
 def test_a_tar_that_breaks_later_is_damaged_whatever_its_first_bytes_are():
-    """The name of the first member may look like the mark of another kind."""
+    """The name of the first member may look like the magic bytes of another format."""
     data = bytearray(tar_of(("LZIP", b"1"), ("b", b"2")))
     data[1024 + 148 : 1024 + 156] = b"x" * 8
     assert "the tar is damaged" in refusal(untar.extract, bytes(data))

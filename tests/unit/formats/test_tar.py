@@ -1,4 +1,4 @@
-"""Tars: what comes out of honest ones, and what never comes out of the others."""
+"""Tars: members of valid ones, and refusal of malicious ones."""
 
 import gzip
 import lzma
@@ -269,7 +269,7 @@ def test_a_window_over_the_limit_is_a_limit_and_no_damage():
 def test_a_window_of_zstd_is_within_the_limit_by_its_power_of_two(window_bytes):
     limits = UnpackLimits(window_bytes=window_bytes)
     raw = tar_of(*FILES)
-    block = (len(raw) << 3 | 1).to_bytes(3, "little") + raw  # the last one, as it is
+    block = (len(raw) << 3 | 1).to_bytes(3, "little") + raw  # the last block, stored uncompressed
 
     one_mib, an_eighth_more = (b"\x28\xb5\x2f\xfd\0%c" % code + block for code in (0x50, 0x51))
     assert extract(one_mib, limits=limits) == extract(raw)
@@ -279,6 +279,6 @@ def test_a_window_of_zstd_is_within_the_limit_by_its_power_of_two(window_bytes):
 
 def test_a_damaged_header_after_the_first_member_is_damage_and_no_end():
     data = bytearray(tar_of(*FILES, form=tarfile.USTAR_FORMAT))
-    data[1024 + 512] ^= 1  # the name of the second member, whose checksum then is wrong
+    data[1024 + 512] ^= 1  # the name of the second member, whose checksum is then wrong
     with pytest.raises(ArchiveCorrupt, match="damaged"):
         extract(bytes(data))

@@ -1,4 +1,4 @@
-"""Zips: chosen members by ranges, and whatever contradicts itself refused."""
+"""Zips: selected members by range requests, and refusal of contradictory headers."""
 
 import random
 import stat
@@ -59,7 +59,7 @@ def test_sixty_four_bit_values_are_followed(monkeypatch):
 
 @pytest.mark.parametrize("contradicts", [False, True])
 def test_a_second_end_record_of_64_bits_may_say_what_the_first_does(contradicts):
-    # As `zip out.zip -` writes them for what comes through a pipe.
+    # As `zip out.zip -` writes them for data that comes through a pipe.
     data = zip_of(*FILES)
     at = data.rindex(END)
     count, length, offset = struct.unpack_from("<HLL", data, at + 10)
@@ -98,7 +98,7 @@ def test_neighbours_come_in_one_stream_and_the_far_in_another():
     source = InMemory(data)
     found = unpack(unzip.extract, source, select=lambda name: name if name[0] == "w" else None)
     assert found[0] == {"w1": small, "w2": small, "w3": small}
-    assert len(source.opened) == 3  # the directory, two neighbours, the far one
+    assert len(source.opened) == 3  # the directory, two adjacent members, the distant one
 
 
 def test_the_executable_bit_is_kept():
@@ -191,7 +191,7 @@ def test_bytes_hidden_after_a_members_end_are_refused():
     data = zip_of(("a", b"alpha" * 100), ("b", b"beta" * 100))
     entry = data.index(CENTRAL)
     second = data.index(LOCAL, 4)
-    packed = second - 31  # what stands between the two local headers
+    packed = second - 31  # the bytes between the two local headers
     data = patched(data, LOCAL, 18, struct.pack("<L", packed))
     data = patched(data, CENTRAL, 20, struct.pack("<L", packed))
     assert extract(data) == {"a": b"alpha" * 100, "b": b"beta" * 100}
@@ -237,7 +237,7 @@ def test_an_end_record_that_contradicts_the_file_is_refused(offset, value):
 
 
 def test_a_second_directory_in_the_comment_is_refused():
-    """A reader that looks from the end finds another zip than one that follows the first record."""
+    """A reader that searches from the end finds another zip than one that starts at the record."""
     hidden = zip_of(("a.txt", b"other"))
     with pytest.raises(ArchiveUnsafe, match="second directory"):
         extract(zip_of(*FILES, comment=hidden))
@@ -262,7 +262,7 @@ def test_each_limit_holds(limits):
 
 
 def test_members_together_are_held_to_what_they_are_packed_in_together():
-    """A small member after a large one that is stored is no bomb."""
+    """A small member after a large stored one is not a zip bomb."""
     files = [("image", random.Random(1).randbytes(200_000)), ("notes", b"x" * 2000)]
     found, _ = unpack(
         unzip.extract,

@@ -1,4 +1,4 @@
-"""Whose address a request is counted under and logged with."""
+"""Client addresses: the address under which a request is counted and logged."""
 
 import pytest
 
@@ -69,7 +69,7 @@ def test_of_very_many_hops_only_the_last_ones_are_looked_at():
 
 
 def test_of_two_headers_that_disagree_neither_is_believed():
-    """One of them came through a proxy that does not know it."""
+    """One of them came through a proxy that does not use this header."""
     one, other = "198.51.100.1", "203.0.113.9"
     assert seen("10.0.0.1", x_forwarded_for=one, forwarded=f"for={other}") == "10.0.0.1"
     assert seen("10.0.0.1", x_forwarded_for=one, forwarded=f"for={one}") == one

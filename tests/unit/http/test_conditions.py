@@ -1,4 +1,4 @@
-"""What the conditions of a request let be sent, and which part of a file a Range requests."""
+"""Conditional requests, and the part of a file that a Range requests."""
 
 from datetime import UTC, datetime
 
@@ -46,7 +46,7 @@ def requested(header: str, modified: datetime | None = None, **headers: str) -> 
         ({"If_Modified_Since": THEN}, 304),
         ({"If_Modified_Since": LATER}, 304),
         ({"If_Modified_Since": "yesterday"}, None),
-        # A date counts only where the ETag is not asked for; If-Match comes first.
+        # A date counts only if no ETag is given; If-Match comes first.
         ({"If_Match": '"etag"', "If_Unmodified_Since": BEFORE}, None),
         ({"If_None_Match": '"a"', "If_Modified_Since": LATER}, None),
         ({"If_Match": '"a"', "If_None_Match": '"etag"'}, 412),

@@ -1,4 +1,4 @@
-"""The cursor of compared documents: what it says, and which texts are none."""
+"""Cursor of compared documents: its content, and refusal of other texts."""
 
 import base64
 import json

@@ -1,4 +1,4 @@
-"""What one caller may ask of one process."""
+"""Limits for one caller in one process."""
 
 from dataclasses import dataclass
 from types import SimpleNamespace
@@ -22,7 +22,7 @@ RESPONSE = falcon.Response()
 
 @dataclass
 class Clock:
-    """A clock that goes as far as it is told."""
+    """Clock that the test moves."""
 
     seconds: float = 0.0
 
@@ -82,7 +82,7 @@ def test_anonymous_callers_share_by_address_and_others_by_name():
 
 
 def test_of_the_callers_that_are_remembered_the_idlest_is_forgotten(monkeypatch):
-    """It comes back with a full share; one whose request runs keeps its count."""
+    """A forgotten caller returns with a full share; one with a running request is kept."""
     monkeypatch.setattr(limiting, "_REMEMBERED_CALLERS", 3)
     limits = CallerLimits(limited(per_second=1, at_once=1), Clock())
     busy = begin(limits, request("busy"))
@@ -90,7 +90,7 @@ def test_of_the_callers_that_are_remembered_the_idlest_is_forgotten(monkeypatch)
         limits.process_response(begin(limits, request(caller)), RESPONSE, None, True)
     with pytest.raises(TooManyRequests):
         begin(limits, request("a"))
-    # The fourth: of those without a running request, b was not seen for longest.
+    # The fourth caller: of those without a running request, b was idle for longest.
     limits.process_response(begin(limits, request("c")), RESPONSE, None, True)
     for caller in ("busy", "a", "c"):
         with pytest.raises(TooManyRequests):
@@ -114,7 +114,7 @@ REFUSED, OTHER = "198.51.100.1", "198.51.100.2"
 @pytest.mark.parametrize(
     ("chosen", "burst", "seconds"),
     [
-        # As many as a caller may send; else those of ten seconds, and always one.
+        # As many refusals as a caller may send; else the refusals of ten seconds, at least one.
         ({"per_second": 3, "refused_per_second": 50}, 3, 1 / 3),
         ({"refused_per_second": 0.5}, 5, 2),
         ({"refused_per_second": 0.01}, 1, 100),

@@ -1,4 +1,4 @@
-"""How bodies that are files are read, and what is none."""
+"""Request bodies with files: parsing and refusals."""
 
 from typing import Any
 

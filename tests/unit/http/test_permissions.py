@@ -1,4 +1,4 @@
-"""The whole network is not served by mistake; and the page of permissions matches the code."""
+"""Permissions: no accidental access for the whole network, and a page that matches the code."""
 
 from pathlib import Path
 
@@ -43,7 +43,7 @@ def test_with_a_credential_any_address_will_do():
 
 
 def table() -> str:
-    """Who may call what, as the document has to show it."""
+    """Return the table of permissions as the document has to show it."""
     lines = ["| route | method | " + " | ".join(Role) + " |", "|---|---|" + "---|" * len(Role)]
     for route, methods in ALLOWED.items():
         for method, roles in methods.items():
@@ -53,7 +53,7 @@ def table() -> str:
 
 
 def test_a_device_may_read_files_and_nothing_else():
-    """But for what needs no credential, and its own name and roles."""
+    """Exceptions: calls without a credential, and the device's own name and roles."""
     theirs = {
         (route, method)
         for route, methods in ALLOWED.items()

@@ -1,4 +1,4 @@
-"""Problem documents: whatever an error tells, its answer is JSON."""
+"""Problem documents: every error becomes JSON, whatever its message contains."""
 
 import errno
 from datetime import UTC, datetime, timedelta, timezone

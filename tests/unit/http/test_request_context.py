@@ -1,4 +1,4 @@
-"""What each request gets before and after its responder: an id, headers, ids in the log, counts."""
+"""Context of a request: its id, headers, log ids and metrics."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -16,7 +16,7 @@ MARKER = "6f3d2c1e-0000-4000-8000-123456789abc"
 
 
 class Looking:
-    """Answers what it sees of the request's context, and of what is counted meanwhile."""
+    """Resource that returns the request's context, and the metrics during the request."""
 
     def on_get(self, req: falcon.Request, resp: falcon.Response, **_: str) -> None:
         resp.media = {
@@ -46,7 +46,7 @@ def sent(client: TestClient, path: str = "/things/1", **headers: str) -> Result:
 
 
 def counted(method: str, route: str, status: int) -> tuple[float, float]:
-    """How many such requests were counted, and the number of times that were observed."""
+    """Return the number of counted requests, and the number of observed durations."""
     times = metrics.REQUEST_SECONDS.labels(method, route)
     samples = [sample for family in times.collect() for sample in family.samples]
     observed = next(sample.value for sample in samples if sample.name.endswith("_count"))
@@ -103,7 +103,7 @@ def test_a_marker_that_is_no_uuid_is_refused_but_on_paths_whose_clients_send_any
         ("/things/1?a=%00", 400, "a"),
         ("/things/1?a=\0", 400, "a"),
         ("/things/1?%00=1", 400, "query"),
-        # A percent sign that was encoded itself is none.
+        # A percent sign that was itself encoded does not start an escape.
         ("/things/1?a=%2500", 200, None),
     ],
 )

@@ -1,4 +1,4 @@
-"""What follows from a row of the route table: the form of errors, the help, who may call it."""
+"""Route table: the form of errors, the help and the permission of each row."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Which credentials the OpenAPI document of a service names, by the way its callers sign in."""
+"""Security schemes in the OpenAPI document, for each way in which callers sign in."""
 
 import pytest
 

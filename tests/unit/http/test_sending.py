@@ -1,4 +1,4 @@
-"""How a file is described: its type by its name, its version, its time, how long it may be kept."""
+"""Headers of a served file: type by its name, version, time and cache lifetime."""
 
 from datetime import UTC, datetime, timedelta, timezone
 

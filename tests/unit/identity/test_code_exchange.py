@@ -1,4 +1,4 @@
-"""Where a sign-in leads, what a provider is sent for its code, and what is made of the answer."""
+"""Sign-in with a provider: redirect address, code exchange, and use of the response."""
 
 import base64
 import hashlib
@@ -24,7 +24,7 @@ ALICE = Principal("alice", frozenset({Role.VIEWER}))
 
 @dataclass(frozen=True)
 class Noting(Provider):
-    """Keeps what it is sent, and answers as it is told to."""
+    """Provider that records requests, and answers as configured."""
 
     sent: list[tuple[str, Mapping[str, str]]] = field(default_factory=list)
     answer: tuple[int, Mapping[str, Any]] = (400, {})
@@ -55,7 +55,7 @@ def finish(provider: Provider, secret_file: Path | None = None) -> None:
 def test_a_browser_is_led_to_the_provider_with_what_the_way_back_is_recognized_by(
     known: Mapping[str, str],
 ) -> None:
-    """The address of a provider may have a query of its own."""
+    """The authorization address of a provider may have a query of its own."""
     own = f"?{urlencode(known)}" if known else ""
     address = f"https://issuer.example/authorize{own}"
     begun = way_over(Noting("https://issuer.example", authorization=address)).start(WAY_BACK)
@@ -110,7 +110,7 @@ def test_an_answer_without_an_id_token_signs_nobody_in(answer: Mapping[str, Any]
 
 
 class Trusting:
-    """Takes each token for a valid one of alice's."""
+    """Verifier that accepts each token as a valid token of alice."""
 
     def check(self, _token: str) -> Principal:
         return ALICE

@@ -1,4 +1,4 @@
-"""How long keys of a provider are believed, how many are tried, and how often it is asked."""
+"""Cached keys of a provider: lifetime, number of keys to try, and frequency of requests."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,7 +16,7 @@ BUSY = "busy, again in 1 s"
 
 @dataclass
 class Issuer:
-    """Its keys, a clock that goes as far as it is told, and how often the keys were fetched."""
+    """A provider's keys, a clock that the test moves, and the number of fetches."""
 
     entries: Sequence[Mapping[str, Any]]
     seconds: float = 1000.0
@@ -64,7 +64,7 @@ def test_an_unknown_id_is_looked_up_again_after_five_seconds(issuer: Issuer):
         issuer.seconds = seconds
         assert cache.find("none") == ()
     assert issuer.fetched == [1000.0, 1005.1, 1010.2]
-    # Without an id there is nothing to remember; any key may fit.
+    # Without an id there is nothing to remember: any key may fit.
     assert {key.kid for key in cache.find(None)} == {"one", "two"}
 
 
@@ -84,7 +84,7 @@ def test_the_provider_is_asked_a_hundred_times_at_once_and_then_once_a_second(is
     assert look_up() == BUSY
     issuer.seconds += 0.1
     assert [look_up(), look_up()] == ["found", BUSY]
-    # What was not used for an hour is not saved up.
+    # The allowance stays at a hundred requests, also after an idle hour.
     issuer.seconds += HOUR
     assert [look_up() for _ in range(102)] == ["found"] * 100 + [BUSY] * 2
 

@@ -1,4 +1,4 @@
-"""Values that are kept for a while, and only so many of them."""
+"""Cache of recent values: their lifetime and their number."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ from staging_api.identity.recent import RecentValues
 
 @dataclass
 class Clock:
-    """Goes as far as it is told."""
+    """Clock that the test moves."""
 
     seconds: float = 100.0
 
@@ -33,7 +33,7 @@ def test_who_asks_for_newer_values_gets_no_older_one():
     values.put("a", 1)
     clock.seconds += 3
     assert (values.get("a", within=3), values.get("a", within=2)) == (1, None)
-    # Longer than its lifetime as well.
+    # Longer than its lifetime, too.
     clock.seconds += 10
     assert (values.get("a", within=20), values.get("a")) == (1, None)
 

@@ -1,4 +1,4 @@
-"""Calls to an identity provider are shared, limited in number, and paused after a silence."""
+"""Calls to an identity provider: shared, limited in number, and paused after a silence."""
 
 import threading
 from collections.abc import Iterator
@@ -12,12 +12,12 @@ from staging_api.errors import TooManyRequests
 from staging_api.identity.calls import SharedCalls, always, provider_calls
 from staging_api.identity.outage import IdentityOutage, OutageCause, cannot_check
 
-#: Of calls that run at the same time.
+#: Maximum number of concurrent calls.
 THREADS = 8
 
 
 class Provider:
-    """Answers when it is let go, and counts what it is asked."""
+    """Provider that answers when the test permits, and counts requests."""
 
     def __init__(self) -> None:
         self.asked: list[str] = []
@@ -50,14 +50,14 @@ def refused(cause: OutageCause, seconds: float = 1) -> Iterator[None]:
 
 
 def test_who_asks_the_same_waits_for_one_call_and_further_ones_are_refused():
-    """Twice: who was answered waits no more, and a call that ended is made again."""
+    """Twice: an answered caller is no longer a waiter, and a finished call is made again."""
     calls = SharedCalls(60, waiters=3)
     check_shared(calls, Provider())
     check_shared(calls, Provider())
 
 
 def check_shared(calls: SharedCalls, provider: Provider) -> None:
-    """Fail unless three requests for two keys make two calls, and a fourth one is refused."""
+    """Fail unless three requests for two keys cause two calls, and a fourth one is refused."""
 
     def wait(key: str) -> str:
         return calls.wait_for(key, lambda: provider.answer(key))
@@ -139,7 +139,7 @@ def test_calls_that_are_not_allowed_are_not_made_and_only_within_the_block():
     with provider_calls(lambda: False):
         with pytest.raises(TooManyRequests) as error:
             calls.wait_for("a", lambda: asked.append("a"))
-        # Nobody waits for this one, so nobody is told.
+        # No caller waits for this call, so no caller gets its error.
         calls.begin("b", lambda: asked.append("b"))
         with provider_calls(always):
             calls.wait_for("c", lambda: asked.append("c"))
@@ -150,7 +150,7 @@ def test_calls_that_are_not_allowed_are_not_made_and_only_within_the_block():
 
 
 def test_calls_beyond_the_threads_wait_and_beyond_the_waiters_are_refused(provider: Provider):
-    """A call that waits when the process ends is not made."""
+    """A call that still waits when the process ends is not made."""
     calls = SharedCalls(60, waiters=2)
     for number in range(THREADS + 2):
         calls.begin(str(number), lambda number=number: provider.answer(str(number)))  # type: ignore[misc]
@@ -158,7 +158,7 @@ def test_calls_beyond_the_threads_wait_and_beyond_the_waiters_are_refused(provid
         assert provider.begun.acquire(timeout=60)
     with refused(OutageCause.BUSY):
         calls.wait_for("one more", lambda: "answer")
-    # One that runs is waited for all the same.
+    # A running call is still waited for.
     with ThreadPoolExecutor(1) as requests:
         waiting = requests.submit(calls.wait_for, "0", lambda: "another answer")
         while not calls._waiting:

@@ -1,4 +1,4 @@
-"""Whose session a browser's cookies name, and how long the key of all sessions is believed."""
+"""Signed sessions: the session that cookies name, and the lifetime of the sessions' key."""
 
 import pytest
 
@@ -10,7 +10,7 @@ ALICE = Principal("alice", frozenset({Role.VIEWER}))
 
 
 class KeyTable:
-    """The table of the key: how often it was read, and whether it is away."""
+    """Table of the key: counts its reads, and can be unavailable."""
 
     def __init__(self) -> None:
         self.key = b"k" * 32
@@ -24,7 +24,7 @@ class KeyTable:
         return self.key
 
 
-# At this address other programs may keep cookies: on loopback those of all ports come.
+# Other programs may set cookies for this address: on loopback, cookies of all ports are sent.
 @pytest.mark.parametrize(
     "others",
     [
@@ -85,7 +85,7 @@ def test_the_key_is_read_again_after_a_minute_and_believed_while_the_database_is
     table.is_away = True
     for seconds[0] in (60.5, 61.0):
         assert signer.read("session", signed)
-    # A database that is away is asked once a minute, not for each page.
+    # An unavailable database is asked once a minute, not for each page.
     assert table.read == read + 1
     table.is_away, table.key = False, b"n" * 32
     seconds[0] = 121.0

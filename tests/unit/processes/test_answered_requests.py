@@ -1,4 +1,4 @@
-"""Requests that a process answers: what an application finds of them, and which are the last."""
+"""Requests of a connection: what the application receives, and which request is the last."""
 
 import socket
 from types import SimpleNamespace
@@ -16,7 +16,7 @@ from staging_api.shutdown import Drain
 
 
 class Served:
-    """A worker, one connection of it, and what its application found."""
+    """A worker, one connection of it, and what its application received."""
 
     def __init__(self, *, for_probes: bool) -> None:
         self.worker = ApiWorker.__new__(ApiWorker)
@@ -41,7 +41,7 @@ class Served:
         return app
 
     def ask(self, path: str, version: str = "1.1") -> tuple[bool, bytes]:
-        """Whether the connection may have another request, and the answer."""
+        """Return whether the connection may have another request, and the response."""
         head = f"GET {path} HTTP/{version}\r\nHost: x\r\nConnection: keep-alive\r\n\r\n"
         self.connection.head[:] = head.encode()
         return self.worker._answer(self.connection), self.client.recv(4096).lower()

@@ -1,4 +1,4 @@
-"""gunicorn's parent: its settings, what a SIGTERM does first, and a system without processes."""
+"""gunicorn's parent process: settings, steps after a SIGTERM, and shortage of processes."""
 
 import errno
 import logging
@@ -51,7 +51,7 @@ def test_gunicorns_own_lines_go_where_ours_go_and_only_there() -> None:
 
 @pytest.fixture
 def _handlers() -> Iterator[None]:
-    """The handlers of signals are those of before."""
+    """Restore the signal handlers after each test."""
     numbers = (signal.SIGTERM, signal.SIGALRM)
     before = [signal.getsignal(number) for number in numbers]
     yield
@@ -60,7 +60,7 @@ def _handlers() -> Iterator[None]:
 
 
 def ready(parent: ApiServer, monkeypatch: pytest.MonkeyPatch) -> Sent:
-    """The signals that a parent that is ready sends on, and the times that it waits."""
+    """Record the signals that a ready parent forwards, and the times that it waits."""
     sent: Sent = []
     monkeypatch.setattr(logs, "configure", lambda form: sent.append(("logs", form)))
     monkeypatch.setattr(signal, "setitimer", lambda *given: sent.append(given))

@@ -1,4 +1,4 @@
-"""How a process of the API begins, ends, and decides on connections; without gunicorn's parent."""
+"""API process without gunicorn's parent: start, end, and decisions about connections."""
 
 import errno
 import os
@@ -33,7 +33,7 @@ def said() -> list[str]:
 
 @pytest.fixture
 def worker(said: list[str]) -> ApiWorker:
-    """A worker that nothing began yet."""
+    """Return a worker before its start."""
     found = ApiWorker.__new__(ApiWorker)
 
     def note(form: str, *given: Any) -> None:
@@ -67,7 +67,7 @@ def test_a_process_that_cannot_start_says_so_and_lets_another_try_a_second_later
 
 @pytest.fixture
 def begun(worker: ApiWorker, monkeypatch: pytest.MonkeyPatch) -> Iterator[ApiWorker]:
-    """A worker with all its parts, of which no thread runs."""
+    """Yield a worker with all its parts, without running threads."""
     settings = Settings.from_env(
         threads=5, waiters=7, devserver_waiters=11, client_seconds=3, bind="127.0.0.1:1"
     )
@@ -128,7 +128,7 @@ def test_what_runs_it_is_started_and_shown_before_its_first_request(
 
 
 class Heads:
-    """Connections of which each turn is noted."""
+    """Connections that record each call."""
 
     def __init__(self, waited_for: int = 0) -> None:
         self.done: Done = []
@@ -206,7 +206,7 @@ def test_its_end_waits_for_running_requests_and_beats_but_not_for_ever(
 
 
 class Timer:
-    """A timer that is only noted."""
+    """Timer that only records its start."""
 
     made: ClassVar[Done] = []
     refuses = False
@@ -343,7 +343,7 @@ def test_what_an_application_left_of_a_body_is_read_for_a_second(
 
 
 class Response:
-    """An answer whose parts and end are noted."""
+    """Response that records its parts and its end."""
 
     def __init__(self, done: Done, *, sent: bool = True) -> None:
         self.done, self.headers_sent, self.status_code, self.chunked = done, sent, 200, True
@@ -363,7 +363,7 @@ class Response:
 
 
 class Parts(list[bytes]):
-    """A body that notes that it is closed."""
+    """Body that records that it is closed."""
 
     def __init__(self, done: Done, *parts: bytes) -> None:
         super().__init__(parts)

@@ -1,4 +1,4 @@
-"""What a process is built of: its connections and their limits, its places, its checks."""
+"""Construction of a process: connections and their limits, waiter slots, and checks."""
 
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -48,7 +48,7 @@ def test_probes_and_leases_have_a_connection_of_their_own_and_all_the_same_limit
     for _, _, timeouts in opened:
         assert (timeouts.statement_seconds, timeouts.idle_seconds) == (20, 30)
         assert timeouts.hung_seconds == 25
-        # Behind a pooler the limits of a connection would reach others.
+        # Behind a pooler, limits set on a connection would apply to other clients.
         assert timeouts.sent is not bool(direct)
 
 

@@ -1,4 +1,4 @@
-"""While something is awaited from a client it has a deadline, and none before or after."""
+"""Deadline of a connection: present while data of the client is awaited, absent otherwise."""
 
 import io
 import socket
@@ -17,7 +17,7 @@ Log = list[tuple[Any, ...]]
 
 
 class Noted(SlowClients):
-    """Notes what begins and ends, and has no thread."""
+    """Recorder of the beginnings and ends of waits, without a thread."""
 
     def __init__(self) -> None:
         super().__init__(30, 1000)

@@ -1,4 +1,4 @@
-"""Until when a connection may be idle, send half a head, or linger, and how much it may send."""
+"""Limits of connections: idle time, incomplete heads, lingering, and bytes sent."""
 
 import os
 import select
@@ -22,7 +22,7 @@ HEAD = b"GET /a HTTP/1.1\r\n\r\n"
 
 
 class Polled:
-    """A poll whose turns and whose time the test makes."""
+    """A poll whose events and time come from the test."""
 
     def __init__(self, most: int = 100) -> None:
         self.now = 1000.0
@@ -49,7 +49,7 @@ class Polled:
         return client
 
     def accepted(self, listener: socket.socket, sends: bytes = b"") -> Connection:
-        """A connection that was accepted, and of which all that it sent was read."""
+        """Return an accepted connection from which everything sent was read."""
         before = set(self.heads._open)
         self.connect(listener, sends)
         self.turn()
@@ -65,7 +65,7 @@ class Polled:
         return connection in self.heads._open
 
     def look(self, seconds: float) -> None:
-        """Close those that are late so many seconds from the beginning."""
+        """Close the connections that are late this many seconds after the start."""
         self.now = 1000.0 + seconds
         self.heads._look_at = 0.0
         self.heads._close_late()
@@ -206,7 +206,7 @@ def test_of_one_that_lingers_64_kib_are_thrown_away(
 
 def test_one_whose_client_is_gone_does_not_linger(polled: Polled, listener: socket.socket) -> None:
     connection = polled.accepted(listener, HEAD)
-    gone = struct.pack("ii", 1, 0)  # closed as by a client that is killed: without a farewell
+    gone = struct.pack("ii", 1, 0)  # closed as by a killed client: without a proper end
     polled.clients[0].setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, gone)
     polled.clients[0].close()
     polled.heads.done(connection, keep=False)
@@ -242,7 +242,7 @@ def test_while_as_many_as_may_be_are_served_no_other_is_accepted(
     polled.heads.wake()
     polled.turn()
     assert polled.heads._open == set(served)
-    # One that comes back wakes the poll: there may be room again.
+    # A returned connection wakes the poll, because there may be room again.
     polled.heads.limits.most = 4
     served[0].head.clear()
     polled.heads.done(served[0], keep=True)
@@ -318,7 +318,7 @@ def test_where_none_waits_to_be_accepted_no_other_is_closed(
         def accept(self) -> Any:
             raise error
 
-    # One that went may hide others behind it, which are taken next.
+    # A closed connection may hide others behind it, which are accepted next.
     others_may_wait = error is ConnectionAbortedError
     assert polled.heads._accept(Empty(), for_probes=False) == others_may_wait
     assert polled.is_open(connection)

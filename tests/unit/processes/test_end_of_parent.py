@@ -1,4 +1,4 @@
-"""A child ends with its parent, also with one that died before the child asked for it."""
+"""End of a child with its parent, also if the parent died before the child asked for it."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""A folder that would have to be made is refused if it cannot be, and one that is there is not."""
+"""Folders of settings: refused if they must be created and cannot; accepted if they exist."""
 
 import os
 import tempfile
@@ -18,7 +18,7 @@ from staging_api.settings import Settings
 
 @pytest.fixture(params=[os.W_OK, os.X_OK], ids=["written to", "entered"])
 def closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Path:
-    """A folder that may not be written to, or not be entered; root may do both with any folder."""
+    """Return a folder that the user cannot write to, or cannot enter; root may do both anywhere."""
     found = tmp_path / "closed"
     found.mkdir()
     access = os.access

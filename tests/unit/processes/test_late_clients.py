@@ -1,4 +1,4 @@
-"""Which clients are late, and what the kernel does for those that take nothing or are gone."""
+"""Late clients: which ones are late, and the kernel's limits for those that read nothing."""
 
 import socket
 import time
@@ -14,7 +14,7 @@ from tests.pauses import patch_sleep
 
 
 class Over(Exception):
-    """Ends the thread's loop."""
+    """Ends the loop of the thread."""
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ def clients(monkeypatch: pytest.MonkeyPatch) -> SlowClients:
 
 
 def look(clients: SlowClients, monkeypatch: pytest.MonkeyPatch, now: float) -> list[float]:
-    """One look at them at that time; returns the pauses."""
+    """Check the clients once at that time; return the pauses."""
     pauses: list[float] = []
 
     def sleep(seconds: float) -> None:
@@ -107,7 +107,7 @@ def test_a_unix_socket_needs_no_such_thing(
 
 
 class Body:
-    """A body of so many bytes, or of chunks."""
+    """Body with this many bytes, or with chunks."""
 
     def __init__(self, **left: int) -> None:
         self.reader = type("Reader", (), left)()

@@ -1,4 +1,4 @@
-"""Which addresses a process listens on, which are none, and how many connections it takes."""
+"""Listening addresses: valid and invalid ones, and the number of connections."""
 
 import resource
 import socket

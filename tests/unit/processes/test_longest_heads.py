@@ -1,4 +1,4 @@
-"""How long a request's head may be in each of its parts, at both sides of each limit."""
+"""Maximum length of each part of a request's head, at both sides of each limit."""
 
 import socket
 from collections.abc import Callable, Iterator
@@ -35,7 +35,7 @@ def with_line(length: int) -> bytes:
 
 
 def with_header(length: int) -> bytes:
-    """The length of a header is that of its line, with its end."""
+    """Return a request; the length of a header is that of its line, with the line's end."""
     return b"GET / HTTP/1.1\r\nX: " + b"y" * (length - len("X: \r\n")) + b"\r\n\r\n"
 
 
@@ -76,7 +76,7 @@ def test_of_a_head_that_is_too_long_it_is_said_whether_its_first_line_is(
 ) -> None:
     head = bytearray(with_line(length)) + b"x" * (32 << 10)
     connection = Connection(pair[0], ADDRESS, ADDRESS, False, head=head)
-    connection.requests = object()  # not its first request
+    connection.requests = object()  # not the first request of the connection
     assert not object.__new__(ApiWorker)._answer(connection)
     assert pair[1].recv(4096).startswith(b"HTTP/1.1 %d " % status)
 

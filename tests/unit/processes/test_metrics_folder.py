@@ -1,4 +1,4 @@
-"""The folder of metrics goes with its service, and those of killed services with the next one."""
+"""Folder of metrics: removed with its service, or by the next one after a kill."""
 
 import fcntl
 import os
@@ -18,7 +18,7 @@ def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def abandoned(temporary: Path) -> Path:
-    """A folder that a killed service left an hour ago."""
+    """Create a folder that a killed service left an hour ago."""
     folder = temporary / "staging-metrics-killed"
     folder.mkdir()
     (folder / "lock").touch()

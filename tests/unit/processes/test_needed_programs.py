@@ -1,4 +1,4 @@
-"""Which programs of the machine a service needs, by what it is set up for."""
+"""External programs that a service needs, by its settings."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from staging_api.settings import Settings
 
 @pytest.fixture
 def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The only folder of programs."""
+    """Return the only folder in PATH."""
     monkeypatch.setenv("PATH", str(tmp_path))
     return tmp_path
 

@@ -1,4 +1,4 @@
-"""When a child that ended is started again, and how long the pause before the next time is."""
+"""Restart of ended children, and growth of the pauses between restarts."""
 
 import mmap
 import os
@@ -14,7 +14,7 @@ from staging_api.processes.children import REFUSED_STATUS, TAKEN_STATUS, Childre
 
 
 class Clock:
-    """The time of the test; it goes on when it is told to."""
+    """The time of the test, which the test moves."""
 
     now = 1000.0
 
@@ -30,7 +30,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 
 class Kept(Children):
-    """Children of which each start is noted, and none is a process."""
+    """Children without processes, whose starts are recorded."""
 
     def __init__(self) -> None:
         super().__init__({"api": lambda: None})
@@ -53,7 +53,7 @@ def test_a_child_that_ends_soon_waits_twice_as_long_each_time_and_thirty_seconds
     children.status = 1
     children.look()
     for number, pause in enumerate([1, 2, 4, 8, 16, 30, 30], start=1):
-        children.look()  # it has ended
+        children.look()  # the child has ended
         clock.now += pause - 0.5
         children.look()
         assert len(children.starts) == number, "it is started before its pause is over"
@@ -107,7 +107,7 @@ def test_a_child_that_lives_is_left_alone(clock: Clock) -> None:
 def test_a_signal_ends_all_and_leaves_signals_as_they_were(
     number: signal.Signals, ignored: tuple[signal.Signals, ...]
 ) -> None:
-    # In a process of its own: threads of other tests would be given the signal, and this one end.
+    # In a process of its own: else the signal hits threads of other tests, and ends this process.
     runner = os.fork()
     if not runner:
         try:
@@ -119,9 +119,9 @@ def test_a_signal_ends_all_and_leaves_signals_as_they_were(
 
 
 def ends_by_a_signal(number: signal.Signals, ignored: tuple[signal.Signals, ...]) -> bool:
-    """Whether children end together, one of which sends the signal that says so, once.
+    """Return whether one signal from a child ends both, and signals are restored.
 
-    It sends those that are ignored before, and gives them time to be taken for it.
+    The child sends the ignored signals first, and pauses, so that a wrong reaction would show.
     """
 
     def live() -> None:

@@ -1,4 +1,4 @@
-"""The probes of a worker: their limits, and which thread answers which."""
+"""Probes of a worker process: their limits, and the threads that answer them."""
 
 import logging
 import os
@@ -25,7 +25,7 @@ def broken(_environ: Any, _start_response: Any) -> list[bytes]:
 
 @pytest.fixture
 def made() -> Iterator[Callable[[Any], WorkerProbes]]:
-    """Makes probes of an application, of which no thread runs."""
+    """Return a factory of probes for an application, without running threads."""
     found: list[WorkerProbes] = []
 
     def make(application: Any) -> WorkerProbes:
@@ -55,7 +55,7 @@ def test_a_probe_has_five_seconds_and_there_are_256_connections_at_most(made: An
 
 
 def asked(probes: WorkerProbes, head: bytes) -> tuple[socket.socket, Connection]:
-    """A client that sent a head, and its connection, which has a thread's work."""
+    """Return a client that sent a head, and its connection, for which a thread has work."""
     [(listener, _)] = probes._heads._listeners.values()
     client = socket.create_connection(listener.getsockname(), timeout=10)
     client.sendall(head)

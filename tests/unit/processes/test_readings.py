@@ -1,4 +1,4 @@
-"""What /metrics says of the queue, the store and the database, whatever of them is there."""
+"""Figures of /metrics about queue, store and database, as far as each is available."""
 
 import errno
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ from staging_api.staging.repository import check_rows, reading, space_rows
 
 
 class Known:
-    """A database and a store that know a little, or do not answer."""
+    """A database and a store that have some figures, or do not respond."""
 
     def __init__(self) -> None:
         self.queue: dict[str, tuple[int, float]] = {}
@@ -32,7 +32,7 @@ class Known:
         return self.free
 
     def read(self) -> dict[str, dict[str, Any]]:
-        """The figures by the name of their metric."""
+        """Return the figures by the name of their metric."""
         read = health.readings(self, self)  # type: ignore[arg-type]
         return {name: dict(figures) for name, _, figures in read()}
 

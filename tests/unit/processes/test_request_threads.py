@@ -1,4 +1,4 @@
-"""A pool of threads in which those that wait are not counted."""
+"""Thread pool that does not count waiting threads."""
 
 import random
 import threading
@@ -104,7 +104,7 @@ def test_threads_that_were_needed_for_a_while_end_and_each_job_goes_on():
     eventually(lambda: threads._parked == 60, "they are not parked")
     assert threading.active_count() >= before + 60
     released.set()
-    # All at once: with more of them than threads without work.
+    # All at the same time: with more tasks than idle threads.
     eventually(lambda: threads._returning == 58, "they do not come back")
     goes_on.set()
     assert all(over.acquire(timeout=30) for _ in range(60)), "a job was forgotten"

@@ -1,4 +1,4 @@
-"""In which order a process makes sure that it can work, and what it does then."""
+"""Order of a process's checks before its work, and of the work."""
 
 from types import SimpleNamespace
 from typing import Any
@@ -15,7 +15,7 @@ SETTINGS: Any = SimpleNamespace(log_format="json")
 
 @pytest.fixture
 def done(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
-    """What was done, in order."""
+    """Record the steps, in order."""
     found: list[tuple[Any, ...]] = []
 
     def note(name: str, *given: Any, returned: Any = None) -> Any:

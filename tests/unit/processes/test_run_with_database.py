@@ -1,4 +1,4 @@
-"""Whom new files are for, what forks share, and the database that a process runs with."""
+"""Start of a process: mode of new files, state shared by forks, and the database."""
 
 import gc
 import os
@@ -39,7 +39,7 @@ def test_forks_share_what_each_would_read_and_no_pass_looks_at_it(
 
 @pytest.fixture
 def done(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
-    """What is done with databases, in order."""
+    """Record the operations on databases, in order."""
     found: list[tuple[Any, ...]] = []
 
     @contextmanager

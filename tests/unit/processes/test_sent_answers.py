@@ -1,4 +1,4 @@
-"""In how many pieces an answer leaves, and which heads and headers are kept."""
+"""Sent responses: number of packets, and cached heads and headers."""
 
 import socket
 import time
@@ -16,7 +16,7 @@ ADDRESS = ("127.0.0.1", 1)
 
 
 class Noted:
-    """A socket that notes each piece."""
+    """A socket that records each send."""
 
     def __init__(self) -> None:
         self.pieces: list[bytes] = []
@@ -34,7 +34,7 @@ def requests() -> Iterator[RequestsOfConnection]:
 
 @pytest.fixture
 def response(requests: RequestsOfConnection) -> Any:
-    """An answer to a request, that is not begun."""
+    """Return a response to a request, before its start."""
     req = requests.next(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
     found, _ = requests.exchange(req)
     found.sock = Noted()
@@ -97,7 +97,7 @@ def test_a_date_is_that_of_its_second(response: Any, monkeypatch: pytest.MonkeyP
 
 
 class Whole:
-    """A body of which nothing is left."""
+    """Body of which nothing is left to send."""
 
     is_read = True
 

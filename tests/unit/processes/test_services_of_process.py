@@ -1,4 +1,4 @@
-"""The services of a process: how they are shown, and in which order they are closed."""
+"""Services of a process: representation, and order of closing."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ Done = list[Any]
 
 
 class Part:
-    """Notes what is called of it, by a path of names."""
+    """Part that records its calls, by a dotted path."""
 
     def __init__(self, name: str, done: Done) -> None:
         self._name, self._done = name, done
@@ -34,13 +34,13 @@ class Part:
 
 @pytest.fixture
 def done() -> Done:
-    """What was called, in order."""
+    """Return the list of calls, in order."""
     return []
 
 
 @pytest.fixture
 def services(done: Done) -> Services:
-    """Services of parts that only note."""
+    """Return services made of recording parts."""
     names = ("stagings", "watch", "accesses", "joining", "publisher", "blocks", "documents")
     given: dict[str, Any] = {name: Part(name, done) for name in (*names, "probes")}
     given["stagings"].locks.holder = "api-1"

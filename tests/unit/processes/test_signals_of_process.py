@@ -1,4 +1,4 @@
-"""How a process learns that it is to stop: by a signal, or at the end of its input."""
+"""Stop of a process: by a signal, or at the end of its input."""
 
 import os
 import signal
@@ -13,13 +13,13 @@ from tests.service import eventually
 
 @pytest.fixture
 def _handlers() -> Iterator[None]:
-    """The handlers of signals, and where their numbers go, are those of before."""
+    """Restore the signal handlers and the wake-up descriptor after each test."""
     numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
     before = [signal.getsignal(number) for number in numbers]
     yield
     written = signal.set_wakeup_fd(-1)
     if written != -1:
-        os.close(written)  # which ends the thread
+        os.close(written)  # this ends the thread
     for number, handler in zip(numbers, before, strict=True):
         signal.signal(number, handler)
 
@@ -63,7 +63,7 @@ def test_a_signal_that_comes_together_with_others_is_told() -> None:
     on_stop(lambda: told.append(None))
     written = signal.set_wakeup_fd(-1)
     signal.set_wakeup_fd(written, warn_on_full_buffer=False)
-    # Two signals are there before the thread looks: one write, which it cannot come between.
+    # Both signals arrive before the thread looks: one write, with no chance to look between them.
     os.write(written, bytes([signal.SIGUSR1, signal.SIGTERM]))
     eventually(lambda: len(told) == 1, "it is not told")
 

@@ -1,4 +1,4 @@
-"""How much memory the threads of an API process take before they do anything."""
+"""Memory for the stacks of an API process's threads."""
 
 from staging_api.processes.api_worker import _STACK_BYTES
 

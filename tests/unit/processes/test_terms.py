@@ -1,4 +1,4 @@
-"""The terms of a service: what its settings say, and promises that no setting changes."""
+"""Terms of a service: values from settings, and guarantees that no setting changes."""
 
 from contextlib import closing
 

@@ -1,4 +1,4 @@
-"""How many threads are kept, what is said of them, and what is left where none can be started."""
+"""Spare threads: their number, their metrics, and behaviour when no thread can be started."""
 
 import logging
 import threading
@@ -27,7 +27,7 @@ def test_eight_threads_more_than_there_are_places_are_kept() -> None:
     for _ in range(30):
         threads.submit(parking(threads, released, goes_on))
     eventually(lambda: threads._parked == 30, "they are not parked")
-    # A wait is counted a moment before its place is free.
+    # A wait is counted a moment before its slot is free.
     eventually(lambda: (threads.running, threads.waiting) == (0, 30), "they have places")
     released.set()
     eventually(lambda: threads._returning == 28, "they do not come back")

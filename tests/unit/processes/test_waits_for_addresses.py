@@ -1,4 +1,4 @@
-"""How long an address that another has is waited for, and which folders of metrics are old."""
+"""Wait for an address that is in use, and detection of abandoned metrics folders."""
 
 import os
 import socket
@@ -16,7 +16,7 @@ from tests.pauses import patch_sleep
 
 
 class Clock:
-    """The time of the test, which its pauses move on."""
+    """The time of the test, which pauses move on."""
 
     def __init__(self) -> None:
         self.now = 1000.0
@@ -68,7 +68,7 @@ def test_a_socket_file_is_taken_while_somebody_listens_there(tmp_path: Path) -> 
 
 
 def open_files() -> int:
-    """How many this process has."""
+    """Return the number of open descriptors of this process."""
     return len(list(Path("/proc/self/fd").iterdir()))
 
 

@@ -1,4 +1,4 @@
-"""What a worker's process starts, in which order it stops, and the way out past what hangs."""
+"""Process of a worker: started parts, order of stopping, and exit despite hanging parts."""
 
 import os
 import threading
@@ -16,7 +16,7 @@ Done = list[Any]
 
 
 class Parts:
-    """Services and a worker that note what is done with them."""
+    """Services and a worker that record their calls."""
 
     def __init__(self) -> None:
         self.done: Done = []
@@ -62,7 +62,7 @@ class Parts:
 
 
 class Timer:
-    """A timer that is only noted."""
+    """Timer that only records its start."""
 
     def __init__(self, seconds: float, function: Any, given: Any) -> None:
         self.noted = (seconds, function, given)

@@ -1,7 +1,7 @@
-"""What is said to gpg's agent, what it answers, and which keys of gpg's list it signs with.
+"""Protocol of gpg's agent: commands, responses, and choice of a key from gpg's list.
 
-Real agents are asked in `tests/integration/publishing/test_key_agent.py`; what these say seldom, or
-never, is said here by a socket of the test's own.
+Real agents are tested in `tests/integration/publishing/test_key_agent.py`; rare or impossible
+responses of an agent are sent here by a socket of the test.
 """
 
 import socket
@@ -19,12 +19,12 @@ from staging_api.publishing.openpgp import Issuer
 RSA, ECDSA, EDDSA = 1, 19, 22
 NOW = 1_700_000_000
 HELLO = b"OK Pleased to meet you"
-#: The commands before the one that signs.
+#: The commands before the signing command.
 PREPARED = [HELLO, b"OK", b"OK", b"OK"]
 
 
 class Agent:
-    """Gives one answer after the other, each when it has read a line; the first at once."""
+    """Agent that sends one prepared response for each line that it reads; the first at once."""
 
     def __init__(self, path: str, answers: Sequence[bytes]) -> None:
         self.heard: list[bytes] = []
@@ -56,7 +56,7 @@ class Agent:
 
 @pytest.fixture
 def agent() -> Iterator[Callable[..., tuple[Agent, AgentKey]]]:
-    """Makes an agent with these answers, and a key of this algorithm that it has."""
+    """Return a factory of an agent with these responses, and a key of this algorithm in it."""
     made: list[Agent] = []
     with TemporaryDirectory(prefix="agent-") as folder:
 
@@ -89,9 +89,9 @@ def test_the_agent_is_told_which_key_and_which_digest_and_not_to_ask_anybody(age
         (3, b"(7:sig-val(3:rsa(1:s3:abc)))", [b"abc"]),
         (ECDSA, b"(7:sig-val(5:ecdsa(1:r2:ab)(1:s2:cd)))", [b"ab", b"cd"]),
         (EDDSA, b"(7:sig-val(5:eddsa(1:r2:ab)(1:s2:cd)))", [b"ab", b"cd"]),
-        # Only two that stand alone are a name and its value.
+        # Only two adjacent words are a name and its value.
         (RSA, b"(1:s3:abc)(1:s3:two(1:x1:y))(1:s3:one5:three)(1:s)", [b"abc"]),
-        # A value may have what is a sign elsewhere.
+        # A value may contain a character that is a separator elsewhere.
         (RSA, b"(1:s12:)(1:s3:abc)()", [b")(1:s3:abc)("]),
     ],
 )

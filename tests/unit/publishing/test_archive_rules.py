@@ -1,4 +1,4 @@
-"""What values of archives and suites are taken, at both sides of each limit."""
+"""Validation of archives and suites, at both sides of each limit."""
 
 from collections.abc import Callable
 

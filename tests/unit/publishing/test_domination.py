@@ -1,4 +1,4 @@
-"""Domination: which publications of a suite newer ones supersede."""
+"""Domination: publications of a suite that newer ones supersede."""
 
 import random
 from dataclasses import replace
@@ -18,7 +18,7 @@ BOTH = ["amd64", "arm64"]
 def published(
     name: str, version: str, architecture: str = "", *, day: int = 1, installer: bool = False
 ) -> PublishedVersion:
-    """A publication of the source `src` in this version, or of a binary built from it."""
+    """Return a publication of the source `src` in this version, or of a binary built from it."""
     own = f"{name}/{version}/{architecture}/{day}{'/udeb' * installer}"
     return PublishedVersion(
         id=own,
@@ -98,7 +98,7 @@ def test_an_old_package_for_all_that_nothing_needs_goes() -> None:
 
 
 def test_packages_for_all_do_not_keep_each_other() -> None:
-    """Else a release of two of them would stay for ever once one of the two is dropped."""
+    """Otherwise an old release of two such packages would stay for ever once one is dropped."""
     old, dropped = published("data", "1", "all"), published("doc", "1", "all")
     assert binaries_gone(old, dropped, published("data", "2", "all")) == {old.id}
 
@@ -114,7 +114,7 @@ def test_an_architecture_that_the_suite_does_not_have_is_left_alone() -> None:
 
 
 def test_the_verdict_is_stable_and_independent_of_order() -> None:
-    """What stays must not supersede anything more when it is judged again."""
+    """The remaining publications must not supersede anything in a second pass."""
     rng = random.Random(3)
     names, versions, architectures = ("bin", "data"), ("1", "1~a", "2", "10"), (*BOTH, "all")
     for _ in range(100):

@@ -1,7 +1,7 @@
-"""What is read of gpg's lists of keys and signatures, so that weak keys can be refused.
+"""Parser of gpg's lists of keys and signatures, which lets weak keys be refused.
 
-Real ones are checked in `tests/integration/publishing/test_signing_keys.py`; here a program lists
-what a test gives it.
+Real keys are tested in `tests/integration/publishing/test_signing_keys.py`; here a program prints
+the list that a test gives it.
 """
 
 from collections.abc import Callable
@@ -17,7 +17,7 @@ KEY = "84663BD8A7308146325D1530B69513F94474B716"
 SUBKEY = "376AF32FE87FDAD1FEBD1BBF19AF0092F30AFA1E"
 OTHER = "0123456789ABCDEF0123456789ABCDEF01234567"
 
-#: By gpg 2.2: a key of RSA, and a subkey of ed25519 of which the secret part may not be there.
+#: From gpg 2.2: an RSA key, and an ed25519 subkey whose secret part may be missing.
 KEYS = f"""\
 sec:{{validity}}:{{bits}}:{{kind}}:{KEY[-16:]}:1796007227:1859079227::u:::{{uses}}:::{{token}}:::23::0:
 fpr:::::::::{KEY}:
@@ -39,7 +39,7 @@ KEYS_AS = {
 
 
 def sig(over: int, made: int, by: str = KEY, kind: str = "13x", good: str = "!") -> str:
-    """A signature over a digest with this number."""
+    """Return a signature with a digest of this number."""
     return f"sig:{good}::1:{by[-16:]}:{made}::::one:{kind}::{by}:::{over}:\n"
 
 
@@ -59,7 +59,7 @@ Check = Callable[..., SigningKey]
 
 @pytest.fixture
 def check(tmp_path: Path) -> Check:
-    """Checks a key of which gpg lists what is given otherwise."""
+    """Return a check of a key for which gpg lists the given changes."""
 
     def check(fingerprint: str = KEY, **otherwise: str) -> SigningKey:
         listed = KEYS.format(**{k: otherwise.get(k, v) for k, v in KEYS_AS.items()})
@@ -152,7 +152,7 @@ def test_a_subkey_is_as_weak_as_the_key_that_it_belongs_to(
     assert ("belongs" in str(error.value)) == ("belongs" in why)
 
 
-#: Signatures over the names of a key by which clients still believe it.
+#: Self-signatures of a key that clients still accept.
 BELIEVED = {
     "the newest": {"named": sig(SHA1, 100) + sig(SHA512, 200)},
     "of the key itself": {"direct": sig(SHA512, 100, kind="1fx"), "named": sig(SHA1, 100)},
@@ -169,7 +169,7 @@ def test_the_newest_good_signature_of_the_key_s_own_counts(check: Check, which: 
     assert check(**BELIEVED[which]).fingerprint == KEY
 
 
-#: Signatures for which clients believe it no more, and the digest that is named.
+#: Signatures with which clients no longer accept a key, and the digest that the error names.
 BROKEN = {
     "the newest": ({"named": sig(SHA512, 100) + sig(SHA1, 200)}, "SHA-1"),
     "over MD5": ({"named": sig(1, 100)}, "MD5"),
@@ -194,6 +194,6 @@ def test_a_key_that_is_tied_to_its_owner_over_a_broken_digest_is_refused(
 def test_a_subkey_that_is_tied_to_its_key_over_a_broken_digest_is_refused(check: Check):
     with pytest.raises(Invalid, match="signature over SHA-1,"):
         check(SUBKEY, tied=sig(SHA1, 100, kind="18x"))
-    # Nothing says over what it is tied.
+    # The list does not say what the signature covers.
     assert check(SUBKEY, tied="").fingerprint == SUBKEY
     assert check(SUBKEY, tied=sig(SHA1, 9, kind="18x") + sig(9, 10, kind="18x")).fingerprint

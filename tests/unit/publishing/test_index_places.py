@@ -1,4 +1,4 @@
-"""What unlisted packages change in an index file, and in which one."""
+"""Changes of index files by unlisted packages."""
 
 from datetime import UTC, datetime
 

@@ -1,4 +1,4 @@
-"""Stanzas of Packages and Sources, and their keys."""
+"""Stanzas of Packages and Sources, and their sort keys."""
 
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -87,7 +87,7 @@ def test_an_index_file_is_the_same_whether_its_blocks_are_at_hand() -> None:
 
 
 def test_what_is_long_is_not_printed() -> None:
-    """Of what is large, an error would write all to the log."""
+    """An error about a large value would write all of it to the log."""
     content, blocks = b"secret", ("secret",)
     for each in (
         *cut([entry("secret")]),

@@ -1,4 +1,4 @@
-"""How many files one request may bring, and how long each may be."""
+"""Limits of uploads: number of files in one request, and length of each."""
 
 from collections.abc import Iterable
 from types import SimpleNamespace
@@ -15,11 +15,11 @@ from tests.factories import ORIGIN
 
 
 class Committed(Exception):
-    """The bytes of all files were taken."""
+    """Raised when the bytes of all files were accepted."""
 
 
 class Store:
-    """A store that keeps nothing, and ends a request where its bytes would become durable."""
+    """Store that keeps nothing, and ends a request where its bytes would become durable."""
 
     def batch(self, *_: object) -> "Store":
         return self

@@ -1,4 +1,4 @@
-"""Signatures of OpenPGP, byte for byte: as gpgv took them (`test_key_agent` asks it each time)."""
+"""OpenPGP signatures, byte for byte, as gpgv accepted them (`test_key_agent` runs it)."""
 
 import base64
 import hashlib
@@ -14,7 +14,7 @@ TEXT = b"Suite: x\n- dashed\n-----BEGIN\nblanks behind \t \n\n\tend\n\n"
 
 
 def one(digest: bytes) -> list[bytes]:
-    """The number of a signature by RSA: here of the digest; zeros before it do not count."""
+    """Return the number of an RSA signature, here the digest without leading zeros."""
     return [b"\x00\x01" + digest]
 
 
@@ -64,7 +64,7 @@ def packet_of(armored: bytes) -> bytes:
 
 
 def body_of(packet: bytes) -> tuple[int, bytes]:
-    """How many octets say the length of a packet, and what is behind them (RFC 4880, 4.2.2)."""
+    """Return the number of octets in a packet's length, and the body (RFC 4880, 4.2.2)."""
     assert packet[0] == 0xC2
     first = packet[1]
     if first < 192:
@@ -100,7 +100,7 @@ def test_a_number_says_its_bits_and_has_no_zeros_before_it(number: bytes, writte
 
 
 def test_what_is_signed_is_the_document_and_what_the_signature_says_of_itself():
-    """The hashed octets that RFC 4880 asks for, in section 5.2.4."""
+    """The hashed octets that RFC 4880 requires, section 5.2.4."""
     asked: list[bytes] = []
 
     def sign(digest: bytes) -> list[bytes]:

@@ -1,4 +1,4 @@
-"""Pool paths: where files lie, and that no name leads elsewhere."""
+"""Pool paths: locations of files, and names that must not lead elsewhere."""
 
 import pytest
 

@@ -1,6 +1,6 @@
-"""When a worker looks for Releases that expire, and after which failures it waits.
+"""Renewal of Releases in a worker: intervals, and failures after which it waits.
 
-Releases are renewed in `tests/integration/publishing/test_releases.py`.
+The renewal itself is tested in `tests/integration/publishing/test_releases.py`.
 """
 
 import threading
@@ -20,7 +20,7 @@ EXPIRING = "staging_api.publishing.rows.apt_archives.expiring_apt_archives"
 
 
 class Impatient(threading.Event):
-    """Is waited for only a moment, unless it is set."""
+    """Event whose wait returns after a moment, unless it is set."""
 
     def wait(self, timeout: float | None = None) -> bool:
         return super().wait(None if timeout is None else 0.001)
@@ -79,7 +79,7 @@ def test_what_failed_is_tried_again_after_a_pause_and_the_rest_at_each_look(
 def test_a_worker_without_a_key_at_hand_renews_nothing_whoever_signed_it(
     expiring: dict[str, set[str | None]], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Not what is of before signers were recorded, either."""
+    """Releases from before signers were recorded are not renewed, either."""
     expiring["one"] = {None}
     asked: list[str] = []
     renewal = renewal_by(asked.append)
@@ -92,7 +92,7 @@ def test_a_worker_without_a_key_at_hand_renews_nothing_whoever_signed_it(
 def test_a_worker_looks_again_whatever_fails_until_its_work_ends(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Then it is waited for, but not for ever, and not by the end of the process."""
+    """The end waits for the thread for up to 10 s; a daemon thread does not keep the process."""
     outcomes = iter([Unavailable("away"), ZeroDivisionError("odd")])
     looked, made, joined = threading.Event(), [], []
 

@@ -1,4 +1,4 @@
-"""How thorough a run is: each part by itself, or all of them."""
+"""Options of a run: each part may be careful by itself, or all parts together."""
 
 from typing import Any
 

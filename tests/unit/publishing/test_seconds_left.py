@@ -1,4 +1,4 @@
-"""How long a run will go on, from how long it has taken and how long such runs usually take."""
+"""Remaining time of a run, from its duration so far and the usual duration of such runs."""
 
 from types import SimpleNamespace
 from typing import Any, cast
@@ -10,7 +10,7 @@ from staging_api.publishing.rows import runs
 
 
 def connection(row: Any) -> Connection:
-    """Answers whatever it is asked with this row."""
+    """Return a connection that returns this row for every query."""
     answer = SimpleNamespace(one_or_none=lambda: row)
     return cast(Connection, SimpleNamespace(execute=lambda *_: answer))
 
