@@ -1,4 +1,4 @@
-"""The lock in a program of one's own: that of ``docs/explanation/lock.md``, as printed."""
+"""Lock in a program of one's own: the code of ``docs/explanation/lock.md``, as printed."""
 
 import re
 from collections.abc import Iterator
@@ -53,7 +53,7 @@ def test_the_program_of_the_page_counts_one_at_a_time(
     def add(name: str) -> Result:
         return client.simulate_post("/counters", params={"name": name})
 
-    # In another thread: in this one the request would enter the lock again.
+    # In another thread, because in this one the request would re-enter the lock.
     with (
         ThreadPoolExecutor(1) as pool,
         hold(locks, program["COUNTER"], "a", RequestOrigin("me")) as held,

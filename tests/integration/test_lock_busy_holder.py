@@ -1,4 +1,4 @@
-"""Open writes under a lock: the lease is renewed beside them, and no caller waits."""
+"""Open writes under a lock: the lease is renewed during them, and no caller waits for them."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -95,7 +95,7 @@ def test_promise_09_a_write_longer_than_the_lease_is_followed_by_another(
 def test_promise_09_a_lease_that_was_not_extended_stays_due(
     database: Database, database_url: str
 ) -> None:
-    """Its row is locked just when the renewal comes; then not."""
+    """Its row is locked at the time of the first renewal, and free at the next one."""
     with locks_of(database, database_url, lease_seconds=3) as locks:
         with hold(locks, ARCHIVE, "s", ORIGIN) as held:
             with database.begin() as other, database.connect() as renewing:
@@ -177,7 +177,7 @@ def test_promise_06_an_expired_lease_is_not_taken_over_while_a_write_is_open(
 def test_an_open_guarded_write_blocks_no_acquire_and_no_waiter(
     over: bool, database: Database, database_url: str
 ) -> None:
-    """Eight wait for one lock on a pool of two: the pool stays free for all others."""
+    """Eight requests wait for one lock, on a pool of two connections: the pool stays free."""
     lease, other = acquired(database, scope="s"), acquired(database, scope="other")
     with (
         closing(open_database(database_url, pool_size=2)) as small,
@@ -218,7 +218,7 @@ def test_a_waiter_that_leaves_in_time_leaves_under_an_open_write_too(
 
 
 def test_updates_beside_open_writes_stay_on_their_page(database: Database) -> None:
-    """HOT: no index entry is made for a renewal, a grant or a release."""
+    """HOT updates: a renewal, a grant or a release adds no index entry."""
     rows(database, "SELECT pg_stat_reset_single_table_counters('lock_scopes'::regclass)")
     for _ in range(20):
         lease = acquired(database)

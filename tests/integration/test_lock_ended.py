@@ -1,4 +1,4 @@
-"""A hold that has ended: its lease is trusted by no reference to it, and no context enters it."""
+"""Ended holds: no reference trusts their lease, and no context re-enters them."""
 
 import threading
 import time
@@ -61,7 +61,7 @@ def test_a_hold_ends_with_an_error_too(locks: Locks, database: Database) -> None
 def test_a_context_copied_inside_the_block_does_not_enter_it_later(
     locks: Locks, database: Database
 ) -> None:
-    """In the same thread, where a context inside the block may enter."""
+    """In the same thread, in which a context may re-enter the lock inside the block."""
 
     def enter() -> str:
         with hold(locks, ARCHIVE, "s", ORIGIN) as entered:
@@ -99,7 +99,7 @@ def test_inner_blocks_of_the_same_lock_do_not_end_it(locks: Locks, database: Dat
 def test_a_lease_that_ran_out_while_the_machine_was_suspended_is_not_trusted(
     locks: Locks, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """CLOCK_MONOTONIC stands still meanwhile; CLOCK_BOOTTIME does not."""
+    """CLOCK_MONOTONIC stops during suspension; CLOCK_BOOTTIME does not."""
     real, suspended = time.clock_gettime, 0.0
 
     def gettime(which: int) -> float:

@@ -1,4 +1,4 @@
-"""The history of a contest, checked: ours is clean, and each known fault is found."""
+"""History of contested locks, checked: correct for our lock, and each known fault is detected."""
 
 from collections.abc import Callable
 
@@ -93,7 +93,7 @@ def test_holders_that_write_without_a_pause_have_a_clean_history(database: Datab
 
 
 def test_a_holder_that_writes_on_without_a_lock_is_found(database: Database) -> None:
-    """Its fault: the lease is taken for extended, and nothing looks at it any more."""
+    """Its fault: it assumes that the lease is extended, and never checks the lease again."""
 
     class NeverLooks(NoFence):
         def renew(self, conn: Connection, lease: Lease, ttl: float) -> float:

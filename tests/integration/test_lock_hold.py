@@ -1,4 +1,4 @@
-"""What `hold` does when something comes between: a cut connection, a release at the last moment."""
+"""`hold` under interference: a cut connection, a release at the last moment."""
 
 import threading
 import time
@@ -48,7 +48,7 @@ def test_a_release_whose_connection_was_cut_is_sent_again(
 def test_a_holder_that_writes_without_a_pause_keeps_its_lease(
     database: Database, database_url: str
 ) -> None:
-    """A renewal passes over a lease under which a write is open; here it never finds another."""
+    """Renewals skip a lease with an open write; here the write is open at every renewal."""
     with (
         locks_of(database, database_url, lease_seconds=1.5) as locks,
         hold(locks, ARCHIVE, "s", ORIGIN) as held,
@@ -75,7 +75,7 @@ def test_a_waiter_shows_that_it_lives_even_if_nothing_rings(
     eventually(lambda: bool(rows(database, SEEN)), "it does not queue")
     first = rows(database, SEEN)
     eventually(lambda: rows(database, SEEN) > first, "it looks dead")
-    # Once all bells are rung, when the listener has its connection; nothing rings after that.
+    # After the listener has connected and woken all waiters; nothing wakes them later.
     second = rows(database, SEEN)
     eventually(lambda: rows(database, SEEN) > second, "it looks dead")
     released(database, lease)

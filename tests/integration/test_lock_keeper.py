@@ -1,4 +1,4 @@
-"""When the keeper of leases looks at them, and whether one is renewed whatever its threads do."""
+"""Keeper of leases: when it checks them, and that it renews them whatever its threads do."""
 
 import dataclasses
 import threading
@@ -19,7 +19,7 @@ from tests.service import eventually
 
 
 class Counting(LeaseKeeper):
-    """Counts how often it was awake."""
+    """A keeper that counts how often it wakes up."""
 
     looks = 0
 
@@ -29,7 +29,7 @@ class Counting(LeaseKeeper):
 
 
 class LateToEnd(LeaseKeeper):
-    """Its thread for renewals is stopped for a moment after each, as a busy process may stop it."""
+    """A keeper whose renewal thread pauses after each renewal, as in a busy process."""
 
     def _renew(self, holds: list[Hold]) -> None:
         super()._renew(holds)

@@ -1,4 +1,4 @@
-"""All orders of a few sessions, and random ones of many words, against a model of one screen."""
+"""All orders of a few sessions, and long random ones, compared with a short model of the lock."""
 
 from collections.abc import Iterator
 from functools import partial
@@ -26,7 +26,7 @@ Step = tuple[str, str]
 
 
 def orders(*sessions: tuple[Step, ...]) -> Iterator[list[Step]]:
-    """Every way to interleave sessions whose own order stays."""
+    """Return all interleavings of the sessions; each session keeps its own order."""
     if not any(sessions):
         yield []
     for number, session in enumerate(sessions):
@@ -58,7 +58,7 @@ THREE = list(
 
 
 class Recorded:
-    """The rules of the lock in their shortest form: what each step must answer."""
+    """Model of the lock in its shortest form: the expected answer of each step."""
 
     def __init__(self) -> None:
         self.holder: str | None = None
@@ -80,7 +80,7 @@ class Recorded:
 
 
 class Session:
-    """What the sessions of one order really do, on a scope of its own."""
+    """A session of one order, which performs its steps on a scope of its own."""
 
     def __init__(self, conn: Connection, scope: str) -> None:
         self.conn, self.scope = conn, scope

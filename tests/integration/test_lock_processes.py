@@ -1,4 +1,4 @@
-"""Holders that are real processes, killed and frozen by real signals."""
+"""Holders in real processes, killed and stopped by real signals."""
 
 import signal
 import subprocess
@@ -27,7 +27,7 @@ class Child:
         self.lock_id, self.fence = self.line("held").split()[1:]
 
     def line(self, word: str) -> str:
-        """The next line that begins so."""
+        """Return the next line that begins with this word."""
         assert self.process.stdout is not None
         return next(line for line in self.process.stdout if line.startswith(word))
 
@@ -46,7 +46,7 @@ def child(database: Database, database_url: str) -> Iterator[Child]:
 
 
 def take_over(database: Database) -> Lease:
-    """Ask until the scope is free, which it is when the lease is over."""
+    """Retry until the scope is free, which it is after the lease has expired."""
     deadline = time.monotonic() + 30
     while time.monotonic() < deadline:
         taken = asked(database, scope="s")

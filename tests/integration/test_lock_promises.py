@@ -1,4 +1,4 @@
-"""What the lock promises, each promise by its number in ``docs/explanation/lock.md``."""
+"""Promises of the lock, each tested under its number in ``docs/explanation/lock.md``."""
 
 import threading
 import time
@@ -380,7 +380,7 @@ def test_promise_11_a_lease_is_kept_alive_for_as_long_as_it_is_held(
     with locks_of(database, database_url, lease_seconds=9) as locks:
         with hold(locks, ARCHIVE, "s", ORIGIN) as held:
             ends = held.lease.expires_at
-            # Twice: the second renewal follows from the first.
+            # Twice: the second renewal is scheduled by the first.
             while grant_of(database, held.lease).expires_at < ends + timedelta(seconds=5):
                 held.assert_held()
                 time.sleep(0.05)
@@ -499,7 +499,7 @@ def test_promise_14_no_more_threads_are_parked_than_there_are_waiter_slots(
 
 
 class pool_of_one:  # noqa: N801 - reads as a word
-    """Runs a call in a thread of its own and raises what it raised."""
+    """Runs a call in a thread of its own, and raises the exception that the call raised."""
 
     def __init__(self, call) -> None:
         self._call = call

@@ -1,4 +1,4 @@
-"""Who reads the row of a scope before it changes, and writes after: what was decides nothing."""
+"""Races for a lock: a request that read the scope's row before a change decides by the new row."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -23,11 +23,11 @@ BLOCKED = (
 
 
 def raced(database: Database, before: Step, after: Step, **given: object) -> Lease | Refusal:
-    """Ask while another transaction holds the row of the scope.
+    """Acquire the lock while another transaction holds the row of the scope.
 
     Args:
-        before: what that transaction does before it is asked: the origin reads what was before.
-        after: what it does, and commits, while the origin waits to write.
+        before: the other transaction's statement before the request, which reads the older state.
+        after: its statement before it commits, while the request waits to write.
     """
     with ThreadPoolExecutor(1) as pool:
         with database.begin() as other:

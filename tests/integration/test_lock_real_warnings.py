@@ -1,4 +1,4 @@
-"""The two warnings that count, from servers that really give them."""
+"""Two relevant warnings, from servers that really send them."""
 
 import os
 import shutil
@@ -28,7 +28,7 @@ from tests.pair import Node, Pair
 from tests.service import eventually
 
 WAITS = "SELECT pid FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
-_XIDS_BEFORE_WRAPAROUND = 35_000_000  # fewer than the 40 million from which on PostgreSQL warns
+_XIDS_BEFORE_WRAPAROUND = 35_000_000  # PostgreSQL warns below 40 million
 _XIDS_OF_A_SEGMENT, _SEGMENT_BYTES = 1 << 20, 1 << 18
 
 
@@ -45,7 +45,7 @@ def _server() -> Iterator[Node]:
 
 @pytest.fixture
 def server(_server: Node) -> Node:
-    """A server of these tests alone, without rows, whose commits wait for no standby."""
+    """Return an empty server of these tests alone, whose commits wait for no standby."""
     _server.sql("ALTER SYSTEM RESET synchronous_standby_names")
     _server.sql("SELECT pg_reload_conf()")
     wanted = "SELECT 1 FROM pg_settings WHERE name = 'synchronous_standby_names' AND setting = ''"
@@ -83,7 +83,7 @@ def test_a_grant_whose_wait_for_the_standby_was_cancelled_is_not_taken_for_one(
 
 
 def wait_for_standbys(server: Node, pool: ThreadPoolExecutor) -> None:
-    """Let commits wait for a standby that is not there; returns once one does."""
+    """Make commits wait for a standby that does not exist; return when one waits."""
     server.sql("CREATE TABLE tries (n int)")
     server.sql("ALTER SYSTEM SET synchronous_standby_names = 'nobody'")
     server.sql("SELECT pg_reload_conf()")
@@ -121,7 +121,7 @@ def waiting(database: Database) -> int:
 
 
 def age(server: Node) -> None:
-    """Stop it, and start it again two thousand million transactions later."""
+    """Stop the server, and restart it two thousand million transactions later."""
     server.sql("ALTER SYSTEM SET autovacuum = off")
     assert server.process is not None
     data = server.folder / "data"

@@ -1,4 +1,4 @@
-"""The statements of the lock, one by one, on a real PostgreSQL."""
+"""Statements of the lock, one by one, on a real PostgreSQL."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -201,7 +201,7 @@ def store_acquire(database: Database, request_id: str) -> Lease | Refusal:
 def test_leases_are_renewed_while_others_of_the_same_process_are_released(
     database: Database,
 ) -> None:
-    """As one statement of a function in SQL, the renewal made PostgreSQL 18 crash by that."""
+    """When the renewal was one statement of an SQL function, this made PostgreSQL 18 crash."""
     long = {"lease_seconds": 300}
     kept = [acquired(database, scope=f"kept-{number}", **long) for number in range(3)]
     for _ in range(3):

@@ -1,4 +1,4 @@
-"""The lock behind a transaction pooler, and under clocks that are wrong."""
+"""Lock behind a transaction pooler, and with wrong clocks."""
 
 import os
 import socket
@@ -37,7 +37,7 @@ _LIBFAKETIME = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1"
 
 @pytest.fixture
 def pooled_url(database_url: str, tmp_path: Path) -> Iterator[str]:
-    """The database behind pgbouncer, which gives out a connection for one transaction only."""
+    """Yield the database behind pgbouncer, which assigns a connection per transaction."""
     target = make_url(database_url)
     host = target.host or target.query["host"]
     port = free_port()
@@ -144,7 +144,7 @@ def test_promise_10_a_process_with_a_wrong_clock_holds_like_any_other(
 
 @pytest.fixture
 def jumping(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Database, Path]]:
-    """A server whose clock follows a file."""
+    """Yield a server whose clock is read from a file, and that file."""
     with tempfile.TemporaryDirectory(dir="/tmp") as base:
         node, clock = Node(Path(base) / "n"), Path(base) / "clock"
         Path(base).chmod(0o755)

@@ -1,4 +1,4 @@
-"""Moments in which a process can start no thread, and threads that are gone."""
+"""Threads of the lock that cannot be started, or that have died."""
 
 import socket
 import threading
@@ -30,7 +30,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExc
 
 @contextmanager
 def no_room_for(*names: str) -> Iterator[None]:
-    """Threads of these names cannot be started; without any, none can."""
+    """Make threads with these names fail to start; without names, all threads."""
     start = threading.Thread.start
 
     def start_perhaps(thread: threading.Thread) -> None:
@@ -170,7 +170,7 @@ def test_slow_clients_are_shut_though_the_thread_could_not_be_started_at_first()
 def test_an_artifact_is_tried_again_after_a_moment_without_threads(
     database: Database, database_url: str, tmp_path: Path
 ) -> None:
-    """It has no verdict, nor have its siblings; a worker takes all of them up."""
+    """The artifact and its siblings get no final state; a worker stages all of them later."""
     with bench(database, database_url, tmp_path) as at:
         url, other = at.build("R1"), at.build("R2")
         with no_room_for("prefetch"), pytest.raises(Unavailable, match="suites"):

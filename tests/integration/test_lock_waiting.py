@@ -1,4 +1,4 @@
-"""Many waiters of one process: what they cost, and that each is served whatever gets lost."""
+"""Many waiters in one process: their cost, and that each is served despite lost notices."""
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -32,7 +32,7 @@ def proxy(database_url: str) -> Iterator[Proxy]:
 
 @dataclass
 class Process:
-    """One process, whose requests wait in threads; `served` has their scopes, as they are."""
+    """A process whose requests wait in threads; `served` lists their scopes in order of service."""
 
     locks: Locks
     pool: ThreadPoolExecutor
@@ -54,7 +54,7 @@ def process(database: Database, listens_at: str, holder: str = "other") -> Itera
 
 @pytest.fixture
 def deaf(database: Database) -> Iterator[Process]:
-    """A process whose listener never gets a connection."""
+    """Yield a process whose listener never gets a connection."""
     with process(database, "postgresql://127.0.0.1:1/nowhere", "deaf") as made:
         yield made
 
@@ -65,7 +65,7 @@ def queued(database: Database, count: int) -> None:
 
 
 def looked_after(database: Database, times: int = 1) -> None:
-    """Wait until all waiters were seen so many times more."""
+    """Wait until all waiters were seen this many more times."""
     for _ in range(times):
         ((_, before),) = rows(database, SEEN)
         eventually(partial(all_seen_since, database, before), "nothing is looked after")
@@ -163,7 +163,7 @@ def test_waiters_are_served_once_the_rest_of_their_scope_is_over(
 def test_the_first_of_all_processes_is_served_first(
     deaf: Process, database: Database, database_url: str
 ) -> None:
-    """Another than the process that finds the lock free."""
+    """The first waiter is in another process than the one that finds the lock free."""
     lease = acquired(database, scope="s", lease_seconds=300)
     with process(database, database_url) as other:
         first = other.wait_for("s")

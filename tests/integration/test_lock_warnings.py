@@ -1,4 +1,4 @@
-"""Warnings of the server: only one about the commit itself means that a grant may not last."""
+"""Server warnings: only a warning about the commit itself means that a grant may be lost."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,7 +19,7 @@ NOT_REPLICATED = "storniere das Warten auf synchrone Replikation wegen Benutzera
 
 @contextmanager
 def warned(database: Database, words: str, *, at_commit: bool) -> Iterator[None]:
-    """The server warns with each change of a scope: at once, or when it is committed."""
+    """Make the server warn at each change of a scope: at once, or at the commit."""
     when = "CONSTRAINT TRIGGER warn AFTER" if at_commit else "TRIGGER warn AFTER"
     deferred = "DEFERRABLE INITIALLY DEFERRED" if at_commit else ""
     with database.begin() as conn:

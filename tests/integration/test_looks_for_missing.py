@@ -1,4 +1,4 @@
-"""Looks for what was missing: how many at once, how many are remembered, and which go first."""
+"""Look-ups of missing objects: limit at once, limit of remembered ones, and their order."""
 
 import threading
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ from tests.stagings import Bench, bench
 
 
 class Looks:
-    """Counts the openings of sources, and holds them until they are let."""
+    """Counts the openings of sources, and blocks them until they are released."""
 
     def __init__(self, at: Bench) -> None:
         self.opened = 0
@@ -33,7 +33,7 @@ class Looks:
         return self._at.service.open_archive(url)  # type: ignore[arg-type]
 
     def build_without_notes(self, name: str) -> StagingRequest:
-        """Stage a build that lacks its notes; they come right after."""
+        """Stage a build without its notes, which are uploaded right afterwards."""
         url = self._at.build(name, payload_bin=name.encode())
         self._at.stage(url, "payload", "notes")
         (Path(url.removeprefix("file://")) / "notes.txt").write_text("late")
@@ -58,7 +58,7 @@ def test_four_requests_look_at_once_and_another_is_answered_from_the_rows(looks:
         finally:
             looks.let.set()
         assert [each.result() for each in running] == [frozenset({"notes"})] * 4
-    # It looks itself when it is asked again some seconds later.
+    # A request some seconds later looks for itself.
     assert looks.missing.came(requests[4]) == frozenset()
     looks.now += 5
     assert looks.missing.came(requests[4]) == frozenset({"notes"})
@@ -70,7 +70,7 @@ def test_ten_thousand_looks_are_remembered_those_that_were_asked_for_last(looks:
     assert looks.missing.came(first) == frozenset({"notes"})
     known = looks.missing._looks
     known.update({(f"gs://{number}", "notes"): _Look(0.0, False) for number in range(9_999)})
-    # Not looked for again so soon, and remembered as just asked for.
+    # Not looked up again this soon, and counted as recently requested.
     assert looks.missing.came(first) == frozenset({"notes"})
     assert (looks.opened, len(known)) == (1, 10_000)
     assert looks.missing.came(second) == frozenset({"notes"})

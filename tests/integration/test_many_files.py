@@ -1,4 +1,4 @@
-"""Rows of many files: written in batches that nobody reads before the artifact is staged."""
+"""Rows of many files: written in batches that are not read before the artifact is staged."""
 
 import pytest
 

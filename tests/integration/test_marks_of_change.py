@@ -1,4 +1,4 @@
-"""By what open pages learn that something changed: marks that are read from rows themselves."""
+"""Change marks for open pages: computed from the rows themselves."""
 
 from collections.abc import Iterator
 
@@ -23,14 +23,14 @@ _EVENT = text("""
 @pytest.fixture
 def conn(database: Database) -> Iterator[Connection]:
     with database.begin() as made:
-        # No foreign keys, and no triggers that write events of their own.
+        # Without foreign keys, and without triggers that write events of their own.
         made.exec_driver_sql("SET LOCAL session_replication_role = 'replica'")
         yield made
         made.rollback()
 
 
 def changed(conn: Connection, statement: object, **given: object) -> set[Topic]:
-    """The topics whose mark is another after a statement, which this session has not reported."""
+    """Return the topics whose mark a statement changed, and that were not yet reported."""
     before = rows.marks(conn)
     conn.execute(statement, given)  # type: ignore[call-overload]
     after = rows.marks(conn)

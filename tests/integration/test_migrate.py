@@ -1,4 +1,4 @@
-"""The schema: reached by many at once, the same as the tables say, and refused when it is old."""
+"""Schema: migrated by several processes at once, equal to the code's, refused if outdated."""
 
 import os
 import subprocess
@@ -25,13 +25,13 @@ from tests.service import eventually
 
 PROJECT = Path(__file__).parents[2]
 AT_ONCE = 3
-#: The key that migrations/env.py takes.
+#: The advisory lock key of migrations/env.py.
 MIGRATION_LOCK = 0x57A6E
 
 
 @pytest.fixture
 def empty_url(database_url: str) -> Iterator[str]:
-    """A database with nothing in it."""
+    """Yield an empty database."""
     with new_database(database_url) as url:
         yield url
 
@@ -47,7 +47,7 @@ def test_processes_that_migrate_at_once_take_turns(empty_url: str, tmp_path: Pat
     pools = open_database(empty_url, 2)
     try:
         with pools.begin() as first:
-            # What a migration takes first: so all of them are under way before one goes on.
+            # The first lock of a migration: all of them have started before any of them continues.
             first.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK})
             running = [
                 subprocess.Popen(
@@ -66,19 +66,19 @@ def test_processes_that_migrate_at_once_take_turns(empty_url: str, tmp_path: Pat
 
 
 def waiting_for_lock(pools: Database) -> int:
-    """How many wait for a lock of an application's own."""
+    """Return the number of sessions that wait for an advisory lock."""
     waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
     ((count,),) = select(pools, waiting)
     return int(count)
 
 
 def environment(url: str, home: Path) -> dict[str, str]:
-    """What a process of the service is started with."""
+    """Return the environment with which a process of the service is started."""
     return {**os.environ, "STAGING_DATABASE_URL": url, "STAGING_HOME": str(home)}
 
 
 def check_schema_of(url: str) -> None:
-    """Fail unless the database has the schema that this version needs."""
+    """Assert that the database has the schema that this version needs."""
     pools = open_database(url, 1)
     try:
         check_schema(pools)
@@ -87,7 +87,7 @@ def check_schema_of(url: str) -> None:
 
 
 def set_revision(url: str, revision: str) -> None:
-    """Make a migrated database say that it is at another revision."""
+    """Set the revision that a migrated database reports."""
     pools = open_database(url, 1)
     try:
         with pools.begin() as conn:
@@ -136,7 +136,7 @@ def test_a_process_does_not_start_on_an_old_schema(
 
 @pytest.fixture
 def outdated_url(schemas: Schemas) -> Iterator[str]:
-    """A database that lacks the newest step alone."""
+    """Yield a database that lacks only the newest step."""
     with schemas(revisions()[-2]) as url:
         yield url
 
@@ -154,7 +154,7 @@ def test_the_migrate_verb_brings_it_up(outdated_url: str, tmp_path: Path) -> Non
     check_schema_of(outdated_url)
 
 
-# SQLAlchemy 2.1 reads a constraint that is NOT VALID with an option that it then does not know.
+# SQLAlchemy 2.1 reflects a NOT VALID constraint with an option that it then does not accept.
 @pytest.mark.filterwarnings("ignore:Can't validate argument 'dialect_options'")
 def test_autogenerate_finds_nothing_to_migrate(own_url: str) -> None:
     pools = open_database(own_url, 1)
@@ -164,11 +164,11 @@ def test_autogenerate_finds_nothing_to_migrate(own_url: str) -> None:
 
 
 def test_the_migrations_make_what_the_tables_say(own_url: str) -> None:
-    """Autogenerate sees no check constraints, comments on tables or storage: this does."""
+    """Autogenerate does not compare check constraints, comments or storage: this test does."""
     pools = open_database(own_url, 1)
     try:
         migrated = catalogue(pools)
-        # The types of columns are made by the migrations; only the tables are made anew.
+        # The migrations create the types of columns; only the tables are created again.
         with pools.begin() as conn:
             for table in metadata.sorted_tables:
                 conn.execute(text(f"DROP TABLE {table.name} CASCADE"))
@@ -181,7 +181,7 @@ def test_the_migrations_make_what_the_tables_say(own_url: str) -> None:
 
 
 def catalogue(database: Database) -> dict[str, set[tuple[object, ...]]]:
-    """What PostgreSQL knows of our tables; their partitions come and go by time."""
+    """Return PostgreSQL's catalogue of our tables, without partitions, which change with time."""
     ours = ", ".join(f"'{table.name}'" for table in metadata.sorted_tables)
     with database.connect() as conn:
         return {
@@ -200,8 +200,8 @@ _CATALOGUE = {
         LEFT JOIN pg_attrdef d ON d.adrelid = c.oid AND d.adnum = a.attnum
         LEFT JOIN pg_collation co ON co.oid = a.attcollation
         WHERE c.relname IN (:ours)""",
-    # Rows that were there before a constraint need not have been looked through. Constraints of
-    # type t are triggers, which only migrations make.
+    # Constraints added to existing rows may be unvalidated. Constraints of type t are triggers, which
+    # only migrations create.
     "constraints": """
         SELECT conrelid::regclass::text, conname,
             replace(pg_get_constraintdef(oid), ' NOT VALID', '')
@@ -228,7 +228,7 @@ def test_setup_cfg_names_every_package_on_disk() -> None:
 
 
 def test_a_migration_settles_what_older_versions_left_to_do(empty_url: str) -> None:
-    """A staging that failed with two artifacts pending, of which another staging needs one."""
+    """A staging that failed with two artifacts pending, one of which another staging needs."""
     config = migration._config()
     settling = next(
         step

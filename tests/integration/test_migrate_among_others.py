@@ -1,4 +1,4 @@
-"""Migrations while others use the tables, with the wrong role, and on schemas of other versions."""
+"""Migrations with concurrent users, with the wrong role, and on schemas of other versions."""
 
 import logging
 import os
@@ -23,7 +23,7 @@ from tests.databases import Migrated, Schemas, new_database
 from tests.service import eventually
 from tests.traffic import Traffic
 
-#: The last step but one of those that take locks on many tables.
+#: The last but one of the steps that lock many tables.
 BEFORE = "0012"
 _OF_MIGRATIONS = """
     SELECT count(*) FROM pg_stat_activity
@@ -32,20 +32,20 @@ _OF_MIGRATIONS = """
 
 @pytest.fixture
 def old_url(schemas: Schemas) -> Iterator[str]:
-    """A database whose schema is of the version before step 0013."""
+    """Yield a database with the schema before step 0013."""
     with schemas(BEFORE) as url:
         yield url
 
 
 @pytest.fixture
 def outdated_url(schemas: Schemas) -> Iterator[str]:
-    """A database that lacks the newest step alone."""
+    """Yield a database that lacks only the newest step."""
     with schemas(revisions()[-2]) as url:
         yield url
 
 
 def scalar(url: str, statement: str, *given: object) -> object:
-    """The one value that a statement answers, on a connection of its own."""
+    """Return the single value of a query, on a connection of its own."""
     with psycopg2.connect(dsn(url)) as conn, conn.cursor() as cursor:
         cursor.execute(statement, given or None)
         (value,) = cursor.fetchone() or (None,)
@@ -63,7 +63,7 @@ def revision_of(url: str) -> object:
 
 @contextmanager
 def reading(url: str, table: str, application: str = "report") -> Iterator[int]:
-    """A session that has read a table and keeps its transaction open; gives its pid."""
+    """Yield the pid of a session that has read a table and keeps its transaction open."""
     conn = psycopg2.connect(dsn(url), application_name=application)
     try:
         with conn.cursor() as cursor:
@@ -87,7 +87,7 @@ def command(url: str) -> "subprocess.Popen[str]":
 def test_behind_a_long_reader_no_statement_waits_for_the_migration(
     old_url: str, table: str, caplog: pytest.LogCaptureFixture
 ):
-    """First, last and partitioned table of a step: each queue is as short."""
+    """First, last and partitioned table of a step: each queue of waiting statements is as short."""
     caplog.set_level(logging.WARNING)
     migrating = threading.Thread(target=migrate, args=(old_url,))
     with Traffic(old_url) as traffic, reading(old_url, table) as pid:
@@ -104,7 +104,7 @@ def test_behind_a_long_reader_no_statement_waits_for_the_migration(
 
 
 def test_waits_of_a_step_for_several_locks_add_up(own_url: str):
-    """A session gives its locks back one by one, each early enough for `lock_timeout`."""
+    """A session releases its locks one by one, each early enough for `lock_timeout`."""
     keys = range(1, 101)
     engine = engine_of(own_url)
     with closing(psycopg2.connect(dsn(own_url))) as holder, holder.cursor() as cursor:
@@ -145,7 +145,7 @@ def test_a_killed_migration_leaves_no_session_behind(old_url: str):
 
 
 def test_a_migration_killed_behind_another_leaves_no_session_either(old_url: str):
-    """It waits for the other without a limit; its server notices that it is gone."""
+    """It waits for the other migration without a limit; its server notices its death."""
     with psycopg2.connect(dsn(old_url)) as other, other.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(%s)", [0x57A6E])
         running = command(old_url)
@@ -179,12 +179,12 @@ def test_settings_of_the_role_do_not_end_a_migration(database_url: str, own_role
 
 
 class Role:
-    """A role of a test's own, that may do nothing."""
+    """A role of one test, without permissions."""
 
     name = "staging_test_migrator"
 
     def url(self, url: str) -> str:
-        """The URL of a database, as this role."""
+        """Return the URL of a database, for this role."""
         made = make_url(url).set(username=self.name, password="open-sesame")
         return made.render_as_string(hide_password=False)
 
@@ -234,7 +234,7 @@ def test_a_blocked_migration_names_the_blocking_session(old_url: str):
 
 @pytest.fixture
 def at(migrated: Migrated) -> Iterator[Callable[[str], str]]:
-    """A migrated database that says it is at another revision."""
+    """Yield a function that makes a migrated database report another revision."""
     with migrated() as url:
 
         def set_revision(revision: str) -> str:

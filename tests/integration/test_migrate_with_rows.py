@@ -1,4 +1,4 @@
-"""Rows that each earlier schema was filled with: they are there, and worked on, in the newest."""
+"""Rows written under each earlier schema: still present and processed under the newest one."""
 
 import hashlib
 from collections.abc import Iterator
@@ -50,7 +50,7 @@ _STATEMENTS = (
 
 
 def filled(conn: Connection, revision: str) -> None:
-    """Let a version with this schema have staged one artifact of an archive, and not the other."""
+    """Write the rows of a version with this schema: one artifact staged, another one not."""
     ids = {name: new_id() for name in ("lock", "staging", "payload", "notes")}
     given = {
         **ids,
@@ -70,7 +70,7 @@ def archive_of(revision: str) -> str:
 
 @pytest.fixture
 def url(schemas: Schemas, revision: str) -> Iterator[str]:
-    """A database with the schema of the test's revision."""
+    """Yield a database with the schema of the test's revision."""
     with schemas(revision) as made:
         yield made
 
@@ -83,7 +83,7 @@ def pools(url: str) -> Iterator[Database]:
 
 
 def check_constraints(pools: Database) -> None:
-    """Fail if a row breaks a rule that is newer: an update of that row would be refused."""
+    """Assert that all rows satisfy newer constraints: otherwise updates of them would fail."""
     unchecked = """SELECT format('ALTER TABLE %s VALIDATE CONSTRAINT %I', r.oid::regclass, conname)
         FROM pg_constraint JOIN pg_class r ON r.oid = conrelid WHERE NOT convalidated"""
     with pools.begin() as conn:
@@ -94,7 +94,7 @@ def check_constraints(pools: Database) -> None:
 
 
 def check_rows(pools: Database, *versions: str) -> None:
-    """Fail unless everything that these versions wrote is there, and what is left is due."""
+    """Assert that all rows of these versions are present, and that unfinished work is due."""
     check_constraints(pools)
     urls = [archive_of(version) for version in versions]
     assert select(pools, "SELECT archive_url, state FROM stagings ORDER BY 1") == [
@@ -119,7 +119,7 @@ def check_rows(pools: Database, *versions: str) -> None:
 
 @pytest.mark.parametrize("revision", [""])
 def test_rows_of_every_earlier_schema_are_there_and_worked_on(pools: Database):
-    """One database that took every upgrade, and was used in between."""
+    """One database that was upgraded step by step, and used in between."""
     for each in revisions():
         with pools.begin() as conn:
             migration._upgrade(conn, each)
@@ -132,7 +132,7 @@ def test_rows_of_every_earlier_schema_are_there_and_worked_on(pools: Database):
 PACKAGES = {"tool": deb(control_text("tool"), Form.GZ)}
 #: The first schemas with a publisher and with documents.
 _PUBLISHER, _DOCUMENTS = "0008", "0014"
-#: Not of the publisher, nor of documents; and the store is another one in each test.
+#: Rows of neither the publisher nor documents; and each test has another store.
 _OTHER_TABLES = {
     *("archives", "stagings", "staged_artifacts", "staged_files", "staging_events"),
     *("api_locks", "lock_scopes", "lock_waiters", "store_identity", "idempotency_keys"),
@@ -142,7 +142,7 @@ _RELEASE = "dists/{}/Release"
 
 @dataclass(frozen=True)
 class Used:
-    """What a publisher and a site of documents left behind: rows, contents, and what is served."""
+    """Remains of a publisher and a site of documents: rows, contents, and served files."""
 
     rows: Rows
     store: Path
@@ -151,7 +151,7 @@ class Used:
 
 @pytest.fixture(scope="module")
 def used(migrated: Migrated, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Used]:
-    """A database in which two suites were published and two collections committed."""
+    """Yield a database with two published suites and two committed collections."""
     folder = tmp_path_factory.mktemp("used")
     with migrated() as url:
         pools = open_database(url, 4)
@@ -201,7 +201,7 @@ def test_a_database_of_every_earlier_schema_goes_on_in_the_newest_after_all_step
 
 
 def check_publisher(seller: Shop, used: Used) -> None:
-    """Fail unless all is served as it was, and what is published next is beside it."""
+    """Assert that served files are unchanged, and that the next publishing adds to them."""
     for name, release in used.releases.items():
         assert seller.served(_RELEASE.format(name)) == release
     assert seller.names() == ["hello 2.0-1", "other 1.0-1"]
@@ -213,7 +213,7 @@ def check_publisher(seller: Shop, used: Used) -> None:
 
 
 def check_documents(url: str, pools: Database, folder: Path) -> None:
-    """Fail unless what was committed and buffered is there, and can be committed."""
+    """Assert that committed and buffered documents are present and can be committed."""
     with document_api(url, folder) as site:
         committed = site.get("/configdocs/second", version="committed", cleartext_secrets="true")
         assert [each["data"] for each in loaded(committed.body)] == ["swordfish"]

@@ -1,4 +1,4 @@
-"""Months of history, made and dropped while others read and write."""
+"""Monthly partitions of history, created and dropped during reads and writes."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -30,7 +30,7 @@ EXTENSIONS: list[tuple[str, Extend]] = [
 
 @pytest.fixture(autouse=True)
 def whole(database: Database) -> Iterator[None]:
-    """An archive to stage; and every month there afterwards."""
+    """Yield an archive to stage; recreate every partition afterwards."""
     with database.begin() as conn:
         conn.execute(text("INSERT INTO archives VALUES ('gs://b/r', 'r')"))
     yield
@@ -57,7 +57,7 @@ def test_partitions_are_created_in_advance(database: Database) -> None:
 
 
 def this_month(table: str) -> str:
-    """The name of its partition of now: a run of all tests may see a month end."""
+    """Return the table's current partition: the month may end during a run of all tests."""
     return f"{table}_{datetime.now(UTC):%Y_%m}"
 
 
@@ -70,7 +70,7 @@ def remove_month(database: Database, table: str) -> str:
 
 @contextmanager
 def long_reader(database: Database, table: str) -> Iterator[None]:
-    """As pg_dump reads: a lock on every partition, for as long as it takes."""
+    """Lock every partition for the length of the block, as pg_dump does."""
     with database.begin() as conn:
         conn.execute(text(f"SELECT count(*) FROM {table}"))
         yield
@@ -113,7 +113,7 @@ def test_a_partition_behind_a_long_reader_is_postponed_and_blocks_no_other(
     assert done > 2, "others were served between the tries"
     assert rows(database, THERE, name=name) == [(False,)]
     make()
-    # Events that came meanwhile are in the default partition, and keep their month there.
+    # Events written meanwhile are in the default partition, so their month stays there.
     assert rows(database, THERE, name=name) == [(table == "api_locks",)]
     assert refused(database, scope="before").id == lease.id
 
@@ -156,7 +156,7 @@ def made(database: Database) -> bool:
 def test_a_new_partition_and_writers_of_stagings_do_not_block_each_other(
     database: Database,
 ) -> None:
-    """A writer that has written an event and goes on to its staging, another that comes after."""
+    """One writer has written an event and continues with its staging, another comes later."""
     name = remove_month(database, "staging_events")
     go_on, wrote = threading.Event(), threading.Event()
 

@@ -1,4 +1,4 @@
-"""Runs of tests for mutants: processes forked from one that has imported, and what they find."""
+"""Test runs for mutants: forked from a process that has imported the package, and their results."""
 
 from collections.abc import Iterator
 from contextlib import closing
@@ -12,7 +12,7 @@ from tests.mutants.trial import Outcome, Runner
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Runner]]:
-    """A tree with no tests yet, and what runs them there."""
+    """Yield a tree without tests, and the runner of its tests."""
     tree = tmp_path_factory.mktemp("mutants") / "tree"
     tree.mkdir()
     (tree / "tests").symlink_to(ROOT / "tests")

@@ -1,4 +1,4 @@
-"""The command line names the dashboard's page of what it shows, if the service has one."""
+"""Dashboard addresses in the command line's output, if the service has a dashboard."""
 
 import re
 from collections.abc import Callable
@@ -27,7 +27,7 @@ Run = Callable[..., tuple[int, str, str, str]]
 
 @pytest.fixture
 def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Run a verb against a service with this script: code, output, errors, its address."""
+    """Run a verb against a scripted service: code, output, errors, address."""
 
     def run(script: Script, *arguments: str) -> tuple[int, str, str, str]:
         with service(script) as running:
@@ -41,7 +41,7 @@ def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def after(event: Event, step: Step) -> Step:
-    """Answer once that has happened."""
+    """Return a step that answers once the event is set."""
 
     def answer(request: BaseHTTPRequestHandler) -> None:
         event.wait(30)
@@ -51,7 +51,7 @@ def after(event: Event, step: Step) -> Step:
 
 
 def at_root(links: object, others: Script) -> Script:
-    """Answer ``GET /`` with these links, and the rest by `others`."""
+    """Return a script that answers ``GET /`` with these links, and the rest by `others`."""
     return lambda seen: says(200, {"links": links}) if seen.path == "/" else others(seen)
 
 

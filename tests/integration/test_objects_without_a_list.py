@@ -1,4 +1,4 @@
-"""What a request names without a glob is staged from a server that has no list of anything."""
+"""Objects requested without a glob: staged from a server that offers no list."""
 
 import hashlib
 from contextlib import AbstractContextManager
@@ -30,14 +30,14 @@ OBJECTS = {"payload.bin": b"payload", "suites.tgz": SUITES, "report#2 +.txt": b"
 
 @pytest.fixture
 def at(database, database_url, tmp_path):
-    # A wait would be noticed: nothing here is worth one.
+    # A wait would be noticed, because no request here needs one.
     with bench(database, database_url, tmp_path, uploads=UploadTerms(wait_seconds=600)) as made:
         yield made
 
 
 @pytest.fixture
 def over_http(at):
-    """Runs the service over a server that has these objects, and answers all else as it is told."""
+    """Run the service over a server with these objects, and a chosen answer for other paths."""
 
     def run(objects=OBJECTS, otherwise=404):
         def script(asked):
@@ -80,7 +80,7 @@ def test_entries_without_a_glob_are_staged_and_an_optional_one_is_missing(over_h
 
 
 def test_what_needs_a_list_is_not_called_missing_without_one(over_http):
-    """It may be there: nothing looked for it."""
+    """The object may exist: nothing has looked for it."""
     at, server = over_http()
     text = CATALOGUE.replace("pattern: notes.txt", 'pattern: "notes*"')
     at = replace(at, service=replace(at.service, catalogues=Catalogues(Catalogue.read(text))))
@@ -136,7 +136,7 @@ def test_an_archive_with_a_query_may_be_a_folder(over_http):
     at, server = over_http({f"{name}?token=t": OBJECTS.get(name, b"x") for name in names})
     url = f"{server.url}/b/R17?token=t"
     staging = at.service.stage(at.service.check_request(url, ["build"]), ORIGIN)
-    # The background too: no worker has the token.
+    # The background artifacts as well: no worker has the token.
     assert {each.name: each.state for each in staging.artifacts} == {
         "payload": "staged",
         "suites": "staged",
@@ -182,6 +182,6 @@ def test_the_row_says_what_vouches_and_what_is_not_verified_is_not_staged(over_h
 
 
 def everything(at) -> str:
-    """Every row of every table, as text."""
+    """Return every row of every table, as text."""
     tables = at.rows("SELECT quote_ident(tablename) FROM pg_tables WHERE schemaname = 'public'")
     return "".join(str(at.rows(f"SELECT t::text FROM {table} t")) for (table,) in tables)

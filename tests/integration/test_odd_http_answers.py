@@ -1,4 +1,4 @@
-"""Answers of http servers that are odd, and mean something: cookies, 203, heads without end."""
+"""Unusual but valid responses of HTTP servers: cookies, 203, headers without end."""
 
 import gzip
 import zlib
@@ -55,7 +55,7 @@ def test_a_cookie_of_a_redirect_to_the_same_place_is_sent_back(opened: Opened) -
 
     source, server = opened(script)
     assert read(source) == BODY
-    # Each chain begins anew.
+    # Each redirect chain starts without cookies.
     assert ["cookie" in asked.headers for asked in server.asked] == [False, True] * 2
 
 

@@ -1,4 +1,4 @@
-"""A name in a bucket or a folder that nobody could ask for spoils no other name."""
+"""Object names in a bucket or folder that cannot be requested: other names are unaffected."""
 
 import hashlib
 import os
@@ -32,7 +32,7 @@ def place(request):
 
 
 def put(place, key):
-    """Make an object whose key the library would not send."""
+    """Create an object with a key that the library would refuse to send."""
     if isinstance(place, places.Gcs):
         place.put(key, b"x")
         return
@@ -51,7 +51,7 @@ def names(place, archive):
 
 
 def test_odd_keys_are_left_out_and_named(place):
-    # fake-gcs-server shows a control character as another one.
+    # fake-gcs-server replaces a control character in its listing.
     odd = [name for name in ODD if name.isprintable() or not isinstance(place, places.Gcs)]
     for name in (*ORDINARY, *odd):
         put(place, f"b/odd/{name}")
@@ -107,7 +107,7 @@ def pages_of(asked):
 
 
 def test_the_link_to_a_listing_is_signed_as_the_service_wants_it(monkeypatch):
-    """The signature is what botocore computes for the same request at the same time."""
+    """The signature equals botocore's for the same request at the same time."""
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", KEY)
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
     monkeypatch.setenv("AWS_SESSION_TOKEN", "token/of+session=")
@@ -127,7 +127,7 @@ def test_the_link_to_a_listing_is_signed_as_the_service_wants_it(monkeypatch):
 
 
 def listed_after(refused):
-    """The names that a bucket lists, if it first answers the request for its list with this."""
+    """Return the names listed by a bucket that first answers the list request with this."""
     left = [refused]
 
     def script(asked):
@@ -196,7 +196,7 @@ def signed_by_botocore(url, link):
 
 
 def azure_list(names, marker=""):
-    """A page of Azure's list; the library takes none with a name that is no path for it."""
+    """Return a page of Azure's list; the library refuses a name that is not a path to it."""
     properties = (
         "<Properties><Last-Modified>Sun, 29 Nov 2026 12:06:11 GMT</Last-Modified><Content-Length>0"
         "</Content-Length><Content-Type>x</Content-Type><Etag>1</Etag></Properties>"

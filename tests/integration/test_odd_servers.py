@@ -1,4 +1,4 @@
-"""Builds are staged from servers that are merely odd, through the whole service."""
+"""Stagings from unusual but valid servers, through the whole service."""
 
 from contextlib import contextmanager
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Tokens of an OpenID provider: which hold, and what happens when keys rotate or it is away."""
+"""Tokens of an OpenID provider: valid and invalid ones, key rotation, and provider outages."""
 
 import base64
 import json
@@ -26,7 +26,7 @@ from tests.issuer import AUDIENCE, Issuer, issuing, new_key
 
 @dataclass
 class Clock:
-    """A monotonic clock that goes as far as it is told."""
+    """A monotonic clock that tests advance."""
 
     seconds: float = 1000.0
 
@@ -69,7 +69,7 @@ def test_a_token_that_holds_names_its_caller_and_roles(issuer: Issuer, oidc: Oid
         ({"aud": "another-service"}, "aud"),
         ({"aud": None}, "aud"),
         ({"iss": "https://elsewhere.example"}, "iss"),
-        # A day: it is told when the tests are collected, and has to last until they run.
+        # One day: the token is made when tests are collected, and must be valid until they run.
         ({"nbf": int(time.time()) + 86_400}, "does not hold|not valid"),
         ({"sub": None}, "is not allowed for a caller"),
         ({"sub": "worker"}, "is not allowed for a caller"),
@@ -95,7 +95,7 @@ def test_a_signature_by_an_unknown_key_under_a_known_id_is_refused(issuer: Issue
 def test_a_refused_token_that_comes_again_costs_no_call(
     issuer: Issuer, oidc: OidcCheck, clock: Clock
 ):
-    """Else one token, sent again and again, would use up the look-ups of all."""
+    """Otherwise one token, sent repeatedly, would use up everyone's key look-ups."""
     oidc = replace(oidc, _junk=RecentValues(5.0, 10, clock))
     assert oidc.check(issuer.token())
     body, signature = issuer.token().rsplit(".", 1)
@@ -209,7 +209,7 @@ def test_a_new_key_is_503_while_the_issuer_is_unreachable(
 def test_a_key_that_rotates_a_moment_after_a_fetch_is_found(
     issuer: Issuer, oidc: OidcCheck, clock: Clock
 ):
-    """What was fetched before the token came proves nothing about its key."""
+    """Keys fetched before the token arrived prove nothing about its key."""
     for _ in range(10):
         oidc.check(issuer.token())
         clock.seconds += 0.001
@@ -281,13 +281,13 @@ def rsa(key_id: str) -> RSAKey:
 
 
 def signed_by(issuer: Issuer, key: Key, algorithm: str, **header: str) -> str:
-    """A token of the issuer by this key, whose header says only what is given."""
+    """Return a token of the issuer, signed with this key, with only the given header fields."""
     claims = {"iss": issuer.url, "aud": AUDIENCE, "sub": "alice", "exp": int(time.time()) + 600}
     return jwt.encode({"alg": algorithm, **header}, claims, key, algorithms=[algorithm])
 
 
 def test_each_key_without_an_id_is_tried(issuer: Issuer, oidc: OidcCheck):
-    """An issuer in the middle of a rotation has two, and its tokens do not say which."""
+    """During a rotation an issuer may have two keys, and tokens that do not say which one."""
     issuer.keys = [ECKey.generate_key("P-256"), ECKey.generate_key("P-256")]
     for key in issuer.keys:
         assert oidc.check(signed_by(issuer, key, "ES256")).name == "alice"
@@ -319,7 +319,7 @@ def test_keys_of_two_types_may_share_an_id(issuer: Issuer, oidc: OidcCheck):
 def test_a_key_that_is_not_for_such_signatures_verifies_none(
     issuer: Issuer, oidc: OidcCheck, facts: dict[str, object]
 ):
-    """The issuer said so: the token is wrong, and nothing is left to find out."""
+    """The issuer excludes the key from signatures: the token is invalid without a look-up."""
     key = RSAKey.generate_key(2048, {"kid": "r"})
     public = key.as_dict(private=False)
     issuer.says = {"keys": [issuer.keys[0].as_dict(private=False), {**public, **facts}]}
@@ -366,7 +366,7 @@ def test_keys_are_accepted_with_any_content_type(
 def test_clocks_may_differ_by_half_a_minute(
     issuer: Issuer, oidc: OidcCheck, skew: int, holds: bool
 ):
-    """An issuer whose clock goes after ours, and one whose clock goes before it."""
+    """For issuers whose clock is behind ours or ahead of it."""
     now = int(time.time())
     for claim, seconds in (("exp", now + skew), ("nbf", now - skew), ("iat", now - skew)):
         token = issuer.token(None, **{claim: seconds})
@@ -379,7 +379,7 @@ def test_clocks_may_differ_by_half_a_minute(
 
 @pytest.mark.parametrize("manner", ["drip", "drip head", "hang"])
 def test_an_issuer_that_hangs_costs_no_more_than_the_deadline(issuer: Issuer, manner: str):
-    """All who wait share one call; who comes when enough wait is answered at once."""
+    """Waiting callers share one request; further callers are refused once enough of them wait."""
     calls = SharedCalls(seconds=0.3, waiters=4)
     keys = KeyCache(Provider(issuer.url).fetcher(), calls=calls)
     issuer.manner = manner
@@ -410,7 +410,7 @@ def test_known_keys_serve_at_once_while_the_issuer_hangs(issuer: Issuer, clock: 
 
 
 def eventually_checked(oidc: OidcCheck, token: str) -> Principal:
-    """Come back as long as it is not known."""
+    """Retry as long as the token's key is not known."""
     for _ in range(100):
         try:
             return oidc.check(token)

@@ -1,4 +1,4 @@
-"""Every call of gs_cache's and the devserver's clients, with its answer to the byte."""
+"""Calls of the gs_cache and devserver clients, with their responses to the byte."""
 
 import gzip
 import json
@@ -28,7 +28,7 @@ from tests.factories import ORIGIN, locks_of
 from tests.parts import parts_of
 
 TESTS = tar({"./autotest/control": b"one", "autotest/a/control.b": b"two", "other": b"3"})
-#: What is at the root of the bucket, and in a folder of it.
+#: Objects at the root of the bucket, and in a folder of it.
 OBJECTS = {
     "root.txt": b"at the root",
     "b/1/plain.bin": b"0123456789",
@@ -42,7 +42,7 @@ OBJECTS = {
 
 @pytest.fixture(scope="module")
 def place() -> Iterator[places.Gcs]:
-    """A bucket on loopback."""
+    """Yield a bucket on loopback."""
     with places.gcs() as running:
         for path, content in OBJECTS.items():
             running.put(path, content)
@@ -53,7 +53,7 @@ def place() -> Iterator[places.Gcs]:
 def service(
     place: places.Gcs, database: Database, database_url: str, tmp_path: Path
 ) -> Iterator[StagingService]:
-    """A service that reads the bucket, and would wait long for uploads."""
+    """Yield a service that reads the bucket, and would wait long for unfinished uploads."""
     allowed = AllowList.parse(f"{place.root}/")
     with locks_of(database, database_url) as locks:
         yield StagingService(
@@ -94,7 +94,7 @@ ANSWERED = [
     ("decompress/conformance/b/1/log.xz", 200, OBJECTS["b/1/log.xz"]),
     ("list_dir/conformance/b/1", 200, LISTED),
 ]
-#: Call, status, what its text has.
+#: Call, status, parts of the text.
 REFUSED = [
     ("download/conformance/b/1/absent", 404, "nearest of"),
     ("download/conformance/absent", 404, "the root of a bucket is not listed"),
@@ -183,7 +183,7 @@ def test_several_members_come_as_json(
 
 @pytest.fixture
 def path(place: places.Gcs) -> str:
-    """Where a whole build lies."""
+    """Return the path of a complete build."""
     found = build_path()
     later = {
         "control_files.tar": tar({"autotest/server/control": b"later"}),
@@ -201,7 +201,7 @@ def path(place: places.Gcs) -> str:
 
 
 def stage(client: testing.TestClient, service: StagingService, path: str, query: str) -> str:
-    """Stage, let a worker do the rest, and return what is_staged says."""
+    """Stage, let a worker do the rest, and return the response of is_staged."""
     asked = f"archive_url=gs://conformance/{path}&{query}"
     answer = client.simulate_get("/stage", query_string=f"{asked}&async=True")
     assert answer.text == "Success"
@@ -246,7 +246,7 @@ def test_a_file_is_located_by_its_name_and_found_below_archive_too(
     found = client.simulate_get("/locate_file", query_string=f"{asked}control.bvt")
     assert found.text == "autotest/test_suites/control.bvt"
     assert stage(client, service, path, "artifacts=delta_payloads") == "True"
-    # The one at the top, though au/... comes before it.
+    # The match at the top level, although au/... sorts before it.
     found = client.simulate_get("/locate_file", query_string=f"{asked}update.gz")
     assert found.text == "update.gz"
     absent = client.simulate_get("/locate_file", query_string=f"{asked}none")

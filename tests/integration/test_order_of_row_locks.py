@@ -1,8 +1,8 @@
-"""Statements that lock several rows of a table lock them in one order: that of their keys.
+"""Order of row locks: statements that lock several rows lock them in the order of their keys.
 
-Two that did it in two orders could wait for each other. Here one row is locked already, and the
-statement waits for it: by then it has the rows before it, and none of those behind. The rows lie in
-the opposite order on the disk.
+Two statements with different orders could deadlock. Here one row is already locked, and the
+statement waits for it: by then it has locked all earlier rows, and none of the later ones. On the
+disk the rows are stored in the opposite order.
 """
 
 from collections.abc import Callable, Sequence
@@ -79,7 +79,7 @@ def release(n: int) -> dict[str, Any]:
 Call = Callable[[Connection], Any]
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 SEEN = {3: (NOW, None), 2: (NOW, None), 1: (NOW, None)}
-#: The table and the key of its rows, and what locks three of them.
+#: The table and the key of its rows, and the statement that locks three of them.
 CALLS: dict[str, tuple[str, list[str], Call]] = {
     "suites that are marked": (
         "suites.id",
@@ -193,7 +193,7 @@ def test_what_is_tidied_is_locked_as_an_upload_takes_it_contents_first(database:
 
 def begin(database: Database) -> None:
     with database.begin() as conn:
-        # No foreign keys and no triggers: they lock rows for themselves.
+        # Without foreign keys and triggers, which lock rows themselves.
         conn.exec_driver_sql("SET LOCAL session_replication_role = 'replica'")
         conn.exec_driver_sql(ROWS)
 

@@ -1,4 +1,4 @@
-"""Files in packs: found, read, counted, checked and evicted like those with blobs of their own."""
+"""Files in packs: found, read, counted, checked and evicted like loose files."""
 
 import pytest
 from sqlalchemy import text

@@ -1,4 +1,4 @@
-"""kill -9 at every step of a pack: its bytes, its name, its rows, and the word `staged`."""
+"""kill -9 at every step of a pack: its bytes, its rename, its rows, and the state `staged`."""
 
 import hashlib
 import signal
@@ -50,7 +50,7 @@ def test_after_a_crash_at_any_step_nothing_is_served_and_the_next_attempt_is_who
             break
         assert status == signal.SIGKILL
         every_name_means_its_bytes(at)
-        # What was not said to be staged is served to nobody; that commit may have been the last.
+        # Files without a staged artifact are not served; that commit may have been the last step.
         before = served(at, build, files)
         assert before in ({}, files)
         at.tamper("UPDATE lock_scopes SET lock_id = NULL, expires_at = NULL")

@@ -1,4 +1,4 @@
-"""Members of container files become one pack, and their rows come before the artifact is staged."""
+"""Members of container files in one pack, whose rows are stored before the artifact is staged."""
 
 import gzip
 import hashlib

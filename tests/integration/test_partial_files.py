@@ -1,4 +1,4 @@
-"""Read a file while it is written: what came is given, its end only when it is verified."""
+"""Reading of a file during its download: received bytes at once, its end only when verified."""
 
 import random
 import threading
@@ -34,7 +34,7 @@ CONTENT = random.Random("payload").randbytes(400_000)
 
 
 class Gate:
-    """A source whose payload comes as far as a test lets it."""
+    """A source that delivers its payload as far as a test permits."""
 
     def __init__(self):
         self.content = CONTENT
@@ -108,7 +108,7 @@ class OnItsWay:
 
 @contextmanager
 def staging(at: Bench, gate: Gate, allowed: int, content: bytes = CONTENT) -> Iterator[OnItsWay]:
-    """The payload, on its way as far as is allowed."""
+    """Yield the payload, whose staging has come as far as permitted."""
     gate.content = content
     gate.let(allowed)
     url = at.build(payload_bin=content)
@@ -123,7 +123,7 @@ def staging(at: Bench, gate: Gate, allowed: int, content: bytes = CONTENT) -> It
 
 
 def read(body: Iterator[bytes], count: int) -> bytes:
-    """So many bytes of what comes, in whatever pieces."""
+    """Read this many bytes of the body, in chunks of any size."""
     got = b""
     while len(got) < count:
         got += next(body)
@@ -142,7 +142,7 @@ def test_written_bytes_are_served_while_the_rest_is_fetched(at, gate, files):
 
 
 def test_what_is_written_is_news_of_the_staging(at, gate):
-    """Who waits for a change learns of it then, and not by a look that is due some time."""
+    """A waiting client learns of the change at once, not at the next poll."""
     seen = "SELECT s.version, a.bytes_done FROM stagings s JOIN staged_artifacts a ON true"
     versions = []
     with staging(at, gate, 0):
@@ -166,7 +166,7 @@ def test_the_end_is_held_back_until_the_file_is_staged(at, gate, files):
 
 
 def test_a_file_that_changed_meanwhile_is_never_completed(at, gate, files):
-    """As when a source changed between two attempts, or a network file system showed old bytes."""
+    """As if a source changed between two attempts, or a network file system returned old bytes."""
     with staging(at, gate, 200_000) as coming:
         followed = coming.follow(files)
         ((file,),) = at.rows("SELECT file FROM growing_files")
@@ -265,6 +265,6 @@ def test_a_client_that_cannot_detect_a_truncated_body_is_refused(at, gate):
         old.context.caller = "reader"
         follow(old, resp := falcon.Response(), followed, Accesses(at.database))
         assert resp.stream is not None
-        # The slot of the one that was refused is free again.
+        # The slot of the refused request is free again.
         coming.follow(files).close()
         followed.close()

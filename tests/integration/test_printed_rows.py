@@ -1,4 +1,4 @@
-"""The rows that verbs print: a column for each fact, and nothing where there is none."""
+"""Rows printed by verbs: one column per value, empty where there is no value."""
 
 from collections.abc import Callable
 
@@ -14,7 +14,7 @@ AT = "2026-11-22T09:00:00Z"
 
 @pytest.fixture
 def printed(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Printed:
-    """The lines that a verb prints, with single spaces, where the service answers this."""
+    """Return the lines that a verb prints for this response, with single spaces."""
 
     def run(answer: object, *arguments: str) -> list[str]:
         def script(seen: Seen) -> Step:

@@ -1,4 +1,4 @@
-"""``/processes``: what runs, as the database saw it."""
+"""``/processes``: running processes, as recorded in the database."""
 
 import threading
 from collections.abc import Iterator

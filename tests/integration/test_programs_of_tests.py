@@ -1,4 +1,4 @@
-"""Programs of the tests do nothing for who only asks what they would do."""
+"""Programs of the tests: `--help` and unknown options write no files."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""The verb that makes room: in the store, in the history of locks and in the record of events."""
+"""The verb `prune`: space in the store, in the history of locks and in the record of events."""
 
 import json
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ from tests.stagings import Bench, bench
 
 
 def run(*options: str) -> object:
-    """Run the verb; its exit code."""
+    """Run the verb, and return its exit code."""
     with pytest.raises(SystemExit) as ended:
         main(["prune", *options])
     return ended.value.code
@@ -25,7 +25,7 @@ def run(*options: str) -> object:
 def at(
     database: Database, database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Bench]:
-    """A service with its own store, which the verb finds by its settings."""
+    """Yield a service with its own store, which the verb finds by its settings."""
     with bench(database, database_url, tmp_path) as made:
         monkeypatch.setenv("STAGING_DATABASE_URL", database_url)
         monkeypatch.setenv("STAGING_STORE", f"file://{made.store}")
@@ -34,7 +34,7 @@ def at(
 
 @pytest.fixture
 def old_month(database: Database) -> str:
-    """A month of the history that ended long ago."""
+    """Create a month of history that ended long ago, and return its partition."""
     with database.begin() as conn:
         conn.execute(
             text(

@@ -1,4 +1,4 @@
-"""What is printed of a publisher run while its request waits for the end of it."""
+"""Progress of a publisher run, printed while the request waits for the end of the run."""
 
 from collections.abc import Iterator
 from uuid import UUID
@@ -32,7 +32,7 @@ def listed(*runs: dict[str, object]) -> Step:
 
 
 OTHER = run("index", id=OTHER_ID, reference_id="of-another")
-#: What the service says at each look.
+#: The service's response at each look.
 LOOKS = (
     listed(OTHER),
     says(503, problem("unavailable", retryable=False)),
@@ -65,7 +65,7 @@ def test_a_run_is_named_once_and_each_of_its_phases_once(
     assert [each.err for each in printed] == [
         *("", "", f"run {RUN_ID}\n", "index, 12 to do\n", "", "live\n")
     ]
-    # The result alone is for standard output.
+    # Only the result is written to standard output.
     assert {each.out for each in printed} == {""}
 
 

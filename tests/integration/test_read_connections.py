@@ -1,4 +1,4 @@
-"""Connections kept between two reads: few, for a second, and none that leads to another server."""
+"""Connections kept between two reads: few, for a second, and none to a server replaced since."""
 
 import threading
 from collections.abc import Iterator
@@ -107,7 +107,7 @@ def test_a_read_whose_server_process_is_gone_fails_once(pools: Database, databas
 
 def test_what_another_statement_finds_broken_is_not_kept(pools: Database) -> None:
     first = pid_of(pools)
-    pools.statements.dispose()  # as whoever notices does
+    pools.statements.dispose()  # as the first request to notice does
     assert pid_of(pools) != first
     assert taken(pools) == 1
 
@@ -136,7 +136,7 @@ def test_a_statement_that_is_wrong_leaves_its_connection_usable(pools: Database)
     with pytest.raises(Exception, match="no_such_table") as wrong:
         pools.read("SELECT 1 FROM no_such_table", ())
     assert isinstance(wrong.value.__cause__, psycopg2.errors.UndefinedTable)
-    # With a SQLSTATE that the driver has no class for.
+    # With a SQLSTATE for which the driver has no class.
     with pytest.raises(Exception, match="unheard of") as wrong:
         pools.read("DO $$ BEGIN RAISE 'unheard of' USING ERRCODE = 'ZZ001'; END $$", ())
     assert type(wrong.value.__cause__) is psycopg2.DatabaseError
@@ -157,5 +157,5 @@ def test_a_read_waits_for_a_connection_no_longer_than_the_pool_says(
 
 
 def test_who_waits_for_a_connection_of_a_pool_waits_ten_seconds(pools: Database) -> None:
-    """As long as an answer 503 lets a client wait, and less than a gateway does."""
+    """As long as Retry-After of a 503, and shorter than the timeout of a gateway."""
     assert [engine.pool._timeout for engine in pools.engines] == [10, 10]  # type: ignore[attr-defined]

@@ -1,4 +1,4 @@
-"""What an attempt leaves for the next ones: the version that it read, and nothing of its parts."""
+"""State that an attempt leaves for later ones: the version that it read, but none of its parts."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -15,7 +15,7 @@ from tests.stagings import Bench, bench
 
 
 class Versioned:
-    """A source whose versions are contents for certain; it notes what is read."""
+    """A source whose versions identify contents for certain; it records all reads."""
 
     def __init__(self, source: Source, opened: list[str]) -> None:
         self._source = source

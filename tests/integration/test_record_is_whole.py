@@ -1,4 +1,4 @@
-"""Until when the records of events and of locks are whole: writers of theirs hold it back alone."""
+"""Completeness of the records of events and locks: delayed only by their own open writers."""
 
 import threading
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ RECORDS = {
     "staging_events_whole_until": "stagings",
     "lock_history_whole_until": "lock_scopes",
 }
-#: What a writer's statements lock its table by: of events, also those that only lock its row.
+#: Table locks of a writer's statements: of events, also those that only lock its row.
 WRITERS = [
     ("staging_events_whole_until", "ROW SHARE"),
     ("staging_events_whole_until", "ROW EXCLUSIVE"),
@@ -30,7 +30,7 @@ def function(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def pools(migrated: Migrated) -> Iterator[tuple[Database, Database]]:
-    """Two services on one server: their tables have the same numbers, as both are copies."""
+    """Yield two services on one server: as copies, their tables have the same numbers."""
     with migrated() as url, migrated() as other:
         ours, theirs = open_database(url, pool_size=3), open_database(other, pool_size=3)
         yield ours, theirs
@@ -39,7 +39,7 @@ def pools(migrated: Migrated) -> Iterator[tuple[Database, Database]]:
 
 
 def holds_back(asking: Database, function: str, writer: Connection) -> bool:
-    """Whether the record is whole only until `writer` began, which has begun a while ago."""
+    """Return whether the record is complete only up to the start of `writer`, some time ago."""
     began = writer.execute(text("SELECT now()")).scalar_one()
     with asking.begin() as conn:
         return bool(

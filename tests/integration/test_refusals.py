@@ -1,4 +1,4 @@
-"""What is refused: how often, with which words, and in whose name the log has it."""
+"""Refusals: their rate limits, their texts, and the caller that the log names."""
 
 import base64
 import json
@@ -26,7 +26,7 @@ Serve = Callable[..., TestClient]
 
 @pytest.fixture
 def tokens(tmp_path: Path) -> dict[str, str]:
-    """A token of each role; the file is tokens.yaml."""
+    """Return a token for each role; the file is tokens.yaml."""
     made = {}
     for role in Role:
         token, lines = make_token(f"one {role}", [role], 1)
@@ -39,7 +39,7 @@ def tokens(tmp_path: Path) -> dict[str, str]:
 def serve(
     tokens: dict[str, str], database_url: str, database: Database, tmp_path: Path
 ) -> Iterator[Serve]:
-    """Makes an application with these settings."""
+    """Return a factory of applications with these settings."""
     built = []
 
     def made(**chosen: object) -> TestClient:
@@ -55,7 +55,7 @@ def serve(
 
 @pytest.fixture(autouse=True)
 def limits_whose_time_stands_still(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No caller's share grows while requests are counted, however busy the machine is."""
+    """Stop the limits' clock, so that no caller's share grows while requests are counted."""
     for counted in (CallerLimits, Refusals):
         monkeypatch.setattr(counted.__init__, "__defaults__", (lambda: 1000.0,))
 
@@ -133,7 +133,7 @@ def test_an_auditor_may_read_the_public_routes(serve: Serve, tokens: dict[str, s
 
 @pytest.fixture
 def pod(tokens: dict[str, str], own_url: str, tmp_path: Path) -> Iterator[tuple[Service, str]]:
-    """A pod with the tokens, and its address."""
+    """Yield a pod with the tokens, and its address."""
     settings = {"auth": "tokens", "tokens_file": str(tmp_path / "tokens.yaml")}
     with service(tmp_path, own_url, log_format="json", **settings) as pods:
         yield pods, pods.api()[0].url

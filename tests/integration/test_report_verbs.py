@@ -1,4 +1,4 @@
-"""The client and the command line about the service as a whole, against the real API."""
+"""Reports about the whole service in the client and the command line, against the real API."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -37,7 +37,7 @@ def url(at: Bench) -> Iterator[str]:
 
 @pytest.fixture
 def run(url: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Run a verb that succeeds; its output."""
+    """Return a function that runs a verb, asserts success, and returns its output."""
 
     def run(*arguments: str) -> str:
         monkeypatch.setenv("STAGING_SERVER", url)

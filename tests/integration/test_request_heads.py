@@ -1,4 +1,4 @@
-"""Heads of requests, read from real connections without a thread of their own."""
+"""Heads of requests, read from real connections without a thread for each."""
 
 import errno
 import os
@@ -25,7 +25,7 @@ PATIENCE_SECONDS = 30
 
 
 class Poll:
-    """A poll that runs, what it handed on, and the address to connect to."""
+    """A running poll, the connections that it handed on, and its address."""
 
     def __init__(self, terms: ConnectionLimits) -> None:
         self.handed_on: list[Connection] = []
@@ -75,7 +75,7 @@ def poll() -> Iterator[Poll]:
 
 
 class Scarce:
-    """A listener that gives no connection, so many times: as if no descriptor were left."""
+    """A listener that fails this many times to accept, as if no file descriptor were left."""
 
     def __init__(self, listener: socket.socket, times: int, number: int = errno.EMFILE) -> None:
         self._listener, self.times, self._number = listener, times, number
@@ -91,7 +91,7 @@ class Scarce:
 
 
 def is_closed(client: socket.socket) -> bool:
-    """Whether the other end closes it; waits for that."""
+    """Wait until the other end closes the connection; return whether it does."""
     try:
         return client.recv(1) == b""
     except ConnectionResetError:
@@ -217,7 +217,7 @@ def test_after_the_end_of_listening_only_earlier_connections_are_served(poll):
             poll.wait_for(1)
         poll.over.set()
         poll.heads.wake()
-        poll.thread.join()  # from here on this thread polls; never two
+        poll.thread.join()  # from here on this thread polls; never two at once
         poll.heads.stop_listening(idle_seconds=0.1)
         with pytest.raises(ConnectionRefusedError):
             poll.connect()
@@ -227,7 +227,7 @@ def test_after_the_end_of_listening_only_earlier_connections_are_served(poll):
 
 
 def ended(poll: Poll) -> None:
-    """From here on the calling thread polls; never two."""
+    """End the polling thread; from here on the calling thread polls, never two at once."""
     poll.over.set()
     poll.heads.wake()
     poll.thread.join()

@@ -1,4 +1,4 @@
-"""Requests that a connection repeats, beside what gunicorn makes of each by itself."""
+"""Requests repeated on one connection, compared with gunicorn's parsing of each."""
 
 import socket
 import time
@@ -28,7 +28,7 @@ EXPECTING = b"POST /p HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Len
 
 
 class Ends:
-    """Both ends of a connection, and the requests of it."""
+    """Both ends of a connection, and its requests."""
 
     def __init__(self) -> None:
         self.cfg = Config()

@@ -1,4 +1,4 @@
-"""The roles of docs/roles.sql, and a dump that is restored and worked on, as operators do."""
+"""Roles of docs/roles.sql, and a dump that is restored and used, as operators do."""
 
 import os
 import subprocess
@@ -26,13 +26,13 @@ from tests.factories import ORIGIN, lock_request
 from tests.source import ArchiveSource, archive_source
 
 ROLES_SQL = Path(__file__).parents[2] / "docs" / "roles.sql"
-#: Roles that log in; that of the auditors is shared by all databases of the server.
+#: Roles that log in; the auditors' role is shared by all databases of the server.
 ROLES = ("staging_owner", "staging_app", "staging_backup")
 
 
 @dataclass(frozen=True)
 class Installed:
-    """A database whose roles are those of the document."""
+    """A database with the roles of the document."""
 
     superuser: URL
 
@@ -69,13 +69,13 @@ def source() -> Iterator[ArchiveSource]:
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Has the store that belongs to the database."""
+    """Return a folder with the store that belongs to the database."""
     return tmp_path_factory.mktemp("home")
 
 
 @pytest.fixture
 def services(installed: Installed, source: ArchiveSource, home: Path) -> Iterator[Services]:
-    """A process with the rights of a pod."""
+    """Yield a process with the permissions of a pod."""
     made = services_on(installed.url("staging_app"), source, home)
     yield made
     made.close()
@@ -102,7 +102,7 @@ def program(name: str, url: URL, *arguments: str | Path) -> None:
 
 
 def programs_are_of(services: Services) -> bool:
-    """Whether the programs are of the server's version: pg_restore speaks to no older server."""
+    """Return whether programs and server have one version: pg_restore supports no older server."""
     shown = subprocess.run(
         [find_binaries() / "pg_restore", "--version"], capture_output=True, text=True, check=True
     )
@@ -112,7 +112,7 @@ def programs_are_of(services: Services) -> bool:
 
 
 def test_a_pod_needs_no_more_than_its_role(services: Services, source: ArchiveSource):
-    """Stage, tidy up, make room for the history: all that API and worker do."""
+    """Stage, clean up, create partitions: everything that the API and workers do."""
     check_schema(services.stagings.database)
     url = source.add(build_path(), objects_of_a_build())
     wanted = services.stagings.check_request(url, ["build"])
@@ -173,7 +173,7 @@ def test_a_dump_taken_under_load_is_restored_and_worked_on(
         restored = services_on(empty, source, home)
         check_schema(restored.stagings.database)
         assert restored.stagings.find(staged.id) == staged
-        # The lease in the dump must run out; its next holder must have a higher fence.
+        # The lease in the dump must expire; the scope's next holder must have a higher fence.
         with restored.locks.database.connect() as conn:
             conn.execute(
                 text("UPDATE lock_scopes SET expires_at = clock_timestamp() WHERE scope = :s"),

@@ -1,7 +1,7 @@
-"""Statements that lock rows lock those that they are about, and none beside them.
+"""Row locks of statements: exactly the rows that a statement is about.
 
-Another transaction would wait for these rows: what it then does is decided by what the first one
-wrote. Without the lock both would go on, and only rarely would a test of two at once see it.
+Another transaction would wait for these rows, and then decide by the first one's changes. Without
+the lock both would continue, and a test of two concurrent transactions would rarely show it.
 """
 
 from collections.abc import Callable, Iterator
@@ -104,7 +104,7 @@ RELEASE = {
 @pytest.fixture
 def conn(database: Database) -> Iterator[Connection]:
     with database.begin() as made:
-        # No foreign keys and no triggers: they lock rows for themselves.
+        # Without foreign keys and triggers, which lock rows themselves.
         made.exec_driver_sql("SET LOCAL session_replication_role = 'replica'")
         made.exec_driver_sql(ROWS)
         yield made
@@ -112,7 +112,7 @@ def conn(database: Database) -> Iterator[Connection]:
 
 
 def locked(conn: Connection) -> set[tuple[str, str]]:
-    """The rows that this transaction has locked, and may have changed: its id is their xmax."""
+    """Return the rows locked or changed by this transaction: their xmax is its id."""
     return {
         (table, row.key)
         for table, key in KEYS.items()
@@ -257,7 +257,7 @@ def take_content(conn: Connection) -> None:
     )
 
 
-#: How an upload takes something, what is asked for afterwards, and which of it is left.
+#: How an upload takes an object, the statement run afterwards, and the rows left.
 TAKEN: dict[str, tuple[Callable[[Connection], None], str, list[Any]]] = {
     "a binary": (take_binary, "SELECT id FROM binary_releases WHERE removed_at IS NULL", [1, 2]),
     "a source": (take_source, "SELECT id FROM source_releases WHERE removed_at IS NULL", [1, 2]),

@@ -1,4 +1,4 @@
-"""Counts of events have each event of their minutes once, and none of those beside them."""
+"""Counts of events: each event of their minutes once, and no event of other minutes."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -14,12 +14,12 @@ from tests.rows import only_rows
 MINUTE = timedelta(minutes=1)
 DAY = timedelta(days=1)
 
-# A whole hour that ended two hours ago or more, so that its minutes are whole and not live.
+# A whole hour that ended at least two hours ago, so that its minutes are complete and not live.
 HOUR = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) - timedelta(hours=3)
 
 
 def add_events(conn: Connection, *rows: tuple[timedelta, str, str | None, str | None, int]) -> None:
-    """Events at these times of that hour: of which kind, from and to which state, and of bytes."""
+    """Add events at these times of that hour: kind, old and new state, and bytes."""
     for number, (after, kind, before, state, size) in enumerate(rows, 1):
         conn.execute(
             text(
@@ -50,7 +50,7 @@ def minutes(conn: Connection) -> list[tuple[Any, ...]]:
 
 
 EVENTS = (
-    # An event of its first half second is of a minute, and one of its last is.
+    # Events in the first and in the last half second of a minute belong to it.
     (timedelta(seconds=0.5), "staging", None, "queued", 1),
     (timedelta(seconds=59.9), "staging", None, "queued", 2),
     (timedelta(seconds=60.1), "staging", "queued", "staged", 4),
@@ -75,7 +75,7 @@ def conn(database: Database) -> Iterator[Connection]:
 
 
 def add_minutes(conn: Connection, *rows: tuple[timedelta, int]) -> None:
-    """Counts of the minutes that begin at these times of that hour."""
+    """Add counts of the minutes that begin at these times of that hour."""
     for after, count in rows:
         conn.execute(
             text(
@@ -87,7 +87,7 @@ def add_minutes(conn: Connection, *rows: tuple[timedelta, int]) -> None:
 
 
 def counts(*rows: tuple[int, int]) -> list[tuple[Any, ...]]:
-    """What `minutes` gives of the counts that `add_minutes` adds; a time in minutes."""
+    """Return the result of `minutes` on the counts of `add_minutes`; times in minutes."""
     return [
         (after * MINUTE, "artifact", "staged", count, 10 * count, 100 * count)
         for after, count in rows
@@ -107,7 +107,7 @@ def counted_until(conn: Connection) -> datetime:
 
 
 def ago(moment: datetime) -> timedelta:
-    """How long before now that is: a little later it is less than a minute after that."""
+    """Return the time since then; a moment later it is less than a minute too short."""
     return datetime.now(UTC) - moment
 
 
@@ -195,7 +195,7 @@ def test_the_newest_events_are_counted_by_their_reader_if_few_minutes_are_missin
     add_minutes(conn, (timedelta(0), 16), (now - 2 * MINUTE - HOUR, 32))
     found = count_rows.counts_between(conn, HOUR, now + MINUTE, DAY)
     sums = [sum(row.count for row in found.rows), sum(row.staged_bytes for row in found.rows)]
-    # Where minutes are counted, their rows count, and events elsewhere.
+    # Minutes that are counted contribute their rows, other minutes their events.
     assert sums == ([17, 1640] if is_live else [48, 4800])
     assert found.counted_until is not None
     assert (found.counted_until >= now) is is_live

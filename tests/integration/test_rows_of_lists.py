@@ -1,4 +1,4 @@
-"""A list has the rows that its filters are about, each once, and what is due is found for each."""
+"""Lists: each row that matches the filters once; and due work, found for each kind."""
 
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -13,7 +13,7 @@ from staging_api.staging.repository import event_rows, lists, reading, space_row
 from tests.integration.test_rows_of_other_stagings import ROWS
 from tests.rows import only_rows
 
-# A staging is an hour older than the next one; '1' is the folder of one archive, '2' of the other.
+# Each staging is an hour older than the next; '1' is one archive's folder, '2' the other's.
 AGED = """
     UPDATE stagings SET created_at = now() - make_interval(hours => 7 - substr(id, 2)::int);
     UPDATE staged_artifacts SET path = '1/' || name WHERE id IN ('1a', '1b');
@@ -40,7 +40,7 @@ def artifacts(conn: Connection, limit: int = 99, after: str | None = None, **onl
 
 
 def ago(conn: Connection, hours: float) -> Any:
-    # The rows were made at the beginning of this transaction.
+    # The rows were created at the beginning of this transaction.
     now = conn.execute(text("SELECT now()")).scalar_one()
     return now - timedelta(hours=hours)
 
@@ -172,7 +172,7 @@ def test_the_events_of_a_staging_are_read_behind_a_number_in_order(
 
 NOON = datetime(2026, 3, 4, 12, tzinfo=UTC)
 DAY = timedelta(days=1)
-#: A staging of a day with two events and four artifacts, and an event whose staging is gone.
+#: A staging of a day with two events and four artifacts, and an event whose staging is deleted.
 RECORDED = """
     INSERT INTO stagings (id, archive_url, state, requested, caller, events_count, events_digest,
         events_dropped)
@@ -242,6 +242,6 @@ def test_the_record_is_read_of_the_stagings_that_were_made_in_a_time(
     assert wrong == [
         (f"{begin}s", f"{begin}{name}")
         for day, begin in zip(days, begins(record, *days), strict=True)
-        # Of what a dropped month had, nothing is known: no event of it contradicts.
+        # Of a dropped month nothing is known: no event contradicts its rows.
         for name in ("bc" if day == 1 else "bcd")
     ]

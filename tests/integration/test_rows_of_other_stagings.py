@@ -1,4 +1,4 @@
-"""A statement on stagings and artifacts is about those that are meant, and none beside them."""
+"""Statements on stagings and artifacts: only the given rows are read and changed."""
 
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -534,7 +534,7 @@ def test_a_question_is_answered_of_the_stagings_and_artifacts_that_are_meant_alo
 def test_of_two_stagings_the_older_brings_a_file_in_whatever_order_rows_are_joined(
     conn: Connection,
 ) -> None:
-    # A hash join puts out the rows of one artifact in another order than a nested loop.
+    # A hash join returns the rows of one artifact in another order than a nested loop.
     conn.exec_driver_sql("SET LOCAL join_collapse_limit = 1; SET LOCAL enable_nestloop = off")
     call, expected = READS["a growing file"]
     assert call(conn) == expected

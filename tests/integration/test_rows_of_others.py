@@ -1,4 +1,4 @@
-"""A statement changes the rows that it is about, and none of the others beside them."""
+"""Statements that change rows: the given rows change, all others stay."""
 
 import math
 from collections.abc import Callable
@@ -123,7 +123,7 @@ CHANGES: dict[str, tuple[Call, Any, set[tuple[str, str]]]] = {
     "claim": (
         lambda c: store_rows.claim_marked(c, 2),
         of("4"),
-        {("blobs", "4"), ("blobs", "a")},  # the other is named: it is marked no more
+        {("blobs", "4"), ("blobs", "a")},  # the other is named: mark removed
     ),
     "claim all": (
         lambda c: sorted(store_rows.claim_marked(c, 10)),
@@ -275,7 +275,7 @@ def test_a_removal_that_fails_is_put_off_for_longer_each_time_up_to_six_hours(
             {"sha256": "5" * 64},
         ).one()
         assert row.removing_until is None
-        # A machine may take seconds for the statement; the pauses are whole half minutes.
+        # The statement may take seconds on a slow machine; the pauses are whole half minutes.
         return 30 * math.ceil(row.pause / 30), row.removal_failures
 
     for failures in range(10):

@@ -1,4 +1,4 @@
-"""A report counts each row that it is about once, and none of those beside them."""
+"""Reports: each matching row is counted once, and no other row."""
 
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -19,7 +19,7 @@ from staging_api.staging.repository import (
 )
 from tests.rows import only_rows
 
-# Of each content the digit is its digest, and ten times the digit its length.
+# The digit of each content is its digest; its length is ten times the digit.
 ROWS = """
     INSERT INTO archives (archive_url, static_prefix) VALUES
         ('gs://x/a', 'x/a'), ('gs://x/b', 'x/b'), ('gs://x/B', 'x/B'), ('gs://y/a-2', 'y/a-2');
@@ -100,7 +100,7 @@ def listed(conn: Connection, **which: Any) -> list[tuple[Any, ...]]:
 
 
 def beside(conn: Connection, path: str, read: Callable[[], list[Any]]) -> list[str]:
-    """The names that are read once there is one more file of the artifact 4o."""
+    """Return the names that are read after one more file is added to artifact 4o."""
     conn.execute(_ADD_FILE, {"path": path})
     return [each.name for each in read()]
 
@@ -126,7 +126,7 @@ READS: dict[str, tuple[Call, Any]] = {
         usage_rows.checks,
         Checks(2, datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 1, 4, tzinfo=UTC), 3, 30),
     ),
-    # 1 is of the pinned one as well, 3 of two that go, and 5 of a pool.
+    # Content 1 is also in the pinned artifact, 3 in two evicted ones, and 5 in a pool.
     "shares": (lambda c: shares(c, "2r", "3i"), [(20, 50), (70, 70)]),
     "shares of a pack": (lambda c: shares(c, "4o", "6e", "1p"), [(90, 90), (0, 0), (0, 0)]),
     "archives": (
@@ -244,7 +244,7 @@ def test_each_content_is_counted_for_its_first_use_with_all_files_that_name_it(
     found = usage_rows.usage(conn)
     assert [(each.use, each.blobs, each.bytes, each.files, each.file_bytes) for each in found] == [
         ("idle", 3, 210, 3, 210),
-        # With what is being staged: nobody could read it yet.
+        # With artifacts that are being staged, which cannot be read yet.
         ("read_lately", 3, 120, 4, 150),
         ("unnamed", 1, 60, 0, 0),
         ("packages", 1, 50, 3, 150),
