@@ -200,8 +200,8 @@ _CATALOGUE = {
         LEFT JOIN pg_attrdef d ON d.adrelid = c.oid AND d.adnum = a.attnum
         LEFT JOIN pg_collation co ON co.oid = a.attcollation
         WHERE c.relname IN (:ours)""",
-    # Constraints added to existing rows may be unvalidated. Constraints of type t are triggers, which
-    # only migrations create.
+    # Constraints added to existing rows may be unvalidated. Constraints of type t are triggers,
+    # which only migrations create.
     "constraints": """
         SELECT conrelid::regclass::text, conname,
             replace(pg_get_constraintdef(oid), ' NOT VALID', '')

@@ -1,4 +1,4 @@
-"""The script of the simulation of many pods runs, and says what the page says that it says."""
+"""Script that simulates many pods: it runs, and its output has the form that the page shows."""
 
 import os
 import re
@@ -33,7 +33,7 @@ def test_the_script_measures_compares_and_simulates(tmp_path: Path) -> None:
     busy = [int(share) for count, share in rows if count == "1000"]
     assert min(busy) >= max(int(share) for count, share in rows if count == "10")
     assert len(re.findall(r"^all cores are busy at \d+ pods", out, re.MULTILINE)) == 3
-    # The server's own process removes the folder of its socket last, after the script has ended.
+    # The server's own process removes its socket's folder last, after the script has ended.
     over = time.monotonic() + 20
     while list(tmp_path.iterdir()):
         assert time.monotonic() < over, "something is left behind"

@@ -1,4 +1,4 @@
-"""Whatever changes of a row that an answer shows, its version rises, and it is seen as another."""
+"""Versions of rows shown in responses: each change of a shown value increases the version."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -13,9 +13,9 @@ from staging_api.db.tables import staged_artifacts, stagings
 from staging_api.staging.repository import reading, seen_rows
 from tests.stagings import Bench, bench
 
-#: Of no answer about a staging; the chain of events, and the time of the last read.
+#: Columns of no response about a staging; the chain of events, and the time of the last read.
 NOT_SHOWN = {"events_count", "events_digest", "events_dropped", "last_accessed_at", "version"}
-#: Values that differ from any that a row has; the first that the table takes is used.
+#: Values that differ from any existing value; the first that the table accepts is used.
 OTHERS = (
     "{c} || 'x'",
     "{c} + 1",
@@ -48,7 +48,7 @@ OTHERS = (
     "NULL, state = 'running'",
     "coalesce({c}, 'x')",
 )
-#: Names a row, or what of it another table names.
+#: Columns that identify a row, or that other tables refer to.
 KEYS = {"id", "archive_url", "staging_id"}
 COLUMNS = [
     (table, column.name)
@@ -65,7 +65,7 @@ def at(database: Database, database_url: str, tmp_path: Path) -> Iterator[Bench]
 
 
 def seen(conn: Connection, staging_id: str) -> tuple[str, list[tuple[int, str]], str]:
-    """The rows of an answer as they are named, their versions, and what they say."""
+    """Return the rows of a response, as identified there: their versions, and their values."""
     staging = reading.find(conn, staging_id)
     named = conn.exec_driver_sql("SELECT staging_seen(%s)", (staging_id,)).scalar_one()
     versions = [(staging.version, staging.id), *((a.version, a.id) for a in staging.artifacts)]
@@ -73,7 +73,7 @@ def seen(conn: Connection, staging_id: str) -> tuple[str, list[tuple[int, str]],
 
 
 def changed(conn: Connection, table: Table, column: str, row_id: str) -> bool:
-    """Give a column another value; whether the table took one."""
+    """Change the value of a column; return whether the table accepted it."""
     was = f"SELECT {column}::text FROM {table.name} WHERE id = %s"
     before = conn.exec_driver_sql(was, (row_id,)).scalar_one()
     for other in OTHERS:
@@ -107,7 +107,7 @@ def test_a_change_of_any_column_is_another_version(at: Bench, table: Table, colu
     assert after[0] != before[0]
     rose = {row: version for version, row in after[1]}
     for version, row in before[1]:
-        # What is not shown any more needs no version.
+        # Values that are no longer shown need no version.
         assert rose.get(row, version + 1) > version or row != row_id
     assert after[1] != before[1]
 

@@ -1,4 +1,4 @@
-"""`serve` as its processes: forked without threads and connections, kept running, no orphans."""
+"""Processes of `serve`: forked without threads and connections, restarted, never orphaned."""
 
 import json
 import os
@@ -16,7 +16,7 @@ import urllib3
 from tests.databases import Migrated
 from tests.service import STAGINGS, Client, eventually, free_port
 
-#: What a process has before each fork, written by the process itself from /proc.
+#: Threads and connections of a process before each fork, written by the process from /proc.
 PROGRAM = """
 import json, os, socket, sys
 
@@ -45,7 +45,7 @@ os.register_at_fork(before=note)
 from staging_api.cli import main
 main(["serve", "--worker"])
 """
-#: Imported where they are needed only: to migrate, for pages, tokens, documents, buckets.
+#: Modules imported only where needed: for migrations, pages, tokens, documents, buckets.
 NOT_BEFORE_A_FORK = {
     "alembic",
     "cryptography",
@@ -61,7 +61,7 @@ NOT_BEFORE_A_FORK = {
 
 @dataclass(frozen=True)
 class Serving:
-    """A running `serve`: its parent, and what was noted before each fork."""
+    """A running `serve`: its parent process, and the notes made before each fork."""
 
     parent: "subprocess.Popen[bytes]"
     noted: Path
@@ -70,18 +70,18 @@ class Serving:
 
     @property
     def forks(self) -> list[Mapping[str, object]]:
-        """One for each fork so far."""
+        """Return the notes, one for each fork so far."""
         return [json.loads(line) for line in self.noted.read_text().splitlines()]
 
     def pids(self) -> Mapping[str, list[int]]:
-        """The processes below the parent: API's parent, API processes, worker."""
+        """Return the processes below the parent: the API's parent, API processes, worker."""
         below = children(self.parent.pid)
         (api,) = [pid for pid in below if children(pid)]
         return {"api": [api], "processes": children(api), "worker": [p for p in below if p != api]}
 
 
 def children(pid: int) -> list[int]:
-    """The children that a process has now."""
+    """Return the current children of a process."""
     found: list[int] = []
     with suppress(FileNotFoundError, ProcessLookupError):
         for task in Path(f"/proc/{pid}/task").iterdir():
@@ -91,7 +91,7 @@ def children(pid: int) -> list[int]:
 
 
 def lives(pid: int) -> bool:
-    """Whether a process runs: there is one, and it is no zombie."""
+    """Return whether a process exists and is not a zombie."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except (FileNotFoundError, ProcessLookupError):
@@ -124,7 +124,7 @@ def serving(migrated: Migrated, tmp_path: Path) -> Iterator[Serving]:
 
 
 def is_ready(serving: Serving) -> bool:
-    """Whether all processes are there: two of the API, and a worker that answers."""
+    """Return whether all processes are ready: two API processes, and a worker that answers."""
     assert serving.parent.poll() is None, "it ended"
     try:
         if serving.client.get("/readyz").status != 200:
@@ -148,7 +148,7 @@ def test_nothing_is_forked_that_has_threads_or_connections(serving: Serving) -> 
     eventually(lambda: process not in serving.pids()["processes"], "no other process is started")
     after = serving.pids()
     assert after["api"] == before["api"], "what lived was started again"
-    # Four at the start, then one for each that was killed.
+    # Four at the start, then one for each process that was killed.
     assert len(serving.forks) == 6
     by = {fork["pid"] for fork in serving.forks}
     assert by == {serving.parent.pid, *after["api"]}
@@ -167,7 +167,7 @@ def test_no_process_outlives_a_parent_that_is_killed(serving: Serving) -> None:
 
 def test_no_process_outlives_both_parents_that_are_killed(serving: Serving) -> None:
     found = serving.pids()
-    os.kill(serving.parent.pid, signal.SIGSTOP)  # or it would start another
+    os.kill(serving.parent.pid, signal.SIGSTOP)  # or the parent would start another
     for pid in (*found["api"], serving.parent.pid):
         os.kill(pid, signal.SIGKILL)
     serving.parent.wait()

@@ -1,4 +1,4 @@
-"""What a statement sets ends with its transaction: the next one waits for the disk again."""
+"""Settings made by statements: they end with their transaction, later commits are synchronous."""
 
 from collections.abc import Callable, Mapping
 
@@ -21,7 +21,7 @@ ARCHIVES = """
     INSERT INTO apt_archives (name, forms, retention_seconds, quarantine_seconds)
         VALUES ('one', '{gz}', 1, 1), ('two', '{gz}', 1, 1)
 """
-#: What our statements set, and how long a transaction may take.
+#: The settings that our statements make, and the time limit of a transaction.
 SETTINGS = (
     "synchronous_commit",
     "plan_cache_mode",
@@ -36,13 +36,13 @@ Statement = Callable[[Connection, Lease], object]
 
 
 def settings(conn: Connection) -> Mapping[str, str]:
-    """The settings of a connection; one that nothing has set is an empty text."""
+    """Return the settings of a connection; an unset one is an empty text."""
     named = text("SELECT coalesce(current_setting(:name, true), '')")
     return {name: conn.execute(named, {"name": name}).scalar_one() for name in SETTINGS}
 
 
 def run_of(conn: Connection, archive: str) -> NewRun:
-    """A run of an archive, as it begins."""
+    """Return a run of an archive at its beginning."""
     return NewRun(
         operation="publish-distro",
         purpose=None,
@@ -57,12 +57,12 @@ def run_of(conn: Connection, archive: str) -> NewRun:
 
 
 def run_id(conn: Connection) -> str:
-    """The run that was begun."""
+    """Return the id of the run that was begun."""
     found: str = conn.execute(text("SELECT max(id) FROM publisher_runs")).scalar_one()
     return found
 
 
-#: By what it is sent for: a statement, a setting that it makes, and the value.
+#: By purpose: a statement, a setting that it makes, and the setting's value.
 STATEMENTS: Mapping[str, tuple[Statement, str, str]] = {
     "a run begins": (
         lambda conn, _lease: runs.begin_run(conn, run_of(conn, "one")),

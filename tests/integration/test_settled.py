@@ -1,4 +1,4 @@
-"""A finished staging leaves nothing to do, and what it says of itself stays its own."""
+"""Finished stagings: no work is left, and their recorded results do not change."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -33,12 +33,12 @@ def at(database: Database, database_url: str, tmp_path: Path) -> Iterator[Bench]
 
 
 def outcomes(staging: Staging) -> dict[str, tuple[str, str | None]]:
-    """Return state and error of each artifact, as the staging shows it."""
+    """Return state and error of each artifact, as shown by the staging."""
     return {a.name: (a.state, a.failure.code if a.failure else None) for a in staging.artifacts}
 
 
 def unsettled(at: Bench) -> list[tuple[object, ...]]:
-    """What finished stagings leave to do."""
+    """Return the artifacts of finished stagings that still need work."""
     return at.rows(
         "SELECT a.name, a.state FROM staged_artifacts a JOIN stagings s ON s.id = a.staging_id"
         " WHERE a.state IN ('pending', 'staging') AND s.finished_at IS NOT NULL"
@@ -46,7 +46,7 @@ def unsettled(at: Bench) -> list[tuple[object, ...]]:
 
 
 def work(at: Bench) -> None:
-    """Be a worker until nothing is due."""
+    """Run a worker's duties until nothing is due."""
     while due := due_ids(at):
         for staging_id in due:
             resume(at.service, at.service.find(staging_id), replace(ORIGIN, caller="worker"))
@@ -58,7 +58,7 @@ def due_ids(at: Bench) -> list[str]:
 
 
 def ask(at: Bench, url: str, *names: str, caller: RequestOrigin = ORIGIN) -> Staging:
-    """Ask for it, to be done by a worker."""
+    """Queue a staging for a worker."""
     return at.service.queue(at.service.check_request(url, names), caller)
 
 
@@ -250,7 +250,7 @@ def test_an_entry_removed_from_the_catalogue_fails_alone(at):
 
 def test_a_cancellation_during_the_work_of_another_is_done_afterwards(at):
     first = ask(at, at.build(), "payload")
-    # A hold is its thread's: the request to cancel comes from another.
+    # A hold belongs to its thread: the request to cancel comes from another thread.
     with hold(at.service.locks, ARCHIVE, first.archive_url, OTHER), ThreadPoolExecutor() as pool:
         assert pool.submit(at.service.cancel, first.id, ORIGIN).result().state == "queued"
     work(at)

@@ -1,4 +1,4 @@
-"""What a running service tells: metrics of all its processes, log lines, traces, readiness."""
+"""Signals of a running service: metrics of all its processes, log lines, traces, readiness."""
 
 import gzip
 import json
@@ -44,7 +44,7 @@ def source() -> Iterator[ArchiveSource]:
 
 @pytest.fixture(scope="module")
 def pods(own_url: str, source: ArchiveSource, tmp_path_factory: Any) -> Iterator[Service]:
-    """Pods of two processes each, that log JSON."""
+    """Yield pods with two processes each, which log JSON."""
     folder = tmp_path_factory.mktemp("pods")
     given = {"workers": "2", "log_format": "json"}
     with service(folder, own_url, f"{source.url}/", **given) as found:
@@ -57,7 +57,7 @@ def pod(pods: Service) -> Pod:
 
 
 def scrape(pod: Pod) -> dict[str, float]:
-    """Every sample, by name and labels."""
+    """Return every sample of the metrics, by name and labels."""
     text = pod.client.get("/metrics").body.decode()
     lines = [line.rpartition(" ") for line in text.splitlines() if not line.startswith("#")]
     return {name: float(value) for name, _, value in lines}
@@ -68,7 +68,7 @@ def lines_of(pod: Pod) -> list[dict[str, Any]]:
 
 
 def lines_about(pod: Pod, request_id: str) -> list[dict[str, Any]]:
-    """The lines of a request that was answered: they are written a moment later."""
+    """Return the log lines of an answered request; they are written a moment after the response."""
 
     def found() -> list[dict[str, Any]]:
         return [line for line in lines_of(pod) if line["request_id"] == request_id]
@@ -102,7 +102,7 @@ def test_a_staging_is_counted_by_artifact_bytes_and_locks(pod: Pod, source: Arch
     assert more('staging_locks_granted_total{kind="archive"}') == 1
     assert more('staging_source_bytes_total{scheme="http"}') >= 300_000
     assert after['staging_locks_held{kind="archive"}'] == 0
-    # No worker runs, so its work is left; and the database is not read at each scrape.
+    # No worker runs, so the work stays queued; and the database is not read at each scrape.
     pending = 'staging_queue_artifacts{of="pending"}'
     eventually(lambda: scrape(pod)[pending] >= 1, "the queue is not seen")
     assert after['staging_database_up{of="database"}'] == 1
@@ -128,7 +128,7 @@ def test_every_log_line_of_a_request_names_request_and_caller(pod: Pod, source: 
 
 
 def test_the_access_line_of_a_refusal_names_its_error_code(pod: Pod):
-    # To a devserver client a refusal can be a 200, so the status alone does not tell them apart.
+    # For a devserver client a refusal can be a 200, so the status alone cannot distinguish the two.
     refusals = {
         f"{STAGINGS}/not-an-id": "not_found",
         "/is_staged?artifacts=stateful": "invalid_request",
@@ -199,13 +199,13 @@ def test_a_request_is_traced_with_its_statements_below_the_span_of_its_caller(
         assert answer.status_code == 200
         with pytest.raises(DBAPIError), made.locks.database.transactions.begin() as conn:
             conn.execute(text("SELECT CAST(:given AS integer)"), {"given": "hunter2"})
-        # What was not sent yet is sent now, not some seconds later.
+        # Unsent spans are sent now, not some seconds later.
         made.close()
     traced = {(span.name.split()[0], span.trace_id.hex()) for span in received}
     assert ("GET", parent.split("-")[1]) in traced
     assert ("SELECT", parent.split("-")[1]) in traced
     assert "password" not in repr(received)
-    # The message of PostgreSQL quotes what it was given.
+    # PostgreSQL's message quotes its input.
     [failed] = filter(failure_of, received)
     assert attributes_of(failed)["db.statement"].startswith("SELECT CAST(")
     assert "hunter2" not in repr(received)
@@ -215,7 +215,7 @@ def test_what_a_worker_does_is_traced_with_its_statements_below(
     migrated: Migrated, source: ArchiveSource, tmp_path: Path
 ):
     url = source.add(build_path(), objects_of_a_build("traced"))
-    # Of its own: no worker of the other tests takes the work up.
+    # A database of its own: no worker of other tests processes the queue.
     with migrated() as alone, collector() as (endpoint, received):
         with service(tmp_path, alone, f"{source.url}/", traces_endpoint=endpoint) as traced:
             staging = traced.api()[0].client.stage(url, Prefer="respond-async").json
@@ -240,7 +240,7 @@ def attributes_of(span: Any) -> dict[str, str]:
 
 @contextmanager
 def collector() -> Iterator[tuple[str, list[Any]]]:
-    """A collector on loopback: its address, and the spans that came."""
+    """Yield the address of a collector on loopback, and the spans that it received."""
     received: list[Any] = []
 
     class Taking(BaseHTTPRequestHandler):
@@ -259,7 +259,7 @@ def collector() -> Iterator[tuple[str, list[Any]]]:
             self.end_headers()
 
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002
-            """Say nothing."""
+            """Log nothing."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Taking)
     thread = threading.Thread(target=server.serve_forever, daemon=True)

@@ -1,4 +1,4 @@
-"""Clients that are slow on purpose: their connections end, and others are served meanwhile."""
+"""Deliberately slow clients: their connections are closed, and other clients are served."""
 
 import contextlib
 import socket
@@ -18,7 +18,7 @@ from tests.service import API, STAGINGS, Pod, service
 from tests.source import PATIENCE_SECONDS, ArchiveSource, archive_source
 
 THREADS = 6
-#: More than the kernel takes off a server's hands for a client that reads nothing.
+#: More than the kernel's buffers take from a server for a client that reads nothing.
 BIG_BYTES = 16 << 20
 BYTES_PER_SECOND = 8 << 20
 
@@ -38,7 +38,7 @@ def source() -> Iterator[ArchiveSource]:
 
 @pytest.fixture(scope="module")
 def module_url(migrated: Migrated) -> Iterator[str]:
-    """A database of this module: its store is another than that of the tests beside."""
+    """Yield a database for this module, whose store is not the one of neighbouring tests."""
     with migrated() as url:
         yield url
 
@@ -47,7 +47,7 @@ def module_url(migrated: Migrated) -> Iterator[str]:
 def pod(
     module_url: str, source: ArchiveSource, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Pod]:
-    """A pod with few threads and little patience."""
+    """Yield a pod with few threads and short time limits for clients."""
     given = {"threads": str(THREADS), "waiters": "1", "client_seconds": "1"}
     given["client_bytes_per_second"] = str(BYTES_PER_SECOND)
     folder = tmp_path_factory.mktemp("slow")
@@ -57,7 +57,7 @@ def pod(
 
 @pytest.fixture(scope="module")
 def big_file(pod: Pod, source: ArchiveSource) -> str:
-    """The path of a staged file that no socket holds."""
+    """Return the path of a staged file that is larger than any socket's buffer."""
     path = build_path()
     archive = source.add(path, {FULL_PAYLOAD: bytes(BIG_BYTES), "UPLOADED": FULL_PAYLOAD.encode()})
     assert pod.client.stage(archive, "full_payload").status == 201
@@ -66,7 +66,7 @@ def big_file(pod: Pod, source: ArchiveSource) -> str:
 
 @pytest.fixture(scope="module")
 def big_list(pod: Pod, module_url: str) -> str:
-    """The path of a page of a list, of half a megabyte."""
+    """Return the path of a list page of half a megabyte."""
     with contextlib.closing(open_database(module_url, 1)) as database:
         execute(database, _MANY_LOCKS, id=new_id())
     path = f"{API}/locks?state=all&limit=1000"
@@ -89,7 +89,7 @@ def asked(pod: Pod, path: str) -> socket.socket:
 
 
 def trickle(client: socket.socket) -> None:
-    """A byte now and then, until the other side has enough; fails if it never has."""
+    """Send a byte at intervals until the other side closes; fail if it never does."""
     deadline = time.monotonic() + PATIENCE_SECONDS
     with client, pytest.raises(ConnectionError):
         while time.monotonic() < deadline:
@@ -133,7 +133,7 @@ def test_others_are_served_while_as_many_as_there_are_threads_stop_reading(
 
 
 def test_an_answer_that_is_taken_too_slowly_is_cut_off(pod: Pod, big_file: str):
-    """Always in time for the next part, so that the kernel sees nothing wrong."""
+    """Each chunk is read in time, so that the kernel reports no timeout."""
     taken = 0
     with asked(pod, big_file) as client, contextlib.suppress(ConnectionError):
         while part := client.recv(16 << 10):
@@ -162,7 +162,7 @@ def test_a_request_that_is_too_long_is_answered_as_a_problem(pod: Pod):
 
 @pytest.mark.parametrize("path", ["/livez", "/readyz", "/metrics", "/livez?again"])
 def test_the_answer_of_a_probe_is_the_last_of_its_connection(pod: Pod, path: str):
-    """Else its thread, of which there is one, could wait for a client that does not read."""
+    """Otherwise the probes' only thread could wait for a client that does not read."""
     with asked(pod, path) as client:
         assert b"connection: close" in answer_of(client).lower()
         while client.recv(65536):
@@ -185,7 +185,7 @@ def test_the_threads_of_requests_have_less_than_a_huge_page_each(pod: Pod):
 
 
 def answer_of(client: socket.socket) -> bytes:
-    """The head of an answer, and what came with it."""
+    """Return the head of a response, and the bytes that arrived with it."""
     answer = b""
     while b"\r\n\r\n" not in answer:
         part = client.recv(65536)

@@ -1,4 +1,4 @@
-"""Space that is kept for an upload: counted once, renewed as it arrives, given back at its end."""
+"""Space reserved for an upload: counted once, renewed as bytes arrive, released at its end."""
 
 import time
 from collections.abc import Iterator
@@ -63,7 +63,7 @@ def test_what_a_dead_process_kept_for_an_upload_is_free_when_its_time_is_over(
         Quota(upkeep).reserve_upload("new", 6 * KB)
     runs_out_in(at, -1, 7 * KB)
     assert reserved(upkeep) == 2 * KB
-    # Of an upload and of an artifact alike.
+    # For an upload and for an artifact alike.
     at.stage(at.build("R17-1", payload_bin=b"x" * 2 * KB), "payload")
     Quota(upkeep).reserve_upload("new", 6 * KB)
     assert reserved(upkeep) == 8 * KB

@@ -1,4 +1,7 @@
-"""Requests, joins, failures, evictions, pins, cancellations and deaths of two builds, in any order.
+"""Random orders of requests, joins, failures, evictions, pins, cancellations and process deaths.
+
+Two builds are involved. After each step the tables are checked against the rules; at the end all
+accepted work is finished.
 
 After each step the tables are held to what they may say; at the end everything accepted is settled.
 """
@@ -48,14 +51,14 @@ some = st.integers(min_value=0, max_value=1000)
 
 @dataclass
 class Promise:
-    """One artifact that a joined request was promised."""
+    """An artifact that a joined request was promised."""
 
     url: str
     name: str
 
 
 class Stagings(RuleBasedStateMachine):
-    """One service, one worker that works on request, and a source that loses objects."""
+    """One service, one worker that runs on request, and a source that loses objects."""
 
     at: Bench
     emptying: Emptying
@@ -108,14 +111,14 @@ class Stagings(RuleBasedStateMachine):
 
     @rule(which=some)
     def cancel(self, which: int) -> None:
-        # Not those of the joiner: a cancellation of these takes the promise back.
+        # Not those of the joiner, because their cancellation withdraws the promise.
         mine = [s.id for s in self.stagings() if s.caller == ORIGIN.caller and not s.final]
         if mine:
             self.at.service.cancel(mine[which % len(mine)], ORIGIN)
 
     @rule(which=some)
     def ask_to_cancel(self, which: int) -> None:
-        """As while another holds the lock: a worker notices it afterwards."""
+        """Request cancellation as if another process held the lock; a worker notices it later."""
         mine = [s.id for s in self.stagings() if s.caller == ORIGIN.caller and not s.final]
         if mine:
             with self.at.database.begin() as conn:
@@ -135,14 +138,14 @@ class Stagings(RuleBasedStateMachine):
 
     @rule(which=some)
     def lose(self, which: int) -> None:
-        """The disk has lost a content; the first reader misses it."""
+        """Remove a content from the disk; the first reader notices."""
         held = self.at.rows("SELECT DISTINCT sha256 FROM loose_files ORDER BY sha256")
         if held:
             evict_holders(self.at.service.upkeep, held[which % len(held)][0], "lost")
 
     @rule(which=some)
     def read(self, which: int) -> None:
-        """A file is read, an hour after the last time."""
+        """Read a file, with the clock an hour after the last read."""
         if rows := self.live():
             with self.at.database.begin() as conn:
                 hour_ago = datetime.now(UTC) - timedelta(hours=1)
@@ -153,7 +156,7 @@ class Stagings(RuleBasedStateMachine):
 
     @rule(which=some)
     def die(self, which: int) -> None:
-        """Begin an artifact, come half way, and never be heard of again; the lease runs out."""
+        """Begin an artifact, die half way through it, and let the lease expire."""
         with self.at.database.connect() as conn:
             rows = lists.list_artifacts(conn, limit=1000)
         left = [row for row in rows if row.to_do]
@@ -215,7 +218,7 @@ class Stagings(RuleBasedStateMachine):
             seen = seen_of[staging.id]
             assert seen is not None
             assert seen.staging_id == staging.id
-            # A later staging's rows show only by that.
+            # Only this shows rows that a later staging created.
             versions = [(a.id, a.version, a.brought_since_by) for a in staging.artifacts]
             body = StagingBody.of(staging).model_dump_json()
             assert self.tags.setdefault(f"{staging.id}.{staging.tag}", body) == body
@@ -260,7 +263,7 @@ class Stagings(RuleBasedStateMachine):
         return [row.id for row in rows if row.state != "evicted"]
 
 
-# Twice what hypothesis spends on making a failure small, which must not end in the middle.
+# Twice the time that hypothesis spends on shrinking a failure, which must not be cut short.
 @pytest.mark.timeout(600)
 def test_the_tables_satisfy_their_invariants(
     database: Database, emptying: Emptying, database_url: str, tmp_path: Path

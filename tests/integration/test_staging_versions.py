@@ -1,4 +1,4 @@
-"""Whoever waits for a staging waits for another version of it: each change makes one."""
+"""Versions of a staging: each change makes a new version, which ends a client's wait."""
 
 from collections.abc import Iterator
 
@@ -39,7 +39,7 @@ def test_a_change_of_one_staging_makes_one_more_version_of_it_alone(
     conn: Connection, change: str
 ) -> None:
     first, other = versions(conn)
-    for more in (1, 1):  # the same again is no change
+    for more in (1, 1):  # writing the same values again is no change
         conn.exec_driver_sql(f"UPDATE stagings SET {change} WHERE id = 's1'")
         assert versions(conn) == (first + more, other)
 

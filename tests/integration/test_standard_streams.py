@@ -1,4 +1,4 @@
-"""The command line on streams that are closed, full, or of another encoding than the names."""
+"""Command line on standard streams that are closed, full, or of another encoding than the names."""
 
 import json
 import os
@@ -21,7 +21,7 @@ MAIN = "from staging_api.cli import main; main({!r})"
 def run(
     program: str, streams: Mapping[str, Any] | None = None, **variables: str
 ) -> subprocess.CompletedProcess[bytes]:
-    """Run a program of Python; standard output and standard error are pipes unless given."""
+    """Run a Python program; standard output and standard error are pipes unless given."""
     given = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **(streams or {})}
     command = [sys.executable, "-c", program]
     env = {**os.environ, **variables}
@@ -29,7 +29,7 @@ def run(
 
 
 def printing(statement: str) -> str:
-    """A program that prints as the verbs do."""
+    """Return a program that prints as the verbs do."""
     return (
         "from staging_api.cli.output import print_json, say\n"
         "from staging_api.cli.streams import standard_streams\n"
@@ -47,7 +47,7 @@ def test_a_name_that_the_terminal_has_not_is_escaped(encoding: str) -> None:
 @pytest.mark.parametrize("encoding", ["latin-1", "cp1252", "ascii", "utf-8"])
 def test_json_is_json_in_any_encoding(encoding: str) -> None:
     done = run(printing(f"print_json({{'name': {NAME!r}}})"), PYTHONIOENCODING=encoding)
-    # A stream that says it has only ASCII gets UTF-8.
+    # Even a stream that declares ASCII gets UTF-8.
     text = done.stdout.decode("utf-8" if encoding == "ascii" else encoding)
     assert (done.returncode, json.loads(text)) == (0, {"name": NAME})
 
@@ -99,7 +99,7 @@ def test_a_stream_that_is_closed_goes_nowhere(closed: int, tmp_path: Path) -> No
         f"    say('a result'); shown.note('progress'); assert os.fstat({closed})\n"
         f"    assert os.open({str(tmp_path / 'x')!r}, os.O_CREAT | os.O_WRONLY) > 2\n"
     )
-    # As `>&-` of a shell does.
+    # Like `>&-` in a shell.
     start = (
         f"import os, sys; os.close({closed});"
         f" os.execv(sys.executable, [sys.executable, '-c', {program!r}])"

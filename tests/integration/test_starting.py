@@ -1,4 +1,4 @@
-"""Processes that cannot start: one line, a documented exit code, and no storm of new ones."""
+"""Processes that cannot start: one line, a documented exit code, and no rapid restarts."""
 
 import os
 import signal
@@ -24,7 +24,7 @@ Ended = subprocess.CompletedProcess[str]
 
 
 def run(verb: str, folder: Path, **settings: str) -> Ended:
-    """One of our verbs, which ends by itself."""
+    """Run one of our verbs until it exits."""
     inherited = {k: v for k, v in os.environ.items() if not k.startswith("STAGING_")}
     given = {
         "HOME": str(folder / "home"),
@@ -52,7 +52,7 @@ def assert_one_line(ended: Ended, status: int, *words: str) -> None:
 
 @contextmanager
 def taken(at: str) -> Iterator[str]:
-    """An address at which another program listens."""
+    """Yield an address at which another program listens."""
     if at.startswith("unix:"):
         with socket.socket(socket.AF_UNIX) as other:
             other.bind(at.removeprefix("unix:"))

@@ -1,4 +1,4 @@
-"""Which store it is: another volume or bucket, empty or full, is never taken for the right one."""
+"""Identity of the store: another volume or bucket, empty or full, is never used in its place."""
 
 import hashlib
 import os
@@ -43,7 +43,7 @@ def endpoint() -> Iterator[str]:
 
 @pytest.fixture(params=["folder", "bucket"])
 def new_url(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], str]:
-    """Gives the URL of one store after the other."""
+    """Return a function that creates a new store at each call and returns its URL."""
     numbers = iter(range(10))
     if request.param == "bucket":
         endpoint = request.getfixturevalue("endpoint")
@@ -65,7 +65,7 @@ def at(database: Database, database_url: str, tmp_path: Path, url: str) -> Itera
 
 @pytest.fixture
 def other(new_url: Callable[[], str], tmp_path: Path) -> BlobStore:
-    """An empty store that can be written: a wrong volume, a bucket of a wrong name."""
+    """Return an empty writable store: a wrong volume, or a bucket with a wrong name."""
     return open_store(new_url(), tmp_path / "home of another")
 
 
@@ -76,7 +76,7 @@ def keep(blobs: BlobStore, content: bytes) -> None:
 
 
 def elsewhere(at: Bench, blobs: BlobStore) -> Bench:
-    """A pod of the same database that has mounted another store."""
+    """Return a pod of the same database with another store mounted."""
     return replace(at, service=replace(at.service, blobs=blobs))
 
 
@@ -144,7 +144,7 @@ def test_a_pod_with_another_store_believes_nothing_of_it(
         raise NotFound("it has not got it")
     Housekeeping("of the store", store_steps(lost.service)).turn()
     assert at.rows("SELECT sha256, size_bytes, doomed_at FROM blobs ORDER BY sha256") == before
-    # Nothing failed for good: where the right store is, it goes on.
+    # No staging failed permanently: a pod with the right store continues them.
     assert states(at) == [
         ("staged", None),
         ("staged", None),
@@ -157,7 +157,7 @@ def test_a_pod_with_another_store_believes_nothing_of_it(
 def test_a_scrub_puts_nothing_aside_in_the_store_of_another_database(
     at: Bench, other: BlobStore
 ) -> None:
-    """What is wrong there is no matter of ours, and what is right here stays."""
+    """Damage in the other store is not recorded, and contents of the right store stay."""
     at.stage(at.build(), "payload")
     at.tamper("UPDATE blobs SET stored_at = stored_at - interval '1 day'")
     keep(other, CONTENT)
@@ -204,7 +204,7 @@ def test_a_marker_that_was_lost_comes_back_if_the_blobs_are_there(
 def test_a_store_without_a_marker_is_taken_for_ours_by_what_it_has(
     at: Bench, url: str, lost: int, *, owned: bool, is_taken: bool
 ) -> None:
-    """Of four contents: one that had a marker must have most, one of before at least half."""
+    """With a lost marker most of four contents must be present, without any marker half of them."""
     for name in range(4):
         at.stage(at.build(f"R17-{name}", payload_bin=b"%d" % name), "payload")
     for name in range(lost):
@@ -247,7 +247,7 @@ def test_of_two_stores_that_are_adopted_at_once_one_is_refused(
 def test_of_many_that_adopt_a_store_at_once_all_find_the_same_marker(
     new_url: Callable[[], str], tmp_path: Path, before: bytes | None
 ) -> None:
-    """A marker that one of them has already read is not replaced by another's."""
+    """A marker that one pod has already read is not replaced by another pod's."""
     for _ in range(10):
         url = new_url()
         stores = [open_store(url, tmp_path / "home") for _ in range(8)]
@@ -306,6 +306,6 @@ def test_a_new_database_does_not_sweep_the_store_of_another(at: Bench, url: str)
     with pytest.raises(StoreAbsent):
         upkeep.identity.check()
     assert at.service.blobs.has(DIGEST)
-    # The operator knows that the database was made anew.
+    # The operator knows that the database was created anew.
     assert upkeep.identity.replace() == at.service.blobs.identity()
     upkeep.identity.check()

@@ -1,4 +1,4 @@
-"""``/store``: how full it is and of what; and prunes, which are previewed and then done once."""
+"""``/store``: its fill level and uses; and prunes, which are previewed and then executed once."""
 
 import threading
 from collections.abc import Iterator
@@ -37,7 +37,7 @@ def client(at: Bench) -> Iterator[testing.TestClient]:
 
 
 def payload(at: Bench, name: str, content: bytes) -> str:
-    """Stage a build with only a payload; gives the id of its artifact."""
+    """Stage a build that has only a payload, and return its artifact's id."""
     return at.stage(at.build(name, payload_bin=content), "payload").artifacts[0].id
 
 
@@ -46,7 +46,7 @@ def post(client: testing.TestClient, **body: Any) -> testing.Result:
 
 
 def counted(at: Bench) -> None:
-    """Let a worker count what the store is used for."""
+    """Let a worker count the uses of the store."""
     for step in report_steps(at.service):
         if step.name == "use of the store":
             step.run()

@@ -1,4 +1,4 @@
-"""Event streams of pages over HTTP: what they say, that they take no thread, and how they end."""
+"""Event streams of pages over HTTP: their events, their lack of threads, and their end."""
 
 import signal
 import socket
@@ -19,11 +19,11 @@ from tests.service import Pod, Service, eventually, service
 from tests.source import PATIENCE_SECONDS, ArchiveSource, archive_source
 from tests.stream_reader import StreamReader
 
-#: Much less than streams are opened.
+#: Far fewer than the streams that are opened.
 THREADS = 2
 STREAMS = 60
 
-#: Written together with a table of a topic, all the time, or seen on no page that is live.
+#: Tables written together with a topic's table, or constantly, or that no live page shows.
 ON_NO_LIVE_PAGE = {
     *("artifact_accesses", "binary_releases", "document_bodies", "document_contents"),
     *("document_keys", "document_places", "held_objects", "idempotency_keys", "index_blocks"),
@@ -43,7 +43,7 @@ def connections_are_closed() -> Iterator[None]:
 
 
 class Stream(StreamReader):
-    """A browser's end of one stream."""
+    """The browser's end of one stream."""
 
     def __init__(self, pod: Pod, topics: str, version: str = "1.1", **headers: str) -> None:
         to = urlsplit(pod.url)
@@ -78,14 +78,14 @@ def pod(pods: Service) -> Pod:
 
 @pytest.fixture
 def ending(pods: Service) -> Iterator[Pod]:
-    """A pod for a test that ends it."""
+    """Yield a pod for a test that terminates it."""
     (made,) = pods.api()
     yield made
     made.stop()
 
 
 def serving_pid(pod: Pod) -> int:
-    """The process that serves: the only child."""
+    """Return the pid of the serving process: the only child."""
     children = Path(f"/proc/{pod.process.pid}/task/{pod.process.pid}/children").read_text().split()
     return int(children[0])
 
@@ -122,7 +122,7 @@ def test_many_streams_occupy_no_thread_of_a_request(pod: Pod) -> None:
     for each in others:
         each.read_until(b"\n\n")
     assert threads_of(pid) <= before
-    # All places of requests are free: more requests than these are answered while all are open.
+    # All request slots are free: more requests than slots are answered while all streams are open.
     for _ in range(2 * THREADS):
         assert pod.client.get("/api/v1.0/stagings").status == 200
     seen = pod.client.get("/api/v1.0/processes").json["items"]
@@ -161,7 +161,7 @@ def test_streams_of_a_killed_process_end_and_the_next_one_opens_others(ending: P
 
 
 def test_a_frozen_reader_does_not_hold_up_the_end_of_the_process(ending: Pod) -> None:
-    Stream(ending, "work").read_until(b"\n\n\r\n")  # and reads no further
+    Stream(ending, "work").read_until(b"\n\n\r\n")  # and stops reading
     ending.process.send_signal(signal.SIGTERM)
     assert ending.process.wait(PATIENCE_SECONDS) == 0
 

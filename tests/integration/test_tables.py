@@ -1,4 +1,4 @@
-"""The tables, as migrations make them, the code has them and docs/reference/tables.md shows."""
+"""Tables: equal in the migrations, the code and docs/reference/tables.md."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ HISTORIES = ("api_locks_", "staging_events_")
 
 
 def documented() -> str:
-    """The document, as it has to be."""
+    """Return the document as generated from the code."""
     tables = "\n\n".join(map(shown, sorted(metadata.tables.values(), key=lambda t: t.name)))
     return (
         "# The tables\n\n"
@@ -26,7 +26,7 @@ def documented() -> str:
 
 
 def shown(table: Table) -> str:
-    """One table."""
+    """Return the section of one table."""
     lines = [f"## {table.name}", "", str(table.comment), "", "| column | type | |", "|---|---|---|"]
     for column in table.columns:
         kind = column.type.compile(dialect=postgresql.dialect())
@@ -91,7 +91,7 @@ def test_the_database_has_the_domains_of_the_tables(database: Database) -> None:
 
 
 def domains(conn: Connection, schema: str) -> dict[str, tuple[str, str, str]]:
-    """The type, the collation and the condition of each domain of a schema."""
+    """Return type, collation and condition of each domain of a schema."""
     rows = conn.execute(
         text(
             "SELECT d.typname, format_type(d.typbasetype, d.typtypmod), o.collname,"
@@ -108,7 +108,7 @@ def domains(conn: Connection, schema: str) -> dict[str, tuple[str, str, str]]:
 
 
 def checks(conn: Connection, schema: str) -> dict[tuple[str, str], str]:
-    """The CHECK constraints of a schema's tables, by table and name, in PostgreSQL's own words."""
+    """Return a schema's CHECK constraints by table and name, in PostgreSQL's own words."""
     rows = conn.execute(
         text(
             "SELECT t.relname, c.conname, pg_get_constraintdef(c.oid)"
@@ -118,5 +118,5 @@ def checks(conn: Connection, schema: str) -> dict[tuple[str, str], str]:
         ),
         {"schema": schema},
     )
-    # NOT VALID says how a constraint came to be, not what it is.
+    # NOT VALID describes how a constraint was added, not what it checks.
     return {(table, name): said.removesuffix(" NOT VALID") for table, name, said in rows}

@@ -1,4 +1,4 @@
-"""Each statement has a span, and does what it does without one."""
+"""Spans of statements: one for each, and the same results without them."""
 
 from collections.abc import Iterator
 
@@ -25,7 +25,7 @@ def traced(database_url: str, spans: InMemorySpanExporter) -> Iterator[Engine]:
     provider.add_span_processor(SimpleSpanProcessor(spans))
     engine = create_engine(database_url, poolclass=NullPool)
     with engine.connect():
-        spans.clear()  # what SQLAlchemy asks a server first
+        spans.clear()  # SQLAlchemy's first queries to a server
     _trace_statements(engine, provider.get_tracer("test"))
     yield engine
     engine.dispose()

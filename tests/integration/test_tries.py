@@ -1,4 +1,4 @@
-"""How often an artifact is tried, when it is tried again, and what its caller is told meanwhile."""
+"""Attempts at an artifact: their number, their times, and the response to the caller meanwhile."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,7 +16,7 @@ from staging_api.store.folder_store import FolderStore
 from tests.factories import ORIGIN
 from tests.stagings import Bench, bench
 
-#: Seconds from the event that says so to the next attempt.
+#: Seconds from the event that announces it to the next attempt.
 PAUSES = """
     SELECT extract(epoch FROM a.next_attempt_at
         - (SELECT max(e.at) FROM staging_events e WHERE e.artifact_id = a.id))
@@ -26,7 +26,7 @@ PAUSES = """
 
 @dataclass
 class Failing:
-    """A source that does not deliver one of its objects."""
+    """A source that fails to deliver one of its objects."""
 
     source: Source
     error: Exception
@@ -82,7 +82,7 @@ def test_a_worker_tries_what_may_pass_five_times_each_after_a_longer_pause(
             resume(at.service, at.service.find(staging.id), ORIGIN)
             assert states(at) == [("payload", "staged", 1), ("suites", "pending", attempt)]
             ((pause,),) = at.rows(PAUSES)
-            # 5 s, doubled with each attempt, and up to half of it less.
+            # 5 s, doubled with each attempt, minus a random part of up to half.
             assert 2.5 * 2**attempt - 1 < pause < 5 * 2**attempt
             # It is not due before.
             resume(at.service, at.service.find(staging.id), ORIGIN)

@@ -1,4 +1,4 @@
-"""Whose turn it is in a worker: callers one after the other, foreground before background."""
+"""Order of a worker's jobs: callers in turn, foreground before background."""
 
 import threading
 from collections.abc import Iterator
@@ -35,7 +35,7 @@ def at(database: Database, database_url: str, tmp_path: Path) -> Iterator[Bench]
 
 
 class Gate:
-    """Sources that are looked at one by one, when they are let go; notes in which order."""
+    """Sources whose first look waits until the test releases it; records their order."""
 
     def __init__(self) -> None:
         self.begun: list[str] = []
@@ -53,7 +53,7 @@ def queued(at: Bench, origin: RequestOrigin, *builds: str, name: str = "payload"
 
 
 def order(at: Bench, builds: int) -> list[str]:
-    """The builds in the order in which a worker with one job begins them."""
+    """Return the builds in the order in which a worker with one job begins them."""
     gate = Gate()
     opened = at.service.open_archive
     service = replace(at.service, open_archive=lambda url: gate(opened(url)))
@@ -79,7 +79,7 @@ def test_callers_take_turns_however_many_stagings_one_has(at):
 
 
 def test_callers_without_a_name_take_turns_by_their_address(at):
-    """Also beside one with a name, and one whose pod is of the version before."""
+    """Also together with a named caller, and with a caller whose pod has the previous version."""
     here, there = (replace(ORIGIN, caller="anonymous", turn_of=f"anonymous at {n}") for n in "12")
     queued(at, here, *(f"H-{number}" for number in range(4)))
     queued(at, there, "T-0", "T-1")
@@ -138,7 +138,7 @@ def test_a_caller_has_no_more_jobs_than_its_share(at):
 
 
 def test_jobs_are_counted_while_another_one_begins(at):
-    """A heartbeat counts them in a thread of its own."""
+    """A heartbeat counts the jobs in a thread of its own."""
     counting, begun = threading.Event(), threading.Event()
     counted: list[int] = []
 

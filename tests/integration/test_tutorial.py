@@ -1,6 +1,6 @@
-"""The commands of docs/tutorials/projects.md, as printed, on projects that are not Chromium OS.
+"""Commands of docs/tutorials/projects.md, as printed, on projects other than Chromium OS.
 
-What differs from the page: the hosts are local ones, and `serve` is the service in this process.
+Differences from the page: the hosts are local, and `serve` is the service in this process.
 """
 
 import json
@@ -49,14 +49,14 @@ OBJECTS: Mapping[str, Mapping[str, bytes]] = {
 
 
 class Pages(SimpleHTTPRequestHandler):
-    """A web server that shows its folders."""
+    """A web server that lists its folders."""
 
     def log_message(self, *_: object) -> None:
         pass
 
 
 class NoPages(Pages):
-    """A web server that does not."""
+    """A web server that does not list its folders."""
 
     def list_directory(self, path: object) -> None:
         self.send_error(404)
@@ -64,7 +64,7 @@ class NoPages(Pages):
 
 @contextmanager
 def web(folder: Path, handler: type[Pages], path: str) -> Iterator[str]:
-    """Serve a project's folder; gives the address."""
+    """Serve a project's folder, and yield its address."""
     for name, content in OBJECTS[path].items():
         file = folder / path / name
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -82,7 +82,7 @@ def web(folder: Path, handler: type[Pages], path: str) -> Iterator[str]:
 
 
 def commands(heading: str) -> list[tuple[str, str]]:
-    """The commands of a section, each with the output that the page shows."""
+    """Return the commands of a section, each with the output that the page shows."""
     section = PAGE.read_text().split(f"\n## {heading}\n")[1].split("\n## ")[0]
     (block,) = re.findall(r"^```console\n(.*?)^```$", section, re.DOTALL | re.MULTILINE)
     pairs = [entry.partition("\n") for entry in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]]
@@ -91,7 +91,7 @@ def commands(heading: str) -> list[tuple[str, str]]:
 
 @contextmanager
 def as_served(setting: str, database_url: str, folder: Path, **more: str) -> Iterator[str]:
-    """The service that `serve` would start with these variables."""
+    """Yield the service that `serve` would start with these variables."""
     given = dict(word.split("=", 1) for word in setting.split()[1:])
     settings = Settings.from_env(
         database_url=database_url,
@@ -122,7 +122,7 @@ def _in_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, database: Data
 def run(
     command: str, shown: str, capsys: pytest.CaptureFixture[str], service: str, **places: str
 ) -> None:
-    """Run one command of the page; what it shows has to come."""
+    """Run one command of the page, and assert that the output shown there appears."""
     program, *arguments = command.split()
     assert program == "staging-api"
     for known, local in places.items():
@@ -136,7 +136,7 @@ def run(
 
 
 def contents(folder: str) -> dict[str, bytes]:
-    """The files of a folder, less the client's own."""
+    """Return the files of a folder by path, without the client's own files."""
     return {
         str(path.relative_to(folder)): path.read_bytes()
         for path in Path(folder).rglob("*")

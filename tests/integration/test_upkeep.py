@@ -1,4 +1,4 @@
-"""Keeping the store: quota, eviction, removal and comparison, on a real PostgreSQL and disk."""
+"""Upkeep of the store: quota, eviction, removal and comparison, on a real PostgreSQL and disk."""
 
 import os
 import threading
@@ -43,7 +43,7 @@ def limited(database, url: str, folder: Path, quota_bytes: int, idle_seconds: fl
 
 
 def payload(at: Bench, name: str, content: bytes) -> str:
-    """Stage a build with only a payload; gives the id of its artifact."""
+    """Stage a build that has only a payload, and return its artifact's id."""
     staging = at.stage(at.build(name, payload_bin=content), "payload")
     return staging.artifacts[0].id
 
@@ -57,7 +57,7 @@ def states(at: Bench) -> list[tuple[str, str | None]]:
 
 
 def age(at: Bench, *artifact_ids: str, hours: int = 1) -> None:
-    """Let some artifacts be read for the last time so long ago, one after the other."""
+    """Set the last reads of some artifacts to past times, one after the other."""
     for artifact_id in artifact_ids:
         at.tamper(
             "UPDATE staged_artifacts SET last_accessed_at = clock_timestamp()"
@@ -68,7 +68,7 @@ def age(at: Bench, *artifact_ids: str, hours: int = 1) -> None:
 
 
 def disagreements(at: Bench) -> tuple[set[str], set[str]]:
-    """Contents that only the tables have, and that only the disk has."""
+    """Return the contents that only the tables have, and those that only the disk has."""
     named = {digest for (digest,) in at.rows("SELECT sha256 FROM blobs WHERE doomed_at IS NULL")}
     return named - files(at), files(at) - named
 
@@ -152,7 +152,7 @@ def test_concurrent_stagings_never_reserve_more_than_the_quota(database, databas
             for done in [pool.submit(ask, *artifact) for artifact in artifacts]:
                 done.result()
         assert len(granted) == 3
-        # Released, the locks hold no space any more.
+        # After their release the locks reserve no space any more.
         assert at.service.upkeep.space().reserved == 0
 
 
@@ -265,7 +265,7 @@ def test_contents_removed_under_a_staging_are_noticed_and_fetched_again(at, monk
     with pytest.raises(Unavailable):
         resume(at.service, staging, ORIGIN)
     assert at.rows("SELECT count(*) FROM staged_files") == [(0,)]
-    # Committed anew, and then removed by hand: nothing names it, so it may not stay in the rows.
+    # Committed again, and then removed by hand: no row refers to it, so its own row must go.
     assert at.rows("SELECT doomed_at IS NULL FROM blobs") in ([], [(False,)])
     resume(at.service, staging, ORIGIN)
     assert at.service.find(staging.id).state == "staged"

@@ -1,4 +1,4 @@
-"""No single clock decides what is old enough to be removed: of store, database or process."""
+"""Age limits of removals: a single wrong clock (store, database or process) removes nothing."""
 
 import os
 import time
@@ -30,19 +30,19 @@ def at(database: Database, database_url: str, tmp_path: Path) -> Iterator[Bench]
 
 
 def jump_here(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
-    """Let this process take the time for another; files are dated by the kernel."""
+    """Shift the clock of this process; files are dated by the kernel."""
     right = time.time
     monkeypatch.setattr(time, "time", lambda: right() + seconds)
 
 
 def jump_in_the_store(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
-    """Let the clock that dates the store's files be wrong."""
+    """Shift the clock that dates the files of the store."""
     right = FolderStore.time
     monkeypatch.setattr(FolderStore, "time", lambda store: right(store) + seconds)
 
 
 def stranger(at: Bench, content: bytes, age_seconds: float) -> Blob:
-    """A file that no row names, used so long ago."""
+    """Store an orphan: a file that no row refers to, last used this many seconds ago."""
     with at.service.blobs.batch("nobody") as batch:
         blob = batch.keep([content])
         batch.commit()
@@ -61,7 +61,7 @@ def found_orphans(at: Bench, *blobs: Blob) -> set[str]:
 
 
 def victim(at: Bench, name: str, used_ago_seconds: float) -> str:
-    """The digest of a content that nothing names any more, and that a batch used so long ago."""
+    """Return the digest of an unreferenced content that a batch used this many seconds ago."""
     content = name.encode()
     artifact = at.stage(at.build(name, payload_bin=content), "payload").artifacts[0]
     at.service.artifacts.evict(artifact.id, ORIGIN)

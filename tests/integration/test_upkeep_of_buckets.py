@@ -1,4 +1,4 @@
-"""Keeping a store in a bucket: what keeps a folder keeps it as well."""
+"""Upkeep of a store in a bucket: the same steps as for a folder."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta

@@ -1,4 +1,4 @@
-"""Waiting for an archive that is still being uploaded, on a real PostgreSQL and a folder."""
+"""Waits for an archive during its upload, on a real PostgreSQL and a folder."""
 
 import threading
 from collections.abc import Iterator
@@ -100,7 +100,7 @@ def begin(pool: ThreadPoolExecutor, at: Bench, url: str, *artifacts: str) -> "Fu
 
 
 def upload(at: Bench, name: str, content: bytes, build: str = "R17-1") -> None:
-    """Let an object appear whole, as in an object store."""
+    """Create an object at once with its whole content, as an object store does."""
     folder = at.builds / "board" / build
     folder.mkdir(parents=True, exist_ok=True)
     (at.builds / "on-its-way").write_bytes(content)
@@ -238,7 +238,7 @@ def test_all_waiters_of_an_archive_share_one_poll(database, database_url, tmp_pa
         assert all(isinstance(answer.exception(), UploadWaitOver) for answer in answers)
         [(polls, names)] = one.rows("SELECT polls, names FROM upload_polls")
         assert (polls, "debug.txt" in (names or ())) == (1, True)
-    # Each asks once what is there at all; after that one of them looks, for both.
+    # Each request first lists the existing objects; after that one of them looks for both.
     assert looks.count == 3
 
 

@@ -1,6 +1,6 @@
-"""What was left out of an artifact's objects, or of the list that it was chosen from.
+"""Warnings about objects left out of an artifact, or out of the list that it was chosen from.
 
-It stays in its row, and in every answer about it.
+A warning is kept in the artifact's row, and appears in every response about it.
 """
 
 import tarfile
@@ -51,7 +51,7 @@ LEFT_OUT = (
 
 @pytest.fixture
 def globs(at):
-    """The bench with a catalogue whose entries need a list of the archive."""
+    """Return the bench with a catalogue whose entries need a list of the archive."""
     text = CATALOGUE
     for name in ("payload.bin", "notes.txt", "debug.tgz"):
         text = text.replace(f"pattern: {name}", f'pattern: "*{name}"')

@@ -1,4 +1,4 @@
-"""Every route, role and kind of credential: the table of permissions holds."""
+"""Table of permissions: checked for every route, role and kind of credential."""
 
 import re
 from collections.abc import Iterator
@@ -39,13 +39,13 @@ def issuer() -> Iterator[Issuer]:
 
 @pytest.fixture(scope="module")
 def of_nobody() -> Any:
-    """A key that the issuer has not; one for all, as look-ups of unknown keys are limited."""
+    """Return a key unknown to the issuer; one for all tests, as such look-ups are limited."""
     return new_key()
 
 
 @pytest.fixture(scope="module")
 def services(issuer: Issuer, database_url: str, tmp_path_factory: Any) -> Iterator[Services]:
-    """One process, which believes the issuer."""
+    """Yield one process that trusts the issuer."""
     made = build(settings(database_url, tmp_path_factory.mktemp("home"), issuer))
     yield made
     made.close()
@@ -62,7 +62,7 @@ def settings(url: str, home: Path, issuer: Issuer, **given: Any) -> Settings:
 
 
 def call(client: TestClient, route: str, method: str, token: str | None = None) -> Any:
-    """Send a request that is allowed to fail, but not for who sends it."""
+    """Send a request that may fail for any reason except the caller's permissions."""
     path = re.sub(r"\{\w+:int\}", "1", route.replace("{path:path}", "a/b"))
     path = re.sub(r"\{(\w+)\}", r"\1", path)
     headers = {} if token is None else {"Authorization": f"Bearer {token}"}
@@ -80,7 +80,7 @@ def test_every_route_and_method_is_in_the_table(services: Services):
 
 
 def test_nothing_is_served_past_the_table(services: Services):
-    """Sinks and static folders of the framework are not seen by the middleware."""
+    """The middleware does not see sinks and static folders of the framework."""
     assert inspect.inspect_app(api_of(services)).sinks == []
     assert inspect.inspect_app(api_of(services)).static_routes == []
 
@@ -93,13 +93,13 @@ def test_the_roles_of_the_table_may_call_a_route_and_no_other(
     for role in Role:
         answer = call(client, route, method, issuer.token(role=role))
         refused = bool(roles) and role not in (roles or ())
-        # An archive that is outside of what may be staged is refused as well, to every caller; an
-        # answer to HEAD does not say why.
+        # An archive outside the allow-list is refused too, to every caller; the response to HEAD
+        # does not say why.
         outside = "outside the allowed sources" in answer.text
         if method == "HEAD" and not refused and "{bucket}" in route:
             outside = True
         assert (answer.status_code == 403 and not outside) == refused, (role, answer.text)
-        # The clients of the devserver's paths know no other status for what is wrong.
+        # For clients of the devserver's paths, every error has this one status.
         of_devserver = answer.headers.get("Content-Type", "").startswith("text/plain")
         assert answer.status_code not in ({401, 405} if of_devserver else {401, 405, 500}), role
 
@@ -121,7 +121,7 @@ def test_a_credential_that_does_not_hold_opens_nothing(
     assert {kind: answer.status_code for kind, answer in answers.items()} == dict.fromkeys(
         tokens, 401
     )
-    # Clients that know Basic only send it where it is offered, to whichever path and method.
+    # Clients that only know Basic send it only where it is offered, on every path and method.
     offers = {answer.headers["WWW-Authenticate"] for answer in answers.values()}
     assert offers == {'Basic realm="staging_api", Bearer'}
 

@@ -1,4 +1,4 @@
-"""For all tests of pages: one process over builds in a folder, its pages, and an empty database."""
+"""Fixtures for tests of pages: a process over builds in a folder, its pages, an empty database."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ class Builds:
     services: Services
 
     def add(self, name: str, **objects: bytes) -> str:
-        """Make a build with these objects (``_`` for ``.``), or the usual ones; gives its URL."""
+        """Create a build with these objects (``_`` for ``.``), or usual ones; return its URL."""
         folder = self.folder / name
         folder.mkdir(parents=True, exist_ok=True)
         usual = {"payload_bin": b"payload", "suites_tgz": packed({"suites/control": b"control"})}
@@ -32,13 +32,13 @@ class Builds:
         return f"file://{folder}"
 
     def work_on(self, staging_id: str) -> Staging:
-        """Do what a worker does."""
+        """Stage as a worker does."""
         stagings = self.services.stagings
         resume(stagings, stagings.find(staging_id), ORIGIN)
         return stagings.find(staging_id)
 
     def staged(self, name: str, **objects: bytes) -> Staging:
-        """Make a build, and stage it or fail."""
+        """Create a build and stage it; fail the test if an artifact fails."""
         stagings = self.services.stagings
         request = stagings.check_request(self.add(name, **objects), ())
         return self.work_on(stagings.queue(request, ORIGIN).id)
@@ -46,7 +46,7 @@ class Builds:
 
 @pytest.fixture(scope="package")
 def services(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
-    """One process without authentication."""
+    """Yield one process without authentication."""
     folder = tmp_path_factory.mktemp("pages")
     catalogue = folder / "catalogue.yaml"
     catalogue.write_text(CATALOGUE)
@@ -64,14 +64,14 @@ def services(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Ite
 
 @pytest.fixture
 def site(services: Services, database: Database) -> Site:
-    """Its pages."""
+    """Return the pages of the process."""
     assert database
     return site_over(services)
 
 
 @pytest.fixture
 def builds(services: Services, database: Database, tmp_path: Path) -> Builds:
-    """Its builds, of this test alone."""
+    """Return builds of this test alone."""
     assert database
     entry = services.stagings.allowed.entries[0].url.canonical
     return Builds(Path(entry.removeprefix("file://")) / tmp_path.name, services)

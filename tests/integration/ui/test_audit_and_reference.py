@@ -1,4 +1,4 @@
-"""The screens of the auditor and of the programmer: questions, the proof of the record, the API."""
+"""Screens for auditors and programmers: questions, proof of the record, and the API reference."""
 
 import csv
 import io
@@ -145,7 +145,7 @@ def test_trying_a_get_makes_its_address_and_needs_what_is_in_the_path(
 def signed(
     database_url: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[Site, Site]]:
-    """The pages where callers sign in: of one without a credential, and of an auditor."""
+    """Yield pages with authentication: without a credential, and for an auditor."""
     home = tmp_path_factory.mktemp("signed")
     tokens = home / "tokens.yaml"
     token, lines = make_token("reader", [Role.AUDITOR], 1)

@@ -1,4 +1,4 @@
-"""How long what one process answers may be kept: for ever only what has its digest in its name."""
+"""Caching of responses: only paths that contain their content's digest may be kept for ever."""
 
 import hashlib
 import json
@@ -31,19 +31,19 @@ def test_what_is_staged_is_asked_for_again_and_refusals_are_not_kept(
     folder = file.rpartition("/")[0]
     assert kept(site, f"/static/{file}") == (200, "no-cache")
     assert kept(site, f"/static/{folder}/") == (200, "no-cache")
-    # A page shows who is signed in.
+    # A page shows the signed-in caller.
     assert kept(site, f"/static/{folder}/", Accept="text/html") == (200, "no-store")
     assert kept(site, f"/static/{folder}/?archive=tar") == (200, "no-cache")
     assert kept(site, f"/static/{folder}/nothing") == (404, "no-store")
     assert kept(site, f"/ui/badge?u={quote(staging.archive_url)}") == (200, "no-cache")
     for path in ("/", f"/ui/stagings/{staging.id}", f"{API}/stagings", f"{API}/catalogue"):
         assert kept(site, path)[1] == "no-store", path
-    services.accesses.flush()  # while the rows are there
+    services.accesses.flush()  # as long as the rows exist
 
 
 @pytest.fixture
 def published(site: Site) -> dict[str, str]:
-    """The paths of an archive's files."""
+    """Return the paths of an archive's files."""
     raw = deb(control_text("hello", "1.0-1", "amd64"), Form.GZ)
     suite = {"name": "stable", "architectures": ["amd64"]}
     for path, body in (

@@ -1,4 +1,4 @@
-"""What pages offer to copy works: as curl, command line, Python and SQL."""
+"""Snippets that pages offer to copy: each works, as curl, command line, Python and SQL."""
 
 import ast
 import shlex

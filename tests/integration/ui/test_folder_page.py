@@ -1,4 +1,4 @@
-"""A folder of staged files: a page of the dashboard for browsers, JSON for programs as before."""
+"""Folders of staged files: a dashboard page for browsers, the previous JSON for programs."""
 
 from staging_api.db.engine import Database
 from tests.integration.ui.conftest import Builds
@@ -10,7 +10,7 @@ HOSTILE = "<img src=x onerror=alert(1)>'&.bin"
 
 
 def folder_of(builds: Builds, **files: bytes) -> str:
-    """Stage a build whose suites have these files; gives the path of the folder with them."""
+    """Stage a build whose suites archive has these files; return the path of their folder."""
     members = {f"suites/{name}": content for name, content in files.items()}
     staging = builds.staged("R17-5", payload_bin=b"payload", suites_tgz=packed(members))
     suites = next(each for each in staging.artifacts if each.name == "suites")

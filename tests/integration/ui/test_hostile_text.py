@@ -1,4 +1,4 @@
-"""Text from outside is shown as text, in every column of which a page shows anything."""
+"""Hostile text from outside: shown as text, from every column that a page shows."""
 
 import html
 
@@ -13,7 +13,7 @@ from tests.pages import Site
 from tests.rows import select
 
 HOSTILE = "</td></table><img src=x onerror=alert(1)>\"'`><script>alert(2)</script>{{7*7}}"
-#: Columns that have a meaning of their own, which no caller writes.
+#: Columns with a meaning of their own, which no caller writes.
 _KEPT = {
     *("id", "staging_id", "artifact_id", "lock_id", "archive_url", "state", "kind", "phase"),
     *("outcome", "scope", "lock_kind", "sha256", "previous_digest", "digest", "evict_reason"),
@@ -24,7 +24,7 @@ TABLES = ("stagings", "staged_artifacts", "staging_events", "api_locks", "loose_
 
 @pytest.fixture
 def planted(builds: Builds, database: Database) -> Staging:
-    """A staging that failed and one that did not, with hostile text in each free column."""
+    """Return a failed staging beside a successful one, with hostile text in each free column."""
     staging = builds.staged("R1")
     builds.staged("R2", other_txt=b"")
     with database.begin() as conn:
@@ -43,7 +43,7 @@ def _plant(conn: Connection, table: str) -> None:
         {"table": table},
     ).scalars()
     for column in set(columns) - _KEPT:
-        # Paths and names are keys: each keeps something of its own.
+        # Paths and names are keys: each needs a distinct part.
         conn.execute(
             text(f"UPDATE {table} SET {column} = :hostile || {column} WHERE {column} IS NOT NULL"),
             {"hostile": HOSTILE},

@@ -1,4 +1,4 @@
-"""Lists longer than a page: as many rows as a reader can take in, and the way to the rest."""
+"""Lists longer than a page: a limited number of rows, and a link to the rest."""
 
 from collections.abc import Sequence
 
@@ -21,20 +21,20 @@ from tests.stagings import packed
 
 
 def rows(page: Page, caption: str) -> int:
-    """How many rows the table of this caption has."""
+    """Return the number of rows of the table with this caption."""
     table = page.html.partition(f">{caption}</caption>")[2].partition("</table>")[0]
     assert table, f"no table {caption}"
     return table.count("<tr") - 1
 
 
 def more(page: Page) -> str:
-    """The address of the page after this one."""
+    """Return the address of the next page."""
     (link,) = [each for each in page.all("a") if each.text in ("Next page", "More files")]
     return link.attributes["href"]
 
 
 def copies(database: Database, artifact_id: str, names: Sequence[str]) -> None:
-    """Give the build of an artifact as many more."""
+    """Add copies of an artifact's build, one for each name."""
     execute(
         database,
         "INSERT INTO staged_artifacts SELECT (jsonb_populate_record(a, jsonb_build_object("
@@ -62,7 +62,7 @@ def test_stagings_and_builds(site: Site, builds: Builds, services: Services) -> 
     assert (rows(found, "What fits"), "More fits than is shown" in found.text) == (20, True)
     twenty = site.get("/ui/search?q=R0").text + site.get("/ui/search?q=R4").text
     assert "More fits" not in twenty
-    # Twenty of each kind: of nothing else is left out what fits.
+    # Twenty of each kind: other kinds are shown whole if they fit.
     asked = site.get(f"/ui/search?q={ORIGIN.caller}")
     assert (rows(asked, "What fits"), "More fits than is shown" in asked.text) == (20, True)
 
@@ -75,12 +75,12 @@ def test_what_failed_and_what_runs_on_now(
     for number in range(101):
         url = builds.add(f"R{number:03}")
         services.stagings.queue(services.stagings.check_request(url, ()), ORIGIN)
-    # However many are newer than it.
+    # However many stagings are newer than the failed one.
     page = site.get("/")
     assert page.title.startswith("1 staging failed in the last hour")
     assert f"/ui/stagings/{failed.id}" in page.links()
     execute(database, "UPDATE stagings SET finished_at = finished_at - interval '61 min'")
-    # Anew: on a busy machine the requests above take longer than a beat counts.
+    # Renewed: on a busy machine the requests above take longer than a beat counts.
     beat(database, "worker-1", kind="worker")
     assert site.get("/").title.startswith("All is well: 50+ stagings running")
     execute(
@@ -164,7 +164,7 @@ def test_locks_that_are_held_and_what_hides_among_them(site: Site, database: Dat
     assert rows(page, "Locks that are held now") == 50
     rest = site.get(more(page))
     assert rows(rest, "Locks that are held now") == 1
-    # Locks of keys are left out unless they are wanted, or one is named.
+    # Locks of idempotency keys are hidden unless requested, or unless one is named.
     assert key.scope not in rest.text
     named = site.get("/ui/locks?scope=a+key+of+somebody")
     assert (rows(named, "Locks that are held now"), key.scope in named.text) == (1, True)
@@ -182,7 +182,7 @@ def test_processes(site: Site, builds: Builds, services: Services, database: Dat
     rest = site.get(more(page))
     assert rows(rest, "Processes of the service") == 2
     assert "pod-200" in rest.text
-    # The numbers are of all, wherever the only worker stands.
+    # The numbers count all rows, whichever process the only worker runs in.
     for each in (page, rest):
         assert each.title.startswith("202 processes alive")
         assert "201API processes 1worker 603 of 12864request places" in each.text
@@ -220,7 +220,7 @@ def test_uploads_that_wait_come_before_those_that_came_after_them(site: Site) ->
     page = site.get("/ui/apt/tools")
     assert "2 to decide" in page.text
     keys = [each.attributes["data-key"] for each in page.all("tr") if "data-key" in each.attributes]
-    # Beside the suites; of the decided the newest twenty.
+    # Besides the suites; of the decided ones the newest twenty.
     assert keys[2:5] == [second, first, keys[4]]
     assert rows(page, "Uploads, those to decide first") == 22
     assert "later20" in page.text
@@ -264,7 +264,7 @@ def test_locks_on_now_and_on_the_wall_and_who_waits_for_one(site: Site, database
     assert "51waiting behind it" in page.text
     execute(database, "UPDATE api_locks SET acquired_at = acquired_at - interval '1 h'")
     page = site.get("/")
-    # What else needs somebody, and what runs, must not be below a hundred rows of one cause.
+    # Other problems and running work must not be below a hundred rows with one cause.
     assert rows(page, "What needs attention") == 11
     assert "90+ locks more, held as long" in page.text
     assert page.title.startswith("100+ locks held for 1 h")
@@ -327,7 +327,7 @@ def test_rows_of_an_answer_and_places_of_a_content(
         page = site.get(where)
         assert f": {min(count, 100)}{'+' if count > 100 else ''} artifacts" in page.title
         answer = site.get("/ui/audit?question=unverified").all("section", id="answer")[0].text
-        # What else is staged of the build has no signature either.
+        # The other staged artifacts of the build have no signature either.
         others = sum(each.state == "staged" for each in one.artifacts) - 1
         found = count + others
         assert answer.startswith(f"{min(found, 200)}{'+' if found > 200 else ''} rows")

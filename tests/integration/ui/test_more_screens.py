@@ -1,4 +1,4 @@
-"""The screens of what is kept: artifacts and contents, APT archives, documents."""
+"""Screens of stored things: artifacts and contents, APT archives, documents."""
 
 import json
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ JSON = {"Content-Type": "application/json"}
 
 
 def call(site: Site, method: str, path: str, body: object = None, **headers: str) -> Any:
-    """What a call of the API answers."""
+    """Return the response of an API call."""
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
     sent = {"Content-Type": "application/json", **headers}
     answer = site.client.simulate_request(method, f"{API}{path}", body=raw, headers=sent)
@@ -31,7 +31,7 @@ def call(site: Site, method: str, path: str, body: object = None, **headers: str
 
 
 def follow(site: Site, page: Page) -> Page:
-    """The page that an action leads to."""
+    """Return the page to which an action redirects."""
     assert page.status == 303, page.text
     return site.get(page.headers["Location"])
 
@@ -101,7 +101,7 @@ def test_uploads_are_decided_and_published_from_the_page_of_their_archive(
     where = "/ui/apt/tools"
     assert "2 to decide" in archive.get(where).text
     (button, *_) = [e for e in archive.get(where).all("button") if e.text.startswith("Accept")]
-    # The file's name is only heard: seen it would make the button wider than a phone.
+    # The file's name is for screen readers: as visible text it would widen the button too much.
     assert button.text != "Accept"
     assert (
         f'Accept<span class="hidden">{button.text.removeprefix("Accept")}'
@@ -192,7 +192,7 @@ def test_clients_are_set_up_as_the_archive_is_signed_or_is_not(
                 follow(site, site.post(f"/ui/apt/{name}", {"action": "publish"}))
     finally:
         stop_agent(key.home)
-    # Whether it is signed is a fact of the archive, and not of the process that shows it.
+    # The signature is a fact of the archive, not of the process that shows it.
     signed, unsigned = (archive.get(f"/ui/apt/{name}") for name in ("tools", "other"))
     assert "\nSigned-By: /etc/apt/keyrings/tools.gpg\nEND" in signed.all("pre")[0].text
     assert key.fingerprint in signed.text
@@ -231,7 +231,7 @@ def test_documents_are_reviewed_committed_and_taken_back(site: Site):
     follow(site, site.post("/ui/documents", {"action": "discard_documents", "reason": "no"}))
     follow(site, site.post("/ui/documents/revisions/0", {"action": "roll_back_documents"}))
     assert "1 collection in the buffer" in site.get("/ui/documents").title
-    # Somebody posts after the review: what was not reviewed is not committed.
+    # Another caller posts after the review: documents that were not reviewed are not committed.
     stale = {"action": "commit_documents", "revision": str(committed)}
     assert site.post("/ui/documents", stale).status == 409
     assert site.get(f"/ui/documents/revisions/{quote('٣')}").status == 400

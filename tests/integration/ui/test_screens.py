@@ -1,4 +1,4 @@
-"""The screens of the work: what they show of builds, stagings and locks, and what can be done."""
+"""Screens of the work: builds, stagings and locks, and the actions on them."""
 
 import re
 from datetime import UTC, datetime, timedelta
@@ -24,7 +24,7 @@ from tests.rows import select
 
 
 def path(page: Page) -> str:
-    """Where an answer leads, without what it says."""
+    """Return the path of a redirect, without its message."""
     assert page.status == 303, page.text
     return page.headers["Location"].partition("done=")[0].rstrip("?&")
 
@@ -118,7 +118,7 @@ def test_what_was_evicted_later_and_what_is_not_there_are_shown_as_such(site: Si
 def test_a_build_that_nobody_asked_for_is_staged_by_its_page(site: Site, builds: Builds):
     url = builds.add("R1")
     page = site.get(build_url(url))
-    # Not 404: the page is where it is asked for.
+    # Not 404: the page exists where it is requested.
     assert page.status == 200
     assert "No build of this URL was requested." in page.text
     form = page.form("stage")
@@ -277,7 +277,7 @@ def test_a_lock_that_is_held_refuses_a_form_with_its_holder(
     assert f"/ui/locks/{lock.id}" in page.links()
     (countdown,) = (each for each in page.all("b") if "data-countdown" in each.attributes)
     assert countdown.text == page.headers["Retry-After"]
-    # Sent again while it is held: the same answer; later, what was asked for at first.
+    # Sent again while the lock is held: the same response; afterwards: the staging itself.
     again = page.form("stage")
     assert {**again, "artifacts": again["artifacts"].split("\n")} == form
     assert site.post(build_url(url), again).status == 409
@@ -333,7 +333,7 @@ def test_a_form_that_met_an_outage_is_not_sent_again_by_itself(
         form = {"action": "break", "reason": "it <hangs>", "typed": "R1"}
         page = site.post(where, form)
     assert page.status == 503
-    # A browser that loads the answer of a form again sends the form again.
+    # A browser that reloads the response to a form sends the form again.
     assert "data-reload" not in page.html
     assert not page.all("meta", **{"http-equiv": "refresh"})
     assert "Whether it was done is not known" in page.text
@@ -445,9 +445,9 @@ def test_colours_are_chosen_without_a_script(site: Site):
     (chosen,) = SimpleCookie(answer.headers["Set-Cookie"]).values()
     assert (chosen.key, chosen.value) == ("staging-theme", "light")
     assert (chosen["max-age"], chosen["path"], chosen["samesite"]) == ("31536000", "/", "Strict")
-    # Our script writes it too, on pages without TLS as well.
+    # Our script writes the cookie too, also on pages without TLS.
     assert (chosen["httponly"], chosen["secure"]) == ("", "")
-    # A program that does not say whose page sends it may call the API, and sets no cookie.
+    # A program that sends no Origin may call the API, and sets no cookie.
     assert site.post("/ui/theme", {}, Accept_Language="en").status == 403
     page = site.get("/", Cookie="staging-theme=dark")
     assert page.all("html")[0].attributes["data-theme"] == "dark"

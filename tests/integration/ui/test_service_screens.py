@@ -1,4 +1,4 @@
-"""The screens about the service as a whole: store, processes, catalogue, wall."""
+"""Screens about the whole service: store, processes, catalogue, wall."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -24,7 +24,7 @@ HOSTILE = '"><img src=x onerror=alert(1)>'
 
 
 def path(page: Page) -> str:
-    """Where an answer leads, without what it says."""
+    """Return the path of a redirect, without its message."""
     assert page.status == 303, page.text
     return page.headers["Location"].partition("done=")[0].rstrip("?&")
 
@@ -187,7 +187,7 @@ def test_the_wall_warns_of_processes_that_are_not_seen(site: Site, database: Dat
 def viewers(
     database_url: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[Site, Site]]:
-    """The pages as a caller without and one with the role of a viewer sees them."""
+    """Yield the pages for a caller without a credential, and for a viewer."""
     home = tmp_path_factory.mktemp("viewers")
     tokens = home / "tokens.yaml"
     token, lines = make_token("reader", [Role.VIEWER], 1)

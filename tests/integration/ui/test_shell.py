@@ -1,4 +1,4 @@
-"""What holds for every page: headers, navigation, errors, news, assets, the switch."""
+"""Properties of every page: headers, navigation, errors, news, assets, the theme switch."""
 
 from pathlib import Path
 
@@ -51,7 +51,7 @@ def test_news_of_a_page_are_its_main_part_and_304_until_something_changes(site: 
 
 
 def test_that_time_goes_by_is_no_news(site: Site, services: Services, builds: Builds):
-    """Another process, or the same one later, gives the same ETag while the rows are the same."""
+    """Another process, or the same one later, returns the same ETag while the rows are the same."""
     staging = builds.staged("R1")
     for path in ("/", "/ui/builds", "/ui/locks?state=all", f"/ui/stagings/{staging.id}"):
         etags = {each.get(path, X_Live="1").headers["ETag"] for each in (site, site_over(services))}

@@ -1,4 +1,4 @@
-"""Signing in: what a browser keeps of it, where that counts, and what ends it."""
+"""Sign-in: the browser's cookie, the paths where it counts, and the ends of a session."""
 
 import re
 import shlex
@@ -24,14 +24,14 @@ from tests.pages import Page, Site, process, site_over
 
 
 def cookie(page: Page) -> Morsel[str]:
-    """The cookie that an answer sets."""
+    """Return the cookie that a response sets."""
     (name,) = (found := SimpleCookie(page.headers["Set-Cookie"]))
     return found[name]
 
 
 @contextmanager
 def tokens(url: str, folder: Path, *roles: Role, **settings: Any) -> Iterator[tuple[Site, str]]:
-    """Pages for callers with tokens, and a token with these roles."""
+    """Yield pages for callers with tokens, and a token with these roles."""
     file = folder / "tokens.yaml"
     token, lines = make_token("alice", roles, 1)
     add_to_file(file, lines)
@@ -43,7 +43,7 @@ def tokens(url: str, folder: Path, *roles: Role, **settings: Any) -> Iterator[tu
 def shared(
     database_url: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[Site, Mapping[Role, str]]]:
-    """Pages for callers with tokens, and a token of each role."""
+    """Yield pages for callers with tokens, and a token of each role."""
     folder = tmp_path_factory.mktemp("tokens")
     with tokens(database_url, folder, Role.VIEWER, sources="gs://builds/") as (site, _):
         issued = {}
@@ -61,7 +61,7 @@ def site(shared: tuple[Site, Mapping[Role, str]], database: Database) -> Site:
 
 @pytest.fixture
 def token(shared: tuple[Site, Mapping[Role, str]]) -> str:
-    """A viewer's."""
+    """Return a viewer's token."""
     return shared[1][Role.VIEWER]
 
 
@@ -128,7 +128,7 @@ def test_the_cookie_counts_for_pages_and_downloads_and_nothing_of_the_api(site: 
     for path in ("/api/v1.0/locks", "/configdocs", "/ui%2f../api/v1.0/locks"):
         assert site.client.simulate_get(path, headers=headers).status_code in {401, 404}
     assert site.client.simulate_get("/ui/locks", headers=headers).status_code == 200
-    # Nothing is staged, which only a known caller learns.
+    # Nothing is staged, which only an authenticated caller learns.
     assert site.client.simulate_get("/static/a", headers=headers).status_code == 404
     assert site.client.simulate_head("/static/a/", headers=headers).status_code == 404
     for path in ("/static", "/staticky/a", "/archive/a/b"):
@@ -283,7 +283,7 @@ def issuer() -> Iterator[Issuer]:
 def oidc(
     issuer: Issuer, database_url: str, tmp_path: Path, database: Database
 ) -> Iterator[TestClient]:
-    """Pages for callers who sign in at the issuer."""
+    """Yield pages for callers who sign in at the issuer."""
     assert database
     settings = {
         "auth": "oidc",
@@ -297,7 +297,7 @@ def oidc(
 
 
 def started(client: TestClient) -> tuple[str, str]:
-    """Where a sign-in leads, and the cookie that it leaves."""
+    """Return the address to which a sign-in redirects, and the cookie that it sets."""
     answer = client.simulate_get("/ui/sign-in/start?next=/ui/locks", headers={"Host": "localhost"})
     assert answer.status_code == 303
     (kept,) = SimpleCookie(answer.headers["Set-Cookie"]).values()
@@ -320,7 +320,7 @@ def test_signing_in_at_the_provider_brings_its_name_and_roles(oidc: TestClient, 
     assert 'content="0; url=/ui/locks"' in answer.text
     session = next(c for c in answer.cookies.values() if c.name == LOOPBACK_COOKIE)
     assert session.same_site == "Strict"
-    # What was kept for the way back is of no use any more.
+    # The cookie of the started sign-in cannot be used again.
     (begun,) = (c for c in answer.cookies.values() if c.name == kept.partition("=")[0])
     assert (begun.value, begun.path) == ("", "/")
     assert begun.expires is not None

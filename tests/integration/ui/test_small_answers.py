@@ -1,4 +1,4 @@
-"""Answers that are small: heads, ways to other pages, keys of forms, and the parts of one build."""
+"""Short responses: heads, redirects to other pages, keys of forms, and parts of one build."""
 
 import pytest
 

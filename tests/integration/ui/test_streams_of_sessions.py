@@ -1,4 +1,4 @@
-"""Event streams and sessions: who may open one, and that it does not outlive what allowed it."""
+"""Event streams and sessions: permission to open a stream, and its end with its session."""
 
 import contextlib
 from collections.abc import Callable, Iterator
@@ -29,7 +29,7 @@ RULES = "viewer:roles=member"
 
 
 class Leaves:
-    """A client whose connection can be kept open; it keeps the stream for the test."""
+    """A client whose connection can stay open; it keeps the stream for the test."""
 
     gone = False
 
@@ -121,7 +121,7 @@ def test_a_caller_of_keystone_signs_in_over_http_and_another_without_a_role_sees
             alice, bob = signed_in(pod, "of-alice"), signed_in(pod, "of-bob")
             assert requested(pod, "GET", "/ui/locks", Cookie=alice).status == 200
             assert requested(pod, "GET", "/ui/locks", Cookie=bob).status == 403
-            # What the browser keeps is none of Keystone's tokens, and counts for pages alone.
+            # The browser's cookie is not a Keystone token, and counts for pages alone.
             assert "of-alice" not in str(alice)
             assert requested(pod, "GET", "/api/v1.0/locks", Cookie=alice).status == 401
 
@@ -141,7 +141,7 @@ def requested(pod: Pod, method: str, path: str, **given: str | None) -> urllib3.
 
 
 def signed_in(pod: Pod, token: str) -> str | None:
-    """The cookie that the form of the sign-in gives for a token; None: it refuses."""
+    """Return the cookie that the sign-in form gives for a token; None: refused."""
     answer = requested(
         pod,
         "POST",

@@ -1,4 +1,4 @@
-"""What a tab shows of its page: a dot for its mood, and whether it asks for news of itself."""
+"""Browser tab of a page: a dot for the page's mood, and whether the page updates itself."""
 
 import re
 from datetime import timedelta
@@ -27,7 +27,7 @@ def mood(page: Page) -> str:
 
 
 def tab(page: Page) -> tuple[str, bool]:
-    """The mood of a page, and whether it is live."""
+    """Return the mood of a page, and whether it is live."""
     return mood(page), "data-live-page" in page.all("body")[0].attributes
 
 
@@ -144,7 +144,7 @@ def test_processes_are_looked_at_if_one_is_lost_another_build_or_no_worker(
         )
     page = site.get("/ui/processes")
     assert mood(page) == ("ok" if trouble == "none" else "warn")
-    # The pods alone: a worker takes no requests.
+    # The pods alone: a worker accepts no requests.
     assert "3 of 64request places" in page.text
 
 
