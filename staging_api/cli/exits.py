@@ -49,7 +49,7 @@ Exit codes:
   0    done
   1    failed: the source, an artifact, the service; or cancelled
   2    the command line is wrong
-  3    in conflict: another request held the lock until the deadline
+  3    in conflict: a lock held until the deadline, or the present state
   4    refused: bad input, no credential, not allowed, invalid settings
   5    not found: the staging, the archive, an artifact of it
   6    the service is unreachable or unavailable
