@@ -117,7 +117,7 @@ def _by_name(deps: UiDependencies, text: str) -> Sequence[Found]:
 
 def _by_caller(deps: UiDependencies, text: str) -> Sequence[Found]:
     found = []
-    for column, kind in (("caller", "asked by"), ("reference_id", "marked by")):
+    for column, kind in (("caller", "requested by"), ("reference_id", "marked by")):
         only = StagingFilter(equal={column: text})
         page = deps.api.stagings.page(limit=_SHOWN + 1, only=only)
         found += [
