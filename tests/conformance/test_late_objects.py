@@ -1,4 +1,4 @@
-"""What was missing is looked for again by the next request, whatever its source and its list."""
+"""Objects missing at first: the next request looks for them again, in every kind of source."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -42,7 +42,7 @@ OPTIONAL = """
 
 @dataclass
 class Clock:
-    """The clock of the looks."""
+    """A fake clock for the look-ups."""
 
     now: float = 0.0
 
@@ -52,7 +52,7 @@ class Clock:
 
 @dataclass
 class Late:
-    """A bench whose archive is in a place, and a count of the openings of that place."""
+    """A bench whose archive is in a place, with a count of the openings of that place."""
 
     at: Bench
     place: places.Place

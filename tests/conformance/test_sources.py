@@ -1,4 +1,4 @@
-"""One suite for every source: what the engine relies on, whatever the scheme."""
+"""Conformance suite for every source: the properties on which the engine relies."""
 
 import hashlib
 from collections.abc import Callable
@@ -50,7 +50,7 @@ def place(request, tmp_path_factory):
 
 @pytest.fixture
 def archive(place, request):
-    """An archive of this test's own: its path below the root."""
+    """Return an archive of this test alone: its path below the root."""
     path = f"board/{hashlib.sha256(request.node.name.encode()).hexdigest()[:12]}"
     place.put(f"{path}/object.bin", BODY)
     place.put(f"{path}/empty.bin", b"")

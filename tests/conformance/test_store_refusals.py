@@ -1,4 +1,4 @@
-"""What a store refuses has a name, a cure and its own word on whether to come again."""
+"""Refusals of stores: error class, remedy, and whether a retry may succeed."""
 
 import errno
 import os

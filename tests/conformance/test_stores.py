@@ -1,4 +1,4 @@
-"""What every store of blobs must do, over a folder and over a bucket of each service."""
+"""Conformance suite for every blob store: in a folder, and in a bucket of each service."""
 
 import hashlib
 import re
@@ -28,7 +28,7 @@ LARGE = bytes(range(256)) * (80 << 10)  # 20 MiB: uploaded in several parts
 
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
-    """What is the pod's own."""
+    """Return the pod's own folder."""
     return tmp_path / "home"
 
 
@@ -243,7 +243,7 @@ def test_a_link_is_enough_to_read_a_blob_or_a_range_of_it(url, store):
 
 @pytest.fixture(params=BUCKETS)
 def bucket(request, servers):
-    """An empty store in a bucket."""
+    """Return an empty store in a bucket."""
     return servers[request.param]()
 
 
@@ -327,7 +327,7 @@ def test_a_copy_that_is_not_complete_says_nothing_of_the_blob(servers, home):
 
 
 class CopiesLater:
-    """The client of a service that answers before it has copied."""
+    """A client of a service that answers before its copy is complete."""
 
     def __init__(self, client):
         self._client = client

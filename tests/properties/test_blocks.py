@@ -1,4 +1,4 @@
-"""Blocks: cut the same way however the index came about, joined into files that decoders take."""
+"""Blocks: cut equally however the index was built, joined into files that decoders accept."""
 
 import gzip
 import lzma
@@ -37,7 +37,7 @@ MANY = {made.key: made for made in (entry(f"pkg-{n:04}", padding=3000) for n in 
 
 
 class Store:
-    """The blocks of one index, and which of them were read."""
+    """The blocks of one index, and a record of the blocks read."""
 
     def __init__(self, entries: dict[bytes, IndexEntry]) -> None:
         blocks = list(cut(in_order(entries)))
@@ -74,11 +74,11 @@ def test_sizes_stay_within_bounds_and_the_last_may_be_small() -> None:
 
 
 def ending(odds: str) -> bytes:
-    """A key that ends a block of the least size, one of the usual size, or neither."""
+    """Return a key that ends a block of minimum size, one of the usual size, or neither."""
     for n in range(100_000):
         key = b"pkg-%d" % n
         crc = zlib.crc32(key)
-        # None that would do so by the neighbours of these odds.
+        # Without keys that would end a block at the odds next to these.
         if crc % 257 and crc % 17 and crc % 16 != 1 and crc % 256 != 1:
             found = "seldom" if crc % 256 == 0 else "often" if crc % 16 == 0 else "never"
             if found == odds:
@@ -90,7 +90,7 @@ def ending(odds: str) -> bytes:
     ("odds", "size"), [("seldom", 24 * 1024), ("often", 56 * 1024), ("never", 192 * 1024)]
 )
 def test_a_block_ends_by_its_size_and_the_hash_of_a_key(odds: str, size: int) -> None:
-    """Each archive would be written anew if this were to change."""
+    """A change of this rule would rewrite the index files of every archive."""
     last = IndexEntry(b"zz", b"z")
     ends = IndexEntry(ending(odds), bytes(size))
     lacks_one = IndexEntry(ending(odds), bytes(size - 1))

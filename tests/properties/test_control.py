@@ -1,4 +1,4 @@
-"""Stanzas: parsed strictly, kept word for word."""
+"""Stanzas: parsed strictly, preserved literally."""
 
 import pytest
 from hypothesis import given, settings

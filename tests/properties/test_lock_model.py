@@ -1,4 +1,4 @@
-"""Every order of events of a small model of the lock."""
+"""Small model of the lock, in every order of its events."""
 
 import pytest
 

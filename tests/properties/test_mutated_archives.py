@@ -1,4 +1,4 @@
-"""Whatever bytes come, an extractor unpacks them or says why not in our own words."""
+"""Extractors on random bytes: they unpack them, or raise one of our own errors."""
 
 import gzip
 import random
@@ -24,7 +24,7 @@ ARCHIVES = {
 
 
 def mutated(data, chance):
-    """Some bytes changed, a piece cut out, doubled or moved to the end."""
+    """Return data with changed bytes, and with a piece removed, doubled or moved to the end."""
     raw = bytearray(data)
     for _ in range(chance.randint(1, 4)):
         raw[chance.randrange(len(raw))] = chance.choice(

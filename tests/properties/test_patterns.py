@@ -1,4 +1,4 @@
-"""Patterns from documents end, whatever they are."""
+"""Regular expressions from documents: limits of their size, and matching within a time budget."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""After any series of changes, rendering what they reach is rendering everything."""
+"""Incremental rendering after random series of changes: equal to a full rendering."""
 
 import json
 import random
@@ -21,7 +21,7 @@ LABELS = "klmnopqrstuvwxyz"
 
 
 def random_document(values: list[dict[str, Any]], rng: random.Random) -> dict[str, Any]:
-    """A document that may be anything to the others: parent, child, replacement, source."""
+    """Return a document with a random relation to others: parent, child, replacement, source."""
     there = [each["metadata"] for each in values if "layeringDefinition" in each["metadata"]]
     if there and rng.random() < 0.4:
         return changed(rng.choice([each for each in values if each["metadata"] in there]), rng)
@@ -51,7 +51,7 @@ def random_document(values: list[dict[str, Any]], rng: random.Random) -> dict[st
 
 
 def changed(value: dict[str, Any], rng: random.Random) -> dict[str, Any]:
-    """The document with other data, or with other labels."""
+    """Return the document with other data, or with other labels."""
     if rng.random() < 0.6:
         return value | {"data": {"v": rng.randrange(9), "x": "v"}}
     labels = value["metadata"]["labels"] | {"own": rng.choice(LABELS)}
@@ -59,7 +59,7 @@ def changed(value: dict[str, Any], rng: random.Random) -> dict[str, Any]:
 
 
 def random_change(values: list[dict[str, Any]], rng: random.Random) -> list[dict[str, Any]]:
-    """Some documents come, some go, and seldom the layers or a schema change."""
+    """Add and remove some documents, and rarely change the layers or a schema."""
     kept = [value for value in values if rng.random() > 0.03]
     come = [random_document(values, rng) for _ in range(rng.choice((0, 1, 1, 2)))]
     if rng.random() < 0.1:
@@ -77,7 +77,7 @@ def identity_of(value: dict[str, Any]) -> tuple[str, ...]:
 
 
 def outcome(values: list[Document], previous: Rendering | None) -> Any:
-    """The rendering, if there is one, and all that can be known of it or of why there is none."""
+    """Return the rendering, or the errors that prevent it, in a form that can be compared."""
     try:
         rendering = render(values, previous)
     except RenderingFailed as error:
@@ -190,7 +190,7 @@ def test_each_kind_of_change_there_and_back(after, back):
 
 
 def test_a_parent_that_is_a_source_too_is_waited_for_once():
-    """The other source is finished later: the document must wait for it as well."""
+    """The other source is finished later: the document must wait for that source as well."""
     values = [
         doc("chain-1", "end"),
         doc("chain-2", {}, subs=[sub("chain-1", ".v")]),
@@ -236,7 +236,7 @@ def test_what_was_kept_counts_towards_the_limit():
 
 
 def test_one_selector_of_thousands_is_matched_once():
-    """25 million pairs of child and parent would take minutes."""
+    """Comparing all 25 million pairs of child and parent would take minutes."""
     parents = [doc(f"p{number}", {}, labels={"is": "p"}) for number in range(5000)]
     children = [
         doc(f"c{number}", {}, layer="site", parent={"is": "p"}, labels={"is": "c"})

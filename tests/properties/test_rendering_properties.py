@@ -1,4 +1,4 @@
-"""What holds of every set of documents: order, inputs, repetition, and rendering by parts."""
+"""Rendering of random documents: order, unchanged inputs, repetition, and partial rendering."""
 
 import copy
 import json
@@ -15,7 +15,7 @@ from tests.drawn_documents import NAMES, PATHS, sets
 
 
 def outcome(values: list[Document], previous: Rendering | None = None) -> Any:
-    """What rendering gives, in a form that can be compared."""
+    """Return the result of rendering in a form that can be compared."""
     try:
         rendering = render(values, previous=previous)
     except RenderingFailed as error:
@@ -55,7 +55,7 @@ def test_rendering_twice_is_rendering_once(values):
 @given(sets())
 @settings(max_examples=60, deadline=None)
 def test_what_was_rendered_renders_to_itself(values):
-    """Rendered data without its instructions is finished: there is nothing left to do."""
+    """Rendered data has no instructions left, so rendering it changes nothing."""
     try:
         rendering = render(documents(*values))
     except RenderingFailed:
@@ -74,7 +74,7 @@ def test_what_was_rendered_renders_to_itself(values):
 @given(sets(), sets(), st.data())
 @settings(max_examples=150, deadline=None)
 def test_rendering_by_parts_is_rendering_from_scratch(values, others, data):
-    """Some documents change, come or go; what is taken over from before makes no difference."""
+    """Some documents change, come or go; reuse of the previous rendering changes no result."""
     try:
         previous = render(documents(*values))
     except RenderingFailed:
@@ -115,7 +115,7 @@ SECRETS = st.sampled_from([WORD, WORD, f"a {WORD} b", {"k": WORD}, [WORD]])
 @given(sets(), SECRETS, PATHS, st.booleans())
 @settings(max_examples=150, deadline=None)
 def test_no_redacted_answer_holds_a_secret(values, value, path, by_pattern):
-    """The word stands in one encrypted document only, and goes wherever documents carry it."""
+    """The secret is in one encrypted document only, and in every document that substitutes it."""
     first = values[1]
     dest = {"path": ".", "pattern": "x", "recurse": {"depth": -1}} if by_pattern else path
     first["data"]["x"] = "yxy"

@@ -1,4 +1,4 @@
-"""Headers of tars that are read at once are read as the standard library reads them."""
+"""Tar headers read by the fast path: the same result as with the standard library."""
 
 import random
 import tarfile
@@ -12,7 +12,7 @@ ENCODING = ("utf-8", "surrogateescape")
 
 
 def drawn(chance):
-    """A header, honest or with some bytes changed, mostly with a right checksum."""
+    """Return a header, valid or with some bytes changed, usually with a correct checksum."""
     info = tarfile.TarInfo("".join(chance.choices("ab/üx.", k=chance.choice([1, 5, 40, 99]))))
     info.type, info.mode = chance.choice(TYPES), chance.choice([0o644, 0o7777, 0o755])
     info.size = chance.choice([0, 1, 5000, 8**11 - 1, 8**11])

@@ -1,4 +1,4 @@
-"""Versions are parsed, and their sort keys give Debian's order."""
+"""Versions: parsed, with sort keys in Debian's order."""
 
 import re
 
@@ -12,7 +12,7 @@ from tests.versions import VERSIONS
 
 
 def compare(left: str, right: str) -> int:
-    """Policy 5.6.12 as it is worded, character by character: the order we are held to."""
+    """Compare by Policy 5.6.12 as it is worded, character by character: the reference order."""
     for a, b in zip(_parts(left), _parts(right), strict=True):
         if verdict := _compare_part(a, b):
             return verdict
@@ -57,7 +57,7 @@ def test_keys_are_printable_ascii_without_blanks(texts: list[str]) -> None:
 
 @given(VERSIONS, VERSIONS, VERSIONS)
 def test_policy_order_is_an_order(a: str, b: str, c: str) -> None:
-    """The measure of the tests above has to be antisymmetric and transitive itself."""
+    """The reference order of the tests above must itself be antisymmetric and transitive."""
     assert compare(a, b) == -compare(b, a)
     if compare(a, b) <= 0 and compare(b, c) <= 0:
         assert compare(a, c) <= 0

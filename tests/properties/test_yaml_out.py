@@ -1,4 +1,4 @@
-"""What is written is read the same by readers of YAML 1.1 and of YAML 1.2."""
+"""YAML output: read equally by parsers of YAML 1.1 and of YAML 1.2."""
 
 import re
 from typing import Any
@@ -26,7 +26,7 @@ CORE = (
 
 
 class Core(yaml.SafeLoader):
-    """Reads scalars by the core schema of YAML 1.2."""
+    """A reader of scalars by the core schema of YAML 1.2."""
 
     yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012
 
