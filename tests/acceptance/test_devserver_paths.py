@@ -23,7 +23,7 @@ from tests.source import ArchiveSource
 
 BUILD_ID = bytes(range(16))
 DEBUG_ID = "030201000504070608090A0B0C0D0E0F0"
-#: Stand-in for minidump_stackwalk: prints its arguments and input.
+#: Stand-in for minidump_stackwalk: prints the symbol files that it is given.
 STACKWALK = """#!/bin/sh
 grep -q FAIL "$1" && { echo "no <stack> in it" >&2; exit 3; }
 cd "$2" && find . -name '*.sym' | sort | while read -r name; do echo "$name"; cat "$name"; done

@@ -119,7 +119,7 @@ def test_on_loopback_without_authentication_only_its_own_names_are_served(client
         ("", "127.0.0.1:8080", True, ["localhost", "127.0.0.1", "::1", "127.0.0.1"]),
         ("", "[::1]:8080", True, ["localhost", "127.0.0.1", "::1", "::1"]),
         ("", "127.0.0.1:8080", False, []),
-        # If there are several, each must be an address of this machine, else the check is void.
+        # Unless all addresses are of this machine, host names prove nothing.
         (
             "",
             "127.0.0.1:8080, [::1]:8080",

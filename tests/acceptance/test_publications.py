@@ -497,7 +497,7 @@ def test_a_409_says_when_the_run_will_be_over(
         assert refused.problem == (409, "lock_held")
         return int(refused.headers["Retry-After"])
 
-    # Left out of the comparison: the lease, which is renewed while the run lasts.
+    # Without earlier runs to estimate from: the lease, which is renewed while the run lasts.
     assert refused_after() <= math.ceil(third_pod.locks.lease_seconds)
     execute(
         rows,

@@ -1,1 +1,1 @@
-"""The pages of the dashboard in a real browser, over a service in which much is going on."""
+"""The pages of the dashboard in a real browser, with a busy service."""

@@ -1,4 +1,4 @@
-"""Debian's Chromium, and what is wrong with a page that it shows."""
+"""Debian's Chromium, and checks for faults of a page in it."""
 
 import os
 from collections.abc import Iterator
@@ -11,24 +11,24 @@ from urllib.parse import urlsplit
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, BrowserContext, Page
 
-#: Of a phone, a tablet and a desk.
+#: Window widths of a phone, a tablet and a desktop.
 WIDTHS = (360, 768, 1440)
 THEMES = ("light", "dark")
 CHROMIUM = "/usr/bin/chromium"
 TOOLS = Path(os.environ.get("STAGING_TEST_TOOLS", "/var/cache/staging-api-tests"))
-#: Without these it asks hosts of its maker for this and that.
+#: Options without which Chromium sends requests to hosts of its maker.
 _QUIET = (
     *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
 )
-#: Of WCAG 2.2, A and AA.
+#: Rules of WCAG 2.2, levels A and AA.
 _RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 
 
 @contextmanager
 def browser() -> Iterator["Browser"]:
-    """A browser for the block."""
-    # Not at the top: what collects all tests may have no browser.
+    """Run a browser during the block."""
+    # Imported here: the machine that collects the tests may have no browser.
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
@@ -41,7 +41,7 @@ def browser() -> Iterator["Browser"]:
 
 @dataclass
 class Tab:
-    """A page, and all that it complained of or asked for elsewhere."""
+    """A page, with its errors and its requests to other hosts."""
 
     page: "Page"
     wrong: list[str] = field(default_factory=list)
@@ -54,13 +54,13 @@ class Tab:
         self.page.on("request", lambda request: self._asked(request.url))
 
     def open(self, address: str) -> None:
-        """Open a page, and wait until it is shown."""
+        """Open a page, and wait until it is displayed."""
         self.show(address)
         if self.page.evaluate("window.hostile"):
             self.wrong.append("text of others ran as a script")
 
     def show(self, address: str) -> None:
-        """The same, where no script can be asked."""
+        """Open a page like `open`, but without scripts."""
         self._host = urlsplit(address).netloc
         answer = self.page.goto(address, wait_until="load")
         assert answer is not None
@@ -68,12 +68,12 @@ class Tab:
             self.wrong.append(f"{address} is answered by {answer.status}")
 
     def too_wide(self) -> list[str]:
-        """What reaches beyond the right edge of the window, so that the page scrolls sideways."""
+        """Return the elements beyond the right edge of the window (the page scrolls sideways)."""
         found: list[str] = self.page.evaluate(_TOO_WIDE)
         return found
 
     def violations(self) -> list[str]:
-        """What axe finds."""
+        """Return the violations that axe finds."""
         self.page.evaluate((TOOLS / "axe.js").read_text())
         found: dict[str, Any] = self.page.evaluate(
             "rules => axe.run(document, {runOnly: {type: 'tag', values: rules}})", _RULES
@@ -96,7 +96,7 @@ class Tab:
 def tab(
     of: "Browser", width: int = 1440, theme: str = "light", **options: Any
 ) -> tuple["BrowserContext", Tab]:
-    """A tab of a window of its own."""
+    """Open a tab in its own window."""
     context = of.new_context(
         viewport={"width": width, "height": 900},
         color_scheme="dark" if theme == "dark" else "light",

@@ -22,7 +22,7 @@ _WIDTH, _HEIGHT = 1200, 900
 
 
 def main() -> None:
-    """Take them, over a service with something of everything."""
+    """Take the pictures, from a service with examples of all objects."""
     with tempfile.TemporaryDirectory() as name, running(Path(name) / "pg", durable=False) as server:
         migrate(server.url)
         folder = Path(name) / "service"

@@ -1,4 +1,4 @@
-"""A service for the pages: builds staged, failed and running, and hostile text all over."""
+"""A service for the pages: staged, failed and running builds, with hostile text everywhere."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -20,7 +20,7 @@ from tests.packages import control_text, deb
 from tests.service import API, STAGINGS, Client, service
 from tests.source import archive_source
 
-#: Would run, or load something, wherever it came into a page as more than text.
+#: Text that would run a script or load a resource if a page did not escape it.
 HOSTILE = "<img src=//x.example/ onerror=window.hostile=1>\"'</script><b>&amp;"
 _NAME = "a<img src=x onerror=window.hostile=1>\"'&amp;.bin"
 
@@ -29,7 +29,7 @@ _PARAMETER = re.compile(r"\{(\w+)\}")
 
 
 def example_of(path: str, examples: Mapping[str, str]) -> str | None:
-    """A path with an example for each of its parameters; None if one is lacking."""
+    """Return a path with an example for each of its parameters; None if an example is missing."""
     if not examples.keys() >= set(_PARAMETER.findall(path)):
         return None
     return _PARAMETER.sub(lambda found: quote(examples[found[1]], safe=""), path)
@@ -37,10 +37,10 @@ def example_of(path: str, examples: Mapping[str, str]) -> str | None:
 
 @dataclass
 class World:
-    """A pod, and one example of each thing that a page can be about.
+    """A pod, and one example of each object that has a page.
 
     Attributes:
-        said: what people give as reasons and values.
+        said: text that users give as reasons and values.
         examples: for each parameter in the path of a page, a value.
     """
 
@@ -49,7 +49,7 @@ class World:
     examples: dict[str, str] = field(default_factory=dict)
 
     def address(self, path: str) -> str:
-        """The address of a page, with an example for each parameter in its path."""
+        """Return the URL of a page, with an example for each parameter in its path."""
         found = example_of(path, self.examples)
         assert found is not None, f"no example for {path}"
         return self.client.url + found
@@ -59,13 +59,13 @@ class World:
 def world(
     folder: Path, database_url: str, said: str = HOSTILE, name: str = _NAME
 ) -> Iterator[World]:
-    """A service with something of everything, for the block.
+    """Run a service with examples of all objects during the block.
 
     Args:
-        folder: for its store and logs.
-        database_url: a migrated database of its own.
-        said: what people give as reasons and values.
-        name: of a file within an archive.
+        folder: folder for its store and logs.
+        database_url: URL of its own migrated database.
+        said: text that users give as reasons and values.
+        name: name of a file within an archive.
     """
     with ExitStack() as stack:
         source = stack.enter_context(archive_source())
@@ -87,7 +87,7 @@ def world(
         held.wait_until_reached()
         rows = stack.enter_context(closing(open_database(database_url, pool_size=2)))
         locks = stack.enter_context(locks_of(rows, database_url))
-        # Of nobody who works, so that it is held until somebody breaks it.
+        # Of no working process, so that the lock is held until it is broken.
         stack.enter_context(suppress(LockLost))
         stuck = RequestOrigin("a <b>stuck</b> caller")
         stack.enter_context(hold(locks, ARCHIVE, f"{source.url}/board-release/R17-4.0.0", stuck))

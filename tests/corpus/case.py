@@ -1,4 +1,4 @@
-"""One case of the corpus: a container file, and what comes out of it."""
+"""A case of the corpus: a container file, and its expected content."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,14 +6,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Case:
-    """A container file that a common tool takes.
+    """A container file that a common tool accepts.
 
     Attributes:
-        name: says what is odd about it.
+        name: description of its peculiarity.
         data: its bytes.
-        files: what the reference tool unpacks, by path.
-        only: the member or folder that is selected; empty: all.
-        note: words of the only warning; empty: there is none.
+        files: files that the reference tool unpacks, by path.
+        only: selected member or folder; empty: all.
+        note: words of the only warning; empty: no warning.
     """
 
     name: str
@@ -23,6 +23,6 @@ class Case:
     note: str = ""
 
     def selects(self, member: str) -> str | None:
-        """Select as a catalogue does."""
+        """Select members as a catalogue does."""
         inside = member == self.only or member.startswith(f"{self.only}/")
         return member if inside or not self.only else None

@@ -1,4 +1,4 @@
-"""Draw tars and zips: members, links, holes, forms, compressions and what stands around them."""
+"""Draw random tars and zips: members, links, holes, formats, compressions, surrounding bytes."""
 
 import bz2
 import gzip
@@ -18,7 +18,7 @@ from tests.corpus.raw_tar import GNU, USTAR, old_sparse, pax_sparse, typed, with
 from tests.corpus.raw_zip import DESCRIPTOR, UTF8, RawMember, raw_zip, unicode_path
 
 NAMES = ["a", "b", "A", "./a", "d/a", "d//b", "d/./c", "d/e/f", "größe", "sp ace", "x" * 120]
-#: Of a backslash libarchive makes a slash in a zip, and unzip does not.
+#: Without backslash: in a zip, libarchive turns it into a slash, and unzip does not.
 NAMES_OF_TARS = [*NAMES, r"back\slash", "/".join(["deep"] * 30)]
 TARGETS = [
     *("a", "b", "d", "d/a", "./b", "e/f", "gone", "d/../a", "a/../b"),
@@ -37,10 +37,10 @@ def content(chance: random.Random) -> bytes:
 
 
 def tar(chance: random.Random) -> bytes:
-    """A tar of one to nine members, perhaps with more appended, perhaps packed."""
+    """Draw a tar of one to nine members, perhaps with appended members, perhaps compressed."""
     data = _tar_members(chance)
     if chance.randrange(6) == 0:
-        # tar rf writes over the end mark of the first.
+        # tar rf overwrites the end mark of the first tar.
         data = data.rstrip(b"\0")
         data = data.ljust(-(-len(data) // 512) * 512, b"\0") + _tar_members(chance)
     if chance.randrange(5) == 0:
@@ -95,7 +95,7 @@ METHODS = ((0, lambda raw: raw), (8, _deflated), (12, bz2.compress), (93, zstd.c
 
 
 def zip_file(chance: random.Random) -> bytes:
-    """A zip of one to nine members, with bytes before and behind it."""
+    """Draw a zip of one to nine members, with bytes before and behind it."""
     members = []
     for _ in range(chance.randint(1, 9)):
         name = chance.choice(NAMES)
@@ -124,5 +124,5 @@ def _zip_file_member(chance: random.Random, name: bytes, flags: int) -> RawMembe
         member = replace(member, extra=unicode_path(name, name.decode()))
     known = chance.choice([None, (0, len(packed), len(data)), (0, 0, 0)])
     described = replace(member, flags=flags | DESCRIPTOR, local=known, descriptor=True)
-    # Where nothing in front says the length, only what is packed has an end of its own.
+    # Without a length in the local header, only compressed data mark their own end.
     return chance.choice([member, described if method else member])

@@ -1,4 +1,4 @@
-"""Cases that differ in one thing: a name, a length, a compression or a method, in every form."""
+"""Families of cases, in every format, that differ in one property: name, length or compression."""
 
 import bz2
 import gzip
@@ -18,7 +18,7 @@ from tests.corpus.raw_zip import DESCRIPTOR, DOS, UTF8, RawMember, raw_zip, unic
 
 PAX = tarfile.PAX_FORMAT
 TAR_FORMS = {"ustar": USTAR, "GNU": GNU, "PAX": PAX}
-#: Names that builds have; all fit in a header of ustar.
+#: File names as in builds; all fit in a ustar header.
 NAMES = {
     "spaces": " a b ",
     "quotes": 'it\'s "a" `b`',
@@ -49,14 +49,14 @@ LONG = {
     "a segment of 255 bytes": "n" * 255,
     "a path of 600 bytes": "/".join(["p" * 99] * 6),
 }
-#: At and around the ends of blocks, of chunks and of windows.
+#: Lengths at and around the ends of blocks, chunks and windows.
 LENGTHS = (0, 1, 511, 512, 513, 10_239, 65_535, 65_536, 65_537, (1 << 20) + 1)
 TEXT = b"the quick brown fox jumps over the lazy dog\n" * 40
 BEHIND = ("behind", b"2")
 
 
 def content(length: int) -> bytes:
-    """Bytes that repeat after no power of two."""
+    """Return bytes whose period is not a power of two."""
     return (bytes(range(251)) * (length // 251 + 1))[:length]
 
 
@@ -90,7 +90,7 @@ def lengths_of_tars() -> Iterator[Case]:
 
 
 def compressed_tars() -> Iterator[Case]:
-    """Tars in every compression, and each as its packers split it."""
+    """Yield tars in every compression, each split like by its packers."""
     files = {"d/f": content(100_000), "behind": b"2"}
     plain = tar_of(("d/f", files["d/f"]), BEHIND)
     sparse = old_sparse("x", [(8192, b"x" * 512)], 1 << 20) + tar_of(BEHIND)
@@ -130,7 +130,7 @@ def names_of_zips() -> Iterator[Case]:
         behind = RawMember(b"behind", b"2")
         yield Case(f"Unix, {what}", raw_zip([plain, behind]), {name: b"1", "behind": b"2"})
         if "\\" in name:
-            continue  # of a zip from DOS it separates
+            continue  # a separator in zips from DOS
         dos = RawMember(raw, b"1", host=DOS, mode=0, flags=0 if is_ascii else UTF8)
         yield Case(f"DOS, {what}", raw_zip([dos, behind]), {name: b"1", "behind": b"2"})
         if not is_ascii:
@@ -140,7 +140,7 @@ def names_of_zips() -> Iterator[Case]:
 
 
 def members_of_zips() -> Iterator[Case]:
-    """Each method and length with sizes in front, behind, or in front and behind."""
+    """Yield each method and length, with sizes in the local header, the descriptor, or both."""
     packers = {
         "stored": (0, lambda raw: raw),
         "deflate": (8, deflated),

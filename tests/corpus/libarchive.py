@@ -1,4 +1,4 @@
-"""Unpack with libarchive itself, in this process: a thousand archives in a second or two."""
+"""Unpack with libarchive itself, in this process: a thousand container files in 1 to 2 seconds."""
 
 import ctypes
 from functools import cache
@@ -6,19 +6,19 @@ from pathlib import Path
 from typing import Any
 
 _OK, _EOF, _WARN = 0, 1, -20
-#: As bsdtar unpacks: nothing through a link, nothing upwards; a file in the place of a file.
+#: Options of bsdtar: nothing through a link, nothing upwards; files replace files.
 _SECURE_SYMLINKS, _SECURE_NODOTDOT, _UNLINK = 0x0100, 0x0200, 0x0010
 
 
 def unpack(data: bytes, folder: Path) -> bool:
-    """Unpack an archive into a folder; return whether libarchive took all of it without a word."""
+    """Unpack a container file into a folder; return whether libarchive gave no warning or error."""
     lib = _library()
     reader = lib.archive_read_new()
     try:
         lib.archive_read_support_filter_all(reader)
         lib.archive_read_support_format_tar(reader)
         lib.archive_read_support_format_zip(reader)
-        # The seeking reader of zip, as bsdtar uses it for a file.
+        # The seeking zip reader, which bsdtar uses for files.
         if lib.archive_read_open_memory(reader, data, len(data)) != _OK:
             return False
         return _extract_all(lib, reader, str(folder).encode())

@@ -1,4 +1,4 @@
-"""Tars byte by byte, as programs write them that the standard library does not resemble."""
+"""Tars built byte by byte, in forms that programs write and the standard library does not."""
 
 import struct
 import tarfile
@@ -19,7 +19,7 @@ def padded(data: bytes) -> bytes:
 
 
 def raw_named(name: bytes, content: bytes = b"1") -> bytes:
-    """A tar with a member whose name has these bytes."""
+    """Return a tar with a member whose name has these bytes."""
     info = tarfile.TarInfo("X" * len(name))
     info.size = len(content)
     head = bytearray(info.tobuf(USTAR))
@@ -28,14 +28,14 @@ def raw_named(name: bytes, content: bytes = b"1") -> bytes:
 
 
 def summed(head: bytearray) -> bytes:
-    """A header with its checksum."""
+    """Return a header with its checksum."""
     head[148:156] = b" " * 8
     head[148:156] = b"%06o\0 " % sum(head)
     return bytes(head)
 
 
 def old_sparse(name: str, extents: list[tuple[int, bytes]], size: int) -> bytes:
-    """A sparse member in GNU's own format: a map in the header, and in headers behind it."""
+    """Return a sparse member in GNU's old format: a map in the header, and in extension headers."""
     data = b"".join(content for _, content in extents)
     info = tarfile.TarInfo(name)
     info.size, info.type = len(data), tarfile.GNUTYPE_SPARSE
@@ -61,7 +61,7 @@ def pax_record(key: str, value: object) -> bytes:
 
 
 def pax_sparse(name: str, extents: list[tuple[int, bytes]], size: int, version: str) -> bytes:
-    """A sparse member in one of the three PAX formats."""
+    """Return a sparse member in one of the three PAX formats."""
     data = b"".join(content for _, content in extents)
     pairs = [*((at, len(content)) for at, content in extents), (size, 0)]
     numbers = [str(number) for pair in pairs for number in pair]
@@ -96,21 +96,21 @@ def pax_sparse(name: str, extents: list[tuple[int, bytes]], size: int, version: 
 
 
 def typed(kind, name="odd", content=b""):
-    """One member of this type, without the end of the tar."""
+    """Return a member of this type, without the end mark of the tar."""
     info = header(name, kind)
     info.size = len(content)
     return info.tobuf(GNU) + padded(content)
 
 
 def appended(first, second):
-    """A tar to which ``tar rf`` added members."""
+    """Return a tar to which ``tar rf`` appended members."""
     return tar_of(*first).rstrip(b"\0").ljust(
         -(-len(tar_of(*first).rstrip(b"\0")) // BLOCK) * BLOCK, b"\0"
     ) + tar_of(*second)
 
 
 def with_skippable(data: bytes) -> bytes:
-    """Compressed as pzstd does it: a skippable frame before each frame."""
+    """Return the data compressed like by pzstd: a skippable frame before each frame."""
     parts = [zstd.compress(data[:700]), zstd.compress(data[700:])]
     return b"".join(
         struct.pack("<4sLL", b"\x50\x2a\x4d\x18", 4, len(part)) + part for part in parts

@@ -1,4 +1,4 @@
-"""Zips byte by byte, as packers write them that the standard library does not resemble."""
+"""Zips built byte by byte, in forms that packers write and the standard library does not."""
 
 import struct
 import zlib
@@ -11,19 +11,19 @@ DOS, UNIX = 0, 3
 
 @dataclass(frozen=True)
 class RawMember:
-    """One member, and how its two headers describe it.
+    """A member, and its description in two headers.
 
     Attributes:
-        name: its bytes, in both headers.
-        content: unpacked.
-        packed: as it stands in the zip; None: as `content`, stored.
-        method: by which it was packed.
-        flags: in both headers.
-        host: of the packer: `DOS` or `UNIX`.
+        name: bytes of its name, in both headers.
+        content: unpacked content.
+        packed: bytes in the zip; None: `content`, stored.
+        method: number of the compression method.
+        flags: general-purpose flags, in both headers.
+        host: system of the packer: `DOS` or `UNIX`.
         mode: Unix mode.
         extra: extra field in the directory.
-        local: CRC, packed size and size in the local header; None: the right ones.
-        descriptor: whether they follow the data, too.
+        local: CRC, packed size and size in the local header; None: the correct values.
+        descriptor: whether a data descriptor repeats these values behind the data.
     """
 
     name: bytes
@@ -46,7 +46,7 @@ class RawMember:
         return zlib.crc32(self.content), len(self.data), len(self.content)
 
     def local_bytes(self) -> bytes:
-        """The local header, the data, and the descriptor."""
+        """Return the local header, the data, and the descriptor."""
         facts = self.facts if self.local is None else self.local
         head = struct.pack(
             "<4s5H3L2H",
@@ -56,7 +56,7 @@ class RawMember:
         return head + self.name + self.data + behind
 
     def directory_bytes(self, offset: int) -> bytes:
-        """The entry in the directory."""
+        """Return the entry in the central directory."""
         made_by, lengths = self.host << 8 | 30, (len(self.name), len(self.extra), 0)
         return (
             struct.pack(
@@ -73,13 +73,13 @@ class RawMember:
 def raw_zip(
     members: Sequence[RawMember], *, before: bytes = b"", adjusted: bool = True, behind: bytes = b""
 ) -> bytes:
-    """A zip of these members.
+    """Return a zip of these members.
 
     Args:
-        members: in their order.
-        before: stands in front, such as the program of a self-extractor.
-        adjusted: whether the offsets count it.
-        behind: stands behind the end record.
+        members: the members, in order.
+        before: bytes in front, such as the program of a self-extractor.
+        adjusted: whether the offsets include `before`.
+        behind: bytes behind the end record.
     """
     data, offsets = before, []
     for member in members:
@@ -97,6 +97,6 @@ def raw_zip(
 
 
 def unicode_path(raw: bytes, name: str) -> bytes:
-    """Info-ZIP's extra field 0x7075 for a name whose bytes are `raw`."""
+    """Return Info-ZIP's extra field 0x7075 for a name whose bytes are `raw`."""
     content = struct.pack("<BL", 1, zlib.crc32(raw)) + name.encode()
     return struct.pack("<2H", 0x7075, len(content)) + content

@@ -1,4 +1,4 @@
-"""Tars as tar programs write them, each with what GNU tar and libarchive make of it."""
+"""Tars as tar programs write them, each with the result of GNU tar and libarchive."""
 
 import gzip
 import lzma
@@ -33,7 +33,7 @@ def hard(name: str, target: str):
 
 
 def filled(extents: list[tuple[int, bytes]], size: int) -> bytes:
-    """The content of a sparse file."""
+    """Return the content of a sparse file."""
     content = bytearray(size)
     for at, data in extents:
         content[at : at + len(data)] = data
@@ -41,7 +41,7 @@ def filled(extents: list[tuple[int, bytes]], size: int) -> bytes:
 
 
 def sparse_cases(extents: list[tuple[int, bytes]], size: int, what: str) -> list[Case]:
-    """The same sparse file in every format, with a member behind it."""
+    """Return the same sparse file in every format, followed by a member."""
     forms = {"GNU": old_sparse("x.bin", extents, size)}
     for version in ("0.0", "0.1", "1.0"):
         forms[f"PAX {version}"] = pax_sparse("x.bin", extents, size, version)
@@ -54,7 +54,7 @@ def sparse_cases(extents: list[tuple[int, bytes]], size: int, what: str) -> list
 
 
 def with_times(data: bytes) -> bytes:
-    """A tar whose first header has times of access and change, as ``tar -g`` writes them."""
+    """Return a tar whose first header has times of access and change, as by ``tar -g``."""
     head = bytearray(data[:BLOCK])
     head[345:369] = b"15302736173\0" * 2
     return summed(head) + data[BLOCK:]
@@ -114,7 +114,7 @@ CASES = [
         only="d",
         note="names that no file may have",
     ),
-    # Twins.
+    # Duplicate names.
     Case(
         "twins but for case",
         tar_of(("xt_TCPMSS.ko", b"1"), ("xt_tcpmss.ko", b"2")),

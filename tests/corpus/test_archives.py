@@ -1,4 +1,4 @@
-"""Container files as tar, unzip and libarchive take them, and hostile ones as they do not."""
+"""Container files: ours unpacked as by tar, unzip and libarchive; hostile ones refused."""
 
 import pytest
 

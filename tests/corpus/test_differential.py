@@ -1,4 +1,4 @@
-"""Random tars and zips: whatever tar and libarchive unpack whole, we unpack to the same files."""
+"""Random tars and zips: if tar and libarchive unpack all, ours unpacks to the same files."""
 
 import os
 import random
@@ -55,7 +55,7 @@ def some_tar(chance):
 def some_zip(chance):
     members = []
     for number in range(chance.randint(1, 8)):
-        # Of a backslash libarchive makes a slash, and unzip does not.
+        # libarchive turns a backslash into a slash, unzip does not.
         name, content = chance.choice(NAMES[:-1]).encode(), b"content %d" % number
         if chance.randrange(10) < 3:
             target = chance.choice(TARGETS).encode()
@@ -70,7 +70,7 @@ def some_zip(chance):
 
 
 def unpacked_by(command: list[str], data: bytes, folder: Path) -> dict[str, bytes] | None:
-    """The files that a program unpacks, links followed; None if it complains."""
+    """Return the files that a program unpacks, links followed; None if it reports an error."""
     folder.mkdir()
     archive = folder.with_name("archive")
     archive.write_bytes(data)
@@ -91,7 +91,7 @@ def test_random_archives_become_the_same_files(form, tmp_path):
     chance, compared = random.Random(form), 0
     for number in range(ROUNDS):
         data = some_zip(chance) if form == "zip" else some_tar(chance)
-        # -P: else GNU tar makes links that lead upwards at its end, over what came after them.
+        # -P: else GNU tar creates upward links last, and overwrites later members with them.
         command = ["tar", "-Pxf"] if form == "tar" else ["bsdtar", "-xf"]
         expected = unpacked_by(command, data, tmp_path / str(number))
         if expected is None:
@@ -104,9 +104,9 @@ def test_random_archives_become_the_same_files(form, tmp_path):
 
 
 def check_same(ours: dict[str, bytes], expected: dict[str, bytes], folder: Path) -> None:
-    """Fail unless the files are the same, but for those below a link to a folder.
+    """Fail unless the files are the same, except for files below a link to a folder.
 
-    Such files we serve, and a walk through the folder does not come to them.
+    The service serves such files, but a walk through the folder does not reach them.
     """
     below = {path for path in ours if is_below_a_link(path, folder)}
     assert {path: ours[path] for path in ours if path not in below} == expected

@@ -1,4 +1,4 @@
-"""Hundreds of drawn tars and zips: what libarchive unpacks whole, we unpack to the same files."""
+"""Hundreds of drawn tars and zips: if libarchive unpacks all, ours unpacks to the same files."""
 
 import os
 import random
@@ -24,9 +24,9 @@ ROUNDS = [
 
 
 def files_below(folder: Path) -> dict[str, bytes]:
-    """Every file, links followed if they stay in the folder.
+    """Return every file, following links that stay in the folder.
 
-    The name of the folder, in the traceback of a failure, is the number of the draw.
+    The folder's name, which the traceback of a failure shows, is the number of the draw.
     """
     root, found = folder.resolve(), {}
     for top, _, names in os.walk(folder, followlinks=False):
@@ -38,7 +38,7 @@ def files_below(folder: Path) -> dict[str, bytes]:
 
 
 def is_same(extract, data: bytes, folder: Path) -> bool:
-    """Fail unless we make the same files; False if we refuse a link that leads out."""
+    """Fail unless ours unpacks the same files; return False if it refuses a link that leads out."""
     try:
         ours = unpack(extract, InMemory(data, 1 << 14))[0]
     except ArchiveUnsafe as error:

@@ -1,4 +1,4 @@
-"""Archives that real programs made, unpacked as tar and unzip unpack them."""
+"""Container files made by real programs, unpacked like by tar and unzip."""
 
 import os
 import subprocess
@@ -13,7 +13,7 @@ from staging_api.formats.model import UnpackLimits
 from tests.archives import InMemory, unpack
 
 pytestmark = pytest.mark.system
-#: Names of files are UTF-8 for all of them.
+#: Environment in which all tools read file names as UTF-8.
 ENVIRONMENT = {**os.environ, "LC_ALL": "C.UTF-8"}
 
 TARS = {
@@ -64,7 +64,7 @@ ZIPS = {
 
 @pytest.fixture
 def files(tmp_path):
-    """A folder of what a build has: text, a program, links, odd names, a disk image with holes."""
+    """Return a folder of build files: text, a program, links, odd names, a sparse image."""
     folder = tmp_path / "files"
     (folder / "deep" / "er").mkdir(parents=True)
     for name in ("größe.txt", "deep/back\\slash.slice", "deep/er/no\u00a0break", ".hidden"):
@@ -85,9 +85,9 @@ def files(tmp_path):
 
 
 def made(command: str, files: Path) -> bytes:
-    """The archive that a command makes in this folder."""
+    """Return the container file that a command makes of this folder."""
     subprocess.run(["bash", "-ec", command], cwd=files, check=True, env=ENVIRONMENT)
-    # What comes out of a pipe is made beside the folder, or it would be a member of itself.
+    # Output of a pipe is written beside the folder, or it would become a member of itself.
     made_here = [files / "x", files / "x.zip", files.parent / "x"]
     data = next(path for path in made_here if path.exists()).read_bytes()
     for path in made_here:
@@ -96,14 +96,14 @@ def made(command: str, files: Path) -> bytes:
 
 
 def as_a_tool_unpacks(data: bytes, tool: str, folder: Path) -> dict[str, bytes]:
-    """What the reference tool makes of an archive: every file, links followed."""
+    """Return all files that the reference tool unpacks, links followed."""
     folder.mkdir()
     archive = folder.with_name("archive")
     archive.write_bytes(data)
     if tool == "tar":
         subprocess.run(["tar", "-xf", archive], cwd=folder, check=True)
     else:
-        # 1: something stands in front or behind.
+        # Status 1: extra bytes in front or behind.
         command = ["unzip", "-qo", str(archive)]
         unpacked = subprocess.run(command, cwd=folder, check=False, env=ENVIRONMENT)
         assert unpacked.returncode in (0, 1)

@@ -1,4 +1,4 @@
-"""Zips as packers write them, each with what unzip and libarchive make of it."""
+"""Zips as packers write them, each with the result of unzip and libarchive."""
 
 import bz2
 import lzma
@@ -28,7 +28,7 @@ def deflated64(content):
 
 
 def lzma_of_zip(content: bytes) -> bytes:
-    """LZMA with the header of zip, and a mark at the end, as liblzma writes it."""
+    """Return LZMA data with the zip header and an end mark, as liblzma writes it."""
     filters = [{"id": lzma.FILTER_LZMA1, "dict_size": 1 << 16, "lc": 3, "lp": 0, "pb": 2}]
     packed = lzma.compress(content, lzma.FORMAT_RAW, filters=filters)
     header = struct.pack("<BBHBL", 9, 20, 5, (2 * 5 + 0) * 9 + 3, 1 << 16)

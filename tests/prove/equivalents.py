@@ -1,4 +1,4 @@
-"""Changes of the lock that change nothing that could be seen: what was, what it becomes, why."""
+"""Mutants of the lock without observable effect: original line, changed line, and reason."""
 
 EQUIVALENT: dict[tuple[str, str], str] = {
     (

@@ -1,10 +1,11 @@
-"""Change each predicate of the lock, one at a time, and see whether the short tests notice.
+"""Mutate each predicate of the lock, one at a time, and check whether the short tests fail.
 
-`make mutants` draws from these changes, too, and tries them as it does all others. For all of the
-lock: ``python -m tests.prove.mutants [--only TEXT] [--part 1/2] [--list]``. One PostgreSQL,
-one process a mutant, forked with everything imported. Tests that found a change nearby come
-first, then the fast ones, and the first that fails ends it. It ends with status 1 if fewer than 95
-of 100 are found; changes that change nothing are in `tests.prove.equivalents`, with the reason.
+`make mutants` draws from these mutants, too, and tries them like all others. To try all mutants of
+the lock: ``python -m tests.prove.mutants [--only TEXT] [--part 1/2] [--list]``. It uses
+one PostgreSQL, and one process per mutant, forked with everything imported. Tests that found a
+mutant nearby run first, then the fast ones; the first failure ends the trial. The exit status is 1
+if fewer than 95 of 100 are found; mutants without effect are in `tests.prove.equivalents`, with the
+reason.
 """
 
 import argparse
@@ -61,7 +62,7 @@ TESTS = (
     "tests/integration/test_api_lock.py",
     "tests/integration/test_lock_orders.py",
 )
-# The tests that most probably find a change of a file, first.
+# By file: the tests that most probably find its mutants.
 _NEAREST = {
     "staging_api/locks/hold.py": "tests/integration/test_lock_hold.py",
     "staging_api/locks/keeper.py": "tests/integration/test_lock_keeper.py",
@@ -75,7 +76,7 @@ _FRESH = re.compile(r"staging_api\.(locks|http|staging|bootstrap)|tests\.|test_"
 _WANTED = 0.95
 _SECONDS = 300.0
 
-# What is found, and what it becomes; in lines that decide something.
+# Replacements in lines with a decision: pattern, and new text.
 _SQL = (
     (r"^(\s*(?:WHERE .*?|)AND )(?!.*\bTHEN\b)(.*?)(;?)$", r"\1true\3"),
     (r"(?<![<>!:=])=(?![=>])", "<>"),
@@ -128,7 +129,7 @@ _PYTHON_LINES = re.compile(r"\b(if|elif|while|return|for last)\b|trusted_until =
 
 @dataclass(frozen=True)
 class Mutant:
-    """One line of one file, changed."""
+    """A change of one line in one file."""
 
     path: str
     number: int
@@ -140,7 +141,7 @@ class Mutant:
 
 
 def mutants() -> Iterator[Mutant]:
-    """Every change that changes something, in order of the lines."""
+    """Yield all mutants that are not equivalent, in order of the lines."""
     for path in FILES:
         for mutant in _of_file(path):
             if (mutant.before.strip(), mutant.after.strip()) not in EQUIVALENT:
@@ -168,7 +169,7 @@ def _changed(
     for pattern, becomes in changes:
         for found in re.finditer(pattern, code):
             after = code[: found.start()] + found.expand(becomes) + code[found.end() :]
-            # In an assignment it would be no other predicate, but a mistake of syntax.
+            # In an assignment, the change would be a syntax error, not another predicate.
             assigns = pattern.startswith("(?<![<>!:=])=") and _ASSIGNMENT.search(code)
             if after not in seen and not assigns:
                 seen.add(after)
@@ -177,7 +178,7 @@ def _changed(
 
 @dataclass
 class Order:
-    """A plugin of pytest: runs the likely finders first, and notes who found the change.
+    """Plugin of pytest: runs the likely finders first, and records the test that found the mutant.
 
     Attributes:
         likely: names of tests, the likeliest first.
@@ -190,12 +191,12 @@ class Order:
     took: dict[str, float] = field(default_factory=dict)
 
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
-        """Sort, stably."""
+        """Sort the tests, stably."""
         rank = {name: place - len(self.likely) for place, name in enumerate(self.likely)}
         items.sort(key=lambda item: rank.get(item.nodeid, self.seconds.get(item.nodeid, 0.0)))
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Remember how long it took, and the first that failed."""
+        """Record the duration of a test, and the first failed test."""
         self.took[report.nodeid] = self.took.get(report.nodeid, 0.0) + report.duration
         if report.failed and self.finder is None:
             self.finder = report.nodeid
@@ -203,7 +204,7 @@ class Order:
 
 @dataclass
 class Changed(importlib.abc.Loader, importlib.abc.MetaPathFinder):
-    """Imports one module from changed source."""
+    """Import hook that loads one module from changed source."""
 
     module: str
     path: str
@@ -211,27 +212,27 @@ class Changed(importlib.abc.Loader, importlib.abc.MetaPathFinder):
 
     @classmethod
     def at(cls, path: str, source: str) -> "Changed":
-        """The module that lies there."""
+        """Return the import hook for the module at this path."""
         return cls(path.removesuffix(".py").replace("/", "."), str(_ROOT / path), source)
 
     def find_spec(self, fullname: str, _path: Any, _target: Any = None) -> ModuleSpec | None:
-        """Ours, if it is that module."""
+        """Return the spec of the changed module; None for other modules."""
         if fullname != self.module:
             return None
         return importlib.util.spec_from_file_location(fullname, self.path, loader=self)
 
     def exec_module(self, module: ModuleType) -> None:
-        """Run the changed source."""
+        """Execute the changed source."""
         exec(compile(self.source, self.path, "exec"), module.__dict__)
 
 
 @dataclass
 class Trial:
-    """Runs the short tests with one change after the other.
+    """Runs the short tests with one mutant after the other.
 
     Attributes:
-        url: of a migrated database, which every trial uses in turn.
-        finders: by file, the tests that found changes in it, the latest first.
+        url: URL of a migrated database, which the trials use in turn.
+        finders: by file, the tests that found its mutants, the latest first.
     """
 
     url: str
@@ -239,14 +240,14 @@ class Trial:
     finders: dict[str, list[str]] = field(default_factory=dict)
 
     def calibrate(self) -> None:
-        """Run all tests without a change, which they must pass, to learn how long each takes."""
+        """Run all tests without a mutant, to measure their durations; all must pass."""
         found = _in_fork(self.url, Order([], {}), None)
         if found is None or found["finder"]:
             raise SystemExit(f"the tests fail without any change: {found}")
         self.seconds = found["took"]
 
     def finder(self, mutant: Mutant) -> str | None:
-        """The test that finds the change, or what else makes it known; None: it survives."""
+        """Return the test or other failure that reveals the mutant; None if it survives."""
         real = (_ROOT / mutant.path).read_text()
         lines = real.splitlines()
         lines[mutant.number - 1] = mutant.after
@@ -275,16 +276,16 @@ class Trial:
 
 
 def _define(url: str, statements: str) -> None:
-    """Define functions of the lock, and its trigger, as they are in these statements."""
+    """Define the functions of the lock, and its trigger, by these statements."""
     dsn = make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
     with closing(psycopg2.connect(dsn)) as conn, conn, conn.cursor() as cursor:
-        # A change may make a function go round for ever.
+        # A mutant may make a function loop for ever.
         cursor.execute(f"ALTER DATABASE {make_url(url).database} SET statement_timeout = '10s'")
         cursor.execute(statements)
 
 
 def _in_fork(url: str, order: Order, change: Changed | None) -> dict[str, Any] | None:
-    """Run the tests in a child, and return what `order` saw; None if it takes too long."""
+    """Run the tests in a child process; return the record of `order`, None after a timeout."""
     with tempfile.NamedTemporaryFile("r") as answer:
         child = os.fork()
         if child == 0:
@@ -308,7 +309,7 @@ def _in_fork(url: str, order: Order, change: Changed | None) -> dict[str, Any] |
 def _test(url: str, order: Order, change: Changed | None, answer: Path) -> None:
     os.environ["STAGING_TEST_DATABASE_URL"] = url
     if change is not None:
-        # Imported anew, with all that may have taken something from it; tables and metrics stay.
+        # Imported again, with all modules that may import from it; tables and metrics stay.
         for name in [name for name in sys.modules if _FRESH.match(name)]:
             del sys.modules[name]
         sys.meta_path.insert(0, change)
@@ -334,7 +335,7 @@ def _silence() -> Iterator[None]:
 
 
 def main() -> None:
-    """Try each mutant; say which survive."""
+    """Try each mutant; print the survivors."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", default="", help="mutants whose description contains this")
     parser.add_argument("--part", default="1/1", help="of the mutants: 1/2 is every other one")

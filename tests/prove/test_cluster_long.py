@@ -1,4 +1,4 @@
-"""Ten minutes of trouble on the cluster, and its report.
+"""Ten minutes of faults on the cluster, and the report on them.
 
 By hand: ``python -m tests.prove.test_cluster_long 600`` writes docs/explanation/cluster-proof.md.
 """

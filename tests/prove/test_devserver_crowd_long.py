@@ -1,4 +1,4 @@
-"""A thousand old clients of fifty builds, ten of which are not there, and one default pod."""
+"""A thousand old clients of fifty builds, ten of them missing, on one default pod."""
 
 from pathlib import Path
 
@@ -20,8 +20,8 @@ def source():
 def test_no_client_is_refused(
     own_url: str, source: ArchiveSource, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    # Two processes, with the pools and the lease that they have by default: a shorter lease can be
-    # lost on a busy machine, and its build is then rightly fetched again.
+    # Two processes, with default pools and lease: a shorter lease can be lost on a busy machine,
+    # and its build would rightly be fetched again.
     given = {"workers": "2", "database_pool_size": "10", "lease_seconds": "15"}
     with service(tmp_path, own_url, f"{source.url}/", **given) as pods:
         (pod,) = pods.api()

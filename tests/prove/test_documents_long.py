@@ -1,4 +1,4 @@
-"""Twenty writers of documents for a minute, on two pods that are killed again and again."""
+"""Twenty document writers for a minute, on two pods that are killed repeatedly."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Probes of a default pod with all the work, half heads and slow readers that it can have."""
+"""Probes of a default pod with the maximum of work, incomplete headers and slow readers."""
 
 import socket
 import threading
@@ -12,10 +12,10 @@ from tests.devserver_crowd import Prober, call
 from tests.service import eventually, free_port, service
 from tests.source import archive_source
 
-THREADS = 64  # as by default
+THREADS = 64  # the default
 HALF_HEADS = 1000
 BIG_BYTES = 16 << 20
-#: A reader takes so much at once, and as much a second as is the least by default.
+#: Bytes of one read; a reader takes the default minimum rate per second.
 PIECE_BYTES = 4 << 10
 READ_BYTES_PER_SECOND = 16 << 10
 SECONDS = 20.0

@@ -1,4 +1,4 @@
-"""A thousand clients, and pods that die under them: the herd of the acceptance tests, grown."""
+"""A thousand clients, and pods that die under them: the acceptance test of the herd, larger."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,7 +26,7 @@ def test_of_a_thousand_clients_each_gets_what_was_fetched_once_while_pods_die(
 ) -> None:
     with (
         archive_source() as source,
-        # Longer leases than other tests have: that many clients on few cores make renewals late.
+        # Longer leases than in other tests, since so many clients on few cores delay renewals.
         service(
             tmp_path, own_url, f"{source.url}/", sources_connections="1", lease_seconds="15"
         ) as pods,

@@ -1,4 +1,4 @@
-"""Callers of three kinds, of a pod whose identity provider goes wrong again and again."""
+"""Three kinds of callers of a pod whose identity provider fails repeatedly."""
 
 import pytest
 

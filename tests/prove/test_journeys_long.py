@@ -1,4 +1,4 @@
-"""Services of every configuration answer long random journeys alike."""
+"""Long random sequences of requests: services of every configuration answer them alike."""
 
 import random
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The largest archive that the API accepts is published, also where leases are short."""
+"""Publishing the largest archive that the API accepts, also with short leases."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from tests.apt_archive_series.promises import listed_in
 from tests.packages import control_text, deb
 from tests.publisher import shop
 
-#: As many as a request may name.
+#: Maximum number of names in a request.
 ARCHITECTURES = [f"a{number}" for number in range(100)]
 COMPONENTS = [f"c{number}" for number in range(rules.MAX_PACKAGES_FILES // len(ARCHITECTURES))]
 FORMS = ["plain", "gz", "xz", "zst"]

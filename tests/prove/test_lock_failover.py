@@ -1,7 +1,8 @@
-"""The lock across forced failovers of a real primary to a real standby.
+"""The lock during forced failovers from a real primary to a real standby.
 
-Asynchronous: grants that were answered may be lost with the primary; fences and guarded writes
-hold. Synchronous: not one answered grant is lost. A few failovers here; more by hand:
+With asynchronous replication, confirmed grants may be lost with the primary; fences and guarded
+writes still hold. With synchronous replication, no confirmed grant is lost. The tests run a few
+failovers; for more, run
 ``python -m tests.prove.test_lock_failover 100 sync``.
 """
 
@@ -36,7 +37,7 @@ _CLIENTS = 4
 
 @dataclass
 class Seen:
-    """The answers to clients over all failovers."""
+    """The responses to clients during all failovers."""
 
     answered: list[Lease] = field(default_factory=list)
     lost: int = 0
@@ -44,7 +45,7 @@ class Seen:
 
 
 def take(database: Database, request: LockRequest) -> Lease | None:
-    """Take a scope, if it is free."""
+    """Acquire the lock of a scope, if it is free."""
     with database.connect() as conn:
         taken = store.acquire(conn, request)
     return taken if isinstance(taken, Lease) else None
@@ -66,10 +67,10 @@ def one_of(number: int) -> LockRequest:
 
 
 def hammer(database: Database, client: int, seen: Seen, stop: threading.Event) -> None:
-    """Take, write and release until the primary is gone.
+    """Acquire, write and release until the primary is down.
 
-    What has no answer is asked again, as `hold` does: else each stall of the machine would leave
-    one scope held for ten minutes, until none is left to be granted.
+    Requests without a response are retried, as by `hold`: else each stall of the machine would
+    leave one scope held for ten minutes, until no scope is free.
     """
     number = client
     while not stop.is_set():
@@ -95,7 +96,7 @@ def until_answered(ask: Callable[[], T], stop: threading.Event) -> T | None:
 
 
 def fail_over(servers: Pair, seen: Seen) -> None:
-    """Clients at work, the primary killed under them, the standby promoted, everything checked."""
+    """Run clients, kill the primary under them, promote the standby, and check everything."""
     stop = threading.Event()
     answered_before = len(seen.answered)
     with closing(open_database(servers.primary.url, 10)) as database:
@@ -129,7 +130,7 @@ def wait_for(servers: Pair, seen: Seen, count: int, at_work: list[Future[None]])
 
 
 def state_of(servers: Pair) -> list[list[tuple[object, ...]]]:
-    """What the primary and its standby wait for, and which scopes are held."""
+    """Return the wait events of the primary and its standby, and the held scopes."""
     return [
         servers.primary.sql(
             "SELECT state, wait_event_type, wait_event, clock_timestamp() - query_start,"
@@ -146,7 +147,7 @@ def state_of(servers: Pair) -> list[list[tuple[object, ...]]]:
 
 
 def check(database: Database, seen: Seen, newest: list[Lease], *, sync: bool) -> None:
-    """On the new primary: what is lost, what its clients can still do, and that fences rise."""
+    """Check the new primary: lost grants, further work of its clients, and rising fences."""
     known = {i for (i,) in rows(database, "SELECT id FROM api_locks")}
     lost = [lease for lease in newest if lease.id not in known]
     assert not (sync and lost), f"lost although answered: {[lease.id for lease in lost]}"
@@ -173,7 +174,7 @@ def check(database: Database, seen: Seen, newest: list[Lease], *, sync: bool) ->
 
 
 def run(count: int, *, sync: bool) -> Seen:
-    """So many failovers, one after the other, each to a new standby."""
+    """Run `count` failovers, one after the other, each to a new standby."""
     seen = Seen()
     with pair(sync=sync) as servers:
         migrate(servers.primary.url)

@@ -1,6 +1,6 @@
-"""Longer runs of what the short tests do: more grants, one client more in the model.
+"""Longer runs of the short lock tests: more grants, and one client more in the model.
 
-More grants by hand: ``python -m tests.prove.test_lock_long 1000000``. One grant in a hundred meets
+For more grants, run ``python -m tests.prove.test_lock_long 1000000``. One grant in a hundred meets
 a fault: a pause past its lease, a connection that is cut under a statement, a client that dies.
 """
 
@@ -30,7 +30,7 @@ from tests.leases import refused, rows
 from tests.lock_model import Rules, search
 from tests.service import eventually
 
-# Grants that are checked together; a longer history would not fit in memory.
+# Number of grants that are checked together; a longer history would not fit in memory.
 _HISTORY = 20_000
 _LEASE_SECONDS = 3.0
 
@@ -105,7 +105,7 @@ def test_no_order_of_events_of_three_clients_breaks_the_lock(sync: bool) -> None
 
 
 def main(grants: int) -> int:
-    """Fight until there were so many grants, and say what was found; a history at a time."""
+    """Run clients until `grants` grants were made, and print the findings, history by history."""
     found: list[str] = []
     faults: Counter[str] = Counter()
     highest: dict[str, int] = {}
@@ -132,7 +132,7 @@ def has(contest: Contest, grants: int) -> bool:
 
 
 def fallen(reigns: list[Reign], highest: dict[str, int]) -> list[str]:
-    """Fences of this history that are not above those of the one before; notes the new ones."""
+    """Return the fences that are not above those of earlier histories; record the new ones."""
     found = [
         f"fence: {reign.id} got {reign.fence} in a later history than {highest[reign.scope]}"
         for reign in reigns

@@ -1,4 +1,4 @@
-"""A migration beside a reader of a minute, while pods of the version before serve requests."""
+"""A migration beside a one-minute reader, while pods of the previous version serve requests."""
 
 import subprocess
 import sys
@@ -20,15 +20,15 @@ from tests.integration.test_migrate import environment
 from tests.service import API, Pod, eventually, service
 from tests.source import archive_source
 
-#: The version after which a step takes locks on nine tables in use.
+#: Schema version before the migration step that locks nine tables in use.
 BEFORE = "0012"
 READER_SECONDS = 60.0
-#: No request may wait longer than this for the migration.
+#: Longest time that a request may wait for the migration.
 LONGEST_SECONDS = 1.0
 
-#: What a request for artifacts that are there already is answered with.
+#: Status of the response to a request for staged artifacts.
 STAGED = 200
-# Of another version than the contract that other tests hold their answers to.
+# Of another version than the contract against which tests check responses.
 POOL = urllib3.PoolManager(maxsize=16, retries=False, timeout=120)
 
 Request = Callable[[], int]
@@ -69,7 +69,7 @@ def readers(pod: Pod, path: str) -> list[Request]:
 
 
 def staging_of(pod: Pod, archive: str) -> Request:
-    """Asks for the archive; `STAGED` once all of it is there."""
+    """Return a request for the archive; its response is `STAGED` once everything is staged."""
 
     def stage() -> int:
         asked = {"archive_url": archive, "artifacts": ["full_payload"]}
@@ -83,7 +83,7 @@ def plain(url: str) -> str:
 
 
 def read_everything(conn: "psycopg2.extensions.connection") -> None:
-    """Begin what a dump of the whole database is."""
+    """Begin a transaction like that of a dump of the whole database."""
     with conn.cursor() as cursor:
         cursor.execute(
             "SELECT format('LOCK TABLE %s IN ACCESS SHARE MODE', oid::regclass)"
@@ -94,7 +94,7 @@ def read_everything(conn: "psycopg2.extensions.connection") -> None:
 
 
 class Load:
-    """One client for each request, again and again."""
+    """Clients that each repeat one kind of request."""
 
     def __init__(self, requests: list[Request]) -> None:
         self.count = 0
@@ -120,5 +120,5 @@ class Load:
             self.count += 1
             if status >= 500:
                 self.failures.append(f"status {status}")
-            # Not a busy loop: the machine is not what is measured.
+            # A pause: the capacity of the machine is not measured.
             self.stop.wait(0.05)

@@ -1,4 +1,4 @@
-"""Each screen is shown within 0.3 seconds, however much was staged before."""
+"""Response time of screens: at most 0.3 seconds, however much was staged before."""
 
 import time
 from collections.abc import Iterator
@@ -41,7 +41,7 @@ def test_each_screen_is_shown_at_once_on_a_million_artifacts(site: Site, databas
     seconds: dict[str, float] = {}
     for path in paths:
         for number in range(_TRIES):
-            # Another address each time, as the same one is kept for a second.
+            # A different URL each time, because a page is cached for a second.
             address = f"{path}{'&' if '?' in path else '?'}x={number}"
             began = time.perf_counter()
             page = site.get(address)

@@ -1,4 +1,4 @@
-"""A scrub over 100,000 contents: every flipped bit is found, and nothing else is accused."""
+"""A scrub over 100,000 contents: it finds every flipped bit, and reports no intact content."""
 
 import random
 from pathlib import Path
@@ -34,7 +34,7 @@ def test_a_hundred_flipped_bits_among_a_hundred_thousand_contents_are_found(
             damage.change(f"file://{at.store}", digest, damage.flipped)
         scrub = Scrub(at.service.upkeep, lambda _artifact: None)
         found: set[str] = set()
-        # A part has some 390 contents, of which a turn takes 200.
+        # A part has about 390 contents, of which a scrub turn reads 200.
         for _ in range(4):
             for shard in SHARDS:
                 turn = scrub.turn(shard)

@@ -1,7 +1,7 @@
-"""The promises hold after two thousand series of events that are longer.
+"""Promises of an APT archive after two thousand longer series of events.
 
-More by hand: ``python -m pytest -m prove tests/prove/test_series_long.py``; a failure
-shows its seed and events, and `tests.apt_archive_series.live` repeats it.
+For more series, run ``python -m pytest -m prove tests/prove/test_series_long.py``; a failure
+prints its seed and events, and `tests.apt_archive_series.live` repeats them.
 """
 
 from pathlib import Path

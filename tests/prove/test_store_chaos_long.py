@@ -1,4 +1,4 @@
-"""The long store chaos run: minutes over a folder and over a bucket, with another seed for each."""
+"""The long store chaos run: minutes over a folder and over a bucket, each with its own seed."""
 
 import os
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ from tests.store_chaos import World
 
 SECONDS = 120.0
 RESTARTS = 10
-#: STAGING_TEST_CHAOS_SEEDS: other ones, to look for what these do not find.
+#: Seeds; STAGING_TEST_CHAOS_SEEDS sets others, to search for further faults.
 SEEDS = tuple(map(int, os.environ.get("STAGING_TEST_CHAOS_SEEDS", "2 3").split()))
 
 

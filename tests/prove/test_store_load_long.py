@@ -1,4 +1,4 @@
-"""A store with much to do: 700 contents to remove from a slow bucket, 300,000 empty artifacts."""
+"""A store under load: 700 contents to remove from a slow bucket, 300,000 empty artifacts."""
 
 import threading
 from dataclasses import replace
@@ -20,7 +20,7 @@ DOOMED, CALL_SECONDS = 700, 0.13
 ROWS = 300_000
 TERMS = StoreTerms(idle_seconds=0, noted_seconds=0, busy_seconds=0)
 
-#: Artifacts that were read for the last time long ago, and have no bytes.
+#: Number of artifacts that were last read long ago, and have no bytes.
 EMPTY_ARTIFACTS = """
 WITH n AS (SELECT i, lpad(i::text, 26, '0') AS id FROM generate_series(1, :count) i),
 a AS (INSERT INTO archives (archive_url, static_prefix) VALUES ('file:///empty', 'empty')),
@@ -41,7 +41,7 @@ FROM n
 def test_a_slow_bucket_is_collected_while_others_stage(
     database: Database, database_url: str, tmp_path: Path, *, at_once: bool
 ) -> None:
-    # The server ends a transaction that is idle for longer than a few calls take.
+    # The server ends transactions that are idle for longer than a few calls to the bucket.
     impatient = open_database(
         database_url, 4, Timeouts(statement_seconds=10, idle_seconds=1, hung_seconds=15)
     )
@@ -98,14 +98,14 @@ def test_hundreds_of_thousands_of_rows_without_bytes_are_not_evicted_one_by_one(
         statements = _counted(at, monkeypatch)
         with pytest.raises(NoSpace):
             at.stage(at.build("large", payload_bin=bytes(6_001)), "payload")
-        # What a staging takes anyway; not one more for each of the rows.
+        # The number of a plain staging; not one more for each of the rows.
         assert len(statements) < 100, len(statements)
     rows = select(database, "SELECT state, count(*) FROM staged_artifacts GROUP BY 1 ORDER BY 1")
     assert rows == [("failed", 1), ("staged", ROWS + 1)]
 
 
 def _counted(at: Bench, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Note what evictions and transactions there are from now on."""
+    """Record evictions and transactions from now on."""
     seen: list[str] = []
     for name in ("begin", "connect"):
         real = getattr(Database, name)

@@ -1,8 +1,8 @@
-"""A container engine of the tests' own: Debian's dockerd, as root, without bridge and iptables.
+"""A private container engine for tests: Debian's dockerd, as root, without bridge and iptables.
 
-Its containers see no network but their own loopback, or share the machine's; its data lie in a
-scratch folder that goes with it. Nothing is pulled: the base image is made from a clean root file
-system.
+Its containers have only their own loopback network, or share the machine's network; its data are in
+a scratch folder, removed at the end. Nothing is pulled: the base image is made from a clean root
+file system.
 """
 
 import os
@@ -15,8 +15,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-#: What a build on this machine needs to reach the package index: resolver apart, which the engine
-#: brings itself.
+#: Files that a build on this machine needs to reach the package index. The engine itself supplies
+#: the resolver.
 _LENT = ("etc/pip.conf", "etc/ssl/certs/ca-certificates.crt")
 _SECONDS_TO_START = 60
 
@@ -26,7 +26,7 @@ class Engine:
     """A running dockerd.
 
     Attributes:
-        socket: where it listens.
+        socket: path of the socket on which it listens.
     """
 
     socket: Path
@@ -35,7 +35,7 @@ class Engine:
         """Run a command of the docker client; a failure fails the test with its output."""
         done = subprocess.run(
             ["docker", "--host", f"unix://{self.socket}", *arguments],
-            # The classic builder: it needs no plug-in and pulls nothing that is there.
+            # The classic builder needs no plug-in, and does not pull existing images.
             env={**os.environ, "DOCKER_BUILDKIT": "0"},
             capture_output=True,
             text=True,
@@ -52,7 +52,7 @@ class Engine:
         self.run("build", "--network", "host", *given, "--tag", tag, context)
 
     def import_root(self, root: Path, scratch: Path, tag: str) -> None:
-        """Make an image of a root file system, with Python under the name of Python's image."""
+        """Make an image from a root file system, named like the official Python image."""
         with subprocess.Popen(["tar", "-C", root, "-c", "."], stdout=subprocess.PIPE) as tar:
             subprocess.run(
                 ["docker", "--host", f"unix://{self.socket}", "import", "-", f"{tag}-root"],
@@ -73,7 +73,7 @@ class Engine:
 
 @contextmanager
 def engine(scratch: Path) -> Iterator[Engine]:
-    """Start a dockerd with its data in `scratch`; it has ended after the block."""
+    """Run a dockerd with its data in `scratch` during the block."""
     # A socket's path is at most 107 bytes long.
     made = Engine(scratch / "docker.sock")
     log = scratch / "dockerd.log"
@@ -89,7 +89,7 @@ def engine(scratch: Path) -> Iterator[Engine]:
             ],
             stdout=output,
             stderr=output,
-            # So that a Ctrl-C ends the tests first, and the engine by them.
+            # In its own session: Ctrl-C ends the tests first, which then end the engine.
             start_new_session=True,
         )
     try:

@@ -1,7 +1,7 @@
-"""Every alert of the chart, by promtool: it fires when it should, and not for another release.
+"""Alerts of the chart, tested by promtool: each fires when it should, and not for another release.
 
-The series carry the labels that a Prometheus operator gives them, derived here from the rendered
-monitors as the operator does it: job is NAMESPACE/NAME of the PodMonitor.
+The series have the labels that a Prometheus operator would add. They are derived here from the
+rendered monitors, as the operator does it: job is NAMESPACE/NAME of the PodMonitor.
 """
 
 import subprocess
@@ -18,19 +18,19 @@ from tests.charts import CHART, PROMTOOL, render
 pytestmark = pytest.mark.system
 
 _VALUES = CHART / "ci" / "production.yaml"
-#: As the documented install calls them, and another installation.
+#: Release and namespace of the documented installation, and of another one.
 OURS, OTHER = "staging", "elsewhere"
 
 
 @dataclass(frozen=True)
 class Case:
-    """Series under which an alert has to fire, and others under which it must not.
+    """Series for which an alert must fire, and series for which it must not.
 
     Attributes:
-        firing, silent: name and labels of a series, as promtool notates them, to its values; the
-            labels of the target are added.
-        part: which pods show them.
-        labels: of the alert, besides the rule's own.
+        firing, silent: values by series, with name and labels in promtool's notation; the labels
+            of the target are added.
+        part: component whose pods export the series.
+        labels: labels of the alert, in addition to those of the rule.
     """
 
     firing: Mapping[str, str]
@@ -59,7 +59,7 @@ CASES = {
         },
         part="worker",
     ),
-    # Nothing was ever staged: there is no series of that outcome.
+    # Nothing was ever staged, so that outcome has no series.
     "StagingSourceFailures": Case(
         {_ARTIFACTS.format("source_refused"): "0+1x120"},
         {_ARTIFACTS.format("source_refused"): "0+1x120", _ARTIFACTS.format("staged"): "0+2x120"},
@@ -84,7 +84,7 @@ CASES = {
         {"staging_store_lost_contents{of='pool'}": "0x120"},
     ),
     "StagingHousekeepingFails": Case(
-        # Every ten minutes, as a worker tries again in the end; and some at once, then none.
+        # Every ten minutes, the longest back-off of a worker; then several at once, then none.
         {"staging_housekeeping_failures_total{step='collect'}": "0x19 1x39 2x39 3x19"},
         {"staging_housekeeping_failures_total{step='collect'}": "0x59 6x59"},
         part="worker",
@@ -118,7 +118,7 @@ class Install:
     documents: tuple[dict[str, Any], ...]
 
     def only(self, kind: str) -> dict[str, Any]:
-        """The one manifest of a kind."""
+        """Return the only manifest of a kind."""
         (found,) = [d for d in self.documents if d["kind"] == kind]
         return found
 
@@ -129,7 +129,7 @@ class Install:
         return rules
 
     def target(self, part: str) -> dict[str, str]:
-        """The labels of a pod of a part, as the operator's scrape configuration sets them."""
+        """Return the labels of a component's pod, as the operator's scrape config sets them."""
         (pod,) = [
             d["spec"]["template"]
             for d in self.documents
@@ -167,12 +167,12 @@ def ours() -> Install:
 
 @pytest.fixture(scope="module")
 def other() -> Install:
-    """Another release of the same name, in a namespace of its own."""
+    """Return another release with the same name, in its own namespace."""
     return install(OURS, OTHER)
 
 
 def series(case: Mapping[str, str], target: Mapping[str, str]) -> Iterator[dict[str, str]]:
-    """Series with the labels of their target, as promtool wants them."""
+    """Yield series with the labels of their target, in promtool's format."""
     given = ", ".join(f"{name}='{value}'" for name, value in target.items())
     for text, values in case.items():
         name, _, own = text.partition("{")
@@ -181,7 +181,7 @@ def series(case: Mapping[str, str], target: Mapping[str, str]) -> Iterator[dict[
 
 
 def alerts(folder: Path, ours: Install, alert: str, given: list[dict[str, str]]) -> bool:
-    """Whether an alert fires within half an hour, by promtool; its text must be the rule's."""
+    """Return whether promtool sees an alert fire in 30 minutes; its text must match the rule."""
     (rule,) = [r for r in ours.rules() if r["alert"] == alert]
     (folder / "rules.yaml").write_text(yaml.safe_dump(ours.only("PrometheusRule")["spec"]))
     labels = {**rule["labels"], **CASES[alert].labels}

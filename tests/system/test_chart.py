@@ -1,4 +1,4 @@
-"""The chart as Helm renders it: valid for Kubernetes, hard to misuse, safe to run."""
+"""The chart as rendered by Helm: valid for Kubernetes, hard to misuse, safe to run."""
 
 import re
 import subprocess
@@ -21,9 +21,9 @@ from tests.keys import signing_key, stop_agent
 pytestmark = pytest.mark.system
 
 LEAST = CHART / "ci" / "tokens.yaml"
-#: Not part of Kubernetes itself, so its schema does not know them.
+#: Kinds that are not part of Kubernetes itself, so that its schema lacks them.
 OPERATOR_KINDS = {"PodMonitor", "PrometheusRule"}
-#: What the restricted Pod Security Standard lets a pod mount.
+#: Volume types that the restricted Pod Security Standard allows.
 VOLUMES = {"configMap", "csi", "downwardAPI", "emptyDir", "ephemeral", "projected", "secret"}
 VOLUMES |= {"persistentVolumeClaim"}
 LONG_RUNNING = {"Deployment"}
@@ -32,7 +32,7 @@ each_file = pytest.mark.parametrize("values", VALUE_FILES, ids=lambda path: path
 
 
 def pods(documents: list[dict[str, Any]]) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
-    """Every manifest that makes pods, with the pod's own part."""
+    """Yield every manifest that creates pods, with its pod template."""
     for document in documents:
         if document["kind"] in {"Deployment", "Job"}:
             yield document, document["spec"]["template"]["spec"]
@@ -198,7 +198,7 @@ def test_a_request_of_disk_that_is_given_wins():
 
 
 def admits(policy: dict[str, Any], port: str, namespace: str, labels: dict[str, str]) -> bool:
-    """Whether a NetworkPolicy lets a pod in, by those forms of its rules that the chart uses."""
+    """Return whether a NetworkPolicy admits a pod; knows only rule forms of the chart."""
     own = {"kubernetes.io/metadata.name": namespace}
     for rule in policy["spec"]["ingress"]:
         peers = rule.get("from", [{}])
@@ -215,7 +215,7 @@ def admits(policy: dict[str, Any], port: str, namespace: str, labels: dict[str, 
     return False
 
 
-#: helm renders into the namespace "default" unless another is given.
+#: Namespace into which helm renders by default.
 RELEASE = {"kubernetes.io/metadata.name": "default"}
 
 
@@ -284,7 +284,7 @@ def test_the_migration_runs_before_pods_and_may_run_again():
     assert annotations["helm.sh/hook"] == "pre-install,pre-upgrade"
     assert "before-hook-creation" in annotations["helm.sh/hook-delete-policy"]
     pod = job["spec"]["template"]["spec"]
-    # Nothing of the release is there yet.
+    # No object of the release exists yet.
     assert "serviceAccountName" not in pod
     assert "envFrom" not in pod["containers"][0]
 

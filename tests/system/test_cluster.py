@@ -1,4 +1,4 @@
-"""The shape of production on this machine: it starts and ends whole, and holds under trouble."""
+"""A cluster in the shape of production on this machine: clean start and end, and faults between."""
 
 import re
 import signal
@@ -63,7 +63,7 @@ def start() -> "subprocess.Popen[str]":
 
 
 def processes_of(folder: str) -> list[str]:
-    """Command lines of processes that have the folder in it, or in their environment."""
+    """Return the processes whose command line or environment names the folder."""
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         try:

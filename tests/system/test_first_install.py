@@ -1,7 +1,7 @@
-"""The ten lines of docs/how-to/kubernetes.md, run word for word, as far as there is no cluster.
+"""The ten lines of docs/how-to/kubernetes.md, run word for word, as far as no cluster is needed.
 
-In place of docker and of what asks a cluster stand programs that note how they were called; kubectl
-and helm make what they would send. The last line stages a build at a pod that has the rendered
+Stand-in programs that record their arguments replace docker, and commands that need a cluster;
+kubectl and helm write what they would send. The last line stages a build at a pod with the rendered
 settings, after the rendered migration has run as a role that only owns its database.
 """
 
@@ -31,7 +31,7 @@ pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 
 _ROOT = Path(__file__).parents[2]
 _BUILD = "board/R17-1208.0.0"
-#: What in the document is a place of the reader's own.
+#: Addresses in the document that the reader replaces.
 _SOURCE = "https://builds.example.org/archive"
 _DATABASE = "postgresql://staging:...@db.example.org/staging"
 
@@ -59,13 +59,13 @@ _PROGRAMS = {
 
 @dataclass(frozen=True)
 class Installed:
-    """What the lines made.
+    """The results of the lines.
 
     Attributes:
-        last: the last line, which was not run yet.
-        noted: how programs were called that a cluster or a registry is needed for.
-        created: what kubectl would have made.
-        rendered: what helm would have installed.
+        last: the last line, not yet run.
+        noted: command lines of the programs that need a cluster or a registry.
+        created: manifests that kubectl would have created.
+        rendered: manifests that helm would have installed.
     """
 
     folder: Path
@@ -75,21 +75,21 @@ class Installed:
     rendered: list[dict[str, Any]]
 
     def secret(self, name: str, key: str) -> str:
-        """What a pod reads there."""
+        """Return the value that a pod reads from this key of a Secret."""
         (found,) = [
             d for d in self.created if (d["kind"], d["metadata"]["name"]) == ("Secret", name)
         ]
         return base64.b64decode(found["data"][key]).decode()
 
     def pods(self) -> Mapping[str, dict[str, Any]]:
-        """The pod of each Deployment and Job, by its verb."""
+        """Return the pod of each Deployment and Job, by the verb of its command."""
         pods = [
             d["spec"]["template"]["spec"] for d in self.rendered if "template" in d.get("spec", ())
         ]
         return {pod["containers"][0]["args"][0]: pod for pod in pods}
 
     def environment(self, verb: str) -> Mapping[str, str]:
-        """What Kubernetes would give the pod."""
+        """Return the environment that Kubernetes would give the pod."""
         (container,) = self.pods()[verb]["containers"]
         config = {
             d["metadata"]["name"]: d["data"] for d in self.rendered if d["kind"] == "ConfigMap"
@@ -106,7 +106,7 @@ class Installed:
 
 
 def lines() -> list[str]:
-    """The commands of the first block, each in one line."""
+    """Return the commands of the first block, one per line."""
     text = (_ROOT / "docs" / "how-to" / "kubernetes.md").read_text()
     (block, *_) = re.findall(r"```console\n(.*?)```", text, re.DOTALL)
     joined = block.replace("\\\n", " ")
@@ -117,7 +117,7 @@ def lines() -> list[str]:
 
 @pytest.fixture(scope="module")
 def owned_url(database_url: str) -> Iterator[str]:
-    """A database, as its owner, who may do nothing else."""
+    """Yield the URL of a database as its owner, a role with no other permissions."""
     superuser = make_url(database_url)
     name = "staging_newcomer"
     dsn = superuser.set(drivername="postgresql").render_as_string(hide_password=False)
@@ -162,7 +162,7 @@ def installed(
 
 
 def shell(folder: Path, line: str, **environment: str) -> None:
-    """Run a line as its reader does."""
+    """Run a line in a shell, as its reader does."""
     path = {"PATH": f"{folder}:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": str(folder)}
     done = subprocess.run(
         ["bash", "-euc", line + "\nwait"],
@@ -223,7 +223,7 @@ def test_the_volumes_of_pods_are_secrets_that_were_made(installed: Installed):
 
 @pytest.fixture
 def pods(installed: Installed) -> Iterator[Service]:
-    """The migration has run, and the API serves as it would there, but for places of its own."""
+    """Yield a migrated service with the rendered settings, but its own addresses and folders."""
     settings = installed.environment("api")
     mounted = Path(settings["STAGING_TOKENS_FILE"])
     tokens = installed.folder / mounted.name

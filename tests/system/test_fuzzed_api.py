@@ -1,6 +1,6 @@
-"""The API held to its document: cases drawn from it, the same in every run, sent to a real pod.
+"""The API against its OpenAPI document: reproducible generated cases, sent to a real pod.
 
-Half of what names something names what is there: else next to every answer would be 404.
+Half of the generated names are those of existing objects: else nearly every response would be 404.
 """
 
 import zlib
@@ -38,14 +38,14 @@ pytestmark = [pytest.mark.system, pytest.mark.timeout(600)]
 
 
 def body_conformance(ctx: Any, response: Any, case: Any) -> Any:
-    """As the document says; a stream of YAML documents is a text, of which the check reads one."""
+    """Check a body against the document; a YAML stream as text, since the check reads one of it."""
     if response.headers.get("content-type", [""])[0].startswith("application/x-yaml"):
         return None
     return response_schema_conformance(ctx, response, case)
 
 
 _CASES = 160
-#: Of a path that says little: a probe, or one of the devserver.
+#: Number of cases of a simple path: a probe, or a devserver path.
 _CASES_OF_OTHERS = 12
 _OURS = r"^/(api/v1\.0|static|archive)/"
 _DOCUMENT = "/api/v1.0/documents/{namespace}/{kind}/{version}/{name}"
@@ -55,7 +55,7 @@ _CHECKS = [
     response_headers_conformance,
     body_conformance,
 ]
-#: What HTTP itself needs, and what the document says of every answer in one sentence.
+#: Headers of HTTP itself, and headers that the document describes for all responses at once.
 _OF_EVERY_ANSWER = frozenset(
     {
         *("server", "date", "connection", "content-type", "content-length", "transfer-encoding"),
@@ -70,13 +70,13 @@ sent: Counter[int] = Counter()
 
 @dataclass(frozen=True)
 class There:
-    """A pod, and what is there to be named, by parameter or member of a body."""
+    """A pod, and its existing objects' names, by parameter or body member."""
 
     pod: Pod
     names: Mapping[str, list[str]]
 
     def instead(self, path: str, member: str, drawn: Any) -> Any:
-        """In half of all cases, by what was drawn, the name of something that is there."""
+        """Return the name of an existing object in half of all cases, by the drawn value."""
         known = self.names.get(f"{path} {member}", self.names.get(member))
         lot = zlib.crc32(repr(drawn).encode())
         return known[(lot >> 1) % len(known)] if known and lot % 2 else drawn
@@ -138,7 +138,7 @@ def _filled(pod: Pod, archives: list[str]) -> Mapping[str, list[str]]:
 
 
 def _fill_documents(client: Client) -> None:
-    """Three collections, committed, and one of them in the buffer again."""
+    """Commit three collections, and put one of them in the buffer again."""
     headers = {"Content-Type": "application/x-yaml"}
     contents = [[document("one"), policy()], [document("two")], [secret("password")]]
     for number, documents in enumerate(contents):
@@ -168,7 +168,7 @@ def every_header_is_documented(ctx: Any, response: Any, case: Any) -> None:
 
 
 def operations(*, ours: bool) -> list[Any]:
-    """Those of our own API, or all the others; each one a test, named by method and path."""
+    """Return the operations of our own API, or all others; each is a test with its name."""
     some = SCHEMA.include(path_regex=_OURS) if ours else SCHEMA.exclude(path_regex=_OURS)
     found = list(some.get_all_operations())
     right = [result.ok() for result in found if isinstance(result, Ok)]
@@ -177,7 +177,7 @@ def operations(*, ours: bool) -> list[Any]:
 
 
 def sampled(operation: Any, cases: int, answer: Callable[[schemathesis.Case[Any]], None]) -> None:
-    """Draw so many cases, the same in every run: half of them right, half wrong by the document."""
+    """Draw `cases` cases, the same in every run: half valid by the document, half invalid."""
     drawn = [operation.as_strategy(generation_mode=mode) for mode in GenerationMode]
     chosen = settings(
         max_examples=cases,
@@ -197,13 +197,13 @@ def test_every_answer_is_one_that_the_document_promises(there: There, operation:
 
 @pytest.mark.parametrize("operation", operations(ours=False))
 def test_so_is_every_answer_of_probes_and_of_the_devserver(there: There, operation: Any):
-    """To whose clients 500 says that something failed, whosever fault that is."""
+    """Its clients take 500 for any failure, including their own mistakes."""
     sampled(operation, _CASES_OF_OTHERS, lambda case: answered(there, case))
 
 
 def answered(there: There, case: schemathesis.Case[Any], *checks: Any) -> None:
-    """Send a case, and hold its answer to the document."""
-    # How a body is framed is HTTP's matter: the server refuses what it cannot read, in any route.
+    """Send a case, and check its response against the document."""
+    # Framing of a body is part of HTTP: the server refuses invalid framing on any route.
     case.headers.pop("Transfer-Encoding", None)
     parts: list[Any] = [case.path_parameters, case.query, case.body]
     for part in (part for part in parts if isinstance(part, dict)):

@@ -1,7 +1,7 @@
-"""The image: built from the true Dockerfile by a container engine, and run as the chart runs it.
+"""The image: built from the real Dockerfile by a container engine, and run as the chart runs it.
 
-Read-only, without capabilities, as the image's own user, without a network: what a container of it
-needs beyond that, it would need from every cluster.
+It runs read-only, without capabilities, as the image's own user, without a network: anything more
+that its container needs, every cluster would have to provide.
 """
 
 import os
@@ -27,7 +27,7 @@ pytestmark = [pytest.mark.system, pytest.mark.timeout(900)]
 ROOT = Path(__file__).parents[2]
 IMAGE = "staging-api:test"
 _BUILD = "board/R17-1208.0.0"
-#: As the chart's pods: charts/staging-api/templates/_helpers.tpl.
+#: Restrictions of the chart's pods: charts/staging-api/templates/_helpers.tpl.
 RESTRICTED = (
     *("--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges"),
     *("--tmpfs", "/tmp", "--tmpfs", "/var/lib/staging-api:uid=10001,gid=10001"),
@@ -47,7 +47,7 @@ class Image:
     sockets: Path
 
     def words(self, database: str | None = None, **env: str) -> list[str]:
-        """What `docker run` needs for a restricted container, which reaches this database."""
+        """Return the `docker run` arguments of a restricted container with this database."""
         words: list[str] = [*RESTRICTED]
         for name, value in env.items():
             words += ["--env", f"{name}={value}"]
@@ -65,7 +65,7 @@ class Image:
     def run(
         self, *command: str, entrypoint: str | None = None, database: str | None = None, **env: str
     ) -> tuple[int, str]:
-        """Run one command to its end: its status, and all that it wrote."""
+        """Run a command to its end; return its exit status and output."""
         first = ["--entrypoint", entrypoint] if entrypoint else []
         done = self.engine.run(
             *("run", "--rm", *self.words(database, **env), *first, IMAGE, *command), check=False
@@ -74,7 +74,7 @@ class Image:
 
     @contextmanager
     def container(self, *words: str) -> Iterator[str]:
-        """Run a container in the background, for the block: its id."""
+        """Run a container in the background during the block; yield its id."""
         name = self.engine.run("run", "--detach", *words).stdout.strip()
         try:
             yield name
@@ -84,9 +84,9 @@ class Image:
 
 @pytest.fixture(scope="module")
 def image(database_url: str) -> Iterator[Image]:
-    """The image, with a folder of the database's sockets that the image's user may enter."""
+    """Yield the image, with a folder of database sockets that the image's user may enter."""
     folder = make_url(database_url).query.get("host")
-    # On the file system of the database's socket, which gets a second name there.
+    # On the file system of the database's socket, so that the socket can be hard-linked.
     with (
         tempfile.TemporaryDirectory(prefix="staging-image-") as scratch,
         engine(Path(scratch)) as started,
@@ -198,7 +198,7 @@ def test_it_serves_a_build_says_that_it_is_healthy_and_stops_in_good_order(
             assert inside("python", "-c", fetch) == "200\n"
             began = time.monotonic()
             image.engine.run("stop", "--time", "60", name)
-            # Sooner than the engine's own limit, so by SIGTERM; the status is that of a good end.
+            # Sooner than the engine's kill timeout, so by SIGTERM; the status means success.
             assert time.monotonic() - began < 60
             status = image.engine.run("inspect", "--format", "{{.State.ExitCode}}", name).stdout
             assert status == "0\n", image.engine.run("logs", name).stderr

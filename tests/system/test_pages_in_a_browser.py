@@ -1,4 +1,4 @@
-"""Every screen in a browser: sizes, colours, keyboard, no script, nothing hostile or wrong."""
+"""Every screen in a browser: widths, themes, keyboard, no script, hostile text, errors."""
 
 import os
 from collections.abc import Iterator
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(600)]
 
-#: A folder for a picture of each screen, to look at; without it none are taken.
+#: Folder for a picture of each screen, for review; without it, no pictures are taken.
 PICTURES = os.environ.get("STAGING_TEST_PICTURES", "")
 PATHS = [screen.path for screen in SCREENS]
-#: What a screen shows once it is asked something.
+#: Queries with which a screen shows more.
 ANSWERS = [
     "/ui/audit?question=staged-by&run=yes&p.caller=anonymous",
     "/ui/api?op=list_stagings&try=yes&p.state=staged",
@@ -90,7 +90,7 @@ def test_news_come_by_themselves_and_leave_what_the_reader_does_alone(
         asked = there.client.stage(build, "symbols", Prefer="respond-async").json["id"]
         row = page.locator(f"#stagings tr[data-key='{asked}']")
         row.wait_for(state="attached", timeout=60_000)
-        # Not shown before its reader wants it: it would move the others.
+        # Hidden until its reader opens it, because it would move the others.
         assert not row.is_visible()
         assert page.locator("#stage").get_attribute("open") is not None
         assert box.is_checked() is not before
@@ -109,7 +109,7 @@ def test_new_rows_of_now_are_collected_until_their_reader_wants_them(
         shown.open(there.address("/"))
         page = shown.page
         known = page.locator("#newest tbody tr").first.get_attribute("data-key")
-        # Another artifact than in the test before, for which there is nothing left to stage.
+        # Not the artifact of the test before, which is staged already.
         asked = there.client.stage(build, "file:added", Prefer="respond-async").json["id"]
         button = page.locator("#newest-fresh", has_text="1 new")
         button.wait_for(timeout=60_000)
@@ -168,7 +168,7 @@ def test_a_stuck_lock_is_found_and_broken_by_the_keyboard_alone(
 
 
 def _tab_to(page: Any, wanted: str) -> None:
-    """Go on with Tab until a link or a field of this name has the focus, and is seen to have it."""
+    """Press Tab until a link or field of this name has the focus, and visibly so."""
     for _ in range(200):
         page.keyboard.press("Tab")
         found = page.evaluate(
@@ -187,7 +187,7 @@ def test_a_page_at_rest_hears_of_news_by_its_event_stream_alone(
     build = there.examples["archive_url"]
     context, shown = tab(chromium)
     with context:
-        # Once the page looks each 30 s only, it looks no more.
+        # A page that polls only every 30 s has stopped polling.
         shown.page.add_init_script(
             "const later = setTimeout; window.setTimeout = (act, ms, ...given) =>"
             " ms === 30000 ? (document.body.dataset.rests = '', 0) : later(act, ms, ...given);"
@@ -218,7 +218,7 @@ def test_tabs_of_one_browser_leave_it_connections_for_pages(
         others = [context.new_page() for _ in range(7)]
         for page in others:
             page.goto(there.address("/ui/locks"), wait_until="load")
-        # All six connections of this browser would be taken, and this would wait for ever.
+        # Otherwise all six connections of this browser would be in use, and this would never end.
         others[-1].goto(there.address("/ui/store"), wait_until="load")
         assert others[-1].locator("h1").count() == 1
         assert 1 <= len(streams) <= 4

@@ -1,4 +1,4 @@
-"""Pods from before holds and the past of paths were known publish beside ours, on our schema."""
+"""Publishing by pods from before holds and path history, beside pods and schema of this version."""
 
 import gzip
 import json
@@ -19,7 +19,7 @@ from tests.service import API, service
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 
-#: The newest migration of the last version that knew neither.
+#: The newest migration of the last version without holds and path history.
 LAST = "0017"
 JSON = {"Content-Type": "application/json"}
 PACKAGES = "dists/stable/main/binary-amd64/Packages.gz"
@@ -27,7 +27,7 @@ SOURCES = "dists/stable/main/source/Sources.gz"
 
 
 class Both:
-    """An archive by a pod of ours and by one of before; another archive by that."""
+    """An archive through a new and an old pod; another archive through the old pod only."""
 
     def __init__(
         self, ours: AptArchiveApi, before: AptArchiveApi, other: AptArchiveApi, rows: Database
@@ -39,7 +39,7 @@ class Both:
         return f"{API}/distributions/{self.ours.name}"
 
     def listed(self, index: str = PACKAGES) -> list[str]:
-        """Versions that an index lists."""
+        """Return the package versions that an index lists."""
         lines = gzip.decompress(self.ours.get(index).body).decode().splitlines()
         return [line.removeprefix("Version: ") for line in lines if line.startswith("Version: ")]
 
@@ -48,7 +48,7 @@ class Both:
         assert self.ours.client.send("PATCH", self.holds, body, JSON).status == 200
 
     def let_time_pass(self) -> None:
-        """More than retention and quarantine."""
+        """Make more time pass than retention and quarantine last."""
         time_passes(self.rows, "9 days")
 
 
@@ -61,7 +61,7 @@ def code(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def both(
     code: Path, database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Both]:
-    # Answers of before are held to no contract of this version.
+    # Responses of the older version are not checked against this version's contract.
     monkeypatch.setattr("tests.service.contract.check", lambda *_: None)
     with new_database(database_url) as url:
         migrate(url)

@@ -1,4 +1,4 @@
-"""Serving at the speed of the kernel: by nginx, which gets the path to send, and by sendfile."""
+"""Serving by the kernel: by nginx, which gets the path of the file, and by sendfile."""
 
 import os
 import re
@@ -37,7 +37,7 @@ def own_url(migrated: Migrated) -> Iterator[str]:
 
 @pytest.fixture
 def another_url(migrated: Migrated) -> Iterator[str]:
-    """A database of one test: its store is another than that of the module."""
+    """Yield a database for one test, because its store is not that of the module."""
     with migrated() as url:
         yield url
 
@@ -59,12 +59,12 @@ def pod(behind_nginx: Service) -> Pod:
 
 @contextmanager
 def nginx(folder: Path, config: str, port: int) -> Iterator[None]:
-    """Run nginx with this http section."""
+    """Run nginx with this http section during the block."""
     temporary = "".join(
         f"{each}_temp_path {folder}/{each};"
         for each in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
     )
-    # As root it would give up its rights, and then not be let into a test's folder.
+    # As root, nginx would drop its privileges, and then could not enter the test's folder.
     user = "" if os.getuid() else "user root;"
     (folder / "nginx.conf").write_text(
         f"{user} daemon off; pid {folder}/pid; error_log {folder}/error.log; events {{}}\n"
@@ -83,7 +83,7 @@ def nginx(folder: Path, config: str, port: int) -> Iterator[None]:
 def front(
     pod: Pod, behind_nginx: Service, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Client]:
-    """What clients see: the sample of the documents, over the pod."""
+    """Yield a client of nginx before the pod, with the documentation's configuration."""
     port = free_port()
     config = SAMPLE.read_text()
     for shown, ours in {
@@ -104,7 +104,7 @@ def content() -> bytes:
 
 @pytest.fixture(scope="module")
 def url(pod: Pod, source: ArchiveSource, content: bytes) -> str:
-    """A staged file with `content`."""
+    """Return the URL of a staged file with `content`."""
     path = build_path()
     archive = source.add(path, {FULL_PAYLOAD: content, "UPLOADED": FULL_PAYLOAD.encode()})
     assert pod.client.stage(archive, "full_payload").status == 201
@@ -130,7 +130,7 @@ def test_the_answer_has_the_headers_of_the_service(pod: Pod, front: Client, url:
         assert got.headers[name] == direct.headers[name], name
     for name in ("Cache-Control", "Content-Security-Policy", "X-Content-Type-Options"):
         assert got.headers[name] == direct.headers[name], name
-    assert got.headers["Accept-Ranges"] == "bytes"  # and once
+    assert got.headers["Accept-Ranges"] == "bytes"  # only once
     head = front.send("HEAD", url)
     assert (head.status, head.headers["ETag"]) == (200, direct.headers["ETag"])
     assert head.headers["Content-Length"] == str(SIZE)
@@ -180,7 +180,7 @@ def test_no_client_reads_the_store_by_its_own_path(front: Client, pod: Pod, url:
 def test_without_nginx_the_server_sends_by_sendfile(
     another_url: str, source: ArchiveSource, tmp_path: Path, content: bytes
 ) -> None:
-    """As its system calls tell: a file read into the process and written again is the slow way."""
+    """Proven by system calls: reading a file into the process to write it would be slow."""
     with service(tmp_path, another_url, f"{source.url}/") as own:
         (pod,) = own.api()
         path = build_path()

@@ -1,6 +1,6 @@
-"""The version before this one on the schema of this one: migrations only add what it does not mind.
+"""The version before this one on this version's schema: migrations only add what it ignores.
 
-Its pods and ours work side by side, as during an upgrade, and after a rollback of the code.
+Pods of both versions work side by side, as during an upgrade, and after a rollback of the code.
 """
 
 from collections.abc import Iterator
@@ -24,7 +24,7 @@ pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 
 @pytest.fixture(scope="module")
 def before(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The version before, unpacked."""
+    """Return the folder of the unpacked previous version."""
     return version_before.unpacked(tmp_path_factory.mktemp("before"))
 
 
@@ -36,7 +36,7 @@ def source() -> Iterator[ArchiveSource]:
 
 @pytest.fixture
 def pods(database_url: str, source: ArchiveSource, tmp_path: Path) -> Iterator[Service]:
-    """No pods yet, on the schema of this version."""
+    """Yield a service on the schema of this version, without pods yet."""
     with new_database(database_url) as url:
         migrate(url)
         with service(tmp_path, url, f"{source.url}/") as made:
@@ -49,7 +49,7 @@ def started(pods: Service, verb: str, code: Path | None = None) -> Pod:
 
 
 def serves(pod: Pod, archive_url: str, objects: Objects, folder: Path) -> None:
-    """A build's whole life through this pod, by the client of this version."""
+    """Run the whole life of a build through this pod, by the client of this version."""
     path = "/".join(archive_url.split("/")[3:])
     with StagingClient(pod.url) as client:
         staging = client.stage(archive_url, timeout=60)
@@ -69,7 +69,7 @@ def serves(pod: Pod, archive_url: str, objects: Objects, folder: Path) -> None:
 
 
 def publishes(pod: Pod, name: str, folder: Path) -> None:
-    """An APT archive from its making to what its clients read."""
+    """Run the life of an APT archive, from its creation to the reads of its clients."""
     package = folder / f"{name}_1.0_amd64.deb"
     package.write_bytes(deb(control_text(name, "1.0")))
     with StagingClient(pod.url) as client:
