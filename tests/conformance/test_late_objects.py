@@ -179,7 +179,7 @@ def test_a_look_is_not_repeated_within_some_seconds(late):
     assert late.openings == before + 2
 
 
-def test_what_has_nothing_of_it_is_looked_into_again_only_if_it_is_another_version(late):
+def test_a_container_without_the_members_is_read_again_only_in_another_version(late):
     late.put(some_tgz=EMPTY)
     assert late.states("payload", "some")["some"] == "missing"
     assert late.is_answered_at_once("payload", "some")

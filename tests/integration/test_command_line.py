@@ -495,7 +495,7 @@ def test_an_artifact_is_pinned_for_days_or_until_a_moment(
         assert before - timedelta(seconds=1) <= since <= datetime.now(UTC)
 
 
-def test_a_pin_is_released_and_says_which_of_the_three_is_meant(run: Run) -> None:
+def test_a_pin_is_released_and_needs_exactly_one_of_three_options(run: Run) -> None:
     def script(seen: Seen) -> Step:
         assert seen.body == {"until": None}
         return says(200, artifact())

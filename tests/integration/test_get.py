@@ -111,7 +111,7 @@ def test_only_the_artifacts_that_were_named_come_also_by_their_group(
     assert len(contents(tmp_path / "all")) == 41
 
 
-def test_what_was_left_out_of_an_archive_is_said(
+def test_objects_left_out_of_an_archive_are_reported(
     at: Bench,
     url: str,
     tmp_path: Path,

@@ -420,7 +420,7 @@ def test_a_page_that_comes_only_in_the_place_of_the_bytes_is_refused(opened):
         ("feed.xml", b"<?xml version='1.0'?><feed/>", {"Content-Type": "text/xml"}),
     ],
 )
-def test_a_page_that_was_meant_and_a_wrong_type_are_taken(opened, name, body, headers):
+def test_requested_html_pages_and_wrong_content_types_are_accepted(opened, name, body, headers):
     source, _ = opened(lambda asked: served(body, asked, **headers))
     assert read(source, name) == body
 

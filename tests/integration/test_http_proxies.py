@@ -176,7 +176,7 @@ def test_stores_and_exports_ask_no_proxy_for_a_bucket_on_this_machine(monkeypatc
         (HOST, {}, None),
     ],
 )
-def test_the_environment_decides(host, environment, expected):
+def test_the_environment_selects_the_proxy(host, environment, expected):
     assert proxy_for("http", host, 80, environment) == expected
 
 

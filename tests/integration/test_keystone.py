@@ -171,7 +171,7 @@ def wrongs() -> dict[str, Callable[[Answering], None]]:
 
 
 @pytest.mark.parametrize("wrong", wrongs())
-def test_what_keystone_cannot_say_is_503_and_not_401(
+def test_a_token_that_keystone_cannot_verify_is_503_and_not_401(
     client: TestClient, server: Keystone, wrong: str
 ):
     server.wrong = wrongs()[wrong]

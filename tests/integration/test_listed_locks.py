@@ -89,7 +89,7 @@ def test_locks_that_share_a_kind_or_a_scope_each_have_their_own_who_wait(
             assert [each["id"] for each in items] == expected
 
 
-def test_who_is_dead_does_not_wait(at: Bench, client: testing.TestClient) -> None:
+def test_a_dead_waiter_is_not_listed(at: Bench, client: testing.TestClient) -> None:
     with hold(at.service.locks, ARCHIVE, SCOPE, ORIGIN):
         waits(at, "first")
         at.tamper("UPDATE lock_waiters SET seen_at = seen_at - interval '7 s'")

@@ -45,7 +45,7 @@ def test_an_id_that_the_history_no_longer_has_is_a_place_in_it_by_its_time(datab
     assert behind(database, new_id()) == []
 
 
-def test_nothing_comes_after_an_id_of_a_year_that_no_time_has(database):
+def test_an_id_with_an_impossible_year_has_no_successors(database):
     lease = acquired(database)
     assert behind(database, None) == [lease.id]
     assert behind(database, "7V0SV4FQEA5QY7NY391FPDG5VM") == []

@@ -58,7 +58,7 @@ def server(_server: Node) -> Node:
 
 @pytest.mark.parametrize("language", ["English", "another"])
 @pytest.mark.timeout(120)
-def test_a_grant_whose_wait_for_the_standby_was_cancelled_is_not_taken_for_one(
+def test_a_grant_with_a_cancelled_wait_for_the_standby_does_not_count(
     language: str, server: Node, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if language == "another":

@@ -177,7 +177,7 @@ def test_the_first_of_all_processes_is_served_first(
     assert holders == [("this-process",), ("other",), ("deaf",)]
 
 
-def test_one_that_waits_in_vain_leaves_no_place_and_others_wait_on(
+def test_a_waiter_that_times_out_leaves_the_queue_and_others_stay(
     deaf: Process, database: Database
 ) -> None:
     lease = acquired(database, scope="s", lease_seconds=300)

@@ -40,7 +40,7 @@ def read(source: Source, name: str = "object.bin") -> bytes:
         return b"".join(chunks)
 
 
-def test_an_answer_that_a_proxy_passes_on_is_one(opened: Opened) -> None:
+def test_a_203_response_of_a_proxy_is_accepted(opened: Opened) -> None:
     def script(asked: Asked) -> Reply:
         return Reply(203, BODY, ETAG)
 

@@ -156,12 +156,12 @@ def test_a_list_that_is_not_there_for_a_moment_is_asked_for_again(status):
 @pytest.mark.parametrize(
     "refused", [Reply(400), Reply(403), Reply(407), Reply(409), Reply(430), Reply(body=b"no list")]
 )
-def test_a_list_that_is_refused_is_not(refused):
+def test_a_refused_list_request_is_an_error(refused):
     with pytest.raises(SourceFailed, match="did not deliver its listing"):
         listed_after(refused)
 
 
-def test_a_list_that_a_proxy_passes_on_is_one():
+def test_a_203_list_of_a_proxy_is_accepted():
     assert listed_after(Reply(203, page(KEYS))) == ["0000", "0001", "0002", "0003", "0004", "z %"]
 
 

@@ -141,7 +141,7 @@ def test_written_bytes_are_served_while_the_rest_is_fetched(at, gate, files):
         assert b"".join(body) == CONTENT[200_000 - HELD_BACK_BYTES :]
 
 
-def test_what_is_written_is_news_of_the_staging(at, gate):
+def test_written_bytes_make_a_new_version_of_the_staging(at, gate):
     """A waiting client learns of the change at once, not at the next poll."""
     seen = "SELECT s.version, a.bytes_done FROM stagings s JOIN staged_artifacts a ON true"
     versions = []

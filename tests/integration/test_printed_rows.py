@@ -131,5 +131,5 @@ def test_a_staging_with_what_failed_was_left_out_or_came_later(printed: Printed)
 @pytest.mark.parametrize(
     ("roles", "said"), [(["viewer", "stager"], "viewer, stager"), ([], "no role")]
 )
-def test_who_one_is(printed: Printed, roles: list[str], said: str) -> None:
+def test_me_prints_the_caller_and_its_roles(printed: Printed, roles: list[str], said: str) -> None:
     assert printed({"name": "ann", "roles": roles, "may": []}, "me") == [f"ann: {said}"]

@@ -146,7 +146,7 @@ def test_a_heartbeat_goes_on_after_the_database_was_away(
     heart.stop()
 
 
-def test_a_build_is_of_the_code_alone() -> None:
+def test_the_build_id_depends_on_the_code_alone() -> None:
     assert about.build() == about.build.__wrapped__()
     assert len(about.build()) == 12
 

@@ -92,7 +92,7 @@ def test_a_session_does_not_hold_back_what_it_asks_itself(
     assert asked
 
 
-def test_a_writer_that_has_not_begun_to_write_does_not(
+def test_a_writer_that_waits_for_its_table_lock_does_not_hold_the_record_back(
     pools: tuple[Database, Database], function: str
 ) -> None:
     ours, _ = pools

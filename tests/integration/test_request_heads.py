@@ -108,7 +108,7 @@ def test_a_head_is_handed_on_when_it_is_whole_however_it_is_cut(poll):
             half.close()
 
 
-def test_what_comes_behind_a_head_stays_with_its_connection_and_is_its_next(poll):
+def test_bytes_after_a_head_are_the_next_request_of_the_connection(poll):
     with poll.connect(HEAD + b"GET /b?c=d HTTP/1.1\r\n\r\n"):
         (connection,) = poll.wait_for(1)
         del connection.head[: len(HEAD)]
@@ -257,7 +257,7 @@ def test_where_nothing_makes_room_the_end_of_listening_waits_for_none(poll, monk
     assert len(pauses) == 1, "it would be tried without a rest"
 
 
-def test_at_the_end_of_listening_one_that_went_hides_none_behind_it(poll):
+def test_an_aborted_connection_does_not_hide_the_next_at_the_end_of_listening(poll):
     ended(poll)
     scarce = Scarce(poll.listener, 1, errno.ECONNABORTED)
     poll.heads._listeners[poll.listener.fileno()] = (scarce, False)

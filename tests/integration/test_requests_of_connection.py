@@ -131,7 +131,7 @@ def test_what_a_head_does_not_say_alone_is_read_each_time(ends):
         assert ends.rest() == b""
 
 
-def test_what_is_no_request_is_refused_behind_one_that_was(ends):
+def test_an_invalid_request_after_a_valid_one_is_refused(ends):
     for bad, error in [
         (HEADS[0].replace(b"/a", b"\x00a"), InvalidRequestLine),
         (HEADS[0].replace(b"Host", b"Ho st"), InvalidHeaderName),

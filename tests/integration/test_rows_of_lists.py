@@ -118,7 +118,7 @@ def test_a_background_that_is_due_is_no_foreground(
     assert due(conn, 9) != []
 
 
-def test_where_all_is_final_one_cheap_question_says_so(conn: Connection) -> None:
+def test_one_cheap_query_finds_that_all_stagings_are_final(conn: Connection) -> None:
     asked: list[str] = []
 
     def note(*given: Any) -> None:

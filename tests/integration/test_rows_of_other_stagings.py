@@ -308,7 +308,7 @@ CHANGES: dict[str, tuple[Call, Any, Rows]] = {
 
 
 @pytest.mark.parametrize("name", CHANGES)
-def test_a_change_is_of_the_stagings_and_artifacts_that_are_meant_alone(
+def test_a_statement_changes_only_the_given_stagings_and_artifacts(
     conn: Connection, name: str
 ) -> None:
     call, expected, rows = CHANGES[name]
@@ -318,7 +318,7 @@ def test_a_change_is_of_the_stagings_and_artifacts_that_are_meant_alone(
     assert {key for key in before | after if before.get(key) != after.get(key)} == rows
 
 
-def test_who_is_impatient_is_told_why_of_that_artifact_and_the_patient_one_gets_it(
+def test_an_artifact_is_left_to_the_patient_staging_and_the_impatient_one_records_its_failure(
     conn: Connection,
 ) -> None:
     assert artifact_rows.leave_to_patient(conn, "1b", "s1", WHY)
@@ -363,7 +363,7 @@ def another_that_asks(conn: Connection, *, patience: float = 0.0, joined: bool =
 
 
 @pytest.mark.parametrize(("patience", "gets_it"), [(90.0, "s7"), (60.0, "s2"), (30.0, "s2")])
-def test_of_several_that_would_wait_the_most_patient_gets_it(
+def test_an_artifact_is_left_to_the_most_patient_staging(
     conn: Connection, patience: float, gets_it: str
 ) -> None:
     another_that_asks(conn, patience=patience)
@@ -439,7 +439,7 @@ def test_a_time_to_come_is_so_many_seconds_away(conn: Connection) -> None:
         assert timedelta(0) <= timedelta(seconds=seconds) - left < timedelta(seconds=30)
 
 
-def test_who_acts_without_a_lock_is_named_in_one_transaction_alone(database: Database) -> None:
+def test_the_actor_without_a_lock_is_set_for_one_transaction(database: Database) -> None:
     asked = text("SELECT current_setting('staging.actor'), current_setting('staging.holder')")
     with database.begin() as conn:
         event_rows.act_as(conn, "me", "here")
@@ -524,9 +524,7 @@ def ids_of(found: Any) -> str | None:
 
 
 @pytest.mark.parametrize("name", READS)
-def test_a_question_is_answered_of_the_stagings_and_artifacts_that_are_meant_alone(
-    conn: Connection, name: str
-) -> None:
+def test_a_query_reads_only_the_given_stagings_and_artifacts(conn: Connection, name: str) -> None:
     call, expected = READS[name]
     assert call(conn) == expected
 

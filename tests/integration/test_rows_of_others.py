@@ -240,7 +240,7 @@ CHANGES: dict[str, tuple[Call, Any, set[tuple[str, str]]]] = {
 
 
 @pytest.mark.parametrize("name", CHANGES)
-def test_a_change_is_of_the_rows_that_are_meant_alone(conn: Connection, name: str):
+def test_a_statement_changes_only_the_given_rows(conn: Connection, name: str):
     call, expected, rows = CHANGES[name]
     before = all_rows(conn)
     assert call(conn) == expected
@@ -319,6 +319,6 @@ READS: dict[str, tuple[Call, Any]] = {
 
 
 @pytest.mark.parametrize("name", READS)
-def test_a_question_is_answered_of_the_rows_that_are_meant_alone(conn: Connection, name: str):
+def test_a_query_reads_only_the_given_rows(conn: Connection, name: str):
     call, expected = READS[name]
     assert call(conn) == expected

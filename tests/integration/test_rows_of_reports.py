@@ -227,7 +227,7 @@ READS: dict[str, tuple[Call, Any]] = {
 
 
 @pytest.mark.parametrize("name", READS)
-def test_a_report_is_of_the_rows_that_are_meant_alone(conn: Connection, name: str) -> None:
+def test_a_report_reads_only_the_given_rows(conn: Connection, name: str) -> None:
     call, expected = READS[name]
     assert call(conn) == expected
 

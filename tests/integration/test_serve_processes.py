@@ -175,7 +175,7 @@ def test_no_process_outlives_both_parents_that_are_killed(serving: Serving) -> N
     eventually(lambda: not any(map(lives, left)), "a process is left")
 
 
-def test_all_end_in_good_order(serving: Serving) -> None:
+def test_sigterm_ends_all_processes(serving: Serving) -> None:
     pids = [pid for group in serving.pids().values() for pid in group]
     serving.parent.terminate()
     assert serving.parent.wait(60) == 0

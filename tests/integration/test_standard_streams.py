@@ -80,7 +80,7 @@ def test_progress_that_finds_no_space_ends_nothing() -> None:
     assert (done.returncode, done.stdout) == (0, b"result\n")
 
 
-def test_who_reads_only_the_first_lines_is_told_nothing() -> None:
+def test_a_reader_that_closes_early_causes_no_error_message() -> None:
     reading, writing = os.pipe()
     os.close(reading)
     done = run(printing("import sys; sys.stdout.write('x')"), {"stdout": writing})

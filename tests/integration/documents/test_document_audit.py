@@ -44,7 +44,7 @@ def test_an_untouched_record_is_whole(recorded: DocumentApi, database: Database)
     assert len(verdict.head) == 64
 
 
-def test_of_nothing_the_record_is_whole(site: DocumentApi, database: Database) -> None:
+def test_an_empty_record_is_whole(site: DocumentApi, database: Database) -> None:
     assert site is not None
     verdict = verify_documents(database)
     assert (verdict.events, verdict.head, verdict.breaks) == (0, "", ())

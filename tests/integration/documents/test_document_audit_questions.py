@@ -86,7 +86,7 @@ def test_who_committed_what_when_and_why(
     assert ask(database, COMMITTED, since=began, until=began) == []
 
 
-def test_what_a_commit_left_as_it_was_is_not_listed(
+def test_documents_that_a_commit_did_not_change_are_not_listed(
     authors: tuple[DocumentApi, DocumentApi], database: Database
 ) -> None:
     stager, operator = authors

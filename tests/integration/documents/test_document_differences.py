@@ -49,7 +49,7 @@ def test_rendered_it_shows_what_the_change_reaches(changed: DocumentApi) -> None
     ]
 
 
-def test_either_order_and_any_revision(changed: DocumentApi) -> None:
+def test_versions_are_compared_in_either_order_and_by_any_revision(changed: DocumentApi) -> None:
     back = compared(changed, old="buffer", new="committed")
     assert back["a", "password"]["change"] == "deleted"
     assert back["a", "one"]["paths"][0]["old"] == 5
@@ -77,7 +77,7 @@ def test_without_a_buffer_nothing_differs_from_the_committed_version(changed: Do
     }
 
 
-def test_nothing_at_all_differs_from_nothing(site: DocumentApi) -> None:
+def test_two_empty_versions_have_no_differences(site: DocumentApi) -> None:
     assert site.ask("GET", ROUTE).json == {"old": 0, "new": 0, "changes": [], "next": None}
     assert site.ask("GET", ROUTE, rendered="true").json["changes"] == []
 

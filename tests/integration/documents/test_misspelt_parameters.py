@@ -50,7 +50,7 @@ def test_refuses_what_is_nearly_a_parameter_of_shipyards_paths_and_changes_nothi
 
 
 @pytest.mark.parametrize("request_line", OWN)
-def test_names_the_parameter_of_our_own_paths_that_is_meant(
+def test_a_refusal_on_our_own_paths_names_the_intended_parameter(
     buffered: DocumentApi, request_line: str
 ) -> None:
     method, _, path = request_line.partition(" ")

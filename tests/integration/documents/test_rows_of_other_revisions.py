@@ -96,7 +96,7 @@ CHANGES: dict[str, tuple[Call, Any, set[tuple[str, str]]]] = {
 
 
 @pytest.mark.parametrize("name", CHANGES)
-def test_a_change_is_of_the_rows_that_are_meant_alone(conn: Connection, name: str) -> None:
+def test_a_statement_changes_only_the_given_rows(conn: Connection, name: str) -> None:
     call, expected, changed = CHANGES[name]
     before = all_rows(conn)
     assert call(conn) == expected

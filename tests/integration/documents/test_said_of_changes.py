@@ -48,7 +48,7 @@ def ran(capsys: pytest.CaptureFixture[str], answer: object, *arguments: str) -> 
         ),
     ],
 )
-def test_what_was_done_is_said_and_shown_as_json(
+def test_a_change_is_printed_as_a_line_or_as_json(
     arguments: str, answer: Any, said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     warning = "warning: careful\n" if "details" in answer else ""

@@ -431,7 +431,7 @@ def sent(site: DocumentApi, row: Row) -> Answer:
 
 
 @pytest.mark.parametrize("row", [pytest.param(row, id=row.name) for row in ROWS])
-def test_answer(site: DocumentApi, row: Row) -> None:
+def test_a_row_gets_its_exact_response(site: DocumentApi, row: Row) -> None:
     row.world(site)
     before = site.status()
     answer = sent(site, row)
@@ -554,7 +554,7 @@ STORAGE: Sequence[tuple[str, str, int]] = [
 @pytest.mark.parametrize(
     ("path", "status"), [pytest.param(*row, id=name) for name, *row in STORAGE]
 )
-def test_tag(site: DocumentApi, path: str, status: int) -> None:
+def test_a_tag_path_has_its_status(site: DocumentApi, path: str, status: int) -> None:
     committed(site)
     assert site.ask("PUT", path, {}).status == status
 

@@ -171,9 +171,7 @@ def test_a_newer_version_leaves_the_suites_of_another_archive_as_they_are(
     assert select(here.database, dirty) == [(0,)]
 
 
-def test_packages_that_an_index_does_not_show_as_they_are_are_of_the_suites_that_are_meant(
-    here: Shop, there: Shop
-) -> None:
+def test_unlisted_changes_are_found_only_in_the_given_suites(here: Shop, there: Shop) -> None:
     for to in (here, there):
         for suite in ("stable", "testing"):
             for name in ("leaves", "stays"):

@@ -379,7 +379,7 @@ def snapshot(shop: Shop, generation: str, name: str) -> bytes:
     return found
 
 
-def test_what_is_no_stale_release_is_served_as_it_is(
+def test_files_other_than_stale_releases_are_served_unchanged(
     here: Shop, keys: list[SigningKey], tmp_path: Path
 ) -> None:
     signed_with(here, keys[0])
@@ -416,7 +416,7 @@ def test_an_unsigned_generation_is_signed_when_there_is_a_key(
     ("release_is_of", "lasting_is_of"),
     [("now() - interval '1 hour'", "created_at"), ("now() + interval '1 hour'", "modified_at")],
 )
-def test_what_stands_for_a_stale_release_is_later_than_that(
+def test_the_substitute_of_a_stale_release_has_a_later_time(
     here: Shop, keys: list[SigningKey], release_is_of: str, lasting_is_of: str
 ) -> None:
     """Clients that have the stale one, an hour old or from a fast clock, must get the other one."""

@@ -143,9 +143,7 @@ CHANGES: dict[str, tuple[Call, Any, set[tuple[str, str]]]] = {
 
 
 @pytest.mark.parametrize("name", CHANGES)
-def test_a_change_of_an_archive_is_of_the_rows_that_are_meant_alone(
-    conn: Connection, name: str
-) -> None:
+def test_a_statement_changes_only_rows_of_its_archive(conn: Connection, name: str) -> None:
     call, expected, rows = CHANGES[name]
     before = keyed_rows(conn, KEYS)
     assert call(conn) == expected
@@ -321,7 +319,7 @@ READS: Mapping[str, tuple[Call, Any]] = {
 }
 
 
-def test_questions_about_archives_are_answered_of_the_rows_that_are_meant_alone(
+def test_a_query_reads_only_rows_of_its_archive(
     conn: Connection,
 ) -> None:
     answers = {name: call(conn) for name, (call, _) in READS.items()}
@@ -344,7 +342,9 @@ REFUSALS: Mapping[str, tuple[Call, type[Exception], str]] = {
 
 
 @pytest.mark.parametrize("name", REFUSALS)
-def test_what_contradicts_an_archive_is_refused_by_its_reason(conn: Connection, name: str) -> None:
+def test_a_contradiction_of_an_archive_is_refused_with_its_own_error(
+    conn: Connection, name: str
+) -> None:
     call, kind, words = REFUSALS[name]
     with pytest.raises(kind, match=words):
         call(conn)

@@ -226,7 +226,7 @@ def test_an_answer_is_of_the_rows_that_are_asked_for_alone(conn: Connection, nam
     assert call(conn) == expected
 
 
-def test_what_clients_see_is_of_their_archive(conn: Connection) -> None:
+def test_a_distribution_has_only_rows_of_its_archive(conn: Connection) -> None:
     one, two = (generations.find_distribution(conn, name) for name in ("one", "two"))
     assert one
     assert (one.archive, one.live.id, one.head.id, one.changed_by) == ("one", "a6", "a4", "ada")
@@ -339,7 +339,7 @@ CHANGES: dict[str, tuple[Call, Any, set[tuple[str, str]]]] = {
 
 
 @pytest.mark.parametrize("name", CHANGES)
-def test_a_change_is_of_the_rows_that_are_meant_alone(conn: Connection, name: str) -> None:
+def test_a_statement_changes_only_the_given_rows(conn: Connection, name: str) -> None:
     call, expected, rows = CHANGES[name]
     before = keyed_rows(conn, KEYS)
     assert call(conn) == expected
@@ -368,7 +368,7 @@ HELD = {suite: ("generation_holds", f"a6/{suite}") for suite in (1, 2)}
         (f"{LIFTED}; {FORGOTTEN}", [1, 2], {HEAD}),
     ],
 )
-def test_what_is_lifted_is_noted_of_the_live_generation_of_its_archive(
+def test_a_lift_is_noted_on_the_live_generation_of_its_archive(
     conn: Connection, before: str, suites: list[int], rows: set[tuple[str, str]]
 ) -> None:
     conn.exec_driver_sql("UPDATE dists_generations SET content_number = 1")
@@ -427,7 +427,7 @@ def test_a_package_that_ended_is_one_of_its_archive(conn: Connection) -> None:
         (3, 0, (False, False)),
     ],
 )
-def test_what_is_overdue_is_so_in_its_archive(
+def test_overdue_packages_are_those_of_the_given_archive(
     conn: Connection, archive_id: int, retention: float, expected: tuple[bool, bool]
 ) -> None:
     assert generations.overdue(conn, archive_id, retention) == expected

@@ -84,7 +84,7 @@ CHANGES: Mapping[str, tuple[Call, Any, set[tuple[str, str]]]] = {
 
 
 @pytest.mark.parametrize("name", CHANGES)
-def test_what_a_run_changes_is_its_own(conn: Connection, name: str) -> None:
+def test_a_run_changes_only_its_own_rows(conn: Connection, name: str) -> None:
     call, expected, rows = CHANGES[name]
     before = keyed_rows(conn, KEYS)
     assert call(conn) == expected
@@ -192,7 +192,7 @@ READS: Mapping[str, tuple[Call, Any]] = {
 }
 
 
-def test_questions_about_runs_are_answered_of_the_run_that_is_meant(conn: Connection) -> None:
+def test_a_query_reads_only_rows_of_its_run(conn: Connection) -> None:
     answers = {name: call(conn) for name, (call, _) in READS.items()}
     assert answers == {name: expected for name, (_, expected) in READS.items()}
     with pytest.raises(NotFound, match="there is no publication r0"):

@@ -172,14 +172,14 @@ READS: Mapping[str, tuple[Call, Any]] = {
 }
 
 
-def test_files_are_found_in_the_archive_and_generation_that_are_meant_alone(
+def test_files_are_found_only_in_the_given_archive_and_generation(
     conn: Connection,
 ) -> None:
     answers = {name: call(conn) for name, (call, _) in READS.items()}
     assert answers == {name: expected for name, (_, expected) in READS.items()}
 
 
-def test_what_stands_for_a_stale_release_is_kept_once(conn: Connection) -> None:
+def test_the_substitute_of_a_stale_release_is_stored_once(conn: Connection) -> None:
     before = keyed_rows(conn, KEYS)
     serving.keep_lasting(conn, 5, "K", {"Release": b"a", "InRelease": b"b"})
     after = keyed_rows(conn, KEYS)

@@ -213,7 +213,7 @@ def test_a_renewal_ends_with_what_goes_live_unless_something_is_left_to_tidy(
 
 
 @pytest.mark.parametrize("operation", ["publish-ftpmaster", "publish-distro"])
-def test_what_goes_live_last_ends_the_run_with_it(here: Shop, operation: Operation) -> None:
+def test_going_live_as_the_last_step_also_ends_the_run(here: Shop, operation: Operation) -> None:
     under_way: list[list[Any]] = []
 
     def reached(step: str) -> None:
@@ -261,7 +261,7 @@ def test_progress_is_noted_after_each_step_of_many_items(
     assert noted == [(2, 3), (3, 3)] * 2
 
 
-def test_of_a_lock_without_a_run_nothing_is_said_after_two_seconds(
+def test_the_search_for_the_run_of_a_lock_gives_up_after_two_seconds(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = [0.0]

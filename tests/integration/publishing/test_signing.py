@@ -39,7 +39,7 @@ def program(path: Path, script: str) -> Path:
     return path
 
 
-def test_who_signs_is_known_where_the_key_and_gpg_are(tmp_path: Path) -> None:
+def test_the_signer_is_known_only_with_the_key_and_gpg(tmp_path: Path) -> None:
     assert signer_of(None) == ""
     assert signer_of(SigningKey(tmp_path, "A" * 40, program="true")) == "A" * 40
     assert signer_of(SigningKey(tmp_path / "gone", "A" * 40, program="true")) is None

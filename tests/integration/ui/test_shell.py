@@ -50,7 +50,9 @@ def test_news_of_a_page_are_its_main_part_and_304_until_something_changes(site: 
     assert (same.status_code, same.content) == (304, b"")
 
 
-def test_that_time_goes_by_is_no_news(site: Site, services: Services, builds: Builds):
+def test_an_unchanged_page_keeps_its_etag_as_time_passes(
+    site: Site, services: Services, builds: Builds
+):
     """Another process, or the same one later, returns the same ETag while the rows are the same."""
     staging = builds.staged("R1")
     for path in ("/", "/ui/builds", "/ui/locks?state=all", f"/ui/stagings/{staging.id}"):

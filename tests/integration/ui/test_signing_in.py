@@ -82,7 +82,7 @@ def test_what_needs_a_role_leads_to_the_form_and_back(site: Site, token: str):
     assert not form_again.all("span", **{"class": "off"})
 
 
-def test_where_nobody_has_looked_who_is_there_no_screen_is_said_to_need_a_role(site: Site):
+def test_a_page_without_authentication_marks_no_screen_as_forbidden(site: Site):
     page = site.get("/ui/nothing")
     assert page.status == 404
     assert not page.all("span", **{"class": "off"})
@@ -348,9 +348,7 @@ def test_a_sign_in_that_was_not_begun_here_or_is_another_s_is_refused(
     [{"nonce": "x"}, {"aud": "staging"}, {"exp": 1}, {"key": new_key()}],
     ids=["nonce", "audience", "time", "key"],
 )
-def test_an_id_token_that_does_not_hold_signs_nobody_in(
-    oidc: TestClient, issuer: Issuer, claims: Any
-):
+def test_an_invalid_id_token_does_not_sign_in(oidc: TestClient, issuer: Issuer, claims: Any):
     location, kept = started(oidc)
     answer = came_back(oidc, *issuer.authorize(location, group="lab", **claims), kept)
     assert answer.status_code == 401
