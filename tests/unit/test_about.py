@@ -1,4 +1,4 @@
-"""The digest of the package's code: which of its files count, and what of them."""
+"""Digest of the package's code: which files it covers, and which of their contents."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,7 +12,7 @@ HEX = set("0123456789abcdef")
 
 @pytest.fixture
 def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A package of two files, one of them in a folder, beside compiled ones."""
+    """Create a package of two files, one of them in a folder, beside compiled files."""
     for name in ("first.py", "rows/second.sql", "rows/__pycache__/second.pyc"):
         file = tmp_path / name
         file.parent.mkdir(parents=True, exist_ok=True)

@@ -1,9 +1,9 @@
-"""What an answer says of an artifact that is not there: the nearest names that are."""
+"""Response about an absent artifact: the most similar names that exist."""
 
 from staging_api.catalogue.absence import absent_member, absent_object, nearest
 from staging_api.catalogue.model import ArtifactKind, Choice, Pattern, plain_kind
 
-#: How many names are compared, and how many are looked at before that.
+#: Number of names that are compared, and number of names considered before.
 COMPARED, READ = 200, 20_000
 IMAGES = ArtifactKind("images", "g", "foreground", (Choice(Pattern("image-*.zip")),))
 

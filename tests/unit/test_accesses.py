@@ -1,4 +1,4 @@
-"""Reads are counted in memory, and written once in a while and at the end."""
+"""Read counts: collected in memory, written at intervals and at the end."""
 
 import threading
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ NEVER = 3600.0
 
 
 class Rows:
-    """A database that keeps what is written, and may be away."""
+    """Database that keeps written rows, and can be unavailable."""
 
     def __init__(self) -> None:
         self.written: list[Counts] = []

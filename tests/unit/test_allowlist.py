@@ -1,4 +1,4 @@
-"""The allow-list compares places, not texts, and names the networks it may lead to."""
+"""Allow-list: comparison of parsed URLs instead of texts, and the permitted networks."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The names of an archive: asked for one by one, by its manifest or by a list, each once."""
+"""Names of an archive's objects: single lookups, manifest or list, each read once."""
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -22,7 +22,7 @@ OPTIONS = SourceOptions(manifests=("MANIFEST",))
 
 
 class Archive:
-    """A source that notes what it is asked for."""
+    """Source that records its requests."""
 
     url = URL
 
@@ -60,7 +60,7 @@ class Archive:
 
 
 class Rows:
-    """The rows of archives: manifests that were kept, and states of artifacts."""
+    """Rows of archives: kept manifests, and states of artifacts."""
 
     def __init__(self) -> None:
         self.kept: dict[str, Manifest] = {}
@@ -91,7 +91,7 @@ def kind(*patterns: str) -> ArtifactKind:
 
 
 def single(*names: str) -> list[ArtifactKind]:
-    """Objects that a request names itself; of a name with a glob, whatever fits."""
+    """Return kinds whose objects a request names; a name with a glob matches several."""
     return [
         ArtifactKind(each, "g", "foreground", (Choice(Pattern(each, literal="*" not in each)),))
         for each in names
@@ -126,7 +126,7 @@ def test_a_glob_needs_the_list_which_is_read_once(rows: Rows) -> None:
     for _ in range(2):
         assert names.names_for(kind("a*.bin")) == ["a1.bin", "b.bin"]
         assert names.find(kind("a*.bin")) == ["a1.bin"]
-        # What the list has is not asked for by its name.
+        # Names in the list are not looked up individually.
         assert names.names_for(kind("b.bin")) == ["b.bin"]
     assert source.asked == ["MANIFEST", "*"]
     assert names.listed == ["a1.bin", "b.bin"]
@@ -170,7 +170,7 @@ def test_what_was_absent_is_asked_for_again_once_that_is_forgotten(rows: Rows) -
 
 
 class Closed(Archive):
-    """An archive that shows no list."""
+    """Archive without a list."""
 
     def names(self) -> Names:
         raise ArchiveNotFound("there is no list")
@@ -183,7 +183,7 @@ def test_what_is_absent_by_name_of_an_archive_without_a_list_is_absent_if_someth
     names = names_of(rows, source, kind("a.bin"), kind("b.bin"))
     assert names.names_for(kind("b.bin")) == ["b.bin"]
     assert names.names_for(kind("a.bin")) == ["b.bin"]
-    # Whether there is something that fits a glob, nobody knows.
+    # Without a list, no match of a glob can be found.
     with pytest.raises(ArchiveNotFound):
         names.names_for(kind("a*.bin"))
 

@@ -1,4 +1,4 @@
-"""One spelling per archive: what is normalised, and what is refused."""
+"""Archive URLs: one canonical spelling per archive, and refused forms."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Values of the auditors' questions: as people write them, and as they read them."""
+"""Values in the auditors' questions: as input, and as displayed."""
 
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal

@@ -1,4 +1,4 @@
-"""Threads that live as long as their process."""
+"""Background threads that live as long as their process."""
 
 import os
 import subprocess
@@ -14,7 +14,7 @@ from tests.pauses import patch_sleep
 
 
 class Loop:
-    """What such a thread runs: it counts, fails on demand, and waits to be stopped."""
+    """Loop of such a thread: it counts, fails on demand, and waits until it is stopped."""
 
     def __init__(self) -> None:
         self.runs = 0
@@ -42,7 +42,7 @@ def test_it_starts_once_and_is_started_again_only_if_it_is_gone() -> None:
     thread.check()
     loop.stop.set()
     thread.join()
-    # Its work is done: it is not missing, and does not begin anew.
+    # A thread whose work is done is neither missing nor restarted.
     thread.check()
     assert loop.runs == 1
 

@@ -1,4 +1,4 @@
-"""A cache has limits of entries and of bytes, and forgets what was not used for longest."""
+"""Bounded cache: limits of entries and bytes, with eviction of the least recently used."""
 
 from staging_api.bounded_cache import BoundedCache
 

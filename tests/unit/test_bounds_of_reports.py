@@ -1,4 +1,4 @@
-"""How much a report has that does not say how much: days, rows, and seconds of a wait."""
+"""Default limits of reports: days, rows, and seconds of a wait."""
 
 from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta

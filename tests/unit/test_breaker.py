@@ -1,4 +1,4 @@
-"""A host that keeps failing is left alone, for a while, and only that host."""
+"""Circuit breaker: calls to a failing host, and only to that host, are refused for a while."""
 
 import pytest
 

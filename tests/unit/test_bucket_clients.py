@@ -1,4 +1,4 @@
-"""With which patience a bucket is asked, and at which address: for blobs, for upkeep, for links."""
+"""Clients of a bucket: timeouts, retries and addresses for blobs, upkeep and links."""
 
 import re
 from collections.abc import Callable
@@ -85,13 +85,13 @@ def test_only_links_lead_to_where_clients_reach_the_bucket(
     url: str, public: bool, endpoint: str
 ) -> None:
     client = Bucket.parse(url).connect(public=public) if public else Bucket.parse(url).connect()
-    # Which name it has depends on the version of the library.
+    # The name depends on the version of the library.
     assert [value for name, value in client.config.items() if "endpoint" in name] == [endpoint]
     assert str(client.prefix) == "prefix"
 
 
 class Asked:
-    """A client that notes that it is asked, and finds nothing."""
+    """Client that records requests, and finds nothing."""
 
     def __init__(self, patience: str, noted: list[str]) -> None:
         self._patience, self._noted = patience, noted
@@ -140,7 +140,7 @@ def test_how_long_a_blob_was_not_used_is_asked_briefly_and_whether_it_is_there_i
 
 
 def asked_from_here(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """What buckets are asked from here on, and with which patience."""
+    """Record the addresses of buckets that are asked from now on, and the timeouts and retries."""
     asked: list[str] = []
 
     def connect(_bucket: Bucket, *, public: bool = False, brief: bool = False) -> Any:

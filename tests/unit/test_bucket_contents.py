@@ -1,4 +1,4 @@
-"""What of a bucket is a blob, a marker or put aside, and what a batch and a sweep do with it."""
+"""Contents of a bucket: blobs, marker and quarantine; effects of a batch and a sweep."""
 
 import io
 from concurrent.futures import ThreadPoolExecutor
@@ -25,7 +25,7 @@ FIRST, SECOND = (f"{number:026d}" for number in (1, 2))
 
 @pytest.fixture
 def objects(monkeypatch: pytest.MonkeyPatch) -> MemoryStore:
-    """The objects of the bucket, which is in the memory of this process."""
+    """Return the objects of the bucket, which is in this process's memory."""
     made = MemoryStore()
     monkeypatch.setattr(Bucket, "connect", lambda *_given, **_chosen: made)
     answer = SimpleNamespace(headers={"Date": formatdate()})
@@ -102,7 +102,7 @@ def test_of_two_that_mark_a_store_at_once_the_first_stays(
 
 
 def test_a_blob_is_read_from_wherever_it_was_sought(store: BucketStore) -> None:
-    content = bytes(range(256)) * (12 << 10)  # 3 MiB: it comes in several pieces
+    content = bytes(range(256)) * (12 << 10)  # 3 MiB: read in several chunks
     blob, other = keep(store, content, b"other")
     with store.open(blob.sha256, len(content)) as stream, store.open(other.sha256) as second:
         assert stream.read(5) == content[:5]

@@ -1,4 +1,4 @@
-"""The requests to a bucket that are made here: how often, how long they hold, what is believed."""
+"""Requests that the service itself makes to a bucket: retries, lifetimes, trusted responses."""
 
 import logging
 import socket
@@ -28,7 +28,7 @@ Signed = list[tuple[str, str, timedelta]]
 
 @pytest.fixture
 def signed(monkeypatch: pytest.MonkeyPatch) -> Signed:
-    """What was signed: method, key and life."""
+    """Record what is signed: method, key and lifetime."""
     found: Signed = []
 
     def sign(_client: object, method: str, key: str, life: timedelta) -> str:
@@ -40,7 +40,7 @@ def signed(monkeypatch: pytest.MonkeyPatch) -> Signed:
 
 
 def answered(monkeypatch: pytest.MonkeyPatch, status: int, **headers: str) -> list[str]:
-    """Have each request answered so; gives the addresses that are asked."""
+    """Answer each request with this status; return the requested addresses."""
     asked: list[str] = []
 
     def request(_method: str, url: str) -> Any:
@@ -159,7 +159,7 @@ def test_that_there_are_no_links_because_of_the_clock_is_said_in_the_log(
 
 
 class Told:
-    """A client that notes what it is told, and may refuse."""
+    """Client that records its calls, and may refuse."""
 
     def __init__(self, refusals: dict[str, str]) -> None:
         self.told: list[tuple[Any, ...]] = []

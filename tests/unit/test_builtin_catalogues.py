@@ -1,4 +1,4 @@
-"""The built-in catalogues: what each takes of an archive of its kind; and the choice by prefix."""
+"""Built-in catalogues: objects matched by each entry, and choice of a catalogue by prefix."""
 
 import re
 
@@ -43,7 +43,7 @@ MACHINE = [
 
 
 def found(catalogue: str, names: list[str]) -> dict[str, list[str]]:
-    """The objects of each entry of the default that finds any."""
+    """Return the matched objects of each entry that matches any."""
     kinds = Catalogue.builtin(catalogue).resolve()
     return {kind.name: objects for kind in kinds if (objects := kind.find(names, "v1"))}
 
@@ -166,7 +166,7 @@ def test_a_text_that_is_too_long_or_too_deep_is_refused() -> None:
 
 
 def entry(*choices: Choice) -> ArtifactKind:
-    """A catalogue entry with these choices."""
+    """Return a catalogue entry with these choices."""
     return ArtifactKind("installer", "release", "foreground", choices)
 
 

@@ -1,4 +1,4 @@
-"""What need not be fetched: by its source's word, or as the version that was read before."""
+"""Cache hits: by a digest from the source, or by the version that was read before."""
 
 import gzip
 import hashlib
@@ -23,7 +23,7 @@ URL = "gs://bucket/board/R17-1"
 
 @dataclass
 class VersionedSource:
-    """A source whose versions, and what they prove, a test chose."""
+    """Source with given versions, and a given guarantee of these."""
 
     objects: dict[str, bytes]
     version: str | None = '"v1"'
@@ -63,7 +63,7 @@ def fetch(source, store, kind=None, **options):
 
 
 def read_before(content, verified_by=None):
-    """As if this content was read before, under the requested version."""
+    """Return the record of this content, read before under the requested version."""
     return lambda _found: KnownContent(sha(content), "version", verified_by)
 
 

@@ -1,4 +1,4 @@
-"""At its deadline the connections of a call are shut down, and no others."""
+"""Deadline of a call: its connections are shut down, and no others."""
 
 import socket
 import threading
@@ -25,7 +25,7 @@ def pairs() -> Iterator[list[Pair]]:
 
 
 def is_shut(pair: Pair) -> bool:
-    """Whether the other end has been told that nothing comes any more."""
+    """Return whether the peer has received the end of the stream."""
     try:
         return pair[1].recv(1) == b""
     except BlockingIOError:
@@ -33,7 +33,7 @@ def is_shut(pair: Pair) -> bool:
 
 
 def open_files() -> set[str]:
-    """The descriptors of this process."""
+    """Return the open descriptors of this process."""
     return {each.name for each in Path("/proc/self/fd").iterdir()}
 
 
@@ -74,5 +74,5 @@ def test_a_wait_is_as_long_as_what_is_left_or_as_the_library_would_wait():
         assert 0 < deadline.left(None) <= 600
         assert deadline.left(5) == 5
     with limited(-1) as deadline:
-        # Not 0, which would be no wait at all.
+        # Not 0, which would disable the wait.
         assert (deadline.left(None), deadline.left(5)) == (0.001, 0.001)

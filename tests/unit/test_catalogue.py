@@ -1,4 +1,4 @@
-"""The catalogue: the built-in one is Chromium OS's, and a bad one is refused by line."""
+"""Catalogue: the built-in one for Chromium OS, and errors with line numbers."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The record of events is whole, or the check of it says where it contradicts itself."""
+"""Check of the record of events: a whole record passes, contradictions are located."""
 
 import hashlib
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from staging_api.staging.repository import event_rows
 
 
 def event(chain: str, number: int, previous: str | None, **facts: Any) -> SimpleNamespace:
-    """An event as it is stored, with the digest that it must have."""
+    """Return an event as it is stored, with the right digest."""
     row = SimpleNamespace(**dict.fromkeys(DIGESTED), chain=chain, before_end=True)
     row.__dict__.update(id=f"{chain}{number}", staging_id=chain, number=number, kind="staging")
     row.__dict__.update(to_state="queued", previous_digest=previous)
@@ -25,7 +25,7 @@ def event(chain: str, number: int, previous: str | None, **facts: Any) -> Simple
 
 
 def chain_of(name: str, states: Sequence[str], dropped: int = 0) -> list[SimpleNamespace]:
-    """The events of a staging that came to these states, each with the facts of its staging."""
+    """Return the events of a staging with these states, each with the facts of its staging."""
     rows: list[SimpleNamespace] = []
     for number, state in enumerate(states, dropped + 1):
         previous = rows[-1].digest if rows else ("0" * 64 if dropped else None)
@@ -67,7 +67,7 @@ def test_a_whole_record_has_no_break_and_a_head_of_its_newest_digests(
     assert (found.stagings, found.events, found.breaks) == (3, 7, ())
     seals = f"s1 3 {first[-1].digest}\ns2 2 {other[-1].digest}\ns3 6 {cut[-1].digest}\n"
     assert found.head == hashlib.sha256(seals.encode()).hexdigest()
-    # What comes after the end of the time is no part of it.
+    # Events after the end of the period are ignored.
     first[-1].before_end = False
     for row in other:
         row.before_end = False

@@ -1,4 +1,4 @@
-"""How often a process looks for what changed, and asks whether callers may still follow it."""
+"""Polling for changes: its frequency, and renewed checks of callers' permissions."""
 
 import threading
 from functools import partial
@@ -76,5 +76,5 @@ def test_streams_are_told_of_what_changed_between_two_looks_and_of_nothing_else(
         assert looked_at_all.wait(20)
     finally:
         feed.close()
-    # A look at a database that is away finds nothing, and so does the one that compares with it.
+    # A look at an unavailable database finds nothing; the look that is compared with it neither.
     assert told == [{work}, {work, *others}, {work, *others}]

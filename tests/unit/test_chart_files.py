@@ -1,4 +1,4 @@
-"""What the chart says in several places is the same in each; needs no Helm."""
+"""Files of the Helm chart: repeated values agree; needs no Helm."""
 
 import json
 import re
@@ -17,7 +17,7 @@ RULES: list[dict[str, Any]] = yaml.safe_load((CHART / "alerts.yaml").read_text()
     "rules"
 ]
 DASHBOARD = json.loads((CHART / "dashboards" / "staging-api.json").read_text())
-#: Read when asked for, so not among the counters: http/probes.py.
+#: Computed for each request, so not among the counters: http/probes.py.
 READINGS = {
     "staging_store_bytes",
     "staging_store_free_bytes",
@@ -50,7 +50,7 @@ def test_every_setting_of_the_config_map_is_one_of_the_service():
 
 
 def derived() -> set[str]:
-    """The variables that the chart sets itself; a value of `settings` may be none of them."""
+    """Return the variables that the chart sets itself; `settings` must not contain them."""
     text = (CHART / "templates" / "_helpers.tpl").read_text()
     block = text.partition('{{- define "staging-api.derived" -}}')[2].partition("{{- end }}")[0]
     return set(yaml.safe_load(block))
@@ -67,7 +67,7 @@ def test_each_setting_has_a_value_or_may_stand_in_settings():
 
 
 def test_what_the_config_map_sets_is_refused_in_settings():
-    """It would stand there twice."""
+    """The variable would be set twice."""
     text = (CHART / "templates" / "configmap.yaml").read_text()
     assert set(re.findall(r"STAGING_([A-Z_]+):", text)) <= derived()
 

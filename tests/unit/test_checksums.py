@@ -1,4 +1,4 @@
-"""By which names digests and signatures are looked for beside an object."""
+"""Names of digest and signature files beside an object."""
 
 from staging_api.staging.checksums import (
     Checksums,
@@ -55,7 +55,7 @@ def test_lists_that_have_the_name_of_a_release_are_asked_for_behind_the_usual_up
     assert len(asked) == len(set(asked))
     assert asked[-20:] == named[:20]
     assert not {*named[20:], "e/tool_checksums.txt", "d/tool_notes.txt", "d/a.zip"} & set(asked)
-    # A list does not vouch for itself.
+    # A list does not declare its own digest.
     assert named[0] not in list(lists_to_require(named[0], named))
 
 
@@ -75,7 +75,7 @@ def test_a_file_of_one_digest_may_name_the_object_otherwise_unless_that_could_be
         sums = Checksums({key: SHA256}, "w")
         assert digest_of(sums, "d/a.zip", "d/a.zip.sha256") == loosely
         assert digest_of(sums, "d/a.zip", "d/a.zip.sha256", strict=True) == strictly
-        # Of several digests none is that of the object.
+        # If a file has several digests, none is used for the object.
         more = Checksums({key: SHA256, "c.zip": SHA256}, "w")
         assert digest_of(more, "d/a.zip", "d/a.zip.sha256") is None
 

@@ -1,4 +1,4 @@
-"""What the client makes of answers, without a service."""
+"""Responses as the client interprets them, without a service."""
 
 import json
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ from tests import scripted_service as documents
 
 
 def tree(kind: type[errors.StagingApiError]) -> Iterator[type[errors.StagingApiError]]:
-    """An error of the contract and all below it; other rooms refine some for themselves."""
+    """Yield an error of the contract and all its subclasses; other packages refine some."""
     # A class without its own code is internal to the server.
     if "code" in vars(kind):
         yield kind
@@ -31,7 +31,7 @@ def tree(kind: type[errors.StagingApiError]) -> Iterator[type[errors.StagingApiE
 def answered(
     status: int = 500, *, code: str, retryable: bool = False, **members: object
 ) -> errors.StagingApiError:
-    """The error of a problem document."""
+    """Return the error for a problem document."""
     document = documents.problem(code, retryable, **members)
     return problem(status, {}, json.dumps(document).encode())
 
@@ -153,7 +153,7 @@ def test_retry_after_is_seconds_or_a_date() -> None:
     assert found is not None
     assert 50 < found <= 60
     assert retry_after_seconds("Mon, 01 Jan 2001 00:00:00 GMT") == 0
-    # By the clock of who says so, which may be days from ours.
+    # By the server's clock, which may differ from ours by days.
     until = "Mon, 01 Jan 2001 00:00:30 GMT"
     assert retry_after_seconds(until, "Mon, 01 Jan 2001 00:00:00 GMT") == 30
     assert retry_after_seconds(until, "Mon, 01 Jan 2001 00:01:00 GMT") == 0

@@ -1,4 +1,4 @@
-"""What the client offers: the same calls in both of its forms, and every error that it raises."""
+"""Namespaces of the client: the same calls in both forms, and every error that they raise."""
 
 import inspect
 import re
@@ -48,7 +48,7 @@ def test_the_tree_of_errors_is_the_one_that_is_drawn() -> None:
 
 
 def test_whatever_a_client_may_raise_is_in_its_namespace() -> None:
-    """By the sentences ``Raises:`` of its calls."""
+    """According to the ``Raises:`` sections of the calls."""
     for kind, _ in TWINS:
         for name in public(kind):
             doc = inspect.getdoc(getattr(kind, name)) or ""

@@ -1,4 +1,4 @@
-"""What each call of the client asks for: with its defaults, and with all that can be given."""
+"""Requests of each client call: with defaults, and with all arguments."""
 
 import json
 from collections.abc import Callable

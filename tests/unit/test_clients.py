@@ -1,4 +1,4 @@
-"""The connection of a waiting request: when its client is gone, and when its thread is parked."""
+"""Connection of a waiting request: detection of a closed client, and parking of the thread."""
 
 import select
 import socket
@@ -16,14 +16,14 @@ from staging_api.errors import ClientGone
 from tests.service import eventually
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
-#: More than a pair of sockets keeps for a reader that does not read.
+#: More bytes than a socket pair buffers for a peer that does not read.
 MUCH = 8 << 20
-#: What the kernel is trusted to take at once.
+#: Number of bytes that the kernel certainly accepts at once.
 SMALL = 128 << 10
 
 
 class Parking:
-    """Counts the waits that are parked now, and all that were."""
+    """Counter of the waits that are parked now, and of all waits so far."""
 
     def __init__(self) -> None:
         self.now = self.all = 0
@@ -38,7 +38,7 @@ class Parking:
 
 
 class World:
-    """A watcher with two connections; `theirs` is the other end of one, `other` waits beside."""
+    """A watcher with two connections; `theirs` is the peer of the first, `other` the second."""
 
     def __init__(self, *, skips_continue: bool = True) -> None:
         self.watcher, self.parking = DisconnectWatcher(), Parking()
@@ -54,12 +54,12 @@ class World:
 
     @contextmanager
     def waiting(self) -> Iterator[None]:
-        """Both wait."""
+        """Let both connections wait."""
         with self.client.waiting(self.woken.set), self.other.waiting(self.other_woken.set):
             yield
 
     def is_watched(self) -> bool:
-        """Whether the connection is registered: removing what is not would be an error."""
+        """Return whether the connection is registered: removing an unregistered one is an error."""
         try:
             self.watcher._epoll.modify(self.ours.fileno(), 0)
         except FileNotFoundError:
@@ -69,7 +69,7 @@ class World:
 
 @pytest.fixture
 def worlds() -> Iterator[ExitStack]:
-    """What closes the connections of a test."""
+    """Yield the stack that closes the connections of a test."""
     with ExitStack() as stack:
         yield stack
 
@@ -101,7 +101,7 @@ def test_a_connection_is_watched_only_while_its_request_waits(worlds: ExitStack)
     with found.waiting():
         assert found.is_watched()
     assert not found.is_watched()
-    # Nor is the client kept, with its connection.
+    # The watcher does not keep the client and its connection, either.
     assert not found.watcher._watched
     found.theirs.close()
     with found.other.waiting(found.other_woken.set):
@@ -117,7 +117,7 @@ def test_one_that_has_closed_its_half_is_asked_once_and_still_reads(worlds: Exit
         found.theirs.settimeout(30)
         assert found.theirs.recv(1000) == CONTINUE
     with found.waiting():
-        # The end of its input is no news any more, whatever comes of the other connection.
+        # The end of its input is reported only once, whatever happens to the other connection.
         found.sockets[-1].close()
         assert found.other_woken.wait(30)
         found.theirs.setblocking(False)
@@ -154,7 +154,7 @@ def test_once_an_answer_has_begun_its_request_is_woken_and_nothing_is_sent(
 
 @pytest.fixture
 def parked(worlds: ExitStack) -> tuple[ClientSocket, socket.socket, Parking]:
-    """A connection whose waits are counted, and its other end."""
+    """Return a connection whose waits are counted, and its peer."""
     pair = socket.socketpair()
     ours = ClientSocket(fileno=pair[0].detach())
     worlds.callback(ours.close)
@@ -182,7 +182,7 @@ def test_only_a_read_that_waits_is_parked(
 
 
 def read_to_the_end(sock: socket.socket) -> bytes:
-    """Read all until the other end has sent its last."""
+    """Read everything until the peer ends the stream."""
     sock.settimeout(30)
     return b"".join(iter(lambda: sock.recv(1 << 20), b""))
 

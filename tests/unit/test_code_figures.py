@@ -1,4 +1,4 @@
-"""Files and functions stay short enough to be read at once."""
+"""Code figures: limits for the length of files and functions."""
 
 import ast
 import re
@@ -17,10 +17,10 @@ _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 
 
 def code_lines(source: str, nodes: Sequence[ast.AST]) -> set[int]:
-    """The lines that are neither blank nor a comment nor a docstring."""
+    """Return the lines that are neither blank nor a comment nor a docstring."""
     lines = enumerate(source.splitlines(), 1)
     found = {number for number, line in lines if (text := line.strip()) and text[0] != "#"}
-    # What looks like a comment, or is blank, inside a string of several lines.
+    # Lines inside a long string that look like a comment, or are blank.
     for node in nodes:
         if isinstance(node, ast.Constant | ast.JoinedStr) and node.end_lineno != node.lineno:
             found.update(_lines(node))
@@ -40,7 +40,7 @@ def _line(node: ast.AST) -> int:
 
 @cache
 def figures() -> tuple[dict[str, int], dict[str, int], list[int]]:
-    """Code lines of files and of functions, and the branches of functions."""
+    """Return code lines of files and of functions, and the branches of functions."""
     files, functions, branches = {}, {}, []
     for path in PACKAGE.rglob("*.py"):
         source, name = path.read_text(), str(path.relative_to(PACKAGE))
@@ -81,7 +81,7 @@ def test_functions_branch_little() -> None:
     assert max(branches) <= 9
 
 
-#: Names that a library, or the ancestor of an operation, fixes; and where a process is the noun.
+#: Names fixed by a library or by an ancestor's operation; and names whose noun is a process.
 _NAMED_BY_OTHERS = re.compile(
     r"process_(headers|re\w+|name)|_?process_accepted|run_process|init_(process|poolmanager)|_?processes"
     r"|handle\w*|add_error_handlers|init_poolmanager"
@@ -90,7 +90,7 @@ _VAGUE = re.compile(r"_and_|(^|_)(helper|util|manager|process|handle|handler)s?(
 
 
 def test_a_function_does_one_thing_that_its_name_says() -> None:
-    """No name has an "and", and none says only that something is helped, managed or processed."""
+    """No name contains "and", or only "help", "manage" or "process" as its verb."""
     _, functions, _ = figures()
     names = {place.rpartition(" ")[2] for place in functions}
     vague = {name for name in names if _VAGUE.search(name) and not _NAMED_BY_OTHERS.fullmatch(name)}

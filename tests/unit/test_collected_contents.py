@@ -1,4 +1,4 @@
-"""Contents that are marked for deletion are removed in turns, each by itself."""
+"""Garbage collection: marked contents are removed in turns, each independently."""
 
 import logging
 from contextlib import nullcontext
@@ -17,7 +17,7 @@ NOW = 1000.0
 
 
 class Store:
-    """A store with contents that are marked; notes what becomes of them."""
+    """Store with marked contents; records what happens to them."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.marked: list[str] = []

@@ -1,4 +1,4 @@
-"""What a verb of the command line does where an option is left out."""
+"""Defaults of the command line's options."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +11,7 @@ from staging_api.cli.options import DEFAULT_SERVER
 
 
 def commands() -> Iterator[tuple[str, Any]]:
-    """Every command, by the words that call it."""
+    """Yield every command, with the words that call it."""
     for name in cli.VERBS:
         root: Any = typer.main.get_command(cli._application([name]))
         yield from _below(name, root.commands[name])
@@ -22,7 +22,7 @@ def _below(name: str, command: Any) -> Iterator[tuple[str, Any]]:
     if inner is None:
         yield name, command
         return
-    # `store` by itself shows how full it is.
+    # `store` alone shows how full the store is.
     if command.invoke_without_command:
         yield name, command
     for word, each in inner.items():
@@ -30,7 +30,7 @@ def _below(name: str, command: Any) -> Iterator[tuple[str, Any]]:
 
 
 def defaults() -> dict[str, dict[str, Any]]:
-    """By option, the default of each command that has it; flags as what they say by themselves."""
+    """Return the default of each command by option; flags by their meaning."""
     found: dict[str, dict[str, Any]] = {}
     for name, command in commands():
         for each in command.params:
@@ -38,7 +38,7 @@ def defaults() -> dict[str, dict[str, Any]]:
     return found
 
 
-#: Flags that are set where they are left out: each has another word that takes it back.
+#: Flags that are on by default: each has an opposite flag.
 SET = {"--wait": {"stage"}, "--background": {"wait"}}
 NUMBERS: dict[str, dict[str, Any]] = {
     "--days": {"token": 90, "pin": None},

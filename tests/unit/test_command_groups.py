@@ -1,4 +1,4 @@
-"""Verbs that have actions of their own: what they show by themselves, and what none offers."""
+"""Verbs with actions: output without an action, and unknown actions."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from staging_api.db.audit_queries import audit_queries
 
 
 def groups() -> dict[str, Any]:
-    """Each group by its name."""
+    """Return each group by its name."""
     found: dict[str, Any] = {}
     for name in cli.VERBS:
         root: Any = typer.main.get_command(cli._application([name]))

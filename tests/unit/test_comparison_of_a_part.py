@@ -1,4 +1,4 @@
-"""One part of the store is compared with its rows: what is lost, what has no row, what is noted."""
+"""Comparison of one part of the store with its rows: lost, unnamed and noted contents."""
 
 from contextlib import nullcontext
 from types import SimpleNamespace
@@ -15,7 +15,7 @@ NOW, GRACE = 1000.0, 100.0
 
 
 class Part:
-    """A part with rows (length by digest) and files (length and last use by digest)."""
+    """Part with rows (length by digest) and files (length and last use by digest)."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.rows: dict[str, int] = {}

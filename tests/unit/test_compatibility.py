@@ -1,4 +1,4 @@
-"""No change of the API breaks a client of the last release; each rule of that is seen to bite."""
+"""Rules of compatibility: each one detects a change of the API that breaks a client."""
 
 import json
 import re
@@ -34,7 +34,7 @@ def test_a_wider_pattern_takes_all_that_the_one_before_took(
 
 
 def small() -> dict[str, Any]:
-    """A document with one of each thing that a rule is about."""
+    """Return a document with one instance of everything that the rules cover."""
     thing = {
         "type": "object",
         "properties": {

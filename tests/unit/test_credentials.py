@@ -1,4 +1,4 @@
-"""The forms in which a token may come."""
+"""Tokens: the forms in which a request may contain them."""
 
 from base64 import b64encode
 
@@ -10,7 +10,7 @@ from staging_api.identity.model import Principal
 
 
 def name_of(given: str | None) -> str | None:
-    """Whom a header names, where each token names itself."""
+    """Return the caller for a header; each token is the name of its caller."""
     identify = bearer(lambda token: Principal(token, frozenset()))
     found = identify({} if given is None else {"HTTP_AUTHORIZATION": given})
     return found.name if found else None

@@ -1,4 +1,4 @@
-"""What the last line of a failed verb says to do."""
+"""Advice in the last line of a failed verb."""
 
 import pytest
 
@@ -11,7 +11,7 @@ from staging_api.errors import SourceFailed, SourceRefused
     [
         (SourceFailed("x"), "try again later"),
         (SourceFailed("x", retryable=False), "the same would happen again"),
-        # Its detail says what is wrong; it is not always a credential.
+        # The error's detail names the cause, which is not always a credential.
         (SourceRefused("x"), ""),
     ],
 )

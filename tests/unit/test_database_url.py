@@ -1,4 +1,4 @@
-"""The forms of a database URL that are accepted, and how others are refused."""
+"""Database URLs: accepted forms, and refusals of others."""
 
 import pytest
 from psycopg2.extensions import parse_dsn
@@ -11,7 +11,7 @@ from staging_api.settings import Settings
 
 @pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+psycopg2", "POSTGRESQL"])
 def test_each_name_of_postgresql_is_accepted(scheme: str):
-    """Secrets of operators have any of them, and those made by `echo` end with a newline."""
+    """Operators' secrets contain any of them; those made by `echo` end with a newline."""
     found = normalized(f"{scheme}://user:p%40ss@db.example:5433/staging?sslmode=require\n")
     assert found == "postgresql+psycopg2://user:p%40ss@db.example:5433/staging?sslmode=require"
     assert normalized(found) == found

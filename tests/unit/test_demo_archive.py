@@ -1,4 +1,4 @@
-"""The archive of the demo answers as a real one does: what is read of it is counted right."""
+"""Demo archive: it responds as a real one, and counts reads correctly."""
 
 import re
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ from staging_api.cli.demo.archive import serving
 
 @pytest.fixture
 def archive(tmp_path: Path) -> Iterator[tuple[HTTPConnection, list[str]]]:
-    """One connection to an archive of two objects, and what was read."""
+    """Yield a connection to an archive of two objects, and the list of its reads."""
     for name in ("one", "two"):
         (tmp_path / name).write_text(f"content of {name}")
     with serving(tmp_path) as (url, read):

@@ -1,4 +1,4 @@
-"""The build of the demo is the same on every machine, as the digests of the README need it."""
+"""Demo build: identical on every machine, as the digests in the README require."""
 
 import hashlib
 import tarfile
@@ -10,7 +10,7 @@ import pytest
 
 from staging_api.cli.demo.build import BUILD, make_build
 
-#: Of all that is in the build, as `contents` lists it.
+#: Digest of the whole build, as `contents` lists it.
 DIGEST = "96de5f4413891630e40bd4b4694b1badb41c3a18125e4e72161c451f0e4ba654"
 
 
@@ -22,7 +22,7 @@ def build(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def contents(path: Path) -> Iterator[tuple[str, object, bytes]]:
-    """Every file of an object with its time and mode; packed bytes may differ between libraries."""
+    """Yield every file of an object with time and mode; compressed bytes may vary by library."""
     if path.suffix == ".zip":
         with zipfile.ZipFile(path) as file:
             for name in file.infolist():

@@ -1,4 +1,4 @@
-"""The digests of a stream: which of those that are declared is compared, and what differs."""
+"""Digests of a stream: choice of the declared digest to compare, and differences."""
 
 import hashlib
 from typing import Any

@@ -1,4 +1,4 @@
-"""Which digests and signatures beside an object are asked for, and which of them count."""
+"""Digests and signatures beside an object: which are requested, and which count."""
 
 import hashlib
 from pathlib import Path
@@ -29,12 +29,12 @@ def sums(*names: str, digest: str = SHA256) -> bytes:
 
 
 def within(key: str, text: bytes) -> bytes:
-    """A text that has its signature within."""
+    """Return a text that contains its signature."""
     return f"SIGNED by {key}\n".encode() + text
 
 
 def by(key: str) -> bytes:
-    """A detached signature."""
+    """Return a detached signature."""
     return f"SIGNATURE by {key}".encode()
 
 
@@ -46,7 +46,7 @@ def signer(signature: bytes, keys: tuple[str, ...]) -> str:
 
 
 class Folder:
-    """An archive whose objects a test chose; an object that is an error raises it."""
+    """Archive with given objects; an object that is an error is raised."""
 
     url = "https://x/R17"
 
@@ -78,7 +78,7 @@ class Folder:
 
 @pytest.fixture(autouse=True)
 def signatures(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Signatures that say whose they are."""
+    """Replace verification: the signatures name their signers."""
 
     def message(raw: bytes, keys: tuple[str, ...]) -> tuple[bytes, str]:
         first, _, text = raw.partition(b"\n")
@@ -99,7 +99,7 @@ def beside(folder: Folder, *, probes: bool = True) -> Witnesses:
 
 
 def of_one(folder: Folder) -> list[str]:
-    """The objects for which a file of their own was asked for."""
+    """Return the objects for which their own digest file was requested."""
     return [name.removesuffix(".sha256") for name in folder.asked if name.endswith(".sha256")]
 
 
@@ -109,7 +109,7 @@ def test_single_digests_are_not_asked_for_after_three_absent_ones_in_a_row() -> 
     for name in "abcdefgh":
         assert (made.beside(name, None) is not None) is (name == "c")
     assert of_one(folder) == ["a", "b", "c", "d", "e", "f"]
-    # The lists of a folder are asked for once.
+    # The lists of a folder are requested once.
     assert folder.asked.count("SHA256SUMS") == folder.asked.count("MD5SUMS") == 1
 
 
@@ -141,7 +141,7 @@ def test_the_first_list_that_has_the_object_counts() -> None:
         SHA256SUMS=sums("other"), MD5SUMS=sums("a", digest=MD5), a__sha256=SourceFailed("x")
     )
     assert beside(folder).beside("a", None) == ("md5", MD5, "MD5SUMS")
-    # An object that fails, where no rule needs it, is none.
+    # A digest file that cannot be read counts as absent, if no rule requires it.
     assert folder.asked == ["SHA256SUMS", "a.sha256", "MD5SUMS"]
 
 
@@ -204,7 +204,7 @@ def test_a_list_counts_if_a_given_key_signed_it() -> None:
     assert "SHA256SUMS.asc: theirs is no given key" in made.refusals("b")
     assert "SHA512SUMS: is not signed by a given key" in made.refusals("b")
     assert "SHA256SUMS: is" not in made.refusals("b")
-    # A key says more than a digest, if both would do.
+    # A signature proves more than a digest, if both would do.
     proof = beside(folder).found(EITHER, "a", list(folder.objects))
     assert proof == ("sha256", SHA256, "SHA256SUMS signed by ours")
 
@@ -361,6 +361,6 @@ def test_lists_with_the_name_of_a_release_are_found_by_the_list_of_the_archive()
     folder.listings = [None]
     found = stat(folder, DIGEST)
     assert (found.witness, folder.listings) == ("tool_1.2_checksums.txt", [])
-    # What can be found without is not listed.
+    # Files that are found without a list cause no listing.
     folder = Folder(a=BODY, SHA256SUMS=sums("a"))
     assert stat(folder, DIGEST).witness == "SHA256SUMS"

@@ -1,4 +1,4 @@
-"""Small steps on files: what a disk refuses, what others do meanwhile, and what is left."""
+"""Basic file operations: errors of the disk, concurrent changes, and remaining files."""
 
 import errno
 import fcntl
@@ -19,7 +19,7 @@ BLOCK = 4 << 10
 
 
 def open_files() -> int:
-    """How many this process has."""
+    """Return the number of open descriptors of this process."""
     return len(list(Path("/proc/self/fd").iterdir()))
 
 
@@ -132,7 +132,7 @@ def test_a_file_system_that_cannot_be_synced_is_an_error_with_its_reason(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before, opened = open_files(), os.open
-    # Of such a descriptor the kernel syncs nothing.
+    # The kernel syncs nothing through such a descriptor.
     monkeypatch.setattr(os, "open", lambda path, _flags: opened(path, os.O_PATH))
     with pytest.raises(OSError, match=os.strerror(errno.EBADF)) as failed:
         disk._sync_file_system(tmp_path)
@@ -210,7 +210,7 @@ def test_what_is_in_use_stays_and_is_said_to_stay(tmp_path: Path) -> None:
     with disk.kept_in_use(used, Path.mkdir):
         assert not disk.remove_unused(used)
         assert disk.remove_unused(unused)
-        assert disk.remove_unused(unused)  # another was faster
+        assert disk.remove_unused(unused)  # another process was faster
         assert list(tmp_path.iterdir()) == [used]
     assert disk.remove_unused(used)
     assert list(tmp_path.iterdir()) == []

@@ -1,4 +1,4 @@
-"""Downloads go on where an earlier attempt ended, and spread where a connection is slow."""
+"""Downloads: resumed after an interruption, and split over connections when slow."""
 
 import hashlib
 import os
@@ -21,7 +21,7 @@ from staging_api.store.parts import PartStore
 from tests import damage
 from tests.archives import tar_of
 
-PART_BYTES = 1 << 16  # small parts: the same steps, less to read
+PART_BYTES = 1 << 16  # small parts: the same steps with fewer bytes
 SIZE = 5 * PART_BYTES + 12_345
 BODY = random.Random(1).randbytes(SIZE)
 ONE = DownloadSpread(connections=1)
@@ -30,7 +30,7 @@ PIECE = 1 << 12
 
 
 class Remote:
-    """A source of one object that can break, and remembers the requested ranges."""
+    """Source of one object that can break off, and records the requested ranges."""
 
     url = "gs://bucket/board/R17-1"
 
@@ -125,7 +125,7 @@ def test_any_range_is_read_exactly(tmp_path, speed, start, end):
 
 def test_a_slow_download_uses_several_connections(tmp_path):
     source = Remote()
-    source.together = ALWAYS.connections  # the second request waits for all of them
+    source.together = ALWAYS.connections  # the second request waits for all the others
     assert read(tmp_path, source, speed=ALWAYS) == BODY
     assert source.most_at_once == ALWAYS.connections
     assert source.sent <= SIZE + PIECE
@@ -148,7 +148,7 @@ def test_a_reader_that_ends_early_has_the_other_connections_end_too(tmp_path, mo
     class Held(Remote):
         def _chunks(self, start, end):
             for number, chunk in enumerate(super()._chunks(start, end)):
-                # The first piece behind what was measured arrives; the others wait in their midst.
+                # The first part after the measurement arrives; the others stop in the middle.
                 if start > PIECE and number > 0 and not ends.wait(2):
                     ends.set()
                 yield chunk
@@ -289,7 +289,7 @@ def test_old_parts_are_swept_and_parts_in_use_are_not(store, tmp_path):
 
 
 def begun(store):
-    """A source of which half has arrived in an attempt that failed; it breaks no more."""
+    """Return a source whose half has arrived in a failed attempt; it does not break off again."""
     source = Remote(digests={"sha256": hashlib.sha256(BODY).hexdigest()})
     source.breaks_at = 3 * PART_BYTES
     with pytest.raises(SourceFailed):
@@ -362,7 +362,7 @@ def test_a_journal_without_checksums_of_the_previous_version_is_used(store, tmp_
     done.write_text("".join(f"{line}\n" for line in lines))
     assert read(tmp_path, source) == BODY
     assert source.sent == SIZE
-    # Bits that flipped in such a part are found by the digest, where the source declares one.
+    # Changed bits in such a part are detected by the digest, if the source declares one.
     source = begun(store)
     done = part_of(tmp_path, "done")
     lines = [line.rpartition(" ")[0] for line in done.read_text().splitlines()]

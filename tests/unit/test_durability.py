@@ -1,4 +1,4 @@
-"""What a power cut leaves of everything that is written: bytes are durable before their name."""
+"""Durability of all written files: bytes are on the disk before their name."""
 
 import os
 from contextlib import closing
@@ -110,7 +110,7 @@ def test_a_file_of_tokens_is_durable_before_it_takes_the_place_of_the_one_before
         sizes.append(path.stat().st_size)
     assert sizes[0] < sizes[1]
     assert record.named == [Named(path.name, True, size) for size in sizes]
-    # Who got a token believes it to be known from then on.
+    # A caller who got a token relies on it from then on.
     assert record.synced_last == {str(tmp_path)}
 
 

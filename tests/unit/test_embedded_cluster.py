@@ -1,4 +1,4 @@
-"""With which settings, signals and words the programs of an embedded PostgreSQL are run."""
+"""Embedded PostgreSQL: settings, signals and arguments of its programs."""
 
 import fcntl
 import os
@@ -32,7 +32,7 @@ _AS_MADE = (
 
 
 class Noted:
-    """Programs that note how they are run."""
+    """Programs that record how they are run."""
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.log = folder, folder / "log"
@@ -121,7 +121,7 @@ def test_a_server_listens_at_its_socket_alone_and_is_durable_unless_that_is_trad
 
 
 class Stubborn:
-    """A server that ends at the last of so many signals."""
+    """Server that ends only at the last of several signals."""
 
     def __init__(self, signals: int) -> None:
         self.signals = signals

@@ -1,4 +1,4 @@
-"""What of an embedded PostgreSQL others find: its address, its logs, its locks, its errors."""
+"""Files of an embedded PostgreSQL: its address, logs, locks and errors."""
 
 import fcntl
 import json
@@ -70,7 +70,7 @@ def test_who_looks_at_a_lock_keeps_nothing_of_it(tmp_path: Path) -> None:
 
 
 def open_files() -> int:
-    """How many this process has."""
+    """Return the number of open descriptors of this process."""
     return len(list(Path("/proc/self/fd").iterdir()))
 
 
@@ -92,7 +92,7 @@ def write_program(path: Path, does: str) -> None:
 
 @pytest.fixture
 def _every_mode() -> Iterator[None]:
-    """Files have the modes that they are made with."""
+    """Create files with exactly the requested modes."""
     before = os.umask(0)
     yield
     os.umask(before)
@@ -130,7 +130,7 @@ def test_the_folder_of_the_socket_is_open_to_others_at_no_moment(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tempfile, "gettempdir", lambda: str(tmp_path))
-    monkeypatch.setattr(Path, "chmod", lambda *_given: None)  # what it had before is seen
+    monkeypatch.setattr(Path, "chmod", lambda *_given: None)  # the earlier content is shown
     sockets = server._socket_dir(ServerFiles(tmp_path / "postgresql"), "kept")
     assert oct(stat.S_IMODE(sockets.stat().st_mode)) == "0o700"
 
@@ -142,7 +142,7 @@ def test_a_socket_is_where_its_path_has_at_most_107_bytes(
     files = ServerFiles(tmp_path / "postgresql")
     monkeypatch.setattr(tempfile, "gettempdir", lambda: str(tmp_path))
     name = Path("/") / server._socket_dir(files, "kept").name / server._SOCKET_NAME
-    short = Path(tempfile.mkdtemp(dir="/tmp"))  # a path of any length begins so
+    short = Path(tempfile.mkdtemp(dir="/tmp"))  # a path of any length may begin like this
     chosen = short / ("x" * (length - len(os.fsencode(short)) - 1 - len(os.fsencode(name))))
     chosen.mkdir()
     monkeypatch.setattr(tempfile, "gettempdir", lambda: str(chosen))

@@ -1,4 +1,4 @@
-"""How a server of a home is joined or started, which homes are refused, and where programs are."""
+"""Server of a home: join or start, refused homes, and search for the programs."""
 
 import fcntl
 import importlib.util
@@ -29,7 +29,7 @@ def files(tmp_path: Path) -> ServerFiles:
 
 @pytest.fixture
 def supervisor(files: ServerFiles) -> Iterator[int]:
-    """A supervisor of a durable server that can be joined."""
+    """Yield a supervisor of a durable server that can be joined."""
     files.users_lock.parent.mkdir(parents=True)
     found = lock_file(files.supervisor_lock, fcntl.LOCK_EX)
     shown = {

@@ -1,4 +1,4 @@
-"""What the supervisor of an embedded PostgreSQL does, in which order, and for how long."""
+"""Supervisor of an embedded PostgreSQL: its steps, their order, and time limits."""
 
 import fcntl
 import os
@@ -25,14 +25,14 @@ def files(tmp_path: Path) -> Iterator[ServerFiles]:
     found.users_lock.parent.mkdir(parents=True)
     yield found
     for each in list(Path("/proc/self/fd").iterdir()):
-        # A supervisor has its locks as long as its process lives.
+        # A supervisor keeps its locks as long as its process lives.
         if each.exists() and tmp_path in each.readlink().parents:
             os.close(int(each.name))
 
 
 @pytest.fixture
 def done(monkeypatch: pytest.MonkeyPatch) -> Done:
-    """What is done with a server that is no process, in order."""
+    """Record the operations on a server without a process, in order."""
     found: Done = []
     server = SimpleNamespace(pid=7, poll=lambda: None)
 
@@ -141,7 +141,7 @@ def test_an_older_server_is_waited_for_a_minute_and_a_half(
 
 @pytest.fixture
 def _child_handler() -> Iterator[None]:
-    """The handlers and the mask of signals are those of before."""
+    """Restore the handlers and the mask of signals after each test."""
     numbers = (signal.SIGCHLD, signal.SIGTERM)
     before = [signal.getsignal(number) for number in numbers]
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, [])
@@ -181,7 +181,7 @@ def test_a_server_that_ends_by_itself_is_noticed_at_once(files: ServerFiles, whe
     def poll() -> int | None:
         if when == "before":
             return 1
-        # To the thread that waits: the process of these tests has others.
+        # Sent to the waiting thread, because the tests' process has others.
         given = [waiting, signal.SIGCHLD]
         threading.Timer(0.05, signal.pthread_kill, given).start()
         return None

@@ -1,4 +1,4 @@
-"""How an embedded PostgreSQL is waited for: with a pause between two looks, and not for ever."""
+"""Waits for an embedded PostgreSQL: pauses between two looks, and a time limit."""
 
 import fcntl
 import json
@@ -18,7 +18,7 @@ from tests.pauses import patch_sleep
 
 @pytest.fixture
 def pauses(monkeypatch: pytest.MonkeyPatch) -> list[Callable[[], object]]:
-    """What happens during each pause, the last first; one that is not foreseen fails."""
+    """Return the actions during the pauses, the last first; an unexpected pause fails."""
     then: list[Callable[[], object]] = []
     patch_sleep(monkeypatch, lambda _seconds: then.pop()())
     return then
@@ -26,7 +26,7 @@ def pauses(monkeypatch: pytest.MonkeyPatch) -> list[Callable[[], object]]:
 
 @pytest.fixture
 def programs(tmp_path: Path) -> Iterator[cluster.Programs]:
-    """Programs of which the server ends soon, without ever being ready."""
+    """Yield programs whose server ends soon, without being ready."""
     (tmp_path / "postgres").write_text("#!/bin/sh\nexec sleep 5\n")
     (tmp_path / "postgres").chmod(0o755)
     with (tmp_path / "lock").open("w") as lock:
@@ -37,7 +37,7 @@ def test_a_server_that_starts_is_looked_at_after_each_pause_until_it_is_ready(
     programs: cluster.Programs, tmp_path: Path, pauses: list[Callable[[], object]]
 ) -> None:
     state = tmp_path / "postmaster.pid"
-    state.write_text("1\nready   \n")  # of a server that was killed
+    state.write_text("1\nready   \n")  # from a killed server
     pauses += [
         lambda: state.write_text("1\nready   \n"),
         lambda: state.write_text("1\nstarting\n"),
@@ -62,7 +62,7 @@ def test_a_server_that_is_never_ready_is_stopped(
     programs: cluster.Programs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(cluster, "_START_SECONDS", -1.0)
-    monkeypatch.setattr(cluster, "_STOP_SECONDS", 0.5)  # where the signals before KILL are ignored
+    monkeypatch.setattr(cluster, "_STOP_SECONDS", 0.5)  # for those that ignore signals
     lock = lock_file(tmp_path / "of the server", fcntl.LOCK_EX)
     with pytest.raises(EmbeddedPostgresError, match="not ready after -1 s"):
         cluster.start(replace(programs, lock=lock), tmp_path, tmp_path)

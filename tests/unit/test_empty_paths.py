@@ -1,4 +1,4 @@
-"""An empty path, as of a variable that is not set, names nothing: not the current folder."""
+"""Empty paths, as from an unset variable: never the current folder."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""One artifact from its source into the store: whole and checked, or not at all."""
+"""Engine: an artifact reaches the store complete and verified, or not at all."""
 
 import gzip
 import hashlib
@@ -30,7 +30,7 @@ BUILD = "R17-1"
 
 @dataclass
 class MemorySource:
-    """A source whose objects a test chose."""
+    """Source with given objects."""
 
     objects: dict[str, bytes]
     digests: dict[str, str] = field(default_factory=dict)
@@ -67,7 +67,7 @@ def sha(data):
 
 
 def fetch(*given, **options):
-    """Fetch what is there."""
+    """Fetch the artifact."""
     fetched = engine.fetch(*given, **options)
     assert fetched is not None
     return fetched
@@ -259,7 +259,7 @@ def test_a_known_object_whose_blob_is_gone_is_fetched(store):
 
 
 class Fickle(MemorySource):
-    """A source whose versions never agree twice; one answer brings the bytes and describes them."""
+    """Source whose versions never agree; one response has the bytes and their description."""
 
     def __init__(self, objects, digests=None):
         super().__init__(objects, digests or {})
@@ -319,7 +319,7 @@ def test_an_object_that_was_read_at_once_takes_no_space_while_the_next_is_read(s
         if point == "object verified":
             left.append(sorted(path.read_bytes() for path in temporary_files(tmp_path)))
 
-    # Without a version, and where nothing may be unpacked before all of it is verified.
+    # Without a version, and if nothing may be unpacked before everything is verified.
     for source, rule in ((Fickle(packed), None), (MemorySource(packed), Verification("SUMS"))):
         left.clear()
         kind = kind_of("tar", pattern="*", every=True, verify=rule)
@@ -332,5 +332,5 @@ def test_what_is_read_at_once_reserves_its_bytes_and_no_more(store):
         reserved: list[int] = []
         source = Fickle({"object": content})
         fetch(kind_of(), source, BUILD, store, hooks=engine.FetchHooks(reserve=reserved.append))
-        # When it is found, and again when it is read anew.
+        # When the object is found, and when it is read again.
         assert sum(reserved) == 2 * len(content)

@@ -1,4 +1,4 @@
-"""Container files on their way into the store: read twice if need be, with holes, with notes."""
+"""Unpacking into the store: second reads, holes in files, and notes about skipped members."""
 
 import gzip
 import hashlib
@@ -74,7 +74,7 @@ def test_holes_of_a_sparse_member_take_no_space_in_the_store(store, form):
 
 
 class WithoutLengths(MemorySource):
-    """A source that does not say how long its objects are, as a server that sends in chunks."""
+    """Source that declares no length, like a server with chunked responses."""
 
     def stat(self, name):
         return replace(super().stat(name), size_bytes=None, strong=True)
@@ -98,7 +98,7 @@ def test_a_zip_of_unknown_length_is_read_whole_once(store):
 
 
 def two_ways(**kind):
-    """A kind that is in a tar, or else in a zip."""
+    """Return a kind that is in a tar, or else in a zip."""
     choices = tuple(
         Choice(Pattern(f"image.{name}"), extract=name, only=("x.bin",)) for name in ("tar", "zip")
     )
@@ -159,7 +159,7 @@ def test_the_limits_of_an_entry_are_used_instead_of_those_of_the_service(store):
 
 
 def test_an_empty_disk_image_is_ordinary(store):
-    """A zip of 64 MiB of zeros has 65 kB, which is a thousandth."""
+    """A zip of 64 MiB of zeros has 65 kB, a thousandth."""
     data = zip_of(("blank.img", bytes(64 << 20)))
     kind = ArtifactKind("a", "g", "foreground", (Choice(Pattern("object"), extract="zip"),))
     found = engine.fetch(kind, MemorySource({"object": data}), BUILD, store)
@@ -250,7 +250,7 @@ def test_a_file_that_took_the_place_of_a_further_path_keeps_it(store):
     found = engine.fetch(kind, MemorySource({"object": data}), BUILD, store)
     assert found is not None
     assert contents(found, store) == {"p/a": b"2", "a": b"own"}
-    # Nor does it go with the file of which it was a further path.
+    # It is not deleted with the file of which it was another path, either.
     data = tar_of(("p/a", b"1"), ("a", b"own"), sym("p/a", "gone"))
     found = engine.fetch(kind, MemorySource({"object": data}), BUILD, store)
     assert found is not None

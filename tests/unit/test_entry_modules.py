@@ -1,4 +1,4 @@
-"""The modules that are run: ``python -m staging_api``, and what a WSGI server imports."""
+"""Entry modules: ``python -m staging_api``, and the module that a WSGI server imports."""
 
 import gc
 import runpy

@@ -1,4 +1,4 @@
-"""One file reads the environment, and hands on what others need of it."""
+"""Environment: read by one file, which passes on what others need."""
 
 import re
 from pathlib import Path
@@ -50,7 +50,7 @@ def test_where_a_bucket_is_comes_from_the_variables_of_its_own_tools(
     monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
     assert environment.bucket_options("s3") == {"region": "eu-west-1"}
     monkeypatch.setenv("AWS_REGION", "eu-west-2")
-    for name in endpoints:  # each counts before those above it
+    for name in endpoints:  # each overrides those above it
         monkeypatch.setenv(name, f"http://{name}.here")
         found = {"endpoint": f"http://{name}.here", "region": "eu-west-2"}
         assert environment.bucket_options("s3") == found

@@ -1,4 +1,4 @@
-"""What an error keeps of the answer that it is, or becomes."""
+"""Errors: their codes, details and further fields."""
 
 from datetime import UTC, datetime
 

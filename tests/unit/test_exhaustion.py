@@ -1,4 +1,4 @@
-"""Which errors mean that the system gives no thread, descriptor or memory just now."""
+"""Errors that mean a shortage of threads, descriptors or memory."""
 
 import errno
 

@@ -1,4 +1,4 @@
-"""What becomes of an artifact whose attempt fails: when it is tried again, and what is said."""
+"""Failed attempts on an artifact: time of the retry, and the message."""
 
 import errno
 import random
@@ -30,7 +30,7 @@ from staging_api.staging.repository import artifact_rows, growth_rows, staging_r
 
 
 class Rows:
-    """Keeps when an artifact is tried again, and whether it is left to one that waits longer."""
+    """Records when an artifact is tried again, and whether it is left to a longer wait."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, *, has_patient: bool = False) -> None:
         self.failed: list[tuple[str, float | None]] = []
@@ -57,7 +57,7 @@ class Rows:
 
 
 def fail(error: Exception, before: int = 0, attempts: int = 3) -> StagingApiError:
-    """Fail at an artifact that was tried so often before; gives what its caller meets."""
+    """Fail after this many earlier attempts; return the error that the caller gets."""
     artifact = SimpleNamespace(id="a", name="n", archive_url="gs://x", attempt=before)
     made: Any = (None, None, "s", artifact, SimpleNamespace(lease=None), attempts)
     try:
@@ -70,7 +70,7 @@ def fail(error: Exception, before: int = 0, attempts: int = 3) -> StagingApiErro
 @pytest.mark.parametrize(
     ("error", "before", "again"),
     [
-        # By the upper end of what chance may give, of 5 s that double with each attempt.
+        # The upper limit of the random delay: 5 s, doubled with each attempt.
         (SourceFailed("away"), 0, 10.0),
         (SourceFailed("away"), 1, 20.0),
         (SourceFailed("away"), 2, None),
@@ -126,7 +126,7 @@ def test_progress_is_written_twice_a_second_with_its_rate(monkeypatch: pytest.Mo
 
 
 class Calls:
-    """What is asked of the rows, in order."""
+    """Recorder of the calls on rows, in order."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.names: list[str] = []

@@ -1,4 +1,4 @@
-"""The file source reads below its root, and nothing else."""
+"""File source: reads below its root, and nothing else."""
 
 import errno
 import os
@@ -153,7 +153,7 @@ def test_no_descriptor_is_left_open(source):
 
 
 def failing(monkeypatch, call, number, name=None):
-    """Let a call of `os` fail, if `name` is given only for that name."""
+    """Let a call of `os` fail; if `name` is given, only for that name."""
     real = getattr(os, call)
 
     def fails(first, *rest, **options):
@@ -164,7 +164,7 @@ def failing(monkeypatch, call, number, name=None):
     monkeypatch.setattr(os, call, fails)
 
 
-#: What passes, or what an operator mends; nothing is told of the kind of the file.
+#: Temporary errors, or those that an operator can repair; none reveals the kind of the file.
 TROUBLE = [
     (errno.EMFILE, Unavailable, True),
     (errno.EIO, SourceFailed, True),

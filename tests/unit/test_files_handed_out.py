@@ -1,4 +1,4 @@
-"""A file is protected from eviction before its bytes are sent, unless that was done of late."""
+"""Protection from eviction before a file is sent, unless it was renewed recently."""
 
 from datetime import UTC, datetime
 from types import SimpleNamespace
@@ -13,7 +13,7 @@ from staging_api.staging.repository import folder_rows
 
 
 def served(artifact_id: str) -> dict[str, Any]:
-    """A file as its rows describe it, without a word of its last read."""
+    """Return a file as its rows describe it, without the time of its last read."""
     return {
         "path": f"board/{artifact_id}",
         "artifact_id": artifact_id,
@@ -28,7 +28,7 @@ def served(artifact_id: str) -> dict[str, Any]:
 
 
 class Accesses:
-    """Notes what is handed out; what was evicted is refused."""
+    """Records the files that are sent; evicted ones are refused."""
 
     def __init__(self, *evicted: str) -> None:
         self.asked: list[str] = []

@@ -1,4 +1,4 @@
-"""A file that comes in a stream has its name once it is verified; of another one nothing stays."""
+"""File from a stream: named once it is verified; nothing remains of a wrong one."""
 
 import hashlib
 import io

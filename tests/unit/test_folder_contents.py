@@ -1,4 +1,4 @@
-"""What of a folder is a blob, and what a store does with all else that it finds there."""
+"""Contents of a folder store: blobs, and treatment of all other entries."""
 
 import errno
 import os
@@ -125,7 +125,7 @@ def test_a_piece_of_a_blob_that_was_cut_since_it_was_opened_is_not_there(
 
 
 def unlink_says(number: int) -> Callable[..., Any]:
-    """What a system says where Linux says that it is a folder."""
+    """Replace the error number that Linux returns for a folder by another system's."""
 
     def says(_path: Path, *, missing_ok: bool = False) -> None:
         raise OSError(number, os.strerror(number))

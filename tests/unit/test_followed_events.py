@@ -1,4 +1,4 @@
-"""A reader that follows a staging has its events once, and ends when it must."""
+"""Reader that follows a staging: each event once, and the ends of the stream."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
@@ -13,10 +13,10 @@ from staging_api.staging.repository import event_rows, reading
 
 
 class Followed:
-    """A staging that comes further each time someone waits for it; it is final with its last step.
+    """Staging that progresses each time a reader waits; its last step is final.
 
     Attributes:
-        steps: how many events each step adds.
+        steps: number of events that each step adds.
     """
 
     def __init__(self, *steps: int, has_slot: bool = True) -> None:
@@ -51,7 +51,7 @@ class Followed:
 def read(
     monkeypatch: pytest.MonkeyPatch, followed: Followed, after: int = 0, seconds: float = 100.0
 ) -> list[Any]:
-    """What a reader gets: numbers of events, versions of stagings in brackets, signs of life."""
+    """Return what a reader gets: event numbers, versions of stagings in brackets, heartbeats."""
     monkeypatch.setattr(reading, "find", followed.find)
     monkeypatch.setattr(event_rows, "events_of", followed.events_of)
     monkeypatch.setattr(event_stream, "time", SimpleNamespace(monotonic=lambda: 1000.0))
@@ -75,7 +75,7 @@ def test_a_reader_goes_on_behind_its_last_event(monkeypatch: pytest.MonkeyPatch)
 
 def test_progress_without_an_event_is_told_by_the_staging(monkeypatch: pytest.MonkeyPatch) -> None:
     assert read(monkeypatch, Followed(1, 0, 0, 1)) == [1, [1], [2], 2]
-    # The end is told by its event.
+    # The last event announces the end.
     assert read(monkeypatch, Followed(1, 0)) == [1]
 
 

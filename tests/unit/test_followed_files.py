@@ -1,4 +1,4 @@
-"""A reader follows a file that is being staged: what it gets, when, and what ends it."""
+"""Reader that follows a file during its staging: its bytes, their times, and the ends."""
 
 import hashlib
 import random
@@ -21,7 +21,7 @@ CONTENT = random.Random("followed").randbytes(2 * MEBIBYTE + 1000)
 
 
 class Growing:
-    """A file that is further with each look at its rows, and staged when there are no more."""
+    """File that has grown at each look at its rows, and is staged when no looks are left."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
         self.file = folder / "file"
@@ -47,7 +47,7 @@ class Growing:
         self.files = PartialFiles(database, blobs, watch, 60.0)
 
     def grows(self, *sizes: int, size: int | None = None, file: str | None = "file") -> None:
-        """Have the looks find these sizes, and then none."""
+        """Let the looks find these sizes, and then none."""
         self.looks = [IncomingFile("a", "s", 7, file, each, size) for each in sizes]
 
     def follow(self, seconds: float = 10.0) -> FollowedFile | None:
@@ -105,7 +105,7 @@ def test_bytes_come_as_they_are_written_and_the_last_64_kibibytes_once_it_is_sta
     assert next(body) == CONTENT[MEBIBYTE + 1001 : len(CONTENT) - HELD_BACK]
     assert growing.slots == ["taken"]
     assert next(body) == CONTENT[len(CONTENT) - HELD_BACK :]
-    # Who reads what is staged waits for no staging.
+    # A reader of a staged file waits for no staging.
     assert growing.slots == ["taken", "free"]
     assert next(body, None) is None
 
@@ -186,7 +186,7 @@ def test_a_file_that_is_not_the_one_that_was_begun_is_never_completed(
 ) -> None:
     size = len(CONTENT) + 1 if how == "another length" else None
     if how == "other bytes":
-        # Staged anew meanwhile: its digest is that of its bytes, not of those that were sent.
+        # Staged again meanwhile: the digest is that of the new bytes, not of those sent.
         growing.content = CONTENT[:5] + b"!" + CONTENT[6:]
         growing.sha256 = hashlib.sha256(growing.content).hexdigest()
     elif how == "longer":

@@ -1,4 +1,4 @@
-"""Each word of the name of a class, table, metric or error code is explained, or ordinary."""
+"""Glossary: each word in the name of a class, table, metric or error code is explained."""
 
 import re
 from collections import Counter
@@ -19,7 +19,7 @@ GLOSSARY = Path(__file__).parents[2] / "docs" / "reference" / "glossary.md"
 _CLASS = re.compile(r"^ *class ([A-Za-z]\w*)[(\[:]", re.MULTILINE)
 _PART = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+")
 
-#: Words that need no row: why, and which.
+#: Words that need no row, by reason.
 ORDINARY = {
     "they join or count other words": (
         "all always as at for in is many me no not of on once one only other out over to too"
@@ -66,12 +66,12 @@ ORDINARY = {
 
 
 def words_of(name: str) -> Iterator[str]:
-    """The words of a name, in lower case."""
+    """Yield the words of a name, in lower case."""
     return (part.lower() for part in _PART.findall(name))
 
 
 def stem(word: str) -> str:
-    """What the forms of a word have in common: `evict` of `evicted` and of `evictions`."""
+    """Return the common stem of a word's forms: `evict` for `evicted` and `evictions`."""
     for ending in ("s", "ing", "ed", "ion", "or", "er", "able", "e"):
         if len(word) > len(ending) + 2 and not word.endswith("ss"):
             word = word.removesuffix(ending)
@@ -82,7 +82,7 @@ def stem(word: str) -> str:
 
 @cache
 def terms() -> list[str]:
-    """The left column of the glossary: a term each, or several that are explained together."""
+    """Return the left column of the glossary: single terms, or several explained together."""
     rows = [line.split("|")[1] for line in GLOSSARY.read_text().splitlines() if line[:2] == "| "]
     return [term.strip() for row in rows[1:] for term in row.split(",")]
 
@@ -94,7 +94,7 @@ def known() -> frozenset[str]:
 
 
 def names() -> Iterator[str]:
-    """Names of public classes, tables, metrics and error codes."""
+    """Yield the names of public classes, tables, metrics and error codes."""
     for path in PACKAGE.rglob("*.py"):
         yield from _CLASS.findall(path.read_text())
     yield from metadata.tables

@@ -1,4 +1,4 @@
-"""A file is protected before its bytes are sent, if the time of its last read is old."""
+"""Protection of a file before its bytes are sent, if its last recorded read is old."""
 
 from datetime import UTC, datetime
 from types import SimpleNamespace

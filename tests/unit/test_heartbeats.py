@@ -1,4 +1,4 @@
-"""What a process says of itself, and of a database that does not take it."""
+"""Heartbeats of a process, also while the database does not accept them."""
 
 import threading
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ def test_a_process_that_says_nothing_of_its_load_does_nothing_and_goes_on() -> N
 
 
 class Tables:
-    """Takes a beat or is away, as often as it says."""
+    """Accepts a beat, or is unavailable for the given number of beats."""
 
     def __init__(self, *is_away: bool) -> None:
         self._is_away = iter(is_away)
@@ -37,7 +37,7 @@ class Tables:
         yield self
 
     def execute(self, *_: object) -> None:
-        """Take a statement."""
+        """Accept a statement."""
 
 
 def test_an_outage_is_logged_once_and_the_next_one_again(caplog: pytest.LogCaptureFixture) -> None:

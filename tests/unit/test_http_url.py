@@ -1,4 +1,4 @@
-"""Which texts are URLs of other programs that settings may name."""
+"""URLs of other programs in settings: accepted and refused texts."""
 
 import pytest
 
@@ -20,9 +20,9 @@ def test_a_url_with_a_host_is_one(text: str) -> None:
     "text",
     [
         *("", "a.example", "ftp://a", "//a", "http:a", "http://", "http://:80", "https:///path"),
-        # No port, or none that can be.
+        # No port, or an invalid one.
         *("http://a:0", "http://a:65536", "http://a:port", "http://[::1"),
-        # What no program should be asked to send.
+        # Characters that must not be sent to any program.
         *("http://größe.example", "http://a/\x00", "http://a/\x7f", "http://a/b c", " http://a"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Credentials that cannot be checked are counted by cause, and not all of them are logged."""
+"""Credentials that cannot be checked: counted by cause, and not all logged."""
 
 import logging
 
@@ -9,7 +9,7 @@ from staging_api.identity.outage import OutageCause, cannot_check
 
 
 def counted() -> dict[str, float]:
-    """How many there were so far, by cause."""
+    """Return the number of such credentials so far, by cause."""
     return {each: metrics.IDENTITY_UNAVAILABLE.labels(each)._value.get() for each in OutageCause}
 
 

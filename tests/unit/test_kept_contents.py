@@ -1,4 +1,4 @@
-"""Contents of small files that are kept: right bytes whatever the disk says, and only so many."""
+"""Cache of small files: correct bytes whatever the disk returns, and a limited size."""
 
 from hashlib import sha256
 
@@ -36,7 +36,7 @@ def read(kept, place, content):
 
 
 def packed(store):
-    """The two files in a pack, one behind the other."""
+    """Return the places of the two files in a pack, one after the other."""
     pack = keep(store, FIRST + SECOND)
     at = {"sha256": pack.sha256, "blob_bytes": pack.size_bytes, "packed": True}
     return [

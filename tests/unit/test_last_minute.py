@@ -1,4 +1,4 @@
-"""What a counter has gained within the last minute, on a clock that the test moves."""
+"""Increase of a counter within the last minute, on a clock that the test moves."""
 
 from staging_api import metrics
 from staging_api.heartbeats.recent import LastMinute

@@ -1,4 +1,4 @@
-"""Lists of names in every form that people leave beside their objects."""
+"""Lists of names beside objects, in every usual format."""
 
 import codecs
 import json

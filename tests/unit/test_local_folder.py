@@ -1,4 +1,4 @@
-"""Names of files that the client brings to a folder."""
+"""Files that the client downloads to a folder: their names."""
 
 import errno
 import os
@@ -84,7 +84,7 @@ def test_a_backslash_is_an_ordinary_character_of_a_name(folder):
     "name",
     [
         *("../a", "a/../b", "/a", "a//b", "a/\0"),
-        # A disk that ignores case would find the folder's own files by it.
+        # On a disk that ignores case, such names would hit the folder's own files.
         *(
             ".staging-api",
             ".staging-api/lock",
@@ -123,7 +123,7 @@ def test_names_that_windows_reads_otherwise_are_refused_there(folder, monkeypatc
 
 
 def test_what_another_version_left_in_the_folder_is_found(folder):
-    """Its names are the same for ever: what is found by another one would be fetched again."""
+    """Its names never change: files that another version left are not fetched again."""
     own = folder.root / ".staging-api"
     (file,) = files("d/x")
     artifact = StagedArtifact(id="01JD", name="a", phase="foreground", state="staged", path="b/")

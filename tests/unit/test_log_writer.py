@@ -1,4 +1,4 @@
-"""Lines that are written together: none is lost, none is out of order, errors do not wait."""
+"""Batched log lines: none lost, order kept, errors written at once."""
 
 import io
 import json
@@ -22,7 +22,7 @@ from tests.service import eventually
 
 
 class Stream(io.StringIO):
-    """Counts how often something was written, and can let a writer wait."""
+    """Stream that counts writes, and can block a writer."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -46,7 +46,7 @@ def stream() -> Stream:
 
 @pytest.fixture
 def log(stream: Stream) -> Iterator[logging.Logger]:
-    """A logger of its own, whose handler queues."""
+    """Yield a separate logger, whose handler queues."""
     logger = logging.Logger("alone", logging.INFO)  # noqa: LOG001 - of this test alone
     writer = LineWriter(stream)
     logger.addHandler(writer)
@@ -83,7 +83,7 @@ def test_a_line_is_written_by_itself_soon(log: logging.Logger, stream: Stream) -
     assert written.wait(30)
     assert stream.lines() == ["one"]
     written.clear()
-    log.info("two")  # the thread goes on
+    log.info("two")  # the thread continues
     assert written.wait(30)
     assert stream.lines() == ["one", "two"]
 
@@ -120,10 +120,10 @@ def test_a_full_queue_is_written_by_who_finds_it_full(stream: Stream) -> None:
     writer.start()
     for number in range(2500):
         writer.add(str(number))
-        assert len(writer._lines) < 1000  # bounded, whatever the thread does
+        assert len(writer._lines) < 1000  # limited, whatever the thread does
     writer.flush()
     assert stream.lines() == [str(number) for number in range(2500)]
-    assert stream.writes < 100  # together: a line that is added is not urgent
+    assert stream.writes < 100  # batched: an added line is not urgent
 
 
 def test_lines_of_many_threads_are_all_written_each_thread_s_in_order(
@@ -152,7 +152,7 @@ def test_a_stream_that_is_closed_fails_nobody(log: logging.Logger, stream: Strea
 def test_a_line_that_cannot_be_made_is_told_of_and_keeps_no_other_back(
     log: logging.Logger, stream: Stream, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """As the standard library does: a mistake in a call of a logger must not stay unseen."""
+    """As in the standard library: a mistake in a logging call must be visible."""
     log.error("%d files", "no number")
     log.error("two")
     assert stream.lines() == ["two"]
@@ -161,7 +161,7 @@ def test_a_line_that_cannot_be_made_is_told_of_and_keeps_no_other_back(
     assert "Message: '%d files'" in told
 
 
-# The parent has a line in its queue when it forks; each line is written once, by its own process.
+# The parent has a queued line when it forks; each line is written once, by its own process.
 _FORKS = """
 import logging, os, sys
 from staging_api import logs
@@ -182,7 +182,7 @@ log.info("the last")
 
 def test_an_end_in_good_order_writes_every_line_of_every_process_once() -> None:
     done = subprocess.run(
-        # From 3.12 on Python warns of a fork beside threads, which is what this is about.
+        # From 3.12 on, Python warns of a fork beside threads, which is the subject of this test.
         [sys.executable, "-W", "ignore::DeprecationWarning", "-c", _FORKS],
         stderr=subprocess.PIPE,
         text=True,
@@ -251,7 +251,7 @@ def test_a_line_of_a_request_takes_a_record_only_where_a_logger_on_its_way_diffe
     root, factory = logging.getLogger(), logging.getLogRecordFactory()
     handlers, level = root.handlers[:], root.level
     log = logging.getLogger(f"service.{made.__name__}.access")
-    # As gunicorn does: where there was only the beginning of a name there is a logger then.
+    # As gunicorn does: a logger is created where only the prefix of a name existed.
     between = logging.getLogger(f"service.{made.__name__}")
     assert log.parent is between
     count = 0
@@ -280,7 +280,7 @@ def test_a_process_of_the_api_writes_its_last_lines_when_it_ends(
 ) -> None:
     stream = Stream()
     writer = LineWriter(stream)
-    # A thread that has not come to write yet, as at the end of a process.
+    # A thread that has not yet written, as at the end of a process.
     monkeypatch.setattr(writer, "_thread", object())
     monkeypatch.setattr(logging.getLogger(), "handlers", [writer])
     for line in ("one", "two"):
@@ -296,7 +296,7 @@ def test_a_signal_handler_may_log_while_its_thread_writes(stream: Stream) -> Non
     writer = LineWriter(stream)
 
     class Interrupted(deque[str]):
-        """Says a line from within the first step of a write, as a signal handler does."""
+        """Logs a line within the first step of a write, as a signal handler does."""
 
         said = False
 
@@ -314,7 +314,7 @@ def test_a_signal_handler_may_log_while_its_thread_writes(stream: Stream) -> Non
 
 def test_a_signal_handler_may_log_while_the_stream_is_entered(stream: Stream) -> None:
     class Single(Stream):
-        """Refuses to be entered twice, as a buffered stream does."""
+        """Stream that refuses reentrant calls, as a buffered stream does."""
 
         inside = False
 

@@ -1,4 +1,4 @@
-"""What log lines say, and what they must not tell."""
+"""Log lines: their content, and secrets that they must not contain."""
 
 import json
 import logging
@@ -19,7 +19,7 @@ def logging_as_before() -> Iterator[None]:
     root = logging.getLogger()
     handlers, level, source = root.handlers[:], root.level, logging._srcfile
     of_steps = logging.getLogger("alembic").level
-    # Other tests of this process have worked in the same context.
+    # Other tests of this process have used the same context.
     logs.clear_log_context()
     yield
     logs.clear_log_context()
@@ -136,7 +136,7 @@ def test_secrets_in_the_message_and_in_ids_are_redacted(
 
 
 class Wordless(Exception):
-    """An error that cannot say what happened."""
+    """Error that cannot be converted to text."""
 
     def __str__(self) -> str:
         raise ZeroDivisionError
@@ -343,7 +343,7 @@ def refuse(_: object) -> bool:
 
 
 class Taken(logging.Handler):
-    """A handler that keeps what it is given."""
+    """Handler that keeps its records."""
 
     def __init__(self) -> None:
         super().__init__()

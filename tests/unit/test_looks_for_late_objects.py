@@ -1,4 +1,4 @@
-"""When what was missing is looked for again, by whom, and what counts as having come."""
+"""Late objects: times and owners of repeated looks, and what counts as arrived."""
 
 from contextlib import nullcontext
 from types import SimpleNamespace
@@ -23,7 +23,7 @@ def row(name: str, url: str | None = None, version: str | None = None) -> Staged
 
 
 class Archive:
-    """An archive in which objects come late, by a clock of its own; notes each look."""
+    """Archive in which objects arrive late, by its own clock; records each look."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = 100.0
@@ -87,7 +87,7 @@ def test_if_nothing_was_missing_nothing_is_looked_for(archive: Archive) -> None:
 def test_what_is_there_now_came(archive: Archive) -> None:
     archive.there = {"b": ["b"]}
     assert (archive.came(), archive.looks, archive.closed) == ({"b"}, 1, 1)
-    # A look waits for no upload.
+    # A look does not wait for an upload.
     assert archive.waits == [False]
 
 
@@ -203,6 +203,6 @@ def test_of_an_object_that_had_nothing_another_version_may_have_some(
 def test_an_object_that_had_nothing_and_is_gone_did_not_come(archive: Archive) -> None:
     archive.rows = [row("a", "https://archive.example/R17/x", "1")]
     assert archive.came() == set()
-    # And of one that is there now, nothing has been looked into.
+    # An object that exists now, but was never looked at, did arrive.
     archive.rows, archive.there, archive.versions = [row("b")], {"b": ["x"]}, {"x": None}
     assert archive.came() == {"b"}

@@ -1,4 +1,4 @@
-"""Each process counts in a file of its own, a fork as well."""
+"""Metrics of processes: each counts in its own file, also a fork."""
 
 import errno
 import os
@@ -83,7 +83,7 @@ def test_a_fork_counts_in_its_own_file_and_the_sum_is_right(tmp_path: Path) -> N
     first, *lines = done.stdout.splitlines()
     named = {int(file.stem.partition("_")[2]) for file in tmp_path.glob("counter_*.db")}
     assert named == set(map(int, first.split()))
-    # So much is taken before the first count, and more only for more counts than it has room for.
+    # This size is reserved before the first count; more only if the counts need it.
     assert {file.stat().st_size for file in tmp_path.glob("*.db")} == {_FIRST}
     assert "staging_database_unavailable_total 8.0" in lines
 
@@ -101,18 +101,18 @@ def test_counts_that_find_no_space_are_shown_once_there_is_some(tmp_path: Path) 
         },
     )
     full, free, grown, again = (part.splitlines() for part in done.stdout.split("---\n"))
-    # Nothing was written to a hole: that ends a process where the disk is really full.
+    # No write to a hole: that kills the process when the disk is really full.
     assert "0 blocks" in full
     assert not any(line.startswith("staging_") for line in full)
     assert "staging_database_unavailable_total 3.0" in free
     assert "staging_lock_renewals_late_total 1.0" in free
     assert grown.count("staging_database_unavailable_total 4.0") == 1
-    # What had its place goes on, and of what is new the file has as much as it has space for.
+    # Existing counters continue; of new ones the file has as many as fit.
     shown = [line for line in grown if line.startswith("staging_locks_granted_total{")]
     assert 100 < len(shown) < 3000
     assert len([line for line in again if line.startswith("staging_locks_granted_total{")]) == 3000
     assert f"{tmp_path}/counter_" in done.stderr
-    # Of three kinds of files at first, and of one once more.
+    # Three kinds of files at first, and one of them again.
     assert done.stderr.count("lacks metrics of this process: No space left on device") == 3 + 1
 
 
@@ -124,7 +124,7 @@ def counts(tmp_path: Path) -> Iterator[_ReservedFile]:
 
 
 def descriptors_of(name: str) -> int:
-    """How many descriptors of a file this process has."""
+    """Return the number of this process's descriptors of a file."""
     mine = Path("/proc/self/fd")
     return [str(each.resolve()) for each in mine.iterdir()].count(name)
 
@@ -133,7 +133,7 @@ def descriptors_of(name: str) -> int:
 def test_a_file_is_doubled_by_the_first_count_that_has_no_room(
     counts: _ReservedFile, more: int, size: int
 ) -> None:
-    # The head of the file, and what the longest entry of such a key has beside it.
+    # The head of the file, and the longest overhead of an entry with such a key.
     key = "k" * (_FIRST - 8 - 28 + more)
     assert counts.read_value(key) == (0.0, 0.0)
     counts.write_value(key, 3.0, 7.0)

@@ -1,4 +1,4 @@
-"""The page of metrics says what the code counts."""
+"""Page of metrics: it matches the code."""
 
 from pathlib import Path
 
@@ -9,12 +9,12 @@ from staging_api.vocabulary.staging import DAMAGE_REASONS
 from tests.unit.test_chart_files import READINGS
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "metrics.md"
-#: Upper bounds of what histograms of seconds count.
+#: Bucket bounds of histograms in seconds.
 BOUNDS = [0.002, 0.005, 0.02, 0.1, 0.5, 2.0, 10.0, 60.0, 300.0, 1800.0]
 
 
 def counters_table() -> str:
-    """The table of what processes count, as the page has to show it."""
+    """Return the table of process metrics, as the page has to show it."""
     assert metrics.REQUESTS
     lines = ["| metric | kind | labels | meaning |", "|---|---|---|---|"]
     for family in sorted(REGISTRY.collect(), key=lambda each: each.name):
@@ -27,7 +27,7 @@ def counters_table() -> str:
 
 
 def labels_of(name: str) -> tuple[str, ...]:
-    """The labels of a metric of the module."""
+    """Return the labels of one of the module's metrics."""
     [found] = [each for each in vars(metrics).values() if getattr(each, "_name", None) == name]
     labels: tuple[str, ...] = found._labelnames
     return labels
@@ -43,7 +43,7 @@ def test_the_readings_are_those_of_the_code() -> None:
 
 
 def test_seconds_are_counted_by_bounds_that_all_histograms_share() -> None:
-    """So that panels of a dashboard can be compared: each has a part of one series."""
+    """So that dashboard panels are comparable: each shows a part of one series."""
     found = [each for each in vars(metrics).values() if isinstance(each, Histogram)]
     assert len(found) > 1
     for each in found:
@@ -54,7 +54,7 @@ def test_seconds_are_counted_by_bounds_that_all_histograms_share() -> None:
 
 
 def test_damage_of_each_kind_is_counted_from_none_on() -> None:
-    """An alert on an increase would miss the first one of a series that only then begins."""
+    """An alert on an increase misses the first one if the series begins only then."""
     [family] = metrics.STORE_DAMAGED.collect()
     counted = {each.labels["how"] for each in family.samples if each.name.endswith("_total")}
     assert counted == set(DAMAGE_REASONS)

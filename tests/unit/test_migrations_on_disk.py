@@ -1,4 +1,4 @@
-"""Where the steps of the schema are found: beside the package in a checkout, else in their own."""
+"""Location of the migrations: beside the package in a checkout, else in their own package."""
 
 import sys
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from staging_api.errors import SchemaOutdated
 
 @pytest.fixture
 def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A folder of packages, the only one; the package of this project lies in no checkout."""
+    """Yield the only folder of packages; this project's package is in no checkout."""
     migrate.revisions.cache_clear()
     monkeypatch.setattr(migrate, "_BESIDE_PACKAGE", tmp_path / "nowhere")
     monkeypatch.setattr(sys, "path", [str(tmp_path)])
@@ -23,7 +23,7 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
 
 
 def _is_of_path(finder: object) -> bool:
-    """Whether it looks in the folders of `sys.path`; an editable install has its own."""
+    """Return whether the finder searches `sys.path`; an editable install has its own finder."""
     return getattr(finder, "__name__", "") == "PathFinder"
 
 

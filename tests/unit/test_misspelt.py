@@ -1,4 +1,4 @@
-"""Which variables of an environment look like misspelt settings, and which are others'."""
+"""Misspelt settings in the environment, as opposed to other programs' variables."""
 
 import logging
 
@@ -21,7 +21,7 @@ def found(*variables: str, value: str = "1") -> list[tuple[str, str]]:
         ("staging_worker", "STAGING_WORKERS"),
         ("STAGING_TOKEN_FILE", "STAGING_TOKENS_FILE"),
         ("STAGING_TOKENS_FILS", "STAGING_TOKENS_FILES"),
-        # As other programs call it; of Kubernetes it would be a URL.
+        # Names of other programs; a URL if Kubernetes set it.
         ("STAGING_PORT", "STAGING_BIND"),
     ],
 )
@@ -34,9 +34,9 @@ def test_what_is_like_a_setting_is_named_with_the_likest(variable: str, meant: s
     "variable",
     [
         *("STAGING_WORKERS", "staging_sources", "WORKER", "PATH"),
-        # Of the client, of tests and hooks.
+        # Variables of the client, of tests and of hooks.
         *("STAGING_SERVER", "STAGING_TOKEN", "STAGING_TEST_WORKER", "STAGING_SUITES"),
-        # Of Kubernetes, for Services that are called staging and staging-workers.
+        # Variables of Kubernetes, for Services named staging and staging-workers.
         *("STAGING_SERVICE_HOST", "STAGING_PORT_80_TCP_ADDR"),
         "STAGING_WORKERS_SERVICE_PORT_HTTP",
     ],

@@ -1,4 +1,4 @@
-"""The driver of mutants: what it changes, what it draws, and which tests it chooses."""
+"""Driver of mutants: its changes, its samples, and its choice of tests."""
 
 import ast
 from pathlib import Path
@@ -19,7 +19,7 @@ from tests.mutants.turns import fates
 
 
 def outcomes(source: str) -> set[str]:
-    """Every changed source of a Python file."""
+    """Return every changed source of a Python file."""
     return {m.applied(source.encode()).decode() for m in of_file("a.py", source.encode())}
 
 
@@ -272,7 +272,7 @@ def test_tests_outside_of_the_given_folders_are_not_chosen() -> None:
 
 
 def lines_reached(path: str, part: str) -> dict[str, set[int]]:
-    """The lines that `reach` gives for a change of the first line with this text."""
+    """Return the lines from `reach` for a change of the first line with this text."""
     texts = (ROOT / "staging_api" / path).read_text().splitlines()
     line = next(n for n, text in enumerate(texts, 1) if part in text)
     found: dict[str, set[int]] = {}
@@ -322,7 +322,7 @@ def test_a_change_of_a_function_is_applied_by_the_newest_step_and_undone(tmp_pat
 
 
 def statements_of(step: Path) -> list[str]:
-    """What a step of the migrations sends to its database."""
+    """Return the statements that a migration sends to its database."""
     op = Mock()
     names: dict[str, Any] = {"op": op}
     exec(step.read_text(), names)
@@ -339,7 +339,7 @@ def test_a_change_that_does_not_compile_is_not_tried(tmp_path: Path) -> None:
 
 
 class Scripted:
-    """A runner whose tests fail as they are named, with a mutant or always."""
+    """Runner whose tests fail by their names: with a mutant, or always."""
 
     def run(self, arguments: list[str], _seconds: float, _environment: dict[str, str]) -> Outcome:
         is_changed = Path(arguments[0]).read_text() != "x = 1\n"
@@ -368,7 +368,7 @@ def test_without_a_recorded_run_nothing_is_known_of_any_line(tmp_path: Path) -> 
 
 
 class Counting:
-    """A trial in which the tests of a suite find the mutants of their line; it ends after some."""
+    """Trial in which a suite's tests find the mutants of their line; it ends after some."""
 
     def __init__(self, most: int) -> None:
         self.most = most

@@ -1,4 +1,4 @@
-"""A table of names is the same in memory and in its file."""
+"""Table of names: the same in memory and in its file."""
 
 import random
 from concurrent.futures import ThreadPoolExecutor
@@ -17,7 +17,7 @@ def table(request, tmp_path, monkeypatch):
     monkeypatch.setattr(name_table, "MOST_IN_MEMORY", request.param)
     monkeypatch.setattr(name_table, "_GROUP", 5)
     yield NameTable(tmp_path)
-    # Its file has no name from the start: a crash leaves nothing.
+    # Its file has no name from the start, so a crash leaves nothing behind.
     assert list(tmp_path.iterdir()) == []
 
 
@@ -80,7 +80,7 @@ def test_one_of_more_names_than_may_be_in_memory_keeps_few_of_them_there(tmp_pat
 def test_a_full_disk_is_no_room(table):
     for number in range(20):
         table[str(number)] = b""
-    # SQLite refuses further pages as the disk would.
+    # SQLite refuses further pages, as on a full disk.
     table._file.execute("PRAGMA max_page_count = 1")
     with pytest.raises(NoSpace, match="full"):
         for number in range(20, 10_000):

@@ -1,4 +1,4 @@
-"""Every command line that a message, a page or a document names can be given."""
+"""Command lines in messages, pages and documents: all of them are valid."""
 
 import ast
 import re
@@ -15,14 +15,14 @@ from staging_api import cli
 
 PACKAGE = Path(staging_api.__file__).parent
 REPOSITORY = PACKAGE.parent
-#: What stands in the place of a value that is not known here.
+#: Placeholder of unknown values.
 _VALUE = "\0"
-# In double backticks stands what a module is about, which may be a verb with all its actions.
+# Double backticks contain the subject of a module, which may be a verb with all its actions.
 _LINE = re.compile(r"(?<![\w/.-])(?<!``)staging-api ([a-z\0-][^`\"'()<|#&;\n]*)")
 
 
 def texts(path: Path) -> Iterator[str]:
-    """The texts of a file: of Python its literals, those that stand side by side as one."""
+    """Yield the texts of a file; of Python its literals, adjacent ones joined."""
     if path.suffix != ".py":
         yield path.read_text()
         return
@@ -38,7 +38,7 @@ def texts(path: Path) -> Iterator[str]:
 
 
 def faults(text: str) -> Iterator[str]:
-    """What is wrong with the command lines of a text."""
+    """Yield the errors in the command lines of a text."""
     for line in _LINE.findall(text):
         verb, *others = line.rstrip(" ,:").split()
         if verb.startswith((_VALUE, "-")):

@@ -1,4 +1,4 @@
-"""An object is hashed by its first whole reading, and only then compared with what is declared."""
+"""Object reader: digests are computed by the first full read, then compared."""
 
 import hashlib
 from collections.abc import Iterator

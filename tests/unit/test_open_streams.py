@@ -1,4 +1,4 @@
-"""Streams over pairs of sockets: limits, slow and lost readers, ends."""
+"""Streams over socket pairs: limits, slow and lost readers, ends."""
 
 import random
 import select
@@ -28,7 +28,7 @@ def _connections_are_closed() -> Iterator[None]:
 
 
 class Reader(StreamReader):
-    """Our end of a connection, and the stream at the other."""
+    """Our end of a connection, and the stream at the other end."""
 
     def __init__(
         self, streams: OpenStreams, *topics: str, chunked: bool = False, seconds: float = 60
@@ -58,7 +58,7 @@ def open_streams(**given: float) -> Iterator[OpenStreams]:
 
 
 def open_now() -> float:
-    """What the metric of open streams says of this process."""
+    """Return the metric of this process's open streams."""
     ((sample,),) = (family.samples for family in metrics.EVENT_STREAMS.collect())
     return float(sample.value)
 
@@ -116,7 +116,7 @@ def test_a_reader_that_hangs_up_is_forgotten_at_once_and_the_other_is_served() -
 def test_a_connection_that_is_given_back_is_watched_no_more() -> None:
     with open_streams(beat_seconds=1000) as streams:
         gone, other = Reader(streams, "work"), Reader(streams, "work")
-        # Given back, and not closed yet: what comes of it is another's to read.
+        # Given back, but not closed yet: another reader gets its further bytes.
         gone.stream.connect(gone.theirs, chunked=False, given_back=lambda: None)
         gone.sock.close()
         eventually(lambda: len(streams) == 1, "it was not noticed")

@@ -1,4 +1,4 @@
-"""When the bytes of a pack are written: not before there are enough, and then piece by piece."""
+"""Writing of a pack: buffered until there is enough, then chunk by chunk."""
 
 from pathlib import Path
 
@@ -83,7 +83,7 @@ def test_of_the_latest_hundred_thousand_contents_one_that_comes_again_is_not_wri
     places = [writer.add(b"%08d" % number)[1] for number in range(100_000)]
     assert places == list(range(0, 800_000, 8))
     assert [writer.add(b"%08d" % number)[1] for number in (0, 99_999)] == [0, 799_992]
-    # One more, and all before it are forgotten.
+    # One more, and all before it are dropped.
     assert writer.add(b"the next")[1] == 800_000
     assert writer.add(b"%08d" % 0)[1] == 800_008
     assert [writer.add(each)[1] for each in (b"the next", b"%08d" % 0)] == [800_000, 800_008]
@@ -91,6 +91,6 @@ def test_of_the_latest_hundred_thousand_contents_one_that_comes_again_is_not_wri
 
 
 def open_files_of(folder: Path) -> list[Path]:
-    """The files below a folder that this process has open."""
+    """Return the files below a folder that this process has open."""
     found = [each.readlink() for each in Path("/proc/self/fd").iterdir() if each.is_symlink()]
     return [each for each in found if each.is_relative_to(folder)]

@@ -1,4 +1,4 @@
-"""What is installed is whole: a file that setup.cfg forgets would be missed only there."""
+"""Completeness of the package: a file missing in setup.cfg is missing only after installation."""
 
 from configparser import ConfigParser
 from pathlib import Path

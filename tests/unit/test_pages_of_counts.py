@@ -1,4 +1,4 @@
-"""A page of counts has whole intervals, the newest first, from the oldest that is kept."""
+"""Pages of counts: whole intervals, newest first, down to the oldest that is kept."""
 
 from collections.abc import Sequence
 from contextlib import nullcontext

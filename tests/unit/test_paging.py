@@ -1,4 +1,4 @@
-"""Pages: a full last page has no successor, and the cursor is that of the last row shown."""
+"""Paging: a full last page has no successor; the cursor is that of the last row."""
 
 from dataclasses import dataclass
 from functools import partial
@@ -21,7 +21,7 @@ def first(rows: list[Row], count: int) -> list[Row]:
 
 
 def pages(limit: int) -> list[str]:
-    """Every page of the rows, read one after the other by cursors."""
+    """Return every page of the rows, read one after the other by cursors."""
     found, after, more = [], "", True
     while more:
         behind = [row for row in ROWS if row.id > after]

@@ -1,4 +1,4 @@
-"""A store and a database know each other by one id: what is compared, adopted and replaced."""
+"""Common id of a store and its database: comparison, adoption and replacement."""
 
 from contextlib import nullcontext
 from types import SimpleNamespace
@@ -12,7 +12,7 @@ from tests.statements import patch_statement
 
 
 class Pair:
-    """A store with a marker, and a database with an id; both keep the first one that they get."""
+    """A store with a marker, and a database with an id; both keep the first value that they get."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.marker: str | None = None
@@ -62,7 +62,7 @@ def pair(monkeypatch: pytest.MonkeyPatch) -> Pair:
 def test_a_new_store_and_a_new_database_get_the_same_id(pair: Pair) -> None:
     pair.identity.check()
     assert pair.marker == pair.known is not None
-    # What the database has is read once; the marker each time.
+    # The database's id is read once; the marker each time.
     before, pair.asked = pair.marker, []
     pair.identity.check()
     assert pair.asked == []
@@ -126,7 +126,7 @@ def test_a_store_with_contents_of_another_database_is_not_taken(pair: Pair) -> N
     with pytest.raises(WrongStore, match="the store theirs has contents of another database"):
         pair.identity.check()
     assert pair.known is None
-    # Without a marker nobody says that they are another's.
+    # Without a marker, neither belongs to another partner.
     pair.marker = None
     pair.identity.check()
     assert pair.known == pair.marker is not None

@@ -1,4 +1,4 @@
-"""How many requests a source gets at once, after some failed beside others."""
+"""Number of concurrent requests to a source, after failures of concurrent ones."""
 
 import threading
 from contextlib import ExitStack
@@ -13,7 +13,7 @@ PATIENCE = 60.0
 
 
 def lose_one(requests: ParallelRequests, others: int) -> None:
-    """Let one request fail while so many others are under way."""
+    """Let one request fail while this many others are running."""
     with ExitStack() as under_way:
         for _ in range(others):
             under_way.enter_context(requests.one())
@@ -23,7 +23,7 @@ def lose_one(requests: ParallelRequests, others: int) -> None:
 
 
 def order_of(requests: ParallelRequests, under_way: int) -> list[str]:
-    """Whether a further request begins before or after one of those under way ends."""
+    """Return whether a further request begins before or after the end of a running one."""
     order: list[str] = []
     begun = threading.Event()
 
@@ -73,7 +73,7 @@ def test_what_fails_alone_or_is_the_last_one_is_a_failure_of_the_source() -> Non
             raise SourceFailed("down")
         assert type(failed.value) is SourceFailed
     lose_one(requests, 1)
-    # Without patience it goes on beside another, though one is all that the source takes.
+    # Without patience it runs beside another request, though the source takes only one.
     with requests.one(), pytest.raises(SourceFailed, match="down") as failed, requests.one():
         raise SourceFailed("down")
     assert type(failed.value) is SourceFailed

@@ -1,4 +1,4 @@
-"""The journals of parts, line by line, and what others leave in the place of a folder of parts."""
+"""Journals of parts, line by line, and foreign entries in place of a folder of parts."""
 
 import errno
 import os
@@ -16,7 +16,7 @@ OBJECT = bytes(range(100))
 
 @pytest.fixture
 def parts(tmp_path: Path) -> PartStore:
-    """Two versions; of each an attempt left all of the object, and noted 10 to 30 and 50 to 60."""
+    """Create two versions; an attempt left the whole object of each, and noted 10-30 and 50-60."""
     store = PartStore(tmp_path)
     for version in ("one", "other"):
         with store.open(version, len(OBJECT)) as attempt:
@@ -26,7 +26,7 @@ def parts(tmp_path: Path) -> PartStore:
 
 
 def open_files() -> int:
-    """How many this process has."""
+    """Return the number of open descriptors of this process."""
     return len(list(Path("/proc/self/fd").iterdir()))
 
 

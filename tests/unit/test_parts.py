@@ -1,4 +1,4 @@
-"""Parts of an object that earlier attempts left: which bytes of it need not be fetched again."""
+"""Parts from earlier attempts: the ranges of an object that need not be fetched again."""
 
 import threading
 from collections.abc import Iterable, Iterator
@@ -15,7 +15,7 @@ OBJECT = bytes(range(100))
 
 @pytest.fixture
 def parts(tmp_path: Path) -> PartStore:
-    """Two attempts left parts of an object: 10 to 30 and 50 to 60, and 20 to 40."""
+    """Create the parts of two attempts: 10 to 30 and 50 to 60, and 20 to 40."""
     store = PartStore(tmp_path)
     for ranges in ([(10, 30), (50, 60)], [(20, 40)]):
         with store.open("version", len(OBJECT)) as attempt:
@@ -32,7 +32,7 @@ def parts(tmp_path: Path) -> PartStore:
     ("position", "found"),
     [
         *((0, None), (9, None), (10, (10, 30)), (19, (10, 30))),
-        # Of two the one that reaches further.
+        # Of two parts, the one that extends further.
         *((20, (20, 40)), (29, (20, 40)), (39, (20, 40))),
         *((40, None), (49, None), (50, (50, 60)), (59, (50, 60)), (60, None), (99, None)),
     ],
@@ -95,12 +95,12 @@ def test_what_is_forgotten_is_forgotten_of_one_version(parts: PartStore) -> None
         assert attempt.resumed_range_at(20) is not None
 
 
-#: So much of an object may be on its way to the disk.
+#: Maximum number of an object's bytes that wait for the disk.
 HALF = 4 << 20
 
 
 class HeldParts(Parts):
-    """Parts whose disk does nothing before it is let, and may refuse."""
+    """Parts whose disk waits for the test's permission, and may refuse."""
 
     def __init__(self, parts: Parts) -> None:
         super().__init__(parts.path, parts._data, parts._done, [])
@@ -126,7 +126,7 @@ def held(tmp_path: Path) -> Iterator[HeldParts]:
 
 @contextmanager
 def let_at_last(held: HeldParts) -> Iterator[None]:
-    """Let the disk go on at the end of the block, so that a test that fails ends."""
+    """Release the disk at the end of the block, so that a failing test ends."""
     try:
         yield
     finally:
@@ -134,7 +134,7 @@ def let_at_last(held: HeldParts) -> Iterator[None]:
 
 
 def added_beside(journal: Journal, start: int, end: int) -> threading.Event:
-    """Add a range in another thread; gives what is set once it is added."""
+    """Add a range in another thread; return an event that is set when it is added."""
     is_added = threading.Event()
 
     def add() -> None:
@@ -155,7 +155,7 @@ def test_an_object_comes_on_until_half_a_part_of_it_waits_for_the_disk(held: Hel
         assert not is_added.wait(0.1)
         held.let.set()
         assert is_added.wait(10)
-    # All of it is noted when the block ends, each range once.
+    # All ranges are noted when the block ends, each once.
     assert held.noted == [(0, HALF - 1), (HALF - 1, HALF), (HALF, HALF + 1)]
     assert set(steps) == {"part noted"}
     assert not journal._thread.is_alive()
@@ -176,7 +176,7 @@ def test_a_range_that_is_longer_than_that_comes_alone(held: HeldParts) -> None:
 
 
 class Watched(threading.Condition):
-    """Says when somebody waits."""
+    """Condition that reports when a thread waits."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -209,6 +209,6 @@ def test_a_journal_that_cannot_be_written_stops_no_download(held: HeldParts) -> 
     held.let.set()
     with Journal(held, lambda _step: None) as journal:
         journal.add(0, HALF)
-        # Once the disk has refused it, there is room for what follows.
+        # Once the disk has refused, there is space for the following ranges.
         journal.add(HALF, 2 * HALF)
     assert held.noted == [(HALF, 2 * HALF)]

@@ -1,4 +1,4 @@
-"""What a transfer keeps in parts: what becomes of these when its bytes are wrong."""
+"""Parts kept by a transfer: what happens to them when its bytes are wrong."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,7 +22,7 @@ SHORT = SourceObject("c", "https://x/c", 5, "v")
 
 
 class Parts:
-    """A store of parts, which may have some of an earlier attempt; notes what is opened."""
+    """Store of parts, possibly with some of an earlier attempt; records what is opened."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.resumed = False
@@ -87,7 +87,7 @@ def test_parts_that_are_wrong_are_forgotten_and_those_alone(
         parts.fail(error)
     assert parts.forgotten == [key_of(LONG)]
     if is_ours:
-        # Our disk may be wrong, and not the source: it is fetched anew.
+        # Our disk may be wrong, not the source: the object is fetched again.
         assert met.value.retry_after_seconds == 1  # type: ignore[attr-defined]
 
 

@@ -1,4 +1,4 @@
-"""Where the bytes of a file are, and how they come from there: of a blob, or of a pack."""
+"""Places of files: reading from a blob or from a pack."""
 
 from pathlib import Path
 
@@ -37,7 +37,7 @@ def store(tmp_path: Path) -> FolderStore:
 
 @pytest.fixture
 def blobs(store: FolderStore) -> list[Blob]:
-    """A blob for each content, and a pack of all."""
+    """Return a blob for each content, and a pack of all."""
     with store.batch("worker-1") as batch:
         kept = [batch.keep([content]) for content in (*CONTENTS, b"".join(CONTENTS))]
         batch.commit()
@@ -65,7 +65,7 @@ def test_a_file_has_its_own_bytes_wherever_it_is(
         file = tmp_path / str(number)
         put_at(store, place, file)
         assert file.read_bytes() == content
-        # What is a blob is not copied.
+        # A blob's bytes are not copied.
         assert file.is_symlink() == (not place.packed)
 
 

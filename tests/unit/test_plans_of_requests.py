@@ -1,4 +1,4 @@
-"""What a request meets in the rows, and what is written for it: no row too many, none too few."""
+"""Plans of requests: the rows that a request finds, and exactly the rows written for it."""
 
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -54,7 +54,7 @@ def request(*names: str, wait: float | None = None, group: str = "build") -> Sta
 
 
 class Rows:
-    """The rows as a plan finds them, and what it did with them, in order."""
+    """Rows as a plan finds them; records the operations on them, in order."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.newest: Staging | None = None
@@ -83,7 +83,7 @@ class Rows:
         patch_statement(monkeypatch, "plan_artifact", self._plan)
 
     def queue(self, asked: StagingRequest, *came: str) -> list[str]:
-        """Write a request down; gives what was done."""
+        """Queue a request; return the operations on rows."""
         database: Any = SimpleNamespace(
             connect=nullcontext, begin=lambda: nullcontext(self.done.append("begin"))
         )
@@ -116,7 +116,7 @@ def rows(monkeypatch: pytest.MonkeyPatch) -> Rows:
 
 
 def left(rows: Rows, *names: str) -> str | None:
-    """The id of the staging that a request is pointed to, if it makes no work."""
+    """Return the id of the staging that a request without new work is pointed to, if any."""
     del rows
     found = planning.nothing_left(CONN, request(*names))
     return None if found is None else found.id
@@ -148,13 +148,13 @@ def test_the_rows_of_others_count_if_the_newest_staging_does_not_have_them(rows:
     rows.newest = staging("one", artifact("a"), state="staged")
     rows.artifacts = [artifact("a"), artifact("b")]
     assert left(rows, "a", "b") == "one"
-    # It shows what it ended with; another may have brought it since.
+    # The staging shows its final states; another staging may have staged the artifact since.
     rows.newest = staging("one", artifact("a", "failed"), artifact("b"), state="failed")
     assert left(rows, "a", "b") == "one"
-    # Of one that names all, and has all, nothing else is read.
+    # If a staging names all artifacts, and has all staged, no other row is read.
     rows.newest, rows.artifacts = staging("one", artifact("a"), artifact("b")), []
     assert left(rows, "b") == "one"
-    # And of one that has what it names, but does not name all, it is.
+    # Other rows are read if the staging does not name all requested artifacts.
     assert left(rows, "b", "c") is None
 
 
@@ -235,7 +235,7 @@ def test_a_staging_that_ended_meanwhile_is_not_joined(rows: Rows) -> None:
     one = staging("one", artifact("a", "pending"))
     rows.coming, rows.is_noted = [one, one], False
     assert rows.queue(request("a"))[-4:] == ["add_staging", "lock_stagings", "plan a", "settle"]
-    # Or before it could be asked.
+    # Or it ended before it could be read.
     rows.done.clear()
     rows.coming = [one, None]
     assert rows.queue(request("a"))[-4:] == ["add_staging", "lock_stagings", "plan a", "settle"]
@@ -254,7 +254,7 @@ def test_only_a_staging_that_names_all_is_joined(rows: Rows) -> None:
     assert is_joined(rows, found, request("a", "b", "c"))
     assert is_joined(rows, found, request("b"))
     assert not is_joined(rows, found, request("b", "d"))
-    # Rows of others that it shows are not what it was asked for.
+    # Rows of other stagings that it shows do not count as its own requested artifacts.
     assert not is_joined(rows, replace(found, requested=["a", "b"]), request("b", "c"))
 
 

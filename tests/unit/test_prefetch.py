@@ -1,4 +1,4 @@
-"""Pieces that another thread makes, ahead of their consumer."""
+"""Prefetch: items made by another thread, ahead of their consumer."""
 
 import threading
 from contextlib import closing
@@ -36,7 +36,7 @@ def test_it_works_ahead_by_two_pieces_and_no_further():
     thread = queue.feed(lambda: closing(numbers()), "numbers")
     pieces = queue.items()
     for taken in range(3):
-        # Two wait to be taken, and one in the hand of the thread for room.
+        # Two items are queued, and the thread holds one until there is space.
         eventually(lambda: waits_for_room(queue), "it does not wait for room")
         assert made == list(range(taken + 3))
         assert next(pieces) == taken

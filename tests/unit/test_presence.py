@@ -1,4 +1,4 @@
-"""Objects that are looked for by their names: what is asked of the source, and how often."""
+"""Presence of objects by name: requests to the source, and their number."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from staging_api.staging.presence import Presence
 
 
 class Source:
-    """A source with some objects, that notes what it is asked for; others raise `absent`."""
+    """Source with some objects, which records lookups; for other names it raises `absent`."""
 
     def __init__(self, *names: str) -> None:
         self.names = set(names)
@@ -23,7 +23,7 @@ class Source:
             raise self.absent
 
     def new(self) -> list[str]:
-        """What was asked since the last look here."""
+        """Return the lookups since the last call."""
         asked, self.asked = self.asked, []
         return asked
 

@@ -1,4 +1,4 @@
-"""No word of Chromium OS stands outside its catalogue, its old clients' rooms and the demo."""
+"""Words of Chromium OS: only in its catalogue, the packages of its old clients, and the demo."""
 
 import json
 import re
@@ -17,7 +17,7 @@ WORDS = re.compile(
     r"|x86-generic|quick_provision",
     re.IGNORECASE,
 )
-#: Who may have them: the catalogue, the rooms of the old clients, and an example with data of it.
+#: Exempt files: the catalogue, the packages of the old clients, and an example with its data.
 ITS_PLACES = (
     "catalogue/builtin/chromiumos.yaml",
     "catalogue/builtin/default.yaml",
@@ -30,7 +30,7 @@ TAG = "devserver"
 
 
 def known_in(root: Path) -> Iterator[str]:
-    """Each line of the package that knows the project, and should not."""
+    """Yield each line of the package with such a word, except in exempt files."""
     for path in sorted(root.rglob("*")):
         place = path.relative_to(root).as_posix()
         if path.suffix not in KINDS or place.startswith(ITS_PLACES):
@@ -43,7 +43,7 @@ def known_in(root: Path) -> Iterator[str]:
 
 
 def known_in_contract(document: dict[str, dict[str, dict[str, dict[str, object]]]]) -> set[str]:
-    """The operations and schemas of the API that know it, without those of the old clients."""
+    """Return the API's operations and schemas with such a word, except those of the old clients."""
     found = {
         f"{method} {path}"
         for path, methods in document["paths"].items()

@@ -1,4 +1,4 @@
-"""A prune evicts what its preview listed, and says what it did."""
+"""Prune by token: it evicts what its preview listed, and reports its result."""
 
 from contextlib import nullcontext
 from datetime import UTC, datetime
@@ -19,7 +19,7 @@ ONE, TWO, THREE = (EvictableArtifact(name, "gs://x", "archive", name, 10) for na
 
 
 class Store:
-    """A store of which so many bytes stay, and the row of a prune."""
+    """Store with this many remaining bytes, and the row of a prune."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.staying = [100, 70]

@@ -1,4 +1,4 @@
-"""``staging-api publish``: each action has its own arguments and options, checked before a call."""
+"""Verb ``staging-api publish``: arguments and options of each action, checked before a call."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ NOWHERE = ("--server", "http://127.0.0.1:1")
 
 
 def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
-    """What is said of a wrong command line."""
+    """Return the message about a wrong command line."""
     with pytest.raises(SystemExit) as ended:
         main(["publish", *arguments, *NOWHERE])
     assert ended.value.code == 2

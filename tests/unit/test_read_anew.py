@@ -1,4 +1,4 @@
-"""An object without a version that breaks off is read again from its start, a few times."""
+"""Objects without a version: after an interruption read again from the start, a few times."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -17,7 +17,7 @@ CONTENT = b"0123456789"
 
 
 class Source:
-    """A source whose first answers break off in the middle."""
+    """Source whose first responses break off in the middle."""
 
     def __init__(self, broken: int, *, version: str | None = None, retryable: bool = True) -> None:
         self.asked = 0
@@ -41,7 +41,7 @@ class Source:
 def read(
     source: Source, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> tuple[list[int], bytes | None]:
-    """Read the object: the bytes that count as done, and what is in the file."""
+    """Read the object; return the counted bytes, and the content of the file."""
     done: list[int] = []
     monkeypatch.setattr(taken, "take", source.take)
     monitor = TransferMonitor(lambda count, _total: done.append(count), lambda: None, None)
@@ -55,10 +55,10 @@ def read(
 
 
 def open_below(folder: Path) -> list[Path]:
-    """The files below a folder that this process has open."""
+    """Return the files below a folder that this process has open."""
     found = []
     for link in Path("/proc/self/fd").iterdir():
-        # Another thread may close one meanwhile.
+        # Another thread may close a descriptor meanwhile.
         with suppress(FileNotFoundError):
             found.append(link.readlink())
     return [path for path in found if path.is_relative_to(folder)]

@@ -1,4 +1,4 @@
-"""A reader meets what a module is for before its helpers, and can stop there."""
+"""Order of a module: public parts before helpers, so that a reader can stop early."""
 
 import ast
 from collections.abc import Iterator, Sequence
@@ -13,7 +13,7 @@ _FUNCTIONS = ast.FunctionDef | ast.AsyncFunctionDef
 
 
 def helpers_first(source: str) -> list[str]:
-    """Helpers above something public, of a module or of a class, though no import needs them."""
+    """Return helpers above public parts of a module or class, unless the import needs them."""
     module = ast.parse(source)
     classes = [node.body for node in ast.walk(module) if isinstance(node, ast.ClassDef)]
     return [name for body in (module.body, *classes) for name in _early(body)]
@@ -35,7 +35,7 @@ def is_helper(name: str) -> bool:
 
 
 def used_at_once(node: ast.stmt) -> Iterator[str]:
-    """The names that a statement uses when it is executed; annotations can be quoted."""
+    """Return the names that a statement uses when it is executed; annotations can be quoted."""
     match node:
         case ast.FunctionDef() | ast.AsyncFunctionDef():
             defaults = [*node.args.defaults, *filter(None, node.args.kw_defaults)]

@@ -1,4 +1,4 @@
-"""The record of one staging, what lists leave out by themselves, and who counts what is used."""
+"""Records of stagings: details of one, default exclusions of lists, and counting of uses."""
 
 from contextlib import nullcontext
 from datetime import timedelta

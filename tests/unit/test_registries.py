@@ -1,4 +1,4 @@
-"""A new scheme, form of archive, kind of artifact or kind of lock is added in one place."""
+"""Registries: one place to add a scheme, a container file format, an artifact kind, a lock kind."""
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
@@ -27,7 +27,7 @@ artifacts:
 
 
 class Nothing:
-    """An archive without objects."""
+    """Archive without objects."""
 
     def __init__(self, url: ArchiveUrl, _allowed: AllowList, _options: SourceOptions) -> None:
         self.url = url.canonical
@@ -79,7 +79,7 @@ def test_a_service_is_at_its_endpoint_or_where_all_find_it(
 
 
 def test_only_where_every_server_can_are_many_objects_deleted_by_one_request() -> None:
-    """Not every server that speaks S3 can: some answer that they do not know the request."""
+    """Some servers with the S3 protocol respond that they do not know this request."""
     assert {scheme for scheme, service in SERVICES.items() if service.deletes_many} == {"gs", "az"}
 
 

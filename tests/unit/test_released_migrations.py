@@ -1,4 +1,4 @@
-"""Released migrations are never renumbered or edited: databases have run them as they are."""
+"""Released migrations: never renumbered or edited, because databases have already run them."""
 
 import hashlib
 from pathlib import Path
@@ -12,7 +12,7 @@ MIGRATIONS = TESTS.parent / "migrations"
 
 
 def released() -> dict[str, str]:
-    """The digest of each released file, by its name below ``migrations``."""
+    """Return the digest of each released file, by its name below ``migrations``."""
     lines = (line.split() for line in RELEASED.read_text().splitlines())
     return {name: digest for digest, name in lines}
 

@@ -1,4 +1,4 @@
-"""A request that was found valid is not checked again, as long as it is remembered."""
+"""Checks of requests: a valid request is not checked again while it is remembered."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -13,7 +13,7 @@ URL = parse("https://archive.example/board/R17")
 
 
 class Checks:
-    """A check that finds everything valid, and knows what it was asked."""
+    """Check that accepts everything, and records its calls."""
 
     def __init__(self, *, kinds: int = 1, has_credential: bool = False) -> None:
         self.asked: list[str] = []
@@ -28,7 +28,7 @@ class Checks:
 
 
 def times_asked(checks: Checks, archive_url: str, artifact: str = "a") -> int:
-    """How often a request is checked that comes twice."""
+    """Return how often a request is checked that arrives twice."""
     remembered = RequestChecks(checks)
     for _ in range(2):
         remembered.checked(archive_url, [artifact], None)
@@ -62,7 +62,7 @@ def test_the_last_4096_are_remembered() -> None:
 
 def test_of_eight_mebibytes_each_counts_its_texts_and_its_artifacts() -> None:
     for kinds in (1, 3):
-        # Twice the URL, as it is in the key and in the request.
+        # The URL counts twice, in the key and in the request.
         longest = "u" * (((8 << 20) - 1000 - 500 * kinds - 2) // 2)
         assert times_asked(Checks(kinds=kinds), longest, "ab") == 1
         assert times_asked(Checks(kinds=kinds), longest, "abc") == 2

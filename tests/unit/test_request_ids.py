@@ -1,4 +1,4 @@
-"""Ids of requests: no two alike, in one process or in one that was forked from it."""
+"""Request ids: unique within a process and across its forks."""
 
 import os
 import re

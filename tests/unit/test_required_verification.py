@@ -1,4 +1,4 @@
-"""What a setting requires of archives, and signatures of the objects themselves."""
+"""Verification that settings require of archives, and signatures of the objects themselves."""
 
 import gzip
 import hashlib
@@ -46,7 +46,7 @@ SUFFIXES = {
 
 
 class Folder:
-    """An archive in memory; its objects may be cut once, or never be twice the same."""
+    """Archive in memory; objects may be cut once, or change with each read."""
 
     def __init__(self, objects, url="gs://builds/R17-1", version='"v1"'):
         self.objects = objects
@@ -78,7 +78,7 @@ class Folder:
 
 
 class Cut(InMemory):
-    """Ends in the middle."""
+    """Stream that ends in the middle."""
 
     def _chunks(self, start, end):
         half = start + (end - start) // 2
@@ -298,7 +298,7 @@ def test_a_key_counts_for_what_it_signed_while_it_was_valid(store):
 @pytest.mark.parametrize("extract", ["tar", "zip", "plain"])
 def test_a_required_object_resumes_where_its_connection_broke(store, builder, extract, monkeypatch):
     monkeypatch.setattr(download, "PART_BYTES", 1 << 18)
-    body = bytes(range(256)) * (5 << 9)  # 640 KiB: half of it has a part that is kept
+    body = bytes(range(256)) * (5 << 9)  # 640 KiB: half of it is a complete part, which is kept
     noise = random.Random(1).randbytes(640 << 10)
     made = {
         "plain": lambda: body,
@@ -308,7 +308,7 @@ def test_a_required_object_resumes_where_its_connection_broke(store, builder, ex
     data = made[extract]()
     source = Folder({"object": data, "object.asc": builder.sign(data)})
     source.cut.add("object")
-    # On a busy machine it would be taken for slow, and the piece that was cut be read again.
+    # On a busy machine the source would count as slow, and the cut chunk be read again.
     how = {"extract": extract, "speed": DownloadSpread(connections=1)}
     with pytest.raises(SourceFailed):
         fetched(store, source, need("signature", builder.public), **how)

@@ -1,4 +1,4 @@
-"""Names that a reader of a row could take for the service's own."""
+"""Reserved names: names that look like the service's own are refused."""
 
 import unicodedata
 
@@ -51,7 +51,7 @@ def test_so_are_names_that_look_like_them(name: str):
     ["HANGUL FILLER", "HANGUL CHOSEONG FILLER", "HALFWIDTH HANGUL FILLER", "NO-BREAK SPACE"],
 )
 def test_a_name_has_no_letter_that_is_not_seen(unseen: str):
-    """Neither of the service's own, nor beside another caller's name."""
+    """Invisible letters could imitate the service's own names or another caller's."""
     for name in ("worker", "alice"):
         for made in (f"{name}{unicodedata.lookup(unseen)}", f"{unicodedata.lookup(unseen)}{name}"):
             with pytest.raises(Unauthenticated):

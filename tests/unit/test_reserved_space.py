@@ -1,4 +1,4 @@
-"""When a batch takes the space of a file before its bytes, and tells the disk to write them."""
+"""Space for a file in a batch: when it is reserved, and when write-back to the disk begins."""
 
 import ctypes
 from pathlib import Path
@@ -60,7 +60,7 @@ def test_the_kernel_is_asked_to_write_a_range_and_not_waited_for(
 
     monkeypatch.setattr(disk, "_C", SimpleNamespace(sync_file_range=ask))
     disk.write_back(3, 8 * MEBIBYTE, 24 * MEBIBYTE)
-    # Linux's header: 2 begins to write; 1 and 4 would wait, before that and after it.
+    # From Linux's header: 2 begins to write; 1 and 4 would wait, before it and after it.
     assert asked == [(3, 8 * MEBIBYTE, 16 * MEBIBYTE, 2)]
 
 

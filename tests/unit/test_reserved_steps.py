@@ -1,4 +1,4 @@
-"""Space for an artifact or an upload is reserved in steps, so that few chunks need a statement."""
+"""Reservation of space in steps, so that few chunks need a statement."""
 
 from types import SimpleNamespace
 from typing import Any
@@ -14,7 +14,7 @@ STEP = 64 << 20
 
 
 class Space:
-    """Grants each reservation, and more in advance if it has it; notes what was asked for."""
+    """Grants each reservation, and more in advance if available; records the requested sizes."""
 
     def __init__(self, *, has_more: bool = True) -> None:
         self.asked: list[int] = []
@@ -75,7 +75,7 @@ def test_a_refused_chunk_is_counted_as_needed_and_not_as_reserved() -> None:
 
 
 class Uploads:
-    """The quota, as uploads ask it, by a clock that a test sets."""
+    """The quota as used by uploads, with a clock that the test sets."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = 100.0

@@ -1,4 +1,4 @@
-"""How often a source is tried again, how long that waits, and which body is too slow."""
+"""Retries of a source: their number, their delays, and detection of slow bodies."""
 
 from collections.abc import Generator, Sequence
 
@@ -9,7 +9,7 @@ from staging_api.sources.model import SourceOptions
 from staging_api.sources.parallel_requests import TooManyAtOnce
 from staging_api.sources.retrying import Interrupted, SlowestRate, resumed, retried
 
-#: After so much of a body the next failure counts as the first again.
+#: After this many bytes of a body, the next failure counts as the first again.
 PROGRESS = 8 << 20
 
 
@@ -29,7 +29,7 @@ def never() -> None:
 
 
 def in_parts(sizes: Sequence[int], error: SourceFailed, chosen: SourceOptions) -> int:
-    """Read a body that is cut by `error` after each of these parts; return how much came."""
+    """Read a body that `error` interrupts after each of these parts; return the bytes read."""
     left = [*sizes]
 
     def read(_position: int) -> Generator[bytes, None, None]:

@@ -1,4 +1,4 @@
-"""Rules that turn claims into roles."""
+"""Rules that map claims to roles."""
 
 import pytest
 
@@ -26,12 +26,12 @@ from staging_api.identity.rules import RoleRules
         ("stager:sub=system:serviceaccount:ci:*", {"sub": "system:serviceaccount:cd:x"}, set()),
         ("viewer:*, auditor:sub=a", {"sub": "a"}, {Role.VIEWER, Role.AUDITOR}),
         ("stager:level=7", {"level": 7}, set()),
-        # All conditions of a rule, each by itself.
+        # All conditions of a rule, each separately.
         ("operator:roles=admin&scope=all", {"roles": ["admin"], "scope": "all"}, {Role.OPERATOR}),
         ("operator:roles=admin & scope=all", {"roles": ["admin"], "scope": "all"}, {Role.OPERATOR}),
         ("operator:roles=admin&scope=all", {"roles": ["admin"]}, set()),
         ("operator:roles=admin&scope=all", {"roles": ["member"], "scope": "all"}, set()),
-        # Exact: of all characters only the star means something else.
+        # Exact: of all characters, only the star has a special meaning.
         ("stager:groups=ci-[ab]", {"groups": "ci-a"}, set()),
         ("stager:groups=ci-[ab]", {"groups": "ci-[ab]"}, {Role.STAGER}),
         ("stager:groups=c?", {"groups": "ci"}, set()),
@@ -41,7 +41,7 @@ from staging_api.identity.rules import RoleRules
         ("stager:groups=a*c*e", {"groups": "abcde"}, {Role.STAGER}),
         ('stager:groups="c*"', {"groups": "ci"}, set()),
         ('stager:groups="c*"', {"groups": "c*"}, {Role.STAGER}),
-        # Quotes hide commas, ampersands and equals signs.
+        # Quotes escape commas, ampersands and equals signs.
         (
             'stager:memberOf="CN=ci,OU=a&b,DC=x"&dept=rd,viewer:sub=a',
             {"memberOf": ["CN=ci,OU=a&b,DC=x"], "dept": "rd", "sub": "a"},
@@ -49,7 +49,7 @@ from staging_api.identity.rules import RoleRules
         ),
         (r'stager:cn="a\"b\\"', {"cn": 'a"b\\'}, {Role.STAGER}),
         ("stager:dn=CN=ci", {"dn": "CN=ci"}, {Role.STAGER}),
-        # OAuth's list in one text; what else has spaces is one text.
+        # OAuth's list is a single text; any other text with spaces stays whole.
         ("stager:scope=stage", {"scope": "openid stage"}, {Role.STAGER}),
         ("stager:scp=stage", {"scp": "openid stage"}, {Role.STAGER}),
         ("stager:scope=openid stage", {"scope": "openid stage"}, {Role.STAGER}),
@@ -88,6 +88,6 @@ def test_a_malformed_rule_is_refused_at_start(rule):
 def test_a_rule_for_a_keystone_role_in_any_project_logs_a_warning(
     rule: str, warned: bool, caplog: pytest.LogCaptureFixture
 ):
-    """Of Keystone: an admin of her own project is no operator of all the service."""
+    """In Keystone, the admin of one project is not an operator of the whole service."""
     keystone_rules(f"stager:project=ci,{rule}")
     assert ("in any project" in caplog.text) == warned

@@ -1,4 +1,4 @@
-"""The simulation of many pods comes to what queueing theory knows."""
+"""Simulation of many pods: its results agree with queueing theory."""
 
 import math
 import statistics
@@ -21,13 +21,13 @@ def test_waits_are_those_of_erlang(servers: int, busy: float) -> None:
 
 
 def test_the_share_that_is_busy_is_what_was_asked_for() -> None:
-    """The law of utilization; and Little's: what is under way is rate times time."""
+    """Utilization law; and Little's law: work in progress is rate times time."""
     seen = simulated([Demand("x", Cost(0.002), 600.0)], Machine(2, 0.0), 40.0)
     assert seen.busy == pytest.approx(0.6, rel=0.05)
 
 
 def test_erlang_is_the_known_one() -> None:
-    # M/M/1: rho / (mu - lambda); of M/M/2 at one erlang a third waits.
+    # M/M/1: rho / (mu - lambda); in M/M/2 at one erlang a third waits.
     assert waiting_seconds(0.5, 1.0, 1) == pytest.approx(1.0)
     assert waiting_seconds(1.0, 1.0, 2) == pytest.approx(1 / 3)
     with pytest.raises(ValueError, match="too much"):

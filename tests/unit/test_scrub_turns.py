@@ -1,4 +1,4 @@
-"""A turn of the scrub reads some contents, no faster than its rate, and notes the good ones."""
+"""Turns of the scrub: limited number and rate of contents, and a record of the good ones."""
 
 import hashlib
 import io
@@ -19,7 +19,7 @@ RATE = 1 << 20
 
 
 class Clock(threading.Event):
-    """A clock, and an event that is waited for by letting its time pass."""
+    """A clock, and an event whose wait lets the clock's time pass."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -37,7 +37,7 @@ class Clock(threading.Event):
 
 
 class Bed:
-    """A store of contents by name, some of which are damaged, lost or cannot be read."""
+    """Store of contents by name, some of which are damaged, lost or unreadable."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, contents: dict[str, Any]) -> None:
         self.digests = {

@@ -1,4 +1,4 @@
-"""Where a run keeps its PostgreSQL: in memory if there is room, and nothing stays there."""
+"""Folder of a run's PostgreSQL: in memory if there is space, and removed at the end."""
 
 from pathlib import Path
 

@@ -1,5 +1,5 @@
-"""What a transaction sets, such as who acts, ends with it: the next one of the session may be
-another caller's."""
+"""Settings of a transaction, such as the acting caller, end with it: the next transaction of the
+session may be another caller's."""
 
 import re
 from pathlib import Path
@@ -8,12 +8,12 @@ import staging_api
 from staging_api.db.sessions import CONNECT_ARGS, SETTINGS, Session
 
 PACKAGE = Path(staging_api.__file__).parent
-#: Sets what holds for all of a session, before any caller has it.
+#: Files that set values for a whole session, before it serves any caller.
 FOR_SESSIONS = {"db/sessions.py"}
 
 
 def third_arguments(text: str) -> list[str]:
-    """Of every call of set_config: whether it is for the transaction alone."""
+    """Return the third argument of every set_config call: whether it is for the transaction."""
     found = []
     for call in re.finditer(r"\bset_config\(", text):
         depth, end = 1, call.end()
@@ -35,7 +35,7 @@ def test_each_setting_of_a_transaction_is_for_it_alone() -> None:
 
 
 def test_a_dead_peer_is_given_up_within_what_a_write_may_wait() -> None:
-    """Else a session that reads hangs for longer than one that writes."""
+    """Otherwise a reading session hangs for longer than a writing one."""
     silent = CONNECT_ARGS["keepalives_idle"]
     probed = CONNECT_ARGS["keepalives_count"] * CONNECT_ARGS["keepalives_interval"]
     assert CONNECT_ARGS["tcp_user_timeout"] == 15_000

@@ -1,4 +1,4 @@
-"""How settings are read out of an environment, and which do not go together."""
+"""Settings: parsing from an environment, and contradictory combinations."""
 
 import os
 

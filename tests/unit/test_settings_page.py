@@ -1,4 +1,4 @@
-"""The page of settings says what the code does."""
+"""Page of settings: it matches the code."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "reference" / "settings.md"
 
 
 def settings_table() -> str:
-    """The table of settings, as the page has to show it."""
+    """Return the table of settings, as the page has to show it."""
     lines = ["| variable | default | range | meaning |", "|---|---|---|---|"]
     for name, field in Settings.model_fields.items():
         default = "" if field.default in (None, "") else f"`{field.default}`"
@@ -21,7 +21,7 @@ def settings_table() -> str:
 
 
 def allowed(field: FieldInfo) -> str:
-    """The numbers that a setting may have."""
+    """Return the range of numbers that a setting accepts."""
     bounds = {type(each): each for each in field.metadata}
     if Gt in bounds:
         return f"above {bounds[Gt].gt}"

@@ -1,4 +1,4 @@
-"""Reads that are shared: by whom, in which order, and what the failure of one is to the others."""
+"""Shared reads: who shares them, their order, and the effects of a failure."""
 
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -13,7 +13,7 @@ PATIENCE_SECONDS = 30
 
 
 class Statements:
-    """What was sent; each statement waits for its permission, if it has to."""
+    """Recorder of statements; a statement can be made to wait for permission."""
 
     def __init__(self) -> None:
         self.sent: list[list[str]] = []
@@ -21,7 +21,7 @@ class Statements:
         self.may_end: dict[int, threading.Event] = {}
 
     def hold(self, number: int) -> None:
-        """Let the statement of this number wait for `may_end`."""
+        """Let the statement with this number wait for `may_end`."""
         self.has_begun[number], self.may_end[number] = threading.Event(), threading.Event()
 
     def read(self, keys: Sequence[str]) -> Mapping[str, str]:
@@ -48,7 +48,7 @@ def reads(statements, monkeypatch) -> SharedReads[str, str]:
 
 @pytest.fixture
 def ask(reads, monkeypatch) -> Iterator[Callable[..., list[Future[str]]]]:
-    """Ask in threads of their own, and return when all of them are about to wait."""
+    """Ask in separate threads, and return when all of them are about to wait."""
     waiting: list[threading.Lock] = []
     held = shared_reads._held
 

@@ -1,4 +1,4 @@
-"""The end of a process: what stops when it begins, what when its time is over."""
+"""Shutdown of a process: what stops at its start, and what at its deadline."""
 
 import os
 import time
@@ -30,7 +30,7 @@ def test_work_stops_when_its_share_of_the_time_is_over(monkeypatch: pytest.Monke
     now = [50.0]
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
     shutdown.begin(10)
-    # A second signal gives it no more time.
+    # A second signal does not extend the deadline.
     now[0] = 57.9
     shutdown.begin(10)
     shutdown.check_over()

@@ -1,4 +1,4 @@
-"""Signatures of OpenPGP, minisign and signify: who signed, and what is no signature."""
+"""Signatures of OpenPGP, minisign and signify: the signer, and invalid signatures."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -157,7 +157,7 @@ def test_a_folder_of_keys_is_all_of_them_and_one_that_is_none_is_found_at_the_st
     (folder / "c.pub").write_text("no key")
     with pytest.raises(SignatureInvalid, match="a key must be"):
         check_key(str(folder))
-    # Later the others count.
+    # After that time the other keys count.
     for key in (minisign, builder):
         assert signer_of(MESSAGE, key.sign(MESSAGE), [str(folder)]) == key.signer
     assert "c.pub is left out" in caplog.text

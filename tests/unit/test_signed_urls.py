@@ -1,4 +1,4 @@
-"""A signed URL is another text each time, and the same archive."""
+"""Signed URLs: a different text each time, but the same archive."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Work that is done once for all who want the same at the same time."""
+"""Single flight: concurrent requests for the same work share one execution."""
 
 import threading
 import time
@@ -20,7 +20,7 @@ from tests.service import eventually
 
 @dataclass
 class Leaving:
-    """A client that goes when the test says so."""
+    """Client that disconnects when the test says so."""
 
     gone: bool = False
     wakes: list[Callable[[], None]] = field(default_factory=list)
@@ -43,7 +43,7 @@ class Leaving:
 
 @dataclass
 class Work:
-    """Work that goes on until it is let go, and may fail."""
+    """Work that runs until the test releases it, and may fail."""
 
     error: BaseException | None = None
     begun: int = 0
@@ -130,7 +130,7 @@ def test_one_that_is_gone_when_the_work_falls_to_it_leaves_it_to_the_next():
         for work, client in ((left, leaving), (second, ALWAYS_CONNECTED)):
             asked.append(pool.submit(flight.run, "a", work, client, in_seconds(30)))
             eventually(lambda: followers(flight, "a") == len(asked), "it does not wait")
-        # Nothing wakes it: it is still first in the queue when the leader gives up.
+        # Nothing wakes this waiter: it is still first in the queue when the leader gives up.
         leaving.gone = True
         first.release.set()
         assert isinstance(leader.exception(), ClientGone)
@@ -225,7 +225,7 @@ def test_a_slot_that_comes_as_its_client_goes_is_given_on():
     slots.take(ALWAYS_CONNECTED, shutdown, first=False)
     with pytest.raises(ClientGone):
         slots.take(Late(), shutdown, first=False)
-    # Free again: or this would wait for ever.
+    # The slot is free again; otherwise this would wait for ever.
     with slots.one(Leaving(gone=True), shutdown):
         assert queued(slots) == 0
 
@@ -257,7 +257,7 @@ def test_one_that_waited_in_the_middle_of_its_work_comes_before_those_that_queue
             slots.take(ALWAYS_CONNECTED, shutdown, first=False)
             pool.submit(queue, "queued")
             eventually(lambda: queued(slots) == 1, "it does not queue")
-            # Goes on once this block, which is about to come back, queues as well.
+            # Continues once this block, which is about to return, is queued as well.
             pool.submit(lambda: (eventually(lambda: queued(slots) == 2, ""), slots.give()))
         order.append("came back")
     assert order == ["came back", "queued"]

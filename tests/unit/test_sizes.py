@@ -1,4 +1,4 @@
-"""How sizes are shown to people, and what a lack of space says by itself."""
+"""Sizes: human-readable format, and the message about missing space."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Small text files that settings name: how large they may be, and what is none."""
+"""Small text files named by settings: maximum size, and refused files."""
 
 import errno
 import os

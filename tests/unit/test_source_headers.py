@@ -1,4 +1,4 @@
-"""The headers of an answer, in every form that RFC 9110 allows."""
+"""Response headers of a source, in every form that RFC 9110 allows."""
 
 import base64
 from datetime import UTC, datetime

@@ -1,4 +1,4 @@
-"""How sources are talked to is set by settings, and a wrong setting is named."""
+"""Settings for connections to sources; an error names the wrong setting."""
 
 import pytest
 

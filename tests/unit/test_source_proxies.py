@@ -1,4 +1,4 @@
-"""Proxies of the environment: in which form they must be, and what the library is told of them."""
+"""Proxies from the environment: accepted forms, and the configuration of the library."""
 
 from collections.abc import Mapping
 
@@ -37,7 +37,7 @@ P, Q = "http://p:1", "http://q:1"
         ("http://127.0.0.1:9", {"https": P}, P, "127.0.0.1"),
         ("http://[::1]:9", {"all": "p:1", "no": "a,b"}, P, "a,b,::1"),
         ("http://localhost:9", {"http": P, "https": Q}, Q, "localhost"),
-        # What has no proxy is given none by that of http.
+        # A host without a proxy does not get the proxy for http.
         ("http://localhost:9", {"http": P}, P, EVERY),
         ("http://minio:9", {"http": P, "no": "minio"}, "", ""),
         ("http://minio:9", {"https": P, "no": "minio:9"}, P, "minio"),
@@ -62,6 +62,6 @@ def test_the_library_is_told_what_it_does_not_know_of_proxies(
     if proxy and excepted != EVERY:
         expected["proxy_excludes"] += f",{OTHER}"
     assert library_proxy("s3", {"endpoint": endpoint}, proxies) == expected
-    # The address may come from the variables of the service's own tools.
+    # The address may come from the variables of the bucket service's own tools.
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", endpoint)
     assert library_proxy("s3", {}, proxies) == expected

@@ -1,4 +1,4 @@
-"""Where a redirect leads, and which are not followed."""
+"""Redirects of a source: their targets, and those that are refused."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from staging_api.sources.target import RequestTarget, redirected, target_of
 from staging_api.sources.url import parse
 
 OBJECT = target_of(parse("https://one.test:8443/builds/R1/image.bin"), "signature=a")
-#: As long as a Location may be, with what stands before the path.
+#: Maximum length of a Location, including everything before the path.
 LONGEST = "/" + "a" * ((16 << 10) - 1)
 
 

@@ -1,4 +1,4 @@
-"""What fails in TLS is told apart: no proof, no TLS, a cut, a certificate demanded of us."""
+"""TLS failures: invalid certificate, no TLS, broken connection, client certificate required."""
 
 import ssl
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Space is reserved only where there is a quota; a lowered quota is kept by evictions."""
+"""Quota: reservations only where there is one; evictions after a reduction."""
 
 from contextlib import nullcontext
 from types import SimpleNamespace
@@ -21,7 +21,7 @@ HELD: Any = SimpleNamespace(lease=SimpleNamespace(scope="gs://mine", id="lease")
 
 
 class Space:
-    """A store with a quota, of which so much is used; reservations lack what a test says."""
+    """Store with a quota and this many used bytes; reservations lack what the test says."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.used = 50
@@ -110,7 +110,7 @@ def test_space_is_freed_for_an_artifact_and_nothing_of_its_own_archive(space: Sp
         *(reserved, "collect", ("plan", 8, "gs://mine")),
         *(("evict", "1", "space", 7.0), ("evict", "2", "space", 7.0), "collect", reserved),
     ]
-    # Before each eviction: a request that was cancelled evicts no more.
+    # Checked before each eviction: a cancelled request evicts nothing more.
     assert checks == [3, 4]
 
 

@@ -1,4 +1,4 @@
-"""The URLs of served files, written and read."""
+"""URLs of served files: writing and parsing."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Work on a staging stops within a second, and asks the database twice a second at most."""
+"""Stop of work on a staging: within a second, with at most two queries per second."""
 
 from contextlib import nullcontext
 from types import SimpleNamespace
@@ -13,7 +13,7 @@ from tests.statements import patch_statement
 
 
 class Work:
-    """Work by a clock of its own, under two locks."""
+    """Work with its own clock, under two locks."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = 100.0

@@ -1,4 +1,4 @@
-"""The store in a folder: what is durable when, on a disk that may be full. See also conformance."""
+"""Folder store: durability of each step, also on a full disk. See also conformance."""
 
 import errno
 import hashlib
@@ -36,7 +36,7 @@ def test_content_that_is_kept_again_counts_as_just_used(store):
 
 @pytest.mark.parametrize("more", [-1, 0, 1], ids=["shorter", "a piece", "longer"])
 def test_of_content_that_is_kept_again_the_file_stays_unless_it_differs_anywhere(store, more):
-    # Files are compared piece by piece: the last byte is in the last of them.
+    # Files are compared chunk by chunk: the last byte is in the last chunk.
     content = bytes((1 << 20) + more)
 
     def kept():

@@ -1,4 +1,4 @@
-"""The files of a store in a folder: who may read them, and that none stays open behind a step."""
+"""Files of a folder store: their modes, and no descriptor left open after a step."""
 
 import errno
 import hashlib
@@ -23,7 +23,7 @@ Step = Callable[[FolderStore, Path], object]
 
 @pytest.fixture
 def store(tmp_path: Path) -> FolderStore:
-    """A store that has a marker, a blob, and what is none where one would be."""
+    """Return a store with a marker, a blob, and an entry at a blob's name that is not a file."""
     made = FolderStore(tmp_path)
     made.identify(MARKER)
     keep(made, CONTENT)
@@ -32,7 +32,7 @@ def store(tmp_path: Path) -> FolderStore:
 
 @pytest.fixture
 def _every_mode() -> Iterator[None]:
-    """Files have the modes that they are made with."""
+    """Create files with exactly the requested modes."""
     before = os.umask(0)
     yield
     os.umask(before)

@@ -1,4 +1,4 @@
-"""When to come back after a store refused: soon if it is busy, later for a new credential."""
+"""Retry-After of a store's refusal: short if it is busy, longer for a wrong credential."""
 
 import errno
 import re

@@ -1,4 +1,4 @@
-"""What make test and make test-system collect: every test, in one of them or in make prove."""
+"""Suites of make test and make test-system: every test is in one of them, or in make prove."""
 
 import ast
 import gc

@@ -1,4 +1,4 @@
-"""The command line: no text of the service acts on the terminal; days beyond the calendar."""
+"""Output to a terminal: control sequences from the service have no effect; very late dates."""
 
 import pytest
 from rich.console import Console
@@ -12,7 +12,7 @@ from staging_api.cli.output import print_lines
 from staging_api.client import Lock, Staging
 from tests.scripted_service import artifact, lock, staging
 
-#: Sets the title of a window; reverses the text behind it.
+#: Sets the title of a window; reverses the direction of the text after it.
 ACTING = "\x1b]0;title\x07\u202e"
 SHOWN = r"\x1b]0;title\x07\u202e"
 
@@ -75,7 +75,7 @@ def test_bars_of_artifacts(capsys: pytest.CaptureFixture[str]) -> None:
         tasks = progress.tasks
     assert {each.description for each in tasks} == {f"name {SHOWN}"}
     assert [each.fields["state"] for each in tasks] == ["staging", "staged", SHOWN]
-    # What has come of what is to come, and how much came once all has.
+    # The progress of an expected total, and the amount once everything has arrived.
     assert [each.fields["bytes"] for each in tasks] == [
         "10 bytes of 10 bytes",
         "12.3 MB",

@@ -1,4 +1,4 @@
-"""No thread of ours keeps a process that ends for another reason, whatever it waits for."""
+"""Threads of this package: none keeps a process alive that ends for another reason."""
 
 import ast
 from pathlib import Path
@@ -11,7 +11,7 @@ FILES = sorted(Path(staging_api.__file__).parent.rglob("*.py"))
 
 
 def kept_by(source: str) -> list[int]:
-    """The lines where a thread or a timer begins that the interpreter would wait for."""
+    """Return the lines that start a thread or timer for which the interpreter would wait."""
     tree = ast.parse(source)
     daemons = {
         target.value.id

@@ -1,4 +1,4 @@
-"""Tokens in a file: who is let in, who is not, and what a change of the file does."""
+"""Token file: accepted and refused callers, and effects of a changed file."""
 
 import errno
 import os
@@ -24,7 +24,7 @@ def path(tmp_path: Path) -> Path:
 
 
 def issue(path: Path, name: str = "ci", role: Role = Role.STAGER, days: int | None = 1) -> str:
-    """A token that the file lets in."""
+    """Create a token that the file accepts."""
     token, lines = make_token(name, [role], days)
     add_to_file(path, lines)
     return token
@@ -85,7 +85,7 @@ def test_a_change_of_the_file_is_seen_by_the_next_request(path: Path):
 
 @dataclass
 class Clock:
-    """A monotonic clock that goes as far as it is told."""
+    """Monotonic clock that the test moves."""
 
     seconds: float = 0.0
 
@@ -94,7 +94,7 @@ class Clock:
 
 
 def test_a_file_that_becomes_readable_again_is_read(path: Path):
-    """Of some failures nothing shows in the file when they are over."""
+    """The end of some failures changes nothing in the file's metadata."""
     old = issue(path)
     clock = Clock()
     tokens = TokenFile(path, clock=clock)
@@ -124,7 +124,7 @@ def test_a_file_that_is_back_as_it_was_is_no_longer_wrong(path: Path):
 
 @contextmanager
 def unreadable(path: Path) -> Iterator[None]:
-    """Reads of the file fail for the block, as of a disk that does not answer; also for root."""
+    """Let reads of the file fail in the block, as on a hanging disk; also for root."""
 
     def fail(self: Path, *_: object, **__: object) -> str:
         raise OSError(errno.EIO, os.strerror(errno.EIO))
@@ -135,7 +135,7 @@ def unreadable(path: Path) -> Iterator[None]:
 
 
 def cuts(text: str) -> list[int]:
-    """Lengths of beginnings of a text: around the end of each line, and some between."""
+    """Return lengths of prefixes of a text: around the end of each line, and some between."""
     ends = [i for i, letter in enumerate(text) if letter == "\n"]
     near = {end + step for end in ends for step in (-1, 0, 1, 2)}
     return sorted({0, *range(0, len(text), 11), *near} & set(range(len(text))))
@@ -176,7 +176,7 @@ def test_a_file_without_a_marker_that_was_emptied_is_not_taken(path: Path, empty
 
 
 def without_marker(path: Path, *names: str) -> tuple[str, dict[str, str]]:
-    """A file of the user's own with these tokens, without first and last line: its text."""
+    """Return the text of a user's own file with these tokens, without first and last line."""
     made = {name: issue(path, name) for name in names}
     path.write_text(yaml.safe_dump(yaml.safe_load(path.read_text()), sort_keys=False))
     return path.read_text(), made
@@ -225,7 +225,7 @@ def test_last_entries_that_are_removed_and_followed_by_the_marker_lose_their_tok
 
 
 def test_what_ends_within_an_entry_is_never_taken_for_its_whole(path: Path):
-    """Without its last line the last token would never expire."""
+    """Without its last line, the last token would never expire."""
     text, made = without_marker(path, "a", "b")
     tokens = TokenFile(path, clock=(clock := Clock()))
     path.write_text(text[: text.rindex("  expires_at")])
@@ -371,7 +371,7 @@ def test_pipes_and_devices_are_refused_without_waiting(path: Path, instead: str)
 
 
 def test_what_other_editors_write_is_read_and_protected_as_well(path: Path):
-    """A mark of the order of bytes, and lines that end as on Windows."""
+    """A byte order mark, and line ends of Windows."""
     made = {name: issue(path, name) for name in ("a", "b")}
     text = "\ufeff" + path.read_text().replace("\n", "\r\n")
     path.write_bytes(text.encode())
@@ -384,7 +384,7 @@ def test_what_other_editors_write_is_read_and_protected_as_well(path: Path):
 
 
 def test_two_lists_in_one_file_are_refused(path: Path):
-    """YAML parsers take the last one, and would lock out all of the first."""
+    """YAML parsers take the last list, and would lock out all callers of the first."""
     issue(path)
     path.write_text(path.read_text().replace("tokens:\n", "tokens: []\ntokens:\n"))
     with pytest.raises(Invalid, match="line 3 repeats a key"):

@@ -1,4 +1,4 @@
-"""What traces of requests show."""
+"""Traces of requests: their content."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""What others undo again and again is tried a few times, and then left with an error."""
+"""Work that other processes undo repeatedly: a few attempts, then an error."""
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext, suppress
@@ -20,7 +20,7 @@ ONE = "1" * 64
 
 
 class Upkeep:
-    """A store of 100 bytes, of which so many stay, by the clock of its questions."""
+    """Store of 100 bytes; each query of its space returns the next of these used sizes."""
 
     def __init__(self, *staying: int) -> None:
         self.terms = SimpleNamespace(quota_bytes=100, evictable_seconds=7.0)
@@ -42,7 +42,7 @@ def evictable(number: int) -> EvictableArtifact:
 
 
 class Plans:
-    """Plans the eviction of one more artifact each time, and knows for what."""
+    """Plans one more eviction each time, and records for which need."""
 
     def __init__(self, *, can_evict: bool) -> None:
         self.asked: list[tuple[int, float, set[str]]] = []
@@ -78,7 +78,7 @@ def planned(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Plans]:
 
 
 def lacking(monkeypatch: pytest.MonkeyPatch, *answers: int) -> Iterator[int]:
-    """Let each reservation lack so many bytes; what is left was not asked for."""
+    """Let each reservation lack this many bytes."""
     left = iter(answers)
     monkeypatch.setattr(space_rows, "reserve_upload", lambda *_: next(left))
     return left
@@ -136,7 +136,7 @@ def test_a_prune_that_evicts_what_it_planned_plans_once(planned: Callable[..., P
     plans, upkeep = planned(can_evict=True), Upkeep(50, 50, 60)
     found = prune(upkeep, idle_seconds=3.0)  # type: ignore[arg-type]
     assert plans.asked == [(50, 3.0, set())]
-    # Others staged more meanwhile than was freed.
+    # Meanwhile other processes staged more than was freed.
     assert (found.artifacts, found.freed_bytes) == ((evictable(1),), 0)
 
 
@@ -150,7 +150,7 @@ def test_a_prune_that_only_says_what_it_would_do_evicts_nothing(
 
 
 class Rows:
-    """Rows of an artifact, whose contents are not known to be there so many times."""
+    """Rows of an artifact whose contents are reported missing this many times."""
 
     def __init__(self, times: int) -> None:
         self.looks: list[dict[str, int]] = []
@@ -169,7 +169,7 @@ class Rows:
 
 
 def recorded(monkeypatch: pytest.MonkeyPatch, times: int, files: int) -> Rows:
-    """Record an artifact of so many files."""
+    """Record an artifact with this many files."""
     rows = Rows(times)
 
     def guarded(*_: object) -> AbstractContextManager[None]:

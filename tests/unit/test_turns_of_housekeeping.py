@@ -1,4 +1,4 @@
-"""Which steps of housekeeping a turn does, and how long its thread pauses between two turns."""
+"""Turns of housekeeping: the steps of each, and the pause of the thread between two turns."""
 
 import time
 
@@ -59,7 +59,7 @@ def test_between_two_turns_is_a_pause_until_the_next_step_is_due(
     monkeypatch.setattr(stop, "wait", wait)
     keeping.start()
     keeping._thread.join(10)
-    # Without a pause it would still run.
+    # Without the pause it would still run.
     stop.set()
     (pause,) = pauses
     assert least <= pause <= most

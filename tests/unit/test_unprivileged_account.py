@@ -1,4 +1,4 @@
-"""Which account a process of root takes for PostgreSQL, which way, and whose its data becomes."""
+"""Root's change to an unprivileged account for PostgreSQL: account, way, and owner of the data."""
 
 import ctypes
 import errno
@@ -48,7 +48,7 @@ def test_a_system_with_root_alone_is_refused(monkeypatch: pytest.MonkeyPatch) ->
 
 @pytest.fixture
 def done(monkeypatch: pytest.MonkeyPatch) -> Done:
-    """What becomes of a process of root, in order; the account is 26, its group 27."""
+    """Record the steps of a root process, in order; the account is 26, its group 27."""
     found: Done = []
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     monkeypatch.setattr(os, "getegid", lambda: 0)
@@ -117,7 +117,7 @@ def test_a_user_namespace_will_do_if_it_can_be_entered_and_all_is_open_in_it(
 ) -> None:
     def enter(_account: Any) -> None:
         if not enters:
-            os.close(2)  # what is raised in the child is said by nobody
+            os.close(2)  # the child's exception must not be printed
             raise PermissionError
 
     monkeypatch.setattr(unprivileged, "_enter_user_namespace", enter)

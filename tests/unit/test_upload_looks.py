@@ -1,4 +1,4 @@
-"""What is waited for while an archive is uploaded, by whom, and when its waiters look at it."""
+"""Waiting for an upload: which requests wait, for what, and when they look at the archive."""
 
 import random
 from collections.abc import Iterator
@@ -27,7 +27,7 @@ def kind(name: str = "a", *, optional: bool = False) -> ArtifactKind:
 
 
 class Upload:
-    """An archive that is being uploaded, its polls, and what is done about it."""
+    """Archive during its upload, with its polls; records the actions on it."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.there: set[str] = set()
@@ -118,7 +118,7 @@ def upload(monkeypatch: pytest.MonkeyPatch) -> Upload:
 
 
 BEGUN = ("begin", "s", "a", 600.0)
-#: What a look of one's own does, if nothing is there.
+#: Actions of a request's own look, if nothing is there.
 LOOKED: list[Any] = [("claim", 10.0), "forget absent", "look", ("noted", []), "forget absent"]
 
 
@@ -155,7 +155,7 @@ def test_what_cannot_come_is_not_waited_for(upload: Upload, patient: bool) -> No
     assert upload.comes(patient=patient)
     assert upload.done == []
     upload.is_absent, upload.has_manifest = False, True
-    # It may have been written since the names were listed.
+    # The object may have been written since the names were listed.
     assert upload.comes(patient=patient)
     assert upload.done == ["look"]
 

@@ -1,4 +1,4 @@
-"""A wait for an upload lets time pass in steps, and looks in each whether it may go on."""
+"""Pauses of a wait for an upload: short steps, with a check in each whether to continue."""
 
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -17,7 +17,7 @@ from staging_api.staging.uploads import UploadProgress, UploadTerms
 
 
 class Wait:
-    """A wait by a clock of its own, and what is looked at in it."""
+    """Wait with its own clock; records the checks."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = 100.0

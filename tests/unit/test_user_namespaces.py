@@ -1,4 +1,4 @@
-"""What a process of root becomes for PostgreSQL: in a user namespace, or with other ids."""
+"""Root's change for PostgreSQL: into a user namespace, or to other ids."""
 
 import os
 import subprocess
@@ -6,14 +6,14 @@ import sys
 
 import pytest
 
-#: An account that no system has: an id that is not mapped looks like that of nobody.
+#: An account that no system has: an unmapped id would look like that of nobody.
 ACCOUNT = """
 import os, pwd
 from pathlib import Path
 from staging_api.embedded_postgres import unprivileged
 account = pwd.struct_passwd(("somebody", "x", 4321, 4322, "", "/", "/bin/false"))
 """
-#: What the kernel asks for, in other words than those that are tried.
+#: The kernel's requirements, written differently from the code under test.
 ALLOWED = """
 import ctypes
 given = {"setgroups": "deny", "gid_map": f"5 {os.getegid()} 1", "uid_map": f"6 {os.geteuid()} 1"}
@@ -41,7 +41,7 @@ for line in Path("/proc/self/status").read_text().splitlines():
 
 
 def said_by(program: str) -> list[str]:
-    """The lines of a new process: the kernel refuses one that has, as a fork may, a thread."""
+    """Return the output of a program in a new process: the kernel refuses one with threads."""
     done = subprocess.run(
         [sys.executable, "-c", ACCOUNT + program],
         capture_output=True,

@@ -1,4 +1,4 @@
-"""What the API and the worker ask of the service, as far as no row has to be there for it."""
+"""Calls of the staging service by the API and the worker, as far as they need no rows."""
 
 import io
 import json
@@ -45,7 +45,7 @@ def artifact(name: str, state: ArtifactState = "pending") -> StagedArtifact:
 
 
 class Use:
-    """A service whose rows, locks and work are noted."""
+    """Service whose rows, locks and work are recorded."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.done: list[Any] = []
@@ -84,7 +84,7 @@ class Use:
         self._monkeypatch = monkeypatch
 
     def with_work(self) -> None:
-        """Have work that only notes how it was begun."""
+        """Replace the work by a recorder of how it was begun."""
         self._monkeypatch.setattr(StagingService, "working", self._working)
         self._monkeypatch.setattr(StagingService, "_plan", lambda *_: "planned")
 
@@ -240,7 +240,7 @@ def test_a_list_is_asked_for_by_canonical_urls(use: Use, monkeypatch: pytest.Mon
 
 
 def context() -> Any:
-    """The ids of a log line of this thread."""
+    """Return the ids that log lines of this thread have."""
     log = logging.Logger("alone", logging.INFO)  # noqa: LOG001 - of this test alone
     log.addHandler(logging.StreamHandler(lines := io.StringIO()))
     log.handlers[0].setFormatter(logs.JsonLines())
@@ -292,7 +292,7 @@ def test_only_a_source_that_may_be_silent_is_called_in_a_thread(use: Use) -> Non
 
 
 def resumed(use: Use, **given: Any) -> list[Any]:
-    """What a worker does about the staging, beside looking at it."""
+    """Return a worker's actions on the staging, except looking at it."""
     use.with_work()
     resume(use.service, use.staging, ORIGIN, **given)
     assert use.done[0] == ("find", "s")

@@ -1,4 +1,4 @@
-"""Each set of words stands once, in `staging_api.vocabulary`; a class name has one meaning."""
+"""Vocabulary: each set of words is defined once; each class name has one meaning."""
 
 import importlib
 import pkgutil
@@ -27,7 +27,7 @@ _LIST_OF_TEXTS = re.compile(r'[(\[{]\s*(?:"[^"\n]*"\s*,\s*)+(?:"[^"\n]*"\s*)?[)\
 
 @cache
 def sets_of_words() -> dict[str, frozenset[str]]:
-    """Every set of the vocabulary, by module and name."""
+    """Return every set of the vocabulary, by module and name."""
     found = {}
     for module in pkgutil.iter_modules(vocabulary.__path__, f"{vocabulary.__name__}."):
         for name, kind in vars(importlib.import_module(module.name)).items():
@@ -37,7 +37,7 @@ def sets_of_words() -> dict[str, frozenset[str]]:
 
 
 def second_lists(source: str) -> Iterator[str]:
-    """The sets of which a module lists words again: two or more of one set, and nothing else."""
+    """Yield the sets of which a module repeats words: a list of two or more, without others."""
     for found in _LIST_OF_TEXTS.finditer(source):
         listed = set(_TEXT.findall(found[0]))
         for name, allowed in sets_of_words().items():
@@ -45,7 +45,7 @@ def second_lists(source: str) -> Iterator[str]:
                 yield f"{source.count(chr(10), 0, found.start()) + 1}: {name}"
 
 
-#: Lists of such words that are no second copy of the set: the file, and why.
+#: Literals that are no second copy of a set: the file, and the reason.
 OTHERS = {
     "publishing/apt_archives.py": "the forms of an archive by default",
     "publishing/block_writer.py": "the forms in the order of their cost",
@@ -93,7 +93,7 @@ def test_enums_and_mappings_have_the_words_of_their_set(used: Iterable[str], wor
     assert tuple(used) == get_args(words)
 
 
-#: Nouns of the service that a client, or the body of a request or an answer, has in its own form.
+#: Nouns of the service with a separate form in a client, or in a request or response body.
 NOUNS = {
     "Failure",
     "HeldLock",

@@ -1,4 +1,4 @@
-"""Waiting for a change of a staging: who is woken, by what, and how often the database is asked."""
+"""Waiting for a change of a staging: wake-ups, their causes, and queries to the database."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -19,7 +19,7 @@ LONG = 20.0
 
 
 class Versions:
-    """The versions of stagings, as a look finds them."""
+    """Versions of stagings, as a look finds them."""
 
     def __init__(self, **versions: int) -> None:
         self.seen = versions
@@ -33,7 +33,7 @@ class Versions:
 
 
 class Impatient:
-    """A client that can be gone, and notes that a request waits for it."""
+    """Client that can disconnect, and records that a request waits for it."""
 
     def __init__(self, *, gone: bool = False) -> None:
         self.gone = gone
@@ -54,7 +54,7 @@ class Impatient:
 
 
 class NeverWaited(threading.BoundedSemaphore):
-    """Slots that nobody waits for."""
+    """Slots without waiters."""
 
     def acquire(self, blocking: bool = True, timeout: float | None = None) -> bool:
         assert not blocking
@@ -62,7 +62,7 @@ class NeverWaited(threading.BoundedSemaphore):
 
 
 class Waiter(threading.Thread):
-    """A request that waits in a thread of its own; `news` is what it was told."""
+    """Request that waits in its own thread; `news` is its result."""
 
     def __init__(self, of: Watch, staging_id: str, version: int = 1) -> None:
         super().__init__(daemon=True)
@@ -224,7 +224,7 @@ def test_a_thread_that_does_not_run_is_missed(
 
 
 class Paused(threading.Event):
-    """Is set after so many waits; notes them, and calls `during` in each."""
+    """Event that is set after some waits; records them, and calls `during` in each."""
 
     def __init__(self, waits: int, during: Callable[[], None] = lambda: None) -> None:
         super().__init__()
@@ -241,7 +241,7 @@ class Paused(threading.Event):
 
 @pytest.fixture
 def slow(monkeypatch: pytest.MonkeyPatch, versions: Versions) -> list[float]:
-    """How many seconds a look takes."""
+    """Return the duration of each look, in seconds, which a test may change."""
     seconds, now = [0.0], [0.0]
     monkeypatch.setattr(watch, "time", SimpleNamespace(monotonic=lambda: now[0]))
 
@@ -271,7 +271,7 @@ def test_looks_take_a_fifth_of_the_time_at_most(
     made._run()
     assert pauses.waited == pytest.approx([0.1, *between, between[0]])
     assert versions.asked == [["one", "other"]] * 2
-    # Nobody waits: nothing is asked.
+    # Without waiters there is no query.
     made._waiting = {}
     made._closed = pauses = Paused(2)
     made._run()

@@ -1,4 +1,4 @@
-"""Objects are compared with what their publisher says of them, or refused without it."""
+"""Witnesses: objects are compared with their publisher's digests, or refused without these."""
 
 import hashlib
 
@@ -23,7 +23,7 @@ PACKED = {"plain": BODY, "tar": tar_of(("a", BODY)), "zip": zip_of(("a", BODY))}
 
 
 class Folder:
-    """An archive in memory, whose requests are counted."""
+    """Archive in memory, whose requests are counted."""
 
     def __init__(self, objects, url="http://depot.example/b/R17-1", digests=None):
         self.objects = objects
@@ -129,7 +129,7 @@ def test_a_source_that_declares_the_digest_itself_is_believed(store):
 
 
 def signed(objects, key, rule_keys=None, **changed):
-    """The objects with signed checksums, and the rule that requires these."""
+    """Return the objects with signed checksums, and the rule that requires them."""
     lines = "".join(f"{digest(data)}  {name}\n" for name, data in objects.items()).encode()
     all_of_them = {**objects, "SUMS": lines, "SUMS.sig": key.sign(lines), **changed}
     keys = tuple(rule_keys if rule_keys is not None else [key.public])
@@ -178,7 +178,7 @@ def test_what_is_unsigned_unlisted_or_signed_by_another_is_not_staged(store, bui
 
 
 def test_content_that_was_read_before_is_no_proof_for_weaker_digests(store):
-    """It must be compared again: only its sha256 proves a content."""
+    """The content must be compared again: only its sha256 proves it."""
     fetched(store, Folder({"object": BODY}))
     rule = Verification("MD5SUMS")
     source = Folder({"object": BODY, "MD5SUMS": f"{digest(BODY, 'md5')}  object".encode()})

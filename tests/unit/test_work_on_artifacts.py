@@ -1,4 +1,4 @@
-"""The artifacts of a staging are brought one by one: in which order, what ends it, what counts."""
+"""Work on the artifacts of a staging: their order, its ends, and its record."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
@@ -38,7 +38,7 @@ def kind(name: str) -> ArtifactKind:
 
 
 class Bed:
-    """A staging whose artifacts can fail, be lacking or be put off; notes what was done."""
+    """Staging whose artifacts can fail, be absent or be postponed; records the operations."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.errors: dict[str, StagingApiError] = {}
@@ -83,7 +83,7 @@ class Bed:
         return Work(**parts)
 
     def staged(self) -> list[str]:
-        """What was recorded, in order."""
+        """Return the recorded artifacts, in order."""
         return [each[1] for each in self.done if each[0] == "record"]
 
     def _to_do(self, _conn: object, staging: str, names: list[str], phase: str) -> list[Any]:
@@ -174,7 +174,7 @@ def test_what_is_uploaded_comes_before_what_is_not(bed: Bed) -> None:
     bed.lacking = {"a"}
     bed.work().foreground()
     assert bed.staged() == ["b", "c", "a"]
-    # If nobody can say, each says so itself.
+    # If the list cannot be read, each artifact reports this itself.
     bed.done.clear()
     bed.errors = {"b": ArchiveCorrupt("no list")}
     bed.work().foreground()
@@ -290,6 +290,6 @@ def test_the_content_of_an_object_is_known_if_this_version_was_read_before(bed: 
     assert content_of(found(strong=True)) is None
     bed.cached = CachedObject("https://x/a", "v", 5, "2" * 64, "md5")
     assert content_of(found(strong=True)) == KnownContent("2" * 64, "version", "md5", 5)
-    # A version that says less than the content, or none at all, proves nothing.
+    # A weak version, or none, does not prove the content.
     assert content_of(found(strong=False)) is None
     assert content_of(found(version=None, strong=True)) is None

@@ -1,4 +1,4 @@
-"""The loop of a worker: what it begins, whose turn it is, and what it leaves to others."""
+"""Loop of a worker: the work it begins, its order, and the work left to other workers."""
 
 import io
 import json
@@ -31,7 +31,7 @@ def due(number: int, caller: str, *, background: bool = False, url: str = "") ->
 
 
 class Duty:
-    """Housekeeping that only notes when it begins and ends."""
+    """Housekeeping that only records its beginning and end."""
 
     def __init__(self, log: list[str]) -> None:
         self._log = log
@@ -44,7 +44,7 @@ class Duty:
 
 
 class Pool:
-    """Begins jobs and leaves them unfinished."""
+    """Pool that begins jobs and never finishes them."""
 
     def __init__(self) -> None:
         self.begun: list[str] = []
@@ -80,7 +80,7 @@ class Bed:
         return Worker(self.service, jobs, **given)
 
     def begin(self, of: Worker) -> list[str]:
-        """Begin what is due; gives what was begun."""
+        """Begin the due work; return what was begun."""
         before = len(self.pool.begun)
         of._begin_due(self.pool)
         begun: list[str] = self.pool.begun[before:]
@@ -102,7 +102,7 @@ def test_no_more_is_begun_than_there_are_jobs(bed: Bed) -> None:
     bed.due = [due(number, "me") for number in range(4)]
     assert (bed.begin(made), made.busy) == (["000", "001"], 2)
     assert (bed.begin(made), made.busy) == ([], 2)
-    # With every job taken the database is not asked.
+    # While every job slot is taken, the database is not queried.
     assert bed.asked == [4]
     bed.pool.end(1)
     assert made.busy == 1
@@ -295,7 +295,7 @@ def test_a_staging_that_fails_here_is_tried_ever_more_rarely_and_others_go_first
 
 
 def context() -> str | None:
-    """The staging that a log line of this thread is about."""
+    """Return the staging in the log context of this thread."""
     log = logging.Logger("alone", logging.INFO)  # noqa: LOG001 - of this test alone
     log.addHandler(logging.StreamHandler(lines := io.StringIO()))
     log.handlers[0].setFormatter(logs.JsonLines())

@@ -1,4 +1,4 @@
-"""How far a file is, told to another thread than the one that writes it."""
+"""Extent of a file, reported to another thread than the writer's."""
 
 import os
 from pathlib import Path

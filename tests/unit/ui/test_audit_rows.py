@@ -1,4 +1,4 @@
-"""Of an answer to an auditor a page has 200 rows, a file 100,000; and what a cell may hold."""
+"""Rows of an auditor's question: 200 on a page, 100,000 in a file; and contents of cells."""
 
 import csv
 import io
@@ -19,7 +19,7 @@ from staging_api.ui.screens import audit
 
 @dataclass
 class Audit:
-    """Answers every question alike; `api` and `audit` of the services that it stands for."""
+    """Answers every question with the same rows; replaces `api` and `audit` of the services."""
 
     rows: list[tuple[object, ...]] = field(default_factory=list)
     asked: list[int] = field(default_factory=list)
@@ -48,7 +48,7 @@ class Audit:
 
 @dataclass
 class Asked:
-    """What an address asks."""
+    """Request for a page address."""
 
     query: Mapping[str, str]
 

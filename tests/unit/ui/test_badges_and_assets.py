@@ -1,4 +1,4 @@
-"""What is no page: badges as wide as their words, and files that pages refer to."""
+"""Badges as wide as their words, and files that pages refer to."""
 
 import gzip
 import re
@@ -59,7 +59,7 @@ def test_a_file_is_sent_plain_or_compressed_for_ever(name: str, media: str) -> N
     assert plain.data is not None
     assert squeezed.data is not None
     assert gzip.decompress(squeezed.data) == plain.data
-    # Without a time, so that every process sends the same bytes.
+    # Without a time stamp, so that every process sends the same bytes.
     assert squeezed.data[4:8] == bytes(4)
     for each, encoding in ((plain, None), (squeezed, "gzip")):
         assert (each.content_type or "").partition(";")[0] == media

@@ -1,4 +1,4 @@
-"""What a build is called, and the folder of its files."""
+"""State of a build in words, and the folder of its files."""
 
 import pytest
 
@@ -27,7 +27,7 @@ def artifact(state: str) -> StagedArtifact:
         ("staged evicted missing", "failed staged", "staged"),
         ("evicted missing", "staged", "evicted"),
         ("missing", "staged", "staged"),
-        # Events go after a time, and stagings with them.
+        # Events are deleted after a time, and stagings with them.
         ("staged", "", "staged"),
         ("missing", "", "not staged"),
     ],

@@ -1,4 +1,4 @@
-"""Charts of minutes: stacked, as high as the highest minute, the newest at the right."""
+"""Charts of minutes: stacked bars, scaled to the highest minute, newest at the right."""
 
 from staging_api.ui.charts import chart_of
 

@@ -1,4 +1,4 @@
-"""Ages are by the database's clock, whatever that of this machine says."""
+"""Ages on pages: computed with the database's clock, whatever the local clock shows."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -16,7 +16,7 @@ def test_the_database_is_asked_now_and_then_and_its_time_counted_on_meanwhile() 
         asked.append(elapsed[0])
         if len(asked) == 3:
             raise Unavailable("the database cannot be reached")
-        # It was set back by an hour between the first answer and the next.
+        # The clock was set back by an hour between the two responses.
         return YEARS_AGO - timedelta(hours=len(asked) - 1)
 
     clock = DatabaseClock(ask, lambda: elapsed[0])

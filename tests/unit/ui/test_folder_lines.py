@@ -1,4 +1,4 @@
-"""What a folder's page gives to copy fetches a file and checks it, in any shell."""
+"""Command lines on a folder's page: they fetch a file and check it, in any shell."""
 
 import re
 import subprocess
@@ -18,7 +18,7 @@ from staging_api.ui.folder_pages import FolderPages
 
 SERVER = "http://127.0.0.1:8080"
 OF_X = "2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881"
-# It stores "x" where the real one would store what it got.
+# The fake stores "x" where the real curl would store the response.
 CURL = """#!/bin/sh
 while [ $# -gt 1 ]; do
   case $1 in
@@ -32,7 +32,7 @@ echo "$1" >> urls
 
 
 def lines_of(*names: str, auth: str) -> list[str]:
-    """The lines of a page whose files each have the content "x"."""
+    """Return the lines of a page whose files all have the content "x"."""
     deps = cast(UiDependencies, SimpleNamespace(auth=auth, public_url=SERVER))
     resp = falcon.Response()
     page: Page[Any] = Page([FolderChild(name, OF_X, 1) for name in names], None)
@@ -42,7 +42,7 @@ def lines_of(*names: str, auth: str) -> list[str]:
 
 
 def run(line: str, folder: Path, token: str) -> str:
-    """What the line writes, with our curl."""
+    """Run the line with the fake curl; return its output."""
     (folder / "curl").write_text(CURL)
     (folder / "curl").chmod(0o755)
     environment = {"PATH": f"{folder}:/usr/bin:/bin", "STAGING_TOKEN": token}

@@ -1,4 +1,4 @@
-"""How much a form of a page may have, and what is none."""
+"""Forms of pages: maximum size, and refused bodies."""
 
 import falcon
 import pytest

@@ -1,4 +1,4 @@
-"""How pages write what they show."""
+"""Formats of values on pages."""
 
 from datetime import UTC, datetime, timedelta
 

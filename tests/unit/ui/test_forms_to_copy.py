@@ -1,4 +1,4 @@
-"""The lines that a page gives to copy, and who may see which entry of the navigation."""
+"""Command lines to copy from a page, and visibility of navigation entries."""
 
 import shlex
 
@@ -36,7 +36,7 @@ def test_curl_has_method_credential_and_body_where_they_are_needed() -> None:
         body = ["-H", "Content-Type: application/json", "-d", '{"a": "it\'s"}']
         words = ["curl", "-sS", "-X", "POST", *header, *body, f"{SERVER}/a?b=c d"]
         assert shlex.split(line) == words
-        # The shell fills the variable in only between double quotes.
+        # The shell expands the variable only between double quotes.
         assert ('"Authorization: Bearer $STAGING_TOKEN"' in line) is with_token
 
 
@@ -81,7 +81,7 @@ def test_an_error_says_what_helps_and_when() -> None:
     assert held.advice.startswith("Wait until it is released")
     gone = problem_of(NotFound("there is none"), "")
     assert (gone.retry_seconds, gone.lock, gone.fields) == (None, None, ())
-    # In the words of every reader where a page has none of its own.
+    # A page without its own words uses those for every reader.
     assert problem_of(NoSpace("full"), "").advice
 
 

@@ -1,4 +1,4 @@
-"""Parts of pages are made once a second for all who look, and do not fill the memory."""
+"""Fragments of pages: made once a second for all readers, with bounded memory."""
 
 from collections.abc import Callable, Hashable
 from concurrent.futures import ThreadPoolExecutor
@@ -11,7 +11,7 @@ from staging_api.ui.freshness import Fragment, Fragments
 
 
 class Looks:
-    """Fragments by a clock that stands still; each is made with the number of its making."""
+    """Fragments with a stopped clock; each contains the number of its making."""
 
     def __init__(self) -> None:
         self.now = 100.0

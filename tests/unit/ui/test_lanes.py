@@ -1,4 +1,4 @@
-"""The time axis of a staging, drawn from its events."""
+"""Time axis of a staging, drawn from its events."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta

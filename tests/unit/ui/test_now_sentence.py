@@ -1,4 +1,4 @@
-"""What Now says in its sentence and its charts, of what runs, failed and is held."""
+"""Page Now: sentence and charts about running, failed and held work."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -19,7 +19,7 @@ NOW = datetime(2026, 11, 29, 10, 0, tzinfo=UTC)
 
 
 def made(of: type[Row], **given: object) -> Row:
-    """A row of which only these columns are read."""
+    """Return a row of which only these columns are read."""
     fields: Any = of
     return of(**{**dict.fromkeys(fields.__dataclass_fields__), **given})
 
@@ -156,7 +156,7 @@ def test_times_are_the_median_and_the_99th_percentile_of_what_was_staged_lately(
     (chart,) = now._times(rows, NOW)
     assert chart.number == "20 s"
     assert chart.label == "median of the last 3 stagings; 40 s at the 99th percentile"
-    # As wide as an hour; the highest is as high as the chart, the newest at the right.
+    # As wide as an hour; the highest bar fills the chart, the newest is at the right.
     assert chart.width == 300
     assert drawn(chart) == [("staged", 285, 20), ("staged", 290, 40), ("staged", 295, 10)]
     assert now._times(rows[:1], NOW) == []

@@ -1,4 +1,4 @@
-"""Where a form may send the browser back to."""
+"""Return addresses of forms: only pages of the service. Days in forms: UTC by default."""
 
 from datetime import UTC, datetime
 

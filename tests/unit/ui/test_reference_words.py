@@ -1,4 +1,4 @@
-"""The reference in words: forms of values, examples, addresses, who may call an operation."""
+"""API reference in words: forms of values, examples, addresses, permissions."""
 
 import json
 from types import SimpleNamespace

@@ -1,4 +1,4 @@
-"""Statements that a page offers to copy: values are literals, whatever they say."""
+"""SQL statements to copy from a page: values are quoted literals, whatever they contain."""
 
 from staging_api.ui.copies import sql_text
 

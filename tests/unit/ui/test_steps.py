@@ -1,4 +1,4 @@
-"""The steps of a staging: those that it reached, then those that lie ahead."""
+"""Steps of a staging: those that it reached, then the remaining ones."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -17,7 +17,7 @@ def event(minute: int, kind: str, to_state: str | None) -> StagingEvent:
 def steps(
     state: str, *events: StagingEvent, finished: int | None = None
 ) -> list[tuple[str, int | None, int | None]]:
-    """Each step, with the minutes in which it and the one before it were reached."""
+    """Return each step, with the minutes at which it and the previous one were reached."""
     empty = dict.fromkeys(Staging.__dataclass_fields__)
     finished_at = None if finished is None else BEGAN + timedelta(minutes=finished)
     staging = Staging(**{**empty, "state": state, "finished_at": finished_at})  # type: ignore[arg-type]

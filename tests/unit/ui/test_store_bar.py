@@ -1,4 +1,4 @@
-"""The bar of the space in the store: its parts, and what is the whole of it."""
+"""Bar of the store's space: its parts, and its total."""
 
 from datetime import UTC, datetime
 from types import SimpleNamespace

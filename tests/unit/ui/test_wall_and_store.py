@@ -1,4 +1,4 @@
-"""What the wall and the page of the store ask for, and what they make of it."""
+"""Pages of the wall and the store: their queries, and their content."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -15,7 +15,7 @@ NOW = datetime(2026, 11, 29, 10, 0, tzinfo=UTC)
 
 
 class Asked:
-    """Answers every list with the same, and keeps what was asked for."""
+    """Returns the same for every list, and records the queries."""
 
     def __init__(self, items: Sequence[object], following: str | None = None) -> None:
         self.items, self.following = items, following
@@ -32,7 +32,7 @@ class Asked:
 
 
 class Counts(Asked):
-    """The counts of the last hour."""
+    """Counts of the last hour."""
 
     def page(self, *by: object, limit: int, only: object = None, after: object = None) -> Any:
         assert (by, only, after) == (("minute",), None, None)
