@@ -1,4 +1,4 @@
-"""Audit questions with a time window: events before and after the window do not count."""
+"""Audit questions with a time window: rows before and after the window do not count."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -11,7 +11,7 @@ from staging_api.db.engine import Database
 
 NOON = datetime(2026, 3, 4, 12, tzinfo=UTC)
 DAY = timedelta(days=1)
-#: Each window has one event; its row states the expected number of events.
+#: Stagings whose rows state how many events they should have.
 ROWS = """
     INSERT INTO stagings (id, archive_url, state, requested, caller, events_count, events_digest)
     SELECT ulid_floor(CAST(:at AS timestamptz)) || name, 'gs://one', 'running', '{a}', 'me', said,
@@ -23,7 +23,7 @@ ROWS = """
 @pytest.fixture
 def conn(database: Database) -> Iterator[Connection]:
     with database.begin() as made:
-        # Without triggers, rows that a dropped month would leave can be inserted.
+        # Without triggers, rows with missing events can be inserted.
         made.exec_driver_sql("SET LOCAL session_replication_role = 'replica'")
         for days in (-1, 0, 1, 2):
             made.execute(text(ROWS), {"at": NOON + days * DAY})

@@ -555,7 +555,7 @@ def test_a_source_that_allows_few_connections_is_read_with_fewer(opened, refusal
     assert max(most) > allowed
 
 
-def test_what_fails_alone_is_a_failure_of_the_source(opened):
+def test_a_single_range_that_keeps_failing_is_a_failure_of_the_source(opened):
     source, server = opened(lambda asked: Reply(503) if asked.part else served(BODY, asked, **ETAG))
     found = source.stat("object.bin")
     with pytest.raises(SourceFailed, match="503"), source.open(found, 1, 2) as chunks:

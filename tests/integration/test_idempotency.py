@@ -301,7 +301,7 @@ def test_a_waiting_request_with_the_same_key_gets_the_first_answer(
     assert len(thing.runs) == 1
 
 
-def test_what_needed_no_lock_is_kept_too(
+def test_the_response_to_a_request_without_a_lock_is_stored_too(
     client: TestClient, thing: Thing, database: Database
 ) -> None:
     acquired(database, kind=IMAGES, scope="s")
@@ -317,7 +317,7 @@ def test_what_needed_no_lock_is_kept_too(
     assert thing.runs == []
 
 
-def test_of_the_answer_that_another_process_kept_meanwhile_nothing_is_mixed_with_our_own(
+def test_a_response_that_another_process_stored_meanwhile_replaces_our_own_entirely(
     client: TestClient, thing: Thing, database: Database
 ) -> None:
     def kept_meanwhile(req: falcon.Request) -> None:

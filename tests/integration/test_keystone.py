@@ -263,7 +263,7 @@ def test_a_redirect_to_another_host_gets_no_token_of_ours(
 
 
 def test_a_redirect_on_the_same_host_is_followed(client: TestClient, server: Keystone):
-    """Such as a proxy's redirect that adds a slash."""
+    """Example: a redirect by a proxy that adds a slash."""
 
     def moved(each: Answering) -> None:
         server.wrong = None

@@ -215,7 +215,7 @@ def test_nothing_kept_outlives_a_change_that_another_pod_makes(
         assert told(pod.get(staging_id))[1:] != kept[0][1:]
 
 
-def test_of_two_artifacts_the_one_that_is_gone_is_staged_again(pods: tuple[Pod, Pod]) -> None:
+def test_only_the_evicted_one_of_two_artifacts_is_staged_again(pods: tuple[Pod, Pod]) -> None:
     pod, other = pods
     url, staging_id = staged(pod, "R17-1")
     evict(other, url)
@@ -462,7 +462,7 @@ def fill(at: Bench, others: int) -> None:
         )
 
 
-def test_what_is_asked_together_is_answered_as_by_itself(pods: tuple[Pod, Pod]) -> None:
+def test_requests_read_together_get_the_same_responses_as_alone(pods: tuple[Pod, Pod]) -> None:
     pod, other = pods
     database = pod.at.database
     urls = [staged(pod, "R17-1"), staged(pod, "R17-2")]

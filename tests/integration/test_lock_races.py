@@ -88,7 +88,7 @@ def test_a_lease_that_was_renewed_just_in_time_is_not_taken_over(database: Datab
     assert refusal.remaining_seconds > 50
 
 
-def test_a_takeover_that_waited_for_another_begins_after_it(database: Database) -> None:
+def test_a_takeover_starts_after_the_transaction_that_it_waited_for(database: Database) -> None:
     lease = acquired(database, lease_seconds=0.2)
     ended: list[datetime] = []
 
@@ -205,7 +205,7 @@ def test_a_place_in_the_queue_of_one_scope_is_no_place_in_another(database: Data
     assert rows(database, "SELECT id FROM lock_waiters") == [(elsewhere.id,)]
 
 
-def test_a_break_rings_for_the_first_in_the_queue_of_that_scope(
+def test_a_break_notifies_the_first_waiter_of_that_scope(
     database: Database, database_url: str
 ) -> None:
     lease = acquired(database)

@@ -154,7 +154,7 @@ def test_a_credential_that_expired_says_so_and_a_new_one_goes_on(over_http):
     assert at.service.stage(new, ORIGIN).state == "staged"
 
 
-def test_what_a_worker_could_not_read_is_not_left_to_it(over_http):
+def test_a_url_with_a_credential_is_not_queued_for_a_worker(over_http):
     at, server = over_http()
     request = at.service.check_request(f"{server.url}/b/R17?token=hunter2", ["payload"])
     with pytest.raises(Invalid, match="credential") as refused:

@@ -64,7 +64,7 @@ def test_odd_keys_are_left_out_and_named(place):
     assert warning.isprintable()
 
 
-def test_what_stands_for_a_folder_is_no_object_and_an_empty_object_is_one(place):
+def test_folder_markers_are_no_objects_but_empty_objects_are(place):
     place.put("b/marked/empty", b"")
     place.put("b/marked/folder/a.txt", b"a")
     for folder in ("", "folder/", "folder/deep/", "alone/"):

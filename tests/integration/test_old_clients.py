@@ -219,7 +219,7 @@ def test_test_suites_bring_control_files_and_packages(
     assert client.simulate_get(f"/static/{path}/autotest/packages/dep").content == b"d"
 
 
-def test_test_suites_alone_are_staged_where_nothing_comes_with_them(
+def test_test_suites_alone_are_staged_from_a_build_without_control_files(
     client: testing.TestClient, service: StagingService, place: places.Gcs
 ) -> None:
     bare = build_path()

@@ -84,7 +84,7 @@ def test_the_database_is_shown_with_its_schema(client: testing.TestClient) -> No
     assert found["version"].split(".")[0].isdigit()
 
 
-def test_one_that_is_not_seen_is_not_alive_and_is_forgotten_after_a_day(
+def test_a_process_without_beats_is_not_alive_and_is_deleted_after_a_day(
     at: Bench, client: testing.TestClient
 ) -> None:
     beat(at)

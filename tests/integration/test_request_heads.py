@@ -175,7 +175,7 @@ def test_the_oldest_that_waits_makes_room_and_those_served_do_not():
             client.close()
 
 
-def test_one_that_comes_while_requests_run_for_all_others_is_served_and_the_next_one_waits():
+def test_the_last_permitted_connection_is_served_and_the_next_one_waits():
     with polling(ConnectionLimits(head_seconds=30, idle_seconds=30, most=3)) as poll:
         served = [poll.connect(HEAD) for _ in range(2)]
         poll.wait_for(2)
@@ -183,7 +183,7 @@ def test_one_that_comes_while_requests_run_for_all_others_is_served_and_the_next
         eventually(lambda: poll.heads.waited_for == 3, "it is not accepted")
         last.sendall(HEAD[5:])
         poll.wait_for(3)
-        # The kernel keeps it, until one of the three is answered.
+        # The connection waits in the kernel until one of the three is answered.
         waiting = poll.connect(HEAD)
         eventually(lambda: poll.heads._is_full, "it accepts more")
         for connection in poll.handed_on[:3]:
@@ -245,7 +245,9 @@ def test_at_the_end_of_listening_the_oldest_makes_room_for_one_that_is_made_alre
                 poll.heads.turn(0.05)
 
 
-def test_where_nothing_makes_room_the_end_of_listening_waits_for_none(poll, monkeypatch):
+def test_the_end_of_listening_does_not_wait_for_connections_that_cannot_be_accepted(
+    poll, monkeypatch
+):
     ended(poll)
     scarce = Scarce(poll.listener, 100)
     poll.heads._listeners[poll.listener.fileno()] = (scarce, False)

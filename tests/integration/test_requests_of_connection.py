@@ -78,7 +78,7 @@ def plain(environ: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in environ.items() if name not in of_one}
 
 
-def test_a_head_that_repeats_is_to_the_application_what_gunicorn_makes_of_it(ends):
+def test_a_repeated_head_gives_the_same_environ_as_gunicorn(ends):
     for head in [*HEADS, *reversed(HEADS)]:
         for _ in range(3):
             req, _, environ = ends.ask(head)
@@ -120,7 +120,7 @@ def test_a_request_that_came_with_the_last_is_behind_it(ends):
         assert ends.rest() == HEADS[0] + HEADS[1]
 
 
-def test_what_a_head_does_not_say_alone_is_read_each_time(ends):
+def test_bodies_and_expectations_of_repeated_heads_are_read_each_time(ends):
     for body in (b"one", b"another"):
         req, _, _ = ends.ask(CHUNKED + b"%x\r\n%s\r\n0\r\n\r\n" % (len(body), body))
         assert req.body.read() == body

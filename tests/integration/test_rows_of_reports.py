@@ -268,7 +268,9 @@ def test_the_store_is_counted_anew_once_its_newest_count_is_old(
     assert len(usage_rows.usage(conn)) == (5 if counts else 2)
 
 
-def test_one_counts_the_store_while_another_does(conn: Connection, database: Database) -> None:
+def test_only_one_transaction_counts_the_store_at_a_time(
+    conn: Connection, database: Database
+) -> None:
     assert usage_rows.count_usage(conn, 60)
     with database.begin() as other:
         assert not usage_rows.count_usage(other, 0)

@@ -2,8 +2,6 @@
 
 Two builds are involved. After each step the tables are checked against the rules; at the end all
 accepted work is finished.
-
-After each step the tables are held to what they may say; at the end everything accepted is settled.
 """
 
 from contextlib import suppress

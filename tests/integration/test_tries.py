@@ -84,7 +84,7 @@ def test_a_worker_tries_what_may_pass_five_times_each_after_a_longer_pause(
             ((pause,),) = at.rows(PAUSES)
             # 5 s, doubled with each attempt, minus a random part of up to half.
             assert 2.5 * 2**attempt - 1 < pause < 5 * 2**attempt
-            # It is not due before.
+            # The artifact is not due earlier.
             resume(at.service, at.service.find(staging.id), ORIGIN)
             assert states(at)[1] == ("suites", "pending", attempt)
             at.tamper("UPDATE staged_artifacts SET next_attempt_at = clock_timestamp()")

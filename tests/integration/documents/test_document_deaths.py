@@ -95,7 +95,7 @@ class World:
 def killed_before(step: int) -> Iterator[None]:
     """Kill this process before the write, or the end of a transaction, with this number.
 
-    Before a read it would leave what it leaves before the next write.
+    Death before a read leaves the same rows as death before the next write.
     """
     steps = iter(range(1 << 20))
 

@@ -321,7 +321,7 @@ def test_differences_of_two_sets_are_the_same(
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
-def test_whatever_is_drawn_is_the_same_for_both(
+def test_random_documents_have_equal_results_on_both_sides(
     site: DocumentApi,
     tmp_path_factory: pytest.TempPathFactory,
     values: list[dict[str, Any]],

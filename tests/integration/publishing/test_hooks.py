@@ -124,7 +124,7 @@ def test_a_child_left_behind_neither_delays_nor_survives(tmp_path: Path) -> None
 def test_what_belongs_to_another_user_is_not_ended_and_the_hook_s_outcome_stays(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str, outcome: tuple[int | None, bool]
 ) -> None:
-    """Such as a program started by sudo, which the hook left behind or replaced itself with."""
+    """Example: a program started by sudo, left behind by the hook or in place of the hook."""
     groups: list[int] = []
 
     def refused(group: int, _signal: int) -> None:

@@ -1,4 +1,4 @@
-"""Publisher runs: packages that they publish, packages that stay, and the end of the others."""
+"""Publisher runs: packages published, packages left unchanged, and packages that end."""
 
 import errno
 import gzip

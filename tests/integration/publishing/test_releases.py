@@ -419,7 +419,7 @@ def test_an_unsigned_generation_is_signed_when_there_is_a_key(
 def test_the_substitute_of_a_stale_release_has_a_later_time(
     here: Shop, keys: list[SigningKey], release_is_of: str, lasting_is_of: str
 ) -> None:
-    """Clients that have the stale one, an hour old or from a fast clock, must get the other one."""
+    """Clients with the stale Release, an hour old or from a fast clock, must get the other."""
     signed_with(here, keys[0])
     old = here.run().generation_id
     assert old

@@ -155,7 +155,7 @@ def shown(conn: Connection, query: str) -> list[tuple[Any, ...]]:
     return [tuple(row) for row in conn.execute(text(query))]
 
 
-def test_what_is_written_of_a_decision_is_why_it_was_rejected(conn: Connection) -> None:
+def test_a_decision_stores_its_reason_only_when_it_rejects(conn: Connection) -> None:
     for upload, state in (("u4", "accepted"), ("u8", "rejected")):
         assert decide(upload, state)(conn)
     assert shown(
@@ -165,7 +165,7 @@ def test_what_is_written_of_a_decision_is_why_it_was_rejected(conn: Connection) 
     ) == [("u4", "accepted", "you", None, None), ("u8", "rejected", "you", "rejected", "why")]
 
 
-def test_of_what_was_published_an_index_has_to_forget_what_is_deleted(conn: Connection) -> None:
+def test_deleting_a_published_package_marks_it_as_still_listed(conn: Connection) -> None:
     for publication in (1, 3):
         assert delete(publication)(conn) == 11
     assert shown(
@@ -195,7 +195,7 @@ def test_the_files_of_a_new_source_are_numbered_from_its_dsc_on(conn: Connection
     ]
 
 
-def test_what_is_noted_later_stands_behind_what_was_noted_before(conn: Connection) -> None:
+def test_a_later_note_is_appended_to_the_earlier_one(conn: Connection) -> None:
     uploads.note_upload(conn, "u1", "second")
     uploads.note_upload(conn, "u2", "only")
     noted = "SELECT id, note FROM uploads WHERE note IS NOT NULL ORDER BY id"
@@ -350,7 +350,7 @@ def test_a_contradiction_of_an_archive_is_refused_with_its_own_error(
         call(conn)
 
 
-def test_what_the_database_refuses_of_an_archive_is_not_given_another_reason(
+def test_other_database_errors_about_an_archive_are_not_translated(
     conn: Connection,
 ) -> None:
     with refused_by_database("valid_for"):

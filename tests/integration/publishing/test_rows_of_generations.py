@@ -397,13 +397,13 @@ COMPARED = [
 ]
 
 
-def test_all_of_a_suite_that_is_published_is_compared(conn: Connection) -> None:
+def test_all_published_packages_of_a_suite_are_compared(conn: Connection) -> None:
     found = domination.all_to_dominate(conn, 1)
     assert shown(found) == COMPARED
     assert found.decided == {"1", "12", "13"}
 
 
-def test_what_may_be_superseded_is_of_a_source_release_that_changed(conn: Connection) -> None:
+def test_only_packages_of_changed_source_releases_are_compared(conn: Connection) -> None:
     changed = "UPDATE package_publications SET unlisted_since = now() WHERE id IN (1, 5, 7)"
     conn.exec_driver_sql(changed)
     found = domination.changed_to_dominate(conn, [1])

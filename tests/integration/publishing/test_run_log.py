@@ -181,7 +181,7 @@ def test_a_run_with_nothing_new_writes_that_it_began_and_how_it_ended(
 def test_publishing_one_package_takes_few_statements_and_one_transaction_of_several(
     here: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Going live and the end share one; acceptance, publishing and superseding take one each."""
+    """Going live also ends the run; acceptance, publishing and superseding are a write each."""
     here.add("hello")
     here.run()
     for version in ("1.0", "2.0"):

@@ -217,7 +217,7 @@ def test_a_subkey_that_clients_would_not_believe_is_refused(
 def test_a_subkey_that_is_tied_to_its_key_over_sha_1_is_refused(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Old versions of gpg made such bindings; today's gpg cannot, but still lists them."""
+    """Old versions of gpg made such subkeys; today's makes none, but lists them in this form."""
     key = with_subkey(folder / "old", "ed25519", "rsa2048")
     listing = list_own_signatures(key)
     stop_agent(key.home)

@@ -425,7 +425,7 @@ def test_a_badge_has_the_name_and_the_state(site: Site, builds: Builds):
     staging = builds.staged("R1<&")
     answer = site.client.simulate_get("/ui/badge", params={"u": staging.archive_url})
     assert answer.headers["Content-Type"] == "image/svg+xml"
-    # Opened by itself it is a document of this origin.
+    # A badge that is opened by itself is a document of this origin.
     assert answer.headers["Content-Security-Policy"] == "default-src 'none'"
     assert ">R1%3C&amp;<" in answer.text
     assert ">staged<" in answer.text

@@ -128,7 +128,7 @@ def test_the_cookie_counts_for_pages_and_downloads_and_nothing_of_the_api(site: 
     for path in ("/api/v1.0/locks", "/configdocs", "/ui%2f../api/v1.0/locks"):
         assert site.client.simulate_get(path, headers=headers).status_code in {401, 404}
     assert site.client.simulate_get("/ui/locks", headers=headers).status_code == 200
-    # Nothing is staged, which only an authenticated caller learns.
+    # Only an authenticated caller learns that nothing is staged.
     assert site.client.simulate_get("/static/a", headers=headers).status_code == 404
     assert site.client.simulate_head("/static/a/", headers=headers).status_code == 404
     for path in ("/static", "/staticky/a", "/archive/a/b"):
