@@ -1,1 +1,1 @@
-"""Speed, side by side with named peers; see README.md."""
+"""Benchmarks side by side with named peers; see README.md."""

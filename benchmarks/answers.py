@@ -1,11 +1,11 @@
-"""The answers that a herd asks for all day, each beside a bare Falcon resource, in one run.
+"""Frequent requests of many clients, each beside a bare Falcon resource, in one run.
 
     python -m benchmarks.answers [--rounds 5] [--seconds 3] [--only static] [--rows 10000000]
 
-One process of ours and one of gunicorn's with the bare resource answer by turns; 16 connections,
-the load generator and PostgreSQL share the machine. Besides answers per second it prints what
-processor time one answer takes: of the process that answers, and of PostgreSQL. On a busy machine
-that says more than the rate. `--rows` adds so many rows of other builds, and measures again.
+A process of ours and a gunicorn process with the bare resource take turns; 16 connections, the load
+generator and PostgreSQL share the machine. Besides responses per second, it prints the processor
+time per response: of the serving process, and of PostgreSQL. On a busy machine, this is more
+reliable than the rate. `--rows` adds this many rows of other builds, and measures again.
 """
 
 import argparse
@@ -38,13 +38,13 @@ _HOLDER = "01BENCH0000000000000000000"
 
 @dataclass(frozen=True)
 class Question:
-    """A request of ours and the one of the peer.
+    """A request to our service, and the corresponding request to the peer.
 
     Attributes:
-        goal: of our rate beside the peer's; None: there is none.
-        others: paths of ours that take turns with the first, so that no two connections ask for
-            the same thing at once.
-        keep_alive: whether a connection has more than one request.
+        goal: goal for the ratio of our rate to the peer's; None: no goal.
+        others: our paths that take turns with the first, so that no two connections request the
+            same object at once.
+        keep_alive: whether a connection carries more than one request.
     """
 
     name: str
@@ -59,7 +59,7 @@ class Question:
 
 @dataclass
 class Turn:
-    """What one turn of load gave."""
+    """Results of a turn of load."""
 
     rate: float
     own_us: float
@@ -68,13 +68,13 @@ class Turn:
 
 @dataclass
 class Measured:
-    """The turns of a question, of ours and of the peer."""
+    """The turns of a request, ours and the peer's."""
 
     ours: list[Turn] = field(default_factory=list)
     peer: list[Turn] = field(default_factory=list)
 
     def line(self, question: Question) -> str:
-        """The row of the table."""
+        """Return the row of the table."""
         ratios = [a.rate / b.rate for a, b in zip(self.ours, self.peer, strict=True)]
         cpu = [
             (a.own_us + a.database_us) / (b.own_us + b.database_us)
@@ -103,7 +103,7 @@ HEADER = (
 
 
 def prepared(ours: Service, archive: str) -> list[Question]:
-    """Stage what is asked for, hold the lock of what is refused; return the questions."""
+    """Stage the requested builds, hold the lock of the refused build; return the requests."""
     with StagingClient(ours.url) as client:
         staging = client.stage(archive, [PLAIN])
         packed = client.stage(archive, [ARTIFACT]).artifacts[0].path
@@ -126,19 +126,19 @@ def prepared(ours: Service, archive: str) -> list[Question]:
         Question("`stage` of what is staged", 0.95, f"/stage?{asked}", peer),
         Question("4 KiB of a pack", 0.9, f"/static/{packed}f/4k", "/file"),
         Question("4 KiB, a blob", 0.9, f"/static{staging_path(staging)}", "/file"),
-        # What a herd that asks for one thing spares is not in these.
+        # These exclude the savings of concurrent requests for the same object.
         Question("GET of 16 stagings by turns", None, first, peer, others=tuple(rest)),
         Question("GET, each by a new connection", None, first, peer, keep_alive=False),
     ]
 
 
 def staging_path(staging: object) -> str:
-    """The path of the file of a staging with one."""
+    """Return the path of the file of a staging with a single file."""
     return f"/{staging.artifacts[0].path}"  # type: ignore[attr-defined]
 
 
 def make_builds(builds: Path) -> str:
-    """Make an archive with a plain object and a container, and another beside it; its URL."""
+    """Make an archive with a plain object and a container file, and others; return its URL."""
     for name in ("R1", "R1-busy", *(f"R1-{n}" for n in range(_OTHERS))):
         folder = builds / name
         folder.mkdir(parents=True)
@@ -149,10 +149,10 @@ def make_builds(builds: Path) -> str:
 
 
 def turn(url: str, question: Question, script: Path, seconds: int, pids: Sequence[int]) -> Turn:
-    """Ask for so long; every answer has to be the one that is expected.
+    """Send load for `seconds`; every response must be the expected one.
 
     Raises:
-        SystemExit: one is not.
+        SystemExit: a response is not the expected one.
     """
     before = _cpu(pids)
     load = ["-t1", "-c16", f"-d{seconds}s", "--timeout", "10s", "-s", str(script)]
@@ -169,7 +169,7 @@ def turn(url: str, question: Question, script: Path, seconds: int, pids: Sequenc
 
 
 def _cpu(pids: Sequence[int]) -> tuple[float, float]:
-    """Seconds of the processes that answer, and of PostgreSQL's."""
+    """Return the processor seconds of the serving processes, and of PostgreSQL's processes."""
     of_database = [pid for pid in pids if _is_postgres(pid)]
     return (
         bench.cpu_seconds([pid for pid in pids if pid not in of_database]),
@@ -210,7 +210,7 @@ end
 
 
 def script_of(question: Question, status: int, paths: Sequence[str], scratch: Path) -> Path:
-    """What the load generator does; without paths it asks for that of its URL alone."""
+    """Write the script of the load generator; without paths it requests only that of its URL."""
     script = scratch / f"ask-{status}.lua"
     body = question.body
     script.write_text(
@@ -227,14 +227,14 @@ def script_of(question: Question, status: int, paths: Sequence[str], scratch: Pa
     return script
 
 
-#: URL, expected status, paths that take turns, processes that work, where the turns are added.
+#: URL, expected status, paths that take turns, serving processes, list for the results.
 _Side = tuple[str, int, Sequence[str], Callable[[], Sequence[int]], list[Turn]]
 
 
 def measure(
     ours: Service, questions: Sequence[Question], scratch: Path, given: argparse.Namespace
 ) -> dict[str, Measured]:
-    """Let both answer each question by turns."""
+    """Measure each request in turns of both sides."""
     found = {question.name: Measured() for question in questions}
     with bare(ours, scratch / "peer.bin", processes=1) as (peer_url, peer_pids):
 
@@ -253,13 +253,13 @@ def measure(
                 for url, status, paths, pids, into in both:
                     script = script_of(question, status, paths, scratch)
                     took = turn(url, question, script, seconds, pids())
-                    if number:  # the first warms both up
+                    if number:  # the first turn warms both up
                         into.append(took)
     return found
 
 
 def main() -> None:
-    """Measure, and print the table."""
+    """Measure all requests, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=int, default=3)

@@ -1,4 +1,4 @@
-"""The peers of answers: bare Falcon resources that run one SELECT, or send one file."""
+"""Peers for response times: bare Falcon resources that run one SELECT, or send one file."""
 
 import os
 from pathlib import Path
@@ -15,13 +15,13 @@ class Newest:
     """The newest staging."""
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
-        """Read the query, ask the database, answer."""
+        """Parse the query, run the SELECT, and respond."""
         with _engine.connect() as conn:
             row = conn.execute(_query).one()
         resp.text = str(bool(row.id and req.get_param("archive_url")))
 
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
-        """Parse the body, ask the database, answer."""
+        """Parse the body, run the SELECT, and respond."""
         asked = req.get_media()["archive_url"]
         with _engine.connect() as conn:
             row = conn.execute(_query).one()
@@ -29,10 +29,10 @@ class Newest:
 
 
 class OneFile:
-    """A file of the disk."""
+    """A file on disk."""
 
     def on_get(self, _req: falcon.Request, resp: falcon.Response) -> None:
-        """Send it."""
+        """Send the file."""
         resp.set_stream(_file.open("rb"), _file.stat().st_size)
 
 

@@ -1,4 +1,4 @@
-"""What the benchmarks share: programs in turn, their wall and CPU time, and a table of ratios."""
+"""Shared parts of the benchmarks: programs in turns, their wall and CPU time, table of ratios."""
 
 import os
 import platform
@@ -19,7 +19,7 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 
 @dataclass(frozen=True)
 class Cost:
-    """Seconds on the wall and of CPU, user and system."""
+    """Wall seconds and CPU seconds (user and system)."""
 
     wall: float
     cpu: float
@@ -27,7 +27,7 @@ class Cost:
 
 @dataclass
 class Comparison:
-    """One row: ours against a peer, in turn, as often as there are rounds."""
+    """A row: ours against a peer, in turns, one per round."""
 
     name: str
     goal: str
@@ -36,7 +36,7 @@ class Comparison:
     notes: list[str] = field(default_factory=list)
 
     def line(self) -> str:
-        """The row of the table: medians, and the ratio round by round."""
+        """Return the row of the table: medians, and the ratio round by round."""
         ratios = [a.wall / b.wall for a, b in zip(self.ours, self.peer, strict=True)]
         cpu = [a.cpu / max(b.cpu, 1e-9) for a, b in zip(self.ours, self.peer, strict=True)]
         return (
@@ -57,7 +57,7 @@ def _median(costs: Sequence[Cost]) -> float:
 
 
 def machine() -> str:
-    """On what it ran."""
+    """Return a description of this machine."""
     model = next(
         (
             line.split(":")[1].strip()
@@ -70,7 +70,7 @@ def machine() -> str:
 
 
 def of_shell(script: str, folder: Path) -> Cost:
-    """Run a peer's commands in an empty folder, on a disk that has nothing left to write."""
+    """Run a peer's commands in an empty folder, after all pending disk writes."""
     os.sync()
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     started = time.perf_counter()
@@ -87,9 +87,9 @@ def of_shell(script: str, folder: Path) -> Cost:
 
 
 def of_call(call: Callable[[], object], pids: Callable[[], Sequence[int]]) -> Cost:
-    """Run a call that makes other processes work: `pids` are those whose CPU counts.
+    """Run a call that makes other processes work; counts the CPU of the processes `pids`.
 
-    What was written before goes to the disk first: neither side pays for the other's.
+    Earlier writes are flushed to disk first, so that neither side pays for the other's.
     """
     os.sync()
     before, started = cpu_seconds(pids()), time.perf_counter()
@@ -99,7 +99,7 @@ def of_call(call: Callable[[], object], pids: Callable[[], Sequence[int]]) -> Co
 
 
 def cpu_seconds(pids: Sequence[int]) -> float:
-    """User and system time of these processes, and of children that they have reaped."""
+    """Return user and system time of these processes, and of their reaped children."""
     ticks = 0
     for pid in pids:
         with suppress(FileNotFoundError, ProcessLookupError):
@@ -109,7 +109,7 @@ def cpu_seconds(pids: Sequence[int]) -> float:
 
 
 def tree(pid: int) -> list[int]:
-    """A process and all below it."""
+    """Return a process and all its descendants."""
     found = [pid]
     for parent in found:
         with suppress(FileNotFoundError, ProcessLookupError):
@@ -119,7 +119,7 @@ def tree(pid: int) -> list[int]:
 
 
 def free_port() -> int:
-    """A port of loopback that nobody listens on now."""
+    """Return a loopback port on which no process listens now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
@@ -127,7 +127,7 @@ def free_port() -> int:
 
 @contextmanager
 def nginx(root: Path, folder: Path, extra: str = "") -> Iterator[str]:
-    """An nginx that serves `root` on loopback; its URL."""
+    """Run an nginx that serves `root` on loopback; yield its URL."""
     port = free_port()
     config = folder / "nginx.conf"
     config.write_text(
@@ -148,7 +148,7 @@ def nginx(root: Path, folder: Path, extra: str = "") -> Iterator[str]:
 
 
 def wait_for(url: str, process: "subprocess.Popen[bytes]", seconds: float = 120) -> None:
-    """Wait until something answers at `url`, or its process ended."""
+    """Wait until a server answers at `url`, or its process ends."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline and process.poll() is None:
         try:

@@ -2,11 +2,11 @@
 
     python -m benchmarks.get [--rounds 5] [--files 2000] [--large-megabytes 128]
 
-All bring the same files to an empty folder of this machine, then again where nothing changed, then
-where one small file is different at the server. In each round they take turns, ours first. The
+All download the same files to an empty folder of this machine, then again with nothing changed,
+then with one small file changed at the server. In each round they take turns, ours first. The
 service has staged the files before; `rsync` reads them from a daemon, `aws` from moto, `curl` from
-nginx. Peers that are not installed are left out. What is counted is the command; the servers'
-share of the wall time is in it, their CPU is not.
+nginx. Peers that are not installed are left out. The figures are those of the command: they include
+the wall time of the servers, but not their CPU time.
 """
 
 import argparse
@@ -35,11 +35,11 @@ _CONNECTIONS = 8
 
 @dataclass(frozen=True)
 class Peer:
-    """One way to bring the files.
+    """A program that downloads the files.
 
     Attributes:
-        command: brings them to the folder that it is given.
-        publish: makes the server see what the folder of the build has now.
+        command: downloads the files to the given folder.
+        publish: makes the server serve the present files of the build's folder.
     """
 
     name: str
@@ -67,7 +67,7 @@ def list_files(build: Path) -> None:
 
 @contextmanager
 def service(root: Path, work: Path) -> Iterator[str]:
-    """The service over the folder of builds; gives its address."""
+    """Run the service over the folder of builds; yield its URL."""
     port = bench.free_port()
     settings = {
         "STAGING_HOME": str(work / "home"),
@@ -87,12 +87,12 @@ def service(root: Path, work: Path) -> Iterator[str]:
 
 @contextmanager
 def ours(build: Path, work: Path) -> Iterator[Peer]:
-    """The service, and its command."""
+    """Run the service; yield its peer entry."""
     with service(build.parent, work) as address, StagingClient(address, timeout=600) as client:
         url = f"file://{build}"
 
         def publish() -> None:
-            # The archive has changed, so what is staged of it is out of date.
+            # The archive has changed, so its staged artifacts are outdated.
             for artifact in list(client.artifacts(archive_url=url, state="staged")):
                 client.evict(artifact.id)
             client.wait(client.stage(url, timeout=600).id, timeout=600)
@@ -104,7 +104,7 @@ def ours(build: Path, work: Path) -> Iterator[Peer]:
 
 @contextmanager
 def rsync(build: Path, work: Path) -> Iterator[Peer]:
-    """A daemon over the folder."""
+    """Run an rsync daemon over the folder."""
     port = bench.free_port()
     config = work / "rsyncd.conf"
     module = f"[builds]\npath = {build}\nuse chroot = no\nread only = yes\n"
@@ -122,7 +122,7 @@ def rsync(build: Path, work: Path) -> Iterator[Peer]:
 
 @contextmanager
 def aws(build: Path, work: Path) -> Iterator[Peer]:
-    """A bucket of moto with the same files."""
+    """Run moto, with the same files in a bucket."""
     from moto.server import ThreadedMotoServer
 
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
@@ -147,7 +147,7 @@ def aws(build: Path, work: Path) -> Iterator[Peer]:
 
 @contextmanager
 def curl(build: Path, work: Path) -> Iterator[Peer]:
-    """An nginx over the folder; a list of all its files is given to curl."""
+    """Run nginx over the folder; curl gets a list of all its files."""
     with bench.nginx(build, work) as address:
 
         def command(to: Path) -> Sequence[str]:
@@ -156,7 +156,7 @@ def curl(build: Path, work: Path) -> Iterator[Peer]:
             for name in (build / "UPLOADED").read_text().split():
                 place = to / name
                 lines.append(f'next\nurl = "{address}/{name}"\noutput = "{place}"')
-                # With the time of the file that is there: a server that has no newer one says 304.
+                # With the time of the existing file: a server without a newer one answers 304.
                 lines.append("create-dirs\nremote-time\nfail\nsilent")
                 if place.exists():
                     lines.append(f'time-cond = "{place}"')
@@ -171,14 +171,14 @@ _NEEDS = {"rsync": rsync, "aws": aws, "curl": curl}
 
 
 def change_one(build: Path, round_number: int) -> None:
-    """Give one small file another content, length and time."""
+    """Change content, length and time of one small file."""
     victim = build / "suite" / "003" / "control.333"
     victim.write_bytes(b"x" * (1000 + round_number))
     os.utime(victim, (time.time() + round_number + 2,) * 2)
 
 
 def same(build: Path, to: Path) -> None:
-    """Make sure that a folder has what the build has.
+    """Check that a folder has the same files as the build.
 
     Raises:
         RuntimeError: a file differs.
@@ -193,12 +193,12 @@ def _digest(path: Path) -> str:
         return hashlib.file_digest(content, "sha256").hexdigest()
 
 
-#: The costs of the three moments, by peer.
+#: Costs of the three cases, by peer.
 Round = dict[str, list[bench.Cost]]
 
 
 def run_once(peers: Sequence[Peer], build: Path, work: Path, round_number: int) -> Round:
-    """Let each peer bring the files in each of the three moments."""
+    """Run each peer in each of the three cases."""
     costs: Round = {peer.name: [] for peer in peers}
     for moment in _MOMENTS:
         if moment == "one changed":
@@ -217,7 +217,7 @@ def run_once(peers: Sequence[Peer], build: Path, work: Path, round_number: int) 
 
 
 def table(rounds: Sequence[Round]) -> Iterator[str]:
-    """A line for each moment and peer: medians, and ours beside it, round by round."""
+    """Yield a line per case and peer: medians, and the ratio to ours, round by round."""
     yield "| moment | command | wall s | CPU s | `get` beside it: wall (min to max) | CPU |"
     yield "|---|---|---|---|---|---|"
     for index, moment in enumerate(_MOMENTS):
@@ -234,7 +234,7 @@ def table(rounds: Sequence[Round]) -> Iterator[str]:
 
 
 def main() -> None:
-    """Run all, and print the table."""
+    """Run all rounds, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--files", type=int, default=2000)
@@ -242,7 +242,7 @@ def main() -> None:
     given = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="get-") as folder, ExitStack() as stack:
         work = Path(folder)
-        work.chmod(0o755)  # nginx gives up its rights
+        work.chmod(0o755)  # nginx drops its privileges
         build = work / "builds" / "R1"
         build.mkdir(parents=True)
         make_files(build, given.files, given.large_megabytes)

@@ -1,12 +1,11 @@
-"""What identity, metrics and logs add to the lightest request, one by one, in one process.
+"""Cost of identity, metrics and logs on the lightest request, one by one, in one process.
 
     python -m benchmarks.overhead [--rounds 9]
 
-The request is a GET of a resource that answers 204 and asks nobody: what is left is Falcon's own
-work, and ours around it. It is called through WSGI without a server, because a socket costs ten
-times as much and would hide what is looked for. Log lines are JSON and go to /dev/null; metrics are
-those of several processes, in files, as gunicorn's processes have them; the token is one of a
-hundred in the file.
+The request is a GET of a resource that answers 204 without any query: only Falcon's work and ours
+around it remain. It is called through WSGI without a server, because a socket costs ten times as
+much and would hide the differences. Log lines are JSON and go to /dev/null; metrics are in files of
+several processes, as under gunicorn; the token is one of a hundred in the file.
 """
 
 import argparse
@@ -36,7 +35,7 @@ from staging_api.identity.issuing import add_to_file, make_token
 from staging_api.identity.model import Role
 from staging_api.settings import Settings
 
-# A route of the table of who may call what, so that a credential is asked for.
+# A route in the table of roles, so that a credential is demanded.
 PATH = "/api/v1.0/locks"
 _OTHER_TOKENS = 99
 
@@ -45,12 +44,12 @@ class Nothing:
     """The lightest resource."""
 
     def on_get(self, _req: falcon.Request, resp: falcon.Response) -> None:
-        """Answer."""
+        """Answer 204."""
         resp.status = falcon.HTTP_204
 
 
 def served(middleware: Sequence[Any], **headers: str) -> Callable[[], object]:
-    """One request of an application with this middleware."""
+    """Return a call that sends one request to an application with this middleware."""
     app: falcon.App[Any, Any] = falcon.App(middleware=list(middleware))
     app.add_route(PATH, Nothing())
     environ = create_environ(PATH, headers=headers)
@@ -65,7 +64,7 @@ def served(middleware: Sequence[Any], **headers: str) -> Callable[[], object]:
 
 
 def contestants(folder: Path) -> dict[str, Callable[[], object]]:
-    """The request as it is served, with less of it, and bare."""
+    """Return the calls: the request as served, with parts of the middleware left out, and bare."""
     tokens = folder / "tokens.yaml"
     for number in range(_OTHER_TOKENS):
         add_to_file(tokens, make_token(f"other-{number}", [Role.VIEWER], None)[1])
@@ -104,7 +103,7 @@ def _quietly(call: Callable[[], object]) -> object:
 
 
 def _count() -> None:
-    """What the middleware counts of a request."""
+    """Update the metrics that the middleware counts per request."""
     metrics.REQUESTS_RUNNING.inc()
     metrics.REQUESTS_RUNNING.dec()
     metrics.REQUESTS.labels("GET", PATH, "204").inc()
@@ -112,7 +111,7 @@ def _count() -> None:
 
 
 def measure(folder: Path, rounds: int) -> None:
-    """Let all take turns, and print the table."""
+    """Measure all in turns, and print the table."""
     with Path("/dev/null").open("w", encoding="utf-8") as nowhere, redirect_stderr(nowhere):
         logs.configure("json")
         calls = contestants(folder)
@@ -129,7 +128,7 @@ def measure(folder: Path, rounds: int) -> None:
 
 
 def main() -> None:
-    """Measure in a process that was started with a folder for metrics, as the service's are."""
+    """Measure in a process that was started with a metrics folder, like those of the service."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=9)
     rounds = parser.parse_args().rounds

@@ -4,8 +4,8 @@
 
 Ours is measured from outside: requests to an API process over loopback, with PostgreSQL writing to
 disk, index files as gz and xz, by hash, signed. The others run as their users run them, by command
-line, unsigned, in the forms that they write by default; apt-ftparchive with a warm cache, followed
-by gzip -9 and xz -6, since it compresses nothing by itself in this way of use.
+line, unsigned, in their default formats; apt-ftparchive with a warm cache, followed by gzip -9 and
+xz -6, since it does not compress by itself in this use.
 
 Needs: reprepro, aptly, apt-utils, gpg; the extras `test` of this project.
 """
@@ -42,7 +42,7 @@ _REFUSALS = 300
 
 
 def package(number: int, version: str = "1.0-1") -> tuple[str, bytes]:
-    """File name and bytes of one generated package, of about 0.9 kB."""
+    """Return file name and bytes of a generated package of about 0.9 kB."""
     name = f"package-{number:06}"
     more = {"Section": "misc", "Priority": "optional", "Installed_Size": str(number % 9973)}
     more["Homepage"] = f"https://example.org/projects/{number * 7919 % 1_000_003:x}/{name}"
@@ -52,7 +52,7 @@ def package(number: int, version: str = "1.0-1") -> tuple[str, bytes]:
 
 @dataclass
 class Row:
-    """What one tool did at one size."""
+    """Results of a tool at one size."""
 
     tool: str
     packages: int
@@ -62,7 +62,7 @@ class Row:
     more: dict[str, str] = field(default_factory=dict)
 
     def line(self) -> str:
-        """A line of the table."""
+        """Return a line of the table."""
         told = ", ".join(f"{name} {value}" for name, value in self.more.items())
         cells = [self.tool, f"{self.packages:,}", f"{self.fill_seconds:.1f}"]
         cells += [_median(self.one_more), _median(self.nothing_new), told]
@@ -70,14 +70,14 @@ class Row:
 
 
 def timed(work: Callable[[], Any]) -> float:
-    """Seconds that it took."""
+    """Return the seconds that a call took."""
     began = time.monotonic()
     work()
     return time.monotonic() - began
 
 
 class Ours:
-    """A pod with its database, asked over loopback."""
+    """A pod with its database, called over loopback."""
 
     def __init__(self, url: str, database: Database, database_url: str) -> None:
         self._url = url
@@ -86,14 +86,14 @@ class Ours:
         self._database_url = database_url
 
     def measure(self, packages: int, repeat: int) -> Row:
-        """All rows at one size."""
+        """Measure the row at one size."""
         row = Row("staging_api", packages)
         name = f"bench-{packages}"
         intake, first = self.fill(name, packages)
         row.fill_seconds = intake + first
         row.more["intake"] = f"{packages / intake:,.0f}/s"
         row.more["first publish"] = f"{first:.1f} s"
-        self.one_more(name, packages, "1.9")  # what is not at hand yet, is read now
+        self.one_more(name, packages, "1.9")  # warms up: reads everything that is not cached yet
         before = self._kept_bytes()
         for number in range(repeat):
             target = (number * 2 + 1) * packages // (2 * repeat)
@@ -141,7 +141,7 @@ class Ours:
         assert answer.status == 201, answer.data
 
     def _refusals(self, name: str) -> list[float]:
-        """Seconds until a request to run is refused with 409, as another run is in progress."""
+        """Return the seconds until a run request is refused with 409, as a run is in progress."""
         body = {"operation": "publish-distro", "archive": name}
         found: list[float] = []
 
@@ -161,7 +161,7 @@ class Ours:
         return found
 
     def _kept_bytes(self) -> int:
-        """Bytes of all that index files and Releases of kept generations are made of."""
+        """Return the total bytes of index files and Releases of kept generations."""
         query = """
             SELECT (SELECT coalesce(sum(length(zst) + coalesce(length(gz), 0)
                         + coalesce(length(xz), 0)), 0) FROM index_blocks)
@@ -175,7 +175,7 @@ class Ours:
 
 @contextmanager
 def ours(folder: Path) -> Iterator[Ours]:
-    """A service on a database that writes to disk, with a signing key."""
+    """Run a service with a signing key, on a database that writes to disk."""
     key = signing_key(folder)
     with running(folder / "postgres") as server:
         migrate(server.url)
@@ -192,13 +192,13 @@ def ours(folder: Path) -> Iterator[Ours]:
 
 
 def run(argv: Sequence[str | Path], cwd: Path, output: Path | None = None) -> None:
-    """Run a program that must succeed."""
+    """Run a program, which must succeed."""
     with (output or Path("/dev/null")).open("wb") as out:
         subprocess.run(argv, cwd=cwd, check=True, stdout=out, stderr=subprocess.PIPE)
 
 
 def write_packages(folder: Path, packages: int) -> None:
-    """The packages as files."""
+    """Write the packages as files."""
     folder.mkdir()
     for number in range(packages):
         name, raw = package(number)
@@ -206,7 +206,7 @@ def write_packages(folder: Path, packages: int) -> None:
 
 
 def more_packages(folder: Path, packages: int, repeat: int) -> list[Path]:
-    """What is published one by one: newer versions, spread over the archive."""
+    """Write the packages to publish one by one: newer versions, spread over the archive."""
     folder.mkdir(exist_ok=True)
     paths = []
     for number in range(repeat):
@@ -217,7 +217,7 @@ def more_packages(folder: Path, packages: int, repeat: int) -> list[Path]:
 
 
 def a_reprepro(home: Path, debs: Path) -> tuple[str, Callable[[Sequence[Path]], None]]:
-    """Fill an archive of reprepro, plain and gz, unsigned; give its name, and what adds to it."""
+    """Fill an archive of reprepro, plain and gz, unsigned; return its name and an adding call."""
     (home / "conf").mkdir(parents=True)
     (home / "conf/distributions").write_text(
         "Codename: stable\nSuite: stable\nArchitectures: amd64\nComponents: main\n"
@@ -227,7 +227,7 @@ def a_reprepro(home: Path, debs: Path) -> tuple[str, Callable[[Sequence[Path]], 
         call = ["reprepro", "--silent", "-b", str(home), "includedeb", "stable"]
         run([*call, *paths], home)
 
-    # The shell's limit on arguments: some thousand at a time.
+    # Some thousand at a time, because of the limit on arguments.
     files = sorted(debs.iterdir())
     for start in range(0, len(files), 2000):
         add(files[start : start + 2000])
@@ -235,7 +235,7 @@ def a_reprepro(home: Path, debs: Path) -> tuple[str, Callable[[Sequence[Path]], 
 
 
 def reprepro(folder: Path, debs: Path, packages: int, repeat: int) -> Row:
-    """reprepro, as `a_reprepro` makes it."""
+    """Measure reprepro, on an archive by `a_reprepro`."""
     row, home = Row("reprepro", packages), folder / "reprepro"
     began = time.monotonic()
     _, add = a_reprepro(home, debs)
@@ -248,7 +248,7 @@ def reprepro(folder: Path, debs: Path, packages: int, repeat: int) -> Row:
 
 
 def aptly(folder: Path, debs: Path, packages: int, repeat: int) -> Row:
-    """aptly, gz and plain, unsigned, without Contents."""
+    """Measure aptly: gz and plain, unsigned, without Contents."""
     row, home = Row("aptly", packages), folder / "aptly"
     home.mkdir()
     config = home / "aptly.conf"
@@ -275,7 +275,7 @@ def aptly(folder: Path, debs: Path, packages: int, repeat: int) -> Row:
 
 
 def apt_ftparchive(folder: Path, debs: Path, packages: int, repeat: int) -> Row:
-    """apt-ftparchive with its cache, then gzip -9, xz -6 and a Release."""
+    """Measure apt-ftparchive with its cache, then gzip -9, xz -6 and a Release."""
     row, home = Row("apt-ftparchive", packages), folder / "ftparchive"
     (home / "dists").mkdir(parents=True)
     (home / "pool").symlink_to(debs)
@@ -296,9 +296,9 @@ def apt_ftparchive(folder: Path, debs: Path, packages: int, repeat: int) -> Row:
 
 
 def by_turns(measured: Ours, folder: Path, packages: int, repeat: int) -> str:
-    """One more by ours and by reprepro, in turns, and the ratio of each turn.
+    """Publish one more package by ours and by reprepro, in turns; return the ratio of each turn.
 
-    A machine is slower for minutes at a time; two that take turns meet the same machine.
+    A machine is slower for minutes at a time; turns expose both to the same slowness.
     """
     name, debs, home = f"turns-{packages}", folder / "debs", folder / "reprepro"
     write_packages(debs, packages)
@@ -335,7 +335,7 @@ def main() -> None:
         return
 
     def show(row: Row) -> None:
-        # At once: a run with many packages takes long.
+        # Printed immediately: a run with many packages takes long.
         print(row.line(), flush=True)
         rows.append(row)
 

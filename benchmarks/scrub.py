@@ -1,10 +1,10 @@
-"""Serving while a worker reads the contents of the store again, against serving without it.
+"""Serving during a scrub by a worker, against serving without one.
 
     python -m benchmarks.scrub [--turns 7] [--files 2000] [--seconds 5]
 
-In each turn the worker is stopped (SIGSTOP) and let go on, so that both are
-seen in the same minutes of the same machine; before each, every content is due to be read again.
-What is compared is the 99th percentile of a GET, of files of 64 kB, over four connections.
+In each turn the worker is stopped (SIGSTOP) and continued, so that both are measured in the same
+minutes of the same machine; before each turn, every content is due for a scrub. The benchmark
+compares the 99th percentile of a GET of files of 64 kB, over four connections.
 """
 
 import argparse
@@ -36,7 +36,7 @@ _NAMES_OF_A_REQUEST = 100
 
 @contextmanager
 def process(verb: str, settings: Mapping[str, str]) -> Iterator["subprocess.Popen[bytes]"]:
-    """One process of the service."""
+    """Run a process of the service."""
     command = [sys.executable, "-m", "staging_api", verb]
     env = {"PATH": "/usr/bin:/bin", **settings}
     with subprocess.Popen(command, env=env, stderr=subprocess.DEVNULL) as found:
@@ -48,7 +48,7 @@ def process(verb: str, settings: Mapping[str, str]) -> Iterator["subprocess.Pope
 
 
 def make_due(database_url: str) -> None:
-    """Let every content have been read for the last time a week ago."""
+    """Set the last scrub of every content to a week ago."""
     with closing(psycopg2.connect(database_url.replace("+psycopg2", ""))) as conn, conn:
         conn.cursor().execute(
             "UPDATE blobs SET checked_at = clock_timestamp() - interval '7 days';"
@@ -57,7 +57,7 @@ def make_due(database_url: str) -> None:
 
 
 def bytes_read_again(database_url: str) -> int:
-    """So much was read again since `make_due`."""
+    """Return the bytes scrubbed since `make_due`."""
     with closing(psycopg2.connect(database_url.replace("+psycopg2", ""))) as conn:
         cursor = conn.cursor()
         cursor.execute(
@@ -68,7 +68,7 @@ def bytes_read_again(database_url: str) -> int:
 
 
 def p99(port: int, names: Sequence[str], seconds: float) -> float:
-    """Milliseconds of a GET; an answer that is an error ends the run."""
+    """Return the 99th percentile of a GET in milliseconds; an error response ends the run."""
     until = time.monotonic() + seconds
 
     def ask(first: int) -> list[float]:

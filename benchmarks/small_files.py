@@ -1,14 +1,14 @@
-"""Many small files: ours beside `tar xzf`, sha256sum and sync, and what others feel meanwhile.
+"""Many small files: ours beside `tar xzf`, sha256sum and sync, and the effects on other clients.
 
     python -m benchmarks.small_files [--files 50000] [--rounds 5]
     python -m benchmarks.small_files --files 1000000 --rounds 1 --no-peer
 
-Each round stages another archive, of contents of its own, from a folder of this machine, on one
+Each round stages a different archive, with its own contents, from a folder of this machine, on one
 service. The peer unpacks the same archive into a new folder, hashes each file and waits for the
-disk. Nothing is deleted before the end; then the last artifact is evicted. Beside the times: what
-the database wrote to its log (WAL) for a file, the most memory that a process of the service had,
-the longest writing transaction that was seen (a look each 5 ms), and how long another client waited
-for a small file meanwhile.
+disk. Nothing is deleted before the end; then the last artifact is evicted. Besides the times, it
+prints the bytes of database log (WAL) per file, the maximum memory of a process of the service, the
+longest observed writing transaction (sampled every 5 ms), and the waiting times of another client
+for a small file during the staging.
 """
 
 import argparse
@@ -45,11 +45,11 @@ WORD, ARTIFACT = "many.tgz", "member:many.tgz!/*"
 
 @dataclass
 class Meanwhile:
-    """What was seen while an archive was staged.
+    """Observations during the staging of an archive.
 
     Attributes:
-        seconds: that each call of another client took.
-        longest: transaction of the service, in seconds.
+        seconds: durations of the calls of another client.
+        longest: longest transaction of the service, in seconds.
     """
 
     seconds: list[float] = field(default_factory=list)
@@ -57,7 +57,7 @@ class Meanwhile:
 
 
 def make_tar(file: Path, count: int, seed: int, others: Mapping[str, bytes] = _NONE) -> None:
-    """Write an archive of files of some 15 bytes, in folders of a thousand, and of `others`."""
+    """Write a tar of files of some 15 bytes, in folders of a thousand, and of `others`."""
     with gzip.open(file, "wb", 1) as packed, tarfile.open(fileobj=packed, mode="w") as tar:
         for number in range(count):
             content = b"%d content %d" % (seed, number)
@@ -65,7 +65,7 @@ def make_tar(file: Path, count: int, seed: int, others: Mapping[str, bytes] = _N
             info = tarfile.TarInfo(f"tests/group{folder:04}/control.{name:04}")
             info.size = len(content)
             tar.addfile(info, io.BytesIO(content))
-            # The module remembers every header.
+            # `tarfile` keeps every header in memory.
             tar.members = []  # type: ignore[attr-defined]
         for path, content in others.items():
             info = tarfile.TarInfo(path)
@@ -74,14 +74,14 @@ def make_tar(file: Path, count: int, seed: int, others: Mapping[str, bytes] = _N
 
 
 def one_round(ours: Service, url: str, seen: Meanwhile, file: str) -> bench.Cost:
-    """Stage an archive, with another client beside it that reads a file."""
+    """Stage an archive while another client reads a file."""
     with watched(ours, seen, file):
         return of_call(lambda: ours.stage(url, ARTIFACT), ours.pids)
 
 
 @contextmanager
 def watched(ours: Service, seen: Meanwhile, file: str) -> Iterator[None]:
-    """Look at the transactions, and be another client, during the block."""
+    """Sample the transactions, and run another client, during the block."""
     done = threading.Event()
 
     def call() -> None:
@@ -113,13 +113,13 @@ def watched(ours: Service, seen: Meanwhile, file: str) -> Iterator[None]:
 
 
 def connected(url: str) -> HTTPConnection:
-    """A connection to a service."""
+    """Return a connection to a service."""
     parts = urlsplit(url)
     return HTTPConnection(parts.hostname or "", parts.port)
 
 
 def get(client: HTTPConnection, path: str) -> bytes:
-    """The body of an answer 200."""
+    """Return the body of a 200 response."""
     client.request("GET", quote(path))
     answer = client.getresponse()
     body = answer.read()
@@ -128,20 +128,20 @@ def get(client: HTTPConnection, path: str) -> bytes:
 
 
 def written(ours: Service) -> int:
-    """Bytes of the database's log so far."""
+    """Return the bytes of the database's log so far."""
     with closing(psycopg2.connect(_libpq(ours.database_url))) as conn, conn.cursor() as cursor:
         cursor.execute("SELECT pg_current_wal_lsn() - '0/0'")
         return int(_one(cursor))
 
 
 def most_memory(pids: Sequence[int]) -> int:
-    """The most bytes that a Python process of the service had in memory."""
+    """Return the maximum memory of a Python process of the service, in bytes."""
     found = [0]
     for pid in pids:
         try:
             status = Path(f"/proc/{pid}/status").read_text()
         except OSError:
-            continue  # it has ended
+            continue  # the process has ended
         if status.startswith("Name:\tpython") or "staging" in status.split("\n", 1)[0]:
             line = next(line for line in status.splitlines() if line.startswith("VmHWM"))
             found.append(int(line.split()[1]) << 10)
@@ -149,7 +149,7 @@ def most_memory(pids: Sequence[int]) -> int:
 
 
 def evicted(ours: Service, url: str) -> tuple[float, float]:
-    """Evict what was staged; seconds until it is not served, and until its rows are gone."""
+    """Evict the artifact; return the seconds until it is not served, and until its rows go."""
     with StagingClient(ours.url) as client:
         (artifact,) = client.stage(url, [ARTIFACT]).artifacts
     with closing(connected(ours.url)) as http:
@@ -177,7 +177,7 @@ def _libpq(url: str) -> str:
 
 
 def staged_archive(builds: Path, name: str, make: Callable[[Path], None]) -> str:
-    """An archive with one object; its URL."""
+    """Make an archive with one object; return its URL."""
     folder = builds / name
     folder.mkdir()
     make(folder / WORD)
@@ -221,7 +221,7 @@ def main() -> None:
 def report(
     given: argparse.Namespace, row: Comparison, seen: Meanwhile, wal: Sequence[float]
 ) -> None:
-    """Print what was measured."""
+    """Print the results."""
     print(f"{bench.machine()}, load {os.getloadavg()[0]:.1f}\n")
     if given.no_peer:
         times = ", ".join(f"{cost.wall:.2f} s ({cost.cpu:.2f} s CPU)" for cost in row.ours)

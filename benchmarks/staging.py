@@ -2,10 +2,10 @@
 
     python -m benchmarks.staging [--scale 0.1] [--rounds 3] [--rows 100000] [--answers-only]
 
-Needs nginx, curl, unzip, bzip2 and wrk. Each round starts a service of its own, so that nothing is
-held from the round before, and runs ours and the peer in turn. The service has staged small builds
-before, as one that runs for days has. No file is removed before the end: without a journal, ext4
-makes new ones slowly for minutes after thousands were deleted, and whoever comes second would pay.
+Needs nginx, curl, unzip, bzip2 and wrk. Each round starts its own service, so that it has no cached
+objects of the round before, and runs ours and the peer in turn. The service has staged small builds
+before, like a service that has run for days. No file is removed before the end: without a journal,
+ext4 creates files slowly for minutes after thousands were deleted, which would slow the next side.
 """
 
 import argparse
@@ -34,8 +34,8 @@ FULL = f"chromeos_{BUILD}_x86-generic_full_dev.bin"
 NTON = f"chromeos_{BUILD}_{BUILD}_x86-generic_delta_dev.bin"
 MTON = f"chromeos_{OLDER}_{BUILD}_x86-generic_delta_dev.bin"
 
-# What the 2012 devserver did, step by step: fetch each artifact to a temporary folder, then put
-# it in place or unpack it, one after the other.
+# The steps of the 2012 devserver: fetch each artifact to a temporary folder, then move it to its
+# place or unpack it, one after the other.
 ANCESTOR = f"""
 mkdir -p tmp build/au/n build/au/m
 for name in {FULL} stateful.tgz test_suites.tar.bz2 {NTON} {MTON} autotest.tar; do
@@ -52,7 +52,7 @@ done
 """
 
 
-# And what the service does besides: know each file's digest, and have all of it on the disk.
+# And the further work of the service: digest each file, and flush everything to disk.
 VERIFIED = f"{ANCESTOR}\nfind build -type f -print0 | xargs -0 sha256sum; sync -f build"
 
 #: Small builds; two processes share their requests by chance.
@@ -85,7 +85,7 @@ _TURNS = 5
 
 @dataclass(frozen=True)
 class Service:
-    """A running service, and how to see what it costs."""
+    """A running service, with access to its costs."""
 
     url: str
     database_url: str
@@ -93,7 +93,7 @@ class Service:
     pids: Callable[[], Sequence[int]]
 
     def stage(self, archive_url: str, *artifacts: str, background: bool = False) -> None:
-        """Stage, and wait until all of it is."""
+        """Stage an archive, and wait until all artifacts are staged."""
         with StagingClient(self.url) as client:
             staging = client.stage(archive_url, list(artifacts) or None)
             if background:
@@ -104,13 +104,13 @@ class Service:
 def service(
     source: str, scratch: Path, *, warmed: bool = True, processes: int = 2
 ) -> Iterator[Service]:
-    """API processes and a worker on the embedded PostgreSQL, with only small builds staged.
+    """Run API processes and a worker on the embedded PostgreSQL, with only small builds staged.
 
     Args:
-        source: the URL that archives are below.
-        scratch: a folder for what it keeps.
+        source: URL prefix of the archives.
+        scratch: folder for the data of the service.
         warmed: whether the source has small builds, which are staged first.
-        processes: that serve the API.
+        processes: number of API processes.
     """
     port, home = bench.free_port(), tempfile.mkdtemp(prefix="service-", dir=scratch)
     with running(Path(home)) as server:
@@ -145,7 +145,7 @@ def service(
 
 
 def warm_up(ours: Service, source: str) -> None:
-    """Stage what is small, often enough that each process has done everything once."""
+    """Stage the small builds, often enough that each process has run all code once."""
     for number in range(WARM_BUILDS):
         url = f"{source}/warm{number}/{BOARD}/{BUILD}"
         ours.stage(url, background=True)
@@ -153,7 +153,7 @@ def warm_up(ours: Service, source: str) -> None:
 
 
 def rows(rounds: int) -> dict[str, Comparison]:
-    """The table, empty."""
+    """Return the table, without results."""
     named = {
         "plain": ("a plain object against curl, sha256sum", "-"),
         "image": ("one image of image.zip against curl, unzip, sha256sum", "<= 0.33"),
@@ -170,7 +170,7 @@ def rows(rounds: int) -> dict[str, Comparison]:
 def one_round(
     table: dict[str, Comparison], archive: Path, scratch: Path, many_rows: int
 ) -> list[tuple[str, float, float]]:
-    """Every row once, ours and the peer in turn; and answers per second, ours and the peer's."""
+    """Measure every row once, ours and the peer in turn; return both rates of responses."""
     slow = f"location /slow/ {{ alias {archive}/; limit_rate 10m; }}"
     with (
         bench.nginx(archive, scratch, slow) as source,
@@ -209,7 +209,7 @@ def one_round(
 def round_of_answers(
     archive: Path, scratch: Path, many_rows: int
 ) -> list[tuple[str, float, float]]:
-    """Only the answers per second."""
+    """Measure only the responses per second."""
     with bench.nginx(archive, scratch, "") as source, service(source, scratch) as ours:
         url = f"{source}/{BOARD}/{BUILD}"
         ours.stage(url, "full_payload")
@@ -229,7 +229,7 @@ def answers(
 
 
 def compare(row: Comparison, ours: Service, url: str, artifact: str, script: str) -> None:
-    """The peer's commands, then ours."""
+    """Run the peer's commands, then ours."""
     row.peer.append(peer(script, ours.scratch))
     row.ours.append(of_call(lambda: ours.stage(url, artifact), ours.pids))
 
@@ -240,12 +240,12 @@ def peer(script: str, scratch: Path) -> bench.Cost:
 
 
 def sent(log: Path) -> int:
-    """Bytes of bodies that nginx sent, by its access log."""
+    """Return the bytes of bodies that nginx sent, by its access log."""
     return sum(int(line.split()[9]) for line in log.read_text().splitlines())
 
 
 def note_bytes(row: Comparison, archive: Path, log: Path, before: int) -> None:
-    """How much more than the member itself came over the wire."""
+    """Note the bytes transferred beyond those of the member itself."""
     whole = archive / BOARD / BUILD / "image.zip"
     with ZipFile(whole) as image:
         member = image.getinfo("chromiumos_test_image.bin").compress_size
@@ -254,7 +254,7 @@ def note_bytes(row: Comparison, archive: Path, log: Path, before: int) -> None:
 
 
 def served(row: Comparison, ours: Service, source: str, scratch: Path) -> None:
-    """The staged full payload from us, the same file from nginx, eight times each."""
+    """Download the staged full payload from ours, and the file from nginx, eight times each."""
     path = f"{BOARD}/{BUILD}"
     again = "for i in 1 2 3 4 5 6 7 8; do curl -sS -o /dev/null %s; done"
     row.peer.append(of_shell(again % f"{source}/{path}/{FULL}", scratch))
@@ -263,7 +263,7 @@ def served(row: Comparison, ours: Service, source: str, scratch: Path) -> None:
 
 
 def already_staged(ours: Service, url: str, scratch: Path) -> tuple[float, float]:
-    """Answers per second to a request with nothing left to do: ours, and the bare resource's."""
+    """Return the responses per second to a request for staged artifacts: ours and bare."""
     script = scratch / "post.lua"
     body = json.dumps({"archive_url": url, "artifacts": ["full_payload"]})
     script.write_text(
@@ -275,7 +275,7 @@ def already_staged(ours: Service, url: str, scratch: Path) -> tuple[float, float
 
 
 def polled(ours: Service, url: str, scratch: Path) -> tuple[float, float]:
-    """Answers per second to a thousand clients that ask whether it is staged, without a pause."""
+    """Return the responses per second to a thousand clients that poll a staging without pause."""
     script = scratch / "get.lua"
     script.write_text("wrk.method = 'GET'\n")
     question = f"/is_staged?archive_url={url}&artifacts=full_payload&files="
@@ -288,7 +288,7 @@ def polled(ours: Service, url: str, scratch: Path) -> tuple[float, float]:
 def bare(
     ours: Service, file: Path = Path(os.devnull), *, processes: int = 2
 ) -> Iterator[tuple[str, Callable[[], Sequence[int]]]]:
-    """The peer, served like ours, which sends `file`; its URL and its processes."""
+    """Run the peer, served like ours, which sends `file`; yield its URL and its processes."""
     address = f"127.0.0.1:{bench.free_port()}"
     command = ["gunicorn", "-k", "gthread", "-w", str(processes), "--threads", "32", "-b", address]
     environment = {"BARE_DATABASE_URL": ours.database_url, "BARE_FILE": str(file)}
@@ -308,7 +308,7 @@ def bare(
 def in_turns(
     our_url: str, peer_url: str, script: Path, connections: int = 16
 ) -> tuple[float, float]:
-    """Answers per second, ours and the peer's: medians of five turns each, on an idle disk."""
+    """Return responses per second, ours and the peer's: medians of five turns, on an idle disk."""
     os.sync()
     ours, theirs = [], []
     for _ in range(_TURNS):
@@ -318,7 +318,7 @@ def in_turns(
 
 
 def answers_per_second(url: str, script: Path, connections: int) -> float:
-    """What wrk sees in 3 seconds; none of the answers may be an error, or later than 10 s."""
+    """Return wrk's rate over 3 seconds; no response may be an error, or take longer than 10 s."""
     load = ["-t1", f"-c{connections}", "-d3s", "--timeout", "10s"]
     command = ["wrk", *load, "-s", str(script), url]
     out = subprocess.run(command, check=True, capture_output=True, text=True).stdout
@@ -329,7 +329,7 @@ def answers_per_second(url: str, script: Path, connections: int) -> float:
 
 
 def fill(database_url: str, count: int) -> None:
-    """Rows of other builds, so many; without what a row costs when it is written."""
+    """Add `count` rows of other builds, bypassing the usual costs of writing a row."""
     builds = count // _ARTIFACTS_A_BUILD
     with closing(psycopg2.connect(database_url.replace("+psycopg2", ""))) as conn:
         conn.autocommit = True
@@ -340,17 +340,17 @@ def fill(database_url: str, count: int) -> None:
             for first in range(1, builds + 1, _BUILDS_A_STEP):
                 last = min(first + _BUILDS_A_STEP - 1, builds)
                 cursor.execute(FILL, {"first": first, "last": last})
-        # As autovacuum would have done by then; what was written is on the disk.
+        # As autovacuum would have done by then; all writes are flushed to disk.
         cursor.execute("VACUUM (ANALYZE) staged_artifacts, stagings, archives")
         cursor.execute("CHECKPOINT")
 
 
 @contextmanager
 def _indexes_made_after(cursor: cursor) -> Iterator[None]:
-    """No index of the filled tables meanwhile, but those of constraints.
+    """Drop indexes of the filled tables during the block, except those of constraints.
 
-    Sorted at the end, ten million rows have their indexes in minutes. Row by row each of them is
-    written at places all over its file, which takes most of an hour once it outgrows the memory.
+    Built at the end by sorting, the indexes of ten million rows take minutes. Row by row, each is
+    written at random places of its file: most of an hour, once it outgrows the memory.
     """
     cursor.execute(_INDEXES)
     indexes = cursor.fetchall()
@@ -365,7 +365,7 @@ def _indexes_made_after(cursor: cursor) -> Iterator[None]:
 
 
 def make_builds(archive: Path, scale: float) -> None:
-    """The build that is measured, and below ``warm0`` and so on the small ones."""
+    """Make the measured build, and the small builds below ``warm0``, ``warm1`` and so on."""
     made = Path(__file__).with_name("make_build.py")
     small = ["--scale", str(WARM_SCALE), "--seed", "2"]
     for folder, options in ((archive, ["--scale", str(scale)]), (archive / "warm0", small)):

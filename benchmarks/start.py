@@ -3,8 +3,8 @@
     python -m benchmarks.start [--rounds 5]
 
 The peer is `benchmarks.bare`: gunicorn, Falcon, SQLAlchemy and psycopg2, one route, one SELECT, in
-two processes. It and `staging-api serve` (its database is made already, as at any start but the
-first) take turns. Memory is the proportional set size of every process: a page that three share
+two processes. It and `staging-api serve` (with an existing database, as at any start but the first)
+take turns. Memory is the proportional set size of every process: a page shared by three processes
 counts a third in each. PostgreSQL is not counted on either side.
 """
 
@@ -38,7 +38,7 @@ _PATIENCE_SECONDS = 120
 
 
 def imported(statement: str, env: Mapping[str, str]) -> tuple[float, float]:
-    """Seconds on the wall of an import, and of CPU of its whole process."""
+    """Return the wall seconds of an import, and the CPU seconds of its whole process."""
     out = subprocess.check_output([sys.executable, "-c", _IMPORT.format(statement)], env={**env})
     wall, cpu = map(float, out.split())
     return wall, cpu
@@ -48,7 +48,7 @@ def imported(statement: str, env: Mapping[str, str]) -> tuple[float, float]:
 def started(
     command: Sequence[str], url: str, env: Mapping[str, str]
 ) -> Iterator[tuple[float, "subprocess.Popen[bytes]"]]:
-    """Start a service for the block; yields the seconds until it answered 200, and its parent."""
+    """Run a service during the block; yield the seconds until it answered 200, and its parent."""
     began = time.perf_counter()
     process = subprocess.Popen(
         command, env={**env}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
@@ -75,7 +75,7 @@ def _answers(url: str) -> bool:
 
 
 def memory(pid: int) -> Mapping[int, int]:
-    """Proportional set size of a process and all below it, in bytes."""
+    """Return the proportional set size of a process and its descendants, in bytes."""
     return {one: _pss(one) for one in tree(pid)}
 
 
@@ -86,12 +86,12 @@ def _pss(pid: int) -> int:
 
 
 def run(rounds: int) -> Iterator[tuple[str, list[float], list[float]]]:
-    """Measure in turns; yields name, ours and the peer's, in seconds or megabytes."""
+    """Measure in turns; yield name, ours and the peer's values, in seconds or megabytes."""
     with tempfile.TemporaryDirectory(prefix="bench-start-") as folder:
         port = free_port()
         home, bind = Path(folder) / "home", f"127.0.0.1:{port}"
         clean = {k: v for k, v in os.environ.items() if not k.startswith("STAGING_")}
-        # A program that is installed has its bytecode; only the first turn makes it here.
+        # An installed program has its bytecode; here the first turn creates it.
         clean |= {"PYTHONPYCACHEPREFIX": f"{folder}/bytecode", "PYTHONDONTWRITEBYTECODE": ""}
         ours = {**clean, "STAGING_HOME": str(home), "STAGING_BIND": bind, "STAGING_WORKERS": "2"}
         serve = [sys.executable, "-m", "staging_api", "serve"]
@@ -153,7 +153,7 @@ def _wait_until(true: Callable[[], bool]) -> None:
 
 @dataclass
 class _Side:
-    """What was seen of one of the two services."""
+    """Measurements of one of the two services."""
 
     name: str
     ready: list[float] = field(default_factory=list)
@@ -161,7 +161,7 @@ class _Side:
     processes: int = 0
 
     def note(self, seconds: float, process: "subprocess.Popen[bytes]") -> None:
-        """Keep how long it took to start, and look at its memory."""
+        """Record the start time of the service, and measure its memory."""
         self.ready.append(seconds)
         time.sleep(1.0)  # the other processes of the service have started as well then
         found = memory(process.pid)

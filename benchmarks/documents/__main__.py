@@ -1,4 +1,4 @@
-"""Run it: ``python -m benchmarks.documents [--rounds 9] [--copies 26]``."""
+"""Command line: ``python -m benchmarks.documents [--rounds 9] [--copies 26]``."""
 
 from benchmarks.documents.rendering import main
 

@@ -1,7 +1,7 @@
 """Reading, rendering and checking documents beside libyaml's load of the same text, in one run.
 
-No server and no database: what the API adds is measured with it. All times are CPU seconds of this
-process, medians of rounds in which ours and libyaml take turns.
+It uses no server and no database; `benchmarks.documents.serving` measures the API's share. All
+times are CPU seconds of this process, medians of rounds in which ours and libyaml take turns.
 """
 
 import argparse
@@ -82,7 +82,7 @@ def _many_collections(rounds: int, copies: int) -> None:
 
 
 def _three_requests(raw: bytes) -> None:
-    """POST reads, renders and checks; the other two find it all done for the same documents."""
+    """Simulate POST, which parses, renders and checks, and two requests that reuse its results."""
     checker = Checker()
     documents = load_documents(raw)
     rendering = render(documents)
@@ -93,7 +93,7 @@ def _three_requests(raw: bytes) -> None:
 
 def _in_collection(document: Document, number: int) -> Document:
     made = document_of(document.value, collection=f"collection-{number}")
-    # The digest is kept beside the document, as the service keeps it.
+    # The digest is stored beside the document, as by the service.
     _ = made.digest
     return made
 

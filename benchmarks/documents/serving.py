@@ -1,8 +1,8 @@
-"""What the API of documents takes: one site's set, and 10,000 documents in 100 collections.
+"""Cost of the document API: the documents of one site, and 10,000 documents in 100 collections.
 
-Beside each figure stands libyaml's load of the same text in the same run: a machine that is busy
-is busy for both. CPU is that of this process, which is the API; the time until the answer has
-PostgreSQL's in it too. Run with ``python -m benchmarks.documents.serving [--rounds 5]``; it starts
+Each figure is shown beside libyaml's load of the same text in the same run, so that a busy machine
+slows both. CPU time is that of this process, which is the API; the response time includes
+PostgreSQL's work. Run with ``python -m benchmarks.documents.serving [--rounds 5]``; it starts
 a PostgreSQL.
 """
 
@@ -36,13 +36,13 @@ data: {layerOrder: [site]}
 
 
 def collection(number: int, value: int = 0) -> str:
-    """The text of one collection; `value` changes one document of it."""
+    """Return the text of a collection; `value` changes one of its documents."""
     made = [_document(number, place, value if place == 0 else 0) for place in range(_DOCUMENTS)]
     return "".join([_POLICY] * (number == 0) + made)
 
 
 def main() -> None:
-    """Measure, and print a line for each figure."""
+    """Measure, and print one line per figure."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
     rounds = parser.parse_args().rounds
@@ -58,7 +58,7 @@ def main() -> None:
 
 
 def _one_site(client: TestClient, rounds: int) -> None:
-    """Three requests of a set that the service has not seen before, round by round."""
+    """Send three requests about a set that is new to the service, round by round."""
     table = _Table()
     # The first request of a process also opens connections and compiles statements.
     _post(client, 0, "".join([_POLICY, _document(0, 0, 0)]))
@@ -97,28 +97,28 @@ def _many_collections(client: TestClient, rounds: int) -> None:
 
 
 def _renamed(values: Iterator[dict[str, Any]], number: int) -> Iterator[dict[str, Any]]:
-    """Change every document of a set, so that nothing of it was rendered before."""
+    """Change every document of a set, so that no rendered result is cached."""
     for value in values:
         value["metadata"].setdefault("labels", {})["round"] = str(number)
         yield value
 
 
 class _Table:
-    """Rows of a table: what was measured, in the order in which it came first."""
+    """Rows of a table, in the order of their first measurement."""
 
     def __init__(self) -> None:
         self._taken: dict[str, list[tuple[float, float]]] = {}
 
     @contextmanager
     def row(self, name: str) -> Iterator[None]:
-        """Note the CPU and the time that the block takes."""
+        """Record the CPU and wall time of the block."""
         began, cpu = time.perf_counter(), time.process_time()
         yield
         taken = time.process_time() - cpu, time.perf_counter() - began
         self._taken.setdefault(name, []).append(taken)
 
     def show(self) -> None:
-        """Print medians, beside those of the first row."""
+        """Print medians, and their ratios to the first row."""
         base = 0.0
         for name, taken in self._taken.items():
             cpu, wall = (statistics.median(each) for each in zip(*taken, strict=True))

@@ -1,4 +1,4 @@
-"""A set of documents in the shape of a real site: the same every time."""
+"""A set of documents in the shape of a real site; the same in every run."""
 
 import random
 from collections.abc import Iterator
@@ -19,12 +19,12 @@ def site(copies: int = 1) -> dict[str, bytes]:
 
 
 def stream(documents: Iterator[dict[str, Any]]) -> bytes:
-    """Write documents as the ancestor's client does."""
+    """Write documents as a YAML stream, like Shipyard's client."""
     return yaml.dump_all(documents, Dumper=yaml.CSafeDumper, explicit_start=True).encode()
 
 
 def documents(copy: int = 0) -> Iterator[dict[str, Any]]:
-    """Make one set; sets with another number have other names and the same shape."""
+    """Make a set; sets with different numbers differ in names only."""
     rng = random.Random(copy)
     if copy == 0:
         yield _control("deckhand/LayeringPolicy/v1", "policy", {"layerOrder": list(LAYERS)})

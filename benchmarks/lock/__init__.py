@@ -1,1 +1,1 @@
-"""The lock measured beside others: all on one PostgreSQL, in turns, in one run."""
+"""The lock beside other lock designs: all on one PostgreSQL, in turns, in one run."""

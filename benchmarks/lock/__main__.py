@@ -1,4 +1,4 @@
-"""Run it: ``python -m benchmarks.lock [--rounds 5] [--seconds 1] [--history 1000000]``."""
+"""Command line: ``python -m benchmarks.lock [--rounds 5] [--seconds 1] [--history 1000000]``."""
 
 import argparse
 import os
@@ -36,7 +36,7 @@ _FILL = """
 
 
 def main() -> None:
-    """Measure everything and print it."""
+    """Measure all contestants, and print the tables."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=2.0, help="per contestant and round")
@@ -80,7 +80,7 @@ def _all(url: str, database: Database, given: argparse.Namespace) -> None:
 
 @contextmanager
 def _slower_flush(database: Database, extra_ms: float) -> Iterator[None]:
-    """As on a disk whose flush takes so much longer: the server waits before each one."""
+    """Simulate a disk with slower flushes: the server waits `extra_ms` before each flush."""
     try:
         _settings(database, commit_delay=f"{extra_ms * 1000:.0f}", commit_siblings="0")
         yield

@@ -1,4 +1,4 @@
-"""What is measured side by side: our statements, and those of others as we know their shape."""
+"""Contestants: our statements, and the statements of other locks, as their sources have them."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from staging_api.db.tables import lock_scopes
 from staging_api.locks import store
 from staging_api.locks.model import ARCHIVE, Lease, LockRequest, new_id
 
-#: Tables of the others, and of plain commits.
+#: Tables of the other locks, and of plain commits.
 TABLES = """
     CREATE TABLE shed (
         name text PRIMARY KEY, lock_until timestamptz NOT NULL, locked_at timestamptz NOT NULL,
@@ -29,10 +29,10 @@ _TTL = 60.0
 
 
 class Contestant(Protocol):
-    """One lock on one scope, by one client."""
+    """A lock on one scope, used by one client."""
 
     def cycle(self) -> None:
-        """Take it, which must succeed, and give it back."""
+        """Acquire the lock, which must succeed, and release it."""
 
 
 @dataclass
@@ -56,7 +56,7 @@ class Ours:
 
 @dataclass
 class Shed:
-    """ShedLock's shape on PostgreSQL once its row is there: one UPDATE each way, no history."""
+    """ShedLock's statements on PostgreSQL with an existing row: one UPDATE each way, no history."""
 
     conn: Connection
     scope: str
@@ -71,7 +71,7 @@ class Shed:
         )
 
     def acquire(self) -> int:
-        """One try; a refusal finds no row."""
+        """Try once; a refusal matches no row."""
         return send(
             self.conn,
             "UPDATE shed SET lock_until = clock_timestamp() + make_interval(secs => %s),"
@@ -83,7 +83,7 @@ class Shed:
 
 @dataclass
 class Ancestor:
-    """Check, insert, look whether one's own is the newest; and an update to release."""
+    """Shipyard's statements: check, insert, compare with the newest row; an UPDATE to release."""
 
     conn: Connection
     scope: str
@@ -134,18 +134,18 @@ class Upsert:
 
 
 def commit(conn: Connection) -> Callable[[], object]:
-    """One durable commit of the smallest change."""
+    """Return a call that makes one durable commit of the smallest change."""
     return lambda: send(conn, "UPDATE plain SET n = n + 1 WHERE id = %s", (0,))
 
 
 def read_row(conn: Connection, scope: str) -> Callable[[], object]:
-    """The cheapest question: one row by its primary key."""
+    """Return the cheapest query: one row by its primary key."""
     query = "SELECT * FROM lock_scopes WHERE kind = %s AND scope = %s"
     return lambda: call(conn, query, ("archive", scope))
 
 
 def read_row_as_rows_are_read(conn: Connection, scope: str) -> Callable[[], object]:
-    """The same question, as the rest of the service asks for rows."""
+    """Return the same query, with the row access of the rest of the service."""
     query = select(lock_scopes).where(
         lock_scopes.c.kind == "archive", lock_scopes.c.scope == bindparam("scope")
     )
@@ -153,14 +153,14 @@ def read_row_as_rows_are_read(conn: Connection, scope: str) -> Callable[[], obje
 
 
 def send(conn: Connection, statement: str, given: tuple[object, ...]) -> int:
-    """A statement without an answer, by the driver's own cursor as ours; how many rows it met."""
+    """Run a statement without result, by the driver's cursor, as ours; return the row count."""
     driver: Any = conn.connection.driver_connection
     with driver.cursor() as cursor:
         cursor.execute(statement, given)
         return int(cursor.rowcount)
 
 
-# All begin alike, so that drawing an id, which is the client's work, costs each the same.
+# All begin alike, so that the client's generation of an id costs each the same.
 _FIRST = """
     SELECT left(ulid_floor(clock_timestamp()), 10)
         || lpad(upper(to_hex(nextval('grants'))), 16, '0') AS n, 's' || :client_id AS s \\gset
@@ -169,7 +169,7 @@ _OURS = """
     SELECT fence FROM lock_acquire(:n, 'archive', :s, 'c', 'h', NULL, 60, 0) \\gset
     SELECT lock_release('archive', :s, :n, :fence, 'h')
 """
-#: pgbench scripts, by name: many clients without the cost of Python. A scope per client.
+#: pgbench scripts, by name: many clients without the cost of Python, each with its own scope.
 SCRIPTS = {
     "ours": f"{_FIRST} {_OURS};",
     "notify": f"{_FIRST} {_OURS}, pg_notify('staging_locks', :s);",

@@ -1,4 +1,4 @@
-"""Timing in turns, so that the noise of the machine hits every contestant alike."""
+"""Timing in turns, so that the noise of the machine affects every contestant alike."""
 
 import statistics
 import subprocess
@@ -19,17 +19,17 @@ _CALLS_IN_A_ROW = 10
 
 @dataclass(frozen=True)
 class Figure:
-    """One value a round; shown as the median, with the lowest and the highest round."""
+    """One value per round; shown as the median, with the lowest and the highest round."""
 
     rounds: tuple[float, ...]
 
     @property
     def median(self) -> float:
-        """Of the rounds."""
+        """Return the median of the rounds."""
         return statistics.median(self.rounds)
 
     def beside(self, other: "Figure") -> "Figure":
-        """The ratio to another, round by round: what disturbs a round disturbs both."""
+        """Return the ratio to another figure, round by round: disturbances affect both."""
         pairs = zip(self.rounds, other.rounds, strict=True)
         return Figure(tuple(ours / theirs for ours, theirs in pairs))
 
@@ -38,7 +38,7 @@ class Figure:
 
 
 def p50_ms(calls: Mapping[str, Call], rounds: int, seconds: float) -> dict[str, Figure]:
-    """Per contestant the median time of a call, in milliseconds; they take turns."""
+    """Return the median time of a call per contestant, in milliseconds; they take turns."""
     found: dict[str, list[float]] = {name: [] for name in calls}
     _in_turns(calls, 0.2)
     for _ in range(rounds):
@@ -48,7 +48,7 @@ def p50_ms(calls: Mapping[str, Call], rounds: int, seconds: float) -> dict[str, 
 
 
 def _in_turns(calls: Mapping[str, Call], seconds: float) -> dict[str, list[float]]:
-    """Ten calls each, so that none finds its plans and code thrown out of the processor's cache."""
+    """Run ten calls each per turn, so that plans and code stay in the processor's cache."""
     times: dict[str, list[float]] = {name: [] for name in calls}
     end = time.perf_counter() + seconds
     while time.perf_counter() < end:
@@ -63,7 +63,7 @@ def _in_turns(calls: Mapping[str, Call], seconds: float) -> dict[str, list[float
 def pgbench(
     url: str, scripts: Mapping[str, str], clients: int, rounds: int, seconds: float
 ) -> dict[str, Figure]:
-    """Per script the cycles a second of so many clients at once."""
+    """Return the cycles per second per script, with `clients` concurrent clients."""
     found: dict[str, list[float]] = {name: [] for name in scripts}
     for _ in range(rounds):
         for name, script in scripts.items():
@@ -72,7 +72,7 @@ def pgbench(
 
 
 def pgbench_once(url: str, script: str, clients: int, *limit: str) -> float:
-    """Cycles a second of one run."""
+    """Return the cycles per second of one run."""
     query = make_url(url).query
     with tempfile.NamedTemporaryFile("w", suffix=".sql") as file:
         # A script's statement is one line; \gset ends one.
@@ -95,5 +95,5 @@ def _one_line_each(script: str) -> str:
 
 
 def folder() -> "tempfile.TemporaryDirectory[str]":
-    """Scratch space for a server of the run."""
+    """Return a scratch folder for a server of the run."""
     return tempfile.TemporaryDirectory(prefix="staging-bench-", dir=Path(tempfile.gettempdir()))

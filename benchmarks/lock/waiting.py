@@ -1,4 +1,4 @@
-"""How long a hand-over takes, from the call of release to the waiter that has the lock."""
+"""Duration of a hand-over, from the call of release until the waiter has the lock."""
 
 import statistics
 import threading
@@ -19,7 +19,7 @@ _POLL_SECONDS = 0.1
 
 
 def hand_over_ms(url: str, rounds: int, times: int) -> dict[str, Figure]:
-    """The p50 of each round: ours, and a client that asks every 100 ms."""
+    """Return the p50 of each round: of ours, and of a client that polls every 100 ms."""
     found: dict[str, list[float]] = {"ours": [], "polling": []}
     with _process(url) as one, _process(url) as two:
         for _ in range(rounds):
@@ -46,7 +46,7 @@ def _once(holder: Locks, waiter: Locks, wait_seconds: float) -> float:
     with hold(holder, ARCHIVE, "handed", _ASKER):
         thread = threading.Thread(target=wait)
         thread.start()
-        # Well into its wait, and at no fixed distance from its next poll.
+        # Well into its wait, and at a varying distance from its next poll.
         time.sleep(0.12 + (time.perf_counter_ns() % 100) / 1000)
         released = time.perf_counter()
     thread.join()

@@ -26,7 +26,7 @@ _CLIENTS = 4
 
 
 def scope_of(_resource: Any, req: Request, _kind: LockKind) -> str:
-    """The scope of a request: one per client."""
+    """Return the scope of a request: one per client."""
     return req.get_param("scope", required=True)
 
 
@@ -62,17 +62,17 @@ class Bare:
 
 
 class CallerName:
-    """Stands where authentication stands."""
+    """Middleware in the place of authentication."""
 
     def process_resource(
         self, req: Request, _resp: Response, _resource: object, _params: object
     ) -> None:
-        """Name the caller."""
+        """Set the caller's name."""
         req.context.caller, req.context.reference_id = "bench", None
 
 
 def application() -> App[Any, Any]:
-    """The two resources; gunicorn calls this in its worker."""
+    """Return an application with the two resources; gunicorn calls this in its worker."""
     url = os.environ["BENCHMARK_DATABASE_URL"]
     database = open_database(url, 8)
     queue = WaitQueue(database, url, threading.BoundedSemaphore(4))
@@ -85,11 +85,11 @@ def application() -> App[Any, Any]:
 
 
 def requests_per_second(url: str, rounds: int, seconds: float) -> dict[str, Figure]:
-    """Of both resources, under gunicorn with threads."""
+    """Return the requests per second of both resources, under gunicorn with threads."""
     found: dict[str, list[float]] = {"locked": [], "bare": []}
     with _gunicorn(url) as port:
         for name in found:
-            _load(port, f"/{name}", seconds)  # opens the connections
+            _load(port, f"/{name}", seconds)  # warms up: opens the connections
         for _ in range(rounds):
             for name, values in found.items():
                 values.append(_load(port, f"/{name}", seconds))

@@ -1,9 +1,9 @@
-"""Measure service times here, hold the model against real pods, and simulate many pods.
+"""Measure service times here, compare the model with real pods, and simulate many pods.
 
     python -m benchmarks.scale [--pods 2 4] [--seconds 10] [--cores 4] [--statements 100000]
 
-One run does all three on one embedded PostgreSQL, which writes to disk. What the figures mean is in
-docs/explanation/scale.md.
+A run does all three on one embedded PostgreSQL, which writes to disk. docs/explanation/scale.md
+explains the figures.
 """
 
 import argparse
@@ -49,7 +49,7 @@ _STAGINGS = 20
 
 
 def main() -> None:
-    """Print the tables."""
+    """Run the benchmark, and print the tables."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--pods", type=int, nargs="*", default=[2, 4])
     parser.add_argument("--seconds", type=float, default=10.0)
@@ -72,7 +72,7 @@ def main() -> None:
 def measured(
     server: EmbeddedServer, folder: Path, times: int, seconds: float
 ) -> tuple[Mapping[str, Cost], float]:
-    """Print what each statement takes, and return it by name; and the seconds of a flush."""
+    """Print the cost of each statement; return the costs by name, and the seconds of a flush."""
     make_builds(folder / "builds")
     costs, staging = measured_requests(server, folder, times, seconds)
     print("| statement | PostgreSQL's CPU, us | seen by the caller, us |\n|---|---|---|")
@@ -116,7 +116,7 @@ def measured_requests(
 
         staging = stage()
         cost = partial(cost_of_requests, server=server, idle=both.cpu)
-        # Three of them warm up.
+        # The first three warm up.
         whole = cost(stage, times=_STAGINGS - 3)
         found = {
             "poll": cost(lambda: client.staging(staging.id), times=times),
@@ -135,7 +135,7 @@ def measured_requests(
 def compare(
     count: int, server: EmbeddedServer, folder: Path, costs: Mapping[str, Cost], seconds: float
 ) -> None:
-    """Run pods here, and print what they take beside what the model says."""
+    """Run pods here, and print their load beside that of the model."""
     with pods(count, server, folder, folder / "builds") as urls:
         staging = staged(urls[0], f"file://{folder / 'builds'}/board/R0")
         for found in (
@@ -158,7 +158,7 @@ def _compared(found: Taken, costs: Mapping[str, Cost]) -> str:
 def print_simulations(
     profile: Profile, costs: Mapping[str, Cost], on: Machine, statements: int
 ) -> None:
-    """Print what 10, 100 and 1,000 pods of a profile see, and at which number it bends."""
+    """Print results of 10, 100 and 1,000 pods of a profile, and the number at saturation."""
     print(f"\n{profile.name}: {profile.meaning}; {on.cores} cores for PostgreSQL")
     print("| pods | busy | sessions | lock pair p50, p99, ms | poll p50, p99, ms |")
     print("|---|---|---|---|---|")
@@ -173,7 +173,7 @@ def print_simulations(
 
 
 def bend(profile: Profile, costs: Mapping[str, Cost], cores: int) -> int:
-    """The least number of pods that keeps all cores busy."""
+    """Return the least number of pods that keeps all cores busy."""
     few, many = 1, 1
     while load(demands(profile, many, costs)) < cores:
         few, many = many, 2 * many

@@ -1,8 +1,8 @@
 """Service times of PostgreSQL, seen from outside: processor time of its processes, flushes, memory.
 
-A statement is run many times, and what PostgreSQL's processes then took of the processors (the
-kernel counts it in nanoseconds) is divided by the number. Other work of the machine is not counted;
-it only makes caches colder.
+A statement is run many times; the processor time of PostgreSQL's processes (which the kernel counts
+in nanoseconds) is divided by the number. Other work of the machine is not counted; its only effect
+are colder caches.
 """
 
 import statistics
@@ -26,12 +26,12 @@ from staging_api.staging.repository import reading
 
 _LEASE_SECONDS = 60.0
 _JOBS = 4
-# A difference of two measurements that is lost in their noise.
+# A difference of two measurements below their noise.
 _LEAST_SECONDS = 1e-6
 
 
 def cpu_of(postmaster: int) -> Mapping[int, float]:
-    """Seconds of processor time of each of PostgreSQL's processes that live now."""
+    """Return the processor seconds of each live process of PostgreSQL."""
     found = {}
     for pid in tree(postmaster):
         with suppress(FileNotFoundError, ProcessLookupError):
@@ -40,12 +40,12 @@ def cpu_of(postmaster: int) -> Mapping[int, float]:
 
 
 def cpu_since(before: Mapping[int, float], postmaster: int) -> float:
-    """Seconds that PostgreSQL has taken since `cpu_of`; what has ended meanwhile is not seen."""
+    """Return PostgreSQL's processor seconds since `cpu_of`, without processes that ended since."""
     return sum(now - before.get(pid, 0.0) for pid, now in cpu_of(postmaster).items())
 
 
 def cost_of(call: Callable[[], object], postmaster: int, times: int) -> tuple[Cost, float]:
-    """What one call takes of PostgreSQL, and the median seconds that it takes the caller."""
+    """Return PostgreSQL's cost of one call, and the median seconds until it returns."""
     for _ in range(max(3, times // 10)):
         call()
     walls = []
@@ -61,7 +61,7 @@ def cost_of(call: Callable[[], object], postmaster: int, times: int) -> tuple[Co
 def statements(
     database: Database, staging_id: str, archive_url: str
 ) -> Mapping[str, Callable[[], object]]:
-    """Calls of what pods ask for most often, by name; `staging_id` is of a finished staging."""
+    """Return the most frequent calls of pods, by name; `staging_id` is of a finished staging."""
     lock = _Lock(database)
     held = lock.taken("held")
     described = ProcessDescription("bench", "api", "0", "0", "0", None, 1)
@@ -109,7 +109,7 @@ class _Lock:
 
 
 def per_listener(url: str, postmaster: int, listeners: int, times: int) -> Cost:
-    """What one notification takes for each session that listens."""
+    """Return the cost of one notification per listening session."""
     given = make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
     with ExitStack() as opened:
         sender = opened.enter_context(closing(psycopg2.connect(given)))
@@ -127,13 +127,13 @@ def per_listener(url: str, postmaster: int, listeners: int, times: int) -> Cost:
         before = cpu_of(postmaster)
         for _ in range(times):
             notify()
-        time.sleep(0.5)  # until the last sessions have got their notification
+        time.sleep(0.5)  # until the last sessions have received their notification
         together = cpu_since(before, postmaster) / times
     return Cost(max(_LEAST_SECONDS, (together - alone.cpu) / listeners))
 
 
 def flush_seconds(database: Database, times: int) -> float:
-    """What a commit waits for the disk: with, less without; the fifth part that waits least."""
+    """Return a commit's wait for the disk: 20th percentile with flush, minus without."""
     found = []
     for mode in ("on", "off"):
         walls = []
@@ -149,7 +149,7 @@ def flush_seconds(database: Database, times: int) -> float:
 
 
 def backend_bytes(url: str, backends: int) -> float:
-    """Memory of one session that has read a table: proportional set size."""
+    """Return the memory of a session that has read a table (proportional set size)."""
     given = make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
     with ExitStack() as opened:
         pids = []

@@ -1,9 +1,9 @@
-"""Pods on one PostgreSQL: what they ask for, how often, and how long it then takes.
+"""Model of pods on one PostgreSQL: their requests, rates, and resulting response times.
 
-PostgreSQL is a number of processors, which serve statements in the order in which they came, and a
-disk that flushes commits in groups. What pods do beside it (HTTP, downloads) costs no time here:
-the question is where the database bends. Each kind of statement comes at its own rate, at random
-moments: the sum of many timers at random phases is nearly that.
+PostgreSQL is modelled as a number of processors, which serve statements in order of arrival, and a
+disk that flushes commits in groups. Other work of pods (HTTP, downloads) costs no time here: the
+question is when the database saturates. Each kind of statement arrives at its own rate, at random
+times: the sum of many timers at random phases is nearly that.
 """
 
 import math
@@ -17,10 +17,10 @@ from benchmarks.scale.queues import Disk, Places, Simulation, Station
 
 @dataclass(frozen=True)
 class Cost:
-    """What one statement, or transaction, takes of PostgreSQL.
+    """PostgreSQL's cost of a statement or transaction.
 
     Attributes:
-        cpu: seconds of all its processes.
+        cpu: processor seconds of all its processes.
         flushes: whether it waits for the disk.
     """
 
@@ -30,7 +30,7 @@ class Cost:
 
 @dataclass(frozen=True)
 class Demand:
-    """A kind of statement, and how many come a second from all pods together."""
+    """A kind of statement, and its rate per second from all pods together."""
 
     name: str
     cost: Cost
@@ -39,11 +39,11 @@ class Demand:
 
 @dataclass(frozen=True)
 class Machine:
-    """What PostgreSQL runs on.
+    """The machine of PostgreSQL.
 
     Attributes:
-        cores: for PostgreSQL alone.
-        flush_seconds: of one flush of the log.
+        cores: processors for PostgreSQL alone.
+        flush_seconds: seconds of one flush of the log.
         places: connections of a pooler, if there is one.
     """
 
@@ -54,12 +54,12 @@ class Machine:
 
 @dataclass
 class Seen:
-    """What a simulation showed.
+    """Results of a simulation.
 
     Attributes:
         busy: share of the processors' time.
-        seconds: of each statement, by kind.
-        longest_queue: most statements that were under way at once.
+        seconds: response times of the statements, by kind.
+        longest_queue: maximum number of concurrent statements.
     """
 
     busy: float = 0.0
@@ -67,19 +67,19 @@ class Seen:
     longest_queue: int = 0
 
     def at(self, share: float, name: str) -> float:
-        """Seconds within which so large a share of the statements of a kind were answered."""
+        """Return the seconds within which this share of a kind's statements were answered."""
         found = sorted(self.seconds[name])
         return found[min(len(found) - 1, int(share * len(found)))]
 
     def mean(self, name: str) -> float:
-        """Mean seconds of a statement of a kind."""
+        """Return the mean seconds of a kind's statements."""
         return sum(self.seconds[name]) / len(self.seconds[name])
 
 
 def simulated(
     demands: Sequence[Demand], machine: Machine, seconds: float, seed: int = 1, warm: float = 0.1
 ) -> Seen:
-    """Simulate so many seconds; the first share of them, `warm`, is not counted."""
+    """Simulate `seconds`; their first share, `warm`, is not counted."""
     drawn = random.Random(seed)
     simulation = Simulation()
     processors = Station(simulation, machine.cores)
@@ -108,7 +108,7 @@ def simulated(
             else:
                 done()
 
-        # Exponential: the same statement takes now less, now more, as caches and rows are.
+        # Exponential: the time of a statement varies with caches and rows.
         cpu = drawn.expovariate(1 / demand.cost.cpu)
         places.enter(lambda: processors.serve(cpu, computed))
 
@@ -121,15 +121,15 @@ def simulated(
 
 
 def load(demands: Sequence[Demand]) -> float:
-    """Processors that these demands keep busy, without any queue: their sum bends at the cores."""
+    """Return the processors that these demands keep busy, if none has to queue."""
     return sum(demand.per_second * demand.cost.cpu for demand in demands)
 
 
 def waiting_seconds(per_second: float, mean_service: float, servers: int) -> float:
-    """Mean wait of M/M/c (Erlang C): what a simulation must come to.
+    """Return the mean wait of M/M/c (Erlang C), which a simulation must reproduce.
 
     Raises:
-        ValueError: more comes than the servers can do.
+        ValueError: the load exceeds the capacity of the servers.
     """
     offered = per_second * mean_service
     if offered >= servers:

@@ -1,4 +1,4 @@
-"""Real pods on one PostgreSQL: what they take of it, idle and asked, to hold the model against."""
+"""Real pods on one PostgreSQL: their load on it, idle and with requests, to validate the model."""
 
 import os
 import subprocess
@@ -19,22 +19,22 @@ from benchmarks.scale.model import Cost
 from staging_api.client import Staging, StagingClient
 from staging_api.embedded_postgres.server import EmbeddedServer
 
-#: Of each pod, in the run that is asked: two polls and a post in turn.
+#: Clients of each pod in the run with requests: two polls and a post in turn.
 POLLS_PER_SECOND, POSTS_PER_SECOND = 20.0, 10.0
 _SETTLE_SECONDS = 3.0
-#: A difference of two measurements that is lost in their noise.
+#: A difference of two measurements below their noise.
 LEAST_SECONDS = 1e-6
 
 
 @dataclass(frozen=True)
 class Taken:
-    """What so many pods took of PostgreSQL.
+    """Load of a number of pods on PostgreSQL.
 
     Attributes:
         cpu: processors that it kept busy.
         commits: transactions a second.
         connections: sessions at the end.
-        asked: requests a second that were answered; 0: the pods were idle.
+        asked: answered requests per second; 0: the pods were idle.
     """
 
     pods: int
@@ -48,7 +48,7 @@ class Taken:
 def pods(
     count: int, server: EmbeddedServer, folder: Path, builds: Path, *, worker: bool = True
 ) -> Iterator[Sequence[str]]:
-    """So many pods, each an API process and a worker, or without one; yields their URLs."""
+    """Run `count` pods, each an API process with or without a worker; yield their URLs."""
     verb = ["serve", "--worker" if worker else "--no-worker"]
     with ExitStack() as running:
         urls = []
@@ -84,7 +84,7 @@ def _process(verb: Sequence[str], env: dict[str, str]) -> Iterator["subprocess.P
 
 
 def staged(url: str, archive_url: str) -> Staging:
-    """Stage a build, which `builds` has."""
+    """Stage a build of the folder `builds`."""
     with StagingClient(url) as client:
         return client.stage(archive_url)
 
@@ -92,7 +92,7 @@ def staged(url: str, archive_url: str) -> Staging:
 def taken(
     urls: Sequence[str], server: EmbeddedServer, staging: Staging | None, seconds: float
 ) -> Taken:
-    """Measure the pods while they are idle; or, given a staging, while clients ask each of them."""
+    """Measure the pods while they are idle; or, given a staging, while clients send requests."""
     time.sleep(min(seconds, _SETTLE_SECONDS))
     stop, answers = threading.Event(), [0] * len(urls)
     threads = [
@@ -132,7 +132,7 @@ def _ask(
 def cost_of_requests(
     call: Callable[[], object], server: EmbeddedServer, idle: float, times: int
 ) -> Cost:
-    """What a request takes of PostgreSQL; `idle` are the seconds a second that it takes anyway."""
+    """Return PostgreSQL's cost of a request; `idle` is its load without any, in s per second."""
     for _ in range(max(3, times // 10)):
         call()
     cpu, began = cpu_of(server.postmaster_pid), time.perf_counter()
@@ -143,7 +143,7 @@ def cost_of_requests(
 
 
 def _commits(url: str) -> int:
-    # What a session did is added some seconds later, at most.
+    # PostgreSQL adds the figures of a session some seconds later, at most.
     return _one(url, "SELECT xact_commit FROM pg_stat_database WHERE datname = current_database()")
 
 

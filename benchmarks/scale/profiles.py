@@ -1,4 +1,4 @@
-"""What a pod asks of PostgreSQL, and how often: its own timers, and what clients ask of it."""
+"""Load of a pod on PostgreSQL: kinds and rates of the statements of its timers and clients."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -6,38 +6,38 @@ from dataclasses import dataclass, replace
 from benchmarks.scale.model import Cost, Demand
 from benchmarks.scale.pods import POLLS_PER_SECOND, POSTS_PER_SECOND
 
-#: Measured as whole requests, as one second of an idle process, and as the cost of one notification
-#: for each session that gets it.
+#: Measured as whole requests, as one second of an idle process, and as the cost of a notification
+#: per receiving session.
 REQUESTS = ("poll", "post of what is staged", "staging of three files")
 TIMERS = ("a second of an API process", "a second of a worker")
 NOTIFIED = "notification, each listener"
-#: Statements that wait for the disk.
+#: Statements that wait for a flush to disk.
 FLUSHED = frozenset({"lock pair", "renewal", "heartbeat"})
-# Statements of each, about; a notification's listeners are told one after the other.
+# Approximate statements of each; the listeners of a notification are notified in sequence.
 _PIECES = {
     "a second of an API process": 2,
     "a second of a worker": 14,
     "staging of three files": 30,
 }
-# Seen; they may have twice STAGING_DATABASE_POOL_SIZE and three more.
+# Observed; the limit is twice STAGING_DATABASE_POOL_SIZE plus three.
 _SESSIONS_OF_API, _SESSIONS_OF_A_WORKER = 3, 8
-# As the chart has it.
+# The chart's value.
 _PROBE_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
 class Profile:
-    """One pod, and its share of clients.
+    """A pod, and its share of the clients.
 
     Attributes:
-        processes: of the API.
-        workers: processes that stage; a tenth: one for ten pods.
-        polls, posts, refusals: requests a second: GET of a staging, POST of what is staged already,
-            409.
-        stagings: of three files, a second.
-        watching: share of the API processes that have a request that waits for a staging.
-        listening: share of those that have one that waits for a lock.
-        probed: whether kubelet asks it.
+        processes: number of API processes.
+        workers: number of workers; 0.1: one worker per ten pods.
+        polls, posts, refusals: requests per second: GET of a staging, POST of a staged archive,
+            and 409 responses.
+        stagings: stagings of three files per second.
+        watching: share of the API processes with a request that waits for a staging.
+        listening: share of the API processes with a request that waits for a lock.
+        probed: whether kubelet probes the pod.
     """
 
     name: str
@@ -53,12 +53,12 @@ class Profile:
     probed: bool = True
 
     def sessions(self, pods: int) -> float:
-        """Sessions that so many pods have open: as seen of pods that are asked, and listeners."""
+        """Return the open sessions of `pods` pods: those observed under load, and listeners."""
         api = _SESSIONS_OF_API + self.listening
         return pods * (self.processes * api + self.workers * _SESSIONS_OF_A_WORKER)
 
 
-#: As pods are run here, to compare: one process and one worker each.
+#: Pods as run here for the comparison: one process and one worker each.
 HERE = Profile(
     "here", "", processes=1, workers=1, polls=POLLS_PER_SECOND, posts=POSTS_PER_SECOND, probed=False
 )
@@ -91,7 +91,7 @@ PROFILES = (QUIET, BUSY, EACH_A_WORKER)
 def demands(
     profile: Profile, pods: int, costs: Mapping[str, Cost], asked: float = 1.0
 ) -> list[Demand]:
-    """What so many pods ask of PostgreSQL together; `asked` is a share of the clients' part."""
+    """Return the total demands of `pods` pods on PostgreSQL; `asked` is a share of client load."""
     processes, workers = profile.processes * pods, profile.workers * pods
     stagings = profile.stagings * pods * asked
     rates = {
@@ -102,10 +102,10 @@ def demands(
         "post of what is staged": profile.posts * pods * asked,
         "refusal": profile.refusals * pods * asked,
         "staging of three files": stagings,
-        # Apart from those in stagings, so that its time is seen: of runs and documents.
+        # Separate from the locks of stagings, to show its time: locks of runs and documents.
         "lock pair": 0.01 * pods * asked,
         "look of waiters": 10.0 * profile.watching * processes,
-        # Each hand-over tells every session that listens.
+        # Each hand-over notifies every listening session.
         NOTIFIED: stagings * profile.listening * processes,
     }
     return [
@@ -117,6 +117,6 @@ def demands(
 
 
 def _in_pieces(name: str, cost: Cost) -> tuple[Cost, int]:
-    """What is many statements comes as many: a second's timers, and those of a staging."""
+    """Split the cost of many statements into single ones: timers of a second, and stagings."""
     pieces = _PIECES.get(name, 1)
     return replace(cost, cpu=cost.cpu / pieces), pieces

@@ -1,7 +1,7 @@
 """A discrete-event simulation of queues: stations with servers, and a disk that flushes in groups.
 
-Small enough to read, so no library: events in a heap, one clock. Its answers are compared with
-those that queueing theory knows (`tests/unit/test_scale.py`).
+It uses no library, because it is small enough to read: events in a heap, one clock. Its results are
+compared with those of queueing theory (`tests/unit/test_scale.py`).
 """
 
 import heapq
@@ -15,20 +15,20 @@ Then = Callable[[], None]
 
 
 class Simulation:
-    """A clock, in seconds, and what happens when."""
+    """A clock, in seconds, and scheduled events."""
 
     def __init__(self) -> None:
-        """Begin at zero, with nothing to happen."""
+        """Begin at zero, without events."""
         self.now = 0.0
         self._events: list[tuple[float, int, Then]] = []
         self._numbers = itertools.count()
 
     def after(self, seconds: float, then: Then) -> None:
-        """Let something happen so many seconds from now."""
+        """Schedule a call `seconds` from now."""
         heapq.heappush(self._events, (self.now + seconds, next(self._numbers), then))
 
     def run(self, until: float) -> None:
-        """Let everything happen that happens before a time."""
+        """Run all events before the time `until`."""
         while self._events and self._events[0][0] < until:
             self.now, _, then = heapq.heappop(self._events)
             then()
@@ -37,7 +37,7 @@ class Simulation:
 
 @dataclass
 class Station:
-    """Servers that take jobs in the order in which they came, one each at a time."""
+    """Servers that take jobs in order of arrival, each server one at a time."""
 
     simulation: Simulation
     servers: int
@@ -46,7 +46,7 @@ class Station:
     _waiting: deque[tuple[float, Then]] = field(default_factory=deque)
 
     def serve(self, seconds: float, then: Then) -> None:
-        """Serve a job for so many seconds once a server is free, then go on."""
+        """Serve a job for `seconds` once a server is free, then call `then`."""
         if self.busy < self.servers:
             self._begin(seconds, then)
         else:
@@ -67,7 +67,7 @@ class Station:
 
 @dataclass
 class Places:
-    """Places that jobs hold while they are elsewhere: the connections of a pooler."""
+    """Places that jobs hold while they are at other stations: the connections of a pooler."""
 
     simulation: Simulation
     places: float = math.inf
@@ -75,7 +75,7 @@ class Places:
     _waiting: deque[Then] = field(default_factory=deque)
 
     def enter(self, then: Then) -> None:
-        """Go on with a place, once there is one."""
+        """Call `then` with a place, once one is free."""
         if self.held < self.places:
             self.held += 1
             then()
@@ -83,7 +83,7 @@ class Places:
             self._waiting.append(then)
 
     def leave(self) -> None:
-        """Give a place back."""
+        """Release a place."""
         if self._waiting:
             self._waiting.popleft()()
         else:
@@ -101,7 +101,7 @@ class Disk:
     _waiting: list[Then] = field(default_factory=list)
 
     def flush(self, then: Then) -> None:
-        """Go on once a flush that began from now on has ended."""
+        """Call `then` once a flush that begins now or later has ended."""
         self._waiting.append(then)
         if not self._flushing:
             self._begin()
