@@ -30,7 +30,7 @@ KB = 1000
 def limited(
     database: Database, url: str, folder: Path, quota_kb: int, **terms: Any
 ) -> Iterator[Bench]:
-    """Return a service whose store has a quota, and in which every artifact is idle at once."""
+    """Yield a service whose store has a quota, and in which every artifact is idle at once."""
     none = StoreTerms(quota_kb * KB, idle_seconds=0, noted_seconds=0, busy_seconds=0)
     with bench(database, url, folder, store=replace(none, **terms)) as made:
         yield made

@@ -43,7 +43,7 @@ OF_STATUS = {
 
 @pytest.fixture
 def opened():
-    """Return a function that opens the archive /b/R17 of a scripted server."""
+    """Yield a function that opens the archive /b/R17 of a scripted server."""
     closers = []
 
     def open_it(script, allow="", **options):

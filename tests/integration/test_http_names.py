@@ -25,7 +25,7 @@ HTML = {"Content-Type": "text/html"}
 
 @contextlib.contextmanager
 def archive(pages, path="/b/R17", allow="", **options):
-    """Return an archive of a server that has these responses by path, and 404 for other paths."""
+    """Yield an archive of a server that has these responses by path, and 404 for other paths."""
 
     def script(asked):
         page = pages.get(asked.path, 404)

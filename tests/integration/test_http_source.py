@@ -42,7 +42,7 @@ def pauses():
 
 @pytest.fixture
 def reader(server, pauses):
-    """Return a function that opens an archive with short timeouts, by default of the server."""
+    """Yield a function that opens an archive with short timeouts, by default of the server."""
     opened = []
 
     def open_it(base=server.url, allow=None, **options):

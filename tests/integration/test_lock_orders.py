@@ -26,7 +26,7 @@ Step = tuple[str, str]
 
 
 def orders(*sessions: tuple[Step, ...]) -> Iterator[list[Step]]:
-    """Return all interleavings of the sessions; each session keeps its own order."""
+    """Yield all interleavings of the sessions; each session keeps its own order."""
     if not any(sessions):
         yield []
     for number, session in enumerate(sessions):

@@ -132,7 +132,7 @@ def test_rows_of_every_earlier_schema_are_there_and_worked_on(pools: Database):
 PACKAGES = {"tool": deb(control_text("tool"), Form.GZ)}
 #: The first schemas with a publisher and with documents.
 _PUBLISHER, _DOCUMENTS = "0008", "0014"
-#: Rows of neither the publisher nor documents; and each test has another store.
+#: Tables of neither the publisher nor documents, and that of the store, which differs by test.
 _OTHER_TABLES = {
     *("archives", "stagings", "staged_artifacts", "staged_files", "staging_events"),
     *("api_locks", "lock_scopes", "lock_waiters", "store_identity", "idempotency_keys"),

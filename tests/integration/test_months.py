@@ -30,7 +30,7 @@ EXTENSIONS: list[tuple[str, Extend]] = [
 
 @pytest.fixture(autouse=True)
 def whole(database: Database) -> Iterator[None]:
-    """Yield an archive to stage; recreate every partition afterwards."""
+    """Add an archive to stage; recreate every partition afterwards."""
     with database.begin() as conn:
         conn.execute(text("INSERT INTO archives VALUES ('gs://b/r', 'r')"))
     yield

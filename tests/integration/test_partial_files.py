@@ -108,7 +108,7 @@ class OnItsWay:
 
 @contextmanager
 def staging(at: Bench, gate: Gate, allowed: int, content: bytes = CONTENT) -> Iterator[OnItsWay]:
-    """Yield the payload, whose staging has come as far as permitted."""
+    """Yield the payload, staged as far as permitted."""
     gate.content = content
     gate.let(allowed)
     url = at.build(payload_bin=content)

@@ -39,7 +39,7 @@ def tokens(tmp_path: Path) -> dict[str, str]:
 def serve(
     tokens: dict[str, str], database_url: str, database: Database, tmp_path: Path
 ) -> Iterator[Serve]:
-    """Return a factory of applications with these settings."""
+    """Yield a factory of applications with these settings."""
     built = []
 
     def made(**chosen: object) -> TestClient:

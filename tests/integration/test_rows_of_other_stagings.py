@@ -372,7 +372,7 @@ def test_an_artifact_is_left_to_the_most_patient_staging(
 
 
 @pytest.mark.parametrize(("joined", "gets_it"), [(False, "s7"), (True, "s2")])
-def test_an_evicted_artifact_is_assigned_to_the_newest_unfinished_staging(
+def test_an_evicted_artifact_is_assigned_to_the_newest_staging_that_goes_on(
     conn: Connection, joined: bool, gets_it: str
 ) -> None:
     another_that_asks(conn, joined=joined)

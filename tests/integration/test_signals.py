@@ -128,7 +128,7 @@ def test_every_log_line_of_a_request_names_request_and_caller(pod: Pod, source: 
 
 
 def test_the_access_line_of_a_refusal_names_its_error_code(pod: Pod):
-    # For a devserver client a refusal can be a 200, so the status alone cannot distinguish the two.
+    # For a devserver client a refusal can be a 200, so the status alone does not identify it.
     refusals = {
         f"{STAGINGS}/not-an-id": "not_found",
         "/is_staged?artifacts=stateful": "invalid_request",

@@ -143,7 +143,7 @@ class Stagings(RuleBasedStateMachine):
 
     @rule(which=some)
     def read(self, which: int) -> None:
-        """Read a file, with the clock an hour after the last read."""
+        """Record a read of an artifact, an hour ago."""
         if rows := self.live():
             with self.at.database.begin() as conn:
                 hour_ago = datetime.now(UTC) - timedelta(hours=1)

@@ -86,7 +86,7 @@ def test_d1_also_when_the_other_one_was_committed_long_ago(site: DocumentApi) ->
     site.committed("b", document("two"))
     answer = site.post("c", document("one"), document("three"))
     assert (answer.status, answer.json["message"]) == (409, ELSEWHERE)
-    # The document may move once the other one has left the collection.
+    # The document may move after it was removed from its collection.
     assert site.post("a", policy()).status == 201
     assert site.post("c", document("one"), buffermode="append").status == 201
 

@@ -20,7 +20,7 @@ Files = Mapping[str, bytes]
 
 @pytest.fixture
 def here(database: Database, database_url: str, tmp_path: Path) -> Iterator[Shop]:
-    """Return a suite whose uploads wait for a decision, and one whose uploads do not."""
+    """Yield a suite whose uploads wait for a decision, and one whose uploads do not."""
     with shop(database, database_url, tmp_path) as made:
         made.set_up({"stable": {"auto_accept": False}, "testing": {}})
         yield made

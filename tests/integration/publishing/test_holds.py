@@ -20,7 +20,7 @@ from tests.rows import execute, select
 
 @pytest.fixture
 def here(database: Database, database_url: str, tmp_path: Path) -> Iterator[Shop]:
-    """Return two suites with hello 2.0 in place of 1.0-1; `first` is the state before that."""
+    """Yield two suites with hello 2.0 in place of 1.0-1; `first` is the state before that."""
     with shop(database, database_url, tmp_path) as made:
         made.set_up({"stable": {}, "testing": {}}, valid_for_seconds=3600)
         send(made, "1.0-1")

@@ -27,7 +27,7 @@ IN_POOL = "pool/main/{0}/{1}/{1}_1.0-1_amd64.deb"
 
 @pytest.fixture
 def here(database: Database, database_url: str, tmp_path: Path) -> Iterator[Shop]:
-    """Return an archive with two packages."""
+    """Yield an archive with two packages."""
     with shop(database, database_url, tmp_path) as made:
         made.set_up()
         made.upload(PACKAGE, OTHER)
@@ -43,7 +43,7 @@ def url(here: Shop, tmp_path: Path) -> str:
 
 @pytest.fixture
 def builds(here: Shop, database: Database, database_url: str, tmp_path: Path) -> Iterator[Bench]:
-    """Return a service that stages builds into the same store."""
+    """Yield a service that stages builds into the same store."""
     blobs = FolderStore(tmp_path / "store")
     with bench(database, database_url, tmp_path, blobs=blobs) as made:
         yield made
