@@ -1,1 +1,1 @@
-"""The shape of production on one machine, without Kubernetes: ``make cluster``."""
+"""Production topology on one machine, without Kubernetes: ``make cluster``."""

@@ -1,4 +1,4 @@
-"""Start the cluster, say where everything is, and stay until Ctrl-C: ``make cluster``."""
+"""Start the cluster, print the addresses of its parts, and run until Ctrl-C: ``make cluster``."""
 
 import signal
 import sys

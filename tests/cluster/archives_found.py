@@ -1,4 +1,4 @@
-"""What is true of the APT archives after the trouble, held against what was acknowledged."""
+"""State of the APT archives after the trouble, compared with the acknowledged uploads."""
 
 import gzip
 import subprocess
@@ -23,7 +23,7 @@ _GENERATIONS = """
 def look_at_archives(
     database: Database, shift: Shift, packages: Packages, key: SigningKey
 ) -> Iterator[str]:
-    """Publish once more, which must succeed, then look at everything."""
+    """Publish once more, which must succeed, then yield every inconsistency."""
     with shift.client() as client:
         for archive in ARCHIVES:
             packages.publish(client, archive)
@@ -39,7 +39,7 @@ def look_at_archives(
 
 
 def archive_counts(database: Database) -> Mapping[str, int]:
-    """Figures for the report."""
+    """Return figures for the report."""
     counts = {
         "packages uploaded": "SELECT count(*) FROM uploads WHERE state = 'done'",
         "packages rejected": "SELECT count(*) FROM uploads WHERE state = 'rejected'",
@@ -56,7 +56,7 @@ def archive_counts(database: Database) -> Mapping[str, int]:
 
 
 def _lost(database: Database, packages: Packages) -> Iterator[str]:
-    """Every acknowledged upload was published, or its row says why not; every run was one."""
+    """Check that every acknowledged upload and run was published, or its row gives a reason."""
     uploads = {found: (state, why) for found, state, why in rows(database, _UPLOADS)}
     for upload_id, package in packages.acknowledged.items():
         state, why = uploads.get(upload_id, ("not there", None))
@@ -78,7 +78,7 @@ def _unfinished(database: Database) -> Iterator[str]:
 
 
 def _unreadable(packages: Packages, archive: str) -> Iterator[str]:
-    """Everything that InRelease names can be read by its hash, or is what a packed form holds."""
+    """Check that each file in InRelease can be read by hash, or from a packed form."""
     named = packages.named(archive)
     for path, (digest, size) in named.items():
         if f"{path}.gz" in named:

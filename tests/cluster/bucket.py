@@ -1,7 +1,7 @@
-"""An S3 server that says in a log what was read: ``python -m tests.cluster.bucket PORT LOG``.
+"""S3 server that logs what was read: ``python -m tests.cluster.bucket PORT LOG``.
 
-It serves bodies at a pace, so that a download takes long enough for something to happen to it, and
-ends with its standard input.
+It sends bodies at a limited rate, so that a download lasts long enough to be disturbed, and ends
+with its standard input.
 """
 
 import json
@@ -22,7 +22,7 @@ Wsgi = Callable[..., Any]
 
 
 class Logged:
-    """Writes a line for each body that was sent, or in part."""
+    """Writes a line for each body that was sent, completely or in part."""
 
     def __init__(self, app: Wsgi, log: Path) -> None:
         self._app = app
@@ -53,7 +53,7 @@ class _Silent(WSGIRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def log(self, *_: Any) -> None:
-        """Say nothing: what was read is in the log."""
+        """Write no other log."""
 
 
 def main(port: int, log: Path) -> None:

@@ -1,7 +1,7 @@
-"""Clients at work until they have to stop, and what they saw, by the kind of work.
+"""Clients that work until they have to stop, and their results by kind of work.
 
-A client does what the service says: it retries after Retry-After. What it must not meet is an
-error without a "come again", an answer that is not true, or a call that never succeeds.
+A client obeys the service: it retries after Retry-After. It must never get an error without a
+Retry-After, a wrong response, or a call that never succeeds.
 """
 
 import random
@@ -20,18 +20,18 @@ from staging_api.errors import StagingApiError
 
 T = TypeVar("T")
 
-#: How long a client is patient with one call, troubles and all.
+#: Total time that a client spends on one call, including retries.
 PATIENCE_SECONDS = 240.0
 
 
 @dataclass
 class Work:
-    """What became of the calls of one kind.
+    """Results of the calls of one kind.
 
     Attributes:
-        asked: calls that were begun.
-        told_again: answers, or broken connections, after which the client came again.
-        seconds: of each call that succeeded, the waits that it was told included.
+        asked: number of calls that were begun.
+        told_again: responses, or broken connections, after which the client retried.
+        seconds: duration of each successful call, including the demanded waits.
     """
 
     asked: int = 0
@@ -39,19 +39,19 @@ class Work:
     seconds: list[float] = field(default_factory=list)
 
     def quantile(self, share: float) -> float:
-        """The time within which this share of the calls succeeded."""
+        """Return the time within which this share of the calls succeeded."""
         ordered = sorted(self.seconds) or [0.0]
         return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
 
 
 @dataclass
 class Seen:
-    """What the clients saw.
+    """Observations of the clients.
 
     Attributes:
-        work: what was asked for.
-        come_again: answers with Retry-After, by their code, where that is known.
-        wrong: what a client must not see, in words.
+        work: results by kind of work.
+        come_again: responses with Retry-After by error code, where it is known.
+        wrong: violations, as texts.
     """
 
     work: defaultdict[str, Work] = field(default_factory=lambda: defaultdict(Work))
@@ -61,17 +61,17 @@ class Seen:
     _writing: threading.Lock = field(default_factory=threading.Lock)
 
     def retried(self, error: StagingApiError, _seconds: float) -> None:
-        """Note why a client retries."""
+        """Record the reason of a client's retry."""
         with self._writing:
             self.come_again[error.code] += 1
 
     def comes_again(self) -> None:
-        """Note that the client of this thread retries."""
+        """Record that this thread's client retries."""
         with self._writing:
             self.work[self._now.what].told_again += 1
 
     def insist(self, what: str, call: Callable[[], T]) -> T | None:
-        """The answer to the call, however often the service says to come again."""
+        """Repeat a call as often as the service demands; return its response."""
         began = time.monotonic()
         self._now.what = what
         with self._writing:
@@ -97,33 +97,33 @@ class Seen:
 
 @dataclass(frozen=True)
 class NotedPacing(Pacing):
-    """The client's own pacing; says so when it is needed."""
+    """The client's own pacing, which also records each pause."""
 
     note: Callable[[], None] = lambda: None
 
     def pause_seconds(self, tries: int, retry_after_seconds: float | None) -> float:
-        """As ever."""
+        """Return the usual pause."""
         self.note()
         return super().pause_seconds(tries, retry_after_seconds)
 
 
 class Shift:
-    """What the clients of one run share: whom they ask, what they saw, and when it is over."""
+    """Shared state of a run's clients: the service, their observations, and the end."""
 
     def __init__(self, url: str, seed: int = 1) -> None:
-        """Let them ask the service at `url`."""
+        """Prepare clients of the service at `url`."""
         self.url = url
         self.seen = Seen()
         self.random = random.Random(seed)
         self.over = threading.Event()
 
     def client(self) -> StagingClient:
-        """A client of the service."""
+        """Return a client of the service."""
         return StagingClient(self.url, pacing=NotedPacing(note=self.seen.comes_again))
 
     @contextmanager
     def at_work(self, work: Sequence[Callable[[StagingClient], None]]) -> Iterator[None]:
-        """Let a client do each of these for the block; ends when each has done what it began."""
+        """Run a client for each kind of work during the block; wait for their last calls."""
         with ThreadPoolExecutor(len(work)) as pool:
             clients = [pool.submit(self._until_over, each) for each in work]
             try:

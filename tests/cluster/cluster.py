@@ -1,7 +1,7 @@
 """A PostgreSQL pair, a pooler, a balancer, an S3 server, three API pods and two workers.
 
-Every connection to the primary goes through the link ``primary``, which a failover turns to the
-other server: what a service name or an address that moves is elsewhere.
+Every connection to the primary goes through the link ``primary``, which a failover switches to the
+other server: it takes the place of a service name or a moving address.
 """
 
 import signal
@@ -30,7 +30,7 @@ from tests.service import Pod, Service, eventually, free_port, wait_until_ready
 
 BUCKET = "builds"
 API_PODS, WORKERS = 3, 2
-#: Of a lock that is not renewed: short, so that a killed pod is followed soon.
+#: Lease of a lock: short, so that the work of a killed pod is continued soon.
 LEASE_SECONDS = 5.0
 
 _ROLES = Path(__file__).parents[2] / "docs" / "roles.sql"
@@ -39,15 +39,15 @@ _APP, _OWNER = "staging_app", "staging_owner"
 
 @dataclass
 class Cluster:
-    """Everything that runs, and what can be done to it.
+    """All processes of the cluster, and operations on them.
 
     Attributes:
-        url: of the service, through the balancer.
-        status_url: of the balancer's own page.
-        s3_url: of the S3 server.
-        pooled_url: of the database through the pooler, as the pods use it.
-        api: the API pods that there should be.
-        workers: the worker pods that there should be.
+        url: URL of the service, through the balancer.
+        status_url: the balancer's own status page.
+        s3_url: URL of the S3 server.
+        pooled_url: URL of the database through the pooler, as the pods use it.
+        api: the intended API pods.
+        workers: the intended worker pods.
         store: the disk of the store; None if that is an ordinary folder.
     """
 
@@ -67,16 +67,16 @@ class Cluster:
 
     @property
     def owner_url(self) -> str:
-        """The primary, as the owner of the tables."""
+        """The URL of the primary, for the owner of the tables."""
         return url_of(self.folder / "primary", _OWNER)
 
     @property
     def reads(self) -> Path:
-        """The log of what was read from the bucket."""
+        """The log of the bucket's reads."""
         return self.folder / "bucket" / "reads"
 
     def put(self, path: str, objects: Mapping[str, bytes]) -> str:
-        """Put an archive into the bucket; gives its URL."""
+        """Put an archive into the bucket; return its URL."""
         bucket = S3Store(
             BUCKET,
             endpoint=self.s3_url,
@@ -90,7 +90,7 @@ class Cluster:
         return f"s3://{BUCKET}/{path}"
 
     def kill(self, pods: list[Pod], lot: int) -> None:
-        """Kill one of `api` or `workers`; another takes its place, as a Deployment sees to."""
+        """Kill one of `api` or `workers`; a new pod replaces it, as in a Deployment."""
         with self._changing:
             free = [pod for pod in pods if pod is not self._rolling]
             pod = free[lot % len(free)]
@@ -98,23 +98,23 @@ class Cluster:
             self._replace(pod)
 
     def roll(self) -> None:
-        """End every pod in good order, one after the other, each followed by a new one."""
+        """Stop every pod gracefully, one after the other, each replaced by a new one."""
         for pods in (self.api, self.workers):
             for number in range(len(pods)):
                 self._roll(pods, number)
 
     def fail_over(self) -> None:
-        """Kill the primary and promote its standby; returns once the service answers from that."""
+        """Kill the primary, promote its standby, and wait until the service uses the latter."""
         self.pair.fail_over()
         self._point()
         eventually(self._answers, "no pod has found the new primary")
 
     def follow(self) -> None:
-        """Make a standby of the new primary."""
+        """Create a standby of the new primary."""
         self.pair.follow()
 
     def restart_pooler(self) -> None:
-        """End the pooler with all its connections, and start it again."""
+        """Stop the pooler with all its connections, and start it again."""
         self.pooler.end()
         self.pooler.start()
 
@@ -148,10 +148,10 @@ class Cluster:
 
 @contextmanager
 def cluster(**settings: str) -> Iterator[Cluster]:
-    """A cluster for the block; what it leaves is removed.
+    """Yield a cluster, and remove its files afterwards.
 
     Args:
-        settings: of the pods, where they differ from ours.
+        settings: settings of the pods that differ from the default.
 
     Raises:
         NotInstalled: pgbouncer or haproxy is missing.
@@ -159,7 +159,7 @@ def cluster(**settings: str) -> Iterator[Cluster]:
     for name in ("pgbouncer", "haproxy"):
         find(name)
     with ExitStack() as stack:
-        # A short path: the address of a Unix socket has 107 bytes.
+        # A short path: the address of a Unix socket has at most 107 bytes.
         folder = tempfile.TemporaryDirectory(prefix="staging-cluster-", dir="/tmp")
         yield _started(Path(stack.enter_context(folder)), stack, settings)
 
@@ -206,7 +206,7 @@ def _bucket(folder: Path, stack: ExitStack) -> str:
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "tests.cluster.bucket", str(port), str(folder / "reads")],
-            stdin=subprocess.PIPE,  # its end tells the server that we are gone
+            stdin=subprocess.PIPE,  # its end tells the server that this process is gone
             stdout=log,
             stderr=log,
             start_new_session=True,
@@ -228,7 +228,7 @@ def _bucket(folder: Path, stack: ExitStack) -> str:
 
 
 def _prepare(made: Cluster) -> None:
-    """The roles, then the tables, as docs/how-to/operations.md says."""
+    """Create the roles, then the tables, as in docs/how-to/operations.md."""
     dsn = make_url(url_of(made.folder / "primary")).set(drivername="postgresql")
     with closing(psycopg2.connect(dsn.render_as_string(hide_password=False))) as conn:
         with conn, conn.cursor() as cursor:

@@ -1,4 +1,4 @@
-"""A disk of its own for the store, that can be made full."""
+"""Separate disk for the store, which can be filled."""
 
 import os
 import subprocess
@@ -12,18 +12,18 @@ _BYTES = 4 << 30
 
 @dataclass(frozen=True)
 class Disk:
-    """A file system in memory; takes only what is written to it."""
+    """File system in memory; it uses only as much memory as is written to it."""
 
     folder: Path
 
     def fill(self) -> None:
-        """Leave no room, but for what is there."""
+        """Fill all remaining space."""
         found = os.statvfs(self.folder)
         used = (found.f_blocks - found.f_bfree) * found.f_frsize
         self._mount("remount", max(used, found.f_frsize))
 
     def empty(self) -> None:
-        """Give the room back."""
+        """Free the space again."""
         self._mount("remount", _BYTES)
 
     def _mount(self, how: str, size: int) -> None:
@@ -32,18 +32,18 @@ class Disk:
 
 
 def can_mount() -> bool:
-    """Whether this process may have a disk of its own: root may."""
+    """Return whether this process can mount a disk: root can."""
     return os.geteuid() == 0
 
 
 @contextmanager
 def disk(folder: Path) -> Iterator[Disk]:
-    """A disk at `folder` for the block."""
+    """Mount a disk at `folder` for the block."""
     made = Disk(folder)
     folder.mkdir()
     made._mount("", _BYTES)
     try:
         yield made
     finally:
-        # Lazily: a process that is killed may still have a file of it open.
+        # Lazily: a killed process may still have a file on it open.
         subprocess.run(["umount", "--lazy", folder], check=True)

@@ -1,4 +1,4 @@
-"""What tables, store and the source's log say after the trouble, held against each other."""
+"""Consistency of tables, store and the source's log after the trouble."""
 
 import json
 from collections import Counter, defaultdict
@@ -32,7 +32,7 @@ _UNSETTLED = """
     UNION ALL
     SELECT 'lock ' || id || ' has no outcome' FROM api_locks WHERE outcome IS NULL
 """
-# A grant that ran out ended with its lease, whenever that was noticed.
+# An expired grant ended with its lease, even if the expiry was noticed later.
 _OVERLAPS = """
     SELECT a.id, b.id, a.scope FROM api_locks a JOIN api_locks b
     ON a.kind = b.kind AND a.scope = b.scope AND a.fence < b.fence
@@ -47,11 +47,11 @@ _STAGED = """
 
 @dataclass(frozen=True)
 class Findings:
-    """What was found.
+    """Results of the checks.
 
     Attributes:
-        wrong: what must not be, in words; empty if all is well.
-        counts: figures for the report, by what is counted.
+        wrong: violations, as texts; empty if all is well.
+        counts: figures for the report, by name.
     """
 
     wrong: list[str]
@@ -61,7 +61,7 @@ class Findings:
 def look(
     cluster: Cluster, shift: Shift, load: Load, packages: Packages, key: SigningKey
 ) -> Findings:
-    """Wait until the workers have done what was left, then look at everything."""
+    """Wait until the workers have finished the remaining work, then check everything."""
     with closing(open_database(cluster.owner_url, 2)) as database:
         wrong = [*look_at_archives(database, shift, packages, key)]
         eventually(lambda: not _unsettled(database), "something is never settled")
@@ -90,7 +90,7 @@ def _lost(database: Database, load: Load) -> Iterator[str]:
 
 
 def _false_files(database: Database, load: Load, blobs: FolderStore) -> Iterator[str]:
-    """Each file that a row names: is it in the store, whole, and what the source has?"""
+    """Check that each file in a row is in the store, complete, and equal to the source."""
     expected = {path: digest for files in load.archives.values() for path, digest in files.items()}
     named = list(
         rows(
@@ -109,7 +109,7 @@ def _false_files(database: Database, load: Load, blobs: FolderStore) -> Iterator
 
 
 def _surprises(cluster: Cluster) -> Iterator[str]:
-    """Errors that no code foresaw, as the pods' logs have them."""
+    """Yield unexpected errors in the pods' logs."""
     for log in cluster.folder.glob("*/log"):
         for line in log.read_text(errors="replace").splitlines():
             if line.startswith("{") and "exception" in (entry := json.loads(line)):
@@ -123,7 +123,7 @@ class _Read:
 
 
 def _reads(cluster: Cluster) -> Mapping[str, list[_Read]]:
-    """Reads of each object from its beginning; the manifest is for lists of the objects."""
+    """Return the reads of each object from its start, without the manifest, which lists need."""
     found: dict[str, list[_Read]] = defaultdict(list)
     for line in cluster.reads.read_text().splitlines():
         read: dict[str, Any] = json.loads(line)
@@ -134,7 +134,7 @@ def _reads(cluster: Cluster) -> Mapping[str, list[_Read]]:
 
 
 def _fetched_for_nothing(database: Database, reads: Mapping[str, list[_Read]]) -> Iterator[str]:
-    """Reads without an attempt of their own, and reads of what was called staged already."""
+    """Yield reads without an attempt of their own, and reads of already staged objects."""
     staged = dict(rows(database, _STAGED))
     attempts = Counter(dict(rows(database, _ATTEMPTS)))
     for url, times in reads.items():

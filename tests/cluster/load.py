@@ -1,4 +1,4 @@
-"""Clients that stage and read builds, each of which believes nothing that it did not check."""
+"""Clients that stage and read builds, and verify every response."""
 
 import threading
 from collections import Counter
@@ -14,23 +14,23 @@ from tests.cluster.clients import PATIENCE_SECONDS, Shift
 from tests.cluster.cluster import Cluster
 
 _STAGERS, _READERS, _LISTERS = 5, 2, 1
-# Few kinds of builds; their archives are what there are many of.
+# Few kinds of builds, but many archives of each.
 _KINDS = 6
-#: So many of the newest archives are asked for at a time, so that clients meet.
+#: Number of the newest archives that are requested at a time, so that clients meet.
 _WANTED_AT_ONCE = 4
 _ARCHIVE_EVERY_SECONDS = 1.2
 
 
 class Load:
-    """Clients that stage, wait, read and look around.
+    """Clients that stage, wait, read and list.
 
     Attributes:
-        archives: of each URL, what is served of it: digests by path.
-        acknowledged: the URL of each staging that the service answered with, by its id.
+        archives: for each URL, the digests of its served files by path.
+        acknowledged: the URL of each staging that the service acknowledged, by its id.
     """
 
     def __init__(self, cluster: Cluster, shift: Shift, scratch: Path) -> None:
-        """Put the first archive there; files that are read are kept in `scratch` for a moment."""
+        """Put the first archive into the bucket; downloaded files are kept briefly in `scratch`."""
         self.archives: dict[str, Mapping[str, str]] = {}
         self.acknowledged: dict[str, str] = {}
         self._cluster = cluster
@@ -42,7 +42,7 @@ class Load:
 
     @property
     def work(self) -> list[Callable[[StagingClient], None]]:
-        """What each client does, again and again."""
+        """Return the kinds of work that each client repeats."""
         return [
             self._add_archives,
             *[self._stage] * _STAGERS,
@@ -61,7 +61,7 @@ class Load:
         self.archives[url] = _served(path, kind)
 
     def _stage(self, client: StagingClient) -> None:
-        """Ask for a build that others ask for too, and look whether the answer is true."""
+        """Request a build that other clients request too, and verify the response."""
         url = self._shift.random.choice(list(self.archives)[-_WANTED_AT_ONCE:])
         whole = self._shift.random.random() < 0.3
 
@@ -81,7 +81,7 @@ class Load:
                 self._check(client, path, self.archives[url][path])
 
     def _read(self, client: StagingClient) -> None:
-        """Read a file of something that was staged at some time."""
+        """Read a file of something that was staged earlier."""
         if not self._staged:
             self._shift.over.wait(0.1)
             return
@@ -91,7 +91,7 @@ class Load:
         self._shift.over.wait(0.05)
 
     def _list(self, client: StagingClient) -> None:
-        """Look at the locks: two of one scope must never be held."""
+        """List the locks: two of one scope must never be held."""
         held = self._seen.insist("list locks", lambda: list(client.locks()))
         scopes = Counter((lock.kind, lock.scope) for lock in held or ())
         self._seen.wrong += [f"held twice: {scope}" for scope, n in scopes.items() if n > 1]
@@ -99,7 +99,7 @@ class Load:
         self._shift.over.wait(0.2)
 
     def _check(self, client: StagingClient, path: str, digest: str) -> None:
-        """What was called staged must be there, and be what the source has."""
+        """Check that a staged file exists and equals its source."""
         to = self._scratch / str(threading.get_ident())
         if (
             self._seen.insist("read a file", lambda: client.download(path, to, sha256=digest))
@@ -117,7 +117,7 @@ def _objects(kind: int) -> Objects:
 
 
 def _served(path: str, kind: int) -> Mapping[str, str]:
-    """What a staged build has, as far as it is served as it came: digests by path."""
+    """Return the digests of a build's files that are served unchanged, by path."""
     objects = _objects(kind)
     name = path.rpartition("/")[2]
     return {

@@ -1,7 +1,7 @@
 """Clients that upload packages, publish them, and read archives as apt does, by InRelease.
 
-What was acknowledged before a publish began has to be listed when that succeeded, to every client
-whichever pod, in a version as new at least, with the bytes that were sent.
+An upload that was acknowledged before a publish began must be listed once that has succeeded: to
+every client, by every pod, in the same or a newer version, and with the bytes that were sent.
 """
 
 import gzip
@@ -26,7 +26,7 @@ from tests.packages import control_text, deb
 ARCHIVES = ("extras", "tools")
 _SUITE = {"name": "stable", "components": ["main"], "architectures": ["amd64"]}
 _UPLOADERS, _PUBLISHERS, _READERS = 2, 2, 1
-#: Of one uploader; so many versions of each supersede one another.
+#: Packages of one uploader; their versions supersede one another.
 _NAMES = 8
 _DISTS = "dists/stable"
 _INDEX = "main/binary-amd64/Packages.gz"
@@ -35,7 +35,7 @@ _LISTED = re.compile(r"^ ([0-9a-f]{64}) +(\d+) (\S+)$", re.MULTILINE)
 
 @dataclass(frozen=True)
 class Package:
-    """One version of a package that was sent to an archive, or is listed there."""
+    """One version of a package that was uploaded to an archive, or is listed there."""
 
     archive: str
     name: str
@@ -48,13 +48,13 @@ class Packages:
     """Clients that upload, publish and read.
 
     Attributes:
-        sent: every package that was ever sent, whether it arrived or not.
-        acknowledged: the package of each upload that the service answered with, by its id.
-        published: ids of the runs of which the service said that they succeeded.
+        sent: every package that was ever sent, even if it never arrived.
+        acknowledged: the package of each acknowledged upload, by its id.
+        published: ids of the runs that succeeded according to the service.
     """
 
     def __init__(self, shift: Shift, scratch: Path) -> None:
-        """Make and publish the archives; files that are sent are kept in `scratch`."""
+        """Create and publish the archives; uploaded files are kept in `scratch`."""
         self.sent: list[Package] = []
         self.acknowledged: dict[str, Package] = {}
         self.published: list[str] = []
@@ -70,7 +70,7 @@ class Packages:
 
     @property
     def work(self) -> list[Callable[[StagingClient], None]]:
-        """What each client does, again and again."""
+        """Return the kinds of work that each client repeats."""
         return [
             *[self._upload] * _UPLOADERS,
             *[self._publish] * _PUBLISHERS,
@@ -78,7 +78,7 @@ class Packages:
         ]
 
     def publish(self, client: StagingClient, archive: str) -> None:
-        """Publish, and look whether all that was acknowledged before is listed."""
+        """Publish, and check that every package acknowledged before is listed."""
         before = self.newest(archive)
         run = self._seen.insist(
             "publish",
@@ -97,14 +97,14 @@ class Packages:
             self._seen.wrong += self.missing(before, listed)
 
     def newest(self, archive: str) -> Mapping[str, Package]:
-        """The newest version of each package that the service has acknowledged."""
+        """Return the newest acknowledged version of each package."""
         known = sorted(self.acknowledged.copy().values(), key=lambda package: package.version)
         return {package.name: package for package in known if package.archive == archive}
 
     def missing(
         self, wanted: Mapping[str, Package], listed: Mapping[str, Package]
     ) -> Iterator[str]:
-        """What ought to be listed, and is not; and what is listed that was not uploaded."""
+        """Yield missing packages, and listed packages that were never uploaded."""
         sent = {(each.archive, each.name, each.version): each.sha256 for each in self.sent}
         for name, package in wanted.items():
             found = listed.get(name)
@@ -115,10 +115,10 @@ class Packages:
                 yield f"{found} is listed, and was never sent so"
 
     def listed(self, archive: str) -> Mapping[str, Package]:
-        """The packages of an archive as apt sees them.
+        """Return the packages of an archive as apt sees them.
 
         Raises:
-            StagingApiError: an answer was an error, or an index not what InRelease says.
+            StagingApiError: a response was an error, or an index does not match InRelease.
         """
         digest, size = self.named(archive)[_INDEX]
         content = gzip.decompress(self.by_hash(archive, _INDEX, digest, size))
@@ -136,12 +136,12 @@ class Packages:
         return found
 
     def named(self, archive: str) -> Mapping[str, tuple[str, int]]:
-        """Digest and size of all that InRelease names, by path."""
+        """Return digest and size of all files in InRelease, by path."""
         text = self.get(archive, f"{_DISTS}/InRelease").decode()
         return {path: (digest, int(size)) for digest, size, path in _LISTED.findall(text)}
 
     def by_hash(self, archive: str, path: str, digest: str, size: int) -> bytes:
-        """An index file, found by its hash."""
+        """Return an index file, requested by its hash."""
         folder = path.rpartition("/")[0]
         content = self.get(archive, f"{_DISTS}/{folder}/by-hash/SHA256/{digest}")
         if (sha256(content).hexdigest(), len(content)) != (digest, size):
@@ -149,7 +149,7 @@ class Packages:
         return content
 
     def get(self, archive: str, path: str) -> bytes:
-        """A file of an archive, as it comes."""
+        """Return a file of an archive, unchanged."""
         request = SentRequest("GET", f"/archive/{archive}/{path}", Deadline(60), {})
         with self._apt.sent(request) as answer:
             content = answer.read()
@@ -158,7 +158,7 @@ class Packages:
             return content
 
     def check_pool(self, package: Package) -> None:
-        """Fetch what an index named."""
+        """Fetch and check a package that an index names."""
         content = self._seen.insist(
             "fetch a package", lambda: self.get(package.archive, package.path)
         )

@@ -1,4 +1,4 @@
-"""The programs around the service: how each is configured, started and ended.
+"""Programs around the service: their configuration, start and end.
 
 None of them runs as root, and each ends with the process that started it (`tests.ordinary`).
 """
@@ -18,12 +18,12 @@ _STOP_SECONDS = 20.0
 
 
 class NotInstalled(Exception):
-    """A Debian package is missing; says which."""
+    """A Debian package is missing; the message names it."""
 
 
 @dataclass
 class Program:
-    """One program with a folder of its own."""
+    """One program with its own folder."""
 
     name: str
     folder: Path
@@ -31,18 +31,18 @@ class Program:
     process: "subprocess.Popen[bytes] | None" = None
 
     def start(self) -> None:
-        """Start it, and wait for nothing."""
+        """Start the program without waiting until it is ready."""
         command = [sys.executable, "-m", "tests.ordinary", str(self.folder / "data")]
         with (self.folder / "log").open("ab") as log:
             self.process = subprocess.Popen(
                 [*command, str(find(self.name)), *self.options],
                 stdout=log,
                 stderr=log,
-                start_new_session=True,  # a Ctrl-C at the terminal is for us, not for it
+                start_new_session=True,  # a Ctrl-C at the terminal is for the cluster alone
             )
 
     def end(self, how: signal.Signals = signal.SIGTERM) -> None:
-        """End it; a program that does not mind is killed."""
+        """Stop the program; kill it if it does not react."""
         if self.process is None:
             return
         self.process.send_signal(how)
@@ -55,10 +55,10 @@ class Program:
 
 
 def find(name: str) -> Path:
-    """Where a program is.
+    """Return the path of a program.
 
     Raises:
-        NotInstalled: it is not.
+        NotInstalled: the program was not found.
     """
     found = shutil.which(name, path=_PLACES)
     if found is None:
@@ -67,7 +67,7 @@ def find(name: str) -> Path:
 
 
 def pooler(folder: Path, port: int, server: Path, user: str, password: str) -> Program:
-    """pgbouncer in transaction mode, before the server whose socket is in `server`."""
+    """Return pgbouncer in transaction mode, before the server whose socket is in `server`."""
     made = _folder(folder)
     _write(made / "users", f'"{user}" "{password}"\n')
     text = _PGBOUNCER.substitute(port=port, server=server, users=made / "users")
@@ -75,10 +75,10 @@ def pooler(folder: Path, port: int, server: Path, user: str, password: str) -> P
 
 
 def balancer(folder: Path, port: int, status_port: int, pods: Mapping[str, str]) -> Program:
-    """haproxy before API pods; it sends requests to those that say they are ready.
+    """Return haproxy before API pods; it sends requests only to ready pods.
 
     Args:
-        pods: their addresses, by name.
+        pods: addresses of the pods, by name.
     """
     made = _folder(folder)
     servers = "\n".join(f"    server {name} {at} check" for name, at in pods.items())
@@ -97,7 +97,7 @@ def _write(path: Path, text: str) -> str:
     return str(path)
 
 
-# Short time-outs while no server is there: a request that needs the database gets 503.
+# Short timeouts while no server is available: a request that needs the database gets 503.
 _PGBOUNCER = Template("""\
 [databases]
 staging = host=$server port=5432 dbname=postgres
@@ -115,8 +115,8 @@ server_login_retry = 1
 query_wait_timeout = 5
 """)
 
-# A pod that dies takes its connections with it. A read is sent to another pod; of anything else
-# whether it was done is not known, so the client gets a Retry-After, as for a pod that ends.
+# A pod that dies cuts its connections. A read is sent to another pod; of any other request
+# it is not known whether it was done, so the client gets a Retry-After, as from a pod that stops.
 _HAPROXY = Template("""\
 global
     maxconn 1000

@@ -1,4 +1,4 @@
-"""The proof: clients at work, trouble on top, everything looked at afterwards; and its report."""
+"""Proof: clients at work during trouble, checks afterwards, and a report."""
 
 import tempfile
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from tests.keys import signing_key, stop_agent
 
 @dataclass(frozen=True)
 class Proof:
-    """What was done, what the clients saw and what was found."""
+    """Troubles, observations of the clients, and findings."""
 
     seconds: float
     troubles: list[Trouble]
@@ -24,14 +24,14 @@ class Proof:
 
 
 def prove(seconds: float, every_seconds: float, kill_seconds: float) -> Proof:
-    """Run a cluster for so long.
+    """Run a cluster for this long.
 
     Args:
-        seconds: how long trouble is made, each kind at least once.
-        every_seconds: from one trouble to the next.
-        kill_seconds: from one pod that is killed to the next, beside the other troubles.
+        seconds: how long trouble is made; each kind occurs at least once.
+        every_seconds: interval between troubles.
+        kill_seconds: interval between kills of pods, in addition to the other troubles.
     """
-    # A short path: the address of the agent's socket has 107 bytes.
+    # A short path: the address of the agent's socket has at most 107 bytes.
     with tempfile.TemporaryDirectory(prefix="staging-proof-", dir="/tmp") as scratch:
         key = signing_key(Path(scratch))
         signing = {"signing_home": str(key.home), "signing_key": key.fingerprint}
@@ -49,7 +49,7 @@ def prove(seconds: float, every_seconds: float, kill_seconds: float) -> Proof:
 
 
 def report(proof: Proof, when: str) -> str:
-    """The report, in Markdown."""
+    """Return the report, in Markdown."""
     kinds = sorted({trouble.what for trouble in proof.troubles})
     seen, counts = proof.seen, proof.findings.counts
     made = [[trouble for trouble in proof.troubles if trouble.what == kind] for kind in kinds]

@@ -1,4 +1,4 @@
-"""What is done to the cluster while clients are at work, each thing noted."""
+"""Troubles of the cluster while clients work, each recorded."""
 
 import random
 import signal
@@ -18,7 +18,7 @@ _FULL_SECONDS = 4.0
 
 @dataclass(frozen=True)
 class Trouble:
-    """What was done, when, and how long it took; seconds since the beginning."""
+    """One trouble, its start and its duration, in seconds since the beginning."""
 
     at: float
     what: str
@@ -26,12 +26,12 @@ class Trouble:
 
 
 class Troubles:
-    """Makes trouble in turns and kills pods beside, at a pace, with victims drawn from a seed."""
+    """Makes troubles in turns and kills pods, at fixed intervals; a seed picks the victims."""
 
     def __init__(
         self, cluster: Cluster, every_seconds: float, kill_seconds: float, seed: int = 1
     ) -> None:
-        """Kill a pod every so many seconds, and do something else every so many."""
+        """Kill a pod every `kill_seconds`, and make another trouble every `every_seconds`."""
         self.made: list[Trouble] = []
         self._cluster = cluster
         self._every = every_seconds
@@ -41,7 +41,7 @@ class Troubles:
         self._over = threading.Event()
 
     def run(self, seconds: float) -> None:
-        """Make trouble for so long; each kind at least once, whatever the time."""
+        """Make trouble for this long; each kind at least once, even if that takes longer."""
         self._began = time.monotonic()
         with ThreadPoolExecutor(1) as pool:
             killer = pool.submit(self._kill)
@@ -56,7 +56,7 @@ class Troubles:
 
     @property
     def kinds(self) -> Mapping[str, Callable[[], None]]:
-        """Everything that can be done here, but for killing pods."""
+        """Return all troubles possible on this machine, except kills of pods."""
         made = self._cluster
         kinds = {
             "the pooler restarted": made.restart_pooler,
@@ -68,7 +68,7 @@ class Troubles:
         return {**kinds, "the disk full": self._fill} if made.store else kinds
 
     def _kill(self) -> None:
-        """Pods of both kinds, in turns."""
+        """Kill pods of both kinds in turns."""
         made = self._cluster
         for pods, what in cycle(((made.api, "an API pod"), (made.workers, "a worker"))):
             if self._over.wait(self._kill_every):
@@ -89,7 +89,7 @@ class Troubles:
 
     def _freeze(self) -> None:
         pod = self._random.choice(self._cluster.api)
-        # Meanwhile it may be killed: as frozen pods are, by what watches them.
+        # Meanwhile it may be killed: a liveness probe kills frozen pods.
         with suppress(ProcessLookupError):
             pod.signal(signal.SIGSTOP)
             time.sleep(LEASE_SECONDS + 2)

@@ -1,8 +1,8 @@
-"""Try mutants of the project and show what survives: ``make mutants``.
+"""Try mutants of the project, and print the surviving ones: ``make mutants``.
 
 See docs/explanation/mutants.md.
 
-It ends with status 1 if fewer are killed than `_WANTED`, of all or of a room.
+The exit code is 1 if the killed share, in total or in a room, is below `_WANTED`.
 """
 
 import argparse
@@ -26,21 +26,21 @@ from tests.mutants.trial import Runner, Trial, copied_tree
 from tests.mutants.turns import Fate, fates
 from tests.server_in_memory import place
 
-#: Shares of the mutants that must be killed: of all, and of each room.
+#: Required share of killed mutants: in total, and in each room.
 _WANTED = 0.92
 _WANTED_OF_A_ROOM = 0.85
 
 
 @dataclass
 class Results:
-    """What became of each mutant that was tried."""
+    """Result of each mutant that was tried."""
 
     tried: Counter[str] = field(default_factory=Counter)
     killed: Counter[str] = field(default_factory=Counter)
     alive: list[str] = field(default_factory=list)
 
     def add(self, mutant: Mutant, finder: str | None) -> None:
-        """Note one."""
+        """Record a result."""
         self.tried[room(mutant.path)] += 1
         if finder is not None:
             self.killed[room(mutant.path)] += 1
@@ -48,7 +48,7 @@ class Results:
             self.alive.append(shown(mutant))
 
     def table(self) -> str:
-        """By room and in all, how many were tried, killed, and are alive; then those alive."""
+        """Return a table by room and in total: tried, killed and surviving; then the survivors."""
         rows = ["| room | tried | killed | alive | share |", "|---|---|---|---|---|"]
         rows += [
             self._row(name, self.tried[name], self.killed[name]) for name in sorted(self.tried)
@@ -63,7 +63,7 @@ class Results:
 
     @property
     def is_enough(self) -> bool:
-        """Whether the shares are as wanted."""
+        """Return whether the required shares are reached."""
         of_rooms = (self.killed[name] / n for name, n in self.tried.items())
         return (
             self.killed.total() >= _WANTED * self.tried.total()
@@ -72,7 +72,7 @@ class Results:
 
 
 class Kept:
-    """Results in a file, a JSON array a line: the change, and what found it."""
+    """Results in a file, one JSON array per line: the change, and the test that found it."""
 
     def __init__(self, file: Path) -> None:
         self._file = file
@@ -80,30 +80,30 @@ class Kept:
         self._finders: dict[str, str | None] = dict(json.loads(line) for line in lines)
 
     def knows(self, mutant: Mutant) -> bool:
-        """Whether it was tried."""
+        """Return whether the mutant was tried."""
         return shown(mutant) in self._finders
 
     def finder(self, mutant: Mutant) -> str | None:
-        """What found it; None: it is alive."""
+        """Return the test that found the mutant; None if it survived."""
         return self._finders[shown(mutant)]
 
     def add(self, mutant: Mutant, finder: str | None) -> None:
-        """Note one at the end of the file."""
+        """Append a result to the file."""
         self._finders[shown(mutant)] = finder
         with self._file.open("a") as file:
             file.write(json.dumps([shown(mutant), finder]) + "\n")
 
 
 def shown(mutant: Mutant) -> str:
-    """A mutant, for people: where, of which kind, and its first line before and after."""
+    """Format a mutant: its place, its kind, and its first line before and after."""
     before, after = mutant.lines((ROOT / mutant.path).read_bytes())
     return f"{mutant.path}:{mutant.line} ({mutant.kind})\n    - {before}\n    + {after}"
 
 
 def main() -> None:
-    """Try them."""
+    """Try the mutants."""
     given = _options().parse_args()
-    # Unwinds like Ctrl-C: the tests under way are ended, and the copy is removed.
+    # Unwinds like Ctrl-C: running tests are stopped, and the copy is removed.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     chosen = _chosen(given)
     if given.rooms:

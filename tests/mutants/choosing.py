@@ -1,8 +1,8 @@
-"""Which tests try a mutant: first the likely ones, then wider suites.
+"""Choice of the tests for a mutant: first the likely ones, then wider suites.
 
-With a record of a run (``make mutants-record``) those are the tests that ran its lines, the quick
-ones first; after them, and without a record, the files of tests that name its module, then those
-that name its room. What no record says runs for a limited time: a process that a test starts.
+With a record of a run (``make mutants-record``), the tests that ran the mutant's lines are chosen,
+quick ones first; then, and without a record, the test files that name its module, then those that
+name its room. Code in a process that a test starts is in no record: its tests have a time limit.
 """
 
 import re
@@ -18,22 +18,22 @@ from tests.mutants.record import Record
 from tests.prove.mutants import FILES as LOCK_FILES
 from tests.prove.mutants import TESTS as LOCK_TESTS
 
-#: Seconds of the recorded tests that are run first, all together.
+#: Total seconds of the recorded tests that are run first.
 _QUICK_SECONDS = 5.0
 _FEW_FILES = 3
-#: Seconds for one test: one that a mutant makes wait for ever fails, before its suite is ended.
+#: Time limit of one test: an endless test of a mutant fails before its suite is stopped.
 TEST_SECONDS = 30.0
-#: Seconds that recorded tests may take with a mutant: what they took, this often, and a rest.
+#: Time limit of recorded tests with a mutant: this multiple of their recorded time, and a reserve.
 _PATIENCE = 4.0
 _REST_SECONDS = TEST_SECONDS + 10.0
 _CHEAP = ("tests/unit/", "tests/properties/", "tests/corpus/", "tests/conformance/")
 _STARTS = re.compile(r"\bsubprocess\b|\bPopen\b")
 _MADE = re.compile(r"CREATE OR REPLACE (?:FUNCTION|PROCEDURE|VIEW) (\w+)")
-# They compare a file with what was released, and so fail for every mutant of it.
+# These compare a file with what was released, and so fail for every mutant of it.
 _COMPARE_TEXT = frozenset(
     {"tests/integration/test_functions.py", "tests/unit/test_released_migrations.py"}
 )
-# They look at all of the code, at this driver or at what pip installs.
+# These read all of the code, test this driver, or test what pip installs.
 _OF_THE_CODE = frozenset(
     {
         "tests/acceptance/test_base_install.py",
@@ -47,7 +47,7 @@ _OF_THE_CODE = frozenset(
 
 @dataclass(frozen=True)
 class Suite:
-    """Tests to run, as pytest takes them, and for how many seconds at most."""
+    """Tests to run, as arguments of pytest, and their time limit in seconds."""
 
     tests: tuple[str, ...]
     seconds: float
@@ -55,13 +55,13 @@ class Suite:
 
 @dataclass
 class Choice:
-    """Chooses tests for mutants.
+    """Chooser of tests for mutants.
 
     Attributes:
-        texts: of every test file, by its path.
-        record: of a run.
-        under: folders; no test outside of them is chosen.
-        patience: the seconds for a suite of which no run was recorded.
+        texts: text of every test file, by its path.
+        record: record of a run.
+        under: folders; only tests in these are chosen.
+        patience: time limit in seconds of a suite without recorded times.
     """
 
     texts: dict[str, str]
@@ -70,14 +70,14 @@ class Choice:
     patience: float = 120.0
 
     def suites(self, mutant: Mutant) -> list[Suite]:
-        """What to run, the likeliest first; no test is in two suites, and none is empty."""
+        """Return the suites, the likeliest first; no test is in two of them, and none is empty."""
         is_of_lock = mutant.path in LOCK_FILES
         near = set(LOCK_TESTS) if is_of_lock else self._naming(self._names(mutant.path))
         ran = self._ran(mutant)
         quick = self._quick(ran, near)
         suites = [self._recorded(quick), self._recorded(ran - set(quick))]
         taken = {test.partition("::")[0] for test in ran if test.startswith(_CHEAP)}
-        # What a room's package shows as its own, tests name by the package.
+        # Tests name a package-level member by its package.
         known = set() if _is_unrecorded(mutant) else self._complete
         for wanted in (near, self._of_the_room(mutant.path)):
             rest = sorted(self._fit(wanted - taken - known))
@@ -91,7 +91,7 @@ class Choice:
 
     @cached_property
     def _complete(self) -> set[str]:
-        """Test files of which the record says all: those that start no process."""
+        """Return the test files that the record covers completely: those that start no process."""
         files = {test.partition("::")[0] for test in self.record.seconds}
         cheap = {file for file in files if file.startswith(_CHEAP)}
         return {file for file in cheap if not _STARTS.search(self.texts.get(file, ""))}
@@ -101,7 +101,7 @@ class Choice:
         return {file for file in fit if file.startswith(self.under)}
 
     def _quick(self, ran: set[str], near: set[str]) -> list[str]:
-        """Quick tests of a few files: to read a file takes longer than to run one of its tests."""
+        """Return quick tests of a few files: importing a file is slower than a test."""
         files = Counter(test.partition("::")[0] for test in ran)
         likely = sorted(
             files, key=lambda file: (file not in near, not file.startswith(_CHEAP), -files[file])
@@ -132,7 +132,7 @@ class Choice:
         return sorted(files, key=lambda file: not file.startswith(_CHEAP))
 
     def _names(self, path: str) -> list[str]:
-        """What a test that is about this file says."""
+        """Return the names by which a test refers to this file."""
         if path.endswith(".sql"):
             return sorted(set(_MADE.findall((ROOT / path).read_text())))
         package, _, name = module(path).rpartition(".")
@@ -151,7 +151,7 @@ def _is_unrecorded(mutant: Mutant) -> bool:
 
 
 def texts_of_tests(root: Path = ROOT) -> dict[str, str]:
-    """The text of each file of tests that `make test` runs, by its path."""
+    """Return the text of each test file that `make test` runs, by its path."""
     return {
         path.relative_to(root).as_posix(): path.read_text()
         for path in sorted((root / "tests").rglob("test_*.py"))

@@ -1,6 +1,6 @@
-"""A plugin of pytest under ``coverage run``: the record says which test ran a line, how long.
+"""Plugin of pytest under ``coverage run``: records which test ran a line, and each test's duration.
 
-A test that a process is started for is recorded as far as it runs in this one.
+Code that a test runs in another process is not recorded.
 """
 
 import sqlite3
@@ -13,20 +13,20 @@ _seconds: dict[str, float] = {}
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Name the test from here on; what its file's fixtures run belongs to the first one."""
+    """Switch the record to this test; code of its file's fixtures counts for the first test."""
     record = coverage.Coverage.current()
     if record is not None:
         record.switch_context(item.nodeid)
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
-    """Note how long a phase of a test took; a set-up is of its file, and counted once."""
+    """Record the duration of a test's phase; a set-up belongs to its file, and is counted once."""
     if report.when == "call":
         _seconds[report.nodeid] = report.duration
 
 
 def pytest_sessionfinish() -> None:
-    """Add the seconds of each test to the record."""
+    """Add the duration of each test to the record."""
     record = coverage.Coverage.current()
     if record is None:
         return

@@ -1,6 +1,6 @@
-"""Changes that change nothing that could be seen: the file, the line before and after, and why.
+"""Mutants without an observable effect: the file, the line before and after, and the reason.
 
-Those of the lock's predicates are in `tests.prove.equivalents`.
+Equivalents of the lock's predicates are in `tests.prove.equivalents`.
 """
 
 EQUIVALENT: dict[tuple[str, str, str], str] = {

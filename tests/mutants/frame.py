@@ -1,4 +1,4 @@
-"""All mutants of the project, and which of them are tried."""
+"""All mutants of the project, and the sample to try."""
 
 import random
 import re
@@ -16,14 +16,14 @@ from tests.prove.mutants import mutants as lock_mutants
 
 _HUNK = re.compile(r"^@@ -\S+ \+(\d+)(?:,(\d+))? @@")
 
-#: Lines by file, from 1.
+#: Line numbers by file, from 1.
 Lines = dict[str, set[int]]
 
 
 def all_mutants(root: Path = ROOT) -> list[Mutant]:
-    """Every mutant of the package, sorted; those of the lock are its own driver's.
+    """Return every mutant of the package, sorted; the lock's predicates have their own driver.
 
-    Changes that are known to change nothing are left out.
+    Equivalent mutants are left out.
     """
     found: list[Mutant] = list(_of_the_lock(root))
     for file in sorted((root / PACKAGE).rglob("*")):
@@ -34,7 +34,7 @@ def all_mutants(root: Path = ROOT) -> list[Mutant]:
 
 
 def of_file(path: str, source: bytes) -> Iterator[Mutant]:
-    """The mutants of one file, without those that change nothing."""
+    """Yield the mutants of one file, without the equivalent ones."""
     changes = _sql_changes if path.endswith(".sql") else python.changes
     for start, end, after, kind in changes(source):
         line = source.count(b"\n", 0, start) + 1
@@ -53,13 +53,13 @@ def _of_the_lock(root: Path) -> Iterator[Mutant]:
     for change in lock_mutants():
         source = (root / change.path).read_bytes()
         start = sum(map(len, source.splitlines(keepends=True)[: change.number - 1]))
-        # Its text ends before a comment of the line.
+        # The text ends before a comment on the same line.
         end = start + len(change.before.encode())
         yield Mutant(change.path, start, end, change.after, "lock", change.number)
 
 
 def changed_lines(since: str, root: Path = ROOT) -> Lines:
-    """The lines of the package that differ from a commit, e.g. "origin/main", uncommitted too."""
+    """Return the lines that differ from a commit, e.g. "origin/main"; also uncommitted ones."""
     diff = subprocess.run(
         ["git", "diff", "--unified=0", "--no-color", "--no-ext-diff", since, "--", PACKAGE],
         cwd=root,
@@ -71,7 +71,7 @@ def changed_lines(since: str, root: Path = ROOT) -> Lines:
 
 
 def lines_of(diff: str) -> Lines:
-    """The lines that a unified diff without context adds."""
+    """Return the lines that a unified diff without context adds."""
     lines: Lines = defaultdict(set)
     path = ""
     for line in diff.splitlines():
@@ -84,14 +84,14 @@ def lines_of(diff: str) -> Lines:
 
 
 def on(lines: Lines, mutants: Iterable[Mutant]) -> list[Mutant]:
-    """The mutants that begin on one of these lines."""
+    """Return the mutants that begin on one of these lines."""
     return [mutant for mutant in mutants if mutant.line in lines.get(mutant.path, ())]
 
 
 def drawn(mutants: Iterable[Mutant], seed: str, count: int) -> list[Mutant]:
-    """So many of them, at random but the same for the same seed.
+    """Draw this many mutants at random, reproducibly for a seed.
 
-    Rooms take turns, and in a room its kinds: else most would be constants of the largest rooms.
+    Rooms take turns, and kinds within a room: otherwise constants of the largest rooms dominate.
     """
     by_room: dict[str, dict[str, list[Mutant]]] = defaultdict(lambda: defaultdict(list))
     for mutant in sorted(mutants):

@@ -1,4 +1,4 @@
-"""A mutant, and how the files of the project are divided into rooms."""
+"""A mutant, and the division of the project's files into rooms."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +13,7 @@ class Mutant:
     """One change of one file.
 
     Attributes:
-        path: of the file, from the root of the tree.
+        path: path of the file, from the root of the tree.
         start, end: the bytes of the file that are replaced.
         after: what replaces them.
         kind: of the change, e.g. "comparison"; see `tests.mutants.python` and `tests.mutants.sql`.
@@ -29,17 +29,17 @@ class Mutant:
 
     @property
     def is_function(self) -> bool:
-        """Whether it changes a function, trigger or view of the database, not a query."""
+        """Whether it changes a function, trigger or view of the database instead of a query."""
         return self.path.startswith(f"{PACKAGE}/{FUNCTIONS}/")
 
     def applied(self, source: bytes) -> bytes:
-        """The changed source."""
+        """Return the changed source."""
         return source[: self.start] + self.after.encode() + source[self.end :]
 
     def lines(self, source: bytes) -> tuple[str, str]:
-        """The first line that changes, stripped, before and after.
+        """Return the first changed line, stripped, before and after.
 
-        A change that begins at the end of a line and goes on below shows what it leaves of it.
+        If a change begins at the end of a line and continues below, the rest of that line is shown.
         """
         changed = self.applied(source).splitlines()
         before = source.splitlines()[self.line - 1]
@@ -48,9 +48,9 @@ class Mutant:
 
 
 def room(path: str) -> str:
-    """The room of a file: its folder in the package, or its own name if it lies in none.
+    """Return the room of a file: its folder in the package, or its own name outside of folders.
 
-    The functions of the database are a room of their own: "db/functions".
+    The functions of the database have a room of their own: "db/functions".
     """
     parts = Path(path).with_suffix("").parts[1:]
     if parts[:2] == ("db", "functions"):
@@ -59,5 +59,5 @@ def room(path: str) -> str:
 
 
 def module(path: str) -> str:
-    """The dotted name of a Python file."""
+    """Return the dotted name of a Python file."""
     return path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")

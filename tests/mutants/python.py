@@ -1,4 +1,4 @@
-"""Changes of Python, found in its syntax tree and made in its text, so that the rest stays."""
+"""Mutations of Python: found in the syntax tree, applied to the text, so that the rest stays."""
 
 import ast
 import re
@@ -8,7 +8,7 @@ from itertools import pairwise
 
 from tests.mutants import sql
 
-# Offset of a change, its end, what replaces it, and its kind.
+# Start of a change, its end, the replacement, and its kind.
 Change = tuple[int, int, str, str]
 
 _COMPARISONS = {
@@ -23,13 +23,13 @@ _COMPARISONS = {
     ast.In: ("in", "not in"),
     ast.NotIn: (r"not\s+in", "in"),
 }
-#: Calls that decide what is left after a power cut, and in which order.
+#: Calls that decide what a power cut leaves, and their order.
 _DURABLE = {
     *("sync", "fsync", "fdatasync", "sync_folder", "flush", "truncate", "ftruncate"),
     *("rename", "replace", "link", "unlink", "rmdir", "rmtree", "write_bytes", "write_text"),
 }
 _LOGGING = {"debug", "info", "warning", "error", "exception", "log"}
-#: Calls that read what stands under a name.
+#: Calls that read the content at a name.
 _READING = {"get", "pop", "get_header", "getheader"}
 _HEADER = re.compile(
     r"Cache-Control|ETag|Vary|Accept-Ranges|Content-[A-Z][A-Za-z-]+|Last-Modified|Location"
@@ -40,7 +40,7 @@ _FOR_EVER = "public, max-age=31536000, immutable"
 
 
 def changes(source: bytes) -> Iterator[Change]:
-    """Every change of a Python file, in no order; no two are the same."""
+    """Yield every change of a Python file, unordered and without duplicates."""
     return iter(sorted(set(_Finder(source).found())))
 
 
@@ -66,7 +66,7 @@ class _Finder:
             case ast.BoolOp():
                 yield from self._bool_op(node)
             case ast.UnaryOp(op=ast.Not()):
-                # A bracket may stand before the operand: the word alone goes.
+                # A bracket may precede the operand: only the word is removed.
                 yield self._start(node), self._start(node) + len("not"), "", "boolean"
             case ast.If(test=test) | ast.While(test=test) | ast.IfExp(test=test):
                 yield from self._inverted(test)
@@ -97,14 +97,14 @@ class _Finder:
         self, left: ast.expr, right: ast.expr, pattern: str, after: str, kind: str
     ) -> Iterator[Change]:
         start, end = self._end(left), self._start(right)
-        # Comments between the operands could hold the word, too; there are few.
+        # Comments between the operands could contain the word, too; there are few.
         gap = self.source[start:end]
         found = re.search(pattern.encode(), gap)
         if found and b"#" not in gap:
             yield start + found.start(), start + found.end(), after, kind
 
     def _inverted(self, test: ast.expr) -> Iterator[Change]:
-        # A comparison and a `not` are turned already; `while True` would do nothing.
+        # Comparisons and `not` are inverted elsewhere; `while True` would do nothing.
         if isinstance(test, ast.Compare | ast.Constant) or _is_not(test):
             return
         yield self._start(test), self._end(test), f"not ({self._text(test)})", "boolean"
@@ -156,7 +156,7 @@ class _Finder:
                 yield from self._header(name, node.value)
 
     def _header(self, name: str, value: ast.expr) -> Iterator[Change]:
-        """Another value of a header; that of Cache-Control is turned as a constant, too."""
+        """Yield another value of a header; Cache-Control is changed as a constant, too."""
         if _HEADER.fullmatch(name) and not self._caching(value):
             yield self._all(value, '"of-a-mutant"', "header")
 
@@ -181,10 +181,10 @@ class _Finder:
 
 
 def _prose(tree: ast.Module) -> set[ast.AST]:
-    """Nodes that no test should depend on: docstrings, annotations, what is logged, defaults of a
-    protocol's methods, which nothing calls.
+    """Return nodes that no test should depend on: docstrings, annotations, log messages,
+    and defaults of a protocol's methods, which are never called.
 
-    An f-string is changed only as SQL: before 3.12 Python is wrong about where its parts lie.
+    An f-string is changed only as SQL: before 3.12 Python reports wrong positions of its parts.
     """
     skipped: list[ast.AST] = []
     for node in ast.walk(tree):
@@ -203,7 +203,7 @@ def _prose(tree: ast.Module) -> set[ast.AST]:
             case ast.JoinedStr(values=values):
                 skipped += values
             case ast.keyword(arg="frozen" | "strict", value=value):
-                # The types say that nothing writes there; and zip's lengths never differ.
+                # The types ensure that nothing writes to these; and zip's lengths never differ.
                 skipped.append(value)
             case ast.If(test=ast.Name(id="TYPE_CHECKING")):
                 skipped.append(node)
@@ -221,7 +221,7 @@ def _default_values(arguments: ast.arguments) -> list[ast.expr]:
 
 
 def _is_declared_only(function: ast.FunctionDef) -> bool:
-    """Whether its body is a docstring or an ellipsis."""
+    """Return whether its body is only a docstring or an ellipsis."""
     return all(
         isinstance(each, ast.Expr) and isinstance(each.value, ast.Constant)
         for each in function.body

@@ -1,4 +1,4 @@
-"""Which lines run if a mutant does: those of its statement, or those that use what it defines."""
+"""Lines that depend on a mutant: those of its statement, or those that use what it defines."""
 
 import ast
 import re
@@ -8,7 +8,7 @@ from itertools import zip_longest
 
 from tests.mutants.model import PACKAGE, ROOT, Mutant
 
-#: Lines of a file, from 1.
+#: Line numbers of a file, from 1.
 Lines = tuple[str, range]
 
 _TRIGGER = re.compile(
@@ -20,13 +20,13 @@ _FUNCTION = (ast.FunctionDef, ast.AsyncFunctionDef)
 
 
 def reached(mutant: Mutant) -> list[Lines]:
-    """The lines whose tests may notice it.
+    """Return the lines whose tests may notice the mutant.
 
-    A statement in a function is its own lines. What runs at import (a default, a decorator, the
-    body of a class, a constant) was run by every test and says nothing: then they are those of the
-    function or class, and for a constant those that name it, anywhere. A function of the database
-    is where Python names it, another function of the database, or the table of
-    its trigger.
+    For a statement in a function, these are its own lines. Code that runs at import (a default, a
+    decorator, the body of a class, a constant) is run by every test, which says nothing: then
+    these are the lines of the function or class; for a constant, the lines that name it, anywhere.
+    For a database function, these are the lines of Python and of other functions that name it, or
+    that name the table of its trigger.
     """
     if mutant.path.endswith(".sql"):
         return [each for name in _names_of_sql(mutant.path) for each in _naming(name)]
@@ -49,13 +49,13 @@ def reached(mutant: Mutant) -> list[Lines]:
 
 
 def runs_at_import(mutant: Mutant) -> bool:
-    """Whether a line of Python runs before any test: no record tells who depends on it."""
+    """Return whether a line of Python runs at import: no record shows who depends on it."""
     _, function, statement = _around(mutant)
     return function is None or statement is function
 
 
 def _around(mutant: Mutant) -> tuple[list[ast.stmt], ast.stmt | None, ast.stmt]:
-    """The statements around a mutant, its function if it is in one, and the innermost."""
+    """Return the statements around a mutant, its function, if any, and the innermost statement."""
     chain = list(_chain(_tree(mutant.path), mutant.line))
     function = next((each for each in reversed(chain) if isinstance(each, _FUNCTION)), None)
     return chain, function, chain[-1]
@@ -67,7 +67,7 @@ def _tree(path: str) -> ast.Module:
 
 
 def _chain(tree: ast.Module, line: int) -> Iterator[ast.stmt]:
-    """The statements around a line, the outermost first."""
+    """Yield the statements around a line, the outermost first."""
     body: list[ast.AST] = [tree]
     while body:
         inner = [
@@ -92,7 +92,7 @@ def _first(node: ast.stmt | ast.excepthandler) -> int:
 
 
 def _own(statement: ast.stmt) -> range:
-    """Its lines without those of the statements in it."""
+    """Return the statement's lines, without those of nested statements."""
     body = getattr(statement, "body", None)
     last = body[0].lineno - 1 if body else statement.end_lineno or statement.lineno
     return range(statement.lineno, max(last, statement.lineno) + 1)
@@ -116,11 +116,11 @@ def _assigned(statement: ast.stmt) -> list[str]:
 
 @cache
 def _naming(name: str) -> list[Lines]:
-    """The lines of the package's Python that name it."""
+    """Return the lines of the package's Python that contain the name."""
     word = re.compile(rf"\b{name}\b")
     found = []
     for path, lines in _texts().items():
-        # Few lines have it at all, and to look for that is quick.
+        # Few lines contain the name at all, and a text search is quick.
         some = [(n, text) for n, text in enumerate(lines, 1) if name in text]
         found += [(path, range(n, n + 1)) for n, text in some if word.search(text)]
     return found
@@ -135,11 +135,11 @@ def _texts() -> dict[str, list[str]]:
 
 
 def _names_of_sql(path: str) -> set[str]:
-    """What a file of functions makes, and the functions that use it, however far away."""
+    """Return the names defined in a file of functions, and all functions that depend on them."""
     texts = [file.read_text() for file in sorted((ROOT / path).parent.glob("*.sql"))]
     made = {name: part for text in texts for name, part in _made(text)}
     names = set(_MADE.findall((ROOT / path).read_text()))
-    # What a trigger calls runs wherever its table is written.
+    # A trigger's function runs wherever its table is written.
     names |= {
         table for text in texts for table, called in _TRIGGER.findall(text) if called in names
     }

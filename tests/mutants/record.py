@@ -1,7 +1,7 @@
-"""Which tests ran which lines in a recorded run, and how long each took.
+"""Record of a test run: which tests ran which lines, and how long each took.
 
-coverage.py keeps it in SQLite, and `tests.mutants.contexts` adds the seconds. What a process ran
-that a test started is not in it.
+coverage.py stores it in SQLite, and `tests.mutants.contexts` adds the durations. Processes that a
+test started are not covered.
 """
 
 import sqlite3
@@ -12,17 +12,17 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
-#: Where recorded runs are kept, from the root of the tree: every file there counts.
+#: Folder of recorded runs, from the root of the tree: every file there counts.
 FOLDER = ".venv/mutants"
 
 
 @dataclass
 class Record:
-    """What is known of recorded tests.
+    """Lines and durations of recorded tests.
 
     Attributes:
-        seconds: that each test took.
-        lines: gives for a file the tests that ran each of its lines.
+        seconds: duration of each test.
+        lines: function that returns, for a file, the tests that ran each of its lines.
     """
 
     seconds: dict[str, float]
@@ -32,13 +32,13 @@ class Record:
         return bool(self.seconds)
 
     def tests(self, path: str, lines: Iterable[int]) -> set[str]:
-        """The tests that ran one of these lines of a file."""
+        """Return the tests that ran one of these lines of a file."""
         ran = self.lines(path)
         return set().union(*(ran.get(line, set()) for line in lines))
 
 
 def recorded(folder: Path) -> Record:
-    """The records of a folder, together; an empty one if there is none."""
+    """Return all records of a folder combined; an empty record if there is none."""
     files = sorted(folder.glob("*.coverage"))
     seconds = {
         test: seconds

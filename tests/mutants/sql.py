@@ -1,6 +1,6 @@
-"""Changes of SQL, in the files of functions and in the strings of Python.
+"""Mutations of SQL, in the files of functions and in strings of Python.
 
-A change that PostgreSQL could not parse would count as killed and show nothing. So a condition is
+A change that PostgreSQL cannot parse would count as killed and prove nothing. So a condition is
 made constant with ``true OR``, which leaves the rest of the clause whole, and the ``=`` of an
 assignment is left alone.
 """
@@ -12,7 +12,7 @@ from collections.abc import Iterator
 IS_SQL = re.compile(r"\s*(SELECT|INSERT INTO|UPDATE|DELETE FROM|WITH(?: RECURSIVE)? \w+ AS)\s")
 
 _CONDITION = r"\b(?:WHERE|AND|OR|ON|IF|ELSIF|WHEN|NOT|HAVING)\b(?:(?!\bSET\b)[^=<>;\n])*?"
-# What is found, the group that is replaced, what replaces it, and the kind.
+# Pattern, number of the replaced group, replacement, and kind.
 _CHANGES = (
     (r"\bWHERE (?!CURRENT OF)()", "true OR ", "where"),
     (rf"{_CONDITION}(?<![<>!:=])(=)(?![=>])", "<>", "comparison"),
@@ -38,15 +38,15 @@ _CHANGES = (
     (r"\b(least)\(", "greatest", "constant"),
 )
 _COMPILED = tuple((re.compile(pattern), after, kind) for pattern, after, kind in _CHANGES)
-# What no change may touch: comments, and the text of the database's own documentation.
+# Never changed: comments, and the text of the database's own documentation.
 _PROSE = re.compile(r"--[^\n]*|^COMMENT ON.*?;$", re.MULTILINE | re.DOTALL)
 
 
 def changes(text: str) -> Iterator[tuple[int, int, str, str]]:
-    """Start, end, replacement and kind of every change of a piece of SQL.
+    """Yield start, end, replacement and kind of every change of a piece of SQL.
 
     Args:
-        text: SQL, or the source of a Python string that holds some, quotes and all.
+        text: SQL, or the source of a Python string that contains SQL, including its quotes.
     """
     prose = [found.span() for found in _PROSE.finditer(text)]
     seen = set()

@@ -1,4 +1,4 @@
-"""Try mutants in a copy of the tree: change a file there, run tests, change it back."""
+"""Trial of mutants in a copy of the tree: change a file, run tests, change it back."""
 
 import json
 import os
@@ -24,25 +24,25 @@ from tests.mutants.model import PACKAGE, ROOT, Mutant
 from tests.mutants.warm import IMPORTED
 
 _SECONDS = count(int(time.time()))
-# What pytest says follows " - ", which the parameters in the brackets of a name may have, too.
+# pytest's message follows " - ", which may also occur in the parameters of a name.
 _FAILED = re.compile(r"^(?:FAILED|ERROR) (\S+?\[.*?\]|\S+?)(?: - .*)?$", re.MULTILINE)
 _OPTIONS = (
     *("-q", "-x", "-rfE", "--tb=no", f"--timeout={TEST_SECONDS:.0f}"),
     *("-p", "no:cacheprovider", "-p", "no:xdist"),
     *("-m", "not system and not prove"),
-    # Half of the time of a short run; only tests of the system use it.
+    # Takes half of the time of a short run; only system tests use it.
     *("-p", "no:schemathesis"),
     # The plugins are imported before pytest begins.
     *("-W", "ignore::pytest.PytestAssertRewriteWarning"),
 )
 _DATABASE = "STAGING_TEST_DATABASE_URL"
 _WITHOUT_DATABASE = ("tests/unit/", "tests/properties/")
-#: Seconds for one test without any mutant.
+#: Time limit of one test without a mutant, in seconds.
 _LONGEST_SECONDS = 300.0
-# pytest: all passed, and no test was there.
+# Exit codes of pytest: all passed, and no tests found.
 _SURVIVED = (0, 5)
 
-# Added to a step of the migrations.
+# Appended to a migration.
 _AT_THE_END = """
 _without_mutant = upgrade
 
@@ -54,20 +54,20 @@ def upgrade() -> None:
 
 
 class Untriable(Exception):
-    """A change that no test could be tried on."""
+    """A mutant on which no test can be run."""
 
 
 class OutOfTime(Exception):
-    """The time for all mutants is over; nothing is known of this one."""
+    """The time for all mutants is over; the result for this one is unknown."""
 
 
 @dataclass
 class Outcome:
-    """What a run of tests gave.
+    """Result of a test run.
 
     Attributes:
-        status: of pytest; None if the time limit ended it.
-        failed: the tests that failed, or the files that could not be read.
+        status: exit code of pytest; None if the time limit ended the run.
+        failed: the tests that failed, or the files that could not be imported.
     """
 
     status: int | None
@@ -75,14 +75,14 @@ class Outcome:
 
     @property
     def finder(self) -> str | None:
-        """What made the mutant known; None if nothing did."""
+        """The test that found the mutant; None if no test did."""
         if self.status is None or self.status in _SURVIVED:
             return None
         return self.failed[0] if self.failed else f"pytest ended with status {self.status}"
 
 
 class Runner:
-    """Runs pytest in a tree, by forks of one process that has imported all but the project."""
+    """Runner of pytest in a tree, by forks of a process that has imported all but the project."""
 
     def __init__(self, tree: Path, imported: tuple[str, ...] = IMPORTED) -> None:
         self._tree = tree
@@ -98,7 +98,7 @@ class Runner:
         )
 
     def run(self, arguments: list[str], seconds: float, environment: dict[str, str]) -> Outcome:
-        """Run tests for at most so many seconds; what they leave in temporary folders goes."""
+        """Run tests with a time limit in seconds; their temporary folders are removed."""
         assert self._child.stdin
         assert self._child.stdout
         self._scratch.mkdir(exist_ok=True)
@@ -118,7 +118,7 @@ class Runner:
         return Outcome(status, _FAILED.findall(text))
 
     def close(self) -> None:
-        """End the process, and the run that it may be at."""
+        """End the process, and its current run."""
         for stream in filter(None, (self._child.stdin, self._child.stdout)):
             stream.close()
         self._child.wait()
@@ -126,14 +126,14 @@ class Runner:
 
 @dataclass
 class Trial:
-    """Tries mutants in a copy of the tree.
+    """Trials of mutants in a copy of the tree.
 
     Attributes:
         tree: the copy.
-        runner: runs tests there.
-        database_url: a migrated database that nobody uses; each run has a copy.
-        deadline: by `time.monotonic`, when all of it has to end.
-        sound: whether a test passes without any mutant; each is asked once.
+        runner: runs the tests there.
+        database_url: a migrated database without connections; each run gets a copy.
+        deadline: by `time.monotonic`, when all trials have to end.
+        sound: whether a test passes without a mutant; each is run once.
     """
 
     tree: Path
@@ -143,10 +143,10 @@ class Trial:
     sound: dict[str, bool] = field(default_factory=dict)
 
     def finder(self, mutant: Mutant, suites: list[Suite]) -> str | None:
-        """The test that finds the mutant, in the first suite that has one; None: it survives.
+        """Return the test that finds the mutant, in the first such suite; None: it survives.
 
         Raises:
-            Untriable: it does not compile.
+            Untriable: the mutant does not compile.
             OutOfTime: no test found it before the deadline.
         """
         unfit = {name for name, passes in self.sound.items() if not passes}
@@ -162,7 +162,7 @@ class Trial:
         return None
 
     def _is_sound(self, found: str, tests: list[str]) -> bool:
-        """Whether what found the mutant finds nothing without it.
+        """Return whether the tests that found the mutant pass without it.
 
         Raises:
             RuntimeError: these tests cannot be run at all.
@@ -194,7 +194,7 @@ class Trial:
 
     @contextmanager
     def _database(self, tests: list[str]) -> Iterator[dict[str, str]]:
-        """A database for tests that may need one; gives the environment that names it."""
+        """Yield the environment with a database, for tests that may need one."""
         if all(test.startswith(_WITHOUT_DATABASE) for test in tests):
             yield {}
             return
@@ -217,9 +217,9 @@ def _apply(url: str, statements: str) -> None:
 
 def _environment(tree: Path) -> dict[str, str]:
     return os.environ | {
-        # Before what pip has installed, which is the working tree.
+        # Before pip's installation, which is the working tree.
         "PYTHONPATH": str(tree),
-        # Hypothesis then tries the same examples with each mutant.
+        # Hypothesis then tries the same examples for each mutant.
         "CI": "1",
         "TMPDIR": str(tree.parent / "tmp"),
     }
@@ -227,7 +227,7 @@ def _environment(tree: Path) -> dict[str, str]:
 
 @contextmanager
 def copied_tree() -> Iterator[Path]:
-    """A copy of what git tracks or would, as it stands in the working tree, in a folder that goes.
+    """Yield a temporary copy of the working tree: all files that git tracks or would track.
 
     Raises:
         RuntimeError: Python would import the package from elsewhere.
@@ -240,7 +240,7 @@ def copied_tree() -> Iterator[Path]:
             if (ROOT / name).is_file():
                 (tree / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy2(ROOT / name, tree / name, follow_symlinks=False)
-        # setup.cfg gives the folder this name; it would be found in the working tree otherwise.
+        # setup.cfg gives the folder this name; else the one in the working tree is found.
         (tree / "staging_api_migrations").symlink_to("migrations")
         _check_imports(tree)
         yield tree
@@ -259,7 +259,7 @@ def _check_imports(tree: Path) -> None:
 
 @contextmanager
 def changed(tree: Path, mutant: Mutant) -> Iterator[None]:
-    """Have the mutant in the tree; a function of the database also at the end of all steps."""
+    """Apply the mutant in the tree; a database function also at the end of all migrations."""
     changes = {tree / mutant.path: mutant.applied((tree / mutant.path).read_bytes())}
     if mutant.is_function:
         step, text = _applied(tree, changes[tree / mutant.path].decode())
@@ -275,7 +275,7 @@ def changed(tree: Path, mutant: Mutant) -> Iterator[None]:
 
 
 def _write(texts: dict[Path, bytes]) -> None:
-    # Byte code is found by the size of its source and the second of its last change: never twice.
+    # Byte code is found by its source's size and modification second: both pairs must never repeat.
     second = next(_SECONDS)
     for path, text in texts.items():
         path.write_bytes(text)
@@ -290,9 +290,9 @@ def _check_compiles(mutant: Mutant, text: bytes) -> None:
 
 
 def _applied(tree: Path, statements: str) -> tuple[Path, bytes]:
-    """The newest step of the migrations, and its text with these statements run at its end.
+    """Return the newest migration, and its text with these statements appended.
 
-    What an older step applies is frozen, and not always in the words of the file.
+    Statements of an older migration are frozen, and may differ from the text of the file.
     """
     newest = max((tree / "migrations" / "versions").glob("[0-9]*.py"))
     text = newest.read_text() + _AT_THE_END.format(

@@ -1,7 +1,7 @@
-"""Mutants take turns: each has its likeliest tests before any has its next ones.
+"""Order of trials: every mutant is tried with its likeliest tests before wider suites run.
 
-Most are killed by the likeliest tests, in seconds; those that are left need the wider suites, which
-take minutes. So what most of them come to is known early.
+Most mutants are killed by the likeliest tests, in seconds; the remaining ones need wider suites,
+which take minutes. So the result of most mutants is known early.
 """
 
 import time
@@ -20,13 +20,13 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Fate:
-    """What is known of a mutant.
+    """Known result of a mutant.
 
     Attributes:
-        mutant: that was tried.
-        finder: the test that found it; None if none did.
-        seconds: that its last suite took.
-        is_known: false if the time was over with suites left; all before them had not found it.
+        mutant: the mutant that was tried.
+        finder: the test that found it; None if no test did.
+        seconds: duration of its last suite.
+        is_known: false if the time was over with suites left; all earlier ones had not found it.
     """
 
     mutant: Mutant
@@ -36,7 +36,7 @@ class Fate:
 
 
 def fates(mutants: Iterable[tuple[Mutant, list[Suite]]], trial: Trial) -> Iterator[Fate]:
-    """What becomes of mutants with their suites; of those that had no suite in time, nothing."""
+    """Yield the results of mutants with their suites; none for a mutant without a suite in time."""
     left: deque[tuple[Mutant, list[Suite]]] = deque()
     had_one: set[Mutant] = set()
     for mutant, suites in chain(mutants, _until_empty(left)):

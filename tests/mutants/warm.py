@@ -1,9 +1,9 @@
-"""A process that has imported what tests import, and forks for each run: ``python -m`` it.
+"""Process that has imported what tests import, and forks for each run; started by ``python -m``.
 
 Each line of its input is an order, a JSON object: `arguments` of pytest, `environment` to add,
-`output`, a file to write to, and `seconds`, a limit. It answers each with a line: the status of
-pytest, or null if the limit ended it. Nothing of ours is imported before it forks, so that a run
-has the mutant of the moment. If it dies, a run ends by its limits of single tests.
+`output`, a file to write to, and `seconds`, a limit. It answers each with a line: the exit code of
+pytest, or null if the limit ended it. The project itself is imported only after the fork, so that a
+run uses the current mutant. If the process dies, a run ends by the limits of its single tests.
 """
 
 import gc
@@ -21,7 +21,7 @@ from typing import Any
 
 import pytest
 
-#: What most tests import, and takes long.
+#: Modules that most tests import, and that take long.
 IMPORTED = (
     *("_pytest.python", "_pytest.doctest", "_pytest.junitxml", "_pytest.skipping"),
     *("alembic.command", "alembic.config", "cryptography.x509", "falcon", "falcon.testing"),
@@ -33,7 +33,7 @@ _POLL_SECONDS = 0.02
 
 
 def main(imported: list[str]) -> None:
-    """Import these modules; then take orders until the input ends."""
+    """Import these modules; then execute orders until the input ends."""
     for name in imported:
         with suppress(ImportError):
             import_module(name)
@@ -79,7 +79,7 @@ def _waited(child: int, seconds: float) -> int | None:
 
 
 def _end(child: int, *, gone: bool) -> None:
-    # All of its process group, and only that: what it started and left behind, too.
+    # Exactly its process group: including the processes that it started and left behind.
     with suppress(ProcessLookupError):
         os.killpg(child, signal.SIGKILL)
     if not gone:
