@@ -176,7 +176,7 @@ class Closed(Archive):
         raise ArchiveNotFound("there is no list")
 
 
-def test_what_is_absent_by_name_of_an_archive_without_a_list_is_absent_if_something_is_there(
+def test_a_name_is_absent_from_an_archive_without_a_list_if_another_object_exists(
     rows: Rows,
 ) -> None:
     source = Closed("b.bin")
@@ -250,7 +250,7 @@ def test_a_manifest_without_a_version_that_counts_is_not_kept(rows: Rows) -> Non
 
 
 @pytest.mark.parametrize("objects", [("a.bin",), ()])
-def test_without_a_manifest_there_is_none(rows: Rows, objects: tuple[str, ...]) -> None:
+def test_an_archive_without_a_manifest_has_none(rows: Rows, objects: tuple[str, ...]) -> None:
     names = names_of(rows, Archive(*objects))
     assert not names.has_manifest()
     assert rows.kept == {}

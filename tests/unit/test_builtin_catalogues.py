@@ -136,7 +136,7 @@ def test_the_longest_prefix_chooses_the_catalogue_and_one_is_for_all_others() ->
         ("/no/such.yaml", CatalogueInvalid, "cannot be read"),
     ],
 )
-def test_a_setting_that_cannot_be_meant_is_refused(
+def test_an_invalid_catalogue_setting_is_refused(
     setting: str, error: type[Exception], says: str
 ) -> None:
     with pytest.raises(error, match=re.escape(says)):

@@ -15,5 +15,5 @@ from staging_api.errors import SourceFailed, SourceRefused
         (SourceRefused("x"), ""),
     ],
 )
-def test_what_would_fail_again_is_not_said_to_pass(error: SourceFailed, cure: str) -> None:
+def test_a_final_error_has_no_advice_to_retry(error: SourceFailed, cure: str) -> None:
     assert cure_of(error)[: len(cure) or None] == cure

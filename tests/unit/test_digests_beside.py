@@ -172,7 +172,7 @@ def test_what_a_source_may_say_later_is_asked_again() -> None:
     assert made.names() == ["a"]
 
 
-def test_it_is_said_why_nothing_counts() -> None:
+def test_refusals_name_the_reason_of_each_unreadable_object() -> None:
     folder = Folder(a=SourceRefused("403"), b=SourceRefused("too long"))
     made = beside(folder)
     assert made.refusals("x") == "nothing beside x lists or signs it"

@@ -204,7 +204,7 @@ def test_what_a_user_set_of_signals_is_undone_and_a_sigterm_leaves_in_good_order
 
 
 @pytest.mark.parametrize(("durable", "expected"), [("1", True), ("0", False)])
-def test_its_arguments_are_those_that_it_was_given(
+def test_the_supervisor_gets_the_arguments_of_its_command_line(
     monkeypatch: pytest.MonkeyPatch, durable: str, expected: bool
 ) -> None:
     monkeypatch.setattr(os, "fork", lambda: 0)

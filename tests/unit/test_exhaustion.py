@@ -26,7 +26,7 @@ def test_what_the_system_lacks_passes(error: Exception) -> None:
 
 
 @pytest.mark.parametrize("error", OTHER, ids=repr)
-def test_another_error_is_none(error: Exception) -> None:
+def test_other_errors_are_no_exhaustion(error: Exception) -> None:
     assert not is_exhaustion(error)
 
 

@@ -204,7 +204,7 @@ def test_what_looks_like_a_secret_is_hidden(secret: str) -> None:
         "http://archive:8080/a?",
     ],
 )
-def test_what_does_not_is_left_as_it_is(harmless: str) -> None:
+def test_harmless_texts_are_not_redacted(harmless: str) -> None:
     assert logs.redact(harmless) == harmless
 
 

@@ -84,7 +84,7 @@ def test_if_nothing_was_missing_nothing_is_looked_for(archive: Archive) -> None:
     assert (archive.came(), archive.looks) == (set(), 0)
 
 
-def test_what_is_there_now_came(archive: Archive) -> None:
+def test_an_object_that_exists_now_has_arrived(archive: Archive) -> None:
     archive.there = {"b": ["b"]}
     assert (archive.came(), archive.looks, archive.closed) == ({"b"}, 1, 1)
     # A look does not wait for an upload.

@@ -184,7 +184,7 @@ def test_a_foreground_or_failed_artifact_is_work(rows: Rows, row: StagedArtifact
     assert left(rows, "a", "b") == ("one" if row.settled else None)
 
 
-def test_what_nobody_brings_or_is_cancelled_is_work(rows: Rows) -> None:
+def test_a_pending_artifact_without_an_active_staging_is_work(rows: Rows) -> None:
     row = artifact("a", "pending")
     rows.newest, rows.artifacts = staging("one", row), [row]
     assert left(rows, "a") is None

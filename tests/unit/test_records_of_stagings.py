@@ -1,4 +1,4 @@
-"""Records of stagings: details of one, default exclusions of lists, and counting of uses."""
+"""Records of stagings: details of one, default filters of lists, and counting of uses."""
 
 from contextlib import nullcontext
 from datetime import timedelta
@@ -48,7 +48,7 @@ def test_a_list_without_a_filter_leaves_nothing_out() -> None:
     assert (StagingFilter().unfinished, ArtifactFilter().pinned) == (False, False)
 
 
-def test_what_is_used_is_counted_each_half_hour(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_use_of_the_store_is_counted_each_half_hour(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[float] = []
     patch_statement(monkeypatch, "count_usage", lambda _c, seconds: asked.append(seconds))
     upkeep: Any = SimpleNamespace(database=DATABASE)

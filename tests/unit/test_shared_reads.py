@@ -76,14 +76,12 @@ def answers(futures: Sequence[Future[str]]) -> list[str]:
     return [future.result(PATIENCE_SECONDS) for future in futures]
 
 
-def test_who_comes_alone_has_a_statement_of_its_own_each_time(reads, statements):
+def test_a_read_alone_has_a_statement_of_its_own_each_time(reads, statements):
     assert [reads.find(key) for key in ("a", "b", "a")] == ["a by 0", "b by 1", "a by 2"]
     assert statements.sent == [["a"], ["b"], ["a"]]
 
 
-def test_those_who_come_while_one_runs_share_the_next_and_never_the_one_that_runs(
-    reads, statements, ask
-):
+def test_reads_during_a_statement_share_the_next_and_never_the_running_one(reads, statements, ask):
     statements.hold(0)
     with ThreadPoolExecutor(1) as first:
         alone = first.submit(reads.find, "a")
@@ -111,7 +109,7 @@ def test_a_key_that_fails_fails_for_itself_and_for_nobody_else(reads, statements
     assert reads.find("c").startswith("c by")
 
 
-def test_a_statement_that_hangs_holds_up_who_waits_for_a_moment_and_nobody_who_comes_later(
+def test_a_hanging_statement_delays_waiting_reads_for_a_moment_and_later_ones_not_at_all(
     statements, monkeypatch
 ):
     monkeypatch.setattr(shared_reads, "_PATIENCE_SECONDS", 0.01)
@@ -163,7 +161,7 @@ def test_a_statement_has_so_many_keys_at_the_most(reads, statements, ask, monkey
     assert sorted(map(len, statements.sent)) == [1, 2, 3]
 
 
-def test_nobody_is_told_of_what_was_before_it_asked():
+def test_no_reader_gets_a_result_older_than_its_request():
     newest, mutex = 0, threading.Lock()
 
     def read(keys: Sequence[int]) -> Mapping[int, int]:

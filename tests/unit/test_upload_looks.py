@@ -141,7 +141,7 @@ def test_what_is_optional_or_there_is_not_lacking(upload: Upload) -> None:
     assert [progress.lacks(each) for each in kinds] == [True, False, False, False]
 
 
-def test_what_is_there_is_not_waited_for(upload: Upload) -> None:
+def test_an_object_that_exists_is_not_waited_for(upload: Upload) -> None:
     upload.there = {"a"}
     assert upload.comes()
     assert upload.comes(patient=False)

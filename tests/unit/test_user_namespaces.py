@@ -52,7 +52,7 @@ def said_by(program: str) -> list[str]:
     return done.stdout.splitlines()
 
 
-def test_its_ids_are_those_of_the_account() -> None:
+def test_ids_in_the_user_namespace_are_those_of_the_account() -> None:
     if said_by(ALLOWED) == ["refused"]:
         pytest.skip("the kernel allows no user namespace here")
     assert said_by(ENTER) == ["4321 4322"]

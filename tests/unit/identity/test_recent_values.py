@@ -15,7 +15,7 @@ class Clock:
         return self.seconds
 
 
-def test_a_value_is_there_for_its_time_and_not_longer():
+def test_a_value_is_kept_for_its_lifetime_and_not_longer():
     clock = Clock()
     values: RecentValues[int] = RecentValues(10, 5, clock)
     values.put("a", 1)

@@ -64,7 +64,7 @@ def test_a_session_has_one_spelling(more: str) -> None:
         assert signer.read("session", changed) is None
 
 
-def test_a_session_of_another_way_to_sign_in_is_none() -> None:
+def test_a_session_of_another_sign_in_method_is_refused() -> None:
     signer = Signer(KeyTable().find)
     value = Sessions("oidc", signer, None).begin(ALICE)
     assert Sessions("tokens", signer, None).principal({"HTTP_COOKIE": f"{COOKIE}={value}"}) is None

@@ -108,7 +108,7 @@ def test_an_answer_that_says_how_long_it_is_has_one_deadline_that_its_server_end
     assert clients.log == [("begin", ANY, 3), ("made", b"ab"), ("made", b"c")]
 
 
-def test_else_each_part_has_one_while_it_is_sent(clients: Noted) -> None:
+def test_without_a_length_each_part_has_a_deadline_while_it_is_sent(clients: Noted) -> None:
     assert answered(clients, []) == (b"abc", False)
     assert clients.log == [
         ("made", b"ab"),

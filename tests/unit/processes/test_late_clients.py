@@ -100,7 +100,7 @@ def test_the_kernel_gives_up_who_takes_nothing_and_probes_who_is_silent(
         assert [client.getsockopt(socket.IPPROTO_TCP, each) for each in options] == [10, 5, 3]
 
 
-def test_a_unix_socket_needs_no_such_thing(
+def test_a_unix_socket_gets_no_tcp_options(
     clients: SlowClients, pair: tuple[socket.socket, socket.socket]
 ) -> None:
     clients.limit_answers(pair[0])

@@ -39,7 +39,7 @@ def test_pages_of_the_service_are_its_own(location: str) -> None:
         "/?\\",
     ],
 )
-def test_nothing_else_is(location: str) -> None:
+def test_other_locations_are_no_pages_of_the_service(location: str) -> None:
     assert not is_own_page(location)
 
 

@@ -37,12 +37,12 @@ def test_a_staging_that_goes_on_has_steps_ahead_of_it() -> None:
     ]
 
 
-def test_one_that_ended_has_those_that_it_reached_and_its_end() -> None:
+def test_an_ended_staging_shows_its_reached_steps_and_its_end() -> None:
     queued, failed = event(0, "staging", "queued"), event(3, "staging", "failed")
     assert steps("failed", queued, failed) == [("queued", 0, None), ("failed", 3, 0)]
 
 
-def test_what_its_artifacts_reach_and_what_is_only_noted_is_no_step() -> None:
+def test_events_of_artifacts_and_notes_are_no_steps() -> None:
     found = steps(
         "staged",
         event(0, "staging", "queued"),

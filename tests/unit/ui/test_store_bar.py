@@ -75,7 +75,7 @@ def test_shares_have_two_digits_behind_the_point() -> None:
     ]
 
 
-def test_before_it_was_counted_it_is_used_and_more_than_the_whole_fills_the_bar() -> None:
+def test_bytes_without_a_use_are_used_and_more_than_the_quota_fills_the_bar() -> None:
     assert shown(report(used=300, reserved=100), 200) == [
         ("used", 300, 0, 750),
         ("reserved", 100, 750, 250),
