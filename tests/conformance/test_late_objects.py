@@ -139,7 +139,7 @@ def test_an_object_that_was_uploaded_later_is_staged_by_the_next_request(late):
     assert late.is_answered_at_once("payload", "notes")
 
 
-def test_what_came_stays_known_while_another_request_looks_again(late):
+def test_a_found_object_stays_known_while_another_request_looks_again(late):
     answered: list[bool] = []
 
     def opened(url: ArchiveUrl) -> Source:

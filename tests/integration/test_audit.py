@@ -218,7 +218,7 @@ def test_a_lease_that_ran_out_shows_with_who_took_over_first(at, database):
     assert (lost[other]["next_holder"], lost[other]["taken_over_after"]) == (None, None)
 
 
-def test_what_happened_outside_of_the_time_that_is_asked_about_does_not_show(at, database):
+def test_events_outside_the_time_window_are_not_shown(at, database):
     url = at.build()
     for artifact in at.stage(url).artifacts:
         if artifact.state == "staged":

@@ -236,7 +236,7 @@ def test_the_etag_is_the_md5_only_where_the_operator_leaves_it_so(server, source
     assert other.stat("object.bin").digests == {}
 
 
-def test_what_google_stores_packed_is_read_as_it_is_stored():
+def test_an_object_stored_with_gzip_by_google_is_read_as_stored():
     plain = b"line\n" * 4000
     stored = gzip.compress(plain, mtime=0)
     headers = {"Last-Modified": "Sun, 06 Nov 1994 08:49:07 GMT", "ETag": '"1"'}

@@ -297,7 +297,7 @@ def test_a_token_is_sent_as_a_bearer() -> None:
     assert running.seen[0].headers["Authorization"] == "Bearer secret"
 
 
-def test_without_waiting_the_work_is_only_written_down() -> None:
+def test_stage_without_wait_sends_respond_async() -> None:
     with talking(in_turn(says(202, staging("queued")))) as (client, running):
         assert client.stage(ARCHIVE, wait=False).state == "queued"
     assert running.seen[0].headers["Prefer"] == "respond-async"
@@ -522,7 +522,7 @@ def test_a_server_that_ignores_ranges_is_understood(tmp_path: Path) -> None:
     assert to.read_bytes() == CONTENT
 
 
-def test_wrong_bytes_never_appear(tmp_path: Path) -> None:
+def test_a_download_with_wrong_bytes_leaves_the_old_file(tmp_path: Path) -> None:
     to = tmp_path / "update.gz"
     to.write_bytes(b"old")
     wrong = says(200, raw=b"y" + CONTENT[1:], ETag=ETAG)

@@ -123,7 +123,7 @@ HOSTILE = "a\x1b[2J\x9d0;owned\x9c\u202egnp\r"
 
 
 @pytest.mark.parametrize("options", [(), ("--json",)])
-def test_what_acts_on_a_terminal_is_printed_escaped(run: Run, options: tuple[str, ...]) -> None:
+def test_control_characters_are_printed_escaped(run: Run, options: tuple[str, ...]) -> None:
     shown = staging(artifacts=[artifact(name=HOSTILE, url=HOSTILE, warnings=[HOSTILE])])
     code, out, _ = run(posted(says(201, shown)), "stage", ARCHIVE, *options)
     assert code == 0
@@ -187,7 +187,7 @@ def test_stage_names_the_holder_it_waits_for_once(run: Run) -> None:
     assert err.count("waiting for pod-3, which holds the archive lock") == 1
 
 
-def test_stage_can_leave_it_to_a_worker(run: Run) -> None:
+def test_stage_can_leave_the_work_to_a_worker(run: Run) -> None:
     code, out, _ = run(posted(says(202, staging("queued"))), "stage", ARCHIVE, "--no-wait")
     assert code == 0
     assert out.startswith("queued")
@@ -542,7 +542,7 @@ def test_help_lists_each_verb_and_the_exit_codes(run: Run) -> None:
     assert "    3    in conflict" in out
 
 
-def test_on_a_terminal_there_are_bars() -> None:
+def test_a_terminal_shows_progress_bars() -> None:
     looked, times = Event(), [0]
 
     def looks(_: Seen) -> Step:

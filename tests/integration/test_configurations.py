@@ -191,7 +191,9 @@ def check(
 
 @pytest.mark.filterwarnings("ignore:'cgi' is deprecated")  # from a library of the middleware
 @pytest.mark.parametrize("wrong", WRONG)
-def test_what_cannot_work_is_one_line_and_starts_nothing(check: Check, folder: Path, wrong: str):
+def test_an_invalid_configuration_is_one_line_and_starts_nothing(
+    check: Check, folder: Path, wrong: str
+):
     chosen, reason = WRONG[wrong]
     assert_refused(check(chosen), reason)
     assert not (folder / "home").exists()

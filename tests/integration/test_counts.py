@@ -161,7 +161,9 @@ def test_an_event_that_is_late_is_not_missed(at: Bench, client: testing.TestClie
     assert until is not None
 
 
-def test_what_is_under_way_is_counted_as_it_is_now(at: Bench, client: testing.TestClient) -> None:
+def test_unfinished_work_is_counted_by_its_current_state(
+    at: Bench, client: testing.TestClient
+) -> None:
     assert asked(client)["unfinished"] == {}
     at.service.queue(at.service.check_request(at.build(), ()), ORIGIN)
     found = asked(client)

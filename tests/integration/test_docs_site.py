@@ -103,7 +103,7 @@ def test_every_page_is_in_the_site(site: Path) -> None:
         assert (site / page.relative_to(DOCS)).with_suffix(".html").is_file(), page
 
 
-def test_pictures_are_as_they_are_drawn() -> None:
+def test_pictures_match_the_program_that_draws_them() -> None:
     made = run_path(str(DOCS / "pictures.py"))
     for name, picture in made["PICTURES"].items():
         assert (DOCS / "images" / f"{name}.svg").read_text() == made["drawn"](picture), name

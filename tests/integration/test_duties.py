@@ -104,7 +104,9 @@ def damaged(how: str) -> float:
     return REGISTRY.get_sample_value("staging_store_damaged_total", {"how": how}) or 0.0
 
 
-def test_damage_is_counted_by_how_it_is_once_someone_has_the_content(at: Bench) -> None:
+def test_damage_is_counted_by_its_kind_and_lost_contents_only_if_an_artifact_has_them(
+    at: Bench,
+) -> None:
     digests = []
     for name in ("R17-1", "R17-2"):
         (artifact,) = at.stage(at.build(name, payload_bin=name.encode()), "payload").artifacts
@@ -121,7 +123,7 @@ def test_damage_is_counted_by_how_it_is_once_someone_has_the_content(at: Bench) 
     assert at.rows("SELECT state FROM staged_artifacts ORDER BY id") == [("evicted",), ("staged",)]
 
 
-def test_what_is_worked_on_is_not_evicted_for_its_damage_now_but_looked_for_again_soon(
+def test_a_damaged_artifact_of_a_locked_archive_is_evicted_later(
     at: Bench, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     url = at.build("R17-1")

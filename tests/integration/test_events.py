@@ -226,7 +226,7 @@ def test_writers_under_locks_of_two_kinds_make_one_chain(at):
     with ThreadPoolExecutor(2) as pool:
         list(pool.map(change, [build[0], symbols[0]]))
     verdict = verify(at.database)
-    # Queued, four artifacts, running; then the hundred.
+    # Events: queued, four artifacts, running; then the hundred.
     assert (verdict.events, verdict.breaks) == (106, ())
     assert shown(at, both.id)[-1][1:] == ("pending", "pending")
 

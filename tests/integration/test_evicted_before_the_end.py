@@ -66,7 +66,7 @@ def test_a_cancelled_staging_shows_what_was_evicted_before_its_end(at):
     assert shown(at, beside) == ("staged", {"payload": "staged"})
 
 
-def test_what_others_rely_on_is_brought_again_after_the_cancellation(at):
+def test_an_artifact_that_another_staging_needs_is_staged_again_after_the_cancellation(at):
     url = at.build()
     staging = at.service.stage(at.service.check_request(url, ("payload", "notes")), ORIGIN)
     at.service.queue_behind(at.service.check_request(url, ("payload", "notes")), OTHER)

@@ -156,7 +156,7 @@ def test_small_artifacts_stay_if_a_larger_one_must_be_evicted_anyway(ten: Bench)
     check_sums(ten)
 
 
-def test_where_nothing_has_to_go_nothing_is_freed(ten: Bench) -> None:
+def test_a_prune_of_a_store_of_the_target_size_frees_nothing(ten: Bench) -> None:
     payload(ten, "a", 3)
     for dry_run in (True, False):
         done = prune(ten.service.upkeep, keep_bytes=3 * KB, dry_run=dry_run)

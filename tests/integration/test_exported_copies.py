@@ -55,7 +55,9 @@ def test_a_copy_has_each_file_before_the_one_that_names_it(tmp_path: Path) -> No
     assert exported(tmp_path, serving(DISTS)) == []
 
 
-def test_what_is_damaged_is_written_anew_where_its_content_may_change(tmp_path: Path) -> None:
+def test_damaged_files_are_rewritten_if_their_length_differs_or_their_content_may_change(
+    tmp_path: Path,
+) -> None:
     exported(tmp_path, serving(DISTS))
     for path, raw in FILES.items():
         (tmp_path / path).write_bytes(bytes(len(raw)))
@@ -64,7 +66,7 @@ def test_what_is_damaged_is_written_anew_where_its_content_may_change(tmp_path: 
     assert exported(tmp_path, serving(DISTS)) == [BY_HASH]
 
 
-def test_signatures_go_that_a_release_without_any_makes_stale(tmp_path: Path) -> None:
+def test_signatures_are_removed_when_the_new_release_has_none(tmp_path: Path) -> None:
     signed = {**DISTS, "dists/stable/InRelease": b"x", "dists/stable/Release.gpg": b"y"}
     assert exported(tmp_path, serving(signed)) == list({**POOL, **signed})
     assert exported(tmp_path, serving(signed)) == []

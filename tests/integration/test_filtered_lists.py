@@ -248,7 +248,7 @@ def test_the_start_says_what_it_is_and_links_lead_somewhere(client: testing.Test
     } == dict.fromkeys(start["links"], 200)
 
 
-def test_who_is_calling_and_what_that_caller_may_do(client: testing.TestClient) -> None:
+def test_me_names_the_caller_with_roles_and_permitted_calls(client: testing.TestClient) -> None:
     me = client.simulate_get(f"{API}/me").json
     assert me["name"] == "anonymous"
     assert me["roles"] == sorted(me["roles"])

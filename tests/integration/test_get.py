@@ -310,7 +310,7 @@ def test_what_cannot_be_written_is_one_error_that_names_the_file(
         client.get(url, to=tmp_path / "file")
 
 
-def test_what_is_in_the_way_of_some_files_keeps_only_these_from_coming(
+def test_an_obstacle_to_some_files_does_not_stop_the_others(
     at: Bench, client: StagingClient, run: Run, tmp_path: Path
 ) -> None:
     url, to = staged(at), tmp_path / "to"

@@ -72,7 +72,7 @@ def test_the_proxy_gets_the_place_of_the_file_and_cuts_ranges_itself(
         assert not {"content-range", "accept-ranges"} & answer.headers.keys()
 
 
-def test_what_the_proxy_would_judge_by_times_of_its_own_is_sent_from_here(
+def test_conditional_requests_that_the_proxy_cannot_decide_are_answered_by_the_service(
     at: Bench, client: TestClient
 ) -> None:
     etag = f'"{digest(at)}"'

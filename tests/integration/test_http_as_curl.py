@@ -343,7 +343,7 @@ OTHER_RANGES = {
 
 @pytest.mark.parametrize("size", [1 << 14, 9 << 20])
 @pytest.mark.parametrize("form", OTHER_RANGES)
-def test_another_range_than_the_requested_one_is_as_no_ranges(opened, form, size):
+def test_a_server_that_sends_another_range_is_read_as_one_without_ranges(opened, form, size):
     body = bytes(range(256)) * (size >> 8)
 
     def script(asked):
@@ -480,7 +480,7 @@ def test_no_spelling_of_a_redirect_leads_out_of_the_allow_list(opened, location)
     assert len(server.asked) == 1
 
 
-def test_what_google_stores_packed_is_read_as_it_is_stored(opened):
+def test_an_object_stored_with_gzip_by_google_is_read_as_stored(opened):
     plain = b"line\n" * 4000
     stored = gzip.compress(plain, mtime=0)
     headers = {
@@ -502,7 +502,7 @@ def test_what_google_stores_packed_is_read_as_it_is_stored(opened):
     assert read(source, "lines.txt", 10, 20) == stored[10:20]
 
 
-def test_what_is_not_there_is_asked_for_twice_and_no_more(opened):
+def test_a_missing_object_costs_one_head_and_one_get(opened):
     source, server = opened(lambda _asked: Reply(404))
     with pytest.raises(ArtifactNotFound):
         source.stat("object.bin")

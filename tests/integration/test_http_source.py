@@ -333,7 +333,7 @@ def test_a_name_that_leads_to_our_own_network_is_not_connected_to(server, reader
     assert server.requests == []
 
 
-def test_one_bad_address_among_good_ones_is_enough(reader):
+def test_a_host_with_one_private_address_is_refused(reader):
     url = "http://archive.example:9"
     source = reader(url, url, resolve=lambda _host, _port: ["93.184.216.34", "10.0.0.1"])
     with pytest.raises(SourceNotAllowed):

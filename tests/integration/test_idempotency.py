@@ -343,7 +343,7 @@ def test_an_answer_without_a_lock_is_not_given_while_the_first_request_runs(
     assert send(client, "l", "PATCH").headers["ETag"] == '"1"'
 
 
-def test_nothing_is_kept_of_work_whose_lock_was_lost(
+def test_no_response_is_stored_if_the_lock_was_lost(
     client: TestClient, thing: Thing, database: Database
 ) -> None:
     thing.go_on.clear()

@@ -269,7 +269,9 @@ def test_a_staging_is_seen_with_the_rows_that_its_answer_shows(pods: tuple[Pod, 
     }
 
 
-def test_conditions_are_met_as_by_an_answer_that_is_made_anew(pods: tuple[Pod, Pod]) -> None:
+def test_conditional_requests_have_the_same_results_with_cached_responses(
+    pods: tuple[Pod, Pod],
+) -> None:
     pod, other = pods
     url, staging_id = staged(pod, "R17-1")
     etag = pod.get(staging_id).headers["etag"]
@@ -507,7 +509,7 @@ def test_requests_read_together_get_the_same_responses_as_alone(pods: tuple[Pod,
     assert [path for path in paths if served[path] is None] == ["nothing/there"]
 
 
-def test_rows_that_are_not_there_are_not_seen(pods: tuple[Pod, Pod]) -> None:
+def test_a_missing_staging_has_no_rows(pods: tuple[Pod, Pod]) -> None:
     pod, _ = pods
     assert pod.get("01ARZ3NDEKTSV4RRFFQ69G5FAV").status_code == 404
     assert rows_of(pod.at.database, "01ARZ3NDEKTSV4RRFFQ69G5FAV") == [None]

@@ -54,7 +54,7 @@ def test_no_file_is_served_before_the_artifact_is_staged_and_the_next_attempt_ha
     assert at.rows(f"{SERVED} AND a.state = 'staged'") == [(30,)]
 
 
-def test_what_an_attempt_left_goes_when_the_artifact_has_failed_for_good(at, monkeypatch):
+def test_rows_of_an_attempt_are_deleted_when_the_artifact_has_finally_failed(at, monkeypatch):
     url, add_files = at.build(suites_tgz=packed(FILES)), file_rows.add_files
 
     def failing(conn, artifact_id, files):

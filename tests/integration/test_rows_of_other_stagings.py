@@ -538,7 +538,7 @@ def test_of_two_stagings_the_older_brings_a_file_in_whatever_order_rows_are_join
     assert call(conn) == expected
 
 
-def test_what_is_worked_on_is_counted_and_has_no_age(conn: Connection) -> None:
+def test_work_under_a_lock_is_counted_and_has_no_age(conn: Connection) -> None:
     conn.execute(
         text(
             "INSERT INTO lock_scopes"

@@ -78,7 +78,7 @@ def connected(pod: Pod, text: str) -> socket.socket:
     host, port = pod.url.removeprefix("http://").split(":")
     client = socket.socket()
     client.settimeout(PATIENCE_SECONDS)
-    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)  # little is taken unread
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)  # small buffer
     client.connect((host, int(port)))
     client.sendall(text.encode())
     return client

@@ -315,7 +315,7 @@ def test_an_artifact_whose_blob_is_lost_is_evicted_and_can_be_staged_again(at):
     assert disagreements(at) == (set(), set())
 
 
-def test_what_is_lost_of_an_archive_in_work_is_looked_for_again_in_a_minute(at):
+def test_a_lost_content_of_a_locked_archive_is_checked_again_in_a_minute(at):
     payload(at, "R17-1", b"1" * KB)
     [digest] = files(at)
     [(url,)] = at.rows("SELECT archive_url FROM archives")

@@ -79,7 +79,7 @@ def test_every_route_and_method_is_in_the_table(services: Services):
     assert found == set(CALLS)
 
 
-def test_nothing_is_served_past_the_table(services: Services):
+def test_the_application_has_no_sinks_or_static_routes(services: Services):
     """The middleware does not see sinks and static folders of the framework."""
     assert inspect.inspect_app(api_of(services)).sinks == []
     assert inspect.inspect_app(api_of(services)).static_routes == []

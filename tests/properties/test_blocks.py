@@ -101,7 +101,7 @@ def test_a_block_ends_by_its_size_and_the_hash_of_a_key(odds: str, size: int) ->
         assert found == [*(size for _ in before), size]
 
 
-def test_what_sorts_behind_all_is_appended() -> None:
+def test_an_entry_that_sorts_last_is_appended() -> None:
     last = entry("zz")
     assert Store(MANY).change({last.key: last}) == cut_refs(MANY | {last.key: last})
 

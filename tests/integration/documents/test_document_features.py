@@ -157,7 +157,9 @@ def test_an_unconfirmed_commit_is_undone(site: DocumentApi, database: Database) 
     assert site.ask("POST", "/document-revisions/2/confirm").status == 409
 
 
-def test_what_was_posted_since_stays_the_buffer(site: DocumentApi, database: Database) -> None:
+def test_undoing_a_commit_keeps_documents_posted_since(
+    site: DocumentApi, database: Database
+) -> None:
     site.committed("a", document("one"), policy())
     site.add("a", document("two"), policy())
     site.commit(confirm_within=600)
@@ -391,7 +393,7 @@ def test_discard_drops_one_collection_or_all(site: DocumentApi) -> None:
     assert site.ask("DELETE", "/document-buffer").json == before
 
 
-def test_any_revision_can_be_gone_back_to_exactly(site: DocumentApi) -> None:
+def test_a_rollback_to_any_revision_is_exact(site: DocumentApi) -> None:
     site.committed("a", document("one"), policy())
     site.committed("b", document("two"), document("three"))
     site.committed("a", document("three and a half"), policy())
@@ -749,6 +751,6 @@ def test_provenance_shows_no_secret(site: DocumentApi) -> None:
         ("/documents/pegleg%2FScript%2Fv1/one", 200),
     ],
 )
-def test_documents_that_are_not_there(site: DocumentApi, path: str, status: int) -> None:
+def test_a_document_path_has_its_status(site: DocumentApi, path: str, status: int) -> None:
     site.add("a", document("one"), policy())
     assert site.send("GET", f"{API}{path}").status == status

@@ -229,7 +229,7 @@ def test_an_end_that_cannot_be_written_makes_no_failure_of_a_success(
         with pytest.raises(Unavailable):
             here.run("process-accepted")
         assert select(database, RUNS) == [("succeeded", None)]
-        # Then once more by itself, as if it had failed.
+        # After five tries, the end is tried once more alone, as that of a failed run.
         assert pauses == [0, 0.5, 1, 2, 4]
         assert here.run().state == "succeeded"
         assert here.names() == ["hello 1.0-1"]

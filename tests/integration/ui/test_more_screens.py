@@ -204,7 +204,7 @@ def test_clients_are_set_up_as_the_archive_is_signed_or_is_not(
 
 def test_an_id_of_a_run_leads_to_its_archive(archive: Site):
     for name in ("tools", "other"):
-        # Done or refused: each is a run of its archive.
+        # Whether it succeeds or is refused, each action is a run of its archive.
         archive.post(f"/ui/apt/{name}", {"action": "publish"})
     for run in call(archive, "GET", "/publications")["items"]:
         found = archive.get(f"/ui/search?q={run['id']}")
