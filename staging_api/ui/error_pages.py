@@ -13,7 +13,7 @@ from staging_api.ui.problem import problem_of
 from staging_api.ui.screen import Screen, ScreenContent
 from staging_api.ui.shell import send_whole
 
-_SENT = "Whether it was done is not known: look at the page before it is sent again."
+_SENT = "It is unknown whether it was carried out: check the page before you send it again."
 
 
 class ErrorPages:

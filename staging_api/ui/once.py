@@ -59,5 +59,5 @@ def done_once(
             retry_after_seconds=error.retry_after_seconds,
         ) from None
     if found.request_sha256 != digest:
-        raise IdempotencyKeyReused("this page was sent before, filled in otherwise: reload it")
+        raise IdempotencyKeyReused("this form was sent before with other values: reload the page")
     return ActionDone(found.headers["location"])

@@ -114,9 +114,9 @@ def _roll_back(deps: UiDependencies, view: View, form: Form) -> ActionDone:
 
 
 COMMIT = ScreenAction("POST /commitconfigdocs", _commit, "The documents are committed.")
-DISCARD = ScreenAction("DELETE /document-buffer", _discard, "The buffer is dropped.")
+DISCARD = ScreenAction("DELETE /document-buffer", _discard, "The buffer is discarded.")
 ROLL_BACK = ScreenAction(
     "POST /document-revisions/{number:int}/rollback",
     _roll_back,
-    "The buffer has exactly what that revision has; review and commit it.",
+    "The buffer is equal to that revision; review and commit it.",
 )

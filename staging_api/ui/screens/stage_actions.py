@@ -35,5 +35,5 @@ STAGE_AGAIN = ScreenAction("POST /stagings", stage_again, "Requested again.")
 CANCEL = ScreenAction(
     "DELETE /stagings/{staging_id}",
     cancel,
-    "Cancelled: what is staged stays, the rest stops within a second or so.",
+    "Cancelled: staged artifacts stay, the others stop within about a second.",
 )

@@ -59,12 +59,12 @@ def test_stagings_and_builds(site: Site, builds: Builds, services: Services) -> 
     assert rows(first, "Builds") == 50
     assert rows(site.get(more(first)), "Builds") == 1
     found = site.get("/ui/search?q=R")
-    assert (rows(found, "What fits"), "More fits than is shown" in found.text) == (20, True)
+    assert (rows(found, "What fits"), "There are more results" in found.text) == (20, True)
     twenty = site.get("/ui/search?q=R0").text + site.get("/ui/search?q=R4").text
     assert "More fits" not in twenty
     # Twenty of each kind: other kinds are shown whole if they fit.
     asked = site.get(f"/ui/search?q={ORIGIN.caller}")
-    assert (rows(asked, "What fits"), "More fits than is shown" in asked.text) == (20, True)
+    assert (rows(asked, "What fits"), "There are more results" in asked.text) == (20, True)
 
 
 def test_what_failed_and_what_runs_on_now(

@@ -156,7 +156,7 @@ def test_what_is_wrong_with_the_buffer_is_on_the_page_that_commits_it(site: Site
         )
         assert posted.status_code == 201, posted.text
         page = site.get("/ui/documents")
-        assert ("No fault was found in it." in page.text) is (name == "sound")
+        assert ("No fault was found in the buffer." in page.text) is (name == "sound")
     assert "What is wrong with it" in page.text
     assert "nobody" in page.text
 

@@ -137,7 +137,7 @@ def test_a_form_that_is_sent_twice_is_done_once(site: Site, builds: Builds, data
     assert select(database, "SELECT count(*) FROM stagings") == [(1,)]
     other = site.post("/ui/builds", {**form, "artifacts": "suites"})
     assert other.status == 422
-    assert "filled in otherwise" in other.text
+    assert "sent before with other values" in other.text
 
 
 def test_a_url_outside_of_the_sources_cannot_be_staged(site: Site):
@@ -336,7 +336,7 @@ def test_a_form_that_met_an_outage_is_not_sent_again_by_itself(
     # A browser that reloads the response to a form sends the form again.
     assert "data-reload" not in page.html
     assert not page.all("meta", **{"http-equiv": "refresh"})
-    assert "Whether it was done is not known" in page.text
+    assert "It is unknown whether it was carried out" in page.text
     assert page.form("break") == form
     assert site.post(where, page.form("break")).status == 303
     refused = site.post(where, {**form, "typed": "R2"})

@@ -49,7 +49,9 @@ def test_refusals_of_all_processes_that_live_are_one_number(site: Site, database
         database,
         "UPDATE service_processes SET seen_at = seen_at - interval '1 h' WHERE name = 'lost:1:C'",
     )
-    assert "7 refused in the last minute, as another held the lock" in site.get("/").text
+    assert (
+        "7 refused in the last minute, because another request held the lock" in site.get("/").text
+    )
     assert "7refused in the last minute" in site.get("/ui/processes").text
 
 
