@@ -119,7 +119,7 @@ def test_of_a_zip_only_the_member_is_fetched(pod: Pod, place: places.Gcs, rows: 
         ("download/conformance/%2e%2e/x", 400),
     ],
 )
-def test_what_cannot_be_read_through_is_an_error_in_words(
+def test_impossible_reads_through_are_errors_in_words(
     pod: Pod, place: places.Gcs, url: str, wanted: int
 ) -> None:
     path = build_path()

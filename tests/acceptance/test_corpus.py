@@ -132,7 +132,7 @@ def test_the_corpus_becomes_the_files_that_the_reference_tools_make_of_it(found,
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
-def test_what_is_hostile_or_has_nothing_brings_no_file(found, client, scheme):
+def test_hostile_and_empty_cases_bring_no_file(found, client, scheme):
     url = f"{found[scheme].root}/{ARCHIVE}"
     hostile, empty = of_scheme(scheme, HOSTILE), of_scheme(scheme, EMPTY)
     words = [*(word(name, CASES[name]) for name in empty), *map("member:{}!/*".format, hostile)]

@@ -204,7 +204,7 @@ def test_an_absent_object_does_not_take_along_what_was_accepted(
     assert states(rows, url) == {"full_payload": "failed", "stateful": "staged"}
 
 
-def test_of_a_build_that_is_not_there_nothing_stays_to_do(
+def test_a_missing_build_leaves_no_work_behind(
     pods: list[Pod], source: ArchiveSource, rows: Database
 ) -> None:
     url = f"{source.url}/{build_path()}"

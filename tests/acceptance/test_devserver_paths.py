@@ -127,7 +127,7 @@ def test_success_and_true_are_these_bytes_and_no_more(
         ("list_image_dir?archive_url={url}", "nothing"),
     ],
 )
-def test_what_cannot_be_done_is_500_with_a_line_of_text(
+def test_devserver_failures_are_500_with_a_line_of_text(
     pods: list[Pod], source: ArchiveSource, path: str, reason: str
 ) -> None:
     url = f"{source.url}/{build_path()}"

@@ -49,7 +49,9 @@ def test_upload_wait_of_zero_does_not_wait(pod: Pod, source: ArchiveSource) -> N
         DevServer2012(pod.url).call("download", archive_url=url, upload_wait_seconds=0)
 
 
-def test_what_a_manifest_does_not_name_will_not_come(pod: Pod, source: ArchiveSource) -> None:
+def test_objects_missing_from_the_manifest_are_not_waited_for(
+    pod: Pod, source: ArchiveSource
+) -> None:
     url = source.add(build_path(), build())
     with pytest.raises(DevServerError, match="file:nothing"):
         DevServer2013(pod.url).stage(url, files=["nothing.bin"])

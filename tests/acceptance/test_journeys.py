@@ -13,6 +13,8 @@ STEPS = 40
 
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("seed", [1])
-def test_configurations_cannot_be_told_apart(seed: int, tmp_path: Path, migrated: Migrated) -> None:
+def test_services_of_all_configurations_answer_alike(
+    seed: int, tmp_path: Path, migrated: Migrated
+) -> None:
     if found := compare(FEWEST, seed, STEPS, tmp_path, migrated):
         pytest.fail("\n".join(found))

@@ -262,6 +262,6 @@ def test_the_referee_sees_an_answer_that_was_never_promised(
         {**PROBLEM, "lock": {"id": "mine"}},
     ],
 )
-def test_the_referee_sees_a_body_of_another_form(body: object) -> None:
+def test_the_response_checker_rejects_a_wrong_body(body: object) -> None:
     with pytest.raises(ValidationError):
         answered(404, body)

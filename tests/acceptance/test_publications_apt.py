@@ -268,7 +268,9 @@ def test_no_update_fails_if_packages_are_published_in_its_middle(
     assert update_after_update(apt, archive, 40) == 0
 
 
-def test_without_files_by_hash_each_such_update_fails(apt: Apt, client: Client) -> None:
+def test_every_update_during_a_publish_fails_without_files_by_hash(
+    apt: Apt, client: Client
+) -> None:
     archive = AptArchiveApi.make(client, publish_by_hash=False, advertise_by_hash=False)
     assert update_after_update(apt, archive, 3) == 3
 

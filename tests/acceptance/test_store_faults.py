@@ -61,7 +61,7 @@ def age(rows: Database) -> None:
     )
 
 
-def test_what_another_pod_has_just_handed_out_stays(
+def test_an_artifact_just_read_through_another_pod_is_not_evicted(
     own: Service, rows: Database, source: ArchiveSource
 ) -> None:
     first, second = own.api(2)
@@ -75,7 +75,7 @@ def test_what_another_pod_has_just_handed_out_stays(
     assert first.client.get(idle[1]).status == 404
 
 
-def test_links_live_shorter_than_what_protects_them() -> None:
+def test_links_expire_before_the_protection_of_their_files() -> None:
     assert LINK_LIFE.total_seconds() < StoreTerms().idle_seconds
 
 

@@ -128,7 +128,7 @@ def test_a_client_that_goes_leaves_its_place_to_the_next_that_waits_for_the_same
     assert answers([second]) == {(200, "Success")}
 
 
-def test_what_only_a_client_that_is_gone_waited_for_is_not_staged(
+def test_a_build_is_not_staged_if_its_only_waiter_is_gone(
     pods: Service, pod: Pod, source: ArchiveSource, rows: Database
 ) -> None:
     """Its request had bytes of another one behind it, so the end of its input is not in sight."""

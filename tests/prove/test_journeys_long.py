@@ -15,7 +15,7 @@ STEPS = 80
 @pytest.mark.prove
 @pytest.mark.timeout(1200)
 @pytest.mark.parametrize("journey", range(2))
-def test_configurations_cannot_be_told_apart(
+def test_services_of_all_configurations_answer_alike(
     journey: int, tmp_path: Path, migrated: Migrated
 ) -> None:
     seed = random.randrange(1 << 32)

@@ -43,7 +43,7 @@ def test_make_cluster_says_where_everything_is_and_leaves_nothing_behind():
     assert not Path(folder).exists()
 
 
-def test_what_make_cluster_started_ends_with_it_when_it_is_killed():
+def test_processes_of_make_cluster_end_when_it_is_killed():
     with start() as cluster:
         assert cluster.stdout is not None
         retried = "".join(iter(cluster.stdout.readline, "Ctrl-C ends everything.\n"))

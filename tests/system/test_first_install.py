@@ -185,7 +185,7 @@ def test_everything_that_they_make_is_valid(installed: Installed, version: str):
         kubernetes_validate.validate(document, version, strict=True)
 
 
-def test_what_they_name_is_made_by_them(installed: Installed):
+def test_every_object_that_the_lines_name_is_made_by_them(installed: Installed):
     """Namespace, image, Secrets with their keys, the Service and a test."""
     (namespace,) = [d["metadata"]["name"] for d in installed.created if d["kind"] == "Namespace"]
     own = {d["metadata"]["namespace"] for d in installed.created if d["kind"] == "Secret"}

@@ -196,7 +196,7 @@ def test_every_answer_is_one_that_the_document_promises(there: There, operation:
 
 
 @pytest.mark.parametrize("operation", operations(ours=False))
-def test_so_is_every_answer_of_probes_and_of_the_devserver(there: There, operation: Any):
+def test_probe_and_devserver_responses_match_openapi(there: There, operation: Any):
     """Its clients take 500 for any failure, including their own mistakes."""
     sampled(operation, _CASES_OF_OTHERS, lambda case: answered(there, case))
 

@@ -150,7 +150,7 @@ def test_it_can_sign_archives(image: Image):
     assert status == 0, output
 
 
-def test_it_leaves_out_what_only_builds_need(image: Image):
+def test_the_image_leaves_out_sources_and_test_tools(image: Image):
     script = "ls -d /src /opt/staging-api/lib/*/site-packages/pytest"
     status, output = image.run("-c", script, entrypoint="sh")
     assert status != 0

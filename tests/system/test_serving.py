@@ -152,7 +152,7 @@ def test_ranges_are_cut_by_nginx_and_only_out_of_the_same_version(
     assert (outside.status, outside.headers["Content-Range"]) == (416, f"bytes */{SIZE}")
 
 
-def test_conditions_are_those_of_the_service(front: Client, url: str) -> None:
+def test_nginx_answers_conditional_requests_like_the_service(front: Client, url: str) -> None:
     got = front.get(url)
     etag, modified = got.headers["ETag"], got.headers["Last-Modified"]
     old = "Sat, 01 Jan 2000 00:00:00 GMT"
