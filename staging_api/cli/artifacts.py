@@ -23,14 +23,17 @@ from staging_api.client import StagedArtifact, StagingClient
 from staging_api.sizes import size
 
 _OfName = Annotated[
-    str | None, typer.Option(metavar="NAME", help="Only those of this catalogue entry.")
+    str | None, typer.Option(metavar="NAME", help="Only artifacts of this catalogue entry.")
 ]
 _WithContent = Annotated[
     str | None,
-    typer.Option(metavar="DIGEST", help="Only those with this content, or a file with it."),
+    typer.Option(
+        metavar="DIGEST", help="Only artifacts with this content, or with a file that has it."
+    ),
 ]
 _WithFile = Annotated[
-    str | None, typer.Option(metavar="PATH", help="Only those that are this file, or contain it.")
+    str | None,
+    typer.Option(metavar="PATH", help="Only artifacts that are this file, or contain it."),
 ]
 _ArtifactId = Annotated[str, typer.Argument(metavar="ID", help="ULID of a staged artifact.")]
 
@@ -50,7 +53,7 @@ def artifacts(
     error_code: ErrorCode = None,
     sha256: _WithContent = None,
     path: _WithFile = None,
-    pinned: Annotated[bool, typer.Option("--pinned", help="Only those pinned now.")] = False,
+    pinned: Annotated[bool, typer.Option("--pinned", help="Only artifacts pinned now.")] = False,
     limit: Limit = 20,
 ) -> None:
     """List artifacts, newest first; or show one artifact with its files and their digests."""

@@ -40,7 +40,7 @@ def verify(
     ] = None,
     expect_documents: Annotated[
         str | None,
-        typer.Option(metavar="HEAD", help="The same for the events of documents."),
+        typer.Option(metavar="HEAD", help="The earlier digest of the events of documents."),
     ] = None,
     as_json: AsJson = False,
 ) -> None:

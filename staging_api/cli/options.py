@@ -48,22 +48,22 @@ Archive = Annotated[
     str, typer.Argument(metavar="URL", help="The archive, such as gs://builds/board/R17-1.")
 ]
 OfArchive = Annotated[
-    str | None, typer.Option("--archive", metavar="URL", help="Only of this archive.")
+    str | None, typer.Option("--archive", metavar="URL", help="Only entries of this archive.")
 ]
 InState = Annotated[
     str | None,
-    typer.Option("--state", metavar="STATE", help="Only in this state, such as staged."),
+    typer.Option("--state", metavar="STATE", help="Only entries in this state, such as staged."),
 ]
 Limit = Annotated[
     int, typer.Option(min=1, max=1000, metavar="N", help="Maximum number of entries.")
 ]
 Prefix = Annotated[
     str | None,
-    typer.Option(metavar="URL", help="Only of archives whose URL has this prefix."),
+    typer.Option(metavar="URL", help="Only entries of archives whose URL has this prefix."),
 ]
 ErrorCode = Annotated[
     str | None,
-    typer.Option("--error", metavar="CODE", help="Only those that failed with this error code."),
+    typer.Option("--error", metavar="CODE", help="Only entries that failed with this error code."),
 ]
 Timeout = Annotated[float, typer.Option("--timeout", min=0, metavar="SECONDS", help="Total time.")]
 Background = Annotated[
