@@ -99,8 +99,8 @@ class _Members:
             return name
         if kind == stat.S_IFLNK:
             self.links[name] = entry
-        # A pipe that was packed is what came out of it: `tar c | zip out.zip -`.
-        elif kind in (0, stat.S_IFREG, stat.S_IFIFO):
+        # A packed pipe with content has the bytes read from it: `tar c | zip out.zip -`.
+        elif kind in (0, stat.S_IFREG) or (kind == stat.S_IFIFO and entry.size):
             self.files[name] = entry
         elif self.checker.selects(name):
             self.checker.notes.add("are devices or pipes, and are left out", name)

@@ -340,9 +340,17 @@ def _wait_for_wake(locks: Locks, waiter: Waiter, client: Client, deadline: float
 
 
 def _queue(locks: Locks, request: LockRequest, deadline: float) -> None:
-    with locks.database.connect() as conn:
-        # One second more, so that a grant just before the deadline is still used.
-        store.wait(conn, request, until(deadline) + 1)
+    """Take a place in the queue; send again once without an answer, which the id makes safe."""
+    for last in (False, True):
+        try:
+            with locks.database.connect() as conn:
+                # One second more, so that a grant just before the deadline is still used.
+                store.wait(conn, request, until(deadline) + 1)
+        except Unavailable:
+            if last:
+                raise
+        else:
+            return
 
 
 def _release(locks: Locks, held: Hold) -> bool:

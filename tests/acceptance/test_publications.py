@@ -6,17 +6,15 @@ import json
 import math
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from threading import Event
 
 import pytest
-from sqlalchemy import Connection
 
 from staging_api.db.engine import Database
 from staging_api.debian.forms import Form
-from staging_api.locks.hold import guarded
+from staging_api.locks.hold import prepare_write
 from staging_api.locks.keeper import Hold
 from staging_api.publishing.run_model import Options
 from staging_api.publishing.service import Publisher
@@ -408,13 +406,11 @@ def test_a_409_names_a_run_that_has_only_just_got_the_lock(
     has_expiring_release(archive, signer, rows)
     granted, second_sent, go_on = Event(), Event(), Event()
 
-    @contextmanager
-    def slow(database: Database, held: Hold) -> Iterator[Connection]:
+    def slow(database: Database, held: Hold) -> None:
         if not granted.is_set():
             granted.set()
             assert second_sent.wait(60)
-        with guarded(database, held) as conn:
-            yield conn
+        prepare_write(database, held)
 
     def wait(step: str) -> None:
         if step == "begun":
@@ -422,7 +418,7 @@ def test_a_409_names_a_run_that_has_only_just_got_the_lock(
 
     holder = replace(signer, reached=wait)
     with ThreadPoolExecutor(2) as pool, pytest.MonkeyPatch.context() as patch:
-        patch.setattr("staging_api.publishing.runlog.guarded", slow)
+        patch.setattr("staging_api.publishing.runlog.prepare_write", slow)
         running = pool.submit(begin, holder, archive, first)
         assert granted.wait(60)
         refusing = pool.submit(ask, archive, second)

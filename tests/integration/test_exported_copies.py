@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from staging_api.client import StagingClient
+from staging_api.client import StagingClient, copies
 from staging_api.client.copies import CopiedFile, _Bucket
 from staging_api.errors import AnswerUnusable
 from tests.scripted_service import Script, Seen, Step, problem, says, service
@@ -92,7 +92,10 @@ def test_no_path_of_an_answer_leads_out_of_the_copy(tmp_path: Path, path: str) -
         ("dists/stable/Release", "no-cache"),
     ],
 )
-def test_caches_before_a_bucket_ask_anew_for_what_may_change(path: str, shown: str) -> None:
+def test_caches_before_a_bucket_ask_anew_for_what_may_change(
+    path: str, shown: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(copies, "_connection", lambda _url: {})  # a bucket of no service
     bucket, raw = _Bucket("memory:///"), FILES[path]
     (file,) = map(CopiedFile.of, items({path: raw}))
     assert not bucket.has(file)

@@ -6,12 +6,13 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
+from typing import Any
 
 import pytest
 from sqlalchemy import text
 
 from staging_api.db.engine import Database, open_database
-from staging_api.errors import LockHeld
+from staging_api.errors import ConnectionLost, LockHeld
 from staging_api.locks import store
 from staging_api.locks.hold import Locks, hold
 from staging_api.locks.model import ARCHIVE, LockKind, new_id
@@ -143,6 +144,30 @@ def test_waiters_outlive_connections_that_break(
         for each in waiting:
             each.result()
     assert rows(database, "SELECT DISTINCT outcome FROM api_locks") == [("released",)]
+
+
+@pytest.mark.parametrize(("lost", "is_served"), [(1, True), (2, False)])
+def test_a_place_in_the_queue_is_requested_again_if_there_is_no_answer(
+    deaf: Process, database: Database, monkeypatch: pytest.MonkeyPatch, lost: int, is_served: bool
+) -> None:
+    left, wait = iter([True] * lost), store.wait
+
+    def unanswered(*given: Any) -> None:
+        wait(*given)
+        if next(left, False):
+            raise ConnectionLost("the connection to the database broke")
+
+    monkeypatch.setattr(store, "wait", unanswered)
+    lease = acquired(database, scope="s", lease_seconds=300)
+    waiting = deaf.wait_for("s")
+    if not is_served:
+        with pytest.raises(ConnectionLost):
+            waiting.result()
+        return
+    queued(database, 1)
+    released(database, lease)
+    waiting.result()
+    assert deaf.served == ["s"]
 
 
 def test_waiters_are_served_once_the_rest_of_their_scope_is_over(

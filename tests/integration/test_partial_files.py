@@ -216,7 +216,7 @@ def test_a_reader_without_a_waiter_slot_is_refused_and_slots_are_released(at, ga
     files = growing(at, waiter_slots=1)
     with staging(at, gate, 200_000) as coming:
         first = coming.follow(files)
-        with pytest.raises(Unavailable, match="at once"):
+        with pytest.raises(Unavailable, match="too many requests are waiting"):
             files.begin(coming.path, 1)
         first.close()
         coming.follow(files).close()
