@@ -82,7 +82,7 @@ def test_an_answer_that_is_an_error_begins_the_count_anew_unless_it_refuses(brea
         ask(breakers)
 
 
-def test_other_hosts_go_on(breakers):
+def test_a_failing_host_does_not_break_the_circuit_of_another(breakers):
     fail(breakers, 3)
     ask(breakers, host="other")
 

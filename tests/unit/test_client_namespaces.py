@@ -57,5 +57,5 @@ def test_whatever_a_client_may_raise_is_in_its_namespace() -> None:
     assert client.errors is errors
 
 
-def test_they_are_the_errors_of_the_service() -> None:
+def test_the_errors_of_the_client_are_those_of_the_service() -> None:
     assert errors.StagingApiError is StagingApiError

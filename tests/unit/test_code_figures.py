@@ -90,7 +90,7 @@ _VAGUE = re.compile(r"_and_|(^|_)(helper|util|manager|process|handle|handler)s?(
 
 
 def test_a_function_does_one_thing_that_its_name_says() -> None:
-    """No name contains "and", or only "help", "manage" or "process" as its verb."""
+    """No name contains "and"; none has only the verb "help", "manage" or "process"."""
     _, functions, _ = figures()
     names = {place.rpartition(" ")[2] for place in functions}
     vague = {name for name in names if _VAGUE.search(name) and not _NAMED_BY_OTHERS.fullmatch(name)}

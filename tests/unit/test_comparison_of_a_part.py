@@ -88,7 +88,7 @@ def test_rows_are_read_before_files_of_the_right_store(part: Part) -> None:
     assert part.done[:3] == ["identity", "rows ab", "files ab"]
 
 
-def test_of_another_store_nothing_is_said(part: Part) -> None:
+def test_a_part_of_another_store_is_not_compared(part: Part) -> None:
     def refuse() -> None:
         raise WrongStore("another")
 

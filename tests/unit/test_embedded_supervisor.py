@@ -220,7 +220,9 @@ def test_the_supervisor_gets_the_arguments_of_its_command_line(
 
 
 @pytest.mark.parametrize("error", [EmbeddedPostgresError("it cannot"), TimeoutError("it cannot")])
-def test_what_is_wrong_ends_the_log(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+def test_the_supervisor_exits_with_its_error(
+    monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
     def fail(*_given: Any, **_named: Any) -> None:
         raise error
 

@@ -125,7 +125,7 @@ def test_a_piece_of_a_blob_that_was_cut_since_it_was_opened_is_not_there(
 
 
 def unlink_says(number: int) -> Callable[..., Any]:
-    """Replace the error number that Linux returns for a folder by another system's."""
+    """Return an unlink that fails with this error number, as other systems do for a folder."""
 
     def says(_path: Path, *, missing_ok: bool = False) -> None:
         raise OSError(number, os.strerror(number))

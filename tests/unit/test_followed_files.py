@@ -160,7 +160,7 @@ def test_a_reader_is_patient_from_the_last_byte_that_came(growing: Growing) -> N
     assert growing.now == 160.0 + 60.0
 
 
-def test_what_was_not_staged_is_broken(growing: Growing) -> None:
+def test_a_followed_file_that_is_not_staged_ends_broken(growing: Growing) -> None:
     growing.grows(HELD_BACK + 10)
     body = iter(growing.followed())
     growing.is_staged = False

@@ -98,6 +98,6 @@ def test_every_command_that_is_named_exists() -> None:
         "staging-api publish list tools --newest",
     ],
 )
-def test_what_does_not_exist_is_found(line: str) -> None:
+def test_an_invalid_command_line_is_found(line: str) -> None:
     assert len(list(faults(line))) == 1
     assert not list(faults("`staging-api locks --all`, `staging-api locks break ID --reason R`"))

@@ -39,7 +39,7 @@ def read(of: ObjectReader, *part: int) -> bytes:
         return b"".join(chunks)
 
 
-def test_it_is_verified_once_all_of_it_was_read() -> None:
+def test_an_object_is_verified_once_all_of_it_was_read() -> None:
     made = reader(sha256=SHA256)
     assert made.verified("") is None
     assert read(made, 3) == CONTENT[3:]
@@ -62,7 +62,7 @@ def test_a_reading_that_is_given_up_verifies_nothing() -> None:
     assert made.verified("") is None
 
 
-def test_what_differs_is_corrupt() -> None:
+def test_an_object_that_differs_from_its_declared_digest_is_corrupt() -> None:
     made = reader(sha256="0" * 64)
     read(made)
     with pytest.raises(ArchiveCorrupt, match="a does not have the sha256 that its source declares"):

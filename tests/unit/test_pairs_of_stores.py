@@ -139,7 +139,7 @@ def test_a_marker_that_cannot_be_read_is_tried_again_in_a_second(pair: Pair) -> 
     assert (refused.value.retry_after_seconds, pair.known) == (1, None)
 
 
-def test_who_is_second_is_compared_with_the_first(pair: Pair) -> None:
+def test_a_second_process_is_compared_with_the_id_of_the_first(pair: Pair) -> None:
     pair.first = "of the first"
     with pytest.raises(WrongStore, match="belongs to of the first"):
         pair.identity.check()

@@ -41,7 +41,7 @@ def test_the_services_own_names_are_refused_in_any_form(own: str):
         "upkee\N{LATIN SMALL LETTER P WITH STROKE}",
     ],
 )
-def test_so_are_names_that_look_like_them(name: str):
+def test_names_that_look_like_reserved_ones_are_refused(name: str):
     with pytest.raises(Unauthenticated):
         valid_name(name)
 
@@ -72,5 +72,5 @@ def test_a_name_has_no_letter_that_is_not_seen(unseen: str):
         "홍길동",
     ],
 )
-def test_other_names_are_not(name: str):
+def test_other_names_are_accepted(name: str):
     assert valid_name(name) == name

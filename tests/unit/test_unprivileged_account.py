@@ -79,7 +79,7 @@ def test_data_belongs_to_who_the_process_is_before_it_changes(
 
 
 @pytest.mark.parametrize(("uid", "known", "stays"), [(5, True, True), (5, False, False)])
-def test_who_has_an_account_stays_who_it_is(
+def test_a_user_with_an_account_keeps_it(
     done: Done, monkeypatch: pytest.MonkeyPatch, uid: int, known: bool, stays: bool
 ) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: uid)

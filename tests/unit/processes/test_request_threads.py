@@ -63,7 +63,7 @@ def test_jobs_returning_from_a_wait_do_not_exceed_the_concurrency_limit():
     assert most <= 3
 
 
-def test_one_parked_too_many_keeps_its_place():
+def test_a_wait_above_the_limit_of_parked_ones_keeps_its_thread():
     threads, released = started(2, most_parked=1), threading.Event()
     ran = threading.Event()
     for _ in range(3):

@@ -1,4 +1,4 @@
-"""Sent responses: number of packets, and cached heads and headers."""
+"""Sent responses: number of sends, and cached heads and headers."""
 
 import socket
 import time

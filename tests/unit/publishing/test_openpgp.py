@@ -14,7 +14,7 @@ TEXT = b"Suite: x\n- dashed\n-----BEGIN\nblanks behind \t \n\n\tend\n\n"
 
 
 def one(digest: bytes) -> list[bytes]:
-    """Return the number of an RSA signature, here the digest without leading zeros."""
+    """Return the number of an RSA signature: here the digest after an ignored zero byte."""
     return [b"\x00\x01" + digest]
 
 

@@ -119,5 +119,5 @@ def test_a_text_that_a_spreadsheet_would_run_has_an_apostrophe(text: str) -> Non
 @pytest.mark.parametrize(
     ("value", "cell"), [("a=1", "a=1"), (-1, "-1"), (Decimal("-1.5"), "-1.5"), (None, "")]
 )
-def test_other_cells_are_as_they_are(value: object, cell: str) -> None:
+def test_harmless_cells_are_not_changed(value: object, cell: str) -> None:
     assert _harmless(value) == cell

@@ -48,7 +48,7 @@ def test_an_attempt_that_another_process_took_over_ends_in_a_cross():
     assert lane.notes == ["pod-b took over from pod-a after 5 s"]
 
 
-def test_what_runs_reaches_to_now():
+def test_a_running_artifact_is_drawn_until_now():
     _, blocks = drawn([event(0, "pending"), event(10, "staging")], "staging", None)
     assert blocks == [("wait", 0, 500), ("work", 500, 500)]
 
