@@ -447,7 +447,7 @@ def test_colours_are_chosen_without_a_script(site: Site):
     assert (chosen["max-age"], chosen["path"], chosen["samesite"]) == ("31536000", "/", "Strict")
     # Our script writes the cookie too, also on pages without TLS.
     assert (chosen["httponly"], chosen["secure"]) == ("", "")
-    # A program that sends no Origin may call the API, and sets no cookie.
+    # A program that does not name the page of its request may call the API, and sets no cookie.
     assert site.post("/ui/theme", {}, Accept_Language="en").status == 403
     page = site.get("/", Cookie="staging-theme=dark")
     assert page.all("html")[0].attributes["data-theme"] == "dark"

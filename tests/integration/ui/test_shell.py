@@ -1,4 +1,4 @@
-"""Properties of every page: headers, navigation, errors, news, assets, the theme switch."""
+"""Properties of every page: headers, navigation, errors, news, assets, the `dashboard` setting."""
 
 from pathlib import Path
 
