@@ -95,7 +95,7 @@ def test_every_route_and_method_is_in_it_and_no_other() -> None:
 
 
 def test_every_operation_has_a_summary_and_its_refusals() -> None:
-    """By a problem; on the paths of older clients, by what those clients show to people."""
+    """By a problem; on the paths of older clients, by text that those clients show to users."""
     for path, operations in contract.of_this_version()["paths"].items():
         for method, shown in operations.items():
             where = f"{method} {path}"
@@ -205,7 +205,7 @@ def test_a_second_document_of_a_process_is_the_same() -> None:
 
 
 def test_no_two_models_have_one_name() -> None:
-    """The document would show one of them in the place of the other."""
+    """With equal names, the document would show one in the place of the other."""
     models = {model for model, _ in spec.declared}
     names = [model.__name__ for model in models]
     assert [name for name in names if names.count(name) > 1] == []

@@ -506,7 +506,7 @@ def test_a_409_says_when_the_run_will_be_over(
 def test_of_many_callers_on_two_pods_exactly_one_gets_through(
     archive: AptArchiveApi, third_pod: Publisher, pods: list[Pod], rows: Database
 ) -> None:
-    """The winner waits until all others have their answer."""
+    """The winner waits until all others have their responses."""
     archive.upload("a.deb", small())
     lock = Event()
     ((before,),) = select(rows, "SELECT count(*) FROM publisher_runs")

@@ -280,7 +280,7 @@ def test_every_update_during_a_publish_fails_without_files_by_hash(
 def test_a_thousand_updates_succeed_beside_continuous_publishing(
     apt: Apt, own_url: str, tmp_path: Path
 ) -> None:
-    """One pod serves the updates; another takes uploads and publishes each as soon as it can."""
+    """One pod serves the updates; another receives uploads and publishes each immediately."""
     with service(tmp_path, own_url) as pods, ThreadPoolExecutor(2) as threads:
         serving, publishing = pods.api(2)
         archive = AptArchiveApi.make(publishing.client)

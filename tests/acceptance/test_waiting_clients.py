@@ -131,7 +131,7 @@ def test_a_client_that_goes_leaves_its_place_to_the_next_that_waits_for_the_same
 def test_a_build_is_not_staged_if_its_only_waiter_is_gone(
     pods: Service, pod: Pod, source: ArchiveSource, rows: Database
 ) -> None:
-    """Its request had bytes of another one behind it, so the end of its input is not in sight."""
+    """Bytes of another request follow, so that the server cannot see the end of the input."""
     pods.worker()
     url, other = absent_build(source), absent_build(source)
     gone, stays = call(pod.url, url, version="1.1"), call(pod.url, other, version="1.1")
@@ -193,7 +193,7 @@ def test_waiters_for_a_lock_that_hung_up_leave_the_queue_to_the_next(
 def test_a_waiter_whose_machine_is_gone_leaves_the_queue(
     pod: Pod, source: ArchiveSource, rows: Database
 ) -> None:
-    """Nothing tells of its end; the other machine does not know the connection any more."""
+    """The disconnection sends no packet; the client's machine no longer knows the connection."""
     url, held = held_build(source)
     holder = ask_for(pod, url, "full_payload")
     held.wait_until_reached()
@@ -292,7 +292,7 @@ def followed(own_url: str, source: ArchiveSource, tmp_path: Path) -> Iterator[tu
 def test_a_reader_of_events_that_hung_up_releases_its_waiter_slot_at_once(
     followed: tuple[Pod, str, str],
 ) -> None:
-    """Before the next sign of life, by which it would be noticed anyway."""
+    """The slot is freed before the next keep-alive event, which would detect it in any case."""
     pod, location, tag = followed
     with follow(pod, location) as stays:
         gone = follow(pod, location)

@@ -52,7 +52,7 @@ def test_a_minute_of_contest_with_faults_has_a_clean_history(database: Database)
 def test_holders_that_write_without_a_pause_keep_their_locks_for_ten_leases(
     seconds: float, database: Database, database_url: str
 ) -> None:
-    """Four holders with two writing threads each, and as many that ask for the same locks."""
+    """Four holders with two writing threads each, and four clients that wait for the same locks."""
     with database.begin() as conn:
         conn.execute(text(TABLES))
     stop = threading.Event()

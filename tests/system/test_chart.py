@@ -143,7 +143,7 @@ def test_every_variable_of_a_pod_is_a_setting_and_no_secret_is_written_out(value
 
 
 def test_every_variable_that_the_chart_sets_is_refused_among_the_settings():
-    """Written twice, the last one would win in silence, and what is derived from it be wrong."""
+    """A variable set twice silently takes its last value, and values derived from it are wrong."""
     taken: set[str] = set()
     for values in VALUE_FILES:
         documents = render("-f", values)
@@ -399,7 +399,7 @@ def test_notes_say_how_many_connections_the_database_must_allow():
 
 
 def test_the_key_of_a_secret_becomes_a_home_that_pods_sign_with(tmp_path: Path):
-    """The init container's own commands, with folders of this machine in place of the pod's."""
+    """Runs the init container's commands, with folders of this machine instead of the pod's."""
     key = signing_key(tmp_path)
     secret = ["gpg", "--homedir", str(key.home), "--batch", "--armor", "--export-secret-keys"]
     exported = subprocess.run(secret, check=True, capture_output=True).stdout

@@ -186,7 +186,7 @@ def test_everything_that_they_make_is_valid(installed: Installed, version: str):
 
 
 def test_every_object_that_the_lines_name_is_made_by_them(installed: Installed):
-    """Namespace, image, Secrets with their keys, the Service and a test."""
+    """The objects: namespace, image, Secrets with their keys, the Service and a test."""
     (namespace,) = [d["metadata"]["name"] for d in installed.created if d["kind"] == "Namespace"]
     own = {d["metadata"]["namespace"] for d in installed.created if d["kind"] == "Secret"}
     assert own == {namespace}

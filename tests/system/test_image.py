@@ -205,7 +205,7 @@ def test_it_serves_a_build_says_that_it_is_healthy_and_stops_in_good_order(
 
 
 def test_it_refuses_to_be_open_to_all_by_mistake(image: Image, database_url: str):
-    """The image listens on every address, so a setting must say who may call."""
+    """The image listens on all addresses, so a setting must confirm that all may call."""
     with new_database(database_url) as url:
         assert image.run("migrate", database=url)[0] == 0
         status, output = image.run("api", database=url)
