@@ -84,7 +84,7 @@ def held_to() -> Mapping[str, Any]:
 
 
 def to_be_fuzzed() -> Mapping[str, Any]:
-    """Return the document for fuzzing: a collection is a list of documents, not arbitrary text."""
+    """Return the document for fuzzing: a collection is a document, not arbitrary text."""
     document = deepcopy(dict(held_to()))
     posted = document["paths"]["/api/v1.0/configdocs/{collection}"]["post"]
     posted["requestBody"]["content"]["application/x-yaml"]["schema"] = _DOCUMENT

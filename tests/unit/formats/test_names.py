@@ -1,4 +1,4 @@
-"""Names of members: two implementations of case folding agree."""
+"""Names of members: both ways to fold a name (drop empty segments and dots) agree."""
 
 from itertools import product
 
