@@ -25,7 +25,13 @@ STREAMS = 60
 
 #: Tables written together with a topic's table, or constantly, or that no live page shows.
 ON_NO_LIVE_PAGE = {
-    *("artifact_accesses", "binary_releases", "document_bodies", "document_contents"),
+    *(
+        "archive_decisions",
+        "artifact_accesses",
+        "binary_releases",
+        "document_bodies",
+        "document_contents",
+    ),
     *("document_keys", "document_places", "held_objects", "idempotency_keys", "index_blocks"),
     *("index_files", "index_layouts", "loose_files", "package_files", "packed_files"),
     *("release_files", "session_keys", "source_release_files", "source_releases"),

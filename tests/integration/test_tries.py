@@ -107,7 +107,7 @@ def test_a_process_without_a_descriptor_left_says_when_to_come_back_and_fails_no
     database: Database, database_url: str, tmp_path: Path
 ) -> None:
     with failing(database, database_url, tmp_path, MemoryError("no memory")) as at:
-        with pytest.raises(Unavailable, match="lacks what it takes to stage suites") as refused:
+        with pytest.raises(Unavailable, match="short of resources to stage suites") as refused:
             at.stage(at.build(), "payload", "suites")
         assert refused.value.retry_after_seconds == 2
         assert states(at) == [("payload", "staged", 1), ("suites", "staging", 1)]

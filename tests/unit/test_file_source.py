@@ -222,7 +222,7 @@ def test_what_is_not_for_us_or_was_removed_is_left_out_of_a_listing(
 
 
 def test_an_archive_that_is_a_file_names_the_folder_to_ask_for(archive, tmp_path):
-    cure = rf"ask for file:object\.bin of file://{archive}$"
+    cure = rf"request file:object\.bin of file://{archive}$"
     for below in ("object.bin", "object.bin/deeper/still"):
         with pytest.raises(ArchiveNotFound, match=cure):
             open_below(tmp_path / "root", archive / below).names()
@@ -232,6 +232,6 @@ def test_an_archive_that_is_a_file_names_the_folder_to_ask_for(archive, tmp_path
 
 def test_an_address_that_looks_like_one_of_an_object_is_said_to_be_none_of_an_archive():
     hint = perhaps_one_object(parse("gs://builds/R17/image.tar.xz"))
-    assert hint.endswith(": ask for file:image.tar.xz of gs://builds/R17")
+    assert hint.endswith(": request file:image.tar.xz of gs://builds/R17")
     for text in ("gs://builds/R17-1.2.0", "gs://builds/R17", "https://a.example/x.zip?sig=1"):
         assert not perhaps_one_object(parse(text))

@@ -135,7 +135,9 @@ def test_content_of_the_store_is_kept_or_unpacked_from_there(
         unpack=lambda *_: calls.append("unpack"),
     )
     monitor = TransferMonitor(lambda *_: None, lambda: None, None)
-    lookup: Any = SimpleNamespace(source_object=LONG, hit=SimpleNamespace(blob=None))
+    lookup: Any = SimpleNamespace(
+        source_object=LONG, hit=SimpleNamespace(blob=SimpleNamespace(size_bytes=1))
+    )
     how: Any = SimpleNamespace(store=None, monitor=monitor, limits=None)
     nothing: Any = None
     transfer.bring(lookup, assembly, how, nothing)

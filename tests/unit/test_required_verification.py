@@ -176,7 +176,7 @@ def test_without_a_signature_that_is_needed_nothing_is_staged(store, builder):
 
 def test_an_object_with_a_name_in_the_rule_that_is_not_there_is_not_staged(store, builder):
     rule = Verification(signature="{object}.asc", keys=(builder.public,))
-    with pytest.raises(SourceUnverified, match=r"object\.asc is not there, which has to sign"):
+    with pytest.raises(SourceUnverified, match=r"object\.asc does not exist, but has to sign"):
         fetched(store, Folder({"object": BODY}), rule)
 
 
@@ -360,8 +360,8 @@ def test_the_longest_prefix_says_what_is_needed(tmp_path, needs, found):
         ("signatures", True, "must be one of"),
         ("https://a.example/=all", True, "must be one of"),
         ("ftp://a.example/=digest", True, "scheme"),
-        ("digest,signature", True, "twice"),
-        ("gs://builds=digest,gs://builds/=signature", True, "twice"),
+        ("digest,signature", True, "two requirements"),
+        ("gs://builds=digest,gs://builds/=signature", True, "two requirements"),
         ("signature", False, "must name keys"),
     ],
 )

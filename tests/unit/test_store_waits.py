@@ -37,7 +37,7 @@ def test_a_bucket_is_asked_again_when_that_may_help(answer: str, seconds: float 
         ),
         (
             "InvalidCertificate(UnknownIssuer)",
-            "did not prove its name by a certificate: UnknownIssu",
+            "has no valid certificate for its name: UnknownIssu",
         ),
         ("HTTP InvalidContentType", "did not answer in TLS"),
         (

@@ -618,7 +618,10 @@ ELSEWHERE_TESTED: Mapping[str, tuple[str, str]] = {
         f"{DOCUMENTS}document_features.py",
         "test_validators_do_not_run_if_rend",
     ),
-    "3-rollback-exact": (f"{DOCUMENTS}document_features.py", "test_any_revision_can_be_gone"),
+    "3-rollback-exact": (
+        f"{DOCUMENTS}document_features.py",
+        "test_a_rollback_to_any_revision_is_exact",
+    ),
     "4-redaction-metadata": ("unit/documents/test_redaction.py", "test_a_substituted_secret_is"),
     "4-redaction-messages": (f"{DOCUMENTS}document_secrets.py", "test_messages_and_refusals_quote"),
     "5.1-yaml-1.1": ("unit/documents/test_yaml_in.py", "test_scalars_are_read_as_yaml_1_1"),

@@ -252,6 +252,6 @@ def test_what_cannot_be_tidied_now_is_left_to_the_next_run(
             patch.setattr(generations, "reap_generations", fail)
             run = here.run()
         assert (run.state, run.error_code) == ("succeeded", None)
-        assert "left to the next run: the database is away" in " ".join(run.notes)
+        assert "the next run will tidy up: the database is away" in " ".join(run.notes)
         assert here.names() == ["hello 1.0-1", "last 1.0-1", "one 1.0-1", "other 1.0-1"]
         assert here.run().counts["reaped"] == 2

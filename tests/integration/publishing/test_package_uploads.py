@@ -203,7 +203,7 @@ def test_a_path_that_was_published_never_gets_other_bytes(here: Shop) -> None:
     here.run()
     gone_for_good(here)
     assert find(here.database, "pool/main/h/hello/hello_1.0-1_amd64.deb") is None
-    with pytest.raises(Conflict, match="was published with it, and what was published keeps"):
+    with pytest.raises(Conflict, match="was published with it, and a published path keeps"):
         here.upload(deb(control_text("hello"), holds="other"))
     with pytest.raises(Conflict, match="keeps its bytes for ever"):
         here.send(source("1.0-2", orig=b"another upstream"))

@@ -13,7 +13,13 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from staging_api.publishing.key_agent import AgentKey, AgentUnavailable, agent_key, key_lists_of
+from staging_api.publishing.key_agent import (
+    AgentKey,
+    AgentUnavailable,
+    KeyExpired,
+    agent_key,
+    key_lists_of,
+)
 from staging_api.publishing.openpgp import Issuer
 
 RSA, ECDSA, EDDSA = 1, 19, 22
@@ -145,13 +151,17 @@ def test_an_agent_that_does_not_run_is_unavailable():
         pass
 
 
-@pytest.mark.parametrize(("created", "expires"), [(-10, -1), (10, None)], ids=["old", "new"])
+@pytest.mark.parametrize(
+    ("created", "expires", "error", "words"),
+    [(-10, -1, KeyExpired, "has expired at"), (10, None, AgentUnavailable, "believe")],
+    ids=["old", "new"],
+)
 def test_the_agent_is_not_asked_while_clients_would_not_believe_the_key(
-    created: int, expires: int | None
+    created: int, expires: int | None, error: type[Exception], words: str
 ) -> None:
     times = (NOW + created, None if expires is None else NOW + expires)
     key = AgentKey("/nowhere", "", Issuer(22, bytes(20)), *times)
-    with pytest.raises(AgentUnavailable, match="believe"), key.signing(NOW):
+    with pytest.raises(error, match=words), key.signing(NOW):
         pass
 
 
