@@ -44,6 +44,7 @@ def run(verb: str, folder: Path, **settings: str) -> Ended:
 
 def assert_one_line(ended: Ended, status: int, *words: str) -> None:
     assert ended.returncode == status, ended
+    assert ended.stderr.count("\n") == 1, ended.stderr
     (line,) = ended.stderr.splitlines()
     assert line.startswith("staging-api: ")
     for each in words:
