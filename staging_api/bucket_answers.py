@@ -88,7 +88,7 @@ _BY_STATUS = {
 #: The library's own message for a redirect of S3, which has no Location.
 _REGION_WORDS = "incorrectly configured region"
 #: Messages of the underlying libraries for requests without a response.
-_INSTEAD: Mapping[str, tuple[FailureCause, str]] = {
+_BY_WORDS: Mapping[str, tuple[FailureCause, str]] = {
     "InvalidContentType": (
         FailureCause.NO_TLS,
         "it did not answer in TLS: its address may be one of http://",
@@ -132,8 +132,8 @@ def _unanswered(text: str, kind: str) -> BucketFailure:
     if proof := _NO_PROOF.search(text):
         said = f"it has no valid certificate for its name: {proof[1]}"
         return BucketFailure(FailureCause.NO_PROOF, said)
-    found = (meant for words, meant in _INSTEAD.items() if words in text)
-    return BucketFailure(*next(found, (FailureCause.OTHER, f"it did not answer ({kind})")))
+    failures = (failure for words, failure in _BY_WORDS.items() if words in text)
+    return BucketFailure(*next(failures, (FailureCause.OTHER, f"it did not answer ({kind})")))
 
 
 def _found(pattern: re.Pattern[str], text: str) -> str:

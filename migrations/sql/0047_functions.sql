@@ -1,6 +1,19 @@
 -- Statements of staging_api/db/functions as they were at this step, written by `make functions`.
 SET LOCAL check_function_bodies = off;
 
+CREATE OR REPLACE FUNCTION lock_guard_write(p_kind text, p_scope text, p_id text, p_fence bigint)
+RETURNS void LANGUAGE plpgsql VOLATILE AS $$
+BEGIN
+    IF NOT lock_guard(p_kind, p_scope, p_id, p_fence) THEN
+        RAISE EXCEPTION 'the % lock on % is no longer held', p_kind, p_scope USING ERRCODE = 'SA001';
+    END IF;
+    PERFORM set_config('staging.locks', concat_ws(
+        ' ', nullif(current_setting('staging.locks', true), ''), p_id), true);
+END $$;
+
+COMMENT ON FUNCTION lock_guard_write IS
+    'Raises SA001 unless the lease is current and unexpired; otherwise this transaction may write under it.';
+
 CREATE OR REPLACE FUNCTION publisher_add_binaries(p_archive integer, p_rows jsonb)
 RETURNS TABLE (place integer, id bigint, version text, path text, sha256 text)
 LANGUAGE plpgsql VOLATILE SET enable_seqscan TO off
@@ -197,12 +210,7 @@ CREATE OR REPLACE FUNCTION publisher_guard(
     p_kind text, p_scope text, p_lock text, p_fence bigint, p_run text, p_steps integer)
 RETURNS void LANGUAGE plpgsql VOLATILE SET enable_seqscan TO off AS $$
 BEGIN
-    IF NOT lock_guard(p_kind, p_scope, p_lock, p_fence) THEN
-        RAISE EXCEPTION 'the % lock on % is no longer held', p_kind, p_scope USING ERRCODE = 'SA001';
-    END IF;
-    -- Until the transaction ends, for the triggers that record who changed what.
-    PERFORM set_config('staging.locks', concat_ws(
-        ' ', nullif(current_setting('staging.locks', true), ''), p_lock), true);
+    PERFORM lock_guard_write(p_kind, p_scope, p_lock, p_fence);
     IF p_steps IS NOT NULL THEN
         PERFORM FROM publisher_runs r WHERE r.id = p_run AND r.steps = p_steps;
         IF NOT FOUND THEN
@@ -212,13 +220,13 @@ BEGIN
 END $$;
 
 COMMENT ON FUNCTION publisher_guard IS
-    'Raises SA001 if the lock is no longer held, SA002 if a step of the run is not there; else the transaction may write.';
+    'As lock_guard_write; raises SA002 if the run does not have that many steps.';
 
 CREATE OR REPLACE FUNCTION publisher_step(
     p_kind text, p_scope text, p_lock text, p_fence bigint, p_run text, p_steps integer)
 RETURNS void LANGUAGE plpgsql VOLATILE SET enable_seqscan TO off AS $$
 BEGIN
-    PERFORM publisher_guard(p_kind, p_scope, p_lock, p_fence, NULL, NULL);
+    PERFORM lock_guard_write(p_kind, p_scope, p_lock, p_fence);
     UPDATE publisher_runs r SET steps = r.steps + 1 WHERE r.id = p_run AND r.steps = p_steps;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'a step of the publication % was lost', p_run USING ERRCODE = 'SA002';

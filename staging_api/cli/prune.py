@@ -8,7 +8,7 @@ import typer
 
 from staging_api.cli.options import AsJson
 from staging_api.cli.output import exit_on_error, print_lines
-from staging_api.db.engine import Database
+from staging_api.db.engine import Database, database_time
 from staging_api.errors import Invalid
 from staging_api.locks import store
 from staging_api.locks.factory import process_name
@@ -17,7 +17,6 @@ from staging_api.processes.run import known_database_of
 from staging_api.settings import Settings
 from staging_api.staging.eviction import prune as prune_store
 from staging_api.staging.repository import event_rows
-from staging_api.staging.repository.terms import database_time
 from staging_api.staging.upkeep import Upkeep
 
 _KEEP_DAYS = 400  # a year, and a month to look back on that year

@@ -15,11 +15,10 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
-from staging_api.db.engine import Database
+from staging_api.db.engine import Database, database_time
 
 #: Length of the period of a question if no dates are given.
 _DAYS = 30
-_NOW = text("SELECT clock_timestamp()")
 # The colon must not follow another one: ``::`` is a cast.
 _PARAMETER = re.compile(r"(?<!:):([a-z0-9_]+)")
 _FILE = re.compile(r"(?P<number>\d+)_(?P<name>\w+)\.sql")
@@ -84,7 +83,7 @@ def usual_times(conn: Connection) -> Mapping[str, datetime]:
     They are by the database's clock, which dated the rows: by a slow local clock the newest rows
     would be missed.
     """
-    now: datetime = conn.execute(_NOW).scalar_one()
+    now = database_time(conn)
     return {"since": now - timedelta(days=_DAYS), "until": now, "moment": now}
 
 

@@ -4,10 +4,11 @@ import io
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, NoReturn
 
 from prometheus_client import Gauge
-from sqlalchemy import Connection, Engine, ExceptionContext, create_engine, event
+from sqlalchemy import Connection, Engine, ExceptionContext, create_engine, event, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
@@ -161,6 +162,12 @@ def rows(conn: Connection, statement: str, given: Given) -> list[tuple[Any, ...]
         cursor.execute(statement, given)
         found: list[tuple[Any, ...]] = cursor.fetchall()
         return found
+
+
+def database_time(conn: Connection) -> datetime:
+    """Return the time by the database's clock, which dates all rows."""
+    found: datetime = conn.execute(text("SELECT clock_timestamp()")).scalar_one()
+    return found
 
 
 def copy_rows(conn: Connection, statement: str, lines: str) -> None:

@@ -1,7 +1,6 @@
 """The rows of processes: each process writes its own, by the database's clock."""
 
 from dataclasses import asdict
-from datetime import datetime
 
 from sqlalchemy import Connection, text
 
@@ -31,12 +30,6 @@ def seen(conn: Connection, *, limit: int | None = None, after: str = "") -> list
     """Return the processes behind the name `after`, by name; all of them without a limit."""
     rows = conn.execute(_SEEN, {"limit": limit, "after": after})
     return [SeenProcess(**row._mapping) for row in rows]  # noqa: SLF001 - its public name
-
-
-def database_time(conn: Connection) -> datetime:
-    """Return the time by the clock of the database."""
-    time: datetime = conn.execute(text("SELECT clock_timestamp()")).scalar_one()
-    return time
 
 
 def database_facts(conn: Connection) -> DatabaseFacts:

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
-from staging_api.db.engine import Database
+from staging_api.db.engine import Database, database_time
 from staging_api.errors import StagingApiError
 from staging_api.heartbeats import rows
 from staging_api.heartbeats.model import DatabaseFacts, ProcessDescription, ProcessLoad, SeenProcess
@@ -109,7 +109,7 @@ class ProcessService:
             Unavailable: the database cannot be reached.
         """
         with self.database.connect() as conn:
-            return rows.database_time(conn)
+            return database_time(conn)
 
     def database_facts(self) -> DatabaseFacts:
         """Return the version of the database, and its schema."""

@@ -10,10 +10,11 @@ continued: `assert_held` and every guarded write refuse with `LockLost`; nothing
 import logging
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from sqlalchemy import Connection
 
@@ -27,6 +28,8 @@ from staging_api.locks.model import Lease, LockKind, LockRequest, Refusal, new_i
 from staging_api.locks.queue import Waiter, WaitQueue, until
 from staging_api.logs import bind_log_context
 from staging_api.shutdown import Shutdown
+
+_T = TypeVar("_T")
 
 log = logging.getLogger(__name__)
 
@@ -160,11 +163,16 @@ def holding(
 
 
 @contextmanager
-def guarded(database: Database, held: Hold) -> Iterator[Connection]:
+def guarded(
+    database: Database, held: Hold, guard: Callable[[Connection, Lease], None] = store.guard
+) -> Iterator[Connection]:
     """Open a transaction that commits only while `held` is current: for every write under a lock.
 
     Several may be open at once under one hold, in different threads; the lease is renewed
     meanwhile, however long they take.
+
+    Args:
+        guard: first statement of the transaction: `store.guard`, or one that also checks the work.
 
     Raises:
         LockLost: the lease is not current and unexpired, or its hold has ended; nothing was
@@ -173,12 +181,12 @@ def guarded(database: Database, held: Hold) -> Iterator[Connection]:
     """
     prepare_write(database, held)
     with database.begin() as conn:
-        store.guard(conn, held.lease)
+        guard(conn, held.lease)
         yield conn
 
 
 def prepare_write(database: Database, held: Hold) -> None:
-    """Do what comes before a guarded write: check the hold, and renew its lease if that is due.
+    """Check the hold before a guarded write, and renew its lease if that is due.
 
     Raises:
         LockLost: the hold has ended, or its lease cannot be trusted any more.
@@ -279,20 +287,20 @@ def _take(locks: Locks, request: LockRequest, client: Client, wait_seconds: floa
 
 
 def _try_acquire(locks: Locks, request: LockRequest) -> Hold | Refusal:
-    """Send the request, and once more if there is no answer; its id makes that safe."""
-    for last in (False, True):
-        sent_at = clock.now()
-        try:
-            with locks.database.connect() as conn:
-                taken = store.acquire(conn, request)
-        except Unavailable:
-            if last:
-                raise
-        else:
-            if isinstance(taken, Lease):
-                return Hold(taken, sent_at, request.lease_seconds)
-            return taken
-    raise AssertionError("unreachable")
+    """Send the request; return the hold, or the refusal."""
+    # The time when the statement is sent: a lease is trusted from then on.
+    sent_at, taken = _send(locks, lambda conn: (clock.now(), store.acquire(conn, request)))
+    return Hold(taken, sent_at, request.lease_seconds) if isinstance(taken, Lease) else taken
+
+
+def _send(locks: Locks, statement: Callable[[Connection], _T]) -> _T:
+    """Send a statement, and once more if there is no answer; the request's id makes that safe."""
+    try:
+        with locks.database.connect() as conn:
+            return statement(conn)
+    except Unavailable:
+        with locks.database.connect() as conn:
+            return statement(conn)
 
 
 def _wait(
@@ -340,17 +348,8 @@ def _wait_for_wake(locks: Locks, waiter: Waiter, client: Client, deadline: float
 
 
 def _queue(locks: Locks, request: LockRequest, deadline: float) -> None:
-    """Take a place in the queue; send again once without an answer, which the id makes safe."""
-    for last in (False, True):
-        try:
-            with locks.database.connect() as conn:
-                # One second more, so that a grant just before the deadline is still used.
-                store.wait(conn, request, until(deadline) + 1)
-        except Unavailable:
-            if last:
-                raise
-        else:
-            return
+    # One second more, so that a grant just before the deadline is still used.
+    _send(locks, lambda conn: store.wait(conn, request, until(deadline) + 1))
 
 
 def _release(locks: Locks, held: Hold) -> bool:

@@ -5,13 +5,14 @@ The statements call the functions of ``db/functions/lock_*.sql``. These files an
 that dies at each step.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, TypeVar
 
 from psycopg2.errors import UniqueViolation
 from sqlalchemy import Connection
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from staging_api.db.engine import call
 from staging_api.db.retries import retried_when_blocked
@@ -27,11 +28,9 @@ _RENEW = """
 _RELEASE = "SELECT lock_release(%s, %s, %s, %s, %s)"
 # Also notes the grant, until the transaction ends, for the triggers that record the author of a
 # change.
-_GUARD = """
-    SELECT lock_guard(%s, %s, %s, %s),
-        set_config('staging.locks', concat_ws(
-            ' ', nullif(current_setting('staging.locks', true), ''), %s::text), true)
-"""
+_GUARD = "SELECT lock_guard_write(%s, %s, %s, %s)"
+# Raised by that function if the lease is not current.
+_LOCK_LOST = "SA001"
 _BREAK = "SELECT lock_break(%s, %s, %s)"
 _EXPIRE = "SELECT lock_expire(%s)"
 _WAIT = "SELECT lock_wait(%s, %s, %s, %s, %s, %s, %s, %s)"
@@ -133,11 +132,24 @@ def guard(conn: Connection, lease: Lease) -> None:
     Raises:
         LockLost: the lease expired, was broken or was superseded.
     """
-    held = conn.exec_driver_sql(
-        _GUARD, (lease.kind.name, lease.scope, lease.id, lease.fence, lease.id)
-    ).one()[0]
-    if not held:
-        raise LockLost(f"the {lease.kind.name} lock on {lease.scope} is no longer held")
+    with lost_lock(lease):
+        conn.exec_driver_sql(_GUARD, (lease.kind.name, lease.scope, lease.id, lease.fence))
+
+
+@contextmanager
+def lost_lock(lease: Lease) -> Iterator[None]:
+    """Translate the error of ``lock_guard_write`` in the block.
+
+    Raises:
+        LockLost: the lease expired, was broken or was superseded.
+    """
+    try:
+        yield
+    except DBAPIError as error:
+        if getattr(error.orig, "pgcode", None) != _LOCK_LOST:
+            raise
+        lock = f"the {lease.kind.name} lock on {lease.scope}"
+        raise LockLost(f"{lock} is no longer held") from None
 
 
 def break_lock(conn: Connection, lock_id: str, by: str, reason: str) -> str | None:

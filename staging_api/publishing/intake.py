@@ -36,8 +36,8 @@ from staging_api.publishing.uploads import lifted_note
 from staging_api.staging.repository.reading import served_file
 from staging_api.staging.repository.store_rows import (
     mark_unnamed_for_deletion,
-    name_blobs_quickly,
-    name_there,
+    name_blobs_asynchronously,
+    name_stored_blobs,
 )
 from staging_api.staging.reservations import UploadReservation
 from staging_api.staging.upkeep import Upkeep
@@ -178,7 +178,7 @@ class Intake:
         with self.database.begin() as conn:
             # Name the blobs again in the transaction that writes the rows: until its end, garbage
             # collection does not remove them. The store has them: none is lost any more.
-            if name_there(conn, contents):
+            if name_stored_blobs(conn, contents):
                 raise Unavailable(_REMOVED, retry_after_seconds=1)
             records = _decided(conn, to, sent, origin)
             rows = [row for row, _ in records]
@@ -198,7 +198,7 @@ class Intake:
         with self.database.connect() as conn:
             # If a crash loses this commit, the transaction that writes the rows detects it, and
             # refuses.
-            unsure = name_blobs_quickly(conn, contents)
+            unsure = name_blobs_asynchronously(conn, contents)
         lacking = self.blobs.lacks({sha256: contents[sha256] for sha256 in unsure})
         if lacking:
             with self.database.connect() as conn:

@@ -38,7 +38,7 @@ from staging_api.locks.keeper import Hold
 from staging_api.publishing.hooks import HookResult
 from staging_api.publishing.model import AptArchive
 from staging_api.publishing.rows import runs
-from staging_api.publishing.rows.steps import Guard, Guarded
+from staging_api.publishing.rows.steps import RunGuard, SingleWrite
 from staging_api.publishing.run_model import BegunPhase, NewPhases, NewRun, Options, RunEnd
 from staging_api.vocabulary.publishing import Operation, Purpose, RunState
 
@@ -108,7 +108,7 @@ class RunLog:
         )
         prepare_write(locks.database, held)
         with locks.database.connect() as conn:
-            run_id, dead = runs.begin_run(Guarded(conn, Guard(held.lease), counted=False), new)
+            run_id, dead = runs.begin_run(SingleWrite(conn, held.lease, RunGuard()), new)
         run = cls(run_id, locks.database, held, origin.caller, reached)
         if dead:
             run.note("the previous run ended unexpectedly; its unfinished work was abandoned")
@@ -125,10 +125,8 @@ class RunLog:
             LockLost: the run has lost the lock.
             Unavailable: PostgreSQL crashed and lost a step of the run.
         """
-        prepare_write(self.database, self.held)
-        steps = None if self._durable else self._steps
-        with self.database.begin() as conn:
-            Guard(self.held.lease, self.id, steps).check(conn)
+        guard = RunGuard(self.id, None if self._durable else self._steps)
+        with guarded(self.database, self.held, guard) as conn:
             yield conn
         self._durable = True
 
@@ -142,22 +140,25 @@ class RunLog:
         Raises:
             LockLost, Unavailable: as in `writing`.
         """
-        prepare_write(self.database, self.held)
-        with self.database.begin() as conn:
-            Guard(self.held.lease, self.id, self._steps).count(conn)
+        guard = RunGuard(self.id, self._steps, is_step=True)
+        with guarded(self.database, self.held, guard) as conn:
             yield conn
         self._steps, self._durable = self._steps + 1, False
 
     @contextmanager
-    def single_step(self) -> Iterator[Guarded]:
-        """Do as `step` for just one statement, in one round trip: it commits as it is sent.
+    def single_step(self) -> Iterator[SingleWrite]:
+        """Open a `step` of exactly one statement, which takes one round trip.
 
         Raises:
-            LockLost, Unavailable: as with `writing`.
+            LockLost, Unavailable: as in `writing`.
         """
         prepare_write(self.database, self.held)
+        guard = RunGuard(self.id, self._steps, is_step=True)
         with self.database.connect() as conn:
-            yield Guarded(conn, Guard(self.held.lease, self.id, self._steps))
+            write = SingleWrite(conn, self.held.lease, guard)
+            yield write
+        if not write.is_sent:
+            raise AssertionError("a single step has one statement")
         self._steps, self._durable = self._steps + 1, False
 
     def phase(self, name: str, total: int | None = None, *, lasting: bool = False) -> None:

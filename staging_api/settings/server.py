@@ -44,7 +44,7 @@ class ServerSettings(SettingsGroup):
     accel_prefix: str = Field(
         "",
         pattern="^(/.*/)?$",
-        description="nginx location of that folder for X-Accel-Redirect, internal; empty: none",
+        description="internal nginx location that serves the store's folder; empty: none",
     )
     bind: str = Field("127.0.0.1:8080", description="address and port of the API")
     probes_bind: str = Field(

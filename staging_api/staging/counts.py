@@ -12,9 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from staging_api.db.engine import Database
+from staging_api.db.engine import Database, database_time
 from staging_api.staging.repository import count_rows, reading
-from staging_api.staging.repository.terms import database_time
 from staging_api.vocabulary.reports import Interval
 
 LENGTHS: Mapping[Interval, timedelta] = {

@@ -21,12 +21,11 @@ import logging
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from staging_api.db.engine import Database
+from staging_api.db.engine import Database, database_time
 from staging_api.errors import StagingApiError, StoreAbsent, StoreFailed
 from staging_api.locks.hold import Locks
 from staging_api.staging.repository import pack_rows, space_rows, store_rows
 from staging_api.staging.repository.space_rows import StoreSpace
-from staging_api.staging.repository.terms import database_time
 from staging_api.staging.store_identity import StoreIdentity
 from staging_api.store.blob_store import BlobStore
 

@@ -1,8 +1,8 @@
-"""The database's clock: the times of all rows are by it, so pages count ages by it, too.
+"""Clock of the database, for ages on pages: the database dates all rows.
 
-The clock of this machine may be wrong by minutes, and a lock would seem held for as much longer.
-The database is asked now and then. What if it cannot be reached? Its clock is counted on from the
-last answer, by a clock of this machine that nobody sets.
+The clock of this machine may be wrong by minutes, and a lock would seem to be held for so much
+longer. The database is queried once a minute. In between, and while it is unreachable, its time is
+extrapolated by this machine's monotonic clock.
 """
 
 from collections.abc import Callable
@@ -15,27 +15,27 @@ _ASKED_EVERY_SECONDS = 60.0
 
 
 class DatabaseClock:
-    """Knows the time of the database; for any thread."""
+    """Time of the database, extrapolated between queries; thread-safe."""
 
     def __init__(
         self, ask: Callable[[], datetime], elapsed: Callable[[], float] = clock.now
     ) -> None:
-        """Ask nothing yet.
+        """Send no query yet.
 
         Args:
             ask: returns the time of the database, or raises `StagingApiError`.
-            elapsed: seconds since an arbitrary moment.
+            elapsed: monotonic clock, in seconds.
         """
         self._ask, self._elapsed = ask, elapsed
         self._next_ask = float("-inf")
-        # A time of the database, and when it was that.
+        # Time of the database, and the monotonic time when it was read.
         self._known: tuple[datetime, float] | None = None
 
     def now(self) -> datetime:
-        """Return the time; this machine's while the database has not told any."""
+        """Return the database's time; this machine's time until the first successful query."""
         at = self._elapsed()
         if at >= self._next_ask:
-            # Before the answer: while the database is away not every page waits to learn so.
+            # Set before the query, so that not every page waits while the database is unreachable.
             self._next_ask = at + _ASKED_EVERY_SECONDS
             self._learn()
         if self._known is None:

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, event, text
 
-from staging_api.db.engine import Database
+from staging_api.db.engine import Database, database_time
 from staging_api.staging.lists import ArtifactFilter, StagingFilter
-from staging_api.staging.repository import event_rows, lists, reading, space_rows, terms
+from staging_api.staging.repository import event_rows, lists, reading, space_rows
 from tests.integration.test_rows_of_other_stagings import ROWS
 from tests.rows import only_rows
 
@@ -152,7 +152,7 @@ def test_the_space_of_what_is_marked_is_garbage_and_all_is_used(conn: Connection
 
 def test_the_time_of_the_database_goes_on_within_a_transaction(conn: Connection) -> None:
     began = conn.execute(text("SELECT now()")).scalar_one()
-    assert began < terms.database_time(conn) <= terms.database_time(conn)
+    assert began < database_time(conn) <= database_time(conn)
 
 
 @pytest.mark.parametrize(("limit", "numbers"), [(1, [2]), (2, [2, 3]), (9, [2, 3])])

@@ -10,7 +10,7 @@ from staging_api.documents.rows import commit_rows
 from staging_api.locks import store
 from staging_api.locks.model import Lease, new_id
 from staging_api.publishing.rows import apt_archives, runs
-from staging_api.publishing.rows.steps import Guard
+from staging_api.publishing.rows.steps import RunGuard
 from staging_api.publishing.run_model import NewRun
 from staging_api.staging.repository import event_rows
 from tests.factories import lock_request
@@ -70,7 +70,7 @@ STATEMENTS: Mapping[str, tuple[Statement, str, str]] = {
         "off",
     ),
     "a run counts a step": (
-        lambda conn, lease: Guard(lease, run_id(conn), 0).count(conn),
+        lambda conn, lease: RunGuard(run_id(conn), 0, is_step=True)(conn, lease),
         "synchronous_commit",
         "off",
     ),

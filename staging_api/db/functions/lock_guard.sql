@@ -19,6 +19,20 @@ END $$;
 COMMENT ON FUNCTION lock_guard IS
     'Whether the lease is current and unexpired; if so, it cannot change hands before this transaction ends.';
 
+-- The guard as a statement that raises, so that a write may follow in the same message. It also adds
+-- the lock to those of the transaction, for the triggers that record who changed what.
+CREATE OR REPLACE FUNCTION lock_guard_write(p_kind text, p_scope text, p_id text, p_fence bigint)
+RETURNS void LANGUAGE plpgsql VOLATILE AS $$
+BEGIN
+    IF NOT lock_guard(p_kind, p_scope, p_id, p_fence) THEN
+        RAISE EXCEPTION 'the % lock on % is no longer held', p_kind, p_scope USING ERRCODE = 'SA001';
+    END IF;
+    PERFORM set_config('staging.locks', concat_ws(
+        ' ', nullif(current_setting('staging.locks', true), ''), p_id), true);
+END $$;
+COMMENT ON FUNCTION lock_guard_write IS
+    'Raises SA001 unless the lease is current and unexpired; otherwise this transaction may write under it.';
+
 CREATE OR REPLACE FUNCTION lock_scopes_change_hands() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     PERFORM 1 FROM lock_scopes s WHERE s.kind = OLD.kind AND s.scope = OLD.scope FOR UPDATE;

@@ -4,18 +4,13 @@
 -- functions with a few of them enable nested loops only. Call the functions that write within a
 -- guarded transaction of the publisher.
 
--- The guard of a write of a run. It raises what forbids the write, so that both go in one round trip.
--- p_steps is the number of steps that the run has written; null if they are known to be durable.
+-- The guard of a write of a run: p_steps is the number of steps that its row must have, null if they are
+-- known to be durable, or if the run has no row yet.
 CREATE OR REPLACE FUNCTION publisher_guard(
     p_kind text, p_scope text, p_lock text, p_fence bigint, p_run text, p_steps integer)
 RETURNS void LANGUAGE plpgsql VOLATILE SET enable_seqscan TO off AS $$
 BEGIN
-    IF NOT lock_guard(p_kind, p_scope, p_lock, p_fence) THEN
-        RAISE EXCEPTION 'the % lock on % is no longer held', p_kind, p_scope USING ERRCODE = 'SA001';
-    END IF;
-    -- Until the transaction ends, for the triggers that record who changed what.
-    PERFORM set_config('staging.locks', concat_ws(
-        ' ', nullif(current_setting('staging.locks', true), ''), p_lock), true);
+    PERFORM lock_guard_write(p_kind, p_scope, p_lock, p_fence);
     IF p_steps IS NOT NULL THEN
         PERFORM FROM publisher_runs r WHERE r.id = p_run AND r.steps = p_steps;
         IF NOT FOUND THEN
@@ -24,13 +19,13 @@ BEGIN
     END IF;
 END $$;
 COMMENT ON FUNCTION publisher_guard IS
-    'Raises SA001 if the lock is no longer held, SA002 if a step of the run is not there; else the transaction may write.';
+    'As lock_guard_write; raises SA002 if the run does not have that many steps.';
 
 CREATE OR REPLACE FUNCTION publisher_step(
     p_kind text, p_scope text, p_lock text, p_fence bigint, p_run text, p_steps integer)
 RETURNS void LANGUAGE plpgsql VOLATILE SET enable_seqscan TO off AS $$
 BEGIN
-    PERFORM publisher_guard(p_kind, p_scope, p_lock, p_fence, NULL, NULL);
+    PERFORM lock_guard_write(p_kind, p_scope, p_lock, p_fence);
     UPDATE publisher_runs r SET steps = r.steps + 1 WHERE r.id = p_run AND r.steps = p_steps;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'a step of the publication % was lost', p_run USING ERRCODE = 'SA002';

@@ -1,7 +1,7 @@
-"""The guard of what a run writes, and steps of a run: writes of one statement, in one round trip.
+"""Guard of a publisher run's writes, and steps of one statement, which take one round trip.
 
-A step is sent behind its guard in one message, which PostgreSQL runs as one transaction: it is
-committed as a whole, or the guard raises and nothing of it is.
+A step of one statement is sent behind its guard in the same message, which PostgreSQL runs as one
+transaction: both are committed, or the guard raises and neither is.
 """
 
 from collections.abc import Iterator, Mapping
@@ -13,34 +13,49 @@ from typing import Any
 from sqlalchemy import Connection, CursorResult, TextClause, text
 from sqlalchemy.exc import DBAPIError
 
-from staging_api.errors import LockLost, Unavailable
+from staging_api.errors import Unavailable
 from staging_api.locks.model import Lease
+from staging_api.locks.store import lost_lock
 
-_GIVEN = ":g_kind, :g_scope, :g_lock, :g_fence, :g_run, :g_steps"
-_GUARD = f"SELECT publisher_guard({_GIVEN})"
-_STEP = f"SELECT publisher_step({_GIVEN})"
-# What the two functions raise.
-_LOCK_LOST, _STEP_LOST = "SA001", "SA002"
+_PARAMETERS = ":g_kind, :g_scope, :g_lock, :g_fence, :g_run, :g_steps"
+_GUARD = text(f"SELECT publisher_guard({_PARAMETERS})")
+_STEP = text(f"SELECT publisher_step({_PARAMETERS})")
+# Raised by both functions if the run's row has another number of steps.
+_STEP_LOST = "SA002"
 
 
 @dataclass(frozen=True)
-class Guard:
-    """What has to be true of each write of a run.
+class RunGuard:
+    """Guard of a run's transaction, for `locks.hold.guarded`.
 
     Attributes:
-        lease: the run's lock, which must be held.
-        run_id: of the run; None: its row is not there yet.
-        steps: that must be in its row; None: that was seen on the disk.
+        run_id: id of the run; None: the run has no row yet.
+        steps: number of steps that its row must have; None: these are known to be durable.
+        is_step: whether the transaction is a step itself: it is counted, and its commit does not
+            wait for the disk.
     """
 
-    lease: Lease
     run_id: str | None = None
     steps: int | None = None
+    is_step: bool = False
+
+    def __call__(self, conn: Connection, lease: Lease) -> None:
+        """Check, as the first statement of a transaction, that the run may write.
+
+        Raises:
+            LockLost: the lock is no longer held.
+            Unavailable: PostgreSQL crashed, and lost a step of the run.
+        """
+        with self.errors(lease):
+            conn.execute(self.statement, self.parameters(lease))
 
     @property
-    def given(self) -> dict[str, Any]:
-        """The parameters of the statements."""
-        lease = self.lease
+    def statement(self) -> TextClause:
+        """The statement of the guard."""
+        return _STEP if self.is_step else _GUARD
+
+    def parameters(self, lease: Lease) -> dict[str, Any]:
+        """Return the parameters of the statement."""
         return {
             "g_kind": lease.kind.name,
             "g_scope": lease.scope,
@@ -51,65 +66,53 @@ class Guard:
         }
 
     @contextmanager
-    def translated(self) -> Iterator[None]:
-        """Raise what the guard raised as what it means."""
+    def errors(self, lease: Lease) -> Iterator[None]:
+        """Translate the errors of the guard in the block; they are those of a call."""
         try:
-            yield
+            with lost_lock(lease):
+                yield
         except DBAPIError as error:
-            code = getattr(error.orig, "pgcode", None)
-            if code == _LOCK_LOST:
-                lock = f"the {self.lease.kind.name} lock on {self.lease.scope}"
-                raise LockLost(f"{lock} is no longer held") from None
-            if code == _STEP_LOST:
-                raise Unavailable(
-                    "PostgreSQL crashed and lost writes of this run; run it again"
-                ) from None
-            raise
-
-    def check(self, conn: Connection) -> None:
-        """Let a transaction write, as its first statement.
-
-        Raises:
-            LockLost: the lock is no longer held.
-            Unavailable: a step of the run was lost.
-        """
-        with self.translated():
-            conn.execute(text(_GUARD), self.given)
-
-    def count(self, conn: Connection) -> None:
-        """Do as `check`, and count the transaction as a step, which does not wait for the disk."""
-        with self.translated():
-            conn.execute(text(_STEP), self.given)
+            if getattr(error.orig, "pgcode", None) != _STEP_LOST:
+                raise
+            raise Unavailable(
+                "PostgreSQL crashed and lost writes of this run; run it again"
+            ) from None
 
 
-@dataclass(frozen=True)
-class Guarded:
-    """Sends statements that are a guarded transaction each; for functions that send just one.
+@dataclass
+class SingleWrite:
+    """Guarded transaction of a single statement, in the place of a connection.
 
     Attributes:
-        conn: a connection on which each statement commits by itself.
-        counted: whether each is a step of the run.
+        conn: connection on which each statement commits by itself.
+        lease: lease of the run's lock.
+        guard: guard of the run.
+        is_sent: whether the statement was sent; there is no second one.
     """
 
     conn: Connection
-    guard: Guard
-    counted: bool = True
+    lease: Lease
+    guard: RunGuard
+    is_sent: bool = False
 
     def execute(self, statement: TextClause, given: Mapping[str, Any]) -> CursorResult[Any]:
-        """Write.
+        """Send the statement behind its guard.
 
         Raises:
-            LockLost, Unavailable: as with `Guard.check`.
+            LockLost, Unavailable: as in `RunGuard`.
         """
-        with self.guard.translated():
-            behind = _behind(_STEP if self.counted else _GUARD, statement)
-            return self.conn.execute(behind, {**given, **self.guard.given})
+        if self.is_sent:
+            raise AssertionError("a single write has one statement")
+        self.is_sent = True
+        both = _behind(self.guard.statement, statement)
+        with self.guard.errors(self.lease):
+            return self.conn.execute(both, {**given, **self.guard.parameters(self.lease)})
 
 
-#: What functions that send one statement take: a transaction that is guarded, or a write by itself.
-Writes = Connection | Guarded
+#: Connection of a guarded transaction, for functions that send one statement.
+Writes = Connection | SingleWrite
 
 
 @lru_cache(maxsize=64)
-def _behind(guard: str, statement: TextClause) -> TextClause:
-    return text(f"{guard}; {statement.text}")
+def _behind(guard: TextClause, statement: TextClause) -> TextClause:
+    return text(f"{guard.text}; {statement.text}")

@@ -52,21 +52,21 @@ def name_blobs(conn: Connection, contents: Mapping[str, int]) -> set[str]:
     return _named(conn, _NAME_BLOBS, contents)
 
 
-def name_blobs_quickly(conn: Connection, contents: Mapping[str, int]) -> set[str]:
-    """Do as `name_blobs` in a transaction of its own, which does not wait for the disk.
+def name_blobs_asynchronously(conn: Connection, contents: Mapping[str, int]) -> set[str]:
+    """Call `name_blobs` in a separate transaction whose commit does not wait for the disk.
 
-    For a caller that names them again before it tells anybody.
+    For callers that name the contents again, durably, before any client is told of them.
 
     Args:
-        conn: a connection on which each statement commits by itself.
-        contents: as with `name_blobs`.
+        conn: connection on which each statement commits by itself.
+        contents: length by digest, as in `name_blobs`.
     """
-    return _named(conn, _NAME_BLOBS_QUICKLY, contents)
+    return _named(conn, _NAME_ASYNCHRONOUSLY, contents)
 
 
-def name_there(conn: Connection, contents: Mapping[str, int]) -> set[str]:
-    """Do as `name_blobs` for contents that the store has: deletes the records of their loss."""
-    return _named(conn, _NAME_THERE, contents)
+def name_stored_blobs(conn: Connection, contents: Mapping[str, int]) -> set[str]:
+    """Call `name_blobs` for stored contents, and delete the records of their loss."""
+    return _named(conn, _NAME_STORED, contents)
 
 
 def mark_unnamed_for_deletion(conn: Connection, digests: Collection[str]) -> None:
@@ -214,13 +214,13 @@ _NAMING = """
 _NAME_BLOBS = text(_NAMING)
 # The setting holds until the end of the transaction, which is this statement. It is set even if
 # there is nothing to return: then the one row has no digest.
-_NAME_BLOBS_QUICKLY = text(f"""
+_NAME_ASYNCHRONOUSLY = text(f"""
     WITH named AS ({_NAMING})
     SELECT n.sha256, s.setting
     FROM (SELECT set_config('synchronous_commit', 'off', true) AS setting) s
     LEFT JOIN named n ON true
 """)  # noqa: S608 - our own words
-_NAME_THERE = text(f"""
+_NAME_STORED = text(f"""
     WITH there AS (
         DELETE FROM lost_contents WHERE sha256 IN (
             SELECT sha256 FROM lost_contents WHERE sha256 = ANY(CAST(:digests AS text[]))

@@ -1,10 +1,9 @@
 """Conditions and values that several statements share."""
 
 from collections.abc import Mapping
-from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Function, func, select
+from sqlalchemy import Function, func
 
 from staging_api.db.tables import staged_artifacts
 from staging_api.locks.model import Lease
@@ -25,12 +24,6 @@ is_live = staged_artifacts.c.state != "evicted"
 LAST = chr(0x10FFFF)
 #: Rows with work left to do.
 is_to_do = staged_artifacts.c.state.in_(TO_DO_STATES)
-
-
-def database_time(conn: Connection) -> datetime:
-    """Return the time by the database's clock, which dates all rows."""
-    found: datetime = conn.execute(select(now())).scalar_one()
-    return found
 
 
 def proof(lease: Lease) -> Mapping[str, Any]:

@@ -13,7 +13,7 @@ from staging_api.errors import LockLost, NotFound, Unavailable
 from staging_api.locks.model import GLOBAL, PUBLISHER, Lease
 from staging_api.publishing.hooks import HookResult
 from staging_api.publishing.rows import runs, uploads
-from staging_api.publishing.rows.steps import Guard, Guarded
+from staging_api.publishing.rows.steps import RunGuard, SingleWrite
 from staging_api.publishing.run_model import BegunPhase, NewPhases, NewRun, RunEnd
 from tests.archive_rows import ARCHIVES, DISTS, RUNS
 from tests.rows import keyed_rows, only_rows
@@ -33,6 +33,7 @@ LOCK = """
     VALUES ('publisher', 'global', repeat('0', 26), 1, 'me', 'here', now(), now() + interval '1 h');
 """
 LEASE = Lease("0" * 26, PUBLISHER, GLOBAL, 1, NOW, NOW, 3600.0)
+STEP = RunGuard("r1", 2, is_step=True)
 NO_PHASES = NewPhases(2, [], 10.0)
 END = RunEnd("succeeded", {"published": 1}, ["slow"], None, None)
 HOOK = HookResult("last", exit_code=1, timed_out=False, seconds=1.0, output="a\0b")
@@ -53,10 +54,10 @@ CHANGES: Mapping[str, tuple[Call, Any, set[tuple[str, str]]]] = {
         {("publisher_runs", "r1"), *(("run_phases", f"r1/{n}") for n in (1, 2, 3))},
     ),
     "goes on": (lambda c: runs.note_progress(c, "r1", 1, 2), None, {("publisher_runs", "r1")}),
-    "counts a step": (Guard(LEASE, "r1", 2).count, None, {("publisher_runs", "r1")}),
-    "looks for its steps": (Guard(LEASE, "r1", 2).check, None, set()),
+    "counts a step": (lambda c: STEP(c, LEASE), None, {("publisher_runs", "r1")}),
+    "looks for its steps": (lambda c: RunGuard("r1", 2)(c, LEASE), None, set()),
     "writes in a step": (
-        lambda c: uploads.accept(Guarded(c, Guard(LEASE, "r1", 2)), ["none"]),
+        lambda c: uploads.accept(SingleWrite(c, LEASE, STEP), ["none"]),
         {},
         {("publisher_runs", "r1")},
     ),
@@ -132,10 +133,12 @@ def test_the_last_phase_of_a_run_ends_with_it(conn: Connection) -> None:
     assert row_of(conn) == ("succeeded", "index", 0, None)
 
 
-WRITES: Mapping[str, Callable[[Guard, Connection], object]] = {
-    "a transaction": Guard.check,
-    "a step": Guard.count,
-    "a statement": lambda guard, conn: uploads.accept(Guarded(conn, guard), ["none"]),
+WRITES: Mapping[str, Callable[[Connection, Lease, str], object]] = {
+    "a transaction": lambda conn, lease, run: RunGuard(run, 2)(conn, lease),
+    "a step": lambda conn, lease, run: RunGuard(run, 2, is_step=True)(conn, lease),
+    "a statement": lambda conn, lease, run: uploads.accept(
+        SingleWrite(conn, lease, RunGuard(run, 2, is_step=True)), ["none"]
+    ),
 }
 
 
@@ -144,13 +147,20 @@ def test_a_step_that_was_lost_is_noticed_though_other_runs_have_as_many(
     conn: Connection, name: str
 ) -> None:
     with pytest.raises(Unavailable, match="lost writes of this run"):
-        WRITES[name](Guard(LEASE, "r4", 2), conn)
+        WRITES[name](conn, LEASE, "r4")
 
 
 @pytest.mark.parametrize("name", WRITES)
 def test_nothing_is_written_without_the_lock(conn: Connection, name: str) -> None:
     with pytest.raises(LockLost, match="the publisher lock on global is no longer held"):
-        WRITES[name](Guard(replace(LEASE, fence=2), "r1", 2), conn)
+        WRITES[name](conn, replace(LEASE, fence=2), "r1")
+
+
+def test_a_single_write_sends_one_statement(conn: Connection) -> None:
+    write = SingleWrite(conn, LEASE, STEP)
+    uploads.accept(write, ["none"])
+    with pytest.raises(AssertionError, match="one statement"):
+        uploads.accept(write, ["none"])
 
 
 def test_the_output_of_a_hook_is_kept_without_what_cannot_be_stored(conn: Connection) -> None:

@@ -1,7 +1,7 @@
 """Progress of a run: its texts, and the number of its writes."""
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
@@ -16,12 +16,12 @@ from staging_api.db.engine import Database
 from staging_api.debian.forms import Form
 from staging_api.errors import HookFailed, LockLost, Unavailable
 from staging_api.locks.hold import holding
-from staging_api.locks.model import GLOBAL, PUBLISHER, new_id
+from staging_api.locks.model import GLOBAL, PUBLISHER, Lease, new_id
 from staging_api.publishing import phases, runlog
 from staging_api.publishing import runs as found_runs
 from staging_api.publishing.renewal import Renewal
 from staging_api.publishing.rows import apt_archives, generations, runs, uploads
-from staging_api.publishing.rows.steps import Guard
+from staging_api.publishing.rows.steps import RunGuard
 from staging_api.publishing.run_model import Options
 from staging_api.publishing.runlog import RunLog
 from staging_api.publishing.runs import PublisherRuns
@@ -367,18 +367,27 @@ def test_what_is_on_disk_is_not_looked_for_again(
     bare: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     looked_for: list[object] = []
-    translated = Guard.translated
+    check = RunGuard.__call__
 
-    def note(guard: Guard) -> AbstractContextManager[None]:
+    def note(guard: RunGuard, conn: Connection, lease: Lease) -> None:
         looked_for.append(guard.steps)
-        return translated(guard)
+        check(guard, conn, lease)
 
-    monkeypatch.setattr(Guard, "translated", note)
+    monkeypatch.setattr(RunGuard, "__call__", note)
     with begun(bare) as run:
         for writing in (run.writing, run.writing, run.step, run.writing, run.writing):
             with writing():
                 pass
-    assert looked_for == [None, 0, None, 0, 1, None]
+    assert looked_for == [0, None, 0, 1, None]
+
+
+def test_a_single_step_without_a_statement_is_refused(bare: Shop) -> None:
+    with (
+        begun(bare) as run,
+        pytest.raises(AssertionError, match="one statement"),
+        run.single_step(),
+    ):
+        pass
 
 
 def row_of(run: RunLog) -> tuple[str | None, int, int | None]:
