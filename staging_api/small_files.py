@@ -1,6 +1,7 @@
 """Small text files that settings name: tokens, keys, credentials."""
 
 import errno
+import os
 import stat
 from pathlib import Path
 
@@ -26,6 +27,19 @@ def read_small_file(path: Path) -> str:
         return path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError:
         raise OSError(errno.EILSEQ, "is not text in UTF-8") from None
+
+
+#: Changes with the file; None while the file cannot be accessed.
+FileVersion = tuple[int, int, int, int] | None
+
+
+def file_version(path: Path) -> FileVersion:
+    """Return what changes with the file, also when a Secret's symbolic link is switched."""
+    try:
+        found = os.stat(path)  # noqa: PTH116 - runs on each request; Path.stat costs twice as much
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_ctime_ns, found.st_ino, found.st_size
 
 
 def read_file_of(setting: str, path: Path) -> str:

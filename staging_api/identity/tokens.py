@@ -25,7 +25,6 @@ tokens stay valid. A file that ends within a previous entry is never accepted.
 
 import hashlib
 import logging
-import os
 import re
 import threading
 import time
@@ -41,7 +40,7 @@ from staging_api import metrics
 from staging_api.errors import Invalid, Unauthenticated
 from staging_api.identity.model import Principal, Role, valid_name
 from staging_api.identity.outage import OutageCause, cannot_check
-from staging_api.small_files import read_small_file
+from staging_api.small_files import FileVersion, file_version, read_small_file
 
 log = logging.getLogger(__name__)
 
@@ -111,11 +110,11 @@ class TokenFile:
         self._now = now
         self._clock = clock
         self._reading = threading.Lock()
-        self._seen = _version(path)
-        self._tried: _Version = None
+        self._seen = file_version(path)
+        self._tried: FileVersion = None
         self._try_again_at = float("-inf")
         self._is_wrong = False
-        self._short: _Version = None
+        self._short: FileVersion = None
         self._short_since = float("-inf")
         self._read_list = read_list(path)
         self._by_sha256 = _by_sha256(self._read_list.entries)
@@ -149,7 +148,7 @@ class TokenFile:
         return found.identity
 
     def _read_if_changed(self) -> None:
-        version = _version(self._path)
+        version = file_version(self._path)
         if version == self._seen and not self._is_wrong:
             return
         with self._reading:
@@ -167,7 +166,7 @@ class TokenFile:
                 self._is_wrong = True
             metrics.CREDENTIALS_FILE_WRONG.set(int(self._is_wrong))
 
-    def _take(self, found: TokenList, version: "_Version") -> None:
+    def _take(self, found: TokenList, version: FileVersion) -> None:
         """Put `found` in force.
 
         Raises:
@@ -189,7 +188,7 @@ class TokenFile:
         self._seen = version
         log.info("the tokens file was read again: %d tokens", len(found.entries))
 
-    def _may_be_completed(self, found: TokenList, version: "_Version") -> bool:
+    def _may_be_completed(self, found: TokenList, version: FileVersion) -> bool:
         """Return whether a file that looks cut off may still be written to."""
         if not found.could_be_cut_off(self._read_list):
             return False
@@ -265,18 +264,6 @@ class _Loader(yaml.SafeLoader):
 def _by_sha256(entries: Sequence[TokenEntry]) -> Mapping[str, TokenEntry]:
     # The first entry wins if a token is listed twice.
     return {entry.sha256: entry for entry in reversed(entries)}
-
-
-_Version = tuple[int, int, int, int] | None
-
-
-def _version(path: Path) -> _Version:
-    """Return what changes with the file, also when a Secret's symbolic link is switched."""
-    try:
-        found = os.stat(path)  # noqa: PTH116 - runs on each request; Path.stat costs twice as much
-    except OSError:
-        return None
-    return found.st_mtime_ns, found.st_ctime_ns, found.st_ino, found.st_size
 
 
 def _entry(number: int, entry: Any) -> TokenEntry:

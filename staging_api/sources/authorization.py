@@ -5,30 +5,34 @@ valid content stays in force, and an error is logged.
 """
 
 import logging
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from staging_api.errors import Invalid
-from staging_api.small_files import read_file_of
+from staging_api.small_files import file_version, read_file_of
 from staging_api.sources.model import SourceOptions
 from staging_api.sources.url import ArchiveUrl, parse_prefix
 
 log = logging.getLogger(__name__)
 
 _SETTING = "STAGING_SOURCES_AUTHORIZATION_FILE"
+_TRY_AGAIN_SECONDS = 1.0
 
 
 class AuthorizationFile(Mapping[str, str]):
     """The current headers in the file; its repr never shows them."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, clock: Callable[[], float] = time.monotonic) -> None:
         """Read the file.
 
         Raises:
             Invalid: the file cannot be read, or a line is wrong.
         """
-        self._path = path
-        self._seen = _version(path)
+        self._path, self._clock = path, clock
+        self._seen = self._tried = file_version(path)
+        self._is_wrong = False
+        self._try_again_at = float("-inf")
         self._headers = read_headers(path)
 
     def __getitem__(self, origin: str) -> str:
@@ -44,13 +48,20 @@ class AuthorizationFile(Mapping[str, str]):
         return len(self._current())
 
     def _current(self) -> Mapping[str, str]:
-        version = _version(self._path)
-        if version != self._seen:
-            self._seen = version
-            try:
-                self._headers = read_headers(self._path)
-            except Invalid as error:
+        version, now = file_version(self._path), self._clock()
+        is_known = self._is_wrong and version == self._tried
+        # An unreadable file may become readable without any change of its status.
+        if version == self._seen or (is_known and now < self._try_again_at):
+            return self._headers
+        self._tried, self._try_again_at = version, now + _TRY_AGAIN_SECONDS
+        try:
+            self._headers = read_headers(self._path)
+        except Invalid as error:
+            if not is_known:
                 log.error("the previous credentials of sources stay in force: %s", error.detail)  # noqa: TRY400
+            self._is_wrong = True
+        else:
+            self._seen, self._is_wrong = version, False
         return self._headers
 
 
@@ -85,12 +96,3 @@ def credential_hint(url: ArchiveUrl, origin: str, options: SourceOptions) -> str
         f"it needs a credential: by {_SETTING}, or in the archive_url, which is not kept, so of"
         " each request"
     )
-
-
-def _version(path: Path) -> tuple[int, int, int] | None:
-    """Return a value that changes with the file; None while the file cannot be accessed."""
-    try:
-        facts = path.stat()
-    except OSError:
-        return None
-    return facts.st_mtime_ns, facts.st_ino, facts.st_size

@@ -1,11 +1,15 @@
 """Settings for connections to sources; an error names the wrong setting."""
 
+from collections.abc import Mapping
+from pathlib import Path
+
 import pytest
 
 from staging_api.errors import Invalid
 from staging_api.settings import Settings
-from staging_api.sources import open_archive
+from staging_api.sources import authorization, open_archive
 from staging_api.sources.allowlist import AllowList
+from staging_api.sources.authorization import AuthorizationFile
 from staging_api.sources.model import SourceOptions
 from staging_api.sources.options import options_of
 from staging_api.sources.url import parse
@@ -114,6 +118,37 @@ def test_an_authorization_file_that_changed_counts_at_once_and_one_that_is_wrong
     assert "swordfish" not in caplog.text
     file.write_text("")
     assert not headers
+
+
+def test_an_authorization_file_that_could_not_be_read_is_read_again_after_a_second(
+    tmp_path, monkeypatch, caplog
+):
+    """It may become readable without any change of its status, as on a network volume."""
+    file, now = tmp_path / "authorization", [0.0]
+    file.write_text("https://a Bearer first\n")
+    headers = AuthorizationFile(file, lambda: now[0])
+    file.write_text("https://a Bearer later\n")
+    with monkeypatch.context() as patch:
+        reads = failing(patch)
+        assert [headers["https://a"] for _ in range(3)] == ["Bearer first"] * 3
+        now[0] = 1.0
+        assert headers["https://a"] == "Bearer first"
+        assert reads == [file] * 2
+    assert headers["https://a"] == "Bearer first"
+    now[0] = 2.0
+    assert headers["https://a"] == "Bearer later"
+    assert caplog.text.count("stay in force") == 1
+
+
+def failing(patch: pytest.MonkeyPatch) -> list[Path]:
+    reads: list[Path] = []
+
+    def fail(path: Path) -> Mapping[str, str]:
+        reads.append(path)
+        raise Invalid.field("STAGING_SOURCES_AUTHORIZATION_FILE", "Input/output error")
+
+    patch.setattr(authorization, "read_headers", fail)
+    return reads
 
 
 @pytest.mark.parametrize("name", ["sources_ca_file", "sources_authorization_file"])
