@@ -8,29 +8,18 @@ instead (`SourceChanged` makes the engine do so).
 
 The response to HEAD is used only if it describes an object: signed URLs allow only GET, and some
 servers do not support HEAD, or declare every length as 0. In these cases a GET of the first bytes
-replaces it. If two responses never agree (mirrors with different ETags, a Last-Modified of now),
+replaces it, also if HEAD gets no response; and a GET without a range, if the server refuses ranges.
+If two responses never agree (mirrors with different ETags, a Last-Modified of now),
 `HttpSource.take` reads and describes an object by a single GET.
 """
 
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
 
-from staging_api.errors import (
-    ArchiveNotFound,
-    ArtifactNotFound,
-    SourceChanged,
-    SourceFailed,
-    SourceRefused,
-)
+from staging_api.errors import ArchiveNotFound, SourceChanged, SourceFailed, SourceRefused
 from staging_api.sources.allowlist import AllowList
-from staging_api.sources.authorization import credential_hint
-from staging_api.sources.headers import (
-    declared_digests,
-    media_type,
-    refuses_ranges,
-    retry_after_seconds,
-)
+from staging_api.sources.headers import declared_digests, media_type, refuses_ranges
 from staging_api.sources.http_answers import (
     OK,
     PARTIAL,
@@ -45,31 +34,24 @@ from staging_api.sources.http_answers import (
 )
 from staging_api.sources.http_client import HttpClient, SourceResponse
 from staging_api.sources.http_names import HttpNames
+from staging_api.sources.http_statuses import ABSENT, TRANSIENT, check_status
 from staging_api.sources.manifest import read_manifest
 from staging_api.sources.model import CHUNK_BYTES, Names, Source, SourceObject, SourceOptions
 from staging_api.sources.parallel_requests import ParallelRequests
-from staging_api.sources.proxy_failures import PROXY_CREDENTIAL
 from staging_api.sources.retrying import Interrupted, SlowestRate, resumed, retried
 from staging_api.sources.target import target_of
 from staging_api.sources.url import ArchiveUrl
 from staging_api.sources.web_page import JUDGED_BYTES, is_foreign_page
 
-_ABSENT = (404, 410)
-_CHANGED = (412, 416)
-_REFUSED, _PROXY_REFUSED = (401, 403), 407
-_TRANSIENT = (408, 425, 429)
 #: Status codes after which a failed HEAD is not followed by a GET at once: the server is
 #: overloaded.
-_OVERLOADED = (*_TRANSIENT, 503, 504)
-#: Status codes of a GET of the first bytes that refuse the range, not the object.
-_NO_RANGE = (400, 416, 501)
-#: Other client errors: some servers use them for missing objects.
-_NOT_SERVED = range(400, 500)
-_SERVER_FAILED = 500
+_OVERLOADED = (*TRANSIENT, 503, 504)
+#: Status codes of a HEAD that refuse the method for every object.
+_NO_HEAD = (405, 501)
+#: Status codes of a GET of the first bytes that may refuse the range, and not the object.
+_NO_RANGE = {*range(400, 500), 501}.difference(ABSENT, (401, 407), TRANSIENT)
 #: Limit of bytes to read in vain before a requested range, if a server does not support ranges.
 _MOST_SKIPPED_BYTES = 8 << 20
-#: Headers by which bucket services number their responses.
-_BUCKET_HEADERS = ("x-amz-request-id", "x-guploader-uploadid", "x-ms-request-id")
 _FIRST_BYTES = {"Range": f"bytes=0-{JUDGED_BYTES - 1}"}
 
 
@@ -95,6 +77,7 @@ class HttpSource:
         #: accepted.
         self._packed: set[str] = set()
         self._rangeless: set[str] = set()
+        self._has_head = True
 
     @property
     def url(self) -> str:
@@ -119,8 +102,11 @@ class HttpSource:
         return Names([self.stat(self._url.build).name])
 
     def stat(self, name: str) -> SourceObject:
-        """Describe an object."""
-        return retried(lambda: self._stat(name), self._options)
+        """Describe an object by HEAD; after a failure by a GET of its first bytes, then of all."""
+        ways = [self._stat_by_get, self._stat_by_first_bytes]
+        if self._has_head:
+            ways.append(self._stat_by_head)
+        return retried(lambda: (ways.pop() if len(ways) > 1 else ways[0])(name), self._options)
 
     @contextmanager
     def open(
@@ -153,7 +139,7 @@ class HttpSource:
                 yield from self._body(taken[0], position, None)
                 return
             with self._request("GET", name) as answer:
-                self._check_status(answer, name)
+                check_status(answer, name, self._url, self._options)
                 self._check_end(answer)
                 found = self._described(name, answer)
                 taken.append(found)
@@ -186,26 +172,43 @@ class HttpSource:
                 )
             yield replace(answer, coding=coding)
 
-    def _stat(self, name: str) -> SourceObject:
-        with self._request("HEAD", name) as answer:
-            if answer.status in _OVERLOADED:
-                self._check_status(answer, name)
-            if self._is_sent_unpacked(answer, name):
-                return self._stat(name)
-            if describes_object(answer, name):
-                return self._described(name, answer)
-        return self._stat_by_get(name, _FIRST_BYTES)
+    def _stat_by_head(self, name: str) -> SourceObject:
+        try:
+            with self._request("HEAD", name) as answer:
+                if answer.status in _OVERLOADED:
+                    check_status(answer, name, self._url, self._options)
+                if self._is_sent_unpacked(answer, name):
+                    return self._stat_by_head(name)
+                if describes_object(answer, name):
+                    return self._described(name, answer)
+        except Interrupted:
+            # Some servers drop each HEAD, or let it wait until it times out.
+            self._has_head = False
+            raise
+        if answer.status in _NO_HEAD:
+            self._has_head = False
+        return self._stat_by_first_bytes(name)
 
-    def _stat_by_get(self, name: str, part: dict[str, str]) -> SourceObject:
+    def _stat_by_first_bytes(self, name: str) -> SourceObject:
+        with self._request("GET", name, _FIRST_BYTES) as answer:
+            if answer.status not in _NO_RANGE:
+                return self._described_by_get(answer, name, self._stat_by_first_bytes)
+        self._rangeless.add(name)
+        return self._stat_by_get(name)
+
+    def _stat_by_get(self, name: str) -> SourceObject:
         """Describe an object by a response whose body is hardly read."""
-        with self._request("GET", name, part) as answer:
-            if part and answer.status in _NO_RANGE:
-                return self._stat_by_get(name, {})
-            self._check_status(answer, name)
-            if self._is_sent_unpacked(answer, name):
-                return self._stat_by_get(name, part)
-            self._check_page(answer, name, answer.read1(JUDGED_BYTES))
-            return self._described(name, answer)
+        with self._request("GET", name) as answer:
+            return self._described_by_get(answer, name, self._stat_by_get)
+
+    def _described_by_get(
+        self, answer: SourceResponse, name: str, again: Callable[[str], SourceObject]
+    ) -> SourceObject:
+        check_status(answer, name, self._url, self._options)
+        if self._is_sent_unpacked(answer, name):
+            return again(name)
+        self._check_page(answer, name, answer.read1(JUDGED_BYTES))
+        return self._described(name, answer)
 
     def _is_sent_unpacked(self, answer: SourceResponse, name: str) -> bool:
         """Record that an object is sent as it is stored only if gzip is accepted.
@@ -237,12 +240,19 @@ class HttpSource:
         self, found: SourceObject, start: int, end: int | None, *, needs_range: bool = False
     ) -> Generator[bytes, None, None]:
         headers = {} if found.name in self._rangeless else range_headers(found, start, end)
-        with self._parallel.one(), self._request("GET", found.name, headers) as answer:
-            self._check_status(answer, found.name, is_found=True)
-            self._check_version(answer, found)
-            if needs_range and answer.status == OK:
-                raise self._no_ranges(found.name)
-            yield from self._streamed(answer, found, start, end)
+        try:
+            with self._parallel.one(), self._request("GET", found.name, headers) as answer:
+                check_status(answer, found.name, self._url, self._options, is_found=True)
+                self._check_version(answer, found)
+                if needs_range and answer.status == OK:
+                    raise self._no_ranges(found.name)
+                yield from self._streamed(answer, found, start, end)
+        except SourceRefused:
+            if not headers:
+                raise
+            # Before the first byte. The server may refuse the range, and not the object.
+            self._rangeless.add(found.name)
+            yield from self._body(found, start, end, needs_range=needs_range)
 
     def _streamed(
         self, answer: SourceResponse, found: SourceObject, start: int, end: int | None
@@ -299,39 +309,6 @@ class HttpSource:
                 " a sign-in page, or an error page; the source needs a credential"
                 " (STAGING_SOURCES_AUTHORIZATION_FILE), or another URL"
             )
-
-    def _check_status(self, answer: SourceResponse, name: str, *, is_found: bool = False) -> None:
-        """Raise the error for a response without an object; `is_found`: it was described before."""
-        host, status = self._url.authority, answer.status
-        if status in (OK, PARTIAL):
-            return
-        if status in _ABSENT:
-            raise ArtifactNotFound(f"{name} is not in the archive")
-        if status in _CHANGED and is_found:
-            raise SourceChanged(f"{name} changed since it was found")
-        if status == _PROXY_REFUSED:
-            raise SourceRefused(f"{name} was refused with status {status}: {PROXY_CREDENTIAL}")
-        if status in _REFUSED:
-            cure = self._cure(answer)
-            raise SourceRefused(f"{host} refused access to {name} with status {status}; {cure}")
-        if status in _TRANSIENT or status >= _SERVER_FAILED:
-            raise Interrupted(
-                f"{host} answered with status {status}",
-                retry_after_seconds=retry_after_seconds(answer.headers),
-            )
-        if status in _NOT_SERVED:
-            raise SourceRefused(f"{host} does not serve {name}: it answered with status {status}")
-        raise SourceFailed(f"{host} answered with status {status}", retryable=False)
-
-    def _cure(self, answer: SourceResponse) -> str:
-        """Return a hint for a refused access."""
-        cure = credential_hint(self._url, answer.target.origin, self._options)
-        of_bucket = any(header in answer.headers for header in _BUCKET_HEADERS)
-        absent = (
-            "; or it does not exist: a bucket without permission to list also refuses absent"
-            " objects"
-        )
-        return cure + absent if of_bucket else cure
 
     def _no_ranges(self, name: str) -> SourceChanged:
         """Record that an object has no ranges; return the error that makes readers read it all."""

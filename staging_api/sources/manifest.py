@@ -10,9 +10,22 @@ import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from staging_api.errors import ArchiveUnsafe, ArtifactNotFound, LimitExceeded, SourceRefused
+from staging_api.errors import (
+    ArchiveUnsafe,
+    ArtifactNotFound,
+    LimitExceeded,
+    SourceChanged,
+    SourceRefused,
+)
 from staging_api.sources.lists import is_markup, names_in
-from staging_api.sources.model import Names, Source, SourceObject, SourceOptions, warnings_of
+from staging_api.sources.model import (
+    Names,
+    Source,
+    SourceObject,
+    SourceOptions,
+    take,
+    warnings_of,
+)
 
 log = logging.getLogger(__name__)
 
@@ -87,18 +100,19 @@ def read_small(source: Source, found: SourceObject) -> bytes:
     Raises:
         LimitExceeded: the object is not small.
     """
-    raw = bytearray()
-    with source.open(found) as chunks:
-        for chunk in chunks:
-            raw += chunk
-            if len(raw) > MAX_BYTES:
-                raise _too_long(found)
+    try:
+        with source.open(found) as chunks:
+            raw = _joined(chunks, found)
+    except SourceChanged:
+        # It was replaced, or no two responses of the source agree (`staging.taken`).
+        with take(source, found.name) as (now, chunks):
+            raw = _joined(chunks, now)
     if not raw.startswith(_GZIP) or found.name.endswith(_PACKED_NAMES):
-        return bytes(raw)
+        return raw
     try:
         unpacked = zlib.decompressobj(_GZIP_WINDOW).decompress(raw, MAX_BYTES + 1)
     except zlib.error:
-        return bytes(raw)
+        return raw
     if len(unpacked) > MAX_BYTES:
         raise _too_long(found)
     return unpacked
@@ -132,6 +146,15 @@ def checked_names(names: Iterable[str], options: SourceOptions, *, keys: bool = 
     for warning in warnings_of(found):
         log.warning("%s", warning)
     return found
+
+
+def _joined(chunks: Iterable[bytes], found: SourceObject) -> bytes:
+    raw = bytearray()
+    for chunk in chunks:
+        raw += chunk
+        if len(raw) > MAX_BYTES:
+            raise _too_long(found)
+    return bytes(raw)
 
 
 def _too_long(found: SourceObject) -> LimitExceeded:

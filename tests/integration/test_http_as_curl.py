@@ -35,7 +35,7 @@ ETAG = {"ETag": '"one"'}
 #: Meaning of an object's status; some of the neighbouring codes have no special meaning.
 OF_STATUS = {
     ArtifactNotFound: (404, 410),
-    SourceRefused: (400, 401, 402, 403, 405, 407, 409, 411, 412, 413, 416, 417, 426, 451),
+    SourceRefused: (400, 401, 402, 403, 405, 407, 409, 411, 412, 413, 416, 417, 426, 451, 501),
     Interrupted: (408, 425, 429, 500, 502, 503, 504, 599),
     SourceFailed: (201, 204, 207, 300, 304, 305),
 }
@@ -251,6 +251,53 @@ def test_a_server_without_ranges_and_head_is_read(opened, status):
     assert read(source) == BODY
 
 
+@pytest.mark.parametrize("head", [Reply(hang_up=True), Reply(429), Reply(503), Reply(504)])
+def test_a_head_that_keeps_failing_is_replaced_by_a_get(opened, head):
+    def script(asked):
+        return head if asked.method == "HEAD" else served(BODY, asked, **ETAG)
+
+    source, server = opened(script)
+    for _ in range(2):
+        assert source.stat("object.bin").size_bytes == len(BODY)
+    # The second object costs no HEAD.
+    assert [each.method for each in server.asked] == ["HEAD", "GET", "GET"]
+
+
+@pytest.mark.parametrize("status", [400, 403, 405, 406, 416, 501])
+def test_a_server_that_refuses_ranges_is_read_without(opened, status):
+    def script(asked):
+        if asked.method == "HEAD":
+            return Reply(405)
+        return Reply(status) if asked.part else Reply(body=BODY, headers=ETAG)
+
+    source, server = opened(script)
+    found = source.stat("object.bin")
+    with source.open(found, 10, 20) as chunks:
+        assert b"".join(chunks) == BODY[10:20]
+    assert [each.part is None for each in server.asked] == [True, False, True, True]
+
+
+@pytest.mark.parametrize("status", [400, 403, 405, 501])
+def test_ranges_refused_after_a_head_are_read_without(opened, status):
+    def script(asked):
+        return Reply(status) if asked.part else Reply(body=BODY, headers=ETAG)
+
+    source, server = opened(script)
+    for _ in range(2):
+        assert read(source, start=10, end=20) == BODY[10:20]
+    assert sum(each.part is not None for each in server.asked) == 1
+
+
+def test_a_first_get_that_gets_no_response_is_repeated_without_a_range(opened):
+    def script(asked):
+        is_refused = asked.method == "HEAD" or asked.part
+        return Reply(hang_up=True) if is_refused else Reply(body=BODY, headers=ETAG)
+
+    source, server = opened(script, attempts=3)
+    assert source.stat("object.bin").size_bytes == len(BODY)
+    assert [each.part is None for each in server.asked] == [True, False, True]
+
+
 def test_an_empty_object_is_empty_whatever_the_server_says_to_a_range(opened):
     source, _ = opened(lambda asked: served(b"", asked, **ETAG))
     assert source.stat("object.bin").size_bytes == 0
@@ -263,6 +310,13 @@ def test_mirrors_with_their_own_etags_are_read_by_one_get(opened):
     found, body = take(source)
     assert (body, found.version, found.size_bytes) == (BODY, '"one"', len(BODY))
     assert len(server.asked) == 1
+
+
+def test_a_list_of_mirrors_with_their_own_etags_is_read(opened):
+    etags = iter(range(100))
+    listed = b"object.bin\n"
+    source, _ = opened(lambda asked: served(listed, asked, ETag=f'"{next(etags)}"'))
+    assert list(source.names()) == ["object.bin"]
 
 
 def test_a_time_of_change_of_now_is_read_by_one_get(opened):
