@@ -8,5 +8,6 @@ from staging_api.settings import Settings
 
 def check() -> None:
     """Check the settings STAGING_... as far as possible without other services; change nothing."""
-    check_configuration(Settings.from_env(), "both")
+    if warning := check_configuration(Settings.from_env(), "both"):
+        typer.echo(f"warning: {warning}", err=True)
     typer.echo("the settings are valid")

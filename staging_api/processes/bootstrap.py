@@ -77,18 +77,19 @@ def build(settings: Settings, drain: Drain | None = None) -> Services:
         for part in (locks, stagings.watch, joining.watch, accesses):
             part.check()
 
+    publisher = _publisher(settings, locks, stagings.blobs, blocks)
     return Services(
         settings,
         stagings=stagings,
         watch=stagings.watch,
         accesses=accesses,
         joining=joining,
-        publisher=_publisher(settings, locks, stagings.blobs, blocks),
+        publisher=publisher,
         blocks=blocks,
         documents=documents_of(settings, locks, stagings),
         probes=Probes(
             readiness_checks(probes_database, stagings.blobs, drain),
-            readings(probes_database, stagings.blobs),
+            readings(probes_database, stagings.blobs, publisher.builder.releaser.key),
             settings.metrics_dir,
             check_threads,
         ),

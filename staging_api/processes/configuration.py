@@ -12,6 +12,7 @@ import os
 import shutil
 import socket
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
@@ -23,6 +24,7 @@ from staging_api.identity.bearer import is_token
 from staging_api.processes.bootstrap import build
 from staging_api.processes.listening import bound, unix_path, wait_until_free
 from staging_api.processes.metrics_folder import temporary_folder
+from staging_api.publishing.signing_keys import expiry_warning
 from staging_api.settings import Settings
 from staging_api.small_files import check_authorities, read_file_of
 
@@ -33,8 +35,11 @@ _BINARIES = "STAGING_POSTGRES_BINARIES"
 _NO_DATABASE = "postgresql+psycopg2:///"
 
 
-def check_configuration(settings: Settings, kind: ProcessKind) -> None:
+def check_configuration(settings: Settings, kind: ProcessKind) -> str | None:
     """Check everything that follows from the settings alone, for one kind of process or for both.
+
+    Returns:
+        A warning if the signing key expires soon; a key that has expired is refused.
 
     Raises:
         Invalid: names the variable, what is wrong with it and what would be right.
@@ -49,7 +54,7 @@ def check_configuration(settings: Settings, kind: ProcessKind) -> None:
         check(settings)
     if not settings.database_url:
         _check_embedded(settings)
-    _check_services(settings, kind)
+    return _check_services(settings, kind)
 
 
 def check_anonymous_access(settings: Settings) -> None:
@@ -194,8 +199,12 @@ def _check_embedded(settings: Settings) -> None:
         raise Invalid.field(_BINARIES, missing) if chosen else DatabaseUnusable(missing)
 
 
-def _check_services(settings: Settings, kind: ProcessKind) -> None:
-    """Build all services, which reads every file that a setting names, and connects to nothing."""
+def _check_services(settings: Settings, kind: ProcessKind) -> str | None:
+    """Build all services, which reads every file that a setting names, and connects to nothing.
+
+    Returns:
+        The warning of `check_configuration`.
+    """
     url = settings.database_url or _NO_DATABASE
     try:
         services = build(settings.model_copy(update={"database_url": url}))
@@ -207,5 +216,6 @@ def _check_services(settings: Settings, kind: ProcessKind) -> None:
             from staging_api.processes.application import site_of
 
             site_of(services)
+        return expiry_warning(services.publisher.builder.releaser.key, datetime.now(UTC))
     finally:
         services.close()

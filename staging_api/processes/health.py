@@ -5,9 +5,10 @@ from collections.abc import Callable, Iterator, Mapping
 
 from staging_api.db.engine import Database
 from staging_api.db.migrate import check_schema
-from staging_api.errors import ShuttingDown, StagingApiError
+from staging_api.errors import ShuttingDown, SigningFailed, StagingApiError
 from staging_api.http.probes import Check, Reading
 from staging_api.publishing.rows.apt_archives import validity_left
+from staging_api.publishing.signing import SigningKey, expires_at
 from staging_api.shutdown import Drain
 from staging_api.staging.repository import check_rows, reading, space_rows
 from staging_api.staging.store_identity import StoreIdentity
@@ -36,10 +37,13 @@ def readiness_checks(database: Database, blobs: BlobStore, drain: Drain) -> Mapp
     return {"process": draining, "database": lambda: check_schema(database), "store": store}
 
 
-def readings(database: Database, blobs: BlobStore) -> Callable[[], Iterator[Reading]]:
-    """Return a function that reads gauges from the database and the store for /metrics."""
+def readings(
+    database: Database, blobs: BlobStore, key: SigningKey | None = None
+) -> Callable[[], Iterator[Reading]]:
+    """Return a function that reads gauges from the database, the store and gpg for /metrics."""
 
     def read() -> Iterator[Reading]:
+        yield from _key_expiry(key)
         try:
             yield "staging_store_free_bytes", "Room in the store", {"store": blobs.free_bytes()}
         except OSError as error:
@@ -71,3 +75,16 @@ def readings(database: Database, blobs: BlobStore) -> Callable[[], Iterator[Read
         yield "staging_release_validity_left", share, validity
 
     return read
+
+
+def _key_expiry(key: SigningKey | None) -> Iterator[Reading]:
+    """Yield the expiry of the signing key; nothing if it never expires, or there is none here."""
+    try:
+        expiry = expires_at(key)
+    except SigningFailed as error:
+        log.warning("the expiry of the signing key is unknown: %s", error.detail)
+        return
+    if key is not None and expiry is not None:
+        meaning = "When the signing key expires, by fingerprint"
+        figures = {key.fingerprint: expiry.timestamp()}
+        yield "staging_signing_key_expires_timestamp_seconds", meaning, figures

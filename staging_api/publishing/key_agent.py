@@ -5,8 +5,7 @@ Only the agent ever reads the secret key. gpg is asked once for the key and its 
 whenever gpg's list of keys changes.
 
 `AgentUnavailable` means that gpg signs instead, or reports the error: the agent is not running yet,
-was ended, or needs a passphrase; or the key has expired, is on a card, or is neither RSA, ECDSA nor
-ed25519.
+was ended, or needs a passphrase; or the key is on a card, or is neither RSA, ECDSA nor ed25519.
 
 What if the agent dies? The connection breaks, and gpg starts another agent for the next signature.
 """
@@ -16,7 +15,6 @@ import socket
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
 from urllib.parse import unquote_to_bytes
@@ -47,10 +45,6 @@ class AgentUnavailable(Exception):
     """The agent cannot sign with this key now, so gpg must."""
 
 
-class KeyExpired(Exception):
-    """The key has expired: gpg does not sign with it either, and does not say why."""
-
-
 @dataclass(frozen=True)
 class AgentKey:
     """A key that the agent can sign with.
@@ -59,14 +53,12 @@ class AgentKey:
         socket: path of the agent's socket.
         keygrip: the agent's name for the key.
         created_at: start of the key's validity; seconds since 1970.
-        expires_at: end of the key's validity; None: never.
     """
 
     socket: str
     keygrip: str
     issuer: Issuer
     created_at: int
-    expires_at: int | None
 
     @contextmanager
     def signing(self, now: float) -> Iterator[SignDigest]:
@@ -74,10 +66,7 @@ class AgentKey:
 
         Raises:
             AgentUnavailable: the agent does not answer, or does not sign.
-            KeyExpired: the key is of no use at that time.
         """
-        if self.expires_at is not None and now >= self.expires_at:
-            raise KeyExpired(f"has expired at {datetime.fromtimestamp(self.expires_at, UTC)}")
         if now < self.created_at:
             raise AgentUnavailable("clients would not believe the key now")
         try:
@@ -118,13 +107,11 @@ def agent_key(listing: str, fingerprint: str, socket_path: str) -> AgentKey:
     found = next((each for each in keys if each.fingerprint == fingerprint), None)
     if found is None or not _can_sign(found) or _UNUSABLE & {keys[0].validity, found.validity}:
         raise AgentUnavailable("it is no key that the agent can sign with")
-    expiries = [int(each.expires_at) for each in (keys[0], found) if each.expires_at]
     return AgentKey(
         socket=socket_path,
         keygrip=found.keygrip,
         issuer=Issuer(int(found.algorithm), bytes.fromhex(fingerprint)),
         created_at=int(found.created_at),
-        expires_at=min(expiries, default=None),
     )
 
 
@@ -154,7 +141,7 @@ def listed_keys(colons: str) -> Iterator[ListedKey]:
     fingerprint = ""
     for line in colons.splitlines():
         kind, *values = line.split(":")
-        if kind in ("sec", "ssb"):
+        if kind in ("sec", "ssb", "pub", "sub"):
             fields = values
         elif kind == "fpr":
             fingerprint = values[8]

@@ -19,6 +19,7 @@ from staging_api.publishing.signing import (
     SignedRelease,
     SigningKey,
     UnsignedRelease,
+    check_expiry,
     sign,
     signer_of,
 )
@@ -46,6 +47,15 @@ class Releaser:
         Releases that other processes signed unchanged.
         """
         return signer_of(self.key)
+
+    def check_key(self, now: datetime) -> None:
+        """Check that the signing key, if there is one here, has not expired.
+
+        Raises:
+            SigningFailed: it has, so clients refuse all Releases that it signed.
+        """
+        if self.key is not None:
+            check_expiry(self.key, now)
 
     def suite(
         self,

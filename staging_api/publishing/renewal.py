@@ -3,7 +3,8 @@
 Every few seconds the worker looks for runs whose process died, and marks them as abandoned; and for
 Releases whose validity is half over. Renewal does not change which packages a suite shows: the new
 Releases list the same index files. A worker renews only Releases signed with its own key, and logs
-once about each archive with others.
+once about each archive with others. It logs once a day that its key is about to expire, or has
+expired: then it renews nothing, and clients refuse all archives that the key signed.
 
 What if the process dies? Before the new Releases go live: nothing has changed, and another worker,
 or the next poll, renews them. Going live is one transaction under the lock, as in every run.
@@ -15,11 +16,13 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 from staging_api.errors import LockHeld, StagingApiError
 from staging_api.locks.hold import RequestOrigin
 from staging_api.publishing.rows import apt_archives
 from staging_api.publishing.service import Publisher
+from staging_api.publishing.signing_keys import expiry_warning
 
 log = logging.getLogger(__name__)
 
@@ -27,6 +30,7 @@ log = logging.getLogger(__name__)
 _POLL_SECONDS = 10.0
 #: Pause after a failure, or for another key: others can renew in the second half of the validity.
 _PAUSE_SECONDS = 60.0
+_DAY_SECONDS = 86_400.0
 
 
 @dataclass
@@ -36,6 +40,7 @@ class Renewal:
     publisher: Publisher
     _paused_until: dict[str, float] = field(default_factory=dict)
     _foreign: set[str] = field(default_factory=set)
+    _key_warning: tuple[str, float] = ("", 0.0)
     _stop: threading.Event = field(default_factory=threading.Event)
 
     @contextmanager
@@ -64,6 +69,7 @@ class Renewal:
         with self.publisher.database.connect() as conn:
             expiring = apt_archives.expiring_apt_archives(conn)
         signer, now = self.publisher.builder.releaser.signer, time.monotonic()
+        self._warn_of_key(now)
         # A worker without a key renews nothing, not even a Release whose signer is unknown.
         own = set() if signer is None else {signer}
         self._warn_of_foreign({name for name, signers in expiring.items() if signers - own})
@@ -83,6 +89,15 @@ class Renewal:
                 name,
             )
         self._foreign = names
+
+    def _warn_of_key(self, now: float) -> None:
+        """Log once a day, and at each change, that the key expires soon or has expired."""
+        warning = expiry_warning(self.publisher.builder.releaser.key, datetime.now(UTC)) or ""
+        before, warned_at = self._key_warning
+        if warning != before or now - warned_at >= _DAY_SECONDS:
+            if warning:
+                log.warning("%s: extend or replace it, and give clients the public key", warning)
+            self._key_warning = warning, now
 
     def _renew(self, name: str) -> bool:
         try:

@@ -103,6 +103,8 @@ class Publisher(SuitePublishing):
         apt_archive = self.apt_archive(name)
         if not self.builder.has_to_renew(apt_archive, self.distribution(name)):
             return None
+        # Before the run: a worker tries every minute, and would record as many failed runs.
+        self.builder.releaser.check_key(apt_archive.seen_at)
         with self._running("publish-distro", apt_archive, Options(), origin, "renewal") as run:
             apt_archive = self.apt_archive(name)
             draft = self.builder.renewal(run, apt_archive, self.distribution(name))

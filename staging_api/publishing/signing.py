@@ -19,7 +19,7 @@ import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
 from urllib.parse import unquote
@@ -28,9 +28,9 @@ from staging_api.errors import SigningFailed
 from staging_api.publishing.key_agent import (
     AgentKey,
     AgentUnavailable,
-    KeyExpired,
     agent_key,
     key_lists_of,
+    listed_keys,
 )
 from staging_api.publishing.openpgp import clear_signed, detached
 
@@ -39,6 +39,8 @@ log = logging.getLogger(__name__)
 #: Two signatures take 20 ms; even with a slow start of the agent on a busy machine, far less than
 #: this limit.
 TIMEOUT_SECONDS = 30.0
+#: Listing a public key takes 5 ms; /metrics and pages wait for it after a change of gpg's keys.
+_LISTING_SECONDS = 5.0
 
 # gpg.conf is for interactive use: it could name a digest that no client accepts, or a second key. A
 # key with a passphrase would make the agent wait for input forever.
@@ -86,6 +88,39 @@ def signer_of(key: SigningKey | None) -> str | None:
     return key.fingerprint if at_hand else None
 
 
+def expires_at(key: SigningKey | None) -> datetime | None:
+    """Return when clients stop trusting the key: the earlier expiry of it and its primary key.
+
+    None if it never expires, no key is configured, or it is unavailable here. gpg is called only
+    after a change of its list of keys, such as an extension of the key.
+
+    Raises:
+        SigningFailed: gpg does not list the key.
+    """
+    return _expiry(key, key_lists_of(key.home)) if key and signer_of(key) else None
+
+
+def check_expiry(key: SigningKey, now: datetime) -> None:
+    """Check that the key has not expired: clients refuse its signatures then, old ones as well.
+
+    A key that gpg does not list passes: signing with it has a better error.
+
+    Raises:
+        SigningFailed: it has expired.
+    """
+    try:
+        expiry = expires_at(key)
+    except SigningFailed as error:
+        log.debug("the expiry of the key is unknown: %s", error.detail)
+        return
+    if expiry is not None and now >= expiry:
+        raise SigningFailed(
+            f"the key {key.fingerprint} has expired at {expiry}: extend it with"
+            f" `gpg --quick-set-expire {key.fingerprint} 2y`, or sign with another, and give"
+            " clients the public key"
+        )
+
+
 def sign(
     release: bytes,
     key: SigningKey | None,
@@ -103,19 +138,16 @@ def sign(
         timeout_seconds: time limit for gpg.
 
     Raises:
-        SigningFailed: there is a key, but gpg did not sign with it in time.
+        SigningFailed: there is a key, but it has expired, or gpg did not sign with it in time.
     """
     if key is None:
         return UnsignedRelease("no signing key is configured")
     if not key.home.is_dir():
         return UnsignedRelease(f"there is no gpg home directory at {key.home}")
+    now = at or datetime.now(UTC)
+    check_expiry(key, now)
     try:
-        return _by_agent(release, key, int(at.timestamp() if at else time.time()))
-    except KeyExpired as error:
-        raise SigningFailed(
-            f"the key {key.fingerprint} {error}: extend it with `gpg --quick-set-expire"
-            f" {key.fingerprint} 2y`, or sign with another, and give clients the public key"
-        ) from None
+        return _by_agent(release, key, int(now.timestamp()))
     except AgentUnavailable as error:
         log.debug("gpg signs itself: %s", error)
     deadline = time.monotonic() + timeout_seconds
@@ -176,6 +208,21 @@ def _by_agent(release: bytes, key: SigningKey, now: int) -> SignedRelease:
             clear_signed(release, found.issuer, by_key, now),
             detached(release, found.issuer, by_key, now),
         )
+
+
+@lru_cache(maxsize=16)
+def _expiry(key: SigningKey, _key_lists: object) -> datetime | None:
+    """Return the expiry of a key; looked up again whenever gpg's list of keys has changed.
+
+    Raises:
+        SigningFailed: gpg does not list the key.
+    """
+    # The public key alone: without the agent, whose start could take long.
+    listing = ["--with-colons", "--with-keygrip", "--list-keys", key.fingerprint]
+    keys = list(listed_keys(_gpg(key, listing, b"", _LISTING_SECONDS).decode(errors="replace")))
+    own = [each for each in keys if each is keys[0] or each.fingerprint == key.fingerprint]
+    expiries = [int(each.expires_at) for each in own if each.expires_at]
+    return datetime.fromtimestamp(min(expiries), UTC) if expiries else None
 
 
 @lru_cache(maxsize=16)

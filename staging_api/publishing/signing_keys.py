@@ -8,13 +8,27 @@ bound to its names, and a subkey to its key, by signatures of the key itself; ne
 such signatures over MD5 or SHA-1 (apt with sqv, from February 2026 on).
 """
 
+import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from string import hexdigits
 
 from staging_api.errors import Invalid, SigningFailed
 from staging_api.publishing.key_agent import ListedKey, listed_keys
-from staging_api.publishing.signing import SigningKey, list_key, list_own_signatures, signer_of
+from staging_api.publishing.signing import (
+    SigningKey,
+    expires_at,
+    list_key,
+    list_own_signatures,
+    signer_of,
+)
+
+log = logging.getLogger(__name__)
+
+#: Clients need the extended or new public key before the old one expires, so there must be time to
+#: bring it to all of them.
+WARNED_BEFORE = timedelta(days=30)
 
 # Algorithms of RFC 4880 and RFC 9580. apt treats DSA keys of any length as weak.
 _RSA = frozenset({"1", "3"})
@@ -49,6 +63,22 @@ def checked(home_key: SigningKey) -> SigningKey:
         raise _refused(f"belongs to a key that {reason}")
     _check_own_signatures(key, owner, found)
     return key
+
+
+def expiry_warning(key: SigningKey | None, now: datetime) -> str | None:
+    """Return a sentence if the key has expired, or expires within `WARNED_BEFORE`.
+
+    None if gpg does not list the key, too: signing with it has a better error.
+    """
+    try:
+        expiry = expires_at(key)
+    except SigningFailed as error:
+        log.debug("the expiry of the signing key is unknown: %s", error.detail)
+        return None
+    if key is None or expiry is None or expiry - now > WARNED_BEFORE:
+        return None
+    state = "has expired" if expiry <= now else "expires"
+    return f"The signing key {key.fingerprint} {state} at {expiry:%Y-%m-%d %H:%M} UTC"
 
 
 def _owner_with(key: SigningKey) -> tuple[ListedKey, ListedKey]:

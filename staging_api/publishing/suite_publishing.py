@@ -78,7 +78,10 @@ class SuitePublishing:
 
         Raises:
             HookFailed: a hook before going live failed; clients see the old generation.
+            SigningFailed: the key has expired, even if there is nothing to publish: clients already
+                refuse the live generation.
         """
+        self.builder.releaser.check_key(apt_archive.seen_at)
         failed, more = None, True
         while more and (ids := _in_scope(apt_archive, options, self.with_work(apt_archive))):
             published, refused = self._publish_some(

@@ -99,6 +99,17 @@ CASES = {
         part="worker",
         labels={"of": "tools"},
     ),
+    # promtool's clock begins at 0, and asks after 29 minutes.
+    "StagingSigningKeyExpires": Case(
+        {"staging_signing_key_expires_timestamp_seconds{of='AAAA'}": "2000000x120"},
+        {"staging_signing_key_expires_timestamp_seconds{of='BBBB'}": "3000000x120"},
+        labels={"of": "AAAA"},
+    ),
+    "StagingSigningKeyExpired": Case(
+        {"staging_signing_key_expires_timestamp_seconds{of='AAAA'}": "60x120"},
+        {"staging_signing_key_expires_timestamp_seconds{of='BBBB'}": "2000000x120"},
+        labels={"of": "AAAA"},
+    ),
     "StagingDatabaseConnections": Case(
         {"staging_database_unavailable_total": "0+6x120"},
         {"staging_database_unavailable_total": "0+1x120"},

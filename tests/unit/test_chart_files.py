@@ -25,6 +25,7 @@ READINGS = {
     "staging_queue_artifacts",
     "staging_queue_oldest_seconds",
     "staging_release_validity_left",
+    "staging_signing_key_expires_timestamp_seconds",
     "staging_store_lost_contents",
 }
 

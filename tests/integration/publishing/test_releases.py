@@ -12,11 +12,14 @@ from pathlib import Path
 import pytest
 
 from staging_api.db.engine import Database, open_database
+from staging_api.errors import SigningFailed
+from staging_api.publishing import signing
 from staging_api.publishing.renewal import Renewal
 from staging_api.publishing.rows import apt_archives, generations, runs, serving
 from staging_api.publishing.run_model import PublisherRun
 from staging_api.publishing.signing import SignedRelease, SigningKey, UnsignedRelease
 from staging_api.publishing.snapshots import Snapshots
+from staging_api.vocabulary.publishing import Operation
 from tests.apt_archive_series.life import fake_signature, keys_in
 from tests.packages import control_text, deb
 from tests.publisher import Shop, find, shop
@@ -94,6 +97,28 @@ def test_signatures_are_of_the_time_of_the_database(
     dates = select(here.database, "SELECT dated_at FROM release_files WHERE gone_number IS NULL")
     assert len(signed_at) == len(SUITES)
     assert {*signed_at} == {dated for (dated,) in dates}
+
+
+def test_a_run_fails_with_an_expired_key_though_nothing_is_new(
+    here: Shop, keys: list[SigningKey], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    signed_with(here, keys[0])
+    here.run()
+    now = here.archive.seen_at
+    monkeypatch.setattr(signing, "expires_at", lambda _key: now)
+    operations: tuple[Operation, ...] = ("publish-distro", "publish-ftpmaster")
+    for operation in operations:
+        with pytest.raises(SigningFailed, match="AAAA has expired"):
+            here.run(operation)
+    newest = here.publisher.runs.page(limit=1).items[0]
+    assert (newest.state, newest.error_code) == ("failed", "signing_failed")
+    # It signs nothing, and uploads are not lost by it.
+    assert here.run("process-accepted").state == "succeeded"
+    # A worker tries every minute, and records no run for that.
+    execute(here.database, "UPDATE release_files SET valid_until = now()")
+    assert Renewal(here.publisher).once() == []
+    newest = here.publisher.runs.page(limit=1).items[0]
+    assert newest.operation == "process-accepted"
 
 
 def test_a_process_without_the_key_leaves_signatures_of_others(

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from staging_api.cli.check import check
 from staging_api.errors import Invalid
+from staging_api.processes import configuration
 from staging_api.processes.configuration import (
     _check_bind,
     _check_folders,
@@ -57,6 +59,18 @@ def test_the_folder_of_metrics_and_that_of_a_socket_must_be_writable(closed: Pat
         _check_bind("STAGING_BIND", f"unix:{closed}/api")
     _check_folders(Settings(home=closed.parent, metrics_dir=str(closed.parent)))
     _check_bind("STAGING_BIND", f"unix:{closed.parent}/api")
+
+
+def test_a_key_that_expires_soon_is_a_warning_of_the_check(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(configuration, "expiry_warning", lambda key, _now: f"{key} expires")
+    settings = Settings(home=tmp_path, database_url="postgresql+psycopg2:///")
+    assert check_configuration(settings, "worker") == "None expires"
+    monkeypatch.setattr(Settings, "from_env", lambda: settings)
+    check()
+    said = capsys.readouterr()
+    assert (said.out, said.err) == ("the settings are valid\n", "warning: None expires\n")
 
 
 def test_an_api_without_a_folder_for_temporary_files_is_refused_and_a_worker_is_not(

@@ -3,12 +3,15 @@
 import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from staging_api.errors import StoreFailed
+from staging_api.errors import SigningFailed, StoreFailed
 from staging_api.processes import health
+from staging_api.publishing.signing import SigningKey
 from staging_api.staging.repository import check_rows, reading, space_rows
 
 
@@ -33,7 +36,8 @@ class Known:
 
     def read(self) -> dict[str, dict[str, Any]]:
         """Return the figures by the name of their metric."""
-        read = health.readings(self, self)  # type: ignore[arg-type]
+        key = SigningKey(Path("/home"), "AAAA")
+        read = health.readings(self, self, key)  # type: ignore[arg-type]
         return {name: dict(figures) for name, _, figures in read()}
 
 
@@ -44,6 +48,7 @@ def known(monkeypatch: pytest.MonkeyPatch) -> Known:
     monkeypatch.setattr(space_rows, "space", lambda _conn: space_rows.StoreSpace(1, 2, 3))
     monkeypatch.setattr(check_rows, "lost_count", lambda _conn: 4)
     monkeypatch.setattr(health, "validity_left", lambda _conn: {"main": 0.5})
+    monkeypatch.setattr(health, "expires_at", lambda _key: None)
     return made
 
 
@@ -76,3 +81,20 @@ def test_what_does_not_answer_hides_nothing_of_the_other(known: Known) -> None:
         "staging_store_free_bytes": {"store": 7},
         "staging_database_up": {"database": 0},
     }
+
+
+def test_the_expiry_of_the_key_is_read_whether_the_database_answers_or_not(
+    known: Known, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = "staging_signing_key_expires_timestamp_seconds"
+    assert name not in known.read()
+    monkeypatch.setattr(health, "expires_at", lambda _key: datetime.fromtimestamp(900, UTC))
+    known.answers = False
+    assert known.read()[name] == {"AAAA": 900.0}
+
+    def fails(_key: object) -> None:
+        raise SigningFailed("gpg: no such key")
+
+    monkeypatch.setattr(health, "expires_at", fails)
+    assert name not in known.read()
+    assert known.read()["staging_database_up"] == {"database": 0}

@@ -16,7 +16,6 @@ import pytest
 from staging_api.publishing.key_agent import (
     AgentKey,
     AgentUnavailable,
-    KeyExpired,
     agent_key,
     key_lists_of,
 )
@@ -69,7 +68,7 @@ def agent() -> Iterator[Callable[..., tuple[Agent, AgentKey]]]:
         def make(*answers: bytes, algorithm: int = RSA) -> tuple[Agent, AgentKey]:
             path = str(Path(folder) / "S")
             made.append(Agent(path, answers))
-            return made[-1], AgentKey(path, "AAAA", Issuer(algorithm, bytes(20)), 0, None)
+            return made[-1], AgentKey(path, "AAAA", Issuer(algorithm, bytes(20)), 0)
 
         yield make
         for each in made:
@@ -140,28 +139,20 @@ def test_an_agent_that_says_nothing_is_not_waited_for(monkeypatch, tmp_path: Pat
     with socket.socket(socket.AF_UNIX) as silent:
         silent.bind(str(tmp_path / "S"))
         silent.listen()
-        key = AgentKey(str(tmp_path / "S"), "AAAA", Issuer(RSA, bytes(20)), 0, None)
+        key = AgentKey(str(tmp_path / "S"), "AAAA", Issuer(RSA, bytes(20)), 0)
         with pytest.raises(AgentUnavailable, match="timed out"), key.signing(NOW):
             pass
 
 
 def test_an_agent_that_does_not_run_is_unavailable():
-    key = AgentKey("/nowhere", "AAAA", Issuer(RSA, bytes(20)), 0, None)
+    key = AgentKey("/nowhere", "AAAA", Issuer(RSA, bytes(20)), 0)
     with pytest.raises(AgentUnavailable, match="No such file"), key.signing(NOW):
         pass
 
 
-@pytest.mark.parametrize(
-    ("created", "expires", "error", "words"),
-    [(-10, -1, KeyExpired, "has expired at"), (10, None, AgentUnavailable, "believe")],
-    ids=["old", "new"],
-)
-def test_the_agent_is_not_asked_while_clients_would_not_believe_the_key(
-    created: int, expires: int | None, error: type[Exception], words: str
-) -> None:
-    times = (NOW + created, None if expires is None else NOW + expires)
-    key = AgentKey("/nowhere", "", Issuer(22, bytes(20)), *times)
-    with pytest.raises(error, match=words), key.signing(NOW):
+def test_the_agent_signs_nothing_before_the_key_was_made() -> None:
+    key = AgentKey("/nowhere", "", Issuer(22, bytes(20)), NOW + 10)
+    with pytest.raises(AgentUnavailable, match="believe"), key.signing(NOW):
         pass
 
 
@@ -184,9 +175,9 @@ def listed(**given: str) -> str:
 
 def test_a_key_of_the_agent_is_read_from_gpgs_listing() -> None:
     key = agent_key(listed(token="#"), TWO, "/socket")
-    assert key == AgentKey("/socket", "BBBB", Issuer(22, bytes.fromhex(TWO)), 200, 900)
+    assert key == AgentKey("/socket", "BBBB", Issuer(22, bytes.fromhex(TWO)), 200)
     key = agent_key(listed(), ONE, "/socket")
-    assert (key.keygrip, key.created_at, key.expires_at) == ("AAAA", 100, None)
+    assert (key.keygrip, key.created_at) == ("AAAA", 100)
 
 
 @pytest.mark.parametrize(

@@ -5,13 +5,15 @@ the list that a test gives it.
 """
 
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from staging_api.errors import Invalid
+from staging_api.errors import Invalid, SigningFailed
+from staging_api.publishing import signing_keys
 from staging_api.publishing.signing import SigningKey
-from staging_api.publishing.signing_keys import checked
+from staging_api.publishing.signing_keys import checked, expiry_warning
 
 KEY = "84663BD8A7308146325D1530B69513F94474B716"
 SUBKEY = "376AF32FE87FDAD1FEBD1BBF19AF0092F30AFA1E"
@@ -197,3 +199,31 @@ def test_a_subkey_that_is_tied_to_its_key_over_a_broken_digest_is_refused(check:
     # The list does not say what the signature covers.
     assert check(SUBKEY, tied="").fingerprint == SUBKEY
     assert check(SUBKEY, tied=sig(SHA1, 9, kind="18x") + sig(9, 10, kind="18x")).fingerprint
+
+
+def test_a_key_is_warned_of_from_thirty_days_before_its_expiry(monkeypatch: pytest.MonkeyPatch):
+    now = datetime(2026, 12, 1, 8, tzinfo=UTC)
+    expiry: list[datetime | None] = [None]
+    monkeypatch.setattr(signing_keys, "expires_at", lambda _key: expiry[0])
+    key = SigningKey(Path("/home"), KEY)
+    said = []
+    for days in (31, 30, 1, 0, -1):
+        expiry[0] = now + timedelta(days=days)
+        said.append(expiry_warning(key, now))
+    assert said == [
+        None,
+        f"The signing key {KEY} expires at 2026-12-31 08:00 UTC",
+        f"The signing key {KEY} expires at 2026-12-02 08:00 UTC",
+        f"The signing key {KEY} has expired at 2026-12-01 08:00 UTC",
+        f"The signing key {KEY} has expired at 2026-11-30 08:00 UTC",
+    ]
+    expiry[0] = None
+    assert expiry_warning(key, now) is None
+
+
+def test_of_a_key_that_gpg_does_not_list_nothing_is_said(monkeypatch: pytest.MonkeyPatch):
+    def fails(_key: object) -> None:
+        raise SigningFailed("gpg: no such key")
+
+    monkeypatch.setattr(signing_keys, "expires_at", fails)
+    assert expiry_warning(SigningKey(Path("/home"), KEY), datetime.now(UTC)) is None

@@ -42,7 +42,7 @@ def renewal_by(renew: Renew) -> Renewal:
     publisher: Any = SimpleNamespace(
         database=SimpleNamespace(connect=nullcontext),
         runs=SimpleNamespace(abandon_dead=list),
-        builder=SimpleNamespace(releaser=SimpleNamespace(signer="AAAA")),
+        builder=SimpleNamespace(releaser=SimpleNamespace(signer="AAAA", key=None)),
         renew=lambda name, _origin: renew(name),
     )
     return Renewal(publisher, _stop=Impatient())
@@ -119,3 +119,26 @@ def test_a_worker_looks_again_whatever_fails_until_its_work_ends(
     assert joined == [10.0]
     said = [record.getMessage() for record in caplog.records]
     assert said == ["no Releases are renewed: away", "no Releases are renewed"]
+
+
+@pytest.mark.usefixtures("expiring")
+def test_a_worker_warns_of_its_key_once_a_day_and_at_each_change(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    now, warning = 0.0, ""
+    monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: now))
+    monkeypatch.setattr(module, "expiry_warning", lambda _key, _now: warning or None)
+    renewal = renewal_by(lambda _name: "renewed")
+    renewal._foreign = {"foreign", "two"}
+    said = []
+    for at, warning_then in (
+        *((0.0, ""), (10.0, "It expires"), (20.0, "It expires"), (86_409.9, "It expires")),
+        *((86_410.0, "It expires"), (86_420.0, "It has expired"), (86_430.0, "")),
+        (86_440.0, "It expires"),
+    ):
+        now, warning = at, warning_then
+        caplog.clear()
+        renewal.once()
+        said.append([record.getMessage().partition(":")[0] for record in caplog.records])
+    soon, over = ["It expires"], ["It has expired"]
+    assert said == [[], soon, [], [], soon, over, [], soon]
