@@ -26,6 +26,7 @@ from staging_api.sources.http_answers import (
     UNDONE,
     begins_object,
     bytes_before,
+    declared_coding,
     describes_object,
     range_headers,
     unasked_coding,
@@ -77,6 +78,9 @@ class HttpSource:
         #: accepted.
         self._packed: set[str] = set()
         self._rangeless: set[str] = set()
+        #: The declared codings of objects, and the objects that are read in the less likely way.
+        self._codings: dict[str, str] = {}
+        self._otherwise: set[str] = set()
         self._has_head = True
 
     @property
@@ -152,6 +156,17 @@ class HttpSource:
             next(chunks)
             yield taken[0], chunks
 
+    def read_otherwise(self, name: str) -> str:
+        """From now on decode an object that was read as sent, or the other way round.
+
+        Returns:
+            The declared coding; empty: there is none, or both ways were used already.
+        """
+        if name in self._otherwise:
+            return ""
+        self._otherwise.add(name)
+        return self._codings.get(name, "")
+
     def close(self) -> None:
         """Close all connections."""
         self._client.close()
@@ -163,7 +178,7 @@ class HttpSource:
         stored = {"Accept-Encoding": "gzip"} if name in self._packed else {}
         target = target_of(self._url.below(name))
         with self._client.request(method, target, {**stored, **(headers or {})}) as answer:
-            coding = "" if stored else unasked_coding(answer, name)
+            coding = self._coding(answer, name)
             if coding and coding not in UNDONE and answer.status in (OK, PARTIAL):
                 raise SourceRefused(
                     f"{self._url.authority} sends {name} with Content-Encoding: {coding}, which was"
@@ -171,6 +186,16 @@ class HttpSource:
                     " the file unencoded"
                 )
             yield replace(answer, coding=coding)
+
+    def _coding(self, answer: SourceResponse, name: str) -> str:
+        """Return the coding to decode; empty: the bytes as sent are those of the object."""
+        declared = declared_coding(answer)
+        if declared:
+            self._codings[name] = declared
+        usual = "" if name in self._packed else unasked_coding(answer, name)
+        if name not in self._otherwise:
+            return usual
+        return "" if usual else declared
 
     def _stat_by_head(self, name: str) -> SourceObject:
         try:

@@ -24,10 +24,15 @@ def unasked_coding(answer: SourceResponse, name: str) -> str:
     It is empty for objects that are compressed files themselves: servers declare ``image.tar.gz``
     as gzip-coded, too.
     """
-    coding = answer.headers.get("Content-Encoding", "").strip().lower()
     extensions = name.rpartition("/")[2].lower().split(".")[1:]
     packed = _PACKED.intersection(extensions) or media_type(answer.headers) in _PACKED_TYPES
-    return coding if coding in _CODINGS and not packed else ""
+    return "" if packed else declared_coding(answer)
+
+
+def declared_coding(answer: SourceResponse) -> str:
+    """Return the declared content coding; empty if there is none, or the word is none."""
+    coding = answer.headers.get("Content-Encoding", "").strip().lower()
+    return coding if coding in _CODINGS else ""
 
 
 def describes_object(answer: SourceResponse, name: str) -> bool:

@@ -221,6 +221,26 @@ def take(source: Source, name: str) -> Iterator[tuple[SourceObject, Iterator[byt
         yield found, chunks
 
 
+@runtime_checkable
+class CodingSource(Protocol):
+    """A source whose server may send objects in a coding that was not requested."""
+
+    def read_otherwise(self, name: str) -> str:
+        """From now on read an object in the other way; see `read_otherwise`."""
+
+
+def read_otherwise(source: Source, name: str) -> str:
+    """From now on decode an object that was read as sent, or the other way round.
+
+    For an object whose content is wrong: servers declare a file that is compressed itself as coded,
+    and others compress files on the way.
+
+    Returns:
+        The coding that the server declares; empty: there is only one way to read the object.
+    """
+    return source.read_otherwise(name) if isinstance(source, CodingSource) else ""
+
+
 def _kept(left_out: str) -> str:
     """Return a name in a form that a database can store, and that is still not safe."""
     kept = left_out.encode(errors="backslashreplace").decode()

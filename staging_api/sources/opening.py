@@ -8,7 +8,14 @@ from pkgutil import resolve_name
 from staging_api.errors import SourceFailed, SourceNotAllowed
 from staging_api.sources.allowlist import AllowList
 from staging_api.sources.breaker import Breakers
-from staging_api.sources.model import Names, Source, SourceObject, SourceOptions, take
+from staging_api.sources.model import (
+    Names,
+    Source,
+    SourceObject,
+    SourceOptions,
+    read_otherwise,
+    take,
+)
 from staging_api.sources.url import SCHEMES, ArchiveUrl, Scheme
 
 _OPTIONS = SourceOptions()
@@ -64,6 +71,9 @@ class _BreakerSource:
     def take(self, name: str) -> Iterator[tuple[SourceObject, Iterator[bytes]]]:
         with self._breakers.calling(self._host), _named(name), take(self._source, name) as taken:
             yield taken
+
+    def read_otherwise(self, name: str) -> str:
+        return read_otherwise(self._source, name)
 
     def close(self) -> None:
         self._source.close()

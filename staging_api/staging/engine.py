@@ -27,11 +27,12 @@ from staging_api.errors import (
     ArtifactNotFound,
     LimitExceeded,
     SourceChanged,
+    SourceFailed,
     StagingApiError,
 )
 from staging_api.formats.extractors import EXTRACTORS
 from staging_api.formats.model import UnpackLimits
-from staging_api.sources.model import Source, SourceObject, warnings_of
+from staging_api.sources.model import Source, SourceObject, read_otherwise, warnings_of
 from staging_api.staging.assembly import ArtifactAssembly
 from staging_api.staging.cached_objects import KnownContent, SourceLookup, declared_content, look_up
 from staging_api.staging.download import DownloadSpread
@@ -39,6 +40,7 @@ from staging_api.staging.fetched import FetchedArtifact, StagedFile
 from staging_api.staging.object_reader import Progress, TransferMonitor
 from staging_api.staging.taken import reserved_before, taken
 from staging_api.staging.transfer import ReadObject, Transfer, bring, verified
+from staging_api.staging.witnessed_source import InvalidSignature
 from staging_api.staging.write_tracker import WriteTracker
 from staging_api.store.batch import Batch
 from staging_api.store.blob_store import BlobStore
@@ -160,6 +162,32 @@ class _Attempt:
     pack_below: int
 
     def bring(self, objects: Sequence[str], speed: DownloadSpread) -> FetchedArtifact:
+        """Fetch the objects; if they are wrong and their server declares a coding, read otherwise.
+
+        A file that is compressed itself is not coded, whatever its server declares; the digest
+        decides.
+        """
+        try:
+            return self.agreed(objects, speed)
+        except (ArchiveCorrupt, InvalidSignature) as error:
+            codings = {read_otherwise(self.source, name) for name in objects} - {""}
+            if not codings:
+                raise
+            log.info("%s is read otherwise: %s", self.kind.name, error.detail)
+            self.hooks.check()
+            try:
+                return self.at_once(objects)
+            except (SourceFailed, *_CHOICE_ERRORS) as second:
+                if second.retryable:
+                    raise
+                error.detail += (
+                    f"; its server declares Content-Encoding: {', '.join(sorted(codings))}, which"
+                    " was not requested, and neither the bytes as sent nor the decoded ones fit"
+                )
+                error.args = (error.detail,)
+                raise error from None
+
+    def agreed(self, objects: Sequence[str], speed: DownloadSpread) -> FetchedArtifact:
         """Fetch the objects, even if two answers of their source differ."""
         try:
             return self.by_version(objects, speed)

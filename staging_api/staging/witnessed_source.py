@@ -8,9 +8,13 @@ from pathlib import Path
 from staging_api.catalogue.model import Verification
 from staging_api.errors import SourceUnverified
 from staging_api.signatures import SignatureInvalid, signer_of
-from staging_api.sources.model import Source, SourceObject, take
+from staging_api.sources.model import Source, SourceObject, read_otherwise, take
 from staging_api.staging.checksums import digest_of
 from staging_api.staging.witnesses import Witnesses
+
+
+class InvalidSignature(SourceUnverified):
+    """No signature of an object that was read whole is good."""
 
 
 class WitnessedSource:
@@ -50,6 +54,10 @@ class WitnessedSource:
         with take(self._source, name) as (found, chunks):
             yield self._witnessed(found), chunks
 
+    def read_otherwise(self, name: str) -> str:
+        """From now on read an object in the other way; see `sources.model.read_otherwise`."""
+        return read_otherwise(self._source, name)
+
     def vouched(self, found: SourceObject, file: Path, sha256: str) -> SourceObject:
         """Verify the signature of an object that was read whole; see `vouch`."""
         keys, said = self._rule.keys if self._rule else (), []
@@ -62,7 +70,7 @@ class WitnessedSource:
             else:
                 witness = f"{seal} signed by {signer}"
                 return replace(found, digests={"sha256": sha256}, witness=witness)
-        raise SourceUnverified("; ".join(said))
+        raise InvalidSignature("; ".join(said))
 
     def _witnessed(self, found: SourceObject) -> SourceObject:
         rule = self._rule
