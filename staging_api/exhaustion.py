@@ -6,14 +6,15 @@ The condition is temporary and says nothing about the work, which is retried.
 import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
+from tempfile import gettempdir
 
+from staging_api.disk_room import full_disk, is_full
 from staging_api.errors import Unavailable
 
 # CPython's message when the system cannot start another thread.
 _NO_THREAD = "can't start new thread"
 # EAGAIN: the kernel refuses a further thread or process, by a limit of the user or the cgroup.
 _SCARCE = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN})
-_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 def is_exhaustion(error: BaseException) -> bool:
@@ -27,11 +28,9 @@ def is_exhaustion(error: BaseException) -> bool:
 
 def named_lack(error: BaseException) -> Unavailable | None:
     """Return the error that names the exhausted resource; None if the fault is another one."""
-    if isinstance(error, OSError) and error.errno in _FULL:
-        return Unavailable(
-            "a disk of this process is full, as that of its temporary files (TMPDIR)",
-            retry_after_seconds=10,
-        )
+    if isinstance(error, OSError) and is_full(error):
+        # Errors of a write do not name its file; most such files are temporary ones.
+        return Unavailable(full_disk(error.filename or gettempdir(), error), retry_after_seconds=10)
     if is_exhaustion(error):
         return Unavailable(
             "this process is short of a thread, a file descriptor or memory", retry_after_seconds=2

@@ -14,7 +14,9 @@ from contextlib import contextmanager, suppress
 from itertools import islice
 from pathlib import Path
 from secrets import token_hex
+from tempfile import gettempdir
 
+from staging_api.disk_room import free_space
 from staging_api.errors import NoSpace
 
 #: Number of names that are kept in memory, which takes up to 20 MB.
@@ -43,7 +45,7 @@ class NameTable:
         if self._file is None:
             return len(self._recent)
         self._write()
-        with _failures():
+        with _failures(self._folder):
             return int(self._file.execute("SELECT count(*) FROM names").fetchone()[0])
 
     def __bool__(self) -> bool:
@@ -62,7 +64,7 @@ class NameTable:
         """Return the value of a name; None if the table does not have it."""
         value = self._recent.get(name)
         if value is None and self._file is not None:
-            with _failures():
+            with _failures(self._folder):
                 query = "SELECT value FROM names WHERE name = ?"
                 row = self._file.execute(query, (_raw(name),)).fetchone()
             value = None if row is None else row[0]
@@ -74,7 +76,7 @@ class NameTable:
         self._recent.pop(name, None)
         self._sorted = None
         if self._file is not None:
-            with _failures():
+            with _failures(self._folder):
                 self._file.execute("DELETE FROM names WHERE name = ?", (_raw(name),))
         return value
 
@@ -94,7 +96,7 @@ class NameTable:
         query = "SELECT name, value FROM names WHERE name {} ? ORDER BY name LIMIT ?"
         last, compare = _raw(start), ">="
         while True:
-            with _failures():
+            with _failures(self._folder):
                 page = self._file.execute(query.format(compare), (last, _GROUP)).fetchall()
             for raw, value in page:
                 yield raw.decode("utf-8", "surrogatepass"), value
@@ -107,14 +109,14 @@ class NameTable:
         first, _ = next(self.items(), ("", b""))
         if self._file is None:
             return first, max(self._recent, default="")
-        with _failures():
+        with _failures(self._folder):
             (last,) = self._file.execute("SELECT max(name) FROM names").fetchone()
         return first, (last or b"").decode("utf-8", "surrogatepass")
 
     def _write(self) -> None:
         if not self._recent:
             return
-        with _failures():
+        with _failures(self._folder):
             if self._file is None:
                 self._file = _opened(self._folder)
             rows = ((_raw(name), value) for name, value in self._recent.items())
@@ -143,7 +145,7 @@ def _raw(name: str) -> bytes:
 
 
 @contextmanager
-def _failures() -> Iterator[None]:
+def _failures(folder: Path | None) -> Iterator[None]:
     """Turn errors of the disk into `NoSpace`; other errors pass unchanged.
 
     Raises:
@@ -152,4 +154,8 @@ def _failures() -> Iterator[None]:
     try:
         yield
     except sqlite3.OperationalError as error:
-        raise NoSpace(f"the names of the members cannot be kept on the disk: {error}") from None
+        folder = folder or Path(gettempdir())
+        raise NoSpace(
+            f"the names of the members cannot be kept in {folder}: {error};"
+            f" of its disk, {free_space(folder)}"
+        ) from None

@@ -23,6 +23,7 @@ from typing import Any
 
 from staging_api.client.file_lock import try_lock
 from staging_api.client.model import StagedArtifact, StagedFile
+from staging_api.disk_room import folder_of, free_space, is_full
 from staging_api.errors import ArchiveUnsafe, Conflict, DiskFailed, StagingApiError
 
 _OWN = ".staging-api"
@@ -260,7 +261,8 @@ def disk_errors(place: Path | str) -> Iterator[None]:
     except OSError as error:
         # For a rename, the new name.
         name = error.filename2 or error.filename or place
-        raise DiskFailed(f"{name}: {error.strerror or error}") from error
+        free = f"; {free_space(folder_of(name))}" if is_full(error) else ""
+        raise DiskFailed(f"{name}: {error.strerror or error}{free}") from error
 
 
 def is_of_one_file(error: StagingApiError) -> bool:

@@ -97,8 +97,11 @@ class ControlFiles:
 
     def _texts(self, files: Mapping[str, FoundFile] | Mapping[str, ServedFile]) -> dict[str, str]:
         # A build may have any number of control files, and the response is built in memory.
-        if sum(file.size_bytes for file in files.values()) > _MAX_TEXTS_BYTES:
-            raise LimitExceeded(f"these files have more than {_MAX_TEXTS_BYTES} bytes")
+        size = sum(file.size_bytes for file in files.values())
+        if size > _MAX_TEXTS_BYTES:
+            raise LimitExceeded(
+                f"these files have {size} bytes, which are more than {_MAX_TEXTS_BYTES} bytes"
+            )
         return {path: self._read(f).decode(errors="replace") for path, f in files.items()}
 
     def _read(self, file: FoundFile | ServedFile) -> bytes:

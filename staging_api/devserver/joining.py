@@ -65,7 +65,10 @@ class WaiterSlots:
         """
         with self._mutex:
             if self.taken >= self.number:
-                raise Unavailable("too many requests are waiting already")
+                raise Unavailable(
+                    f"too many requests are waiting already: {self.number}"
+                    " (STAGING_DEVSERVER_WAITERS)"
+                )
             self.taken += 1
         try:
             yield

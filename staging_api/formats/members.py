@@ -169,8 +169,8 @@ class MemberChecker:
         """
         if size > self._limits.member_bytes:
             raise LimitExceeded(
-                f"a member has more than {self._limits.member_bytes} bytes"
-                " (STAGING_UNPACK_MEMBER_BYTES)"
+                f"a member has {size} bytes or more, over the {self._limits.member_bytes} that are"
+                " allowed (STAGING_UNPACK_MEMBER_BYTES)"
             )
 
     def _add_folders(self, path: str) -> None:
@@ -182,8 +182,8 @@ class MemberChecker:
     def _check_total(self, total: int) -> None:
         if total > self._limits.total_bytes:
             raise LimitExceeded(
-                f"the container file unpacks to over {self._limits.total_bytes} bytes"
-                " (STAGING_UNPACK_BYTES)"
+                f"the container file unpacks to {total} bytes or more, over the"
+                f" {self._limits.total_bytes} that are allowed (STAGING_UNPACK_BYTES)"
             )
 
     def _check_ratio(self, total: int, packed: int | None) -> None:
@@ -192,8 +192,8 @@ class MemberChecker:
             return
         if total > limits.ratio * max(packed, 1):
             raise LimitExceeded(
-                f"the container file unpacks to over {limits.ratio:g} times its size"
-                " (STAGING_UNPACK_RATIO)"
+                f"the container file unpacks to over {limits.ratio:g} times its size,"
+                f" {packed} bytes to {total} (STAGING_UNPACK_RATIO)"
             )
 
 

@@ -100,11 +100,14 @@ def read_directory(readable: Readable, size: int, limits: UnpackLimits) -> list[
         with readable.open(0, min(size, HEAD_BYTES)) as head:
             raise ArchiveCorrupt(instead_of_zip(b"".join(head)))
     if found.count > limits.members:
-        raise LimitExceeded(f"the zip has over {limits.members} members (STAGING_UNPACK_MEMBERS)")
+        raise LimitExceeded(
+            f"the zip has {found.count} members, over the {limits.members} that are allowed"
+            " (STAGING_UNPACK_MEMBERS)"
+        )
     if found.size > limits.header_bytes:
         raise LimitExceeded(
-            f"the zip has a directory of over {limits.header_bytes} bytes"
-            " (STAGING_UNPACK_HEADER_BYTES)"
+            f"the zip has a directory of {found.size} bytes, over the {limits.header_bytes} that"
+            " are allowed (STAGING_UNPACK_HEADER_BYTES)"
         )
     entries = list(_entries(tail.read(found.offset, found.offset + found.size), found))
     return _bounded(entries, found.offset)

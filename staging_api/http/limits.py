@@ -65,7 +65,10 @@ class CallerLimits:
         takes_files = getattr(resource, "takes_files", False)
         most = self.limits.upload_bytes if takes_files else self.limits.body_bytes
         if req.content_length is not None and req.content_length > most:
-            raise LimitExceeded(f"the body may have at most {most} bytes")
+            setting = "STAGING_MAX_UPLOAD_BYTES" if takes_files else "STAGING_MAX_BODY_BYTES"
+            raise LimitExceeded(
+                f"the body has {req.content_length} bytes, and may have at most {most} ({setting})"
+            )
         unlimited = not (self.limits.per_second or self.limits.at_once)
         if unlimited or getattr(req.context, "needs_no_role", False):
             return
@@ -74,7 +77,8 @@ class CallerLimits:
             self._spend(caller)
             if self.limits.at_once and caller.running >= self.limits.at_once:
                 raise TooManyRequests(
-                    f"{caller.running} requests of this caller run already",
+                    f"{caller.running} requests of this caller run already"
+                    " (STAGING_CONCURRENCY_PER_CALLER)",
                     retry_after_seconds=_CONCURRENCY_RETRY_SECONDS,
                 )
             caller.running += 1
@@ -94,7 +98,8 @@ class CallerLimits:
             return
         if caller.left < 1:
             raise TooManyRequests(
-                f"this caller may send {self.limits.per_second:g} requests a second",
+                f"this caller may send {self.limits.per_second:g} requests a second"
+                " (STAGING_RATE_PER_CALLER)",
                 retry_after_seconds=self._callers.seconds_until_next(caller),
             )
         caller.left -= 1

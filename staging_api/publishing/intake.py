@@ -113,7 +113,7 @@ class Intake:
             self.blobs.batch(f"upload-{to.apt_archive.name}", room) as batch,
         ):
             for name, chunks in files:
-                blob = batch.keep(_bounded(chunks))
+                blob = batch.keep(_bounded(name, chunks))
                 kept.append(SourceFile(name, blob.size_bytes, blob.sha256))
                 if len(kept) > MAX_FILES:
                     raise LimitExceeded(f"more than {MAX_FILES} files in one request")
@@ -216,12 +216,12 @@ def _none_taken(first: StagingApiError, noted: Sequence[Upload]) -> StagingApiEr
     return first
 
 
-def _bounded(chunks: Iterable[bytes]) -> Iterator[bytes]:
+def _bounded(name: str, chunks: Iterable[bytes]) -> Iterator[bytes]:
     size = 0
     for chunk in chunks:
         size += len(chunk)
         if size > LIMITS.file_bytes:
-            raise LimitExceeded(f"more than {LIMITS.file_bytes} bytes in one file")
+            raise LimitExceeded(f"{name} has more than {LIMITS.file_bytes} bytes")
         yield chunk
 
 

@@ -78,7 +78,7 @@ class PartialFiles:
         """
         with ExitStack() as stack:
             if not stack.enter_context(self.watch.waiter_slot()):
-                raise Unavailable("too many requests are waiting already")
+                raise Unavailable("too many requests are waiting already (STAGING_WAITERS)")
             deadline = time.monotonic() + seconds
             while (found := self.look(path)) is not None:
                 # All of a small file is held back, so a reader waits for it here.

@@ -104,8 +104,8 @@ class Quota:
             return
         if count > quota:
             raise NoSpace(
-                f"{count} bytes are needed, and the quota of the whole store is {quota}:"
-                " raise STAGING_QUOTA_BYTES, or request less",
+                f"{count} bytes are needed, and STAGING_QUOTA_BYTES limits the whole store to"
+                f" {quota}: raise it, or request less",
                 retryable=False,
             )
         lacking = reserve()
@@ -120,9 +120,11 @@ class Quota:
         if lacking and self.upkeep.collect(busy_too=True):
             lacking = reserve()
         if lacking:
+            space = self.upkeep.space()
             raise NoSpace(
-                f"{count} bytes are needed, {lacking} more than the quota of {quota} leaves,"
-                " and evicting all that is idle would not free them",
+                f"{count} bytes are needed, {lacking} more than STAGING_QUOTA_BYTES ({quota})"
+                f" leaves: {space.used} are used, and {space.reserved} reserved for work in"
+                " progress; evicting all that is idle and not pinned would not free them",
                 retry_after_seconds=min(self.upkeep.terms.evictable_seconds, 60.0),
             )
 

@@ -81,7 +81,7 @@ def write_chunks(chunks: Iterable[bytes], file: Path) -> int:
             size += len(chunk)
             write_all(descriptor, chunk)
     finally:
-        with disk_failures():
+        with disk_failures(file):
             os.close(descriptor)
     return size
 

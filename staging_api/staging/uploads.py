@@ -142,7 +142,8 @@ class UploadProgress:
         with self._watch.waiter_slot() as has_slot:
             if not has_slot:
                 raise Unavailable(
-                    "too many requests wait for uploads here; a worker waits for this one",
+                    "too many requests wait for uploads here (STAGING_WAITERS); a worker waits for"
+                    " this one",
                     retry_after_seconds=self._terms.poll_seconds,
                 )
             with self._aside() as client:

@@ -97,7 +97,7 @@ class Batch:
             blob = _write(descriptor, chunks, expected_bytes, self._reserve, write)
         finally:
             # A network file system may report only now that the disk or its quota is full.
-            with disk_failures():
+            with disk_failures(name):
                 os.close(descriptor)
         return self._written_as(blob, name)
 
@@ -146,7 +146,7 @@ class Batch:
             digest.update(chunk)
             size += len(chunk)
         temporary = self.new_file()
-        with disk_failures():
+        with disk_failures(path):
             os.truncate(path, size)
             # A second name instead of a move: until the row is written the parts must stay
             # complete.
@@ -169,7 +169,7 @@ class Batch:
             NoSpace: the disk or its quota is full.
         """
         checkpoint("batch written")
-        with disk_failures():
+        with disk_failures(self._folder):
             self._keeper.take(self._written, checkpoint)
         self._written.clear()
 

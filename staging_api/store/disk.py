@@ -11,13 +11,13 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from staging_api.disk_room import Place, folder_of, full_disk, is_full
 from staging_api.errors import NoSpace, StoreDenied, StoreFailed, StoreReadOnly
 
 log = logging.getLogger(__name__)
 
 #: Up to this many files are synced one by one; more, by syncing the whole file system.
 _FEW = 8
-_FULL = (errno.ENOSPC, errno.EDQUOT)
 #: Errors of a disk or network volume that does not respond: neither "absent" nor "wrong".
 _NOT_RESPONDING = (
     *(errno.EIO, errno.ESTALE, errno.ENODEV, errno.ENXIO, errno.ENOTCONN, errno.ETIMEDOUT),
@@ -33,8 +33,11 @@ _SYNC_FILE_RANGE_WRITE = 2
 
 
 @contextmanager
-def disk_failures() -> Iterator[None]:
+def disk_failures(place: Place) -> Iterator[None]:
     """Translate errors of a disk: full, read-only, denied, not responding; other errors are kept.
+
+    Args:
+        place: a file or folder on the disk, for the error.
 
     Raises:
         NoSpace: the disk, or a quota on it, is full.
@@ -43,7 +46,7 @@ def disk_failures() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        _raise_refusal(error)
+        _raise_refusal(error, place)
         raise
 
 
@@ -56,7 +59,7 @@ def new_file(name: str) -> int:
     try:
         return os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640)
     except OSError as error:
-        _raise_refusal(error)
+        _raise_refusal(error, name)
         raise
 
 
@@ -72,7 +75,7 @@ def write_all(descriptor: int, chunk: bytes) -> None:
             chunk = chunk[written:]
             written = os.write(descriptor, chunk)
     except OSError as error:
-        _raise_refusal(error)
+        _raise_refusal(error, descriptor, len(chunk))
         raise
 
 
@@ -85,7 +88,7 @@ def write_or_skip(descriptor: int, chunk: bytes) -> None:
     if len(chunk) < _HOLE_BYTES or chunk != _ZEROS[: len(chunk)]:
         write_all(descriptor, chunk)
         return
-    with disk_failures():
+    with disk_failures(descriptor):
         # Extend the length at once, because a reader may follow the file.
         os.ftruncate(descriptor, os.lseek(descriptor, len(chunk), os.SEEK_CUR))
 
@@ -125,15 +128,15 @@ def reserve(descriptor: int, length: int) -> None:
     # Checked first, because a failing allocation temporarily fills the disk for all processes.
     room = os.fstatvfs(descriptor)
     if length > room.f_blocks * room.f_frsize:
-        raise NoSpace(f"the store's whole disk is smaller than {length} bytes", retryable=False)
+        raise NoSpace(full_disk(descriptor, needed_bytes=length), retryable=False)
     if length > room.f_bavail * room.f_frsize:
-        raise NoSpace(f"the store has no room for {length} bytes")
+        raise NoSpace(full_disk(descriptor, needed_bytes=length))
     try:
         os.posix_fallocate(descriptor, 0, length)
     except OSError as error:
         # Some network file systems cannot allocate; in that case the writes themselves will fail.
-        if error.errno in _FULL:
-            raise NoSpace(f"the store has no room for {length} bytes") from None
+        if is_full(error):
+            raise NoSpace(full_disk(descriptor, error, length)) from None
 
 
 def sync(paths: Sequence[str | Path]) -> None:
@@ -155,7 +158,7 @@ def children(folder: Path) -> list[Path]:
     Raises:
         StoreFailed: the folder cannot be read.
     """
-    with disk_failures():
+    with disk_failures(folder):
         try:
             return list(folder.iterdir())
         except (FileNotFoundError, NotADirectoryError):
@@ -168,7 +171,7 @@ def time_of(folder: Path) -> float:
     That may be the clock of another machine. The folder's own time is updated; this needs no space,
     so it works on a full disk.
     """
-    with disk_failures():
+    with disk_failures(folder):
         folder.mkdir(parents=True, exist_ok=True)
         os.utime(folder)
         return folder.stat().st_mtime
@@ -258,7 +261,7 @@ def remove_tree(path: Path) -> None:
 
 def length_of(name: str | Path) -> int | None:
     """Return the length of a regular file; None: there is no regular file at this name."""
-    with disk_failures():
+    with disk_failures(name):
         try:
             facts = os.lstat(name)
         except (FileNotFoundError, NotADirectoryError):
@@ -270,7 +273,7 @@ def open_file(name: str | Path) -> int | None:
     """Open a regular file for reading; None: there is no regular file at this name."""
     # Do not follow a link, and do not block on a pipe without a writer.
     flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
-    with disk_failures():
+    with disk_failures(name):
         try:
             descriptor = os.open(name, flags)
         except (FileNotFoundError, NotADirectoryError):
@@ -312,16 +315,18 @@ def _lock(descriptor: int, operation: int) -> bool:
     return True
 
 
-def _raise_refusal(error: OSError) -> None:
-    if error.errno in _FULL:
-        raise NoSpace("the store is full: free space on its disk, or enlarge it") from None
+def _raise_refusal(error: OSError, place: Place, needed_bytes: int | None = None) -> None:
+    if is_full(error):
+        raise NoSpace(full_disk(place, error, needed_bytes)) from None
     if error.errno in (errno.EACCES, errno.EPERM):
         raise StoreDenied(
-            "the store's disk lets us not in: its files must belong to the service's user"
+            f"the store's disk denies access to {error.filename or folder_of(place)}:"
+            " its files must belong to the service's user"
         ) from None
     if error.errno == errno.EROFS:
         raise StoreReadOnly(
-            "the store's disk is mounted read-only: see the kernel's log, repair and remount it"
+            f"the store's disk is mounted read-only at {folder_of(place)}: see the kernel's log,"
+            " repair and remount it"
         ) from None
     if error.errno in _NOT_RESPONDING:
         raise StoreFailed(

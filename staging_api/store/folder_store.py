@@ -96,7 +96,7 @@ class FolderStore:
                 "the store has no folder of blobs at all: is its volume mounted?",
                 retry_after_seconds=10,
             )
-        with disk_failures(), os.fdopen(descriptor, "rb") as stream:
+        with disk_failures(self._root), os.fdopen(descriptor, "rb") as stream:
             return identity_in(stream.read(_MARKER_BYTES))
 
     def identify(self, identity: str, *, replace: bool = False) -> None:
@@ -106,7 +106,7 @@ class FolderStore:
         marker.
         """
         marker = self._root / MARKER
-        with self._spool.folder("store-id") as folder, disk_failures():
+        with self._spool.folder("store-id") as folder, disk_failures(self._root):
             written = folder / MARKER
             written.write_text(f"{identity}\n")
             sync([written])
@@ -147,7 +147,7 @@ class FolderStore:
         """Read a range of the file."""
         descriptor = self._opened(sha256, size_bytes)
         try:
-            with disk_failures():
+            with disk_failures(self._root):
                 piece = os.pread(descriptor, length, start)
         finally:
             os.close(descriptor)
@@ -175,7 +175,7 @@ class FolderStore:
     def remove(self, sha256: str) -> None:
         """Remove the blob; a reader that has it open can still read it to the end."""
         path = self.path(sha256)
-        with disk_failures():
+        with disk_failures(self._root):
             try:
                 path.unlink(missing_ok=True)
             except (IsADirectoryError, NotADirectoryError):
@@ -200,7 +200,7 @@ class FolderStore:
     def quarantine(self, sha256: str, differs: Callable[[BinaryIO], bool]) -> bool:
         """Hard-link the file into quarantine; remove the original if its content differs."""
         path = self.path(sha256)
-        with disk_failures(), ExitStack() as undo:
+        with disk_failures(self._root), ExitStack() as undo:
             aside = self._aside(sha256)
             undo.callback(aside.parent.rmdir)
             try:
@@ -233,7 +233,7 @@ class FolderStore:
 
     def last_use(self, sha256: str) -> float | None:
         """Return when a batch last used the blob, which is the time of its file."""
-        with disk_failures():
+        with disk_failures(self._root):
             try:
                 return self.path(sha256).lstat().st_mtime
             except (FileNotFoundError, NotADirectoryError):
@@ -266,7 +266,7 @@ class FolderStore:
         if length_of(name) != blob.size_bytes:
             return False
         try:
-            with disk_failures():
+            with disk_failures(self._root):
                 os.utime(name, follow_symlinks=False)
         except (FileNotFoundError, StoreReadOnly):
             return False

@@ -70,7 +70,7 @@ class PackWriter:
         if self._descriptor is not None:
             descriptor, self._descriptor = self._descriptor, None
             # A network file system may report only now that the disk or its quota is full.
-            with disk_failures():
+            with disk_failures(self.file):
                 os.close(descriptor)
 
     def _append(self, content: bytes) -> None:

@@ -71,7 +71,7 @@ class PartStore:
         """
         folder = self._root / key
         with ExitStack() as stack:
-            with disk_failures():
+            with disk_failures(folder):
                 # This prevents a sweep from removing the folder, however old its files seem.
                 stack.enter_context(kept_in_use(folder, _make_folder))
                 earlier = [
@@ -130,7 +130,7 @@ class Parts:
         """
         self.resumed = True
         while start < end:
-            with disk_failures():
+            with disk_failures(self.path):
                 chunk = os.pread(earlier.descriptor, min(_READ_BYTES, end - start), start)
             if not chunk:
                 raise StoreFailed(
@@ -146,7 +146,7 @@ class Parts:
         Raises:
             NoSpace: the disk is full.
         """
-        with disk_failures():
+        with disk_failures(self.path):
             write_at(self._data, chunk, position)
 
     def note(self, ranges: Iterable[tuple[int, int]]) -> None:
@@ -155,7 +155,7 @@ class Parts:
         Raises:
             NoSpace: the disk is full.
         """
-        with disk_failures():
+        with disk_failures(self.path):
             # Data before its journal line, because a line promises that the bytes are durable.
             os.fdatasync(self._data)
             lines = (b"%d %d %d\n" % (*each, _checksum(self._data, *each)) for each in ranges)
@@ -163,7 +163,7 @@ class Parts:
 
     @staticmethod
     def _is_whole(earlier: ResumedRange) -> bool:
-        with disk_failures():
+        with disk_failures(earlier.descriptor):
             actual = _checksum(earlier.descriptor, earlier.start, earlier.end)
         return earlier.checksum in (None, actual)
 

@@ -41,7 +41,11 @@ _throttled: _Make = partial(
 _read_only: _Make = partial(
     StoreReadOnly, "the bucket cannot be written now: end its read-only mode"
 )
-_full: _Make = partial(NoSpace, "the bucket is full: raise its quota, or remove objects from it")
+_full: _Make = partial(
+    NoSpace,
+    "the bucket of STAGING_STORE is full: raise its quota, or remove objects from it; a bucket does"
+    " not tell how many bytes are free",
+)
 _absent: _Make = partial(
     StoreFailed, "the bucket of the store is not there: check the name in STAGING_STORE"
 )

@@ -85,7 +85,7 @@ class Spool:
         """
         folder = self._tmp / owner / token_hex(8)
         with ExitStack() as stack:
-            with disk_failures():
+            with disk_failures(folder):
                 stack.enter_context(kept_in_use(folder, _make))
             try:
                 yield folder

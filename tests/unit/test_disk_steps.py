@@ -115,6 +115,26 @@ def test_where_space_cannot_be_taken_first_the_writes_will_say_that_there_is_non
             disk.reserve(file.fileno(), 1)
 
 
+def full_in(folder: Path, free: int, more: str = "") -> str:
+    return rf"of {folder} is full: 7 bytes are needed, and {free} of its 900 bytes are free{more};"
+
+
+@pytest.mark.parametrize(("number", "what"), [(errno.ENOSPC, "disk"), (errno.EDQUOT, "disk quota")])
+@pytest.mark.parametrize("inodes", [0, 5])
+def test_a_full_disk_is_named_with_what_is_needed_and_what_is_free(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, what: str, inodes: int
+) -> None:
+    room = {"f_frsize": 100, "f_blocks": 9, "f_bfree": 3, "f_bavail": 2, "f_files": inodes}
+    descriptor = disk.new_file(str(tmp_path / "file"))
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "statvfs", lambda _path: type("Room", (), {**room, "f_favail": 0}))
+        patch.setattr(os, "write", refuses(number))
+        no_files = ", but none of its 5 inodes, so it can have no more files" if inodes else ""
+        with pytest.raises(NoSpace, match=f"^the {what} {full_in(tmp_path, 200, no_files)}"):
+            disk.write_all(descriptor, b"content")
+    os.close(descriptor)
+
+
 @pytest.mark.parametrize(("count", "one_by_one"), [(8, True), (9, False)])
 def test_up_to_eight_files_are_synced_one_by_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count: int, one_by_one: bool

@@ -41,7 +41,7 @@ class Space:
         upkeep: Any = SimpleNamespace(
             terms=SimpleNamespace(quota_bytes=quota_bytes, evictable_seconds=7.0),
             database=SimpleNamespace(connect=nullcontext, begin=nullcontext),
-            space=lambda: SimpleNamespace(used=self.used),
+            space=lambda: SimpleNamespace(used=self.used, reserved=30),
             collect=self._collect,
         )
         return Quota(upkeep)
@@ -62,6 +62,9 @@ class Space:
     def _evict(self, _upkeep: object, found: EvictableArtifact, *given: Any) -> bool:
         self.done.append(("evict", found.id, *given))
         return True
+
+
+_LACKING = r"^50 .* 21 more than STAGING_QUOTA_BYTES \(100\) leaves: 50 are used, and 30 reserved"
 
 
 @pytest.fixture
@@ -116,7 +119,7 @@ def test_space_is_freed_for_an_artifact_and_nothing_of_its_own_archive(space: Sp
 
 def test_nothing_is_evicted_if_it_would_not_be_enough(space: Space) -> None:
     space.lacking = [21]
-    with pytest.raises(NoSpace, match="21 more than the quota of 100 leaves") as refused:
+    with pytest.raises(NoSpace, match=_LACKING) as refused:
         space.of(100).reserve("a", HELD, 50)
     assert refused.value.retryable
     assert [each for each in space.done if each[0] == "evict"] == []

@@ -70,9 +70,9 @@ def test_a_bucket_that_does_not_answer_is_asked_again_in_ten_seconds() -> None:
     [(errno.EIO, StoreFailed, 10), (errno.EACCES, StoreDenied, None)],
 )
 def test_a_disk_that_does_not_answer_is_asked_again_in_ten_seconds(
-    number: int, kind: type[StagingApiError], seconds: float | None
+    tmp_path: Path, number: int, kind: type[StagingApiError], seconds: float | None
 ) -> None:
-    with pytest.raises(kind) as failed, disk_failures():
+    with pytest.raises(kind) as failed, disk_failures(tmp_path):
         raise OSError(number, "x")
     assert failed.value.retry_after_seconds == seconds
 

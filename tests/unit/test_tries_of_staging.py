@@ -30,7 +30,7 @@ class Upkeep:
         self._staying = iter((*staying, *[staying[-1]] * 99) if staying else ())
 
     def space(self) -> Any:
-        return SimpleNamespace(staying=next(self._staying))
+        return SimpleNamespace(staying=next(self._staying, 0), used=60, reserved=0)
 
     def collect(self, *, busy_too: bool = False) -> int:
         self.done.append("collected busy ones" if busy_too else "collected")

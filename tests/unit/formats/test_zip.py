@@ -275,7 +275,7 @@ def test_members_together_are_held_to_what_they_are_packed_in_together():
 def test_what_a_member_declares_is_refused_before_it_is_kept():
     kept: list[str] = []
     source = InMemory(zip_of(("notes", b"x" * 10), ("zeros", bytes(1 << 20))))
-    with pytest.raises(LimitExceeded, match="over 100 times its size"):
+    with pytest.raises(LimitExceeded, match=r"over 100 times its size, \d+ bytes to 1048\d+ "):
         unzip.extract(
             source,
             lambda name: name,

@@ -198,5 +198,5 @@ def test_a_resource_that_takes_files_may_be_sent_more():
     limits = CallerLimits(limited(body_bytes=10, upload_bytes=20), Clock())
     shop = SimpleNamespace(takes_files=True)
     limits.process_resource(request(body="x" * 20), RESPONSE, shop, {})
-    with pytest.raises(LimitExceeded, match="20 bytes"):
+    with pytest.raises(LimitExceeded, match=r"has 21 bytes, .* 20 \(STAGING_MAX_UPLOAD_BYTES\)"):
         limits.process_resource(request(body="x" * 21), RESPONSE, shop, {})
