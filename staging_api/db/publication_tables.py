@@ -94,6 +94,7 @@ uploads = table(
     Index(None, "source_release_id"),
     Index(None, "binary_release_id"),
     index_where("state = 'accepted'", "uploads_accepted_idx", "id"),
+    index_where(one_of("state", OPEN_UPLOAD_STATES), "uploads_open_idx", "suite_id"),
     comment="One row per uploaded package, with its outcome.",
 )
 

@@ -13,8 +13,8 @@ from typing import Any
 from staging_api.db.engine import Database
 from staging_api.errors import Conflict, Invalid, NotFound
 from staging_api.paging import Page, page_of
-from staging_api.publishing.model import AptArchive, PackagePublication
-from staging_api.publishing.rows import apt_archives, decisions, packages
+from staging_api.publishing.model import AptArchive, ArchiveMatter, PackagePublication
+from staging_api.publishing.rows import apt_archives, attention, decisions, packages
 
 _DAY_SECONDS = 24 * 3600
 #: Defaults for archives and suites, which suit all kinds of clients.
@@ -23,6 +23,11 @@ _ARCHIVE_DEFAULTS: Mapping[str, Any] = {
     "retention_seconds": _DAY_SECONDS,
     "quarantine_seconds": _DAY_SECONDS,
 }
+#: Archives are published once a day or more often, so an accepted package that waits longer is not
+#: on its way.
+_UNPUBLISHED_SECONDS = _DAY_SECONDS
+#: Older runs that failed belong to archives that nobody publishes any more.
+_RUN_SECONDS = 7 * _DAY_SECONDS
 _SUITE_DEFAULTS: Mapping[str, Any] = {"components": ["main"], "architectures": ["amd64"]}
 
 Values = Mapping[str, Any]
@@ -61,6 +66,13 @@ class AptArchiveService:
         with self.database.connect() as conn:
             names = apt_archives.apt_archive_names(conn)
             return [apt_archives.find_apt_archive(conn, name) for name in names]
+
+    def matters(self) -> list[ArchiveMatter]:
+        """Return what needs a person, by archive."""
+        with self.database.connect() as conn:
+            return attention.matters(
+                conn, run_seconds=_RUN_SECONDS, unpublished_seconds=_UNPUBLISHED_SECONDS
+            )
 
     def find(self, name: str) -> AptArchive:
         """Return one archive.

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from staging_api.vocabulary.publishing import MatterKind
+
 
 @dataclass(frozen=True)
 class SuiteHold:
@@ -189,3 +191,23 @@ class PackagePublication:
     scheduled_deletion_at: datetime | None
     removed_at: datetime | None
     error_message: str | None
+
+
+@dataclass(frozen=True)
+class ArchiveMatter:
+    """Something about an archive that needs a person.
+
+    Attributes:
+        kind: ``run``: runs did not succeed, and no later one did their work; ``decision``: uploads
+            to accept or reject; ``unpublished``: packages accepted long ago; ``validity``: Releases
+            with less than a quarter of their validity left.
+        count: number of runs, uploads, packages or Releases.
+        since: since when, if it is known.
+        run_id: the newest of the runs.
+    """
+
+    archive: str
+    kind: MatterKind
+    count: int
+    since: datetime | None
+    run_id: str | None

@@ -61,6 +61,16 @@ def store_report(upkeep: Upkeep) -> StoreReport:
         )
 
 
+def lost_contents(upkeep: Upkeep) -> int:
+    """Return how many contents of packages are lost and must be uploaded again.
+
+    Raises:
+        Unavailable: the database cannot be reached.
+    """
+    with upkeep.database.connect() as conn:
+        return check_rows.lost_count(conn)
+
+
 def used_share(upkeep: Upkeep) -> float:
     """Return the used share, 0 to 1, of the quota or else of the used and free space.
 

@@ -41,7 +41,14 @@ from staging_api.ui.small_pages import Badge, Theme, UiRoot
 
 #: All screens, in the order of the navigation.
 SCREENS: tuple[Screen, ...] = (
-    Screen("/", now.show, "GET /stagings", "Now", "n", topics={"work", "locks", "alive", "store"}),
+    Screen(
+        "/",
+        now.show,
+        "GET /stagings",
+        "Now",
+        "n",
+        topics={"work", "locks", "alive", "store", "apt"},
+    ),
     Screen(
         "/ui/builds",
         builds.show,

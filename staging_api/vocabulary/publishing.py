@@ -44,3 +44,6 @@ ARCHIVE_DECISIONS: tuple[ArchiveDecision, ...] = get_args(ArchiveDecision)
 #: Compressions of an index file.
 IndexForm = Literal["plain", "gz", "xz", "zst"]
 INDEX_FORMS: tuple[IndexForm, ...] = get_args(IndexForm)
+
+#: Kinds of things about an archive that need a person.
+MatterKind = Literal["run", "decision", "unpublished", "validity"]

@@ -6,18 +6,17 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from math import ceil
 
-from staging_api.heartbeats.model import SeenProcess
 from staging_api.locks.model import IDEMPOTENCY, Grant, LockFilter
 from staging_api.paging import Page
 from staging_api.sizes import size
 from staging_api.staging.counts import CountsPage
 from staging_api.staging.lists import StagingFilter
 from staging_api.staging.model import Staging
-from staging_api.staging.store_report import used_share
 from staging_api.ui.charts import Chart, chart_of
 from staging_api.ui.copies import Copies, api_path
 from staging_api.ui.dependencies import UiDependencies
 from staging_api.ui.formats import counted, duration
+from staging_api.ui.matters import Matter, matters
 from staging_api.ui.screen import ScreenContent, View
 from staging_api.vocabulary.staging import FINAL_STATES
 
@@ -31,8 +30,6 @@ _MINUTES = 60
 _RECENT = timedelta(hours=1)
 #: A lock held for this many lease durations needs attention.
 MANY_LEASES = 10
-#: Share of the store's space above which the page shows a warning.
-FULL = 0.9
 
 
 @dataclass(frozen=True)
@@ -57,7 +54,7 @@ def show(deps: UiDependencies, view: View) -> ScreenContent:
     long_held = [lock for lock in locks if _is_long(lock, view.now, deps.api.locks.lease_seconds)]
     counts = deps.api.counts.page("minute", limit=_MINUTES)
     seen = deps.api.processes.all()
-    trouble = [*_trouble(seen, counts), *_fullness(deps)]
+    trouble = matters(deps, seen, counts, view.now)
     mood, sentence = _summary(running, failures, long_held, trouble, view.now)
     return ScreenContent(
         "now.html",
@@ -87,23 +84,6 @@ def show(deps: UiDependencies, view: View) -> ScreenContent:
             values={"limit": _NEWEST_SHOWN},
         ),
     )
-
-
-def _trouble(seen: Sequence[SeenProcess], counts: CountsPage) -> list[str]:
-    """Return the problems of processes, in sentences."""
-    found = []
-    if counts.to_do and not any(each.alive and each.kind == "worker" for each in seen):
-        waiting = sum(counts.to_do.values())
-        found.append(f"No worker is seen, and {counted(waiting, 'artifacts')} to stage")
-    lost = [each.name for each in seen if not each.alive]
-    if lost:
-        found.append(f"{counted(len(lost), 'processes')} not seen: {', '.join(lost[:3])}")
-    return found
-
-
-def _fullness(deps: UiDependencies) -> list[str]:
-    share = used_share(deps.api.stagings.upkeep)
-    return [f"The store is {share:.0%} full"] if share > FULL else []
 
 
 def _times(newest: Sequence[Staging], now: datetime) -> list[Chart]:
@@ -212,7 +192,7 @@ def _summary(
     running: Page[Staging],
     failures: Sequence[FailureGroup],
     long_held: Sequence[Grant],
-    trouble: Sequence[str],
+    trouble: Sequence[Matter],
     now: datetime,
 ) -> tuple[str, str]:
     """Return the mood and the sentence of the page."""
@@ -220,7 +200,7 @@ def _summary(
     if failed:
         return "bad", f"{counted(_number(failed, _LOOKED_AT), 'stagings')} failed in the last hour"
     if trouble:
-        return "warn", trouble[0]
+        return "warn", trouble[0].sentence
     if long_held:
         oldest = min(lock.acquired_at for lock in long_held)
         held = duration((now - oldest).total_seconds())

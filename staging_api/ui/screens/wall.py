@@ -8,8 +8,9 @@ from staging_api.staging.store_report import store_report, used_share
 from staging_api.ui.copies import Copies, api_path
 from staging_api.ui.dependencies import UiDependencies
 from staging_api.ui.formats import counted, duration
+from staging_api.ui.matters import FULL
 from staging_api.ui.screen import ScreenContent, View
-from staging_api.ui.screens.now import FULL, MANY_LEASES
+from staging_api.ui.screens.now import MANY_LEASES
 
 _MINUTES = 60
 _LOCKS = 100

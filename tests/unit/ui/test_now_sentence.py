@@ -4,14 +4,12 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar, cast
 
-import pytest
-
-from staging_api.heartbeats.model import SeenProcess
 from staging_api.locks.model import Grant
 from staging_api.paging import Page
 from staging_api.staging.counts import CountsPage, IntervalCounts
 from staging_api.staging.model import Failure, StagedArtifact, Staging
 from staging_api.ui.charts import Chart
+from staging_api.ui.matters import Matter
 from staging_api.ui.screens import now
 
 Row = TypeVar("Row")
@@ -45,10 +43,6 @@ def lock(seconds: float) -> Grant:
     return made(Grant, acquired_at=before(seconds))
 
 
-def process(name: str, kind: str = "api", *, alive: bool = True) -> SeenProcess:
-    return made(SeenProcess, name=name, kind=kind, alive=alive)
-
-
 def group(count: int) -> now.FailureGroup:
     return made(now.FailureGroup, count=count)
 
@@ -62,7 +56,8 @@ def summary(
 ) -> tuple[str, str]:
     page = Page([staging(str(each), "running", 9, None) for each in range(running)], following)
     locks, groups = [lock(each) for each in held], [group(each) for each in failures]
-    return now._summary(page, groups, locks, trouble, NOW)
+    given = [Matter(each, "Store", "/ui/store") for each in trouble]
+    return now._summary(page, groups, locks, given, NOW)
 
 
 def test_the_sentence_says_the_worst() -> None:
@@ -116,32 +111,8 @@ def test_a_lock_is_held_for_long_from_ten_leases_on() -> None:
     assert [now._is_long(lock(held), NOW, 30) for held in (300, 300.5)] == [False, True]
 
 
-@pytest.mark.parametrize(("share", "said"), [(0.9, []), (0.904, ["The store is 90% full"])])
-def test_the_store_is_full_above_nine_tenths(
-    share: float, said: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    class Anything:
-        def __getattr__(self, _: str) -> "Anything":
-            return self
-
-    monkeypatch.setattr(now, "used_share", lambda _: share)
-    assert now._fullness(cast(Any, Anything())) == said
-
-
-def counts(*items: IntervalCounts, to_do: dict[str, int] | None = None) -> CountsPage:
-    return CountsPage(list(items), None, None, {}, to_do or {})
-
-
-def test_trouble_is_work_without_a_worker_and_processes_that_are_gone() -> None:
-    waits = counts(to_do={"pending": 2, "staging": 1})
-    api, worker = process("pod-1"), process("worker-1", "worker")
-    lost = process("worker-2", "worker", alive=False)
-    no_worker = "No worker is seen, and 3 artifacts to stage"
-    assert now._trouble([api], waits) == [no_worker]
-    assert now._trouble([api, worker], waits) == now._trouble([api], counts()) == []
-    assert now._trouble([api, lost], waits) == [no_worker, "1 process not seen: worker-2"]
-    gone = [process(f"pod-{each}", alive=False) for each in range(5)]
-    assert now._trouble([worker, *gone], waits) == ["5 processes not seen: pod-0, pod-1, pod-2"]
+def counts(*items: IntervalCounts) -> CountsPage:
+    return CountsPage(list(items), None, None, {}, {})
 
 
 def test_times_are_the_median_and_the_99th_percentile_of_what_was_staged_lately() -> None:
