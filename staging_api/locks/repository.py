@@ -69,7 +69,8 @@ def waiters(conn: Connection, grant: Grant, limit: int, after: str | None) -> li
     """Return the requests that wait for a held lock, in the order in which they will get it.
 
     Args:
-        after: id of a waiter; only those behind it are returned.
+        after: id of a waiter; only those behind it are returned. One that no longer waits is placed
+            by the time in its id.
     """
     given = {"kind": grant.kind, "scope": grant.scope, "limit": limit, "after": after}
     return [LockWaiter(*row) for row in conn.execute(_WAITERS, given)]
@@ -146,7 +147,8 @@ _WAITERS = text("""
     SELECT id, caller, holder, reference_id, waits_since, seen_at, leaves_at
     FROM lock_waiters_alive
     WHERE kind = :kind AND scope = :scope
-      AND place > coalesce((SELECT place FROM lock_waiters WHERE id = :after), 0)
+      AND (CAST(:after AS text) IS NULL
+        OR coalesce(place > (SELECT place FROM lock_waiters WHERE id = :after), id > :after))
     ORDER BY place LIMIT :limit
 """)
 _WHOLE_UNTIL = text("SELECT lock_history_whole_until()")

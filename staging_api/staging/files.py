@@ -93,7 +93,7 @@ class StagedFiles:
         """List the files and folders directly in a folder that ends in ``/``.
 
         Raises:
-            NotFound: nothing is staged there, or nothing behind `after`.
+            NotFound: nothing is staged there.
         """
         with self.database.connect() as conn:
             page = page_of(
@@ -101,7 +101,9 @@ class StagedFiles:
                 limit,
                 lambda child: child.name,
             )
-        if not page.items:
+            # The rest may have been evicted since the page before.
+            is_staged = page.items or (after and folder_rows.children_of(conn, folder, "", 1))
+        if not is_staged:
             raise NotFound(f"nothing is staged in {folder}")
         return page
 

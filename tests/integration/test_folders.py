@@ -99,6 +99,12 @@ def test_a_folder_has_nothing_of_its_neighbour_with_a_longer_name(at, client):
     assert names(client.simulate_get(url)) == ["suites/"]
 
 
+def test_a_page_behind_the_last_entry_is_empty(at, client):
+    """What followed when the page before was read may have been evicted."""
+    page = client.simulate_get(staged(at) + "suites/", params={"after": NAMES[-1]})
+    assert (page.status_code, names(page), page.json["next"]) == (200, [], None)
+
+
 @pytest.mark.parametrize("path", ["/static/board/", "/static/board/R17-1/nothing/"])
 def test_a_folder_in_which_nothing_is_staged_is_not_found(at, client, path):
     answer = client.simulate_get(path)

@@ -72,6 +72,17 @@ def test_a_held_lock_shows_how_many_wait_and_each_of_them_in_order(
         assert lock["acquired_at"] <= last["waits_since"] < last["leaves_at"]
 
 
+def test_a_page_goes_on_behind_a_waiter_that_left_meanwhile(
+    at: Bench, client: testing.TestClient
+) -> None:
+    with hold(at.service.locks, ARCHIVE, SCOPE, ORIGIN):
+        ids = [waits(at, name) for name in ("first", "second", "third")]
+        (lock,) = listed(client)
+        at.tamper(f"DELETE FROM lock_waiters WHERE id = '{ids[1]}'")
+        page = client.simulate_get(f"{LOCKS}/{lock['id']}/waiters?after={ids[1]}").json
+        assert [each["id"] for each in page["items"]] == ids[2:]
+
+
 def test_locks_that_share_a_kind_or_a_scope_each_have_their_own_who_wait(
     at: Bench, client: testing.TestClient
 ) -> None:

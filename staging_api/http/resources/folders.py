@@ -37,7 +37,7 @@ def show_folder(
         page_for_people: renders the dashboard's page; None: a page of links.
 
     Raises:
-        NotFound: nothing is staged in the folder, or nothing follows `after`.
+        NotFound: nothing is staged in the folder.
     """
     limit = req.get_param_as_int("limit", min_value=1, max_value=_MOST, default=_PAGE)
     after = req.get_param("after", default="")

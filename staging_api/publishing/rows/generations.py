@@ -27,8 +27,10 @@ _GENERATIONS = """
 _FIND = text(_GENERATIONS + " WHERE g.id = :id")
 _LIST = text(f"""
     {_GENERATIONS}
-    WHERE g.archive_id = :archive_id AND CASE WHEN cast(:after AS text) IS NULL THEN true
-        ELSE g.number < (SELECT a.number FROM dists_generations a WHERE a.id = :after) END
+    WHERE g.archive_id = :archive_id AND (cast(:after AS text) IS NULL OR coalesce(
+        g.number < (SELECT b.number FROM dists_generations b
+            WHERE b.id = :after AND b.archive_id = :archive_id),
+        g.id < :after))
     ORDER BY g.number DESC LIMIT :limit
 """)  # noqa: S608 - our own words
 _DISTRIBUTION = text("""
@@ -136,7 +138,10 @@ def find_generation(conn: Connection, generation_id: str) -> Generation:
 def list_generations(
     conn: Connection, archive_id: int, *, limit: int, after: str | None
 ) -> list[Generation]:
-    """List generations of an archive, newest first; if `after` is given, only older ones."""
+    """List generations of an archive, newest first; if `after` is given, only older ones.
+
+    The id of no generation of this archive is placed by the time in it.
+    """
     given = {"archive_id": archive_id, "limit": limit, "after": after}
     return [made(Generation, row) for row in conn.execute(_LIST, given)]
 

@@ -205,9 +205,10 @@ ANSWERS: dict[str, tuple[Call, Any]] = {
     "generations": (
         lambda c: [
             [each.id for each in generations.list_generations(c, 1, limit=2, after=after)]
-            for after in (None, "a6")
+            # Those of no generation, and of another archive, are placed by their time.
+            for after in (None, "a6", "a55", "a", "b1")
         ],
-        [["a7", "a6"], ["a5", "a4"]],
+        [["a7", "a6"], ["a5", "a4"], ["a5", "a4"], [], ["a7", "a6"]],
     ),
     "what went live": (
         lambda c: [generations.went_live(c, each) for each in ("a1", "a6", "a7", "a9")],
