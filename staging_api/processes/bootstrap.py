@@ -89,7 +89,12 @@ def build(settings: Settings, drain: Drain | None = None) -> Services:
         documents=documents_of(settings, locks, stagings),
         probes=Probes(
             readiness_checks(probes_database, stagings.blobs, drain),
-            readings(probes_database, stagings.blobs, publisher.builder.releaser.key),
+            readings(
+                probes_database,
+                stagings.blobs,
+                publisher.builder.releaser.key,
+                settings.quota_bytes,
+            ),
             settings.metrics_dir,
             check_threads,
         ),

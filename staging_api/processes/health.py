@@ -10,7 +10,7 @@ from staging_api.http.probes import Check, Reading
 from staging_api.publishing.rows.apt_archives import validity_left
 from staging_api.publishing.signing import SigningKey, expires_at
 from staging_api.shutdown import Drain
-from staging_api.staging.repository import check_rows, reading, space_rows
+from staging_api.staging.repository import check_rows, reading, space_rows, usage_rows
 from staging_api.staging.store_identity import StoreIdentity
 from staging_api.store.blob_store import BlobStore
 
@@ -38,27 +38,30 @@ def readiness_checks(database: Database, blobs: BlobStore, drain: Drain) -> Mapp
 
 
 def readings(
-    database: Database, blobs: BlobStore, key: SigningKey | None = None
+    database: Database, blobs: BlobStore, key: SigningKey | None = None, quota_bytes: int = 0
 ) -> Callable[[], Iterator[Reading]]:
     """Return a function that reads gauges from the database, the store and gpg for /metrics."""
 
     def read() -> Iterator[Reading]:
         yield from _key_expiry(key)
-        try:
-            yield "staging_store_free_bytes", "Room in the store", {"store": blobs.free_bytes()}
-        except OSError as error:
-            log.warning("the room in the store is not known: %s", error.strerror)
+        yield from _disk(blobs)
+        if quota_bytes:
+            meaning = "Most that STAGING_QUOTA_BYTES lets the store have"
+            yield "staging_store_quota_bytes", meaning, {"quota": quota_bytes}
         try:
             with database.connect() as conn:
                 queue = reading.queue(conn)
                 space = space_rows.space(conn)
                 validity = validity_left(conn)
                 lost = check_rows.lost_count(conn)
+                uses = {each.use: each.bytes for each in usage_rows.usage(conn)}
         except StagingApiError:
             yield "staging_database_up", "Whether the database answers", {"database": 0}
             return
         yield "staging_database_up", "Whether the database answers", {"database": 1}
         used = {"used": space.used, "doomed": space.garbage, "reserved": space.reserved}
+        # As counted last by a worker: what no eviction frees.
+        used["kept"] = uses.get("packages", 0) + uses.get("pinned", 0)
         yield "staging_store_bytes", "What the store holds and has promised", used
         waiting = {"pool": float(lost)}
         yield (
@@ -75,6 +78,16 @@ def readings(
         yield "staging_release_validity_left", share, validity
 
     return read
+
+
+def _disk(blobs: BlobStore) -> Iterator[Reading]:
+    try:
+        free, capacity = blobs.free_bytes(), blobs.capacity_bytes()
+    except OSError as error:
+        log.warning("the room in the store is not known: %s", error.strerror)
+        return
+    yield "staging_store_free_bytes", "Room on the disk of the store", {blobs.disk_of: free}
+    yield "staging_store_capacity_bytes", "Size of that disk", {blobs.disk_of: capacity}
 
 
 def _key_expiry(key: SigningKey | None) -> Iterator[Reading]:

@@ -26,6 +26,7 @@ class StoreReport:
         quota_bytes: None: as much as the disk has.
         free_bytes: free space of its disk, for a bucket that of its spool; None: the disk does not
             answer.
+        whole_bytes: the quota, or else the used and free space; None: unknown, as of a bucket.
         lost_contents: number of contents of packages that must be uploaded again.
         usage, largest: as counted last by a worker; empty: not yet counted.
     """
@@ -34,6 +35,7 @@ class StoreReport:
     space: StoreSpace
     quota_bytes: int | None
     free_bytes: int | None
+    whole_bytes: int | None
     usage: Sequence[ContentUse]
     largest: Sequence[LargeArchive]
     idlest: Sequence[IdleArtifact]
@@ -47,12 +49,15 @@ def store_report(upkeep: Upkeep) -> StoreReport:
     Raises:
         Unavailable: the database cannot be reached.
     """
+    free = _free_bytes(upkeep)
     with upkeep.database.connect() as conn:
+        space = space_rows.space(conn)
         return StoreReport(
             identity=store_rows.store_id(conn),
-            space=space_rows.space(conn),
+            space=space,
             quota_bytes=upkeep.terms.quota_bytes or None,
-            free_bytes=_free_bytes(upkeep),
+            free_bytes=free,
+            whole_bytes=_whole_bytes(upkeep, space, free),
             usage=usage_rows.usage(conn),
             largest=usage_rows.largest_archives(conn),
             idlest=usage_rows.idlest(conn, _IDLEST),
@@ -72,22 +77,30 @@ def lost_contents(upkeep: Upkeep) -> int:
 
 
 def used_share(upkeep: Upkeep) -> float:
-    """Return the used share, 0 to 1, of the quota or else of the used and free space.
+    """Return the used share of the whole store, 0 to 1; 0 if its size is unknown.
 
     Raises:
         Unavailable: the database cannot be reached.
     """
     with upkeep.database.connect() as conn:
         space = space_rows.space(conn)
-    used = space.used + space.reserved
-    whole = upkeep.terms.quota_bytes or used + (_free_bytes(upkeep) or 0)
-    return used / whole if whole else 0.0
+    whole = _whole_bytes(upkeep, space, _free_bytes(upkeep))
+    return (space.used + space.reserved) / whole if whole else 0.0
 
 
 def count_usage(upkeep: Upkeep) -> None:
     """Count the uses of the store, unless another process did recently."""
     with upkeep.database.begin() as conn:
         usage_rows.count_usage(conn, COUNT_SECONDS)
+
+
+def _whole_bytes(upkeep: Upkeep, space: StoreSpace, free: int | None) -> int | None:
+    if upkeep.terms.quota_bytes:
+        return upkeep.terms.quota_bytes
+    # A bucket has no known size: the disk of its spool is another one.
+    if free is None or upkeep.blobs.disk_of != "store":
+        return None
+    return space.used + free
 
 
 def _free_bytes(upkeep: Upkeep) -> int | None:

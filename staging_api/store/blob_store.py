@@ -28,6 +28,8 @@ class BlobStore(Protocol):
 
     #: Maximum duration of `remove_all` for about fifty blobs, unless this process hangs.
     removal_seconds: float
+    #: What the disk of `free_bytes` has: ``store``, or only the ``spool`` of a bucket.
+    disk_of: str
 
     @property
     def parts(self) -> PartStore:
@@ -60,6 +62,9 @@ class BlobStore(Protocol):
 
     def free_bytes(self) -> int:
         """Return the free space on the disk that bytes are first written to."""
+
+    def capacity_bytes(self) -> int:
+        """Return the size of that disk."""
 
     def has(self, sha256: str, size_bytes: int | None = None) -> bool:
         """Return whether the blob exists, with this length if one is given."""

@@ -57,6 +57,7 @@ class BucketStore:
 
     # About fifty blobs are removed, sixteen at a time, within `BRIEF_SECONDS` each.
     removal_seconds = 30.0
+    disk_of = "spool"
 
     def __init__(self, bucket: Bucket, spool: Path) -> None:
         self._objects = BucketObjects(bucket)
@@ -75,6 +76,10 @@ class BucketStore:
     def free_bytes(self) -> int:
         """Return the free space of the spool; a bucket has no limit."""
         return self._spool.free_bytes()
+
+    def capacity_bytes(self) -> int:
+        """Return the size of the spool's disk."""
+        return self._spool.capacity_bytes()
 
     def identity(self) -> str | None:
         """Return the ULID in the marker; None: there is none, or it is damaged."""

@@ -59,6 +59,7 @@ class FolderStore:
     """Files by digest below one folder, written by all pods."""
 
     removal_seconds = 10.0
+    disk_of = "store"
 
     def __init__(self, root: Path) -> None:
         self._root = root
@@ -76,6 +77,10 @@ class FolderStore:
     def free_bytes(self) -> int:
         """Return the free space in the store."""
         return self._spool.free_bytes()
+
+    def capacity_bytes(self) -> int:
+        """Return the size of the store's disk."""
+        return self._spool.capacity_bytes()
 
     def path(self, sha256: str) -> Path:
         """Return the path of the blob with this digest, whether or not it exists.

@@ -67,10 +67,13 @@ class Spool:
 
     def free_bytes(self) -> int:
         """Return the free space on its disk."""
-        # Before the first write the folder does not exist: use the nearest existing one above it.
-        there = next(folder for folder in self._tmp.parents if folder.exists())
-        room = os.statvfs(there)
+        room = self._disk()
         return room.f_bavail * room.f_frsize
+
+    def capacity_bytes(self) -> int:
+        """Return the size of its disk, without the blocks that only root may use."""
+        room = self._disk()
+        return (room.f_blocks - room.f_bfree + room.f_bavail) * room.f_frsize
 
     def time(self) -> float:
         """Return the time (seconds, epoch) by the clock that dates the files here."""
@@ -108,6 +111,11 @@ class Spool:
             with suppress(OSError):
                 owner.rmdir()
         return swept + sweep_folders(self._parts, horizon)
+
+    def _disk(self) -> os.statvfs_result:
+        # Before the first write the folder does not exist: use the nearest existing one above it.
+        there = next(folder for folder in self._tmp.parents if folder.exists())
+        return os.statvfs(there)
 
 
 def sweep_folders(above: Path, horizon: float) -> SweepResult:

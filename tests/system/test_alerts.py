@@ -70,9 +70,37 @@ CASES = {
         {"staging_locks_lost_total{kind='archive'}": "1x120"},
         part="worker",
     ),
+    # Of a bucket: one pod's spool; a large disk is not full with the same number of bytes.
     "StagingStoreFull": Case(
-        {"staging_store_free_bytes{of='store'}": "1000000000x120"},
-        {"staging_store_free_bytes{of='store'}": "90000000000x120"},
+        {
+            "staging_store_free_bytes{of='spool'}": "40x120",
+            "staging_store_capacity_bytes{of='spool'}": "1000x120",
+        },
+        {
+            "staging_store_free_bytes{of='spool'}": "40x120",
+            "staging_store_capacity_bytes{of='spool'}": "500x120",
+        },
+        labels={"of": "spool"},
+    ),
+    # A store that uses its whole quota is full only if it cannot evict enough.
+    "StagingQuotaFull": Case(
+        {
+            "staging_store_bytes{of='used'}": "990x120",
+            "staging_store_bytes{of='kept'}": "900x120",
+            "staging_store_bytes{of='reserved'}": "10x120",
+            "staging_store_quota_bytes{of='quota'}": "1000x120",
+        },
+        {
+            "staging_store_bytes{of='used'}": "1000x120",
+            "staging_store_bytes{of='kept'}": "500x120",
+            "staging_store_bytes{of='reserved'}": "10x120",
+            "staging_store_quota_bytes{of='quota'}": "1000x120",
+        },
+    ),
+    "StagingSpaceRefused": Case(
+        {_ARTIFACTS.format("no_space"): "0+1x120"},
+        {_ARTIFACTS.format("no_space"): "0x19 1x100", _ARTIFACTS.format("staged"): "0+1x120"},
+        part="worker",
     ),
     "StagingStoreDamaged": Case(
         {"staging_store_damaged_total{how='corrupt'}": "0x100 1x20"},

@@ -26,7 +26,7 @@ def test_a_question_between_two_dates_is_of_the_last_30_days() -> None:
     assert found["allowed"] == ["gs://x"]
 
 
-def store(quota: int, free: int | OSError) -> Any:
+def store(quota: int, free: int | OSError, disk_of: str = "store") -> Any:
     def free_bytes() -> int:
         if isinstance(free, OSError):
             raise free
@@ -35,7 +35,7 @@ def store(quota: int, free: int | OSError) -> Any:
     return SimpleNamespace(
         database=SimpleNamespace(connect=nullcontext),
         terms=SimpleNamespace(quota_bytes=quota),
-        blobs=SimpleNamespace(free_bytes=free_bytes),
+        blobs=SimpleNamespace(free_bytes=free_bytes, disk_of=disk_of),
     )
 
 
@@ -48,17 +48,20 @@ def test_a_report_of_a_store_has_its_20_idlest_artifacts(monkeypatch: pytest.Mon
         (usage_rows, "checks"),
         (check_rows, "lost_count"),
     ):
-        monkeypatch.setattr(module, name, lambda _conn: None)
+        monkeypatch.setattr(module, name, lambda _conn: StoreSpace(1, 0, 0))
     monkeypatch.setattr(usage_rows, "idlest", lambda _conn, limit: limit)
     report: Any = store_report(store(0, 5))
     assert (report.idlest, report.quota_bytes, report.free_bytes) == (20, None, 5)
+    assert report.whole_bytes == 6
     report = store_report(store(9, OSError("away")))
-    assert (report.quota_bytes, report.free_bytes) == (9, None)
+    assert (report.quota_bytes, report.free_bytes, report.whole_bytes) == (9, None, 9)
+    # The disk of a bucket's spool says nothing about the bucket.
+    assert store_report(store(0, 5, "spool")).whole_bytes is None
 
 
 @pytest.mark.parametrize(
     ("quota", "free", "used", "share"),
-    [(40, 0, 10, 0.5), (0, 60, 10, 0.25), (0, OSError("away"), 10, 1.0), (0, 0, -10, 0.0)],
+    [(40, 0, 10, 0.5), (0, 70, 10, 0.25), (0, OSError("away"), 10, 0.0), (0, 0, -10, 0.0)],
     ids=str,
 )
 def test_a_store_is_as_full_as_its_used_and_reserved_bytes(
@@ -66,6 +69,7 @@ def test_a_store_is_as_full_as_its_used_and_reserved_bytes(
 ) -> None:
     monkeypatch.setattr(space_rows, "space", lambda _conn: StoreSpace(used, 5, 10))
     assert used_share(store(quota, free)) == share
+    assert used_share(store(quota, free, "spool")) == (share if quota else 0.0)
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,8 @@ DASHBOARD = json.loads((CHART / "dashboards" / "staging-api.json").read_text())
 READINGS = {
     "staging_store_bytes",
     "staging_store_free_bytes",
+    "staging_store_capacity_bytes",
+    "staging_store_quota_bytes",
     "staging_database_up",
     "staging_queue_artifacts",
     "staging_queue_oldest_seconds",

@@ -39,7 +39,7 @@ def show(deps: UiDependencies, view: View) -> ScreenContent:
     """Show the space of the store, and the prune in the address."""
     upkeep = deps.api.stagings.upkeep
     report, pruning = store_report(upkeep), Pruning(upkeep)
-    whole = _whole(report)
+    whole = report.whole_bytes or 0
     used = report.space.used + report.space.reserved
     share = used / whole if whole else 0.0
     token = view.query.get("prune") or None
@@ -114,15 +114,6 @@ def _found(pruning: Pruning, token: str | None) -> Prune | None:
         return pruning.find(token) if token else None
     except NotFound:
         return None
-
-
-def _whole(report: StoreReport) -> int:
-    """Return the capacity of the store: its quota, or its used and free space."""
-    if report.quota_bytes is not None:
-        return report.quota_bytes
-    if report.free_bytes is None:
-        return 0
-    return report.space.used + report.free_bytes
 
 
 def _parts(report: StoreReport, whole: int) -> Sequence[Part]:

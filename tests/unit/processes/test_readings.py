@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ import pytest
 from staging_api.errors import SigningFailed, StoreFailed
 from staging_api.processes import health
 from staging_api.publishing.signing import SigningKey
-from staging_api.staging.repository import check_rows, reading, space_rows
+from staging_api.staging.repository import check_rows, reading, space_rows, usage_rows
 
 
 class Known:
@@ -22,6 +23,7 @@ class Known:
         self.queue: dict[str, tuple[int, float]] = {}
         self.answers = True
         self.free: int | None = 7
+        self.quota_bytes = 0
 
     @contextmanager
     def connect(self) -> Iterator[object]:
@@ -29,15 +31,20 @@ class Known:
             raise StoreFailed("it does not answer")
         yield object()
 
+    disk_of = "spool"
+
     def free_bytes(self) -> int:
         if self.free is None:
             raise OSError(errno.EIO, "broken")
         return self.free
 
+    def capacity_bytes(self) -> int:
+        return 70
+
     def read(self) -> dict[str, dict[str, Any]]:
         """Return the figures by the name of their metric."""
         key = SigningKey(Path("/home"), "AAAA")
-        read = health.readings(self, self, key)  # type: ignore[arg-type]
+        read = health.readings(self, self, key, self.quota_bytes)  # type: ignore[arg-type]
         return {name: dict(figures) for name, _, figures in read()}
 
 
@@ -46,6 +53,9 @@ def known(monkeypatch: pytest.MonkeyPatch) -> Known:
     made = Known()
     monkeypatch.setattr(reading, "queue", lambda _conn: made.queue)
     monkeypatch.setattr(space_rows, "space", lambda _conn: space_rows.StoreSpace(1, 2, 3))
+    uses = [("packages", 5), ("idle", 1000), ("pinned", 6)]
+    usage = [SimpleNamespace(use=use, bytes=count) for use, count in uses]
+    monkeypatch.setattr(usage_rows, "usage", lambda _conn: usage)
     monkeypatch.setattr(check_rows, "lost_count", lambda _conn: 4)
     monkeypatch.setattr(health, "validity_left", lambda _conn: {"main": 0.5})
     monkeypatch.setattr(health, "expires_at", lambda _key: None)
@@ -66,8 +76,12 @@ def test_a_state_of_no_artifact_is_said_to_have_none(known: Known, state: str) -
 def test_each_figure_is_of_what_it_is_named_after(known: Known) -> None:
     found = known.read()
     assert found["staging_database_up"] == {"database": 1}
-    assert found["staging_store_free_bytes"] == {"store": 7}
-    assert found["staging_store_bytes"] == {"used": 1, "doomed": 2, "reserved": 3}
+    assert found["staging_store_free_bytes"] == {"spool": 7}
+    assert found["staging_store_capacity_bytes"] == {"spool": 70}
+    assert found["staging_store_bytes"] == {"used": 1, "doomed": 2, "reserved": 3, "kept": 11}
+    assert "staging_store_quota_bytes" not in found
+    known.quota_bytes = 900
+    assert known.read()["staging_store_quota_bytes"] == {"quota": 900}
     assert found["staging_store_lost_contents"] == {"pool": 4}
     assert found["staging_release_validity_left"] == {"main": 0.5}
 
@@ -78,7 +92,8 @@ def test_what_does_not_answer_hides_nothing_of_the_other(known: Known) -> None:
     assert known.read()["staging_database_up"] == {"database": 1}
     known.free, known.answers = 7, False
     assert known.read() == {
-        "staging_store_free_bytes": {"store": 7},
+        "staging_store_free_bytes": {"spool": 7},
+        "staging_store_capacity_bytes": {"spool": 70},
         "staging_database_up": {"database": 0},
     }
 

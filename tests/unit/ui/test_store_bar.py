@@ -11,7 +11,7 @@ from staging_api.staging.reports import ContentUse
 from staging_api.staging.repository.space_rows import StoreSpace
 from staging_api.staging.store_report import StoreReport
 from staging_api.ui.screens import store
-from staging_api.ui.screens.store import _number, _parts, _whole
+from staging_api.ui.screens.store import _number, _parts
 from staging_api.vocabulary.reports import Use
 
 COUNTED_AT = datetime(2026, 11, 29, 10, 0, tzinfo=UTC)
@@ -21,24 +21,13 @@ def report(
     *uses: tuple[Use, int],
     used: int = 0,
     reserved: int = 0,
-    quota: int | None = None,
-    free: int | None = None,
 ) -> StoreReport:
     empty = dict.fromkeys(StoreReport.__dataclass_fields__)
     given = {
         "space": StoreSpace(used, 0, reserved),
-        "quota_bytes": quota,
-        "free_bytes": free,
         "usage": [ContentUse(use, 1, count, 1, count, COUNTED_AT) for use, count in uses],
     }
     return StoreReport(**{**empty, **given})  # type: ignore[arg-type]
-
-
-def test_the_whole_is_the_quota_or_what_is_used_and_free() -> None:
-    assert _whole(report(used=3, quota=0, free=9)) == 0
-    assert _whole(report(used=3, free=9)) == 12
-    assert _whole(report(used=3, free=0)) == 3
-    assert _whole(report(used=3)) == 0
 
 
 def shown(found: StoreReport, whole: int) -> list[tuple[str, int, float, float]]:

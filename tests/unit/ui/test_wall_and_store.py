@@ -126,6 +126,7 @@ def test_the_store_is_bad_if_contents_are_lost_and_warns_when_nearly_full(
     report = SimpleNamespace(
         space=SimpleNamespace(used=used - 50, reserved=50),
         quota_bytes=1000,
+        whole_bytes=1000,
         usage=[],
         lost_contents=lost[0],
         checks=SimpleNamespace(lost=lost[1]),
@@ -142,5 +143,5 @@ def test_the_store_is_bad_if_contents_are_lost_and_warns_when_nearly_full(
         assert (content.title, content.mood, content.live) == (*shown, token is None)
         assert (content.context["token"], content.context["prune"]) == (token, prune)
     assert (prunes.limits, pins.limits, pins.only.pinned) == ([5, 5], [20, 20], True)
-    report.quota_bytes, report.free_bytes = None, None
+    report.whole_bytes = None
     assert store.show(deps, view).title == "Store"
