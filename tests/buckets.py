@@ -1,6 +1,7 @@
 """Buckets on an S3 server that runs in this process."""
 
 import os
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,13 +23,19 @@ def s3_server() -> Iterator[str]:
     """Run moto, with credentials for it in the environment; yield its endpoint."""
     # Imported here because the import is slow, and most test processes do not need it.
     from moto.server import ThreadedMotoServer
+    from trustme import CA
 
     server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
     server.start()
     try:
         host, port = server.get_host_and_port()
-        with patch.dict(os.environ, CREDENTIALS):
-            yield f"http://{host}:{port}"
+        with tempfile.TemporaryDirectory() as folder:
+            # A client of a bucket needs a certificate even for HTTP, and would read all of the
+            # system's: a hundred times as many.
+            CA().cert_pem.write_to_path(f"{folder}/ca.pem")
+            one = {"SSL_CERT_DIR": folder, "SSL_CERT_FILE": f"{folder}/ca.pem"}
+            with patch.dict(os.environ, CREDENTIALS | one):
+                yield f"http://{host}:{port}"
     finally:
         server.stop()
 

@@ -37,7 +37,7 @@ def main() -> None:
     """Read and answer the lines."""
     url, folder = sys.argv[1], Path(sys.argv[2])
     # Small chunks, so that there are several of each kind of step.
-    pack_writer._WRITE_BYTES, attempt._PACKED_AT_ONCE = 600, 40
+    pack_writer._WRITE_BYTES, attempt._PACKED_AT_ONCE = 120, 8
     for line in sys.stdin:
         build, step = line.split()
         if (pid := os.fork()) == 0:

@@ -138,6 +138,13 @@ _OTHER_TABLES = {
     *("api_locks", "lock_scopes", "lock_waiters", "store_identity", "idempotency_keys"),
 }
 _RELEASE = "dists/{}/Release"
+#: Schemas between which tables that a test checks were added: without the publisher, without
+#: documents, without packs, and the newest. Every fourth one besides is a long proof.
+_FEW = {"0001", "0013", "0029", "0045"}
+EARLIER = [
+    pytest.param(each, marks=[] if each in _FEW else pytest.mark.prove)
+    for each in revisions()[:-1:4]
+]
 
 
 @dataclass(frozen=True)
@@ -179,7 +186,7 @@ def used(migrated: Migrated, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         yield Used(rows, folder, releases)
 
 
-@pytest.mark.parametrize("revision", revisions()[:-1:4])
+@pytest.mark.parametrize("revision", EARLIER)
 def test_a_database_of_every_earlier_schema_goes_on_in_the_newest_after_all_steps_at_once(
     url: str, pools: Database, used: Used, revision: str
 ) -> None:

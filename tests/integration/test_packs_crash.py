@@ -12,13 +12,13 @@ from staging_api.store.places import read_at
 from tests.stagings import bench, packed
 from tests.stores import blobs_of
 
-LARGE = b"large" * 20_000
+LARGE = b"large" * 400
 MANY_STEPS = 80
 
 
 def files_of(build):
     return {
-        **{f"d/{number:03}": b"%s has %d" % (build.encode(), number) for number in range(60)},
+        **{f"d/{number:03}": b"%s has %d" % (build.encode(), number) for number in range(12)},
         "d/large": LARGE + build.encode(),
     }
 

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,6 +45,8 @@ os.register_at_fork(before=note)
 from staging_api.cli import main
 main(["serve", "--worker"])
 """
+#: The metric of lists of stagings.
+LISTED = 'staging_requests_total{method="GET",route="/api/v1.0/stagings",status="200"}'
 #: Modules imported only where needed: for migrations, pages, tokens, documents, buckets.
 NOT_BEFORE_A_FORK = {
     "alembic",
@@ -98,23 +100,38 @@ def lives(pid: int) -> bool:
         return False
 
 
+@pytest.fixture(scope="module")
+def serving(migrated: Migrated, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
+    """Yield processes for all tests that need the parent alive; the last test ends them."""
+    with started(migrated, tmp_path_factory.mktemp("shared")) as made:
+        yield made
+
+
 @pytest.fixture
-def serving(migrated: Migrated, tmp_path: Path) -> Iterator[Serving]:
+def own(migrated: Migrated, tmp_path: Path) -> Iterator[Serving]:
+    """Yield processes for a test that kills the parent."""
+    with started(migrated, tmp_path) as made:
+        yield made
+
+
+@contextmanager
+def started(migrated: Migrated, folder: Path) -> Iterator[Serving]:
+    """Start the program on a database of its own, and yield it when all processes are ready."""
     with migrated() as url:
         bind, worker_bind = f"127.0.0.1:{free_port()}", f"127.0.0.1:{free_port()}"
         clean = {k: v for k, v in os.environ.items() if not k.startswith("STAGING_")}
         env = {
             **clean,
-            "NOTED": str(tmp_path / "noted"),
+            "NOTED": str(folder / "noted"),
             "STAGING_DATABASE_URL": url,
-            "STAGING_HOME": str(tmp_path / "home"),
+            "STAGING_HOME": str(folder / "home"),
             "STAGING_BIND": bind,
             "STAGING_WORKER_BIND": worker_bind,
             "STAGING_WORKERS": "2",
         }
-        with (tmp_path / "log").open("wb") as log:
+        with (folder / "log").open("wb") as log:
             parent = subprocess.Popen([sys.executable, "-c", PROGRAM], env=env, stderr=log)
-        made = Serving(parent, tmp_path / "noted", Client(f"http://{bind}"), worker_bind)
+        made = Serving(parent, folder / "noted", Client(f"http://{bind}"), worker_bind)
         try:
             eventually(lambda: is_ready(made), "it does not get ready")
             yield made
@@ -135,8 +152,15 @@ def is_ready(serving: Serving) -> bool:
     return len(serving.pids()["processes"]) == 2
 
 
+def counted(serving: Serving) -> float:
+    """Return how many lists of stagings the API processes have sent, by their metrics."""
+    lines = serving.client.get("/metrics").body.decode().splitlines()
+    return sum(float(line.removeprefix(LISTED)) for line in lines if line.startswith(LISTED))
+
+
 def test_nothing_is_forked_that_has_threads_or_connections(serving: Serving) -> None:
-    before = serving.pids()
+    before, forks = serving.pids(), len(serving.forks)
+    assert forks >= 4
     (worker,) = before["worker"]
     (process, _) = before["processes"]
     os.kill(worker, signal.SIGKILL)
@@ -148,8 +172,8 @@ def test_nothing_is_forked_that_has_threads_or_connections(serving: Serving) -> 
     eventually(lambda: process not in serving.pids()["processes"], "no other process is started")
     after = serving.pids()
     assert after["api"] == before["api"], "what lived was started again"
-    # Four at the start, then one for each process that was killed.
-    assert len(serving.forks) == 6
+    # One for each process that was killed.
+    assert len(serving.forks) == forks + 2
     by = {fork["pid"] for fork in serving.forks}
     assert by == {serving.parent.pid, *after["api"]}
     for fork in serving.forks:
@@ -157,46 +181,39 @@ def test_nothing_is_forked_that_has_threads_or_connections(serving: Serving) -> 
         assert not NOT_BEFORE_A_FORK.intersection(fork["modules"])  # type: ignore[arg-type]
 
 
-def test_no_process_outlives_a_parent_that_is_killed(serving: Serving) -> None:
-    pids = [pid for group in serving.pids().values() for pid in group]
+def test_no_process_outlives_a_parent_that_is_killed(own: Serving) -> None:
+    pids = [pid for group in own.pids().values() for pid in group]
     assert len(pids) == 4
-    serving.parent.kill()
-    serving.parent.wait()
+    own.parent.kill()
+    own.parent.wait()
     eventually(lambda: not any(map(lives, pids)), "a process is left")
 
 
-def test_no_process_outlives_both_parents_that_are_killed(serving: Serving) -> None:
-    found = serving.pids()
-    os.kill(serving.parent.pid, signal.SIGSTOP)  # or the parent would start another
-    for pid in (*found["api"], serving.parent.pid):
+def test_no_process_outlives_both_parents_that_are_killed(own: Serving) -> None:
+    found = own.pids()
+    os.kill(own.parent.pid, signal.SIGSTOP)  # or the parent would start another
+    for pid in (*found["api"], own.parent.pid):
         os.kill(pid, signal.SIGKILL)
-    serving.parent.wait()
+    own.parent.wait()
     left = [*found["processes"], *found["worker"]]
     eventually(lambda: not any(map(lives, left)), "a process is left")
 
 
-def test_sigterm_ends_all_processes(serving: Serving) -> None:
-    pids = [pid for group in serving.pids().values() for pid in group]
-    serving.parent.terminate()
-    assert serving.parent.wait(60) == 0
-    assert not any(map(lives, pids))
-
-
 def test_each_kind_of_process_counts_for_itself(serving: Serving) -> None:
-    name = 'staging_requests_total{method="GET",route="/api/v1.0/stagings",status="200"}'
+    before = counted(serving)
     for _ in range(20):
         assert serving.client.get(STAGINGS).status == 200
-    assert f"{name} 20.0" in serving.client.get("/metrics").body.decode()
+    assert counted(serving) == before + 20
     of_worker = urllib3.request("GET", f"http://{serving.worker_metrics}/metrics").data.decode()
     assert "staging_locks_held" in of_worker
-    assert name not in of_worker
+    assert LISTED not in of_worker
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGABRT], ids=["end", "abort"])
 def test_a_process_that_ends_leaves_what_the_others_share(
     serving: Serving, number: signal.Signals
 ) -> None:
-    name = 'staging_requests_total{method="GET",route="/api/v1.0/stagings",status="200"}'
+    before = counted(serving)
     for _ in range(20):
         assert serving.client.get(STAGINGS).status == 200
     (process, other) = serving.pids()["processes"]
@@ -208,11 +225,11 @@ def test_a_process_that_ends_leaves_what_the_others_share(
     assert other in serving.pids()["processes"]
     for _ in range(20):
         assert serving.client.get(STAGINGS).status == 200
-    assert f"{name} 40.0" in serving.client.get("/metrics").body.decode()
+    assert counted(serving) == before + 40
 
 
 def test_new_processes_after_a_hangup_count_and_log_as_those_before(serving: Serving) -> None:
-    name = 'staging_requests_total{method="GET",route="/api/v1.0/stagings",status="200"}'
+    requests = counted(serving)
     log, found = serving.noted.parent / "log", serving.pids()
     assert serving.client.get(STAGINGS).status == 200
     os.kill(found["api"][0], signal.SIGHUP)
@@ -225,7 +242,14 @@ def test_new_processes_after_a_hangup_count_and_log_as_those_before(serving: Ser
     )
     before = log.read_text().count(f"GET {STAGINGS} 200")
     assert serving.client.get(STAGINGS).status == 200
-    assert f"{name} 2.0" in serving.client.get("/metrics").body.decode()
+    assert counted(serving) == requests + 2
     eventually(
         lambda: log.read_text().count(f"GET {STAGINGS} 200") == before + 1, "it was not logged"
     )
+
+
+def test_sigterm_ends_all_processes(serving: Serving) -> None:
+    pids = [pid for group in serving.pids().values() for pid in group]
+    serving.parent.terminate()
+    assert serving.parent.wait(60) == 0
+    assert not any(map(lives, pids))
