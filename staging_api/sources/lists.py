@@ -4,7 +4,8 @@
 |---|---|
 | text | a line: ``image.zip``, ``./image.zip`` (of find); ``folder/`` (of ls -p) is left out |
 | checksums | ``<hex>  name``, ``<hex> *name`` (of sha256sum), ``sha256:<hex>  name``, |
-|  | ``SHA256 (name) = <hex>`` (of BSD), ``SHA2-256(name)= <hex>`` (of openssl) |
+|  | ``SHA256 (name) = <hex>`` (of BSD), ``SHA2-256(name)= <hex>`` (of openssl); a backslash |
+|  | before either means that the name has escapes |
 | JSON | a list, an object with such a list, or a line each: texts, or objects with a name |
 
 The form is detected by the content, because file names say little about it. The signature of a
@@ -15,26 +16,32 @@ import codecs
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from staging_api.errors import ArchiveCorrupt
 
 _SUM = re.compile(
-    r"\\?(?:(?P<kind>[A-Za-z0-9-]+):)?"
-    r"(?P<hex>[0-9A-Fa-f]{32}|[0-9A-Fa-f]{40}|[0-9A-Fa-f]{64}|[0-9A-Fa-f]{96}|[0-9A-Fa-f]{128})"
-    r"(?: [ *]|\t+| )(?P<name>.+)"
+    r"(?P<escaped>\\)?(?:(?P<kind>[A-Za-z0-9-]+):)?"
+    r"(?P<hex>(?:[0-9A-Fa-f]{8}){4,5}|(?:[0-9A-Fa-f]{8}){7,8}|[0-9A-Fa-f]{96}|[0-9A-Fa-f]{128})"
+    r"(?: [ *]|\t+| )(?P<name>.+)",
+    re.DOTALL,
 )
+#: Algorithms of any kind, so that the names are found in lists without a digest known here.
 _BSD_SUM = re.compile(
-    r"\\?(?P<kind>[A-Za-z0-9/-]+) ?\((?P<name>.+)\) ?= ?(?P<hex>[0-9A-Fa-f]{32,128})"
+    r"(?P<escaped>\\)?(?P<kind>[A-Za-z0-9/-]*) ?\((?P<name>.+)\) ?= ?(?P<hex>[0-9A-Fa-f]{8,}|\d+)",
+    re.DOTALL,
 )
+#: Escapes in names: of sha256sum, which escapes the carriage return since coreutils 9.0.
+_ESCAPES = {"\\n": "\n", "\\r": "\r", "\\\\": "\\"}
+_COMMENTS = ("#", ";")
 _CLEAR_SIGNED = re.compile(
     r"-----BEGIN PGP SIGNED MESSAGE-----\n(?:\S.*\n)*\s*\n(?P<text>.*?)"
     r"^-----BEGIN PGP SIGNATURE-----",
     re.DOTALL | re.MULTILINE,
 )
-_ALGORITHMS = {32: "md5", 40: "sha1", 64: "sha256", 96: "sha384", 128: "sha512"}
-#: Strongest last; sha256 is the cheapest of the unbroken ones.
-_STRENGTHS = ("md5", "sha1", "sha384", "sha512", "sha256")
+_ALGORITHMS = {32: "md5", 40: "sha1", 56: "sha224", 64: "sha256", 96: "sha384", 128: "sha512"}
+#: Strongest last; sha256 is the cheapest of the unbroken ones. Others are not computed here.
+_STRENGTHS = ("md5", "sha512", "sha256")
 #: Keys of a JSON object for its name, and for its list of entries.
 _NAME_KEYS = ("name", "path", "key", "Key", "file", "filename", "fileName", "Name", "Path")
 _LIST_KEYS = ("files", "objects", "artifacts", "assets", "items", "entries", "names", "Contents")
@@ -67,8 +74,9 @@ def names_in(raw: bytes | bytearray, called: str) -> list[str]:
     if listed is None and _JSON_BEGINS.match(text):
         raise ArchiveCorrupt(f"{called} begins as JSON and is none: it may be cut off")
     if listed is None:
-        sums = sums_in(text, only=True)
-        listed = iter(sums) if sums else _lines(text)
+        found = [_sum_in(line) for line in _lines(text) if not line.startswith(_COMMENTS)]
+        sums = [each.name for each in found if each is not None]
+        listed = iter(sums) if sums and None not in found else _lines(text)
     return list(dict.fromkeys(_folded(name) for name in listed if not name.endswith("/")))
 
 
@@ -80,29 +88,17 @@ def is_markup(raw: bytes) -> bool:
     return raw.decode(_encoding_of(raw), errors="replace").lstrip().startswith("<")
 
 
-def sums_in(text: str, *, only: bool = False) -> dict[str, tuple[str, str]]:
-    """Return algorithm and digest in lower-case hex by name.
+def sums_in(text: str) -> dict[str, tuple[str, str]]:
+    """Return algorithm and digest in lower-case hex by name; lines without a checksum are skipped.
 
-    Lines without a checksum are skipped; with `only`, such a line makes the result empty. Of
-    several checksums of one name the strongest is used.
+    Of several checksums of one name the strongest is used. One of an algorithm that is not computed
+    here is used only if there is no other.
     """
     found: dict[str, tuple[str, str]] = {}
-    for line in _lines(text):
-        if line.startswith(("#", ";")):
-            continue
-        match = _SUM.fullmatch(line) or _BSD_SUM.fullmatch(line)
-        if match is None:
-            if only:
-                return {}
-            continue
-        name = match["name"]
-        if line.startswith("\\"):  # sha256sum escapes a backslash and a line feed
-            name = name.replace("\\n", "\n").replace("\\\\", "\\")
-        name, algorithm = _folded(name), _ALGORITHMS.get(len(match["hex"]))
-        if _kind_of(match) not in (None, algorithm):
-            continue  # another algorithm with the same number of digits
-        if algorithm is not None and not _is_weaker(algorithm, found.get(name)):
-            found[name] = (algorithm, match["hex"].lower())
+    for each in filter(None, map(_sum_in, _lines(text))):
+        known = found.get(each.name)
+        if known is None or _strength(each.algorithm) >= _strength(known[0]):
+            found[each.name] = (each.algorithm, each.digest)
     return found
 
 
@@ -116,10 +112,26 @@ def _encoding_of(raw: bytes | bytearray) -> str:
     return next(marked, "utf-8-sig")
 
 
-def _kind_of(match: re.Match[str]) -> str | None:
-    """Return the algorithm named in a line, under the name used here."""
-    kind = match["kind"]
-    return kind and re.sub("^sha2-", "sha", kind.lower()).replace("-", "")
+class _Sum(NamedTuple):
+    """A line of a list of checksums; an unknown `algorithm` has its name in the line."""
+
+    name: str
+    algorithm: str
+    digest: str
+
+
+def _sum_in(line: str) -> _Sum | None:
+    match = _SUM.fullmatch(line) or _BSD_SUM.fullmatch(line)
+    if match is None:
+        return None
+    name = match["name"]
+    if match["escaped"]:
+        name = re.sub(r"\\[nr\\]", lambda escape: _ESCAPES[escape[0]], name)
+    kind, by_length = match["kind"], _ALGORITHMS.get(len(match["hex"]))
+    folded = kind and re.sub("^sha2-", "sha", kind.lower()).replace("-", "")
+    # Another algorithm, such as BLAKE2, may have as many digits.
+    algorithm = by_length if by_length and folded in (None, "", by_length) else kind or "digest"
+    return _Sum(_folded(name), algorithm, match["hex"].lower())
 
 
 def _without_signature(text: str) -> str:
@@ -129,8 +141,8 @@ def _without_signature(text: str) -> str:
     return text if signed is None else re.sub("^- ", "", signed["text"], flags=re.MULTILINE)
 
 
-def _is_weaker(algorithm: str, known: tuple[str, str] | None) -> bool:
-    return known is not None and _STRENGTHS.index(algorithm) < _STRENGTHS.index(known[0])
+def _strength(algorithm: str) -> int:
+    return _STRENGTHS.index(algorithm) if algorithm in _STRENGTHS else -1
 
 
 def _lines(text: str) -> Iterator[str]:

@@ -38,6 +38,8 @@ _SIGNED_WITHIN = ("SHA256SUMS.asc", "sha256sums.asc")
 _MOST_NAMED_LISTS = 20
 # A file that holds one digest and no name. The number of hex digits determines the algorithm.
 _BARE = re.compile(r"[0-9A-Fa-f]{32}|[0-9A-Fa-f]{64}|[0-9A-Fa-f]{128}")
+#: Names of a content that came by a pipe: of a bare digest, of sha256sum and of openssl.
+_NAMELESS = ("", "-", "stdin")
 _BARE_ALGORITHM = {32: "md5", 64: "sha256", 128: "sha512"}
 
 
@@ -126,6 +128,8 @@ def digest_of(
 ) -> tuple[str, str] | None:
     """Return the digest of an object in the file `called`, whose names are relative to its folder.
 
+    None is also returned for a digest that is not computed here; see `only_by`.
+
     Args:
         sums: the content of that file.
         name: name of the object.
@@ -134,11 +138,22 @@ def digest_of(
         strict: whether a path must end in the object's own name: otherwise a signed digest of one
             object, in a renamed file, would pass for that of another.
     """
+    found = _listed(sums, name, called, strict=strict)
+    return found if found and found[0] in _ALGORITHMS else None
+
+
+def only_by(sums: Checksums, name: str, called: str) -> str | None:
+    """Return the algorithm of the only digest of an object, if it is not computed here."""
+    found = _listed(sums, name, called, strict=True)
+    return found[0] if found and found[0] not in _ALGORITHMS else None
+
+
+def _listed(sums: Checksums, name: str, called: str, *, strict: bool) -> tuple[str, str] | None:
     keys = [name.removeprefix(_folder(called)), name]
     if called.startswith(name) and len(sums.digests) == 1:
-        keys += [key for key in sums.digests if not strict or basename(key) in ("", basename(name))]
-    found = next((sums.digests[key] for key in keys if key in sums.digests), None)
-    return found if found and found[0] in _ALGORITHMS else None
+        allowed = (*_NAMELESS, basename(name))
+        keys += [key for key in sums.digests if not strict or basename(key) in allowed]
+    return next((sums.digests[key] for key in keys if key in sums.digests), None)
 
 
 def _folders(name: str) -> list[str]:

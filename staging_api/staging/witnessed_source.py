@@ -9,7 +9,7 @@ from staging_api.catalogue.model import Verification
 from staging_api.errors import SourceUnverified
 from staging_api.signatures import SignatureInvalid, signer_of
 from staging_api.sources.model import Source, SourceObject, read_otherwise, take
-from staging_api.staging.checksums import digest_of
+from staging_api.staging.checksums import digest_of, only_by
 from staging_api.staging.witnesses import Witnesses
 
 
@@ -84,9 +84,9 @@ class WitnessedSource:
         sums = self._witnesses.required(rule, found.name)
         digest = digest_of(sums, found.name, called, strict=True)
         if digest is None:
-            raise SourceUnverified(
-                f"{sums.witness} does not list {found.name}, so it is not staged"
-            )
+            other = only_by(sums, found.name, called)
+            lists = f"lists only the {other} of" if other else "does not list"
+            raise SourceUnverified(f"{sums.witness} {lists} {found.name}, so it is not staged")
         return _compared(found, *digest, sums.witness, required=True)
 
     def _with_digests_beside(self, found: SourceObject) -> SourceObject:

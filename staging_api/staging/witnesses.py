@@ -6,6 +6,7 @@ of the digest or of the object itself. The source of the digest becomes the `wit
 object's description, and finally the ``verified_by`` of its row.
 """
 
+import logging
 from collections.abc import Collection, Iterator
 
 from staging_api.catalogue.model import Verification
@@ -35,10 +36,13 @@ from staging_api.staging.checksums import (
     lists_of_folder,
     lists_of_one,
     lists_to_require,
+    only_by,
     signatures_of,
     strongest_first,
     sums_of,
 )
+
+log = logging.getLogger(__name__)
 
 #: If no list names digests of single objects, they are not requested any more after this many
 #: absent ones in a row: each costs a request.
@@ -112,6 +116,8 @@ class Witnesses:
                 digest = digest_of(sums, name, called, strict=True)
                 if digest is not None and digest[0] in STRONG_ALGORITHMS:
                     return (*digest, sums.witness)
+                if weak := digest[0] if digest else only_by(sums, name, called):
+                    self.refuse(called, f"lists only the {weak} of {name}")
         return None
 
     def seals(self, name: str, listed: Collection[str] | None) -> tuple[str, ...]:
@@ -204,6 +210,8 @@ class Witnesses:
             self._kept[called] = self._found(called)
         sums = self._kept[called]
         digest = None if sums is None else digest_of(sums, name, called)
+        if sums is not None and (other := only_by(sums, name, called)):
+            log.info("%s has only the %s of %s, which is not compared", called, other, name)
         return None if digest is None else (*digest, called)
 
     def _found(self, name: str) -> Checksums | None:

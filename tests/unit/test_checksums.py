@@ -69,6 +69,9 @@ def test_names_in_a_list_are_relative_to_its_folder_or_to_the_archive() -> None:
 def test_a_file_of_one_digest_may_name_the_object_otherwise_unless_that_could_be_a_trick() -> None:
     for key, loosely, strictly in (
         ("", SHA256, SHA256),
+        # Of a pipe into sha256sum or openssl.
+        ("-", SHA256, SHA256),
+        ("stdin", SHA256, SHA256),
         ("/home/me/a.zip", SHA256, SHA256),
         ("b.zip", SHA256, None),
     ):

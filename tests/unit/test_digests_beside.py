@@ -306,6 +306,16 @@ def test_what_a_required_list_does_not_name_is_refused() -> None:
         stat(Folder(a=BODY, S=sums("b")), Verification("S"))
 
 
+def test_a_digest_that_is_not_computed_here_is_named() -> None:
+    other = f"BLAKE2s (a) = {SHA256}\n".encode()
+    with pytest.raises(SourceUnverified, match="S lists only the BLAKE2s of a, so it"):
+        stat(Folder(a=BODY, S=other), Verification("S"))
+    beside = Folder(a=BODY, SHA256SUMS=other)
+    with pytest.raises(SourceUnverified, match="SHA256SUMS: lists only the BLAKE2s of a"):
+        stat(beside, DIGEST, *beside.objects)
+    assert stat(beside, None, *beside.objects).digests == {}
+
+
 @pytest.mark.parametrize(
     "rule", [SIGNED, EITHER, Verification(signature="{object}.asc", keys=KEYS)]
 )

@@ -142,13 +142,41 @@ def test_checksums_say_their_algorithm_and_unescape_names():
         "b": ("md5", MD5),
         "c\\d\ne": ("md5", MD5),
     }
-    assert sums_in(f"{SHA256}  a\nno sum\n", only=True) == {}
     assert sums_in(f"{SHA256}  a\nno sum\n") == {"a": ("sha256", SHA256)}
 
 
 @pytest.mark.parametrize("kind", ["SHA3-256", "BLAKE2s", "SHA512/256", "BLAKE3"])
 def test_a_digest_of_another_algorithm_is_not_taken_for_sha256(kind):
-    assert sums_in(f"{kind} (a) = {SHA256}\nSHA256 (b) = {SHA256}\n") == {"b": ("sha256", SHA256)}
+    text = f"{kind} (a) = {SHA256}\n{kind} (b) = {SHA256}\nSHA256 (b) = {SHA256}\nMD5 (a) = {MD5}\n"
+    assert sums_in(text) == {"a": ("md5", MD5), "b": ("sha256", SHA256)}
+    assert sums_in(f"{kind} (a) = {SHA256}\n") == {"a": (kind, SHA256)}
+    assert names_in(text.encode(), "SUMS") == ["a", "b"]
+
+
+@pytest.mark.parametrize("line", ["\\{0}  {1}\n", "\\{0} *./{1}\r\n", "\\SHA256 ({1}) = {0}\n"])
+@pytest.mark.parametrize(
+    ("escaped", "name"),
+    [(r"a\nb", "a\nb"), (r"a\\nb", r"a\nb"), (r"a\rb\\", "a\rb\\"), (r"a) = \\", "a) = \\")],
+)
+def test_the_escapes_of_sha256sum_are_those_of_both_of_its_forms(line, escaped, name):
+    assert sums_in(line.format(SHA256.upper(), escaped)) == {name: ("sha256", SHA256)}
+
+
+def test_a_backslash_in_a_line_without_escapes_is_one():
+    assert sums_in(f"{SHA256}  a\\nb\nSHA256 (c\\\\d) = {SHA256}\n").keys() == {r"a\nb", r"c\\d"}
+
+
+def test_the_strongest_digest_that_is_computed_here_counts():
+    digests = {"md5": MD5, "sha1": "1" * 40, "sha224": "2" * 56, "sha384": "3" * 96}
+    both = "".join(f"{each}  a\n" for each in digests.values())
+    assert sums_in(both) == {"a": ("md5", MD5)}
+    assert names_in("".join(f"{each}  a\n" for each in digests.values()).encode(), "S") == ["a"]
+
+
+def test_what_a_list_of_checksums_has_beside_them_is_no_name():
+    text = f"\ufeff# comment\nSHA256 (a) = {SHA256}\nSIZE (a) = 123\nCRC32 (b) = 0a1b2c3d\n"
+    assert names_in(text.encode(), "distinfo") == ["a", "b"]
+    assert names_in(f"{SHA256}  a\nno sum\n".encode(), "x") == [f"{SHA256}  a", "no sum"]
 
 
 def test_the_digests_of_openssl_are_read():
@@ -156,6 +184,7 @@ def test_the_digests_of_openssl_are_read():
     assert sums_in(text) == {
         "a": ("sha256", SHA256),
         "b (1)": ("sha256", SHA256),
+        "c": ("SHA3-256", SHA256),
         "d": ("md5", MD5),
     }
 
