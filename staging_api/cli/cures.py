@@ -21,7 +21,7 @@ _CURES: Mapping[str, str] = {
     "forbidden": "ask an operator for the required role",
     "limit_exceeded": "an operator can raise the limit: the settings STAGING_UNPACK_* and _MAX_*",
     "lock_held": "`staging-api locks` shows who works; or give a longer --timeout",
-    "no_space": "`staging-api prune --idle-days N` frees space; or raise STAGING_QUOTA_BYTES",
+    "no_space": "`staging-api store` shows what uses the space, and which artifacts are idle",
     "source_failed": _SOURCE,
     "source_not_allowed": "an operator has to name its prefix in STAGING_SOURCES",
     "store_absent": "mount the store, or run `staging-api adopt-store`",
@@ -30,6 +30,8 @@ _CURES: Mapping[str, str] = {
     "upload_wait_over": "try again when the upload is complete",
     "wrong_store": "mount the store of this database, or run `staging-api adopt-store`",
 }
+#: For a prune that frees nothing, as in a store that has only packages.
+PACKAGES_STAY = "; packages are never evicted: `staging-api publish remove` removes them"
 _UNREACHABLE = "is it running there? --server or STAGING_SERVER says where"
 
 

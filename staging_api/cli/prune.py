@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from staging_api.cli.cures import PACKAGES_STAY
 from staging_api.cli.options import AsJson
 from staging_api.cli.output import exit_on_error, print_lines
 from staging_api.db.engine import Database, database_time
@@ -102,4 +103,5 @@ def _evict(
     report["freed_bytes"] = pruned.freed_bytes
     would = "would be " if dry_run else ""
     evicted = [f"{would}evicted: {each.name} of {each.archive_url}" for each in pruned.artifacts]
-    return [*evicted, f"{would}freed: {pruned.freed_bytes} bytes"]
+    why = "" if evicted else PACKAGES_STAY
+    return [*evicted, f"{would}freed: {pruned.freed_bytes} bytes{why}"]

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
+from staging_api.cli.cures import PACKAGES_STAY
 from staging_api.cli.exits import EXIT_CODES
 from staging_api.cli.options import ServiceOptions, connected, of_service, verb_group
 from staging_api.cli.output import print_lines, print_rows
@@ -55,6 +56,8 @@ def prune(
     if done is not None:
         verb = "to be evicted"
         last = f"evicted: {done['evicted']} artifacts; freed: {size(done['freed_bytes'])}"
+    if not found["artifacts"]:
+        last += PACKAGES_STAY
     lines = [f"{verb}: {each['name']} of {each['archive_url']}" for each in found["artifacts"]]
     print_lines(done or found, [*lines, last], as_json=service.as_json)
 

@@ -153,8 +153,8 @@ OF_ANSWERS: Mapping[str, ErrorHelp] = {
     ),
     "no_space": ErrorHelp(
         "The store, or its quota, has no space, and nothing can be evicted.",
-        "Retry later if the error is `retryable`; otherwise unpin or evict artifacts, or give the"
-        " store more space.",
+        "Retry later if the error is `retryable`; otherwise unpin or evict artifacts, remove"
+        " packages, which are never evicted, or give the store more space.",
     ),
     "store_failed": ErrorHelp(
         "The disk or the bucket of the store failed or cannot be reached.",

@@ -88,12 +88,16 @@ def test_prune_evicts_unread_artifacts_and_lists_them(
     assert at.rows(evicted) == [(old, "space")]
 
 
-def test_prune_stops_evicting_at_the_bytes_to_keep(at: Bench) -> None:
+def test_prune_stops_evicting_at_the_bytes_to_keep(
+    at: Bench, capsys: pytest.CaptureFixture[str]
+) -> None:
     for number in (1, 2, 3):
         at.stage(at.build(f"R17-{number}"), "payload")
     size = len(b"payload of R17-1")
-    assert run("--idle-days", "0", "--keep-bytes", str(2 * size)) == 0
-    assert len(at.rows("SELECT 1 FROM staged_artifacts WHERE state = 'staged'")) == 2
+    for frees in (True, False):
+        assert run("--idle-days", "0", "--keep-bytes", str(2 * size)) == 0
+        assert len(at.rows("SELECT 1 FROM staged_artifacts WHERE state = 'staged'")) == 2
+        assert ("packages are never evicted" in capsys.readouterr().out) is not frees
 
 
 def test_prune_drops_old_events_with_a_reason_and_not_without(

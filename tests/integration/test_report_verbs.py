@@ -113,6 +113,8 @@ def test_the_store_is_shown_and_pruned_only_with_a_reason(at: Bench, run: Run, u
     assert at.rows("SELECT state FROM staged_artifacts") == [("staged",)]
     done = run("store", "prune", "--idle-days", "0", "--reason", "make room")
     assert "evicted: 1 artifacts; freed: 2.0 kB" in done
+    assert "packages are never evicted" not in preview + done
+    assert "packages are never evicted" in run("store", "prune", "--idle-days", "0")
     with StagingClient(url) as client:
         (record,) = client.prunes()
         assert record["reason"] == "make room"
