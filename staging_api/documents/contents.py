@@ -2,6 +2,7 @@
 
 A content never changes, so its documents are cached in memory after the first read; the cache
 returns the same objects each time, so that a rendering recognises documents it has rendered.
+The key is the digest: after a failover that lost rows, the database assigns their ids again.
 """
 
 import zlib
@@ -28,7 +29,7 @@ class Contents:
 
     database: Database
     keys: Keys
-    _kept: BoundedCache[int, tuple[Document, ...]] = field(
+    _kept: BoundedCache[str, tuple[Document, ...]] = field(
         default_factory=lambda: BoundedCache(_KEPT)
     )
 
@@ -69,18 +70,18 @@ class Contents:
         """
         found: list[Document] = []
         for collection, content in state.items():
-            kept = self._kept.get(content.content_id)
+            kept = self._kept.get(content.digest)
             # A document has the name of its collection, and two collections may have had the same
             # content.
             if kept is None or (kept and kept[0].collection != collection):
                 kept = load_documents(self.text(content.content_id), collection=collection)
-                self.keep(content.content_id, kept)
+                self.keep(content.digest, kept)
             found += kept
         return found
 
-    def keep(self, content_id: int, documents: tuple[Document, ...]) -> None:
-        """Cache the documents of a content."""
-        self._kept.put(content_id, documents)
+    def keep(self, digest: str, documents: tuple[Document, ...]) -> None:
+        """Cache the documents of the content with this digest."""
+        self._kept.put(digest, documents)
 
     def _opened(self, found: FoundText) -> bytes:
         posted = bytes(found.posted)

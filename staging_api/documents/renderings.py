@@ -18,7 +18,7 @@ from staging_api.documents.validation.checks import Checker
 
 _KEPT = 8
 
-_Key = tuple[tuple[str, int], ...]
+_Key = tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class Renderings:
         Raises:
             DocumentsUnreadable: a key that sealed some of the documents is missing.
         """
-        key = tuple(sorted((name, content.content_id) for name, content in state.items()))
+        key = tuple(sorted((name, content.digest) for name, content in state.items()))
         with self._keeping:
             previous, sound = self._newest, self._sound
         found = self._kept.get(key) or self._render(state, previous, sound)

@@ -156,7 +156,7 @@ class DocumentService:
                     target = now.posted(post.collection, content, post.mode)
                 made = change.make(conn, now, target, post.collection)
         if content is not None and post.documents is not None:
-            self.contents.keep(content.content_id, post.documents)
+            self.contents.keep(content.digest, post.documents)
         verdict = self._verdicts.of_buffer(target.collections)
         return ChangeResult(made, verdict.adding(required))
 

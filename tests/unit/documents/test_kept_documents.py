@@ -19,10 +19,11 @@ class ReadContents(Contents):
     def __init__(self) -> None:
         super().__init__(cast("Any", None), cast("Any", None))
         self.read: list[int] = []
+        self.stored = TEXT
 
     def text(self, content_id: int) -> bytes:
         self.read.append(content_id)
-        return TEXT
+        return self.stored
 
 
 @pytest.fixture
@@ -36,13 +37,13 @@ def state(content_id: int, collection: str = "site") -> State:
 
 def test_the_contents_that_were_used_last_are_kept(contents: ReadContents) -> None:
     kept = load_documents(TEXT, collection="site")
-    for content_id in range(1, 2001):
-        contents.keep(content_id, kept)
+    for number in range(1, 2001):
+        contents.keep(f"digest {number}", kept)
     assert contents.documents(state(1)) == list(kept)
-    contents.keep(2, kept)
+    contents.keep("digest 2", kept)
     assert contents.read == []
-    contents.keep(2001, kept)
-    contents.keep(2002, kept)
+    contents.keep("digest 2001", kept)
+    contents.keep("digest 2002", kept)
     for content_id in (1, 2, 5, 2000, 2001, 2002):
         contents.documents(state(content_id))
     assert contents.read == []
@@ -56,6 +57,21 @@ def test_one_content_of_two_collections_is_read_for_each(contents: ReadContents)
         found = contents.documents(state(1, collection))
         assert [each.collection for each in found] == [collection] * 2
     assert contents.read == [1, 1]
+
+
+def test_the_content_that_gets_the_id_of_a_lost_one_is_not_taken_for_it(
+    contents: ReadContents,
+) -> None:
+    """A failover to a standby that lacked the last commits assigns their ids again."""
+    renderings = Renderings(contents)
+    lost = {"site": ContentRef(7, "lost")}
+    assert renderings.of(lost).rendering is not None
+    contents.stored = dump([policy(), doc("one", 2)]).encode()
+    found = renderings.of({"site": ContentRef(7, "new")}).rendering
+    assert found is not None
+    one = found.get("site/Thing/v1", "one")
+    assert one is not None
+    assert one.data == 2
 
 
 def test_the_eight_renderings_that_were_used_last_are_kept(contents: ReadContents) -> None:
