@@ -265,8 +265,12 @@ class _Reader:
         self._count(event)
         value, size = self._anchors.get(event.anchor, (_UNDEFINED, 0))
         if value is _UNDEFINED:
-            name = shortened(event.anchor)
-            self._refuse(event, f"*{name} has no anchor before it, or lies inside it")
+            # Not quoted: it may be a password that begins with "*" and lacks its quotes.
+            self._refuse(
+                event,
+                "the alias has no anchor before it, or lies inside it:"
+                " write a text that begins with * in quotes",
+            )
             value = None
         self._size += size
         if self._size > self._limits.expanded_size:

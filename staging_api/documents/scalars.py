@@ -10,8 +10,6 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from staging_api.documents.paths import shortened
-
 _BOOLEANS = {
     **dict.fromkeys(("yes", "Yes", "YES", "true", "True", "TRUE", "on", "On", "ON"), True),
     **dict.fromkeys(("no", "No", "NO", "false", "False", "FALSE", "off", "Off", "OFF"), False),
@@ -82,7 +80,11 @@ def tagged(tag: str, text: str) -> Any:
     if tag in ("!", _TAG + "str"):
         return text
     if tag not in _TAGGED:
-        raise ScalarRefused(f"has the tag {_shown(tag)}: known are str, int, float, bool, null")
+        # Not quoted: it may be a password that begins with "!" and lacks its quotes.
+        raise ScalarRefused(
+            "has a tag other than !!str, !!int, !!float, !!bool and !!null:"
+            " write a text that begins with ! in quotes"
+        )
     fits, read = _TAGGED[tag]
     if not fits(text):
         raise ScalarRefused(f"has the tag !!{tag.removeprefix(_TAG)} and is not written as one")
@@ -96,7 +98,7 @@ def check_collection_tag(tag: str | None, expected: str) -> None:
         ScalarRefused: the tag is another one.
     """
     if tag not in (None, "!", _TAG + expected):
-        raise ScalarRefused(f"has the tag {_shown(str(tag))}: mappings and lists take no such tag")
+        raise ScalarRefused("has a tag, and mappings and lists take no such tag")
 
 
 def key_text(value: Any) -> str:
@@ -156,11 +158,6 @@ def _checked(text: str) -> str:
             f"is a number of more than {_NUMBER_LENGTH} characters: write it in quotes"
         )
     return text
-
-
-def _shown(tag: str) -> str:
-    short = tag.removeprefix(_TAG)
-    return repr(shortened(f"!!{short}" if short != tag else tag))
 
 
 #: By tag: a predicate that matches the text, and its parser.

@@ -174,6 +174,13 @@ def test_depth_is_limited_before_the_scanner_gets_slow():
     assert values_of("[" * 100 + "]" * 100)
 
 
+@pytest.mark.parametrize("text", ["!swordfish", "!!swordfish", "!swordfish {a: 1}", "*swordfish"])
+def test_a_password_that_is_taken_for_a_tag_or_an_alias_is_not_quoted(text: str) -> None:
+    ((path, line, message),) = refused(f"data: {text}\n")
+    assert (path, line) == (".data", 1)
+    assert "swordfish" not in message
+
+
 def test_aliases_count_as_if_written_out():
     laughs = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
         f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]\n" for n in range(1, 12)
