@@ -39,7 +39,7 @@ def check_configuration(settings: Settings, kind: ProcessKind) -> str | None:
     """Check everything that follows from the settings alone, for one kind of process or for both.
 
     Returns:
-        A warning if the signing key expires soon; a key that has expired is refused.
+        A warning if the signing key has expired or expires soon.
 
     Raises:
         Invalid: names the variable, what is wrong with it and what would be right.

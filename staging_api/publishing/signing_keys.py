@@ -39,11 +39,14 @@ _LENGTHS_OF_FINGERPRINTS = (40, 64)
 _BROKEN_DIGESTS = {"1": "MD5", "2": "SHA-1", "3": "RIPEMD-160"}
 _OVER_NAMES = frozenset({"10x", "11x", "12x", "13x", "1fx", "1Fx"})
 _OVER_SUBKEYS = frozenset({"18x"})
-_UNUSABLE = {"e": "has expired", "r": "is revoked", "d": "is disabled", "i": "is invalid"}
+_UNUSABLE = {"r": "is revoked", "d": "is disabled", "i": "is invalid"}
 
 
 def checked(home_key: SigningKey) -> SigningKey:
     """Return the key with its fingerprint as gpg writes it, if clients will trust it.
+
+    A key that has expired is accepted: it was right when it was configured, and a restart must not
+    end what needs no signature. `check_expiry` refuses to sign with it.
 
     Raises:
         Invalid: clients will not trust it, or it is not in its home directory; gives the reason.

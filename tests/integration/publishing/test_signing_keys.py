@@ -3,19 +3,20 @@
 import re
 import subprocess
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
 
-from staging_api.errors import Invalid
+from staging_api.errors import Invalid, SigningFailed
 from staging_api.publishing.signing import (
     SignedRelease,
     SigningKey,
     list_own_signatures,
     sign,
 )
-from staging_api.publishing.signing_keys import checked
+from staging_api.publishing.signing_keys import checked, expiry_warning
 from tests.keys import public_key, signing_key, stop_agent
 
 pytestmark = pytest.mark.system
@@ -139,7 +140,7 @@ def test_a_key_that_cannot_sign_what_clients_believe_is_refused(
     stop_agent(clients)
 
 
-def test_a_key_that_has_expired_is_refused(key: SigningKey) -> None:
+def test_a_key_that_has_expired_does_not_prevent_a_start_and_signs_nothing(key: SigningKey) -> None:
     gpg(
         key.home,
         "--faked-system-time",
@@ -152,8 +153,10 @@ def test_a_key_that_has_expired_is_refused(key: SigningKey) -> None:
     )
     listing = gpg(key.home, "--with-colons", "--list-secret-keys", "old")
     old = next(line.split(":")[9] for line in listing.splitlines() if line[:3] == "fpr")
-    with pytest.raises(Invalid, match="has expired"):
-        checked(SigningKey(key.home, old))
+    expired = checked(SigningKey(key.home, old))
+    assert "has expired at 2020-01-02" in str(expiry_warning(expired, datetime.now(UTC)))
+    with pytest.raises(SigningFailed, match="has expired"):
+        sign(b"Suite: noble\n", expired)
 
 
 def fingerprints(home: Path) -> list[str]:
