@@ -82,6 +82,30 @@ def test_what_needs_a_role_leads_to_the_form_and_back(site: Site, token: str):
     assert not form_again.all("span", **{"class": "off"})
 
 
+def test_a_form_whose_session_ended_can_be_sent_after_the_sign_in(
+    site: Site, shared: tuple[Site, Mapping[Role, str]]
+):
+    page = "/ui/apt/nothing?suite=stable"
+    filled = {"action": "go_back", "generation_id": "1", "reason": "it's <broken>"}
+    refused = site.post(page, filled)
+    assert refused.status == 401
+    assert refused.form("go_back") == filled
+    link = next(link for link in refused.links() if "next=" in link)
+    form = site.get(link).form("sign_in")
+    answer = site.post("/ui/sign-in", {**form, "token": shared[1][Role.PUBLISHER]})
+    assert answer.headers["Location"] == page
+    session = {"Cookie": f"{LOOPBACK_COOKIE}={cookie(answer).value}"}
+    sent = site.post(page, refused.form("go_back"), Sec_Fetch_Site="same-origin", **session)
+    assert sent.status == 404
+
+
+def test_a_form_of_another_site_is_not_offered_again(site: Site):
+    form = {"action": "go_back", "generation_id": "1", "reason": "x"}
+    refused = site.post("/ui/apt/nothing", form, Sec_Fetch_Site="cross-site")
+    assert refused.status in {401, 403}
+    assert "generation_id" not in refused.text
+
+
 def test_a_page_without_authentication_marks_no_screen_as_forbidden(site: Site):
     page = site.get("/ui/nothing")
     assert page.status == 404
