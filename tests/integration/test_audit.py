@@ -323,16 +323,40 @@ def test_the_lowest_ulid_of_a_time_is_within_those_that_ulids_can_have(database,
         assert found.scalar_one() == lowest
 
 
-def test_a_ulid_of_a_time_has_its_ten_digits_and_sixteen_of_all_that_there_are(database):
+def test_ulids_of_one_millisecond_sort_by_the_order_in_which_they_were_made(database):
+    """Else the events and artifacts of one request would be listed in any order."""
+    made = text("SELECT ulid_of(clock_timestamp()) FROM generate_series(1, 500)")
+    with database.connect() as conn:
+        found = list(conn.execute(made).scalars())
+    assert found == sorted(found)
+
+
+@pytest.mark.parametrize(
+    ("moment", "first"),
+    [
+        ("2026-01-01 00:00+00", "01KDVDNA0000"),
+        ("2026-01-01 00:00:00.000999+00", "01KDVDNA00Z7"),
+        ("2026-01-01 00:00:59.999999+00", "01KDVDQ4JZZ7"),
+        ("1969-12-31 23:59:59.999001+00", "000000000001"),
+        ("infinity", "7ZZZZZZZZZ00"),
+    ],
+)
+def test_a_ulid_begins_with_milliseconds_and_microseconds(database, moment, first):
+    with database.connect() as conn:
+        made = conn.execute(text("SELECT ulid_of(CAST(:m AS timestamptz))"), {"m": moment})
+        assert made.scalar_one()[:12] == first
+
+
+def test_a_ulid_of_a_time_has_fourteen_digits_of_all_that_there_are(database):
     digits = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
     made = text("SELECT ulid_of('2026-01-01 00:00+00') FROM generate_series(1, 200)")
     with database.connect() as conn:
         found = set(conn.execute(made).scalars())
     assert len(found) == 200
-    assert {(len(each), each[:10]) for each in found} == {(26, "01KDVDNA00")}
-    assert {digit for each in found for digit in each[10:]} == set(digits)
+    assert {(len(each), each[:12]) for each in found} == {(26, "01KDVDNA0000")}
+    assert {digit for each in found for digit in each[12:]} == set(digits)
     # Half of the ids would mean that a bit always has the same value.
-    assert min(len({each[place] for each in found}) for place in range(10, 26)) > 16
+    assert min(len({each[place] for each in found}) for place in range(12, 26)) > 16
 
 
 def test_a_question_since_ever_finds_what_one_since_yesterday_does(at):
