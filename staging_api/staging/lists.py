@@ -37,6 +37,7 @@ class ArtifactFilter:
         path: path of the artifact or of one of its files, below ``/static``, without a slash at its
             end.
         pinned: only artifacts that are pinned now.
+        newest: only the newest artifact of each name and path of an archive.
     """
 
     equal: Mapping[str, str] = field(default_factory=dict)
@@ -44,6 +45,7 @@ class ArtifactFilter:
     sha256: str | None = None
     path: str | None = None
     pinned: bool = False
+    newest: bool = False
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from datetime import timedelta
 from ulid import ULID
 
 from staging_api.db.engine import Database
+from staging_api.paging import Page, page_of
 from staging_api.staging.audit import Break, verify
 from staging_api.staging.model import StagingEvent
 from staging_api.staging.repository import event_rows
@@ -21,10 +22,14 @@ class StagingRecords:
 
     database: Database
 
-    def events(self, staging_id: str, *, limit: int) -> Sequence[StagingEvent]:
-        """Return the first events, in order, at most `limit`."""
+    def events(self, staging_id: str, *, limit: int, after: int = 0) -> Page[StagingEvent]:
+        """Return at most `limit` events behind the number `after`, in order."""
         with self.database.connect() as conn:
-            return event_rows.events_of(conn, staging_id, 0, limit)
+            return page_of(
+                lambda rows: event_rows.events_of(conn, staging_id, after, rows),
+                limit,
+                lambda event: event.number,
+            )
 
     def breaks(self, staging_id: str) -> Sequence[Break]:
         """Check the chain of one staging; return its breaks, none if it is whole.

@@ -17,6 +17,7 @@ from sqlalchemy import (
     any_,
     collate,
     column,
+    exists,
     func,
     select,
     table,
@@ -69,6 +70,8 @@ def list_artifacts(
         query = query.where(_is_at(only.path))
     if only.pinned:
         query = query.where(_is_pinned())
+    if only.newest:
+        query = query.where(~_is_replaced())
     return [artifact_of(row) for row in conn.execute(query)]
 
 
@@ -119,6 +122,16 @@ def _is_at(path: str) -> ColumnElement[bool]:
     )
     files = select(_files.c.artifact_id).where(collate(_files.c.path, "C") == path)
     return staged_artifacts.c.id.in_(own.union_all(files))
+
+
+def _is_replaced() -> ColumnElement[bool]:
+    later = staged_artifacts.alias("later")
+    return exists().where(
+        later.c.archive_url == staged_artifacts.c.archive_url,
+        later.c.name == staged_artifacts.c.name,
+        later.c.path == staged_artifacts.c.path,
+        later.c.id > staged_artifacts.c.id,
+    )
 
 
 def _is_pinned() -> ColumnElement[bool]:

@@ -9,6 +9,7 @@ from staging_api.catalogue.model import ArtifactKind
 from staging_api.errors import Invalid, NotFound, SourceNotAllowed, StagingApiError
 from staging_api.http_url import static_url
 from staging_api.locks.model import ListedGrant, LockFilter
+from staging_api.paging import Page
 from staging_api.staging.lists import ArtifactFilter, StagingFilter
 from staging_api.staging.model import StagedArtifact, Staging
 from staging_api.ui.copies import Copies, api_path
@@ -33,7 +34,10 @@ def show(deps: UiDependencies, view: View) -> ScreenContent:
         # Shown nevertheless: a source may leave the allow-list after its builds were staged.
         url, refused = given, error
     only = {"archive_url": url}
-    artifacts, older = _artifacts(deps, url)
+    first = found = _artifacts(deps, url)
+    if below := view.after("artifacts"):
+        found = _artifacts(deps, url, below)
+    artifacts = _in_order(first.items)
     newest = stagings.page(limit=_STAGINGS_SHOWN, only=StagingFilter(equal=only))
     history, after = newest.items, view.after("stagings")
     shown = newest
@@ -49,14 +53,10 @@ def show(deps: UiDependencies, view: View) -> ScreenContent:
             "name": name,
             "state": state,
             "refused": refused and refused.detail,
-            # Each with the address where it is served.
-            "artifacts": [
-                (each, static_url(each.path) if each.state == "staged" else None)
-                for each in artifacts
-            ],
+            "artifacts": _with_addresses(_in_order(found.items)),
+            "page": found,
             "newest": history[0] if history else None,
             "stagings": shown,
-            "older": older,
             "groups": {} if refused else _groups(deps, url),
             "here": build_url(url),
             "folder": _folder(deps, view, artifacts),
@@ -79,16 +79,21 @@ def _copies(url: str) -> Copies:
     )
 
 
-def _artifacts(deps: UiDependencies, url: str) -> tuple[list[StagedArtifact], bool]:
-    """Return the newest row of each artifact, by name; and whether older rows were left out."""
-    only = ArtifactFilter(equal={"archive_url": url})
-    found = deps.api.stagings.artifacts.page(limit=_ARTIFACTS_SHOWN, only=only)
-    newest: dict[tuple[str, str], StagedArtifact] = {}
-    for artifact in found.items:
-        # The newest rows come first.
-        newest.setdefault((artifact.name, artifact.path), artifact)
-    shown = sorted(newest.values(), key=lambda a: (a.phase != "foreground", a.name, a.path))
-    return shown, found.next is not None
+def _artifacts(deps: UiDependencies, url: str, after: str | None = None) -> Page[StagedArtifact]:
+    """Return a page of the artifacts, each with its newest row; the newest rows come first."""
+    only = ArtifactFilter(equal={"archive_url": url}, newest=True)
+    return deps.api.stagings.artifacts.page(limit=_ARTIFACTS_SHOWN, after=after, only=only)
+
+
+def _in_order(artifacts: Sequence[StagedArtifact]) -> list[StagedArtifact]:
+    return sorted(artifacts, key=lambda a: (a.phase != "foreground", a.name, a.path))
+
+
+def _with_addresses(
+    artifacts: Sequence[StagedArtifact],
+) -> list[tuple[StagedArtifact, str | None]]:
+    """Return each artifact with the address where it is served."""
+    return [(each, static_url(each.path) if each.state == "staged" else None) for each in artifacts]
 
 
 def _state(artifacts: Sequence[StagedArtifact], history: Sequence[Staging]) -> str:

@@ -4,7 +4,7 @@ from staging_api.errors import Invalid
 from staging_api.http.lock_bodies import BreakRequest
 from staging_api.http.openapi import validated
 from staging_api.identity.model import Role
-from staging_api.locks.model import IDEMPOTENCY, ListedGrant, LockFilter
+from staging_api.locks.model import IDEMPOTENCY, ListedGrant, LockFilter, LockWaiter
 from staging_api.locks.service import LockService
 from staging_api.paging import Page
 from staging_api.staging.lists import StagingFilter
@@ -59,7 +59,10 @@ def show_one(deps: UiDependencies, view: View) -> ScreenContent:
     found = deps.api.lock_service.find(view.params["lock_id"])
     grant = found.grant
     held = grant.outcome is None
-    waiters = deps.api.lock_service.waiters(grant.id, limit=_WAITERS_SHOWN) if held else None
+    waiters: Page[LockWaiter] | None = None
+    if held:
+        after = view.after("waiters")
+        waiters = deps.api.lock_service.waiters(grant.id, limit=_WAITERS_SHOWN, after=after)
     name = last_segment(grant.scope)
     return ScreenContent(
         "lock.html",

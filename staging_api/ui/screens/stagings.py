@@ -67,7 +67,10 @@ def show(deps: UiDependencies, view: View) -> ScreenContent:
     """Show a staging; with `only=failures` only the events that explain a failure."""
     stagings = deps.api.stagings
     staging = stagings.find(view.params["staging_id"])
-    events = stagings.records.events(staging.id, limit=_EVENTS_SHOWN)
+    # The timeline is drawn from the first page, whichever page of events is shown.
+    first = shown = stagings.records.events(staging.id, limit=_EVENTS_SHOWN)
+    if after := _number(view.after("events")):
+        shown = stagings.records.events(staging.id, limit=_EVENTS_SHOWN, after=after)
     only_failures = view.query.get("only") == "failures"
     name = last_segment(staging.archive_url)
     # An artifact that was evicted later had been staged, so its part of the work was done.
@@ -83,10 +86,11 @@ def show(deps: UiDependencies, view: View) -> ScreenContent:
             "progress": progress,
             "bytes_done": sum(artifact.bytes_done for artifact in staging.artifacts),
             "rate": sum(artifact.bytes_per_second or 0 for artifact in staging.artifacts),
-            "steps": _steps(staging, events),
-            "axis": axis_of(staging, events, view.now),
-            "events": [e for e in events if not only_failures or _is_failure(e)],
-            "events_shown": len(events),
+            "steps": _steps(staging, first.items),
+            "axis": axis_of(staging, first.items, view.now),
+            "drawn_events": len(first.items) if first.next else None,
+            "events": [e for e in shown.items if not only_failures or _is_failure(e)],
+            "page": shown,
             "only_failures": only_failures,
             "breaks": stagings.records.breaks(staging.id),
         },
@@ -101,6 +105,16 @@ def show(deps: UiDependencies, view: View) -> ScreenContent:
             values={"id": staging.id},
         ),
     )
+
+
+def _number(text: str | None) -> int:
+    """Return the number of an event in the address of a page."""
+    if text is None:
+        return 0
+    # `isdecimal` alone accepts digits of other scripts. Nine digits fit into the column.
+    if not (text.isascii() and text.isdecimal() and len(text) < 10):  # noqa: PLR2004 - an int
+        raise Invalid.field("events_after", "must be the number of an event")
+    return int(text)
 
 
 def _steps(staging: Staging, events: Sequence[StagingEvent]) -> list[StagingStep]:
