@@ -114,17 +114,15 @@ class Attempt:
         """Record an error of the block in the artifact's row, if the artifact is its cause."""
         try:
             yield
-        # Before `Unavailable`, its base class: the row returns to ``pending``, so that another
-        # process may begin at once.
-        except ShuttingDown:
+        # Before `Unavailable`, a base class of one: the row returns to ``pending``, so that another
+        # process may begin at once. `work` marks a cancelled staging, once none of its artifacts is
+        # worked on.
+        except (ShuttingDown, Cancelled, ClientGone):
             self._give_back()
             raise
         # The artifact is not the cause. The row stays ``staging``, and a worker resumes it; without
         # the lock nothing may be written anyway.
         except (LockLost, Unavailable, StoreAbsent):
-            raise
-        except (Cancelled, ClientGone):
-            self._cancel()
             raise
         except StagingApiError as error:
             self._fail(error)
@@ -303,11 +301,6 @@ class Attempt:
         with guarded(self.database, self.held) as conn:
             artifact_rows.mark_pending(conn, self.artifact.id)
             staging_rows.settle(conn, self.artifact.archive_url, self.held.lease)
-
-    def _cancel(self) -> None:
-        with guarded(self.database, self.held) as conn:
-            artifact_rows.mark_pending(conn, self.artifact.id)
-            staging_rows.mark_cancelled(conn, self.artifact.archive_url, self.staging_id)
 
 
 def _contents_unstable() -> Unavailable:

@@ -19,6 +19,7 @@ are a content that no row names.
 """
 
 import logging
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from dataclasses import dataclass, field, replace
@@ -62,6 +63,7 @@ from staging_api.staging.repository import (
 )
 from staging_api.staging.request_checks import RequestChecks
 from staging_api.staging.requirements import Requirements
+from staging_api.staging.side_by_side import HELPERS
 from staging_api.staging.stop_signals import StopSignals
 from staging_api.staging.upkeep import StoreTerms, Upkeep
 from staging_api.staging.uploads import UploadProgress, UploadTerms
@@ -94,6 +96,7 @@ class StagingService:
     limits: UnpackLimits = field(default_factory=UnpackLimits)
     packs: Packs = field(default_factory=Packs)
     slots: WorkSlots = field(default_factory=lambda: WorkSlots(32))
+    helpers: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(HELPERS))
 
     @cached_property
     def watch(self) -> Watch:
@@ -368,6 +371,7 @@ class StagingService:
                 mode=mode,
                 shutdown=shutdown,
                 stop_signals=stop_signals,
+                helpers=self.helpers,
             )
 
     def mark_cancelled(self, staging: Staging, holds: Holds) -> None:

@@ -46,13 +46,17 @@ class WitnessedSource:
         Raises:
             SourceUnverified: it must be verified, and nothing vouches for it.
         """
-        return self._witnessed(self._source.stat(name))
+        found = self._source.stat(name)
+        with self._witnesses.lock:
+            return self._witnessed(found)
 
     @contextmanager
     def take(self, name: str) -> Iterator[tuple[SourceObject, Iterator[bytes]]]:
         """Read a whole object by the answer that describes it."""
         with take(self._source, name) as (found, chunks):
-            yield self._witnessed(found), chunks
+            with self._witnesses.lock:
+                witnessed = self._witnessed(found)
+            yield witnessed, chunks
 
     def read_otherwise(self, name: str) -> str:
         """From now on read an object in the other way; see `sources.model.read_otherwise`."""
@@ -62,7 +66,8 @@ class WitnessedSource:
         """Verify the signature of an object that was read whole; see `vouch`."""
         keys, said = self._rule.keys if self._rule else (), []
         for seal in found.seals:
-            signature = self._witnesses.small(seal)
+            with self._witnesses.lock:
+                signature = self._witnesses.small(seal)
             try:
                 signer = signer_of(file, signature or b"", keys)
             except SignatureInvalid as error:

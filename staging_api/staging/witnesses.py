@@ -7,6 +7,7 @@ object's description, and finally the ``verified_by`` of its row.
 """
 
 import logging
+import threading
 from collections.abc import Collection, Iterator
 
 from staging_api.catalogue.model import Verification
@@ -60,6 +61,8 @@ class Witnesses:
             probes: whether to request digests also where no list says that there are any.
         """
         self.source = source
+        #: Held round all calls, as artifacts are staged side by side: each file is read once.
+        self.lock = threading.Lock()
         self._probes = probes
         self._kept: dict[str, Checksums | None] = {}
         self._raw: dict[str, bytes | None] = {}

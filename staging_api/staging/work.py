@@ -1,6 +1,7 @@
 """The work on one archive's artifacts under its locks: the steps from ``pending`` to ``staged``."""
 
 import logging
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -19,6 +20,7 @@ from staging_api.errors import (
     Unavailable,
 )
 from staging_api.formats.model import UnpackLimits
+from staging_api.locks.hold import guarded
 from staging_api.locks.keeper import Hold
 from staging_api.shutdown import Shutdown
 from staging_api.sources.model import Source, SourceObject
@@ -30,8 +32,9 @@ from staging_api.staging.engine import FetchedArtifact, FetchHooks
 from staging_api.staging.model import StagedArtifact, StagingRequest
 from staging_api.staging.packs import Packs
 from staging_api.staging.quota import Quota
-from staging_api.staging.repository import object_rows, reading, store_rows
+from staging_api.staging.repository import object_rows, reading, staging_rows, store_rows
 from staging_api.staging.reservations import QuotaReservation
+from staging_api.staging.side_by_side import by_objects, side_by_side
 from staging_api.staging.stop_signals import StopSignals
 from staging_api.staging.upkeep import Upkeep
 from staging_api.staging.uploads import UploadProgress
@@ -45,8 +48,9 @@ log = logging.getLogger(__name__)
 #: The holds of the locks of one archive, by name of their lock kind.
 Holds = Mapping[str, Hold]
 
-# These errors end the work on a staging, and are no result of an artifact.
-_NO_RESULT = (Cancelled, ClientGone, LockLost, ShuttingDown, Unavailable, StoreAbsent)
+#: Errors that end the work on a staging, and are no result of an artifact. The first ones take
+#: precedence.
+_NO_RESULT = (LockLost, Cancelled, ClientGone, ShuttingDown, StoreAbsent, Unavailable)
 
 
 @dataclass(frozen=True)
@@ -83,6 +87,7 @@ class Work:
         packs: which members go into packs.
         shutdown: whether and when this process ends.
         stop_signals: checked before every chunk.
+        helpers: the threads that this process may add to those of its jobs.
     """
 
     database: Database
@@ -100,6 +105,7 @@ class Work:
     mode: WorkMode
     shutdown: Shutdown
     stop_signals: StopSignals
+    helpers: threading.Semaphore
 
     def foreground(self) -> StagingApiError | None:
         """Stage every foreground artifact that can be staged, also if another one fails.
@@ -114,16 +120,20 @@ class Work:
             Unavailable, StoreAbsent: something that every artifact needs is unavailable; the
                 remaining artifacts are due again at once.
         """
-        first: StagingApiError | None = None
-        for artifact in self._uploaded_first(self._due("foreground")):
+        failed: dict[str, StagingApiError] = {}
+
+        def stage(artifact: StagedArtifact) -> None:
             try:
                 self._stage(artifact)
             except _NO_RESULT:
                 raise
             except StagingApiError as error:
-                log.info("%s of %s: %s", artifact.name, artifact.archive_url, error.detail)
-                first = first or error
-        return first
+                _log_failure(artifact, error)
+                failed[artifact.name] = error
+
+        due = self._due("foreground")
+        self._stage_all(due, stage)
+        return next((failed[each.name] for each in due if each.name in failed), None)
 
     def background(self, postpone: Callable[[], bool] = lambda: False) -> None:
         """Stage the background artifacts; a failure is written to its row, and the others go on.
@@ -134,28 +144,66 @@ class Work:
         Raises:
             Cancelled, LockLost, ShuttingDown, StoreAbsent: as for `foreground`.
         """
-        for artifact in self._due("background"):
+
+        def stage(artifact: StagedArtifact) -> None:
             if postpone():
-                return
+                raise _PostponedError
             try:
                 self._stage(artifact)
             # Without `Unavailable`: no caller waits for the others, so the next artifact is tried.
             except (Cancelled, ClientGone, LockLost, ShuttingDown, StoreAbsent):
                 raise
             except StagingApiError as error:
-                log.info("%s of %s: %s", artifact.name, artifact.archive_url, error.detail)
+                _log_failure(artifact, error)
+
+        self._stage_all(self._due("background"), stage)
 
     def _due(self, phase: str) -> list[StagedArtifact]:
         with self.database.connect() as conn:
             staging = reading.find(conn, self.staging_id)
             return reading.to_do(conn, staging, self.request.names, phase)
 
-    def _uploaded_first(self, artifacts: list[StagedArtifact]) -> list[StagedArtifact]:
-        """Order artifacts: those that can be staged now before those that are not uploaded yet."""
+    def _stage_all(
+        self, artifacts: Sequence[StagedArtifact], stage: Callable[[StagedArtifact], None]
+    ) -> None:
+        """Stage artifacts side by side, and afterwards one by one those not uploaded yet.
+
+        A wait for an upload gives up the slot of the request, so nothing else may run meanwhile.
+        """
+        groups, others = self._groups(artifacts)
+        errors = side_by_side(groups, stage, self.helpers)
+        errors = errors or side_by_side([others], stage, self.helpers)
+        if not errors:
+            return
+        # Several threads may report different errors: one that leaves less to do takes precedence.
+        error = min(errors, key=_precedence)
+        if isinstance(error, (Cancelled, ClientGone)):
+            self._mark_cancelled()
+        if not isinstance(error, _PostponedError):
+            raise error
+
+    def _groups(
+        self, artifacts: Sequence[StagedArtifact]
+    ) -> tuple[list[list[StagedArtifact]], Sequence[StagedArtifact]]:
+        """Return the artifacts that can be staged now, grouped by their objects, and the others."""
+        uploaded: list[tuple[StagedArtifact, set[str]]] = []
+        others: list[StagedArtifact] = []
         try:
-            return sorted(artifacts, key=lambda each: self.upload.lacks(self._kind(each)))
+            for artifact in artifacts:
+                kind = self._kind(artifact)
+                if self.upload.lacks(kind):
+                    others.append(artifact)
+                else:
+                    ways = kind.ways(self.upload.names_for(kind), self.request.url.build)
+                    uploaded.append((artifact, {name for way in ways for name in way.objects}))
         except StagingApiError:
-            return artifacts  # the first of them fails with this error, and its row says so
+            return [], artifacts  # the first of them fails with this error, and its row says so
+        return by_objects(uploaded), others
+
+    def _mark_cancelled(self) -> None:
+        """Record that the staging was cancelled, as none of its artifacts is worked on any more."""
+        with guarded(self.database, next(iter(self.holds.values()))) as conn:
+            staging_rows.mark_cancelled(conn, self.request.archive_url, self.staging_id)
 
     def _stage(self, artifact: StagedArtifact) -> None:
         if self.mode.stops_between_artifacts:
@@ -236,3 +284,18 @@ class Work:
         if cached is None:
             return None
         return KnownContent(cached.sha256, "version", cached.verified_by, cached.size_bytes)
+
+
+class _PostponedError(Exception):
+    """Raised before an artifact that is left for later."""
+
+
+def _log_failure(artifact: StagedArtifact, error: StagingApiError) -> None:
+    log.info("%s of %s: %s", artifact.name, artifact.archive_url, error.detail)
+
+
+def _precedence(error: BaseException) -> int:
+    """Return the place of an error among those that end the work; a fault of the program first."""
+    if isinstance(error, _PostponedError):
+        return len(_NO_RESULT)
+    return next((at for at, each in enumerate(_NO_RESULT) if isinstance(error, each)), -1)

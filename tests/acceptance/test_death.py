@@ -12,7 +12,9 @@ from staging_api.db.engine import Database, open_database
 from tests.builds import FULL_PAYLOAD, build, build_path
 from tests.rows import check_store, dump, grants, select, states
 from tests.service import STAGINGS, Answer, Pod, Service, eventually, service, wait_until_ready
-from tests.source import ArchiveSource
+from tests.source import ArchiveSource, Stop
+
+FOREGROUND = {"full_payload", "stateful", "test_suites"}
 
 
 @pytest.fixture
@@ -39,6 +41,12 @@ def stage(pod: Pod, url: str) -> Answer | None:
         return None
 
 
+def hold_foreground(source: ArchiveSource, url: str) -> list[Stop]:
+    """Pause the downloads of all foreground artifacts, one of them after some of its bytes."""
+    others = (source.hold(url, name) for name in ("stateful.tgz", "test_suites.tar.bz2"))
+    return [source.hold(url, FULL_PAYLOAD, after_bytes=100_000), *others]
+
+
 def wait_for_expiry(rows: Database, url: str) -> None:
     """Wait until no process holds a lock on an archive, by the database's clock."""
     held = (
@@ -61,13 +69,17 @@ def test_killed_in_a_request_it_leaves_nothing_staged_and_another_process_comple
     path, objects = build_path(), build()
     url = source.add(path, objects)
     victim, other = own_service.api(2)
-    held = source.hold(url, FULL_PAYLOAD, after_bytes=100_000)
+    held = hold_foreground(source, url)
     with ThreadPoolExecutor(1) as pool:
         asked = pool.submit(stage, victim, url)
-        held.wait_until_reached()
+        for each in held:
+            each.wait_until_reached()
         victim.kill()
         assert asked.result() is None
-    assert "staged" not in states(own_rows, url).values()
+    now = states(own_rows, url)
+    # All three side by side; the rest in the background.
+    assert {name for name, state in now.items() if state == "staging"} == FOREGROUND
+    assert "staged" not in now.values()
     assert select(own_rows, "SELECT count(*) FROM staged_files") == [(0,)]
     assert other.client.get(f"/static/{path}/update.gz").problem == (404, "not_found")
     # The lease of the dead process blocks others until it expires; the response has the time.
@@ -86,10 +98,11 @@ def test_a_killed_process_of_a_pod_is_replaced_and_a_worker_completes_its_work(
     path, objects = build_path(), build()
     url = source.add(path, objects)
     (pod,) = own_service.api()
-    held = source.hold(url, FULL_PAYLOAD, after_bytes=100_000)
+    held = hold_foreground(source, url)
     with ThreadPoolExecutor(1) as pool:
         asked = pool.submit(stage, pod, url)
-        held.wait_until_reached()
+        for each in held:
+            each.wait_until_reached()
         ((holder,),) = select(own_rows, "SELECT holder FROM api_locks")
         pod.kill_one(int(holder.split(":")[1]))
         assert asked.result() is None
@@ -135,6 +148,11 @@ def test_frozen_past_its_lease_a_request_changes_nothing_once_it_goes_on(
     with ThreadPoolExecutor(1) as pool:
         asked = pool.submit(stage, frozen, url)
         held.wait_until_reached()
+        # Not in the middle of a transaction, which would delay the other process.
+        eventually(
+            lambda: list(states(own_rows, url).values()).count("staged") == len(FOREGROUND) - 1,
+            "the other artifacts are not staged",
+        )
         frozen.signal(SIGSTOP)
         wait_for_expiry(own_rows, url)
         assert other.client.stage(url).status == 201

@@ -219,9 +219,10 @@ def test_cancelling_a_staging_does_not_lose_what_others_left_to_it(
     pods: list[Pod], source: ArchiveSource, rows: Database
 ) -> None:
     url = source.add(build_path(), build())
-    held = source.hold(url, FULL_PAYLOAD)
+    held = [source.hold(url, name) for name in (FULL_PAYLOAD, "stateful.tgz")]
     first = pods[0].client.stage(url, "full_payload", "stateful", Prefer="respond-async")
-    held.wait_until_reached()
+    for each in held:
+        each.wait_until_reached()
     one = {"archive_url": url, "artifacts": "stateful"}
     client = DevServer(pods[1].url)
     assert client.call("stage", **one, **{"async": "True"}) == b"Success"
@@ -229,7 +230,8 @@ def test_cancelling_a_staging_does_not_lose_what_others_left_to_it(
     assert pods[0].client.delete(location).status == 202
     # The source is silent: else the build might be staged before the worker's next poll.
     cancelled = pods[0].client.wait(location, "cancelled")
-    held.release()
+    for each in held:
+        each.release()
     eventually(lambda: client.call("is_staged", **one) == b"True", "stateful was lost")
     cancelled = pods[0].client.get(location).json
     shown = {a["name"]: (a["state"], a["brought_since_by"]) for a in cancelled["artifacts"]}

@@ -15,6 +15,7 @@ from staging_api.locks.hold import guarded, hold
 from staging_api.locks.model import ARCHIVE
 from staging_api.staging.audit import verify
 from staging_api.staging.repository import artifact_rows, event_rows, staging_rows
+from staging_api.staging.side_by_side import HELPERS
 from tests.factories import ORIGIN
 from tests.rows import refused_by_database
 from tests.stagings import Bench, bench
@@ -39,6 +40,9 @@ def found(at: Bench) -> list[str]:
 
 
 def test_every_change_of_state_is_an_event_in_order(at):
+    # One artifact after another, so that their order is known.
+    for _ in range(HELPERS):
+        at.service.helpers.acquire()
     staging = at.stage(at.build())
     assert shown(at, staging.id) == [
         (None, None, "queued"),

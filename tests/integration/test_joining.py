@@ -260,7 +260,8 @@ def test_a_request_does_not_join_a_staging_in_which_an_artifact_failed(joining, 
 
 def test_planning_without_the_lock_does_not_touch_artifacts_in_work(joining, source):
     request = wanted(joining, source, "build")
-    stagings = joining.stagings
+    # One after another, so that it is known which artifacts are staged.
+    stagings = replace(joining.stagings, helpers=threading.Semaphore(0))
     held = source.hold(request.archive_url, "stateful.tgz")
     with ThreadPoolExecutor() as pool:
         working = pool.submit(stagings.stage, request, OTHER)

@@ -151,8 +151,9 @@ class Calls:
     ("error", "calls"),
     [
         (ShuttingDown("ends"), ["mark_pending", "settle"]),
-        (Cancelled("cancelled"), ["mark_pending", "mark_cancelled"]),
-        (ClientGone("gone"), ["mark_pending", "mark_cancelled"]),
+        # The staging itself is marked as cancelled once all its artifacts have ended.
+        (Cancelled("cancelled"), ["mark_pending", "settle"]),
+        (ClientGone("gone"), ["mark_pending", "settle"]),
         (LockLost("lost"), []),
         (Unavailable("away"), []),
         (StoreAbsent("absent"), []),

@@ -1,6 +1,7 @@
 """Work on the artifacts of a staging: their order, its ends, and its record."""
 
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from types import SimpleNamespace
 from typing import Any
@@ -33,10 +34,6 @@ NAMES = ("a", "b", "c")
 URL = parse("https://archive.example/R17")
 
 
-def kind(name: str) -> ArtifactKind:
-    return ArtifactKind(name, "build", "foreground", (Choice(Pattern(name)),))
-
-
 class Bed:
     """Staging whose artifacts can fail, be absent or be postponed; records the operations."""
 
@@ -51,7 +48,14 @@ class Bed:
         self.attempts: list[int] = []
         self.blobs: dict[str, int] = {}
         self.cached: CachedObject | None = None
+        self.helpers = threading.Semaphore(0)
+        self.objects: dict[str, list[str]] = {}
+        self.during: Callable[[str], None] = lambda _name: None
+        self.failed: Callable[[], None] = lambda: None
+        self.cancelled = False
         monkeypatch.setattr(work, "Attempt", self._attempt)
+        monkeypatch.setattr(work, "guarded", lambda *_: nullcontext())
+        patch_statement(monkeypatch, "mark_cancelled", self._mark_cancelled)
         monkeypatch.setattr(engine, "fetch", self._fetch)
         patch_statement(monkeypatch, "find", lambda _c, staging_id: staging_id)
         patch_statement(monkeypatch, "to_do", self._to_do)
@@ -65,22 +69,34 @@ class Bed:
             "upload": SimpleNamespace(
                 lacks=self._lacks,
                 awaited=self._awaited,
-                names_for=lambda each: [each.name],
+                names_for=lambda each: self.objects.get(each.name, [each.name]),
                 listed=None,
             ),
             "witnesses": SimpleNamespace(
                 source=SimpleNamespace(url=URL.canonical, names=None, open=None, close=None)
             ),
             "staging_id": "s",
-            "request": StagingRequest(URL, tuple(map(kind, NAMES))),
+            "request": StagingRequest(URL, tuple(map(self._kind, NAMES))),
             "holds": {"archive": SimpleNamespace(lease=SimpleNamespace(id="lease"))},
             "upkeep": SimpleNamespace(identity=SimpleNamespace(check=self._check_identity)),
             "packs": SimpleNamespace(below=lambda _database: 0),
             "mode": mode,
             "shutdown": SimpleNamespace(check_begun=self._check_begun),
-            "stop_signals": SimpleNamespace(check=lambda: None),
+            "stop_signals": SimpleNamespace(check=self._check),
+            "helpers": self.helpers,
         }
         return Work(**parts)
+
+    def _kind(self, name: str) -> ArtifactKind:
+        patterns = map(Pattern, self.objects.get(name, [name]))
+        return ArtifactKind(name, "build", "foreground", tuple(map(Choice, patterns)))
+
+    def _mark_cancelled(self, _conn: object, archive_url: str, staging_id: str) -> None:
+        self.done.append(("cancelled", archive_url, staging_id))
+
+    def _check(self) -> None:
+        if self.cancelled:
+            raise Cancelled("x")
 
     def staged(self) -> list[str]:
         """Return the recorded artifacts, in order."""
@@ -117,6 +133,7 @@ class Bed:
                 yield
             except StagingApiError:
                 self.done.append(("failed", artifact.name))
+                self.failed()
                 raise
 
         def record(fetched: object, done: int, *_: object) -> None:
@@ -131,6 +148,8 @@ class Bed:
 
     def _fetch(self, each: ArtifactKind, *given: Any, **_: object) -> str | None:
         hooks = given[3]
+        self.during(each.name)
+        hooks.check()
         if each.name in self.errors:
             raise self.errors[each.name]
         hooks.progress(5, 5)
@@ -214,6 +233,114 @@ def test_the_database_is_tried_again_with_the_next_artifact_if_nobody_waits(bed:
         bed.work().foreground()
     bed.work().background()
     assert bed.staged() == ["a", "a", "c"]
+
+
+class Meeting:
+    """Lets an artifact go on once as many are worked on as are expected at once."""
+
+    def __init__(self, count: int) -> None:
+        self._barrier = threading.Barrier(count)
+
+    def __call__(self, _name: str) -> None:
+        self._barrier.wait(timeout=10)
+
+
+def test_artifacts_of_different_objects_are_staged_side_by_side(bed: Bed) -> None:
+    bed.helpers = threading.Semaphore(2)
+    bed.during = Meeting(3)
+    for bring in (bed.work().foreground, bed.work().background):
+        bring()
+    assert sorted(bed.staged()) == ["a", "a", "b", "b", "c", "c"]
+    # All helpers are free again.
+    assert [bed.helpers.acquire(blocking=False) for _ in range(3)] == [True, True, False]
+
+
+def test_artifacts_with_an_object_in_common_follow_one_another(bed: Bed) -> None:
+    bed.helpers = threading.Semaphore(2)
+    # The second choice of one is the object of another.
+    bed.objects = {"a": ["x", "y"], "b": ["z"], "c": ["y"]}
+    meeting = Meeting(2)
+    bed.during = lambda name: meeting(name) if name != "c" else None
+    bed.work().foreground()
+    assert sorted(bed.staged()) == ["a", "b", "c"]
+    assert bed.done.index(("begin", "c")) > bed.done.index(("record", "a", "fetched a", 5))
+
+
+def test_one_that_fails_beside_others_does_not_keep_them(bed: Bed) -> None:
+    bed.helpers = threading.Semaphore(2)
+    bed.during = Meeting(3)
+    bed.errors = {"c": SourceFailed("third"), "b": SourceFailed("second")}
+    # The first of the request, whichever of them failed first.
+    assert bed.work().foreground() is bed.errors["b"]
+    assert bed.staged() == ["a"]
+
+
+@pytest.mark.parametrize("error", [Unavailable("x"), StoreAbsent("x")], ids=repr)
+def test_what_is_worked_on_is_finished_when_the_work_ends_and_no_more_begins(
+    bed: Bed, error: StagingApiError
+) -> None:
+    bed.helpers = threading.Semaphore(1)
+    failed, meeting = threading.Event(), Meeting(2)
+    bed.errors = {"a": error}
+
+    def during(name: str) -> None:
+        meeting(name)
+        # "b" goes on once "a" has failed.
+        assert name == "a" or failed.wait(timeout=10)
+
+    bed.during = during
+    bed.failed = failed.set
+    with pytest.raises(type(error)):
+        bed.work().foreground()
+    assert bed.staged() == ["b"]
+    assert ("begin", "c") not in bed.done
+
+
+def test_a_staging_is_marked_cancelled_once_none_of_its_artifacts_is_worked_on(bed: Bed) -> None:
+    bed.helpers = threading.Semaphore(2)
+    meeting = Meeting(3)
+
+    def during(name: str) -> None:
+        meeting(name)
+        bed.cancelled = True
+
+    bed.during = during
+    with pytest.raises(Cancelled):
+        bed.work().foreground()
+    ends = [each[0] for each in bed.done if each[0] in ("failed", "cancelled")]
+    assert ends == ["failed", "failed", "failed", "cancelled"]
+    assert bed.done[-1] == ("cancelled", URL.canonical, "s")
+
+
+def test_of_several_errors_the_one_that_leaves_least_to_do_is_raised(bed: Bed) -> None:
+    bed.helpers = threading.Semaphore(2)
+    meeting = Meeting(3)
+    errors = {"a": Unavailable("x"), "b": LockLost("x"), "c": Cancelled("x")}
+
+    def during(name: str) -> None:
+        meeting(name)
+        raise errors[name]
+
+    bed.during = during
+    with pytest.raises(LockLost):
+        bed.work().foreground()
+    # Without the lock nothing may be written.
+    assert not [each for each in bed.done if each[0] == "cancelled"]
+
+
+def test_what_is_not_uploaded_waits_while_nothing_else_runs(bed: Bed) -> None:
+    bed.helpers = threading.Semaphore(2)
+    bed.lacking = {"a", "b"}
+    running = list[str]()
+
+    def during(name: str) -> None:
+        running.append(name)
+        assert running == [name]
+        running.remove(name)
+
+    bed.during = during
+    bed.work(FOR_CLIENT).foreground()
+    assert bed.staged() == ["c", "a", "b"]
 
 
 def test_nothing_is_brought_into_another_store(bed: Bed) -> None:
