@@ -25,7 +25,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from secrets import token_hex
 from typing import Self
-from zlib import crc32
+
+from isal.isal_zlib import crc32
 
 from staging_api.errors import NoSpace, StoreFailed
 from staging_api.store.disk import disk_failures, kept_in_use, open_file, write_at
