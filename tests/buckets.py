@@ -19,23 +19,33 @@ CREDENTIALS = {"AWS_ACCESS_KEY_ID": KEY, "AWS_SECRET_ACCESS_KEY": SECRET, "AWS_R
 
 
 @contextmanager
+def one_certificate() -> Iterator[None]:
+    """Let clients of buckets find one certificate instead of all of the system's.
+
+    They read certificates even for HTTP, and most of the time that creating a client takes goes to
+    the system's hundreds.
+    """
+    from trustme import CA
+
+    with tempfile.TemporaryDirectory() as folder:
+        CA().cert_pem.write_to_path(f"{folder}/ca.pem")
+        where = {"SSL_CERT_DIR": folder, "SSL_CERT_FILE": f"{folder}/ca.pem"}
+        with patch.dict(os.environ, where):
+            yield
+
+
+@contextmanager
 def s3_server() -> Iterator[str]:
     """Run moto, with credentials for it in the environment; yield its endpoint."""
     # Imported here because the import is slow, and most test processes do not need it.
     from moto.server import ThreadedMotoServer
-    from trustme import CA
 
     server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
     server.start()
     try:
         host, port = server.get_host_and_port()
-        with tempfile.TemporaryDirectory() as folder:
-            # A client of a bucket needs a certificate even for HTTP, and would read all of the
-            # system's: a hundred times as many.
-            CA().cert_pem.write_to_path(f"{folder}/ca.pem")
-            one = {"SSL_CERT_DIR": folder, "SSL_CERT_FILE": f"{folder}/ca.pem"}
-            with patch.dict(os.environ, CREDENTIALS | one):
-                yield f"http://{host}:{port}"
+        with patch.dict(os.environ, CREDENTIALS), one_certificate():
+            yield f"http://{host}:{port}"
     finally:
         server.stop()
 

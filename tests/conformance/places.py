@@ -17,7 +17,7 @@ import obstore
 from obstore.store import S3Store
 
 from staging_api.sources.model import SourceOptions
-from tests.buckets import s3_server
+from tests.buckets import one_certificate, s3_server
 from tests.http_server import Served, http_server
 
 
@@ -198,7 +198,10 @@ def gcs_server() -> Iterator[str]:
     port = free_port()
     where = ["-scheme", "http", "-host", "127.0.0.1", "-port", str(port), "-backend", "memory"]
     public = ["-public-host", f"127.0.0.1:{port}", "-external-url", f"http://127.0.0.1:{port}"]
-    with subprocess.Popen([program, *where, *public], stderr=subprocess.DEVNULL) as server:
+    with (
+        one_certificate(),
+        subprocess.Popen([program, *where, *public], stderr=subprocess.DEVNULL) as server,
+    ):
         try:
             wait_for_port(port, server)
             yield f"http://127.0.0.1:{port}"

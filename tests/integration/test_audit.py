@@ -127,9 +127,8 @@ def test_a_question_that_names_no_time_is_of_now_by_the_clock_of_the_database(
 ):
     at.stage(at.build("R17-1"), "payload")
     monkeypatch.setenv("STAGING_DATABASE_URL", database_url)
-    for question, found in (("caller=tester", 1), ("caller=another", 0)):
-        said = run_jumped(jump, "staging_api", "audit", "staged-by", question, "--json")
-        assert len(json.loads(said)["items"]) == found
+    said = run_jumped(jump, "staging_api", "audit", "staged-by", "caller=tester", "--json")
+    assert len(json.loads(said)["items"]) == 1
 
 
 @pytest.mark.parametrize("jump", [400 * DAY_SECONDS, -400 * DAY_SECONDS])

@@ -1,7 +1,7 @@
 """Unfavourable settings of a role or database: the lock works, or its error names the setting."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
 
@@ -60,21 +60,24 @@ CAST = {"role": "ALTER ROLE careless", "database": "ALTER DATABASE {database}"}
 
 
 @contextmanager
-def altered(owner: Database, url: str, whose: str, name: str, value: str) -> Iterator[str]:
-    """Yield the database as seen by a role for which one setting has a wrong value."""
+def altered(owner: Database, url: str, whose: str, wrong: Mapping[str, str]) -> Iterator[str]:
+    """Yield the database as seen by a role for which these settings have wrong values."""
     target = make_url(url)
     whole = CAST[whose].format(database=target.database)
     with owner.connect() as conn:
-        if not conn.scalar(text("SELECT 1 FROM pg_settings WHERE name = :n"), {"n": name}):
-            pytest.skip(f"this server has no {name}")
+        known = set(conn.scalars(text("SELECT name FROM pg_settings")))
+        names = [name for name in wrong if name in known]
+        if not names:
+            pytest.skip(f"this server has no {', '.join(wrong)}")
         conn.execute(text("DROP ROLE IF EXISTS careless"))
         conn.execute(text("CREATE ROLE careless LOGIN SUPERUSER"))
-        conn.execute(text(f"{whole} SET {name} = {value}"))
+        for name in names:
+            conn.execute(text(f"{whole} SET {name} = {wrong[name]}"))
     try:
         yield target.set(username="careless").render_as_string(hide_password=False)
     finally:
         with owner.connect() as conn:
-            conn.execute(text(f"{whole} RESET {name}"))
+            conn.execute(text(f"{whole} RESET ALL"))
             conn.execute(text("DROP ROLE careless"))
 
 
@@ -82,15 +85,25 @@ def test_each_setting_of_ours_is_turned_the_wrong_way() -> None:
     assert SETTINGS.keys() <= WRONG.keys()
 
 
-@pytest.mark.parametrize(
-    ("whose", "name"),
-    [("role", name) for name in WRONG] + [("database", name) for name in SETTINGS],
-)
+#: Whose settings, and which: all at once, and each alone.
+TURNED = [
+    *(pytest.param("role", {name}, marks=pytest.mark.prove, id=f"role-{name}") for name in WRONG),
+    *(
+        pytest.param("database", {name}, marks=pytest.mark.prove, id=f"database-{name}")
+        for name in SETTINGS
+    ),
+    pytest.param("role", set(WRONG), id="role"),
+    pytest.param("database", set(SETTINGS), id="database"),
+]
+
+
+@pytest.mark.parametrize(("whose", "names"), TURNED)
 def test_the_lock_works_whatever_a_role_or_a_database_sets(
-    whose: str, name: str, database: Database, database_url: str
+    whose: str, names: set[str], database: Database, database_url: str
 ) -> None:
+    wrong = {name: value for name, value in WRONG.items() if name in names}
     with (
-        altered(database, database_url, whose, name, WRONG[name]) as url,
+        altered(database, database_url, whose, wrong) as url,
         closing(open_database(url, 3)) as careless,
         # Long enough for a busy machine; a number that rounding reduces by a tenth.
         locks_of(careless, url, lease_seconds=95.5) as locks,
@@ -140,7 +153,7 @@ def test_behind_a_pooler_an_unsafe_setting_is_named_and_refused(
     name: str, value: str, pooled: Timeouts, database: Database, database_url: str
 ) -> None:
     with (
-        altered(database, database_url, "role", name, value) as url,
+        altered(database, database_url, "role", {name: value}) as url,
         closing(open_database(url, 1, pooled)) as careless,
     ):
         for connecting in (careless.connect, careless.begin):
@@ -162,7 +175,7 @@ def test_behind_a_pooler_a_safe_setting_is_left_to_the_role(
     name: str, value: str, pooled: Timeouts, database: Database, database_url: str
 ) -> None:
     with (
-        altered(database, database_url, "role", name, value) as url,
+        altered(database, database_url, "role", {name: value}) as url,
         closing(open_database(url, 1, pooled)) as careful,
         careful.connect() as conn,
     ):
@@ -172,7 +185,7 @@ def test_behind_a_pooler_a_safe_setting_is_left_to_the_role(
 def test_a_setting_that_only_a_superuser_may_change_is_named(
     database: Database, database_url: str
 ) -> None:
-    with altered(database, database_url, "role", "session_replication_role", "replica") as url:
+    with altered(database, database_url, "role", {"session_replication_role": "replica"}) as url:
         with database.connect() as conn:
             conn.execute(text("ALTER ROLE careless NOSUPERUSER"))
         with closing(open_database(url, 1)) as careless:

@@ -71,30 +71,31 @@ def test_a_list_finds_an_archive_in_any_spelling(at: Bench, client: testing.Test
         assert items(client, path, archive_url="no url") == []
 
 
-@pytest.mark.parametrize(
-    ("ending", "builds"),
-    [
-        ("/board/R1", ["R1", "R1-2", "R10"]),
-        ("/board/R1/", []),
-        ("/board/", ["R1", "R1-2", "R10", "R2", "r"]),
-        ("/board", ["R1", "R1-2", "R10", "R2", "r"]),
-        ("/boar", ["R1", "R1-2", "R10", "R2", "r"]),
-        ("/board/R1-", ["R1-2"]),
-        ("/nothing", []),
-    ],
-)
+#: Builds below each prefix.
+BELOW = {
+    "/board/R1": ["R1", "R1-2", "R10"],
+    "/board/R1/": [],
+    "/board/": ["R1", "R1-2", "R10", "R2", "r"],
+    "/board": ["R1", "R1-2", "R10", "R2", "r"],
+    "/boar": ["R1", "R1-2", "R10", "R2", "r"],
+    "/board/R1-": ["R1-2"],
+    "/nothing": [],
+}
+
+
 def test_a_prefix_finds_all_archives_that_begin_with_it_by_bytes(
-    at: Bench, client: testing.TestClient, ending: str, builds: list[str]
+    at: Bench, client: testing.TestClient
 ) -> None:
     urls = {name: at.build(name) for name in ("R2", "R10", "r", "R1", "R1-2")}
     for url in urls.values():
         at.stage(url, "payload")
-    prefix = f"file://{at.builds}{ending}"
-    listed = items(client, "/archives", prefix=prefix)
-    assert [each["archive_url"] for each in listed] == [urls[name] for name in builds]
-    for path in ("/stagings", "/artifacts"):
-        found = {each["archive_url"] for each in items(client, path, prefix=prefix)}
-        assert found == {urls[name] for name in builds}
+    for ending, builds in BELOW.items():
+        prefix = f"file://{at.builds}{ending}"
+        listed = items(client, "/archives", prefix=prefix)
+        assert [each["archive_url"] for each in listed] == [urls[name] for name in builds], ending
+        for path in ("/stagings", "/artifacts"):
+            found = {each["archive_url"] for each in items(client, path, prefix=prefix)}
+            assert found == {urls[name] for name in builds}, (ending, path)
 
 
 def test_an_archive_shows_what_is_there_of_it_and_when_it_was_last_asked_for(

@@ -53,9 +53,8 @@ def test_the_files_are_what_a_migrated_database_has(conn: Connection) -> None:
 
 @pytest.mark.parametrize("statement", DRIFT)
 def test_every_kind_of_difference_is_found_and_only_that(conn: Connection, statement: str) -> None:
-    before = set(differences(conn))
     run(conn, statement)
-    found = set(differences(conn)) - before
+    found = set(differences(conn))
     assert DRIFT[statement] in found
     # An added or removed view also adds or removes its comment and its columns.
     about = DRIFT[statement].removeprefix("comment on ")

@@ -42,7 +42,7 @@ def write_without_a_pause(database: Database, held: Hold, seconds: float) -> Non
             write(conn, seconds)
 
 
-@pytest.mark.parametrize("threads", [1, 2, 3])
+@pytest.mark.parametrize("threads", [1, pytest.param(2, marks=pytest.mark.prove), 3])
 @pytest.mark.parametrize("seconds", [0.01, 0.3, LEASE * 1.5])
 def test_promise_09_a_holder_that_writes_without_a_pause_keeps_its_lock(
     threads: int, seconds: float, database: Database, database_url: str
@@ -58,7 +58,7 @@ def test_promise_09_a_holder_that_writes_without_a_pause_keeps_its_lock(
             ]
             while not all(writer.done() for writer in writers):
                 assert refused(database, scope="s").id == held.lease.id
-                time.sleep(0.02)
+                time.sleep(0.05)
             for writer in writers:
                 writer.result()
         idle.assert_held()

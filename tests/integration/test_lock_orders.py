@@ -262,11 +262,14 @@ class LockMachine(RuleBasedStateMachine):
         self.holder, self.over = None, False
 
 
-def test_random_orders_of_everything_agree_with_the_model(database: Database) -> None:
+@pytest.mark.parametrize("examples", [10, pytest.param(50, marks=pytest.mark.prove)])
+def test_random_orders_of_everything_agree_with_the_model(
+    database: Database, examples: int
+) -> None:
     run_state_machine_as_test(
         partial(LockMachine, database),  # type: ignore[arg-type]  # any callable will do
         settings=settings(
-            max_examples=25,
+            max_examples=examples,
             stateful_step_count=30,
             deadline=None,
             suppress_health_check=list(HealthCheck),

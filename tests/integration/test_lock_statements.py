@@ -198,24 +198,27 @@ def store_acquire(database: Database, request_id: str) -> Lease | Refusal:
         return store.acquire(conn, lock_request(id=request_id))
 
 
+@pytest.mark.parametrize(
+    ("rounds", "count"), [(1, 100), pytest.param(3, 300, marks=pytest.mark.prove)]
+)
 def test_leases_are_renewed_while_others_of_the_same_process_are_released(
-    database: Database,
+    database: Database, rounds: int, count: int
 ) -> None:
     """When the renewal was one statement of an SQL function, this made PostgreSQL 18 crash."""
     long = {"lease_seconds": 300}
     kept = [acquired(database, scope=f"kept-{number}", **long) for number in range(3)]
-    for _ in range(3):
-        leases = [acquired(database, scope=f"s{number}", **long) for number in range(300)]
+    for _ in range(rounds):
+        leases = [acquired(database, scope=f"s{number}", **long) for number in range(count)]
         over = threading.Event()
 
         def renew_all(leases: list[Lease] = leases, over: threading.Event = over) -> int:
-            count = 0
+            renewals = 0
             while not over.is_set():
                 with database.connect() as conn:
                     left = store.renew(conn, [(lease, 300) for lease in (*kept, *leases)])
                 assert all((left[lease.id] or 0) > 200 for lease in kept)
-                count += 1
-            return count
+                renewals += 1
+            return renewals
 
         with ThreadPoolExecutor(1) as pool:
             renewing = pool.submit(renew_all)

@@ -263,8 +263,9 @@ class Stagings(RuleBasedStateMachine):
 
 # Twice the time that hypothesis spends on shrinking a failure, which must not be cut short.
 @pytest.mark.timeout(600)
+@pytest.mark.parametrize("examples", [10, pytest.param(50, marks=pytest.mark.prove)])
 def test_the_tables_satisfy_their_invariants(
-    database: Database, emptying: Emptying, database_url: str, tmp_path: Path
+    database: Database, emptying: Emptying, database_url: str, tmp_path: Path, examples: int
 ) -> None:
     with bench(database, database_url, tmp_path) as at:
 
@@ -275,7 +276,7 @@ def test_the_tables_satisfy_their_invariants(
         run_state_machine_as_test(
             OnThisDatabase,
             settings=settings(
-                max_examples=25,
+                max_examples=examples,
                 stateful_step_count=20,
                 suppress_health_check=list(HealthCheck),
                 report_multiple_bugs=False,

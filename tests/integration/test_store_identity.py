@@ -18,7 +18,7 @@ from staging_api.staging.damage import losses_noticed
 from staging_api.staging.duties import scrub_steps, store_steps
 from staging_api.staging.eviction import prune
 from staging_api.staging.housekeeping import Housekeeping
-from staging_api.staging.reconcile import check
+from staging_api.staging.reconcile import SHARDS, check
 from staging_api.staging.store_identity import StoreIdentity
 from staging_api.staging.upkeep import StoreTerms, Upkeep
 from staging_api.store.blob_store import BlobStore
@@ -170,8 +170,10 @@ def test_a_scrub_puts_nothing_aside_in_the_store_of_another_database(
 
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(other, "open", opened)
+        shards = (*SHARDS[:3], DIGEST[:2])
+        patched.setattr("staging_api.staging.scrub.SHARDS", shards)
         lost = elsewhere(at, other)
-        for _ in range(256):
+        for _ in shards:
             Housekeeping("a scrub", scrub_steps(lost.service, threading.Event())).turn()
     assert asked == []
     assert other.has(DIGEST)
