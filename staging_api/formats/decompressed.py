@@ -1,9 +1,10 @@
 """Extractor ``decompressed``: keep an object without its compression, as one file."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from staging_api.formats.members import MemberChecker, PackedBytes, one_file
 from staging_api.formats.model import Keep, Member, Readable, Select, UnpackLimits
+from staging_api.formats.recognising import HEAD_BYTES, unread_compression
 from staging_api.formats.unpacking import unpacked
 
 #: Suffixes of compressed tars, and their replacements.
@@ -25,9 +26,10 @@ def extract(readable: Readable, select: Select, keep: Keep, limits: UnpackLimits
         return ()
     with readable.open() as chunks:
         packed = PackedBytes(chunks)
-        pieces = unpacked(packed, limits.window_bytes)
-        keep(Member(path), one_file(pieces, packed, checker))
-    return ()
+        head, pieces = bytearray(), unpacked(packed, limits.window_bytes)
+        keep(Member(path), one_file(_noted(pieces, head), packed, checker))
+    unread = unread_compression(bytes(head))
+    return (f"{name} is kept as it is: {unread}",) if unread else ()
 
 
 def plain_name(name: str) -> str:
@@ -38,3 +40,10 @@ def plain_name(name: str) -> str:
     for ending in _DROPPED:
         name = name.removesuffix(ending)
     return name
+
+
+def _noted(pieces: Iterator[bytes], head: bytearray) -> Iterator[bytes]:
+    for piece in pieces:
+        if len(head) < HEAD_BYTES:
+            head += piece[:HEAD_BYTES]
+        yield piece

@@ -84,6 +84,15 @@ def instead_of_zip(head: bytes) -> str:
     return f"this is not a zip: {kind or 'it has no directory'}"
 
 
+def unread_compression(head: bytes) -> str | None:
+    """Return which compression, that is not read, an object has; None: no sign of one.
+
+    Signs of less than four bytes are not used: the object may be of any kind.
+    """
+    found = _of_mark({mark: text for mark, text in _KINDS.items() if len(mark) > 3}, head)  # noqa: PLR2004
+    return found if found and found.startswith("it is compressed") else None
+
+
 def _kind(head: bytes) -> str | None:
     if head.lstrip(b"\xef\xbb\xbf \t\r\n")[:14].lower().startswith((b"<!doctype html", b"<html")):
         return _PAGE

@@ -22,6 +22,9 @@ else:
 
 #: Size of a decompressed piece: large enough to be efficient, small enough to enforce limits.
 PIECE_BYTES = 1 << 20
+#: Flags of a header of gzip; a longer header than this is left to the library.
+_CHECKSUM, _EXTRA, _NAME, _COMMENT = 2, 4, 8, 16
+_MOST_HEADER_BYTES = 128 << 10
 # The library's stub declares an instance where the class is.
 _ISAL_ERROR = cast("type[Exception]", igzip_lib.IsalError)
 _BROKEN = (OSError, EOFError, ValueError, lzma.LZMAError, _ISAL_ERROR, zstd.ZstdError)
@@ -64,12 +67,48 @@ def new_bzip2(_window_bytes: int) -> Unpacker:
     return bz2.BZ2Decompressor()
 
 
-def _gzip(_window_bytes: int) -> Unpacker:
-    return igzip_lib.IgzipDecompressor(flag=igzip_lib.DECOMP_GZIP)
+class _Gzip:
+    """Gzip; the library misreads the checksum of a header that arrives in pieces."""
+
+    def __init__(self, _window_bytes: int) -> None:
+        self._inflater = igzip_lib.IgzipDecompressor(flag=igzip_lib.DECOMP_GZIP)
+        self._header: bytes | None = b""
+
+    @property
+    def eof(self) -> bool:
+        return bool(self._inflater.eof)
+
+    @property
+    def needs_input(self) -> bool:
+        return self._header is not None or bool(self._inflater.needs_input)
+
+    @property
+    def unused_data(self) -> bytes:
+        return bytes(self._inflater.unused_data)
+
+    def decompress(self, data: bytes, max_length: int = -1) -> bytes:
+        if self._header is not None:
+            data = self._header + data
+            if len(data) < _MOST_HEADER_BYTES and not _begins_with_header(data):
+                self._header = data
+                return b""
+            self._header = None
+        return bytes(self._inflater.decompress(data, max_length))
+
+
+def _begins_with_header(data: bytes) -> bool:
+    """Return whether data begins with a whole header of gzip (RFC 1952)."""
+    flags, end = (data[3], 10) if len(data) >= 10 else (0, len(data) + 1)  # noqa: PLR2004 - its bytes
+    if flags & _EXTRA:
+        end += 2 + int.from_bytes(data[end : end + 2], "little")
+    for text in (_NAME, _COMMENT):
+        if flags & text:
+            end = data.find(b"\0", end) + 1 or len(data) + 1
+    return end + (2 if flags & _CHECKSUM else 0) <= len(data)
 
 
 _FORMS: dict[bytes, Callable[[int], Unpacker]] = {
-    b"\x1f\x8b": _gzip,
+    b"\x1f\x8b": _Gzip,
     b"BZh": new_bzip2,
     b"\xfd7zXZ\x00": new_xz,
     b"\x28\xb5\x2f\xfd": new_zstd,
@@ -117,6 +156,11 @@ def pieces(unpacker: Unpacker, data: bytes, chunks: Iterator[bytes]) -> Iterator
         # Both libraries report this only in the text of the error.
         if "memory" in str(error).lower():
             raise too_large_a_window() from None
+        if "dictionary" in str(error).lower():
+            raise ArchiveCorrupt(
+                "the compressed data needs a dictionary of zstd, which is not read: compress it"
+                " without one"
+            ) from None
         raise ArchiveCorrupt("the compressed data is damaged") from None
 
 

@@ -9,9 +9,10 @@ import zlib
 import pytest
 
 from staging_api.errors import ArchiveCorrupt
+from staging_api.formats import decompressed
 from staging_api.formats import tar as untar
 from staging_api.formats import zip as unzip
-from tests.archives import InMemory, tar_of, unpack, zip_of
+from tests.archives import InMemory, tar_of, unpack, unpack_noting, zip_of
 
 ZIP = zip_of(("a", b"1"), method=zipfile.ZIP_DEFLATED)
 TAR = tar_of(("a", b"1"))
@@ -96,6 +97,16 @@ def test_a_tar_that_breaks_later_is_damaged_whatever_its_first_bytes_are():
     data = bytearray(tar_of(("LZIP", b"1"), ("b", b"2")))
     data[1024 + 148 : 1024 + 156] = b"x" * 8
     assert "the tar is damaged" in refusal(untar.extract, bytes(data))
+
+
+def test_an_object_whose_compression_is_not_read_is_kept_with_a_warning():
+    packed = b"\x04\x22\x4d\x18 and the rest of lz4"
+    files, _, notes = unpack_noting(decompressed.extract, InMemory(packed, name="t.lz4"))
+    assert files == {"t.lz4": packed}
+    (note,) = notes
+    assert note.startswith("t.lz4 is kept as it is: it is compressed with lz4, which is not read;")
+    # Two bytes alone may begin anything.
+    assert unpack_noting(decompressed.extract, InMemory(b"\x78\x9cof zlib"))[2] == ()
 
 
 def test_brotli_is_known_by_its_name_alone():

@@ -3,6 +3,7 @@
 import gzip
 import lzma
 import tarfile
+import zlib
 
 import pytest
 from backports import zstd
@@ -257,6 +258,42 @@ def test_a_hard_link_to_itself_is_noted_unless_the_file_is_there():
 def test_garbage_after_the_last_stream_is_damage():
     with pytest.raises(ArchiveCorrupt):
         extract(gzip.compress(tar_of(*FILES)) + b"garbage")
+
+
+def gzip_of(data: bytes, flags: int) -> bytes:
+    """Build a gzip stream whose header has the fields of these flags (RFC 1952)."""
+    fields = {4: b"\6\0BC\2\0\x10\0", 8: b"name\0", 16: b"comment\0"}
+    head = bytes([0x1F, 0x8B, 8, flags, 0, 0, 0, 0, 0, 255])
+    head += b"".join(field for flag, field in fields.items() if flags & flag)
+    if flags & 2:
+        head += (zlib.crc32(head) & 0xFFFF).to_bytes(2, "little")
+    packed = zlib.compressobj(wbits=-15)
+    body = packed.compress(data) + packed.flush()
+    return head + body + zlib.crc32(data).to_bytes(4, "little") + len(data).to_bytes(4, "little")
+
+
+@pytest.mark.parametrize("chunk_bytes", [1, 7, 1 << 16])
+@pytest.mark.parametrize("flags", [0, 1, 2, 6, 10, 18, 30])
+def test_a_header_of_gzip_may_have_any_field_and_arrive_in_pieces(flags, chunk_bytes):
+    whole = tar_of(*FILES)
+    data = gzip_of(whole[:700], flags) + gzip_of(whole[700:], flags)
+    files, _ = unpack(tar.extract, InMemory(data, chunk_bytes))
+    assert files == dict(FILES)
+
+
+def test_a_header_of_gzip_without_end_is_damage():
+    endless = bytes([0x1F, 0x8B, 8, 8, 0, 0, 0, 0, 0, 255]) + b"n" * (1 << 18)
+    for data in (endless, endless[:12], endless[:4]):
+        with pytest.raises(ArchiveCorrupt, match=r"ends too early|damaged"):
+            extract(data)
+
+
+def test_a_stream_of_zstd_that_needs_a_dictionary_is_refused_with_the_reason():
+    samples = [b"sample %d of many, alike in most of their bytes" % number for number in range(999)]
+    dictionary = zstd.train_dict(samples, 2000)
+    packed = zstd.compress(tar_of(*FILES), zstd_dict=dictionary)
+    with pytest.raises(ArchiveCorrupt, match="needs a dictionary of zstd"):
+        extract(packed)
 
 
 def test_a_window_over_the_limit_is_a_limit_and_no_damage():
