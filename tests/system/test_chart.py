@@ -15,7 +15,15 @@ from staging_api.publishing.signing import SignedRelease, SigningKey, sign
 from staging_api.publishing.signing_keys import checked
 from staging_api.settings import Settings
 from staging_api.store.bucket import Bucket
-from tests.charts import CHART, KUBERNETES, VALUE_FILES, helm, render
+from tests.charts import (
+    CHART,
+    KUBERNETES,
+    VALUE_FILES,
+    helm,
+    render,
+    render_again,
+    schemas_read_once,
+)
 from tests.keys import signing_key, stop_agent
 
 pytestmark = pytest.mark.system
@@ -50,7 +58,14 @@ def test_lint_finds_nothing(values: Path):
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+@pytest.fixture(scope="module")
+def _schemas() -> Iterator[None]:
+    with schemas_read_once():
+        yield
+
+
 @pytest.mark.parametrize("version", KUBERNETES)
+@pytest.mark.usefixtures("_schemas")
 @each_file
 def test_manifests_are_valid_for_kubernetes(values: Path, version: str):
     """Strict: a field that Kubernetes does not know is an error."""
@@ -293,7 +308,7 @@ def test_pods_are_replaced_when_a_setting_changes():
     def checksums(*arguments: str) -> set[str]:
         return {
             d["spec"]["template"]["metadata"]["annotations"]["checksum/config"]
-            for d in render("-f", LEAST, *arguments)
+            for d in render_again("-f", LEAST, *arguments)
             if d["kind"] == "Deployment"
         }
 

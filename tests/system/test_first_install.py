@@ -23,7 +23,7 @@ import yaml
 from sqlalchemy import make_url
 
 from tests.builds import build
-from tests.charts import HELM, KUBECTL, KUBERNETES
+from tests.charts import HELM, KUBECTL, KUBERNETES, schemas_read_once
 from tests.service import Service, service
 from tests.source import archive_source
 
@@ -181,8 +181,9 @@ def documents(path: Path) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("version", KUBERNETES)
 def test_everything_that_they_make_is_valid(installed: Installed, version: str):
-    for document in [*installed.created, *installed.rendered]:
-        kubernetes_validate.validate(document, version, strict=True)
+    with schemas_read_once():
+        for document in [*installed.created, *installed.rendered]:
+            kubernetes_validate.validate(document, version, strict=True)
 
 
 def test_every_object_that_the_lines_name_is_made_by_them(installed: Installed):
