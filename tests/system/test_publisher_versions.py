@@ -3,19 +3,20 @@
 import gzip
 import json
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
 from staging_api.db.engine import Database, open_database
-from staging_api.db.migrate import migrate
 from staging_api.debian.forms import Form
 from tests import version_before
 from tests.apt_archive_api import AptArchiveApi
-from tests.databases import new_database
+from tests.databases import Migrated
 from tests.packages import control_text, deb, dsc, source_file
 from tests.publisher import time_passes
-from tests.service import API, service
+from tests.service import API, Client, service
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 
@@ -52,29 +53,43 @@ class Both:
         time_passes(self.rows, "9 days")
 
 
+class Pods(NamedTuple):
+    """Clients of a pod of each version, and the rows of their database."""
+
+    new: Client
+    old: Client
+    rows: Database
+
+
 @pytest.fixture(scope="module")
 def code(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return version_before.unpacked(tmp_path_factory.mktemp("before"), LAST)
 
 
+@pytest.fixture(scope="module")
+def pods(
+    code: Path, migrated: Migrated, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Pods]:
+    with (
+        # Responses of the older version are not checked against this version's contract.
+        pytest.MonkeyPatch.context() as patch,
+        migrated() as url,
+        service(tmp_path_factory.mktemp("pods"), url) as made,
+        closing(open_database(url, 1)) as rows,
+    ):
+        patch.setattr("tests.service.contract.check", lambda *_: None)
+        (new,) = made.api()
+        made.code = code
+        (old,) = made.api()
+        yield Pods(new.client, old.client, rows)
+
+
 @pytest.fixture
-def both(
-    code: Path, database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Both]:
-    # Responses of the older version are not checked against this version's contract.
-    monkeypatch.setattr("tests.service.contract.check", lambda *_: None)
-    with new_database(database_url) as url:
-        migrate(url)
-        with service(tmp_path, url) as pods:
-            (new,) = pods.api()
-            pods.code = code
-            (old,) = pods.api()
-            ours = AptArchiveApi.make(new.client, forms=["gz"])
-            assert ours.client.post(f"{ours.path}/suites", {"name": "testing"}).status == 201
-            other = AptArchiveApi.make(old.client, forms=["gz"])
-            rows = open_database(url, 1)
-            yield Both(ours, ours.at(old.client), other, rows)
-            rows.close()
+def both(pods: Pods) -> Both:
+    ours = AptArchiveApi.make(pods.new, forms=["gz"])
+    assert ours.client.post(f"{ours.path}/suites", {"name": "testing"}).status == 201
+    other = AptArchiveApi.make(pods.old, forms=["gz"])
+    return Both(ours, ours.at(pods.old), other, pods.rows)
 
 
 def small(version: str, holds: str = "x") -> bytes:

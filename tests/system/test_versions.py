@@ -10,11 +10,10 @@ from pathlib import Path
 import pytest
 
 from staging_api.client.client import StagingClient
-from staging_api.db.migrate import migrate
 from staging_api.errors import NotFound
 from tests import version_before
 from tests.builds import FULL_PAYLOAD, Objects, build, build_path
-from tests.databases import new_database
+from tests.databases import Migrated
 from tests.packages import control_text, deb
 from tests.service import Pod, Service, service
 from tests.source import ArchiveSource, archive_source
@@ -35,12 +34,10 @@ def source() -> Iterator[ArchiveSource]:
 
 
 @pytest.fixture
-def pods(database_url: str, source: ArchiveSource, tmp_path: Path) -> Iterator[Service]:
+def pods(migrated: Migrated, source: ArchiveSource, tmp_path: Path) -> Iterator[Service]:
     """Yield a service on the schema of this version, without pods yet."""
-    with new_database(database_url) as url:
-        migrate(url)
-        with service(tmp_path, url, f"{source.url}/") as made:
-            yield made
+    with migrated() as url, service(tmp_path, url, f"{source.url}/") as made:
+        yield made
 
 
 def started(pods: Service, verb: str, code: Path | None = None) -> Pod:
