@@ -194,11 +194,22 @@ class Service:
         database_url: str,
         *sources: str,
         environment: Mapping[str, str] | None = None,
+        forked: bool | None = None,
         **settings: str,
     ) -> None:
+        """Prepare a service.
+
+        Args:
+            folder: folder for the store, and a folder of each pod.
+            database_url: URL of a migrated database.
+            sources: allowed sources.
+            environment: further variables of the pods' environment.
+            forked: whether pods are forks of a process that has imported the service; None: unless
+                an environment is given, with which they are started as users do.
+            settings: settings of the pods that differ from those of tests.
+        """
         self.store = folder / "store"
-        # Pods with a given environment are started as users do, without a fork server.
-        self._forked = environment is None
+        self._forked = environment is None if forked is None else forked
         self._folder = folder
         self._pods: list[Pod] = []
         self._env = {
@@ -277,7 +288,7 @@ class Service:
 @contextmanager
 def service(folder: Path, database_url: str, *sources: str, **settings: str) -> Iterator[Service]:
     """Yield a service without any pod."""
-    made = Service(folder, database_url, *sources, environment=None, **settings)
+    made = Service(folder, database_url, *sources, environment=None, forked=None, **settings)
     try:
         yield made
     finally:

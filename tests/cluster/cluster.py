@@ -147,10 +147,11 @@ class Cluster:
 
 
 @contextmanager
-def cluster(**settings: str) -> Iterator[Cluster]:
+def cluster(*, forked: bool = False, **settings: str) -> Iterator[Cluster]:
     """Yield a cluster, and remove its files afterwards.
 
     Args:
+        forked: whether pods are forks of a process that has imported the service.
         settings: settings of the pods that differ from the default.
 
     Raises:
@@ -161,10 +162,10 @@ def cluster(**settings: str) -> Iterator[Cluster]:
     with ExitStack() as stack:
         # A short path: the address of a Unix socket has at most 107 bytes.
         folder = tempfile.TemporaryDirectory(prefix="staging-cluster-", dir="/tmp")
-        yield _started(Path(stack.enter_context(folder)), stack, settings)
+        yield _started(Path(stack.enter_context(folder)), stack, settings, forked)
 
 
-def _started(folder: Path, stack: ExitStack, settings: Mapping[str, str]) -> Cluster:
+def _started(folder: Path, stack: ExitStack, settings: Mapping[str, str], forked: bool) -> Cluster:
     pair = _servers(folder, stack)
     s3_url = _bucket(folder / "bucket", stack)
     password, port = token_hex(16), free_port()
@@ -187,7 +188,7 @@ def _started(folder: Path, stack: ExitStack, settings: Mapping[str, str]) -> Clu
     made._point()
     _prepare(made)
     poolers.start()
-    made.service = stack.enter_context(closing(_service(made, settings)))
+    made.service = stack.enter_context(closing(_service(made, settings, forked)))
     _start_pods(made, stack)
     return made
 
@@ -236,7 +237,7 @@ def _prepare(made: Cluster) -> None:
     migrate(made.owner_url)
 
 
-def _service(made: Cluster, settings: Mapping[str, str]) -> Service:
+def _service(made: Cluster, settings: Mapping[str, str], forked: bool) -> Service:
     given = {
         "database_direct_url": url_of(made.folder / "primary", _APP),
         "lease_seconds": str(LEASE_SECONDS),
@@ -255,6 +256,7 @@ def _service(made: Cluster, settings: Mapping[str, str]) -> Service:
             "AWS_SECRET_ACCESS_KEY": "test",
             "AWS_REGION": "us-east-1",
         },
+        forked=forked,
         **given,
     )
 

@@ -79,6 +79,7 @@ class Load:
         for path in self.archives[url]:
             if whole or "/au/" not in path:
                 self._check(client, path, self.archives[url][path])
+        self._shift.over.wait(0.2)
 
     def _read(self, client: StagingClient) -> None:
         """Read a file of something that was staged earlier."""

@@ -36,7 +36,7 @@ def prove(seconds: float, every_seconds: float, kill_seconds: float) -> Proof:
         key = signing_key(Path(scratch))
         signing = {"signing_home": str(key.home), "signing_key": key.fingerprint}
         try:
-            with cluster(**signing) as made:
+            with cluster(forked=True, **signing) as made:
                 shift = Shift(made.url)
                 load, packages = Load(made, shift, Path(scratch)), Packages(shift, Path(scratch))
                 troubles = Troubles(made, every_seconds, kill_seconds)
