@@ -34,9 +34,10 @@ def full_disk(place: Place, error: OSError | None = None, needed_bytes: int | No
     """
     folder = folder_of(place)
     quota = " quota" if error is not None and error.errno == errno.EDQUOT else ""
+    state = "has too little space" if error is None else "is full"
     needed = "" if needed_bytes is None else f"{needed_bytes} bytes are needed, and "
     return (
-        f"the disk{quota} of {folder} is full: {needed}{free_space(folder)};"
+        f"the disk{quota} of {folder} {state}: {needed}{free_space(folder)};"
         " free space on it, or enlarge it"
     )
 

@@ -94,7 +94,7 @@ def test_a_file_that_will_never_fit_is_not_tried_again(
         if retryable is None:
             disk.reserve(file.fileno(), length)
             return
-        with pytest.raises(NoSpace) as refused:
+        with pytest.raises(NoSpace, match=f"has too little space: {length} bytes are") as refused:
             disk.reserve(file.fileno(), length)
     assert refused.value.retryable == retryable
 
