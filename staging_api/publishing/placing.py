@@ -52,6 +52,11 @@ def placed(
     conn: Connection, to: UploadDestination, packages: Sequence[SentPackage]
 ) -> dict[str, Place]:
     """Return the release of each package, by the name of its file."""
+    # A single binary package locks one file, and then its release. With others, a file would be
+    # locked behind the release of the package before.
+    if len(packages) > 1:
+        wanted = [row for sent in packages for row in _wanted(to, sent)]
+        uploads.lock_files(conn, to.apt_archive.id, wanted)
     places: dict[str, Place] = _binaries(conn, to, packages)
     for sent in packages:
         if isinstance(sent.content, SourcePackage):

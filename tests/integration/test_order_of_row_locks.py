@@ -123,6 +123,11 @@ CALLS: dict[str, tuple[str, list[str], Call]] = {
         ["1", "2", "3"],
         lambda c: uploads.files_at(c, 1, ["pool/3", "pool/1", "pool/2"]),
     ),
+    "files of an upload, before its releases": (
+        "package_files.id",
+        ["1", "2", "3"],
+        lambda c: uploads.lock_files(c, 1, [release(n) for n in (3, 1, 2)]),
+    ),
     "releases of an upload": (
         "binary_releases.id",
         ["1", "2", "3"],

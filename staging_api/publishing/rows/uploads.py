@@ -31,6 +31,27 @@ _FIND_FILES = text("""
     WHERE f.archive_id = :archive_id AND f.path = ANY(:paths) AND f.removed_at IS NULL
     ORDER BY f.id FOR KEY SHARE
 """)
+_LOCK_FILES = text("""
+    WITH wanted AS (
+        SELECT * FROM jsonb_to_recordset(cast(:rows AS jsonb)) AS w (
+            package text, version_key text, architecture text, installer boolean, path text))
+    SELECT FROM package_files WHERE id IN (
+        SELECT f.id FROM wanted w
+        JOIN package_files f ON f.archive_id = :archive_id AND f.path = w.path
+            AND f.removed_at IS NULL
+        UNION ALL
+        SELECT r.file_id FROM wanted w
+        JOIN binary_releases r ON r.archive_id = :archive_id AND r.package = w.package
+            AND r.version_key = w.version_key AND r.architecture = w.architecture
+            AND r.installer = w.installer AND r.removed_at IS NULL
+        UNION ALL
+        SELECT s.file_id FROM wanted w
+        JOIN source_releases r ON r.archive_id = :archive_id AND r.package = w.package
+            AND r.version_key = w.version_key AND r.removed_at IS NULL
+        JOIN source_release_files s ON s.source_release_id = r.id
+        WHERE w.architecture IS NULL)
+    ORDER BY id FOR KEY SHARE
+""")
 _ADD_SOURCE = text("""
     INSERT INTO source_releases (archive_id, package, version, version_key, control)
     VALUES (:archive_id, :package, :version, :version_key, :control)
@@ -95,6 +116,19 @@ _AFTER_ALL = "~"  # sorts after every ULID
 def add_files(conn: Connection, archive_id: int, rows: Sequence[Mapping[str, Any]]) -> None:
     """Add files at their paths in the pool, except at paths that are taken."""
     conn.execute(_ADD_FILES, {"archive_id": archive_id, "rows": json.dumps(list(rows))})
+
+
+def lock_files(conn: Connection, archive_id: int, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Lock the known files at these paths, and those of these versions, before any release.
+
+    Tidying locks files before releases, too: otherwise both could deadlock.
+
+    Args:
+        conn: the transaction that adds releases.
+        archive_id: id of the archive.
+        rows: as for `pool.files_in_the_way`.
+    """
+    conn.execute(_LOCK_FILES, {"archive_id": archive_id, "rows": json.dumps(list(rows))})
 
 
 def files_at(conn: Connection, archive_id: int, paths: Sequence[str]) -> dict[str, Row[Any]]:

@@ -14,6 +14,7 @@ from staging_api.publishing.rows import apt_archives, packages, uploads
 from tests.packages import control_text, deb, dsc, source_file
 from tests.publisher import Shop, find, shop
 from tests.rows import select
+from tests.service import eventually
 
 Files = Mapping[str, bytes]
 
@@ -199,3 +200,24 @@ def test_of_many_corrections_at_once_one_is_taken(here: Shop) -> None:
     with here.database.connect() as conn:
         (found,) = packages.list_package_publications(conn, here.archive.id, limit=9)
     assert found.sha256 == taken[0]
+
+
+def test_an_upload_locks_all_files_that_it_needs_before_any_release(here: Shop) -> None:
+    """Tidying does so, too: in another order, both could wait for each other."""
+    here.send({**binary(), **source()}, suite="testing")
+    again = {**binary(), **source(version="1.0-2")}
+    del again["hello_1.0.orig.tar.gz"]
+    with here.database.begin() as tidying, ThreadPoolExecutor(1) as threads:
+        tidying.exec_driver_sql("SELECT FROM package_files FOR UPDATE")
+        sent = threads.submit(here.send, again, suite="testing")
+        waiting = (
+            "SELECT 1 FROM pg_stat_activity"
+            " WHERE wait_event_type = 'Lock' AND datname = current_database()"
+        )
+        eventually(lambda: sent.done() or bool(select(here.database, waiting)), "it does not wait")
+        try:
+            for table in ("binary_releases", "source_releases"):
+                tidying.exec_driver_sql(f"SELECT FROM {table} FOR UPDATE NOWAIT")
+        finally:
+            tidying.rollback()
+        assert [each.state for each in sent.result()] == ["accepted"] * 2
