@@ -1,18 +1,26 @@
 """Command line with only the modules of the base install: importing any other module fails.
 
-Run as ``python -m tests.base_install MODULES [--windows] ARGUMENT...``, where MODULES is the JSON
-list of `base_modules`. ``--windows`` also blocks the modules that exist only on Unix.
+Run as ``python -m tests.base_install MODULES [--windows]``, where MODULES is the JSON list of
+`base_modules`. ``--windows`` also blocks the modules that exist only on Unix.
+
+Each line of the input is a command: the JSON of its arguments, environment and the files for its
+output and errors. It runs in a fork of this process, which has imported no more than each command
+imports. The exit code of each is a line of the output.
 """
 
 import importlib.abc
 import importlib.metadata
 import json
+import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from configparser import ConfigParser
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
+from typing import Any, NoReturn
+
+from tests.program_end import run_to_its_end
 
 ROOT = Path(__file__).parents[1]
 UNIX_ONLY = {"fcntl", "grp", "pwd", "resource", "termios"}
@@ -70,10 +78,9 @@ def msvcrt() -> ModuleType:
 
 
 def main() -> None:
-    modules, *arguments = sys.argv[1:]
+    modules, *options = sys.argv[1:]
     allowed = set(json.loads(modules))
-    if arguments[0] == "--windows":
-        arguments = arguments[1:]
+    if options == ["--windows"]:
         allowed -= UNIX_ONLY
         for name in UNIX_ONLY & sys.modules.keys():
             del sys.modules[name]
@@ -83,7 +90,20 @@ def main() -> None:
     sys.meta_path.insert(0, Refusing(allowed))
     from staging_api.cli import main as staging_api
 
-    staging_api(arguments)
+    for line in sys.stdin:
+        if not (pid := os.fork()):
+            run(json.loads(line), staging_api)
+        print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
+
+
+def run(command: Mapping[str, Any], program: Callable[[list[str]], None]) -> NoReturn:
+    """Turn this fork into a command."""
+    for target, path in enumerate((os.devnull, command["out"], command["errors"])):
+        with Path(path).open("wb" if target else "rb") as file:
+            os.dup2(file.fileno(), target)
+    os.environ.clear()
+    os.environ.update(command["env"])
+    run_to_its_end(lambda: program(command["arguments"]))
 
 
 if __name__ == "__main__":

@@ -7,9 +7,6 @@ from tests.builds import build, build_path
 from tests.devserver_crowd import Caller, Prober, call, wait_for_answers
 from tests.source import ArchiveSource
 
-#: How long clients of absent builds let the service wait for these builds.
-_UPLOAD_WAIT_SECONDS = 20
-
 
 @dataclass
 class Run:
@@ -26,13 +23,18 @@ class Run:
     probes: Prober
 
 
-def run(source: ArchiveSource, url: str, clients: int, builds: int, absent: int) -> Run:
-    """Have `clients` request `builds` concurrently; `absent` of the builds do not exist."""
+def run(
+    source: ArchiveSource, url: str, *, clients: int, builds: int, absent: int, wait_seconds: int
+) -> Run:
+    """Have `clients` request `builds` concurrently; `absent` of the builds do not exist.
+
+    The service waits `wait_seconds` for the absent ones.
+    """
     present = [source.add(build_path(), build(str(n))) for n in range(builds - absent)]
     missing = [f"{source.url}/{build_path()}" for _ in range(absent)]
     wanted = [(present + missing)[number % builds] for number in range(clients)]
     random.shuffle(wanted)
-    query = f"&upload_wait_seconds={_UPLOAD_WAIT_SECONDS}"
+    query = f"&upload_wait_seconds={wait_seconds}"
     with Prober(url) as probes:
         callers = [call(url, archive_url, query) for archive_url in wanted]
         wait_for_answers(callers, 600)

@@ -16,16 +16,15 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any, BinaryIO, NoReturn
 
+from tests.fork_imports import import_for_forks
 from tests.program_end import run_to_its_end
 
 _LONGEST = 1 << 20
-_POLL_SECONDS = 0.01
 
 
 class ForkedProcess:
@@ -49,11 +48,10 @@ class ForkedProcess:
 
     def wait(self, timeout: float | None = None) -> int:
         """Wait for the end of the process, and return its exit code."""
-        deadline = None if timeout is None else time.monotonic() + timeout
-        while (ended := self.poll()) is None:
-            if deadline is not None and time.monotonic() > deadline:
-                raise subprocess.TimeoutExpired("a pod", timeout or 0.0)
-            time.sleep(_POLL_SECONDS)
+        if self.poll() is None and not _ends_within(self.pid, timeout):
+            raise subprocess.TimeoutExpired("a pod", timeout or 0.0)
+        ended = self.poll()
+        assert ended is not None
         return ended
 
     def send_signal(self, number: int) -> None:
@@ -109,6 +107,18 @@ class ForkServer:
             return json.loads(self._socket.recv(_LONGEST))
 
 
+def _ends_within(pid: int, timeout: float | None) -> bool:
+    """Wait for the end of a process for at most this time; return whether it has ended."""
+    try:
+        descriptor = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return True  # another thread waited for it, too
+    try:
+        return bool(select.select([descriptor], [], [], timeout)[0])
+    finally:
+        os.close(descriptor)
+
+
 @cache
 def fork_server(verb: str) -> ForkServer:
     """Return this process's fork server for pods of this kind; it is started on first use."""
@@ -117,10 +127,7 @@ def fork_server(verb: str) -> ForkServer:
 
 def _live(number: int) -> None:
     """Run the fork server until the tests end."""
-    from staging_api.cli.importing import without_collection
-
-    with without_collection():
-        from staging_api.processes import api_server, run, worker  # noqa: F401 - for the pods
+    import_for_forks()
     asked = socket.socket(fileno=number)
     while select.select([asked], [], []):
         line, fds, _flags, _address = socket.recv_fds(asked, _LONGEST, 2)

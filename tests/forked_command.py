@@ -6,7 +6,7 @@ exit code, and ends with that process. The start of the interpreter and the orde
 not covered; other tests start the program itself.
 
 A small program (`tests.forked_command_client`) hands its streams over a socket to the process that
-forks, and waits. That process ends with the tests.
+forks, passes signals on to the command, and waits. That process ends with the tests.
 """
 
 import json
@@ -22,6 +22,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NoReturn
 
+from tests.fork_imports import import_for_forks
 from tests.program_end import run_to_its_end
 
 _CLIENT = Path(__file__).with_name("forked_command_client.py")
@@ -30,9 +31,14 @@ _STREAMS = (0, 1, 2)
 _MOST_OPEN = 1 << 10
 
 
-def words() -> list[str]:
-    """Return the words that replace ``staging-api`` in a command of a test."""
-    return [sys.executable, "-I", "-S", str(_CLIENT), _running().path]
+def words(*, shares_metrics: bool = False) -> list[str]:
+    """Return the words that replace ``staging-api`` in a command of a test.
+
+    Args:
+        shares_metrics: whether it is ``serve`` or ``api``, whose processes share their metrics: the
+            library of metrics decides that when it is imported.
+    """
+    return [sys.executable, "-I", "-S", str(_CLIENT), _running(shares_metrics).path]
 
 
 class _Server:
@@ -42,9 +48,11 @@ class _Server:
         path: path of its socket.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, shares_metrics: bool) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="commands-")
         self.path = f"{self._folder.name}/socket"
+        # Each command creates a folder of its own after the fork.
+        shared = {"PROMETHEUS_MULTIPROC_DIR": self._folder.name} if shares_metrics else {}
         with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listening:
             listening.bind(self.path)
             listening.listen(64)
@@ -53,13 +61,14 @@ class _Server:
                 [sys.executable, "-m", __name__, str(listening.fileno())],
                 pass_fds=[listening.fileno()],
                 stdin=subprocess.PIPE,
+                env={**os.environ, **shared},
                 start_new_session=True,
             )
 
 
 @cache
-def _running() -> _Server:
-    return _Server()
+def _running(shares_metrics: bool) -> _Server:
+    return _Server(shares_metrics)
 
 
 def _live(number: int) -> None:
@@ -69,31 +78,34 @@ def _live(number: int) -> None:
     from staging_api.cli import VERBS
     from staging_api.cli.importing import without_collection
 
+    import_for_forks()
     with without_collection():
-        from staging_api.processes import api_server, run, worker  # noqa: F401 - for the verbs
-
         for verb in VERBS.values():
             import_module(f"staging_api.cli.{verb.module}")
     listening = socket.socket(fileno=number)
+    # The library of metrics has opened files that a fork closes itself.
+    ours = 1 + max(int(each.name) for each in Path("/proc/self/fd").iterdir())
     commands: list[_Command] = []
     while sys.stdin not in (ready := _ready(sys.stdin, listening, *commands)):
         for command in [each for each in commands if each in ready]:
             if command.is_over():
                 commands.remove(command)
         if listening in ready:
-            commands.append(_forked(listening.accept()[0]))
+            commands.append(_forked(listening.accept()[0], [number, *range(ours, _MOST_OPEN)]))
 
 
 def _ready(*waiting: Any) -> list[Any]:
     return select.select(waiting, [], [])[0]
 
 
-def _forked(asked: socket.socket) -> "_Command":
+def _forked(asked: socket.socket, ours: list[int]) -> "_Command":
     line, fds, _flags, _address = socket.recv_fds(asked, _LONGEST, len(_STREAMS))
     if not (pid := os.fork()):
-        _become(json.loads(line), fds)
+        _become(json.loads(line), fds, ours)
     for each in fds:
         os.close(each)
+    with suppress(BrokenPipeError):
+        asked.send(str(pid).encode())
     return _Command(pid, asked)
 
 
@@ -124,11 +136,13 @@ class _Command:
         return True
 
 
-def _become(what: dict[str, Any], fds: list[int]) -> NoReturn:
-    """Turn this fork into the command."""
+def _become(what: dict[str, Any], fds: list[int], ours: list[int]) -> NoReturn:
+    """Turn this fork into the command, without the descriptors of this process."""
     for target, source in zip(_STREAMS, fds, strict=True):
         os.dup2(source, target)
-    os.closerange(_STREAMS[-1] + 1, _MOST_OPEN)
+    for each in ours:
+        with suppress(OSError):
+            os.close(each)
     os.environ.clear()
     os.environ.update(what["env"])
     os.chdir(what["folder"])

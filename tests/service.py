@@ -296,11 +296,15 @@ def service(folder: Path, database_url: str, *sources: str, **settings: str) -> 
 
 
 def eventually(true: Callable[[], bool], otherwise: str) -> None:
-    """Wait until `true` holds, for conditions that no event announces."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
+    """Wait until `true` holds, for conditions that no event announces.
+
+    Most conditions ask a pod or the database: the pauses grow, so that few questions are asked.
+    """
+    pause, deadline = 0.02, time.monotonic() + PATIENCE_SECONDS
     while not true():
         assert time.monotonic() < deadline, otherwise
-        time.sleep(0.05)
+        time.sleep(pause)
+        pause = min(1.25 * pause, 0.3)
 
 
 def wait_until_ready(pod: Pod) -> None:

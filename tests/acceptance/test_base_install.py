@@ -3,7 +3,7 @@
 import json
 import subprocess
 import sys
-from functools import cache
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,28 +21,55 @@ from tests.source import ArchiveSource
 OF_SERVER = sorted(name for name, verb in VERBS.items() if verb.extra)
 
 
-@cache
-def modules() -> str:
-    return json.dumps(base_modules())
+class Install:
+    """A process with the base install, from which each command is forked.
+
+    The start of an interpreter takes longer than most commands.
+    """
+
+    def __init__(self, folder: Path, *options: str) -> None:
+        self._folder = folder
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tests.base_install", json.dumps(base_modules()), *options],
+            cwd=ROOT,
+            env={"PATH": "/usr/bin:/bin"},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def run(
+        self, arguments: Iterable[object], **environment: str
+    ) -> "subprocess.CompletedProcess[str]":
+        """Run a command; its input is empty."""
+        out, errors = self._folder / "out", self._folder / "errors"
+        words = list(map(str, arguments))
+        command = {
+            "arguments": words,
+            "env": {"PATH": "/usr/bin:/bin", **environment},
+            "out": str(out),
+            "errors": str(errors),
+        }
+        assert self._process.stdin
+        assert self._process.stdout
+        self._process.stdin.write(json.dumps(command) + "\n")
+        self._process.stdin.flush()
+        code = int(self._process.stdout.readline())
+        return subprocess.CompletedProcess(words, code, out.read_text(), errors.read_text())
+
+    def close(self) -> None:
+        """End the process."""
+        self._process.communicate()
 
 
 class Machine:
-    """A machine with the base install; each of its commands is a process."""
+    """A machine with the base install, and its service."""
 
-    def __init__(self, server: str, *options: str) -> None:
-        self._server, self._options = server, options
+    def __init__(self, server: str, install: Install) -> None:
+        self._server, self._install = server, install
 
     def run(self, *arguments: object) -> "subprocess.CompletedProcess[str]":
-        return subprocess.run(
-            [sys.executable, "-m", "tests.base_install", modules(), *self._options]
-            + [str(argument) for argument in arguments],
-            cwd=ROOT,
-            env={"PATH": "/usr/bin:/bin", "STAGING_SERVER": self._server},
-            capture_output=True,
-            text=True,
-            timeout=100,
-            check=False,
-        )
+        return self._install.run(arguments, STAGING_SERVER=self._server)
 
     def refused(self, *arguments: object) -> tuple[int, str, str]:
         """Run a command that must fail; return its exit code, output and single error line."""
@@ -56,16 +83,33 @@ class Machine:
         return json.loads(done.stdout)
 
 
-@pytest.fixture(params=["linux", "windows"])
-def machine(request: pytest.FixtureRequest, client: Client) -> Machine:
-    """Return a machine with all modules of Unix, or one without the modules that Windows lacks."""
-    return Machine(client.url, *(["--windows"] if request.param == "windows" else []))
+@pytest.fixture(scope="module", params=["linux", "windows"])
+def each_install(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Install]:
+    """Yield an install with all modules of Unix, or one without those that Windows lacks."""
+    options = ["--windows"] if request.param == "windows" else []
+    made = Install(tmp_path_factory.mktemp("commands"), *options)
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def install(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Install]:
+    made = Install(tmp_path_factory.mktemp("commands"))
+    yield made
+    made.close()
 
 
 @pytest.fixture
-def nowhere() -> Machine:
+def machine(each_install: Install, client: Client) -> Machine:
+    return Machine(client.url, each_install)
+
+
+@pytest.fixture
+def nowhere(install: Install) -> Machine:
     """Return a machine that cannot reach its service."""
-    return Machine("http://127.0.0.1:9")
+    return Machine("http://127.0.0.1:9", install)
 
 
 def test_a_build_is_staged_awaited_and_shown(machine: Machine, source: ArchiveSource) -> None:

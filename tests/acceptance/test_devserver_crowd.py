@@ -12,7 +12,7 @@ def test_no_client_of_a_crowd_is_refused_and_probes_answer(
 ) -> None:
     with service(tmp_path, own_url, f"{source.url}/") as pods:
         (pod,) = pods.api()
-        found = run(source, pod.url, clients=200, builds=10, absent=2)
+        found = run(source, pod.url, clients=100, builds=5, absent=1, wait_seconds=4)
     assert found.refused == []
     assert found.wrong == []
     assert found.probes.failures == []

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
 
@@ -14,11 +13,17 @@ from tests.service import Pod, Service, eventually, service
 from tests.source import ArchiveSource
 
 
-@pytest.fixture
-def pod(cluster: Service, cluster_url: str, source: ArchiveSource, tmp_path: Path) -> Iterator[Pod]:
+@pytest.fixture(scope="module")
+def pod(
+    cluster: Service,
+    cluster_url: str,
+    _source: ArchiveSource,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Pod]:
     """Yield a pod that polls missing objects often."""
     settings = {"upload_poll_seconds": "0.2", "store": f"file://{cluster.store}"}
-    with service(tmp_path, cluster_url, f"{source.url}/", **settings) as pods:
+    folder = tmp_path_factory.mktemp("uploads")
+    with service(folder, cluster_url, f"{_source.url}/", **settings) as pods:
         pods.worker()
         yield pods.api()[0]
 

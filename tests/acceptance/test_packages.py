@@ -1,7 +1,7 @@
 """The wheel and the source distribution: each is complete by itself.
 
 ``make release`` sets PACKAGES to the folder of its builds; else the test builds both, with the
-installed packages. Each editable installation proves that the build requirements suffice.
+installed setuptools. Each editable installation proves that the build requirements suffice.
 """
 
 import json
@@ -32,31 +32,35 @@ _PROVED = "Everything is stopped; nothing is left behind"
 
 
 @pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the folder of the wheel and the source distribution."""
-    if given := os.environ.get("PACKAGES"):
-        return Path(given).absolute()
-    folder = tmp_path_factory.mktemp("dist")
-    build = [sys.executable, "-m", "build", "--no-isolation"]
-    succeed([*build, "--outdir", str(folder), str(ROOT)], ROOT)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def wheel(built: Path) -> Path:
-    (found,) = built.glob("*.whl")
-    return found
-
-
-@pytest.fixture(scope="module")
-def sources(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the unpacked source distribution."""
-    (found,) = built.glob("*.tar.gz")
-    folder = tmp_path_factory.mktemp("sdist")
-    with tarfile.open(found) as packed:
-        packed.extractall(folder, filter="data")
+    packed, folder = tmp_path_factory.mktemp("dist"), tmp_path_factory.mktemp("sdist")
+    with tarfile.open(given("*.tar.gz") or built("sdist", ROOT, packed)) as opened:
+        opened.extractall(folder, filter="data")
     (top,) = folder.iterdir()
     return top
+
+
+@pytest.fixture(scope="module")
+def wheel(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the wheel; if it is not given, one built from the source distribution."""
+    return given("*.whl") or built(
+        "wheel", request.getfixturevalue("sources"), tmp_path_factory.mktemp("wheel")
+    )
+
+
+def given(pattern: str) -> Path | None:
+    """Return the package of a release; None if there is none."""
+    folder = os.environ.get("PACKAGES")
+    return next(Path(folder).absolute().glob(pattern)) if folder else None
+
+
+def built(kind: str, sources: Path, folder: Path) -> Path:
+    """Build a package, as the front ends do, without a front end and its environment."""
+    build = f"from setuptools import build_meta; build_meta.build_{kind}({str(folder)!r})"
+    succeed([sys.executable, "-c", build], sources)
+    (found,) = folder.iterdir()
+    return found
 
 
 def succeed(command: Iterable[str], folder: Path, **environment: str) -> str:
@@ -74,15 +78,18 @@ def succeed(command: Iterable[str], folder: Path, **environment: str) -> str:
     return done.stdout
 
 
-def lend_compiled(sources: Path) -> None:
-    """Copy the compiled form of files that are identical to those of this tree.
+def lend_compiled(folder: Path) -> None:
+    """Give modules the compiled form that this tree has of them, and its time of each source.
 
-    Python accepts it only for a source of the same size and time, so the sources are needed, too.
+    Python accepts a compiled form only for a source of the same size and time.
     """
     for compiled in (each for top in ("staging_api", "tests") for each in compiled_below(top)):
         source = Path(*compiled.relative_to(ROOT).parts[:-2], f"{compiled.name.split('.')[0]}.py")
-        if (sources / source).is_file():
-            there = sources / compiled.relative_to(ROOT)
+        there = folder / compiled.relative_to(ROOT)
+        if (folder / source).is_file():
+            assert (folder / source).read_bytes() == (ROOT / source).read_bytes()
+            modified = (ROOT / source).stat().st_mtime_ns
+            os.utime(folder / source, ns=(modified, modified))
             there.parent.mkdir(exist_ok=True)
             shutil.copyfile(compiled, there)
 
@@ -159,6 +166,7 @@ def test_the_demo_needs_nothing_but_the_wheel(wheel: Path, tmp_path: Path) -> No
     empty.mkdir()
     with zipfile.ZipFile(wheel) as packed:
         packed.extractall(packages)
+    lend_compiled(packages)
     shown = succeed(
         [sys.executable, "-m", "staging_api", "demo"], empty, PYTHONPATH=str(packages), COLUMNS="99"
     )
@@ -172,6 +180,7 @@ def test_the_demo_needs_nothing_but_the_wheel(wheel: Path, tmp_path: Path) -> No
     assert list(empty.iterdir()) == []
 
 
+@pytest.mark.prove  # the metadata name what pip installs here; `make release` runs this as well
 def test_a_fresh_environment_gets_what_the_client_needs_and_no_more(
     wheel: Path, tmp_path: Path
 ) -> None:
@@ -192,6 +201,7 @@ def test_a_fresh_environment_gets_what_the_client_needs_and_no_more(
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (NOT_INSTALLED, "", 1)
 
 
+@pytest.mark.prove  # it proves a release, not a change; `make release` runs it
 def test_unit_tests_run_out_of_the_source_distribution(sources: Path) -> None:
     for name in ("README.md", "CHANGELOG.md", "docs/index.md", "docs/images/lock.svg"):
         assert (sources / name).is_file(), name

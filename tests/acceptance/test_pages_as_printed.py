@@ -39,10 +39,10 @@ ELSEWHERE: Mapping[str, tuple[str, int]] = {
 HERE = [
     page for page in PAGES if to_run(page) and page.relative_to(ROOT).as_posix() not in ELSEWHERE
 ]
-#: Installed programs: long-running ones are started as a reader does, short ones are forked.
+#: The installed program, forked: the README's test starts it as a reader does.
 _PROGRAM = """#!/bin/sh
 case "$1" in
-  serve|worker|demo) exec {} -m staging_api "$@" ;;
+  serve) exec {} "$@" ;;
   *) exec {} "$@" ;;
 esac
 """
@@ -60,7 +60,8 @@ def reader(
     for folder in (programs, packages, tmp_path / "home"):
         folder.mkdir()
     program = programs / "staging-api"
-    program.write_text(_PROGRAM.format(sys.executable, shlex.join(forked_command.words())))
+    forks = [forked_command.words(shares_metrics=shares) for shares in (True, False)]
+    program.write_text(_PROGRAM.format(*map(shlex.join, forks)))
     program.chmod(0o755)
     for version in ("1.0", "2.0"):
         raw = deb(control_text("hello", version))
@@ -78,6 +79,7 @@ def reader(
             PYTHONPATH=str(ROOT),
             PACKAGES=str(packages),
             STAGING_BIND=bind,
+            STAGING_WORKERS="1",
             STAGING_SERVER=url,
             STAGING_DATABASE_URL=database_url,
             STAGING_SOURCES=f"{source.url}/",

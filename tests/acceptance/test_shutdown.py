@@ -156,6 +156,10 @@ def test_waiting_requests_do_not_keep_a_pod_from_ending(
         assert pod.process.wait(50) == 0
 
 
+#: Between two requests of a client: the load shows every moment of a restart to some client.
+PAUSE_SECONDS = 0.05
+
+
 class Balancer:
     """Load balancer that, like a Kubernetes Service, uses only pods that were last seen ready."""
 
@@ -175,7 +179,7 @@ class Balancer:
     def work(self, urls: list[str]) -> None:
         """Request and read builds until the test ends; record every bad response."""
         for number in self._turn:
-            if self.over.is_set():
+            if self.over.wait(PAUSE_SECONDS):
                 return
             self._send("POST", number, urls[number % len(urls)])
             self._send("GET", number, "")

@@ -66,9 +66,9 @@ def test_many_clients_of_one_build_are_all_served_by_one_download(
     pod: Pod, source: ArchiveSource
 ) -> None:
     (url, held), other = held_build(source), source.add(build_path(), build("other"))
-    callers = [call(pod.url, url) for _ in range(100)]
+    callers = [call(pod.url, url) for _ in range(30)]
     held.wait_until_reached()
-    wait_until_waiting(pod, 100)
+    wait_until_waiting(pod, len(callers))
     assert pod.client.stage(other, "full_payload").status == 201
     held.release()
     assert answers(callers) == {(200, "Success")}
@@ -90,7 +90,7 @@ def test_all_waiters_of_a_build_get_its_error(pod: Pod, source: ArchiveSource) -
 
 
 def test_builds_that_are_not_there_keep_no_other_one_out(pod: Pod, source: ArchiveSource) -> None:
-    absent = [call(pod.url, absent_build(source)) for _ in range(10 * THREADS)]
+    absent = [call(pod.url, absent_build(source)) for _ in range(2 * THREADS)]
     wait_until_waiting(pod, len(absent))
     good = source.add(build_path(), build("good"))
     assert answers([call(pod.url, good)]) == {(200, "Success")}
@@ -104,7 +104,7 @@ def test_builds_that_are_not_there_keep_no_other_one_out(pod: Pod, source: Archi
 def test_work_beyond_the_slots_queues_and_does_not_delay_quick_requests(
     pod: Pod, source: ArchiveSource
 ) -> None:
-    builds = [held_build(source, str(number)) for number in range(3 * THREADS)]
+    builds = [held_build(source, str(number)) for number in range(THREADS + 2)]
     callers = [call(pod.url, url) for url, _held in builds]
     wait_until_waiting(pod, len(builds))
     eventually(lambda: sum(h.reached.is_set() for _, h in builds) == THREADS // 2, "none begins")

@@ -26,7 +26,7 @@ def test_no_client_is_refused(
     with service(tmp_path, own_url, f"{source.url}/", **given) as pods:
         (pod,) = pods.api()
         pods.worker()
-        found = run(source, pod.url, clients=1000, builds=50, absent=10)
+        found = run(source, pod.url, clients=1000, builds=50, absent=10, wait_seconds=20)
         with capsys.disabled():
             p50, p99 = (1000 * found.probes.percentile(share) for share in (0.5, 0.99))
             count = len(found.probes.seconds)
