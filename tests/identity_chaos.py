@@ -31,8 +31,6 @@ OK = 200
 _LIST = ("GET", LOCKS)
 #: Number of responses that each caller waits for in each trouble.
 _ENOUGH = 2
-# Between two requests of a caller: this test does not measure the machine.
-_PAUSE_SECONDS = 0.02
 
 Headers = Mapping[str, str]
 
@@ -183,12 +181,14 @@ class Chaos:
 
     Attributes:
         probe_seconds: longest allowed duration of a probe.
+        pause_seconds: between two requests of a caller; the troubles take as long as they take.
         broken: responses that break a promise.
     """
 
     world: World
     url: str
     probe_seconds: float = PATIENCE_SECONDS
+    pause_seconds: float = 0.02
     callers: list[Caller] = field(default_factory=list)
     broken: list[str] = field(default_factory=list)
     trouble: str = "none"
@@ -275,7 +275,7 @@ class Chaos:
 
     def _repeat(self, caller: Caller) -> None:
         try:
-            while not self.stop.wait(_PAUSE_SECONDS):
+            while not self.stop.wait(self.pause_seconds):
                 caller.act(caller)
         except Exception as error:  # noqa: BLE001 - whatever it is, a test that waits has to see it
             self.broken.append(f"{caller.kind}: {error!r} during {self.trouble}")

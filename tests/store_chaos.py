@@ -195,6 +195,7 @@ class Chaos:
         if body != true:
             # A flipped bit: clients notice it by the digest in the response.
             self.seen["flipped bits that a digest showed"] += 1
+        self._over.wait(noise.uniform(0, 0.05))
 
     def _operate(self, noise: random.Random) -> None:
         pod = noise.choice(self.api)

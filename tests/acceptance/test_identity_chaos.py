@@ -16,11 +16,12 @@ pytestmark = pytest.mark.timeout(600)
 
 
 class Size(NamedTuple):
-    """Numbers of callers per kind and of faults per kind, and the longest time of a probe."""
+    """Numbers of callers per kind and of faults per kind, and times of `Chaos`."""
 
     callers: int
     rounds: int
     probe_seconds: float = PATIENCE_SECONDS
+    pause_seconds: float = 0.02
 
 
 Provider = Callable[[Path], AbstractContextManager[World]]
@@ -47,13 +48,13 @@ def keystone_of(folder: Path) -> AbstractContextManager[World]:
 def test_valid_callers_succeed_or_retry_and_no_caller_gets_more_roles_than_the_rules_give(
     provider: Provider, own_url: str, tmp_path: Path
 ):
-    chaos_of(provider, own_url, tmp_path, Size(callers=3, rounds=1))
+    chaos_of(provider, own_url, tmp_path, Size(callers=3, rounds=1, pause_seconds=0.1))
 
 
 def chaos_of(provider: Provider, url: str, folder: Path, size: Size) -> Chaos:
     """Run the faults against a pod of one process with few threads, and check its promises."""
     settings = {"identity_seconds": "1", "threads": "20", "waiters": "4"}
     with provider(folder) as world, service(folder, url, **{**settings, **world.settings}) as pods:
-        chaos = Chaos(world, pods.api()[0].url, size.probe_seconds)
+        chaos = Chaos(world, pods.api()[0].url, size.probe_seconds, size.pause_seconds)
         chaos.run(size.callers, size.rounds)
     return chaos

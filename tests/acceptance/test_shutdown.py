@@ -157,7 +157,7 @@ def test_waiting_requests_do_not_keep_a_pod_from_ending(
 
 
 #: Between two requests of a client: the load shows every moment of a restart to some client.
-PAUSE_SECONDS = 0.05
+PAUSE_SECONDS = 0.1
 
 
 class Balancer:
