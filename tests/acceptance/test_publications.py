@@ -347,7 +347,13 @@ FIRSTS: dict[str, tuple[str, str | None]] = {
     "renewal": ("publish-distro", "renewal"),
 }
 SECONDS = (*OPERATIONS, "go-back", "hold")
-PAIRS = list(itertools.product(FIRSTS, SECONDS))
+#: Each operation holds the lock once, and is refused at least once; `make prove` has all pairs.
+PAIRS = [
+    pytest.param(
+        first, second, marks=[] if (row + 1) % len(SECONDS) == column else [pytest.mark.prove]
+    )
+    for (row, first), (column, second) in itertools.product(enumerate(FIRSTS), enumerate(SECONDS))
+]
 
 
 def begin(publisher: Publisher, archive: AptArchiveApi, what: str) -> object:

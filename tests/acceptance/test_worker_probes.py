@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.databases import Migrated
 from tests.service import Pod, eventually, free_port, service
 
 HALF_HEADS = 400
@@ -42,10 +43,13 @@ def threads_of(pod: Pod) -> int:
     return len(list(Path(f"/proc/{pod.process.pid}/task").iterdir()))
 
 
-@pytest.fixture
-def pod(own_url: str, tmp_path: Path) -> Iterator[tuple[Pod, str]]:
+@pytest.fixture(scope="module")
+def pod(migrated: Migrated, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Pod, str]]:
     bind = f"127.0.0.1:{free_port()}"
-    with service(tmp_path, own_url, worker_bind=bind) as pods:
+    with (
+        migrated() as url,
+        service(tmp_path_factory.mktemp("probed"), url, worker_bind=bind) as pods,
+    ):
         yield pods.worker(), bind
 
 
