@@ -172,8 +172,8 @@ class Balancer:
         self._ready = list(pods)
 
     def watch(self) -> None:
-        """Poll the readiness of every pod."""
-        while not self.over.wait(0.1):
+        """Poll the readiness of every pod, several times while it drains."""
+        while not self.over.wait(0.25):
             self._ready = [pod for pod in self.pods if _is_ready(pod)]
 
     def work(self, urls: list[str]) -> None:
