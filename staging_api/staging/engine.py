@@ -14,7 +14,7 @@ the store.
 """
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -170,19 +170,21 @@ class _Attempt:
         try:
             return self.agreed(objects, speed)
         except (ArchiveCorrupt, InvalidSignature) as error:
-            codings = {read_otherwise(self.source, name) for name in objects} - {""}
+            declared = {name: read_otherwise(self.source, name) for name in objects}
+            codings = {name: coding for name, coding in declared.items() if coding}
             if not codings:
                 raise
             log.info("%s is read otherwise: %s", self.kind.name, error.detail)
             self.hooks.check()
             try:
-                return self.at_once(objects)
+                return self.at_once(objects, proven=codings)
             except (SourceFailed, *_CHOICE_ERRORS) as second:
                 if second.retryable:
                     raise
                 error.detail += (
-                    f"; its server declares Content-Encoding: {', '.join(sorted(codings))}, which"
-                    " was not requested, and neither the bytes as sent nor the decoded ones fit"
+                    "; its server declares Content-Encoding:"
+                    f" {', '.join(sorted(set(codings.values())))}, which was not requested, and no"
+                    " digest or signature beside it fits the bytes in the other form"
                 )
                 error.args = (error.detail,)
                 raise error from None
@@ -234,8 +236,11 @@ class _Attempt:
             self._commit(assembly, batch)
         return assembly.result(self.source.url, [lookup.source_object for lookup in lookups])
 
-    def at_once(self, objects: Sequence[str]) -> FetchedArtifact:
-        """Read each object by one request, and take all facts about it from that answer."""
+    def at_once(self, objects: Sequence[str], proven: Collection[str] = ()) -> FetchedArtifact:
+        """Read each object by one request, and take all facts about it from that answer.
+
+        The objects in `proven` need a digest or signature of their publisher.
+        """
         hooks, is_plain = self.hooks, self.choice.is_plain
         monitor = TransferMonitor(hooks.progress, hooks.check, None)
         found: list[SourceObject] = []
@@ -247,6 +252,8 @@ class _Attempt:
                 # Before any part of the object is unpacked.
                 read = ReadObject(this, file, open_at, digests)
                 this, reader = verified(self.source, read, monitor)
+                if name in proven and this.witness is None:
+                    raise ArchiveCorrupt(f"no digest of {name} says in which form it is right")
                 own = file if is_plain else None
                 with self._noted_if_empty(this):
                     assembly.unpack(SourceLookup(this), reader, own, self.limits)

@@ -83,9 +83,21 @@ def test_the_signature_of_an_object_decides_as_its_digest(tmp_path: Path, conten
 
 def test_a_tar_that_the_server_compresses_again_is_unpacked(tmp_path: Path) -> None:
     packed = gzip.compress(tar_of(("a", b"content")))
-    objects = {"image.tar.gz": gzip.compress(packed)}
+    sums = f"{sha(packed)}  image.tar.gz\n".encode()
+    objects = {"image.tar.gz": gzip.compress(packed), "SHA256SUMS": sums}
     fetched = staged(tmp_path, objects, {"Content-Encoding": "gzip"}, extract="tar")
     assert [file.sha256 for file in fetched.files] == [sha(b"content")]
+
+
+@pytest.mark.parametrize("extract", ["plain", "tar"])
+def test_without_a_digest_beside_it_no_object_is_read_otherwise(
+    tmp_path: Path, extract: str
+) -> None:
+    """A wrong digest of the server itself, or a damaged file, must not be passed by."""
+    objects = {"image.tar.gz": gzip.compress(tar_of(("a", b"content")))[:-4]}
+    headers = {"Content-Encoding": "gzip", "Content-MD5": "AAAAAAAAAAAAAAAAAAAAAA=="}
+    with pytest.raises(ArchiveCorrupt, match="no digest or signature beside it"):
+        staged(tmp_path, objects, headers, extract=extract)
 
 
 def test_an_error_names_the_coding_if_neither_way_fits(tmp_path: Path) -> None:
