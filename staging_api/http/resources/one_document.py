@@ -42,8 +42,9 @@ class OneDocument(Resource):
         if query.cleartext_secrets:
             may_see_secrets(req)
         number = self.deps.documents.reader.number_of(query.version)
+        digest = self.deps.documents.reader.find(number).digest
         # Checked before rendering, which is the most expensive step: a revision never changes.
-        if not_modified(req, resp, _etag(number, query)):
+        if not_modified(req, resp, _etag(number, digest, query)):
             return
         made = self.deps.documents.reader.rendered(number)
         if made.rendering is None:
@@ -94,9 +95,12 @@ def _origins(found: RenderedDocument, path: Path) -> list[OriginBody]:
     ]
 
 
-def _etag(number: int, query: DocumentQuery) -> str:
-    """Return an ETag of a revision, which never changes, and of the query that selects from it."""
-    requested = query.model_dump_json(exclude={"version"})
+def _etag(number: int, digest: str, query: DocumentQuery) -> str:
+    """Return an ETag of a revision, which never changes, and of the query that selects from it.
+
+    With the digest of the revision: a failover that lost rows assigns their numbers again.
+    """
+    requested = digest + query.model_dump_json(exclude={"version"})
     return f'"{number}-{hashlib.sha256(requested.encode()).hexdigest()[:16]}"'
 
 

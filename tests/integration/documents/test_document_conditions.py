@@ -12,6 +12,7 @@ from staging_api.documents.contents import Contents
 from staging_api.locks.hold import RequestOrigin, hold
 from staging_api.locks.model import IDEMPOTENCY
 from tests.documents import API, JSON, DocumentApi, document, policy, secret, stream
+from tests.emptying import Emptying
 from tests.rows import select
 from tests.service import Answer
 
@@ -216,6 +217,21 @@ def test_an_etag_changes_with_the_response(full: DocumentApi, path: str) -> None
     full.add("a", document("one", {"value": 3}), secret("hidden"), policy())
     after = full.send("GET", API + path, headers={"If-None-Match": before.headers["Etag"]})
     assert (after.status == 304) == (full.send("GET", API + path).body == before.body)
+
+
+def test_an_etag_is_not_that_of_a_lost_revision_of_the_same_number(
+    site: DocumentApi, emptying: Emptying
+) -> None:
+    """A failover that lost the last transactions assigns the numbers of revisions again."""
+    paths = [path for path in READS if "successful" not in path]
+    site.committed("a", document("one"), policy())
+    site.add("a", document("one", {"value": 2}), policy())
+    known = {path: site.send("GET", API + path).headers["Etag"] for path in paths}
+    emptying.run()
+    site.committed("a", document("one", {"value": 3}), policy())
+    site.add("a", document("one", {"value": 4}), policy())
+    for path, etag in known.items():
+        assert site.send("GET", API + path, headers={"If-None-Match": etag}).status == 200, path
 
 
 def test_no_etag_comes_with_an_answer_that_is_none(site: DocumentApi) -> None:
