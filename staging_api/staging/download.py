@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from staging_api.sources.model import Source, SourceObject
 from staging_api.store.parts import PART_BYTES, Journal, Parts
@@ -35,10 +35,13 @@ class DownloadSpread:
     Attributes:
         connections: limit of connections at once; 1 never spreads.
         slow_bytes_per_second: a slower connection is assumed to be limited by the source.
+        turn: held while a download is spread, so that of the downloads of one staging only one is,
+            and the others stay on one connection each.
     """
 
     connections: int = 8
     slow_bytes_per_second: float = 48e6
+    turn: threading.Lock = field(default_factory=threading.Lock, compare=False)
 
 
 class Download:
@@ -99,15 +102,21 @@ class Download:
     def _fetched(self, start: int, end: int) -> Generator[bytes, None, None]:
         """Fetch a range, on one connection as long as that is fast enough."""
         with Journal(self._parts, self._checkpoint) as journal:
-            position, clock = start, _Clock()
+            position, clock, has_turn = start, _Clock(), False
             with closing(self._written(start, end, PART_BYTES // 2, journal)) as chunks:
                 for chunk in clock.timed(chunks):
                     position += len(chunk)
                     yield chunk
                     if self._worth_spreading(clock, end - position):
-                        break
-            if position < end:
-                yield from self._spread(position, end, journal)
+                        has_turn = self._speed.turn.acquire(blocking=False)
+                        if has_turn:
+                            break
+            try:
+                if position < end:
+                    yield from self._spread(position, end, journal)
+            finally:
+                if has_turn:
+                    self._speed.turn.release()
 
     def _worth_spreading(self, clock: "_Clock", left: int) -> bool:
         several = self._speed.connections > 1 and left > 2 * PIECE_BYTES

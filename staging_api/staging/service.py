@@ -362,7 +362,7 @@ class StagingService:
                     aside=aside,
                 ),
                 upkeep=self.upkeep,
-                speed=self.speed,
+                speed=replace(self.speed, turn=threading.Lock()),
                 limits=self.limits,
                 packs=self.packs,
                 staging_id=staging_id,

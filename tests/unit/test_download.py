@@ -131,6 +131,16 @@ def test_a_slow_download_uses_several_connections(tmp_path):
     assert source.sent <= SIZE + PIECE
 
 
+def test_of_the_slow_downloads_of_a_staging_one_at_a_time_is_spread(tmp_path):
+    source = Remote()
+    with ALWAYS.turn:  # another download is spread
+        assert read(tmp_path, source, speed=ALWAYS) == BODY
+    assert source.requested == [(0, SIZE)]
+    assert read(tmp_path / "next", source, speed=ALWAYS) == BODY
+    assert len(source.requested) > 2
+    assert not ALWAYS.turn.locked()
+
+
 def test_a_fast_download_uses_one_connection(tmp_path):
     source = Remote()
     assert read(tmp_path, source, speed=DownloadSpread(slow_bytes_per_second=1)) == BODY
