@@ -18,6 +18,7 @@ from staging_api.db.driver_cursor import driver_cursor, is_of_standby
 from staging_api.db.driver_errors import translated
 from staging_api.db.read_connections import Given, ReadConnections
 from staging_api.db.sessions import Session
+from staging_api.db.single_statements import SingleStatements
 from staging_api.db.timeouts import Timeouts, Watchdog
 from staging_api.errors import NoConnectionFree
 
@@ -57,6 +58,18 @@ class Database:
         """
         with reachable(), self.statements.connect() as conn:
             yield conn
+
+    @contextmanager
+    def singly(self) -> Iterator[SingleStatements]:
+        """Execute statements that commit by themselves, as `connect`, in a fraction of its time.
+
+        Intended for work of many short statements, such as a publisher run.
+
+        Raises:
+            Unavailable: the database cannot be reached.
+        """
+        with reachable():
+            yield SingleStatements(self.reads.named_rows)
 
     def read(self, statement: str, given: Given) -> list[tuple[Any, ...]]:
         """Return the rows of one statement that commits by itself, as `rows` does.

@@ -44,7 +44,13 @@ class ReadConnections:
         event.listen(engine, "engine_disposed", lambda _engine: self.close())
 
     def rows(self, statement: str, given: Given) -> list[tuple[Any, ...]]:
-        """Return the rows of one statement, which commits by itself.
+        """Return the rows of one statement; see `named_rows`."""
+        return self.named_rows(statement, given)[1]
+
+    def named_rows(
+        self, statement: str, given: Given
+    ) -> tuple[Sequence[str], list[tuple[Any, ...]]]:
+        """Return the columns and rows of one statement, which commits by itself.
 
         Raises:
             DBAPIError: a driver error, wrapped as SQLAlchemy does.
@@ -57,7 +63,8 @@ class ReadConnections:
         try:
             with driver.cursor() as cursor:
                 cursor.execute(statement, given)
-                found: list[tuple[Any, ...]] = cursor.fetchall()
+                names = [column[0] for column in cursor.description or ()]
+                found: list[tuple[Any, ...]] = cursor.fetchall() if names else []
         except psycopg2.Error as error:
             if lost := is_lost(driver, error):
                 kept.pooled.invalidate(error)
@@ -67,7 +74,7 @@ class ReadConnections:
             if watchdog is not None:
                 watchdog.end(driver)
             self._give_back(kept)
-        return found
+        return names, found
 
     def close(self) -> None:
         """Return the idle connections to the pool."""

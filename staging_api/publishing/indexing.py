@@ -13,9 +13,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row
+from sqlalchemy import Row
 
 from staging_api.db.engine import Database
+from staging_api.db.single_statements import Statements
 from staging_api.debian.dsc import SourceFile
 from staging_api.publishing.block_writer import BlockWriter
 from staging_api.publishing.blocks import BlockRef, PlainBlock, cut, recut
@@ -78,7 +79,7 @@ class Indexer:
             full: build all of them from all packages.
         """
         whole = {suite.id for suite in suites if full or suite.rebuild_since is not None}
-        with self.database.connect() as conn:
+        with self.database.singly() as conn:
             unlisted = packages.unlisted(conn, [suite.id for suite in suites]) if suites else []
             changed = _with_entries(conn, [each for each in unlisted if each.suite_id not in whole])
         made: list[IndexFile | _Cut] = []
@@ -146,14 +147,14 @@ class Indexer:
         """
         if base and changed is not None and not any(package.installer for package, _ in changed):
             return any(map(is_for_installer, base))
-        with self.database.connect() as conn:
+        with self.database.singly() as conn:
             return packages.has_installer(conn, suite.id)
 
     def _rebuilt(
         self, run: RunLog, apt_archive: AptArchive, suite: Suite, place: IndexPlace
     ) -> Iterator[IndexFile]:
         """Build an index from all of its packages."""
-        with self.database.connect() as conn:
+        with self.database.singly() as conn:
             entries = sorted(_all_entries(conn, suite, place), key=lambda entry: entry.key)
         made = _Cut(suite.id, place, list(cut(entries)))
         BlockWriter(self.database, self.reader).keep(run, made.new, apt_archive.forms)
@@ -223,13 +224,13 @@ def _are_all_forms(files: Sequence[IndexFile], apt_archive: AptArchive) -> bool:
 
 
 def _with_entries(
-    conn: Connection, unlisted: Sequence[Unlisted]
+    conn: Statements, unlisted: Sequence[Unlisted]
 ) -> list[tuple[Unlisted, IndexEntry]]:
     files = _source_files(conn, unlisted)
     return [(package, _entry(package, files)) for package in unlisted]
 
 
-def _all_entries(conn: Connection, suite: Suite, place: IndexPlace) -> Iterator[IndexEntry]:
+def _all_entries(conn: Statements, suite: Suite, place: IndexPlace) -> Iterator[IndexEntry]:
     """Return the entries of all packages of an index."""
     if place.architecture:
         listed = packages.listed_binaries(
@@ -241,7 +242,7 @@ def _all_entries(conn: Connection, suite: Suite, place: IndexPlace) -> Iterator[
     return (_entry(package, files) for package in listed)
 
 
-def _source_files(conn: Connection, listed: Iterable[Package]) -> SourceFiles:
+def _source_files(conn: Statements, listed: Iterable[Package]) -> SourceFiles:
     return packages.source_files_of(
         conn, [each.source_release_id for each in listed if each.source_release_id is not None]
     )

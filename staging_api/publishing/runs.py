@@ -40,7 +40,7 @@ class PublisherRuns:
         Raises:
             NotFound: there is no such run.
         """
-        with self.database.connect() as conn:
+        with self.database.singly() as conn:
             return runs.find_run(conn, run_id)
 
     def page(self, *, limit: int, **only: Unpack[RunFilter]) -> Page[PublisherRun]:

@@ -9,6 +9,7 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.exc import IntegrityError
 
 from staging_api.db.archive_tables import apt_archives, architectures, components, suites
+from staging_api.db.single_statements import Statements
 from staging_api.errors import Conflict, Invalid, NotFound
 from staging_api.publishing import rules
 from staging_api.publishing.model import AptArchive, Suite, SuiteHold
@@ -60,7 +61,7 @@ _MARK_DIRTY = text("""
 """)
 
 
-def find_apt_archive(conn: Connection, name: str) -> AptArchive:
+def find_apt_archive(conn: Statements, name: str) -> AptArchive:
     """Return one archive with its suites.
 
     Raises:
@@ -72,7 +73,7 @@ def find_apt_archive(conn: Connection, name: str) -> AptArchive:
     return made(AptArchive, row, suites=tuple(map(_suite, row.suite_rows)))
 
 
-def suites_with_work(conn: Connection, archive_id: int, signer: str | None) -> set[int]:
+def suites_with_work(conn: Statements, archive_id: int, signer: str | None) -> set[int]:
     """Return the suites whose published state is not up to date.
 
     Args:

@@ -9,8 +9,9 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, Row, text
+from sqlalchemy import Row, text
 
+from staging_api.db.single_statements import Statements
 from staging_api.publishing.domination import PublishedVersion, Supersession
 from staging_api.publishing.rows.steps import Writes
 
@@ -50,7 +51,7 @@ class PackageCandidates:
     decided: set[str] = field(default_factory=set)
 
 
-def changed_to_dominate(conn: Connection, suite_ids: Sequence[int]) -> dict[int, PackageCandidates]:
+def changed_to_dominate(conn: Statements, suite_ids: Sequence[int]) -> dict[int, PackageCandidates]:
     """Return by suite the packages with changes that are not listed yet, and those to compare with.
 
     Only packages of components and architectures that the suite has.
@@ -67,7 +68,7 @@ def changed_to_dominate(conn: Connection, suite_ids: Sequence[int]) -> dict[int,
     return found
 
 
-def all_to_dominate(conn: Connection, suite_id: int) -> PackageCandidates:
+def all_to_dominate(conn: Statements, suite_id: int) -> PackageCandidates:
     """Return all published packages of a suite, of the components and architectures that it has."""
     given = {"suite": suite_id}
     binaries = [_binary(row) for row in conn.execute(_ALL_BINARIES, given)]
@@ -91,7 +92,7 @@ def supersede(
     return list(conn.execute(_SUPERSEDE, given).scalars())
 
 
-def has_ended(conn: Connection, archive_id: int) -> bool:
+def has_ended(conn: Statements, archive_id: int) -> bool:
     """Return whether a publication has ended without a removal time for its files."""
     return bool(conn.execute(_HAS_ENDED, {"archive_id": archive_id}).scalar_one())
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
+from staging_api.db.single_statements import Statements
 from staging_api.errors import NotFound
 from staging_api.publishing.index_model import IndexFile, ReleaseText, Unlisted
 from staging_api.publishing.model import Distribution, Generation, SuiteHold
@@ -146,7 +147,7 @@ def list_generations(
     return [made(Generation, row) for row in conn.execute(_LIST, given)]
 
 
-def find_distribution(conn: Connection, apt_archive: str) -> Distribution | None:
+def find_distribution(conn: Statements, apt_archive: str) -> Distribution | None:
     """Return the distribution of an archive; None before its first generation."""
     rows = conn.execute(_DISTRIBUTION, {"name": apt_archive}).all()
     if not rows:
@@ -220,7 +221,7 @@ def set_pin(conn: Connection, generation_id: str, caller: str, *, pinned: bool) 
     return conn.execute(_PIN, given).rowcount == 1
 
 
-def overdue(conn: Connection, archive_id: int, retention: float) -> tuple[bool, bool]:
+def overdue(conn: Statements, archive_id: int, retention: float) -> tuple[bool, bool]:
     """Return whether there is something to tidy.
 
     Returns:

@@ -11,6 +11,7 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
+from staging_api.db.single_statements import Statements
 from staging_api.publishing.blocks import BlockRef
 from staging_api.publishing.index_model import IndexFile, ReleaseText
 from staging_api.publishing.rows.mapping import made
@@ -70,13 +71,13 @@ _DROP_BLOCKS = text("""
 """)
 
 
-def index_files_of(conn: Connection, suite_ids: Sequence[int], number: int) -> list[IndexFile]:
+def index_files_of(conn: Statements, suite_ids: Sequence[int], number: int) -> list[IndexFile]:
     """Return the index files of these suites in one generation."""
     rows = conn.execute(_FILES, {"suites": list(suite_ids), "number": number})
     return [made(IndexFile, row) for row in rows]
 
 
-def releases_of(conn: Connection, suite_ids: Sequence[int], number: int) -> list[ReleaseText]:
+def releases_of(conn: Statements, suite_ids: Sequence[int], number: int) -> list[ReleaseText]:
     """Return the Releases of these suites in one generation."""
     rows = conn.execute(_RELEASES, {"suites": list(suite_ids), "number": number})
     return [made(ReleaseText, row) for row in rows]
@@ -88,7 +89,7 @@ def layout(conn: Connection, sha256: str) -> list[BlockRef]:
     return [BlockRef(row.sha256, bytes(row.last_key)) for row in rows]
 
 
-def known_blocks(conn: Connection, digests: Sequence[str], forms: Sequence[str]) -> set[str]:
+def known_blocks(conn: Statements, digests: Sequence[str], forms: Sequence[str]) -> set[str]:
     """Return those of these blocks that exist in all these forms."""
     given = {"digests": list(digests), "gz": "gz" in forms, "xz": "xz" in forms}
     return set(conn.execute(_KNOWN_BLOCKS, given).scalars())

@@ -11,9 +11,9 @@ from sqlalchemy import Row
 T = TypeVar("T")
 
 
-def made(cls: type[T], row: Row[Any] | Mapping[str, Any], **more: Any) -> T:
-    """Create an object from a row; lists become tuples, columns without a field are ignored."""
-    columns = row._mapping if isinstance(row, Row) else row  # noqa: SLF001 - its public name
+def made(cls: type[T], row: Any, **more: Any) -> T:
+    """Create an object from a row, or a mapping; lists become tuples, other columns are ignored."""
+    columns = row if isinstance(row, Mapping) else _by_name(row)
     known = {name: _plain(columns[name]) for name in _names(cls) if name in columns}  # type: ignore[arg-type]
     return cls(**known | more)
 
@@ -21,6 +21,11 @@ def made(cls: type[T], row: Row[Any] | Mapping[str, Any], **more: Any) -> T:
 def moment(text: str | None) -> datetime | None:
     """Parse a time in a row that was read as JSON."""
     return None if text is None else datetime.fromisoformat(text)
+
+
+def _by_name(row: Any) -> Any:
+    found: Any = row._mapping if isinstance(row, Row) else row._asdict()  # noqa: SLF001 - public
+    return found
 
 
 @cache

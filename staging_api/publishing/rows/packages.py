@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, text
 
+from staging_api.db.single_statements import Statements
 from staging_api.publishing.index_model import Package, Unlisted
 from staging_api.publishing.model import PackagePublication
 from staging_api.publishing.rows.mapping import made
@@ -86,7 +87,7 @@ _LIST = text("""
 
 
 def files_to_publish(
-    conn: Connection, suite_ids: Sequence[int], *, published_too: bool
+    conn: Statements, suite_ids: Sequence[int], *, published_too: bool
 ) -> list[Row[Any]]:
     """Return ``id``, ``sha256``, ``size_bytes``, ``path`` of each file that is to be published."""
     given = {"suites": list(suite_ids), "published_too": published_too}
@@ -111,14 +112,14 @@ def delete_package_publication(
     return conn.execute(_DELETE, given).scalar_one_or_none()
 
 
-def unlisted(conn: Connection, suite_ids: Sequence[int]) -> list[Unlisted]:
+def unlisted(conn: Statements, suite_ids: Sequence[int]) -> list[Unlisted]:
     """Return the packages whose current state the index files of these suites do not show."""
     rows = conn.execute(_UNLISTED, {"suites": list(suite_ids)})
     return [made(Unlisted, row) for row in rows]
 
 
 def listed_binaries(
-    conn: Connection, suite_id: int, component: str, architecture: str, *, installer: bool
+    conn: Statements, suite_id: int, component: str, architecture: str, *, installer: bool
 ) -> list[Package]:
     """Return all packages of one Packages file."""
     given = {"suite": suite_id, "component": component, "architecture": architecture}
@@ -126,13 +127,13 @@ def listed_binaries(
     return [made(Package, row) for row in rows]
 
 
-def listed_sources(conn: Connection, suite_id: int, component: str) -> list[Package]:
+def listed_sources(conn: Statements, suite_id: int, component: str) -> list[Package]:
     """Return all sources of one Sources file."""
     rows = conn.execute(_LISTED_SOURCES, {"suite": suite_id, "component": component})
     return [made(Package, row) for row in rows]
 
 
-def source_files_of(conn: Connection, ids: Iterable[int]) -> dict[int, list[Row[Any]]]:
+def source_files_of(conn: Statements, ids: Iterable[int]) -> dict[int, list[Row[Any]]]:
     """Return the files of source releases, each .dsc first."""
     found: dict[int, list[Row[Any]]] = {}
     wanted = list(ids)
@@ -141,7 +142,7 @@ def source_files_of(conn: Connection, ids: Iterable[int]) -> dict[int, list[Row[
     return found
 
 
-def has_installer(conn: Connection, suite_id: int) -> bool:
+def has_installer(conn: Statements, suite_id: int) -> bool:
     """Return whether a suite has packages for the installer."""
     return bool(conn.execute(_HAS_INSTALLER, {"suite": suite_id}).scalar_one())
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
+from staging_api.db.single_statements import Statements
 from staging_api.staging.repository.store_rows import mark_unnamed_for_deletion
 
 #: Condition for the removal of publication `p` in suite `s`: its quarantine is over, and no kept
@@ -122,7 +123,7 @@ _REMOVE_THESE = text(
 
 
 def files_in_the_way(
-    conn: Connection, archive_id: int, rows: Sequence[Mapping[str, Any]]
+    conn: Statements, archive_id: int, rows: Sequence[Mapping[str, Any]]
 ) -> list[int]:
     """Return files with other bytes at these paths, or of these versions.
 

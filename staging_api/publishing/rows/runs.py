@@ -11,6 +11,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, text
 
+from staging_api.db.single_statements import Statements
 from staging_api.errors import NotFound
 from staging_api.locks.model import GLOBAL, PUBLISHER
 from staging_api.publishing.hooks import HookResult
@@ -209,7 +210,7 @@ def add_hook_run(
     conn.execute(_ADD_HOOK, {"run_id": run_id, "stage": stage, "before": before, **values})
 
 
-def find_run(conn: Connection, run_id: str) -> PublisherRun:
+def find_run(conn: Statements, run_id: str) -> PublisherRun:
     """Return a run, with its phases and hooks.
 
     Raises:

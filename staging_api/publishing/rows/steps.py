@@ -13,6 +13,7 @@ from typing import Any
 from sqlalchemy import Connection, CursorResult, TextClause, text
 from sqlalchemy.exc import DBAPIError
 
+from staging_api.db.single_statements import FoundRows, Statements
 from staging_api.errors import Unavailable
 from staging_api.locks.model import Lease
 from staging_api.locks.store import lost_lock
@@ -84,18 +85,20 @@ class SingleWrite:
     """Guarded transaction of a single statement, in the place of a connection.
 
     Attributes:
-        conn: connection on which each statement commits by itself.
+        conn: sends statements that each commit by themselves.
         lease: lease of the run's lock.
         guard: guard of the run.
         is_sent: whether the statement was sent; there is no second one.
     """
 
-    conn: Connection
+    conn: Statements
     lease: Lease
     guard: RunGuard
     is_sent: bool = False
 
-    def execute(self, statement: TextClause, given: Mapping[str, Any]) -> CursorResult[Any]:
+    def execute(
+        self, statement: TextClause, given: Mapping[str, Any]
+    ) -> FoundRows | CursorResult[Any]:
         """Send the statement behind its guard.
 
         Raises:

@@ -11,6 +11,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, text
 
+from staging_api.db.single_statements import Statements
 from staging_api.errors import NotFound
 from staging_api.publishing.model import Upload
 from staging_api.publishing.rows.mapping import made
@@ -235,7 +236,7 @@ def decide(
     return conn.execute(_DECIDE, given).rowcount == 1
 
 
-def accepted_uploads(conn: Connection, archive_id: int) -> list[str]:
+def accepted_uploads(conn: Statements, archive_id: int) -> list[str]:
     """Return the ids of uploads that wait for process-accepted, oldest first."""
     return list(conn.execute(_ACCEPTED, {"archive_id": archive_id}).scalars())
 

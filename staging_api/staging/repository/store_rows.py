@@ -25,6 +25,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import OperationalError
 
+from staging_api.db.single_statements import Statements
 from staging_api.db.store_tables import store_identity
 from staging_api.db.tables import blobs
 from staging_api.errors import Unavailable
@@ -52,7 +53,7 @@ def name_blobs(conn: Connection, contents: Mapping[str, int]) -> set[str]:
     return _named(conn, _NAME_BLOBS, contents)
 
 
-def name_blobs_asynchronously(conn: Connection, contents: Mapping[str, int]) -> set[str]:
+def name_blobs_asynchronously(conn: Statements, contents: Mapping[str, int]) -> set[str]:
     """Call `name_blobs` in a separate transaction whose commit does not wait for the disk.
 
     For callers that name the contents again, durably, before any client is told of them.
@@ -167,9 +168,10 @@ def some_blobs(conn: Connection, beside: str, limit: int) -> dict[str, int]:
     return {row.sha256: row.size_bytes for row in conn.execute(_SOME_BLOBS, given)}
 
 
-def store_id(conn: Connection) -> str | None:
+def store_id(conn: Statements) -> str | None:
     """Return the id of the store that belongs to this database, if it has one."""
-    return conn.execute(select(store_identity.c.id)).scalar_one_or_none()
+    found: str | None = conn.execute(_STORE_ID).scalar_one_or_none()
+    return found
 
 
 def packs_are_written(conn: Connection) -> bool:
@@ -211,6 +213,7 @@ _NAMING = """
     WHERE b.doomed_at IS NOT NULL OR b.size_bytes <> excluded.size_bytes
     RETURNING sha256
 """
+_STORE_ID = text("SELECT id FROM store_identity")
 _NAME_BLOBS = text(_NAMING)
 # The setting holds until the end of the transaction, which is this statement. It is set even if
 # there is nothing to return: then the one row has no digest.
@@ -270,7 +273,7 @@ _UNNAMED_OF = text("""
 """)
 
 
-def _named(conn: Connection, statement: TextClause, contents: Mapping[str, int]) -> set[str]:
+def _named(conn: Statements, statement: TextClause, contents: Mapping[str, int]) -> set[str]:
     # Sorted: two transactions that name the same contents never deadlock.
     digests = sorted(contents)
     given = {"digests": digests, "sizes": [contents[digest] for digest in digests]}

@@ -1,6 +1,6 @@
 """Progress of a run: its texts, and the number of its writes."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
@@ -13,6 +13,7 @@ from sqlalchemy import Connection, event
 
 from staging_api.db import engine
 from staging_api.db.engine import Database
+from staging_api.db.read_connections import ReadConnections
 from staging_api.debian.forms import Form
 from staging_api.errors import HookFailed, LockLost, Unavailable
 from staging_api.locks.hold import holding
@@ -72,11 +73,17 @@ class Sent:
 @contextmanager
 def sent_to(database: Database, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sent]:
     """Count the statements sent, through SQLAlchemy and past it."""
-    sent, rows_of = Sent(), engine.rows
+    sent, rows_of, named_rows = Sent(), engine.rows, ReadConnections.named_rows
 
     def by_driver(conn: Connection, statement: str, given: Any) -> list[tuple[Any, ...]]:
         sent.statements.append(statement)
         return rows_of(conn, statement, given)
+
+    def singly(
+        reads: ReadConnections, statement: str, given: Any
+    ) -> tuple[Sequence[str], list[tuple[Any, ...]]]:
+        sent.statements.append(statement)
+        return named_rows(reads, statement, given)
 
     def note(_conn: object, _cursor: object, statement: str, *_: object) -> None:
         sent.statements.append(statement)
@@ -86,6 +93,7 @@ def sent_to(database: Database, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sen
 
     with monkeypatch.context() as patch:
         patch.setattr(engine, "rows", by_driver)
+        patch.setattr(ReadConnections, "named_rows", singly)
         for each in database.engines:
             event.listen(each, "before_cursor_execute", note)
         event.listen(database.transactions, "commit", committed)
