@@ -80,6 +80,8 @@ dists_generations = table(
     # At most one live generation of an archive.
     key_where("state = 'live'", "dists_generations_live_key", "archive_id"),
     index_where("state = 'retired'", "dists_generations_retired_idx", "archive_id", "retired_at"),
+    index_where("state = 'building'", "dists_generations_building_idx", "archive_id"),
+    Index(None, "run_id"),
     comment="One row per state of an archive's dists that clients saw, or were to see.",
 )
 

@@ -1,6 +1,6 @@
 """The driver's own cursor, without the work that SQLAlchemy adds to each statement."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -40,6 +40,12 @@ def driver_cursor(conn: Connection, statement: str) -> Iterator[Any]:
     finally:
         if watchdog is not None:
             watchdog.end(driver)
+
+
+def answer_of(cursor: Any) -> tuple[Sequence[str], list[tuple[Any, ...]]]:
+    """Return the names of the columns, and the rows, of the statement that a cursor has sent."""
+    names = [column[0] for column in cursor.description or ()]
+    return names, cursor.fetchall() if names else []
 
 
 def is_lost(driver: Any, error: psycopg2.Error) -> bool:

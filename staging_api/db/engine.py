@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any, NoReturn
 
 from prometheus_client import Gauge
@@ -14,11 +15,11 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from staging_api import metrics
 from staging_api.database_url import normalized
-from staging_api.db.driver_cursor import driver_cursor, is_of_standby
+from staging_api.db.driver_cursor import answer_of, driver_cursor, is_of_standby
 from staging_api.db.driver_errors import translated
+from staging_api.db.plain_connection import PlainConnection, Statements
 from staging_api.db.read_connections import Given, ReadConnections
 from staging_api.db.sessions import Session
-from staging_api.db.single_statements import SingleStatements
 from staging_api.db.timeouts import Timeouts, Watchdog
 from staging_api.errors import NoConnectionFree
 
@@ -60,7 +61,7 @@ class Database:
             yield conn
 
     @contextmanager
-    def singly(self) -> Iterator[SingleStatements]:
+    def singly(self) -> Iterator[PlainConnection]:
         """Execute statements that commit by themselves, as `connect`, in a fraction of its time.
 
         Intended for work of many short statements, such as a publisher run.
@@ -69,7 +70,7 @@ class Database:
             Unavailable: the database cannot be reached.
         """
         with reachable():
-            yield SingleStatements(self.reads.named_rows)
+            yield PlainConnection(self.reads.named_rows)
 
     def read(self, statement: str, given: Given) -> list[tuple[Any, ...]]:
         """Return the rows of one statement that commits by itself, as `rows` does.
@@ -171,10 +172,23 @@ def rows(conn: Connection, statement: str, given: Given) -> list[tuple[Any, ...]
     Raises:
         DBAPIError: as `Connection.exec_driver_sql` raises it.
     """
+    return named_rows(conn, statement, given)[1]
+
+
+def named_rows(
+    conn: Connection, statement: str, given: Given
+) -> tuple[Sequence[str], list[tuple[Any, ...]]]:
+    """Return the names of the columns, and the rows, as `rows` does."""
     with driver_cursor(conn, statement) as cursor:
         cursor.execute(statement, given)
-        found: list[tuple[Any, ...]] = cursor.fetchall()
-        return found
+        return answer_of(cursor)
+
+
+def by_driver(conn: Statements) -> PlainConnection:
+    """Return a connection whose statements the driver sends, in the same transaction if any."""
+    if isinstance(conn, PlainConnection):
+        return conn
+    return PlainConnection(partial(named_rows, conn))
 
 
 def database_time(conn: Connection) -> datetime:

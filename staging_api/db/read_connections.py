@@ -18,7 +18,7 @@ from typing import Any, cast
 import psycopg2
 from sqlalchemy import Engine, Pool, PoolProxiedConnection, event
 
-from staging_api.db.driver_cursor import as_sqlalchemy, is_lost
+from staging_api.db.driver_cursor import answer_of, as_sqlalchemy, is_lost
 from staging_api.db.timeouts import WATCHDOG, Watchdog
 
 #: Parameters of a statement, in order or by name.
@@ -63,8 +63,7 @@ class ReadConnections:
         try:
             with driver.cursor() as cursor:
                 cursor.execute(statement, given)
-                names = [column[0] for column in cursor.description or ()]
-                found: list[tuple[Any, ...]] = cursor.fetchall() if names else []
+                found = answer_of(cursor)
         except psycopg2.Error as error:
             if lost := is_lost(driver, error):
                 kept.pooled.invalidate(error)
@@ -74,7 +73,7 @@ class ReadConnections:
             if watchdog is not None:
                 watchdog.end(driver)
             self._give_back(kept)
-        return names, found
+        return found
 
     def close(self) -> None:
         """Return the idle connections to the pool."""

@@ -16,7 +16,7 @@ from typing import Any
 from sqlalchemy import Row
 
 from staging_api.db.engine import Database
-from staging_api.db.single_statements import Statements
+from staging_api.db.plain_connection import Statements
 from staging_api.debian.dsc import SourceFile
 from staging_api.publishing.block_writer import BlockWriter
 from staging_api.publishing.blocks import BlockRef, PlainBlock, cut, recut

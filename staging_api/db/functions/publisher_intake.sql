@@ -1,6 +1,7 @@
 -- Statements of the intake of packages that take longer to plan than to execute: as functions,
 -- their plans are kept. The rows are those of `publishing/placing.py`. The planner expects a hundred
--- rows in JSON and would read whole tables for them, so only nested loops are enabled.
+-- rows in JSON and would read whole tables for them, so only nested loops are enabled; and it would plan
+-- anew each time, as a plan for any values seems to cost more.
 
 -- Existing releases of the same version stay, however the version is spelt, and in whatever
 -- component. Rows are written in sorted order, so that two requests with the same packages cannot
@@ -8,7 +9,7 @@
 CREATE OR REPLACE FUNCTION publisher_add_binaries(p_archive integer, p_rows jsonb)
 RETURNS TABLE (place integer, id bigint, version text, path text, sha256 text)
 LANGUAGE plpgsql VOLATILE SET enable_seqscan TO off
-SET enable_hashjoin TO off SET enable_mergejoin TO off AS $$
+SET enable_hashjoin TO off SET enable_mergejoin TO off SET plan_cache_mode TO force_generic_plan AS $$
 DECLARE
     v_new jsonb;
 BEGIN
@@ -54,7 +55,7 @@ COMMENT ON FUNCTION publisher_add_binaries IS
 -- Files of the pool whose path or version is needed for other bytes.
 CREATE OR REPLACE FUNCTION publisher_files_in_the_way(p_archive integer, p_rows jsonb)
 RETURNS SETOF bigint LANGUAGE plpgsql STABLE SET enable_seqscan TO off
-SET enable_hashjoin TO off SET enable_mergejoin TO off AS $$
+SET enable_hashjoin TO off SET enable_mergejoin TO off SET plan_cache_mode TO force_generic_plan AS $$
 BEGIN
     RETURN QUERY
     WITH wanted AS (
@@ -84,7 +85,7 @@ COMMENT ON FUNCTION publisher_files_in_the_way IS
 -- suite. The newer releases are read from their index; most packages have none.
 CREATE OR REPLACE FUNCTION publisher_newer_versions(p_suite integer, p_rows jsonb)
 RETURNS TABLE (place integer, version text) LANGUAGE plpgsql STABLE SET enable_seqscan TO off
-SET enable_hashjoin TO off SET enable_mergejoin TO off AS $$
+SET enable_hashjoin TO off SET enable_mergejoin TO off SET plan_cache_mode TO force_generic_plan AS $$
 DECLARE
     v_archive integer := (SELECT s.archive_id FROM suites s WHERE s.id = p_suite);
 BEGIN
@@ -157,7 +158,7 @@ RETURNS TABLE (
     decided_at timestamptz, decided_by text, done_at timestamptz, attempts integer, error_code text,
     error_message text, note text)
 LANGUAGE plpgsql VOLATILE SET enable_seqscan TO off
-SET enable_hashjoin TO off SET enable_mergejoin TO off AS $$
+SET enable_hashjoin TO off SET enable_mergejoin TO off SET plan_cache_mode TO force_generic_plan AS $$
 DECLARE
     v_suite text;
     v_archive text;

@@ -9,7 +9,7 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.exc import IntegrityError
 
 from staging_api.db.archive_tables import apt_archives, architectures, components, suites
-from staging_api.db.single_statements import Statements
+from staging_api.db.plain_connection import Statements
 from staging_api.errors import Conflict, Invalid, NotFound
 from staging_api.publishing import rules
 from staging_api.publishing.model import AptArchive, Suite, SuiteHold

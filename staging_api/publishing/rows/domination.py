@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy import Row, text
 
-from staging_api.db.single_statements import Statements
+from staging_api.db.plain_connection import Statements
 from staging_api.publishing.domination import PublishedVersion, Supersession
 from staging_api.publishing.rows.steps import Writes
 

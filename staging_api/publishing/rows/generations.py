@@ -13,13 +13,13 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
-from staging_api.db.single_statements import Statements
+from staging_api.db.engine import by_driver
+from staging_api.db.plain_connection import Statements
 from staging_api.errors import NotFound
 from staging_api.publishing.index_model import IndexFile, ReleaseText, Unlisted
 from staging_api.publishing.model import Distribution, Generation, SuiteHold
 from staging_api.publishing.rows.indices import layout_name
 from staging_api.publishing.rows.mapping import made, moment
-from staging_api.publishing.rows.pool import REMOVABLE
 
 _GENERATIONS = """
     SELECT g.*, a.name AS archive
@@ -35,17 +35,9 @@ _LIST = text(f"""
     ORDER BY g.number DESC LIMIT :limit
 """)  # noqa: S608 - our own words
 _DISTRIBUTION = text("""
-    SELECT g.*, a.name AS archive, d.changed_at, d.changed_by,
-        g.id = d.live_generation_id AS is_live, g.id = d.head_generation_id AS is_head, array(
-            SELECT to_json(n) FROM (
-                SELECT h.*, s.name AS suite FROM suite_holds h JOIN suites s ON s.id = h.suite_id
-                WHERE s.archive_id = a.id ORDER BY s.name) n) AS hold_rows, (
-            SELECT json_object_agg(o.suite_id, o.content_number)
-            FROM generation_holds o WHERE o.generation_id = d.live_generation_id) AS older
-    FROM apt_archives a
-    JOIN distributions d ON d.archive_id = a.id
-    JOIN dists_generations g ON g.id IN (d.live_generation_id, d.head_generation_id)
-    WHERE a.name = :name
+    SELECT (f.generation).*, f.archive, f.changed_at, f.changed_by, f.is_live, f.is_head,
+        f.hold_rows, f.older
+    FROM publisher_distribution(:name) f
 """)
 # There is no race: only the holder of the publisher's lock assigns numbers to generations.
 _NEXT_NUMBER = """
@@ -73,23 +65,14 @@ _PIN = text("""
         pinned_by = CASE WHEN :pinned THEN :caller END
     WHERE id = :id AND state IN ('live', 'retired')
 """)
-# The newest generation without a hold is kept as well: its suites were rolled back from it.
-_REAPABLE = """
-    g.archive_id = :archive_id AND g.state = 'retired' AND g.pinned_at IS NULL
-    AND NOT EXISTS (SELECT FROM distributions d WHERE d.head_generation_id = g.id)
-    AND g.retired_at + make_interval(secs => :retention) < clock_timestamp()
-"""
-_OVERDUE = text(f"""
-    SELECT EXISTS (
-        SELECT FROM dists_generations g
-        WHERE {_REAPABLE} AND g.retired_at + make_interval(secs => :retention + :grace)
-            < clock_timestamp()) AS generations,
-        EXISTS (SELECT FROM package_publications p, suites s WHERE {REMOVABLE}) AS packages
-""")  # noqa: S608 - our own words
-_REAP = text(f"""
-    UPDATE dists_generations g SET state = 'reaped', reaped_at = clock_timestamp()
-    WHERE {_REAPABLE}
-""")  # noqa: S608 - our own words
+_OVERDUE = text("""
+    SELECT EXISTS (SELECT FROM publisher_reapable(:archive_id, :overdue)) AS generations,
+        EXISTS (SELECT FROM publisher_removable(:archive_id)) AS packages
+""")
+_REAP = text("""
+    UPDATE dists_generations SET state = 'reaped', reaped_at = clock_timestamp()
+    WHERE id IN (SELECT publisher_reapable(:archive_id, :retention))
+""")
 #: Tidying scans all blocks, so it waits until some have been due for a while.
 _TIDY_SHARE = 0.1
 _TIDY_SECONDS = 600.0
@@ -195,7 +178,7 @@ def go_live(
         "releases": json.dumps([_release(each) for each in new.releases]),
         **_marks(new.shown, new.seen),
     }
-    conn.execute(_GO_LIVE, given)
+    by_driver(conn).execute(_GO_LIVE, given)
 
 
 def settle(conn: Connection, number: int, shown: Sequence[Unlisted], seen: SeenMarks) -> None:
@@ -229,8 +212,8 @@ def overdue(conn: Statements, archive_id: int, retention: float) -> tuple[bool, 
         expired quarantine is listed in no kept generation.
     """
     grace = min(retention * _TIDY_SHARE, _TIDY_SECONDS)
-    given = {"archive_id": archive_id, "retention": retention, "grace": grace}
-    row = conn.execute(_OVERDUE, given).one()
+    given = {"archive_id": archive_id, "overdue": retention + grace}
+    row = by_driver(conn).execute(_OVERDUE, given).one()
     return row.generations, row.packages
 
 

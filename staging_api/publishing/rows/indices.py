@@ -11,7 +11,8 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
-from staging_api.db.single_statements import Statements
+from staging_api.db.engine import by_driver
+from staging_api.db.plain_connection import Statements
 from staging_api.publishing.blocks import BlockRef
 from staging_api.publishing.index_model import IndexFile, ReleaseText
 from staging_api.publishing.rows.mapping import made
@@ -97,7 +98,9 @@ def known_blocks(conn: Statements, digests: Sequence[str], forms: Sequence[str])
 
 def add_blocks(conn: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
     """Add blocks; for existing ones, add missing forms."""
-    conn.execute(_ADD_BLOCK, list(rows))
+    sent = by_driver(conn)
+    for row in rows:
+        sent.execute(_ADD_BLOCK, row)
 
 
 def layout_name(blocks: Sequence[str]) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, text
 
-from staging_api.db.single_statements import Statements
+from staging_api.db.plain_connection import Statements
 from staging_api.publishing.index_model import Package, Unlisted
 from staging_api.publishing.model import PackagePublication
 from staging_api.publishing.rows.mapping import made

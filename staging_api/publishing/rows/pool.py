@@ -11,27 +11,13 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
-from staging_api.db.single_statements import Statements
+from staging_api.db.plain_connection import Statements
 from staging_api.staging.repository.store_rows import mark_unnamed_for_deletion
 
-#: Condition for the removal of publication `p` in suite `s`: its quarantine is over, and no kept
-#: generation lists it, as clients may still download files named in an old index. Kept are the live
-#: generation, and retired ones not yet reaped.
-REMOVABLE = """
-    s.id = p.suite_id AND s.archive_id = :archive_id
-    AND p.scheduled_deletion_at <= clock_timestamp() AND p.removed_at IS NULL
-    AND p.unlisted_since IS NULL
-    AND NOT EXISTS (
-        SELECT FROM dists_generations g
-        LEFT JOIN generation_holds h ON h.generation_id = g.id AND h.suite_id = s.id
-        WHERE g.archive_id = :archive_id AND g.state IN ('live', 'retired')
-            AND coalesce(h.content_number, g.content_number) >= p.listed_in
-            AND coalesce(h.content_number, g.content_number) < p.delisted_in)
-"""
-_REMOVE_PUBLICATIONS = text(
-    "UPDATE package_publications p SET removed_at = clock_timestamp()"  # noqa: S608
-    f" FROM suites s WHERE {REMOVABLE}"
-)
+_REMOVE_PUBLICATIONS = text("""
+    UPDATE package_publications SET removed_at = clock_timestamp()
+    WHERE id IN (SELECT publisher_removable(:archive_id))
+""")
 _UNUSED = """
     r.archive_id = :archive_id AND r.removed_at IS NULL
     AND r.created_at + make_interval(secs => :quarantine) < clock_timestamp()

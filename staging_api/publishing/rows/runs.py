@@ -11,7 +11,8 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, text
 
-from staging_api.db.single_statements import Statements
+from staging_api.db.engine import by_driver
+from staging_api.db.plain_connection import Statements
 from staging_api.errors import NotFound
 from staging_api.locks.model import GLOBAL, PUBLISHER
 from staging_api.publishing.hooks import HookResult
@@ -19,37 +20,21 @@ from staging_api.publishing.rows.mapping import made, moment
 from staging_api.publishing.rows.steps import Writes
 from staging_api.publishing.run_model import HookRun, NewPhases, NewRun, Phase, PublisherRun, RunEnd
 
-_AS_ABANDONED = """state = 'abandoned', finished_at = clock_timestamp(),
-            error_message = 'its process ended, or lost the lock, in the middle'"""
-# Under the publisher's lock, any other row that is running or building belongs to a dead process.
-# Only one row may be running, so the new row is inserted after the dead ones have been counted.
-# This commit does not wait for the disk. Later commits of the run do, and each makes all earlier
-# ones durable, so no generation goes live without this row.
-_BEGIN = text(f"""
-    WITH dead AS (
-        UPDATE publisher_runs
-        SET {_AS_ABANDONED}
-        WHERE state = 'running' RETURNING id
-    ), given_up AS (
-        UPDATE dists_generations SET state = 'abandoned' WHERE state = 'building'
-    )
-    INSERT INTO publisher_runs (
-        id, operation, purpose, archive_id, options, state, caller, holder, reference_id, lock_id,
-        fence)
-    SELECT ulid_of(clock_timestamp()), :operation, :purpose, :archive_id,
-        cast(:options AS jsonb), 'running', :caller, :holder, :reference_id, :lock_id, :fence
-    FROM (SELECT count(*) FROM dead) d
-    RETURNING id, (SELECT count(*) FROM dead), set_config('synchronous_commit', 'off', true)
-""")  # noqa: S608 - our own words
+_BEGIN = text("""
+    SELECT * FROM publisher_begin(
+        :operation, :purpose, :archive_id, cast(:options AS jsonb), :caller, :holder, :reference_id,
+        :lock_id, :fence)
+""")
 _ABANDON_GENERATIONS = text(
     "UPDATE dists_generations SET state = 'abandoned' WHERE state = 'building'"
 )
 # A grant that its scope no longer names never returns, and no write under it is still open, because
 # each change of the holder waits for these writes.
-_ABANDON_DEAD = text(f"""
+_ABANDON_DEAD = text("""
     WITH dead AS (
         UPDATE publisher_runs r
-        SET {_AS_ABANDONED}
+        SET state = 'abandoned', finished_at = clock_timestamp(),
+            error_message = 'its process ended, or lost the lock, in the middle'
         WHERE r.state = 'running' AND NOT EXISTS (
             SELECT FROM lock_scopes l
             WHERE l.kind = :kind AND l.scope = :scope AND l.lock_id = r.lock_id)
@@ -59,41 +44,19 @@ _ABANDON_DEAD = text(f"""
         WHERE state = 'building' AND run_id IN (SELECT id FROM dead)
     )
     SELECT id FROM dead
-""")  # noqa: S608 - our own words
-# Each phase ends when the next one begins. The last one ends at the age after its own, if there is
-# one; otherwise it goes on. Ages are relative to a single moment, unlike clock_timestamp().
-_WRITE_PHASES = """
-    WITH ended AS (
-        UPDATE run_phases
-        SET finished_at =
-            statement_timestamp() - make_interval(secs => (cast(:ages AS float8[]))[1])
-        WHERE run_id = :id AND finished_at IS NULL
-    ), entered AS (
-        INSERT INTO run_phases (run_id, position, phase, started_at, finished_at)
-        SELECT :id, :position + p.place - 1, p.phase,
-            statement_timestamp() - make_interval(secs => p.age),
-            statement_timestamp() - make_interval(secs => (cast(:ages AS float8[]))[p.place + 1])
-        FROM unnest(cast(:phases AS text[]), cast(:ages AS float8[])) WITH ORDINALITY
-            AS p (phase, age, place)
-        WHERE p.phase IS NOT NULL
-        ON CONFLICT (run_id, position) DO NOTHING
-    )
-"""
+""")
+_PHASES = ":id, :position, cast(:phases AS text[]), cast(:ages AS float8[])"
 _ENTER = text(f"""
-    {_WRITE_PHASES}
-    UPDATE publisher_runs SET phase = :phase, items_done = 0, items_total = :total WHERE id = :id
+    UPDATE publisher_runs SET phase = :phase, items_done = 0, items_total = :total
+    FROM publisher_phases({_PHASES}) WHERE id = :id
 """)  # noqa: S608 - our own words
 _PROGRESS = text(
     "UPDATE publisher_runs SET items_done = :done, items_total = :total WHERE id = :id"
 )
-_FINISH = text(f"""
-    {_WRITE_PHASES}
-    UPDATE publisher_runs
-    SET state = :state, finished_at = statement_timestamp(), counts = cast(:counts AS jsonb),
-        phase = coalesce(:phase, phase), items_done = 0, items_total = NULL,
-        notes = :notes, error_code = :code, error_message = :message
-    WHERE id = :id AND state = 'running'
-""")  # noqa: S608 - our own words
+_FINISH = text(
+    f"SELECT publisher_finish({_PHASES}, :state, cast(:counts AS jsonb), cast(:notes AS text[]),"
+    " :code, :message)"
+)
 _RUNS = """
     SELECT r.*, a.name AS archive, array(
         SELECT to_json(p) FROM run_phases p WHERE p.run_id = r.id ORDER BY p.position
@@ -146,7 +109,7 @@ _AFTER_ALL = "~"  # sorts after every ULID
 def begin_run(conn: Writes, new: NewRun) -> tuple[str, int]:
     """Add a run, and abandon those of dead processes; return its id and the number abandoned."""
     given = {**vars(new), "options": json.dumps(new.options)}
-    run_id, dead, _ = conn.execute(_BEGIN, given).one()
+    run_id, dead = conn.execute(_BEGIN, given).one()
     return run_id, dead
 
 
@@ -188,10 +151,9 @@ def note_progress(conn: Connection, run_id: str, done: int, total: int) -> None:
 def finish_run(conn: Connection, run_id: str, end: RunEnd, new: NewPhases) -> None:
     """Record the outcome of a run, with those of its phases that are not written yet."""
     given = {"id": run_id, **vars(end), "counts": json.dumps(end.counts), **_new_phases(new)}
-    given["phase"] = new.phases[-1].name if new.phases else None
     # The last phase ends now.
     given["ages"].append(0.0)
-    conn.execute(_FINISH, given)
+    by_driver(conn).execute(_FINISH, given)
 
 
 def add_hook_run(

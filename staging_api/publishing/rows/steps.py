@@ -13,7 +13,8 @@ from typing import Any
 from sqlalchemy import Connection, CursorResult, TextClause, text
 from sqlalchemy.exc import DBAPIError
 
-from staging_api.db.single_statements import FoundRows, Statements
+from staging_api.db.engine import by_driver
+from staging_api.db.plain_connection import FoundRows, Statements
 from staging_api.errors import Unavailable
 from staging_api.locks.model import Lease
 from staging_api.locks.store import lost_lock
@@ -48,7 +49,7 @@ class RunGuard:
             Unavailable: PostgreSQL crashed, and lost a step of the run.
         """
         with self.errors(lease):
-            conn.execute(self.statement, self.parameters(lease))
+            by_driver(conn).execute(self.statement, self.parameters(lease))
 
     @property
     def statement(self) -> TextClause:

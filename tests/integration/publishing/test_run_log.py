@@ -1,6 +1,6 @@
 """Progress of a run: its texts, and the number of its writes."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
@@ -73,17 +73,14 @@ class Sent:
 @contextmanager
 def sent_to(database: Database, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sent]:
     """Count the statements sent, through SQLAlchemy and past it."""
-    sent, rows_of, named_rows = Sent(), engine.rows, ReadConnections.named_rows
+    sent = Sent()
 
-    def by_driver(conn: Connection, statement: str, given: Any) -> list[tuple[Any, ...]]:
-        sent.statements.append(statement)
-        return rows_of(conn, statement, given)
+    def noted(send: Callable[[Any, str, Any], Any]) -> Callable[[Any, str, Any], Any]:
+        def by_driver(conn: Any, statement: str, given: Any) -> Any:
+            sent.statements.append(statement)
+            return send(conn, statement, given)
 
-    def singly(
-        reads: ReadConnections, statement: str, given: Any
-    ) -> tuple[Sequence[str], list[tuple[Any, ...]]]:
-        sent.statements.append(statement)
-        return named_rows(reads, statement, given)
+        return by_driver
 
     def note(_conn: object, _cursor: object, statement: str, *_: object) -> None:
         sent.statements.append(statement)
@@ -92,8 +89,8 @@ def sent_to(database: Database, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sen
         sent.transactions += 1
 
     with monkeypatch.context() as patch:
-        patch.setattr(engine, "rows", by_driver)
-        patch.setattr(ReadConnections, "named_rows", singly)
+        patch.setattr(engine, "named_rows", noted(engine.named_rows))
+        patch.setattr(ReadConnections, "named_rows", noted(ReadConnections.named_rows))
         for each in database.engines:
             event.listen(each, "before_cursor_execute", note)
         event.listen(database.transactions, "commit", committed)

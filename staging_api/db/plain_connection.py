@@ -1,8 +1,9 @@
-"""Statements that each commit by themselves, without the work that SQLAlchemy adds to each of them.
+"""Statements that the driver sends, without the work that SQLAlchemy adds to each of them.
 
 A connection of SQLAlchemy's, its events and the description of a result take longer than most
-statements of a publisher run. `SingleStatements` has the method of a connection that such a
-statement needs, so that one function serves both.
+statements of a publisher run. `PlainConnection` has the method of a connection that such a
+statement needs, so that one function serves both. `Database.singly` gives one on which each
+statement commits by itself; `engine.by_driver`, one for the statements of a transaction.
 """
 
 from collections import namedtuple
@@ -56,8 +57,8 @@ class FoundRows:
 
 
 @dataclass(frozen=True)
-class SingleStatements:
-    """Stand-in for a connection; each statement commits by itself, perhaps on another connection.
+class PlainConnection:
+    """Stand-in for a connection of SQLAlchemy's.
 
     Attributes:
         send: sends a statement, and raises `DBAPIError` as SQLAlchemy does.
@@ -71,8 +72,8 @@ class SingleStatements:
         return FoundRows([*map(_row_with(tuple(names))._make, rows)] if rows else ())
 
 
-#: What executes statements, one by one.
-Statements = Connection | SingleStatements
+#: What executes statements.
+Statements = Connection | PlainConnection
 
 
 @lru_cache(maxsize=256)
