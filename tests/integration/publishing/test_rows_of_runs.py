@@ -235,3 +235,16 @@ def test_the_time_left_is_by_the_median_of_the_newest_ten_of_its_kind(conn: Conn
     left = runs.seconds_left(conn, "r1")
     assert left is not None
     assert round(left, -2) == 9000
+
+
+@pytest.mark.parametrize(
+    ("condition", "found_by"),
+    [("run_id = 'x'", "Index Cond: (run_id"), ("state = 'building'", "generations_building_idx")],
+)
+def test_a_run_reads_its_own_generations_not_all_that_ever_were(
+    database: Database, condition: str, found_by: str
+) -> None:
+    with database.begin() as conn:
+        conn.execute(text("SET LOCAL enable_seqscan = off"))
+        asked = text(f"EXPLAIN SELECT id FROM dists_generations WHERE {condition}")
+        assert found_by in "\n".join(conn.execute(asked).scalars())
