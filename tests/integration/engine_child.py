@@ -14,14 +14,16 @@ from pathlib import Path
 from staging_api.sources import open_archive
 from staging_api.sources.allowlist import AllowList
 from staging_api.sources.url import parse
-from staging_api.staging import engine
+from staging_api.staging import download, engine
+from staging_api.store import parts
 from staging_api.store.folder_store import FolderStore
-from tests.integration.engine_kinds import KINDS
+from tests.integration.engine_kinds import KINDS, PART_BYTES
 
 
 def main() -> None:
     """Read and answer the lines."""
     address, name = sys.argv[1:]
+    parts.PART_BYTES = download.PART_BYTES = PART_BYTES  # type: ignore[attr-defined]
     for line in sys.stdin:
         folder, step = line.rsplit(maxsplit=1)
         read_end, write_end = os.pipe()

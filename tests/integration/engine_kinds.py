@@ -2,6 +2,12 @@
 
 from staging_api.catalogue.model import ArtifactKind, Choice, Pattern
 
+#: Length of parts in these tests: a quarter of the usual one, so that objects of several parts are
+#: small.
+PART_BYTES = 2 << 20
+#: The modules that know the length.
+OF_PARTS = ("staging_api.store.parts.PART_BYTES", "staging_api.staging.download.PART_BYTES")
+
 
 def _kind(extract: str, pattern: str, *only: str) -> ArtifactKind:
     choices = (Choice(Pattern(pattern), extract=extract, only=only),)

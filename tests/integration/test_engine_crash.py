@@ -17,10 +17,9 @@ from staging_api.sources.url import parse
 from staging_api.staging import engine
 from staging_api.staging.download import DownloadSpread
 from staging_api.store.folder_store import FolderStore
-from staging_api.store.parts import PART_BYTES
 from tests.archives import tar_of, zip_of
 from tests.http_server import http_server
-from tests.integration.engine_kinds import KINDS
+from tests.integration.engine_kinds import KINDS, OF_PARTS, PART_BYTES
 from tests.stores import blobs_of
 
 BODY = random.Random(7).randbytes(2 * PART_BYTES + 999_999)
@@ -33,6 +32,12 @@ FILES = {
     "tar": {"d/big.bin": BODY, "d/small.txt": b"small", "d/other.txt": b"other"},
     "zip": {"wanted.bin": BODY},
 }
+
+
+@pytest.fixture(autouse=True)
+def short_parts(monkeypatch):
+    for name in OF_PARTS:
+        monkeypatch.setattr(name, PART_BYTES)
 
 
 @pytest.fixture(scope="module")
