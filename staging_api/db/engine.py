@@ -61,7 +61,7 @@ class Database:
             yield conn
 
     @contextmanager
-    def singly(self) -> Iterator[PlainConnection]:
+    def plain_connection(self) -> Iterator[PlainConnection]:
         """Execute statements that commit by themselves, as `connect`, in a fraction of its time.
 
         Intended for work of many short statements, such as a publisher run.
@@ -184,7 +184,7 @@ def named_rows(
         return answer_of(cursor)
 
 
-def by_driver(conn: Statements) -> PlainConnection:
+def plain_connection_of(conn: Statements) -> PlainConnection:
     """Return a connection whose statements the driver sends, in the same transaction if any."""
     if isinstance(conn, PlainConnection):
         return conn

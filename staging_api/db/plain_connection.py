@@ -2,8 +2,8 @@
 
 A connection of SQLAlchemy's, its events and the description of a result take longer than most
 statements of a publisher run. `PlainConnection` has the method of a connection that such a
-statement needs, so that one function serves both. `Database.singly` gives one on which each
-statement commits by itself; `engine.by_driver`, one for the statements of a transaction.
+statement needs, so that one function serves both. On one of `Database.plain_connection` each
+statement commits by itself; `engine.plain_connection_of` is for the statements of a transaction.
 """
 
 from collections import namedtuple

@@ -13,7 +13,7 @@ from typing import Any
 from staging_api.db.engine import Database
 from staging_api.errors import Conflict, Invalid, NotFound
 from staging_api.paging import Page, page_of
-from staging_api.publishing.model import AptArchive, ArchiveMatter, PackagePublication
+from staging_api.publishing.model import AptArchive, ArchiveAttention, PackagePublication
 from staging_api.publishing.rows import apt_archives, attention, decisions, packages
 
 _DAY_SECONDS = 24 * 3600
@@ -67,10 +67,10 @@ class AptArchiveService:
             names = apt_archives.apt_archive_names(conn)
             return [apt_archives.find_apt_archive(conn, name) for name in names]
 
-    def matters(self) -> list[ArchiveMatter]:
+    def needing_attention(self) -> list[ArchiveAttention]:
         """Return what needs a person, by archive."""
         with self.database.connect() as conn:
-            return attention.matters(
+            return attention.archives_needing_attention(
                 conn, run_seconds=_RUN_SECONDS, unpublished_seconds=_UNPUBLISHED_SECONDS
             )
 

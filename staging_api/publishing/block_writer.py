@@ -65,7 +65,7 @@ class BlockWriter:
         wanted = {each.ref.sha256: each for each in blocks}
         if not wanted:
             return []
-        with self.database.singly() as conn:
+        with self.database.plain_connection() as conn:
             known = indices.known_blocks(conn, list(wanted), _own(forms))
         return [block for digest, block in wanted.items() if digest not in known]
 

@@ -225,13 +225,13 @@ class Builder:
     def _index_files(self, suites: Sequence[Suite], now: Distribution | None) -> list[IndexFile]:
         if now is None:
             return []
-        with self.database.singly() as conn:
+        with self.database.plain_connection() as conn:
             return indices.index_files_of(conn, [suite.id for suite in suites], now.live.number)
 
     def _releases(self, suites: Sequence[Suite], now: Distribution | None) -> list[ReleaseText]:
         if now is None:
             return []
-        with self.database.singly() as conn:
+        with self.database.plain_connection() as conn:
             return indices.releases_of(conn, [suite.id for suite in suites], now.live.number)
 
     def _signed_here(self, apt_archive: AptArchive, now: Distribution | None) -> list[ReleaseText]:

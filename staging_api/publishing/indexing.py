@@ -79,7 +79,7 @@ class Indexer:
             full: build all of them from all packages.
         """
         whole = {suite.id for suite in suites if full or suite.rebuild_since is not None}
-        with self.database.singly() as conn:
+        with self.database.plain_connection() as conn:
             unlisted = packages.unlisted(conn, [suite.id for suite in suites]) if suites else []
             changed = _with_entries(conn, [each for each in unlisted if each.suite_id not in whole])
         made: list[IndexFile | _Cut] = []
@@ -147,14 +147,14 @@ class Indexer:
         """
         if base and changed is not None and not any(package.installer for package, _ in changed):
             return any(map(is_for_installer, base))
-        with self.database.singly() as conn:
+        with self.database.plain_connection() as conn:
             return packages.has_installer(conn, suite.id)
 
     def _rebuilt(
         self, run: RunLog, apt_archive: AptArchive, suite: Suite, place: IndexPlace
     ) -> Iterator[IndexFile]:
         """Build an index from all of its packages."""
-        with self.database.singly() as conn:
+        with self.database.plain_connection() as conn:
             entries = sorted(_all_entries(conn, suite, place), key=lambda entry: entry.key)
         made = _Cut(suite.id, place, list(cut(entries)))
         BlockWriter(self.database, self.reader).keep(run, made.new, apt_archive.forms)

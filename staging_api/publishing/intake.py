@@ -72,7 +72,7 @@ class Intake:
             Invalid: the archive has no such suite, or the suite no such component.
             Conflict: the suite is immutable.
         """
-        with self.database.singly() as conn:
+        with self.database.plain_connection() as conn:
             found = apt_archives.find_apt_archive(conn, apt_archive)
         to = found.suite(suite)
         if to is None:
@@ -195,7 +195,7 @@ class Intake:
 
         The store is accessed outside of any transaction.
         """
-        with self.database.singly() as conn:
+        with self.database.plain_connection() as conn:
             # If a crash loses this commit, the transaction that writes the rows detects it, and
             # refuses.
             unsure = name_blobs_asynchronously(conn, contents)

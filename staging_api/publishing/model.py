@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from staging_api.vocabulary.publishing import MatterKind
+from staging_api.vocabulary.publishing import AttentionKind
 
 
 @dataclass(frozen=True)
@@ -194,7 +194,7 @@ class PackagePublication:
 
 
 @dataclass(frozen=True)
-class ArchiveMatter:
+class ArchiveAttention:
     """Something about an archive that needs a person.
 
     Attributes:
@@ -207,7 +207,7 @@ class ArchiveMatter:
     """
 
     archive: str
-    kind: MatterKind
+    kind: AttentionKind
     count: int
     since: datetime | None
     run_id: str | None

@@ -25,7 +25,7 @@ _NOTES_AT_MOST = 20
 
 def accept(run: RunLog, apt_archive: AptArchive) -> None:
     """Turn accepted uploads into pending package publications, each independently of the others."""
-    with run.database.singly() as conn:
+    with run.database.plain_connection() as conn:
         waiting = uploads.accepted_uploads(conn, apt_archive.id)
     run.phase("accept", len(waiting))
     for start in range(0, len(waiting), _ACCEPTED_AT_ONCE):
@@ -46,7 +46,7 @@ def publish(
 
     If `at_once` or more were published, more may be left for the next generation.
     """
-    with run.database.singly() as conn:
+    with run.database.plain_connection() as conn:
         files = packages.files_to_publish(conn, suites, published_too=options.wants("publishing"))
     run.phase("publish", len(files), lasting=len(files) > _PUBLISHED_AT_ONCE)
     # With another store mounted, all files would seem to be missing.
@@ -106,7 +106,7 @@ def dominate(
 def tidy(run: RunLog, apt_archive: AptArchive) -> None:
     """Drop generations and files that clients can no longer fetch, if there are any."""
     retention = apt_archive.retention_seconds
-    with run.database.singly() as conn:
+    with run.database.plain_connection() as conn:
         reapable, removable = generations.overdue(conn, apt_archive.id, retention)
     if not (reapable or removable):
         return
@@ -128,7 +128,7 @@ def _candidates(
     """Return by suite the packages to compare: all, or only changed ones and their rivals."""
     whole = [suite.id for suite in suites if careful or suite.rebuild_since is not None]
     changed = [suite.id for suite in suites if suite.id not in whole]
-    with run.database.singly() as conn:
+    with run.database.plain_connection() as conn:
         found = domination.changed_to_dominate(conn, changed) if changed else {}
         return found | {suite_id: domination.all_to_dominate(conn, suite_id) for suite_id in whole}
 
@@ -142,5 +142,5 @@ def _dominated(suite: Suite, found: PackageCandidates) -> Iterator[Supersession]
 
 
 def _has_ended(run: RunLog, apt_archive: AptArchive) -> bool:
-    with run.database.singly() as conn:
+    with run.database.plain_connection() as conn:
         return domination.has_ended(conn, apt_archive.id)

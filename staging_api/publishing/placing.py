@@ -41,7 +41,7 @@ class UploadDestination:
 def make_way(database: Database, to: UploadDestination, packages: Sequence[SentPackage]) -> None:
     """Remove given-up files from the pool whose paths these packages need."""
     wanted = [row for sent in packages for row in _wanted(to, sent)]
-    with database.singly() as conn:
+    with database.plain_connection() as conn:
         in_the_way = pool.files_in_the_way(conn, to.apt_archive.id, wanted)
     if in_the_way:
         with database.begin() as conn:

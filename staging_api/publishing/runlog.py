@@ -107,7 +107,7 @@ class RunLog:
             fence=held.lease.fence,
         )
         prepare_write(locks.database, held)
-        with locks.database.singly() as conn:
+        with locks.database.plain_connection() as conn:
             run_id, dead = runs.begin_run(SingleWrite(conn, held.lease, RunGuard()), new)
         run = cls(run_id, locks.database, held, origin.caller, reached)
         if dead:
@@ -154,7 +154,7 @@ class RunLog:
         """
         prepare_write(self.database, self.held)
         guard = RunGuard(self.id, self._steps, is_step=True)
-        with self.database.singly() as conn:
+        with self.database.plain_connection() as conn:
             write = SingleWrite(conn, self.held.lease, guard)
             yield write
         if not write.is_sent:

@@ -40,7 +40,7 @@ class PublisherRuns:
         Raises:
             NotFound: there is no such run.
         """
-        with self.database.singly() as conn:
+        with self.database.plain_connection() as conn:
             return runs.find_run(conn, run_id)
 
     def page(self, *, limit: int, **only: Unpack[RunFilter]) -> Page[PublisherRun]:

@@ -128,7 +128,7 @@ class Publisher(SuitePublishing):
             NotFound: there is no such archive.
             Invalid: the archive does not have one of the suites.
         """
-        with self.database.singly() as conn:
+        with self.database.plain_connection() as conn:
             apt_archive = apt_archives.find_apt_archive(conn, name)
         for suite in suites:
             if apt_archive.suite(suite) is None:

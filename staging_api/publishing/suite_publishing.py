@@ -53,7 +53,7 @@ class SuitePublishing:
 
     def with_work(self, apt_archive: AptArchive) -> set[int]:
         """Return the suites whose published state is not up to date."""
-        with self.database.singly() as conn:
+        with self.database.plain_connection() as conn:
             return apt_archives.suites_with_work(conn, apt_archive.id, self.builder.releaser.signer)
 
     def publish(
@@ -103,7 +103,7 @@ class SuitePublishing:
 
     def distribution(self, name: str) -> Distribution | None:
         """Return the distribution of an archive; None before its first generation."""
-        with self.database.singly() as conn:
+        with self.database.plain_connection() as conn:
             return generations.find_distribution(conn, name)
 
     def go_live(
@@ -157,7 +157,7 @@ class SuitePublishing:
         return published, self._finish(run, current, draft, now, hooks=hooks, last=ends)
 
     def _reread(self, apt_archive: AptArchive) -> AptArchive:
-        with self.database.singly() as conn:
+        with self.database.plain_connection() as conn:
             return apt_archives.find_apt_archive(conn, apt_archive.name)
 
     def _finish(

@@ -80,7 +80,7 @@ class HttpSource:
         self._rangeless: set[str] = set()
         #: The declared codings of objects, and the objects that are read in the less likely way.
         self._codings: dict[str, str] = {}
-        self._otherwise: set[str] = set()
+        self._switched: set[str] = set()
         self._has_head = True
 
     @property
@@ -156,15 +156,15 @@ class HttpSource:
             next(chunks)
             yield taken[0], chunks
 
-    def read_otherwise(self, name: str) -> str:
+    def switch_decoding(self, name: str) -> str:
         """From now on decode an object that was read as sent, or the other way round.
 
         Returns:
             The declared coding; empty: there is none, or both ways were used already.
         """
-        if name in self._otherwise:
+        if name in self._switched:
             return ""
-        self._otherwise.add(name)
+        self._switched.add(name)
         return self._codings.get(name, "")
 
     def close(self) -> None:
@@ -193,7 +193,7 @@ class HttpSource:
         if declared:
             self._codings[name] = declared
         usual = "" if name in self._packed else unasked_coding(answer, name)
-        if name not in self._otherwise:
+        if name not in self._switched:
             return usual
         return "" if usual else declared
 

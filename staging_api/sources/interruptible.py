@@ -16,7 +16,7 @@ from itertools import chain
 from typing import TypeVar
 
 from staging_api.prefetch import BoundedQueue
-from staging_api.sources.model import Names, Source, SourceObject, read_otherwise, take
+from staging_api.sources.model import Names, Source, SourceObject, switch_decoding, take
 
 T = TypeVar("T")
 
@@ -66,9 +66,9 @@ class Interruptible:
             next(chunks)  # empty: the description has arrived
             yield described[0], chunks
 
-    def read_otherwise(self, name: str) -> str:
-        """From now on read an object in the other way; see `model.read_otherwise`."""
-        return read_otherwise(self._source, name)
+    def switch_decoding(self, name: str) -> str:
+        """From now on decode an object or not, unlike before; see `model.switch_decoding`."""
+        return switch_decoding(self._source, name)
 
     def close(self) -> None:
         """Close the source; running calls end."""

@@ -225,11 +225,11 @@ def take(source: Source, name: str) -> Iterator[tuple[SourceObject, Iterator[byt
 class CodingSource(Protocol):
     """A source whose server may send objects in a coding that was not requested."""
 
-    def read_otherwise(self, name: str) -> str:
-        """From now on read an object in the other way; see `read_otherwise`."""
+    def switch_decoding(self, name: str) -> str:
+        """From now on decode an object or not, unlike before; see `switch_decoding`."""
 
 
-def read_otherwise(source: Source, name: str) -> str:
+def switch_decoding(source: Source, name: str) -> str:
     """From now on decode an object that was read as sent, or the other way round.
 
     For an object whose content is wrong: servers declare a file that is compressed itself as coded,
@@ -238,7 +238,7 @@ def read_otherwise(source: Source, name: str) -> str:
     Returns:
         The coding that the server declares; empty: there is only one way to read the object.
     """
-    return source.read_otherwise(name) if isinstance(source, CodingSource) else ""
+    return source.switch_decoding(name) if isinstance(source, CodingSource) else ""
 
 
 def _kept(left_out: str) -> str:

@@ -13,7 +13,7 @@ from staging_api.sources.model import (
     Source,
     SourceObject,
     SourceOptions,
-    read_otherwise,
+    switch_decoding,
     take,
 )
 from staging_api.sources.url import SCHEMES, ArchiveUrl, Scheme
@@ -72,8 +72,8 @@ class _BreakerSource:
         with self._breakers.calling(self._host), _named(name), take(self._source, name) as taken:
             yield taken
 
-    def read_otherwise(self, name: str) -> str:
-        return read_otherwise(self._source, name)
+    def switch_decoding(self, name: str) -> str:
+        return switch_decoding(self._source, name)
 
     def close(self) -> None:
         self._source.close()

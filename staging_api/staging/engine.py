@@ -32,7 +32,7 @@ from staging_api.errors import (
 )
 from staging_api.formats.extractors import EXTRACTORS
 from staging_api.formats.model import UnpackLimits
-from staging_api.sources.model import Source, SourceObject, read_otherwise, warnings_of
+from staging_api.sources.model import Source, SourceObject, switch_decoding, warnings_of
 from staging_api.staging.assembly import ArtifactAssembly
 from staging_api.staging.cached_objects import KnownContent, SourceLookup, declared_content, look_up
 from staging_api.staging.download import DownloadSpread
@@ -162,7 +162,7 @@ class _Attempt:
     pack_below: int
 
     def bring(self, objects: Sequence[str], speed: DownloadSpread) -> FetchedArtifact:
-        """Fetch the objects; if they are wrong and their server declares a coding, read otherwise.
+        """Fetch the objects; if they are wrong, and a coding is declared, in the other form.
 
         A file that is compressed itself is not coded, whatever its server declares; the digest
         decides.
@@ -170,11 +170,11 @@ class _Attempt:
         try:
             return self.agreed(objects, speed)
         except (ArchiveCorrupt, InvalidSignature) as error:
-            declared = {name: read_otherwise(self.source, name) for name in objects}
+            declared = {name: switch_decoding(self.source, name) for name in objects}
             codings = {name: coding for name, coding in declared.items() if coding}
             if not codings:
                 raise
-            log.info("%s is read otherwise: %s", self.kind.name, error.detail)
+            log.info("%s is read once more, in the other form: %s", self.kind.name, error.detail)
             self.hooks.check()
             try:
                 return self.at_once(objects, proven=codings)

@@ -62,10 +62,10 @@ def side_by_side(
     Returns:
         The exceptions, in the order in which they were raised.
     """
-    lanes = _Lanes(groups, stage)
+    queue = _GroupQueue(groups, stage)
     threads = list[threading.Thread]()
     while len(threads) + 1 < len(groups) and helpers.acquire(blocking=False):
-        run, work = copy_context().run, partial(lanes.work_by_permit, helpers)
+        run, work = copy_context().run, partial(queue.work_by_permit, helpers)
         # A daemon, as in `prefetch`: a silent source must not keep the process alive.
         thread = threading.Thread(target=run, args=(work,), name="artifact", daemon=True)
         try:
@@ -74,13 +74,13 @@ def side_by_side(
             helpers.release()
             break
         threads.append(thread)
-    lanes.work()
+    queue.work()
     for thread in threads:
         thread.join()
-    return lanes.errors
+    return queue.errors
 
 
-class _Lanes(Generic[T]):
+class _GroupQueue(Generic[T]):
     """The groups that no thread has begun, and the exceptions so far."""
 
     def __init__(self, groups: Sequence[Sequence[T]], stage: Callable[[T], None]) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from staging_api.catalogue.model import Verification
 from staging_api.errors import SourceUnverified
 from staging_api.signatures import SignatureInvalid, signer_of
-from staging_api.sources.model import Source, SourceObject, read_otherwise, take
+from staging_api.sources.model import Source, SourceObject, switch_decoding, take
 from staging_api.staging.checksums import digest_of, only_by
 from staging_api.staging.witnesses import Witnesses
 
@@ -58,9 +58,9 @@ class WitnessedSource:
                 witnessed = self._witnessed(found)
             yield witnessed, chunks
 
-    def read_otherwise(self, name: str) -> str:
-        """From now on read an object in the other way; see `sources.model.read_otherwise`."""
-        return read_otherwise(self._source, name)
+    def switch_decoding(self, name: str) -> str:
+        """From now on decode an object or not, unlike before; see `model.switch_decoding`."""
+        return switch_decoding(self._source, name)
 
     def vouched(self, found: SourceObject, file: Path, sha256: str) -> SourceObject:
         """Verify the signature of an object that was read whole; see `vouch`."""

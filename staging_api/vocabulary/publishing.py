@@ -46,4 +46,4 @@ IndexForm = Literal["plain", "gz", "xz", "zst"]
 INDEX_FORMS: tuple[IndexForm, ...] = get_args(IndexForm)
 
 #: Kinds of things about an archive that need a person.
-MatterKind = Literal["run", "decision", "unpublished", "validity"]
+AttentionKind = Literal["run", "decision", "unpublished", "validity"]

@@ -90,7 +90,7 @@ def test_a_tar_that_the_server_compresses_again_is_unpacked(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("extract", ["plain", "tar"])
-def test_without_a_digest_beside_it_no_object_is_read_otherwise(
+def test_without_a_digest_beside_it_no_object_is_read_in_the_other_form(
     tmp_path: Path, extract: str
 ) -> None:
     """A wrong digest of the server itself, or a damaged file, must not be passed by."""

@@ -1,13 +1,13 @@
-"""SQL statement on matters of archives that need a person."""
+"""SQL statement on what needs a person in APT archives."""
 
 from sqlalchemy import Connection, text
 
-from staging_api.publishing.model import ArchiveMatter
+from staging_api.publishing.model import ArchiveAttention
 from staging_api.publishing.rows.mapping import made
 
 # Runs: an attempt is settled by a later success of the same kind, or of an operation that does its
 # work as well. Hooks of ``after.d`` run only after a generation went live.
-_MATTERS = text("""
+_ATTENTION = text("""
     WITH recent AS (
         SELECT r.id, r.archive_id, r.operation, r.state, r.started_at,
             max(r.id) FILTER (WHERE r.state = 'succeeded')
@@ -28,7 +28,7 @@ _MATTERS = text("""
         WHERE state IN ('failed', 'abandoned') AND id > greatest('', same, whole,
                 CASE WHEN operation <> 'process-accepted' THEN published END)
             OR state = 'published_hook_failed' AND id > coalesce(with_hooks, '')
-    ), matters AS (
+    ), items AS (
         SELECT archive_id, 'run' AS kind, count(*) AS count, min(started_at) AS since,
             max(id) AS run_id
         FROM unsettled GROUP BY archive_id
@@ -55,15 +55,15 @@ _MATTERS = text("""
         GROUP BY s.archive_id
     )
     SELECT a.name AS archive, m.kind, m.count, m.since, m.run_id
-    FROM matters m JOIN apt_archives a ON a.id = m.archive_id
+    FROM items m JOIN apt_archives a ON a.id = m.archive_id
     ORDER BY a.name, m.kind
 """)
 
 
-def matters(
+def archives_needing_attention(
     conn: Connection, *, run_seconds: float, unpublished_seconds: float
-) -> list[ArchiveMatter]:
-    """Return the matters of archives that need a person, by archive.
+) -> list[ArchiveAttention]:
+    """Return what needs a person, by archive.
 
     Args:
         conn: the connection.
@@ -71,4 +71,4 @@ def matters(
         unpublished_seconds: time after which an accepted package should be published.
     """
     given = {"run_seconds": run_seconds, "unpublished_seconds": unpublished_seconds}
-    return [made(ArchiveMatter, row) for row in conn.execute(_MATTERS, given)]
+    return [made(ArchiveAttention, row) for row in conn.execute(_ATTENTION, given)]

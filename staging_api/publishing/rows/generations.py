@@ -13,7 +13,7 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
-from staging_api.db.engine import by_driver
+from staging_api.db.engine import plain_connection_of
 from staging_api.db.plain_connection import Statements
 from staging_api.errors import NotFound
 from staging_api.publishing.index_model import IndexFile, ReleaseText, Unlisted
@@ -178,7 +178,7 @@ def go_live(
         "releases": json.dumps([_release(each) for each in new.releases]),
         **_marks(new.shown, new.seen),
     }
-    by_driver(conn).execute(_GO_LIVE, given)
+    plain_connection_of(conn).execute(_GO_LIVE, given)
 
 
 def settle(conn: Connection, number: int, shown: Sequence[Unlisted], seen: SeenMarks) -> None:
@@ -213,7 +213,7 @@ def overdue(conn: Statements, archive_id: int, retention: float) -> tuple[bool, 
     """
     grace = min(retention * _TIDY_SHARE, _TIDY_SECONDS)
     given = {"archive_id": archive_id, "overdue": retention + grace}
-    row = by_driver(conn).execute(_OVERDUE, given).one()
+    row = plain_connection_of(conn).execute(_OVERDUE, given).one()
     return row.generations, row.packages
 
 

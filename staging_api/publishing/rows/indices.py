@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
-from staging_api.db.engine import by_driver
+from staging_api.db.engine import plain_connection_of
 from staging_api.db.plain_connection import Statements
 from staging_api.publishing.blocks import BlockRef
 from staging_api.publishing.index_model import IndexFile, ReleaseText
@@ -98,7 +98,7 @@ def known_blocks(conn: Statements, digests: Sequence[str], forms: Sequence[str])
 
 def add_blocks(conn: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
     """Add blocks; for existing ones, add missing forms."""
-    sent = by_driver(conn)
+    sent = plain_connection_of(conn)
     for row in rows:
         sent.execute(_ADD_BLOCK, row)
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, text
 
-from staging_api.db.engine import by_driver
+from staging_api.db.engine import plain_connection_of
 from staging_api.db.plain_connection import Statements
 from staging_api.errors import NotFound
 from staging_api.locks.model import GLOBAL, PUBLISHER
@@ -153,7 +153,7 @@ def finish_run(conn: Connection, run_id: str, end: RunEnd, new: NewPhases) -> No
     given = {"id": run_id, **vars(end), "counts": json.dumps(end.counts), **_new_phases(new)}
     # The last phase ends now.
     given["ages"].append(0.0)
-    by_driver(conn).execute(_FINISH, given)
+    plain_connection_of(conn).execute(_FINISH, given)
 
 
 def add_hook_run(

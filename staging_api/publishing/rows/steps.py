@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import Connection, CursorResult, TextClause, text
 from sqlalchemy.exc import DBAPIError
 
-from staging_api.db.engine import by_driver
+from staging_api.db.engine import plain_connection_of
 from staging_api.db.plain_connection import FoundRows, Statements
 from staging_api.errors import Unavailable
 from staging_api.locks.model import Lease
@@ -49,7 +49,7 @@ class RunGuard:
             Unavailable: PostgreSQL crashed, and lost a step of the run.
         """
         with self.errors(lease):
-            by_driver(conn).execute(self.statement, self.parameters(lease))
+            plain_connection_of(conn).execute(self.statement, self.parameters(lease))
 
     @property
     def statement(self) -> TextClause:

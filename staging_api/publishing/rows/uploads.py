@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, text
 
-from staging_api.db.engine import by_driver
+from staging_api.db.engine import plain_connection_of
 from staging_api.db.plain_connection import Statements
 from staging_api.errors import NotFound
 from staging_api.publishing.model import Upload
@@ -150,7 +150,7 @@ def add_binaries(
     """
     placed = [{**row, "place": place} for place, row in enumerate(rows)]
     given = {"archive_id": archive_id, "rows": json.dumps(placed)}
-    return {row.place: row for row in by_driver(conn).execute(_ADD_BINARIES, given)}
+    return {row.place: row for row in plain_connection_of(conn).execute(_ADD_BINARIES, given)}
 
 
 def find_source(
@@ -203,7 +203,7 @@ def add_uploads(
     """
     placed = [{**row, "place": place} for place, row in enumerate(rows)]
     given = {"suite": suite_id, "caller": caller, "lifted": lifted, "rows": json.dumps(placed)}
-    return [made(Upload, row) for row in by_driver(conn).execute(_ADD, given)]
+    return [made(Upload, row) for row in plain_connection_of(conn).execute(_ADD, given)]
 
 
 def find_upload(conn: Connection, upload_id: str) -> Upload:

@@ -25,7 +25,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import OperationalError
 
-from staging_api.db.engine import by_driver
+from staging_api.db.engine import plain_connection_of
 from staging_api.db.plain_connection import Statements
 from staging_api.db.store_tables import store_identity
 from staging_api.db.tables import blobs
@@ -279,7 +279,7 @@ def _named(conn: Statements, statement: TextClause, contents: Mapping[str, int])
     digests = sorted(contents)
     given = {"digests": digests, "sizes": [contents[digest] for digest in digests]}
     try:
-        return set(filter(None, by_driver(conn).execute(statement, given).scalars()))
+        return set(filter(None, plain_connection_of(conn).execute(statement, given).scalars()))
     except OperationalError as error:
         if getattr(error.orig, "pgcode", None) != _IN_USE:
             raise

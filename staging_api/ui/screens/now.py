@@ -12,11 +12,11 @@ from staging_api.sizes import size
 from staging_api.staging.counts import CountsPage
 from staging_api.staging.lists import StagingFilter
 from staging_api.staging.model import Staging
+from staging_api.ui.attention import AttentionItem, attention_items
 from staging_api.ui.charts import Chart, chart_of
 from staging_api.ui.copies import Copies, api_path
 from staging_api.ui.dependencies import UiDependencies
 from staging_api.ui.formats import counted, duration
-from staging_api.ui.matters import Matter, matters
 from staging_api.ui.screen import ScreenContent, View
 from staging_api.vocabulary.staging import FINAL_STATES
 
@@ -54,7 +54,7 @@ def show(deps: UiDependencies, view: View) -> ScreenContent:
     long_held = [lock for lock in locks if _is_long(lock, view.now, deps.api.locks.lease_seconds)]
     counts = deps.api.counts.page("minute", limit=_MINUTES)
     seen = deps.api.processes.all()
-    trouble = matters(deps, seen, counts, view.now)
+    trouble = attention_items(deps, seen, counts, view.now)
     mood, sentence = _summary(running, failures, long_held, trouble, view.now)
     return ScreenContent(
         "now.html",
@@ -192,7 +192,7 @@ def _summary(
     running: Page[Staging],
     failures: Sequence[FailureGroup],
     long_held: Sequence[Grant],
-    trouble: Sequence[Matter],
+    trouble: Sequence[AttentionItem],
     now: datetime,
 ) -> tuple[str, str]:
     """Return the mood and the sentence of the page."""

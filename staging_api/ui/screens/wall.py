@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from staging_api.locks.model import IDEMPOTENCY, LockFilter
 from staging_api.sizes import size
 from staging_api.staging.store_report import store_report, used_share
+from staging_api.ui.attention import FULL
 from staging_api.ui.copies import Copies, api_path
 from staging_api.ui.dependencies import UiDependencies
 from staging_api.ui.formats import counted, duration
-from staging_api.ui.matters import FULL
 from staging_api.ui.screen import ScreenContent, View
 from staging_api.ui.screens.now import MANY_LEASES
 

@@ -76,11 +76,11 @@ def sent_to(database: Database, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sen
     sent = Sent()
 
     def noted(send: Callable[[Any, str, Any], Any]) -> Callable[[Any, str, Any], Any]:
-        def by_driver(conn: Any, statement: str, given: Any) -> Any:
+        def counting(conn: Any, statement: str, given: Any) -> Any:
             sent.statements.append(statement)
             return send(conn, statement, given)
 
-        return by_driver
+        return counting
 
     def note(_conn: object, _cursor: object, statement: str, *_: object) -> None:
         sent.statements.append(statement)

@@ -16,7 +16,7 @@ from staging_api.locks.model import ARCHIVE
 from staging_api.locks.service import LockService
 from staging_api.processes.services import Services
 from staging_api.publishing.apt_archives import AptArchiveService
-from staging_api.publishing.model import ArchiveMatter
+from staging_api.publishing.model import ArchiveAttention
 from staging_api.staging.repository.upload_rows import begin_upload_wait
 from staging_api.ui.formats import build_url
 from tests.factories import ORIGIN, lock_request
@@ -371,7 +371,7 @@ def test_now_says_how_long_stagings_took_and_that_the_store_is_full(
     shown = site.get("/")
     assert "median of the last 1 staging;" in shown.text
     assert "The store is" not in shown.text
-    monkeypatch.setattr("staging_api.ui.matters.used_share", lambda _: 0.93)
+    monkeypatch.setattr("staging_api.ui.attention.used_share", lambda _: 0.93)
     full = site.get("/")
     assert "The store is 93% full" in full.text
     assert "/ui/store" in full.links()
@@ -380,10 +380,10 @@ def test_now_says_how_long_stagings_took_and_that_the_store_is_full(
 def test_now_says_what_needs_a_person(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "Needs you" not in site.get("/").text
     monkeypatch.setattr(
-        "staging_api.ui.matters.expiry_warning", lambda _key, _now: "The key expires"
+        "staging_api.ui.attention.expiry_warning", lambda _key, _now: "The key expires"
     )
-    waits = ArchiveMatter("tools", "decision", 3, datetime.now(UTC) - timedelta(hours=50), None)
-    monkeypatch.setattr(AptArchiveService, "matters", lambda _: [waits])
+    waits = ArchiveAttention("tools", "decision", 3, datetime.now(UTC) - timedelta(hours=50), None)
+    monkeypatch.setattr(AptArchiveService, "needing_attention", lambda _: [waits])
     shown = site.get("/")
     assert shown.title.startswith("The key expires: extend or replace it")
     assert "Uploads to tools wait for a decision" in shown.text

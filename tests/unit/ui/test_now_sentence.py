@@ -8,8 +8,8 @@ from staging_api.locks.model import Grant
 from staging_api.paging import Page
 from staging_api.staging.counts import CountsPage, IntervalCounts
 from staging_api.staging.model import Failure, StagedArtifact, Staging
+from staging_api.ui.attention import AttentionItem
 from staging_api.ui.charts import Chart
-from staging_api.ui.matters import Matter
 from staging_api.ui.screens import now
 
 Row = TypeVar("Row")
@@ -56,7 +56,7 @@ def summary(
 ) -> tuple[str, str]:
     page = Page([staging(str(each), "running", 9, None) for each in range(running)], following)
     locks, groups = [lock(each) for each in held], [group(each) for each in failures]
-    given = [Matter(each, "Store", "/ui/store") for each in trouble]
+    given = [AttentionItem(each, "Store", "/ui/store") for each in trouble]
     return now._summary(page, groups, locks, given, NOW)
 
 

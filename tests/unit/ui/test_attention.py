@@ -5,10 +5,10 @@ from datetime import UTC, datetime
 import pytest
 
 from staging_api.heartbeats.model import SeenProcess
-from staging_api.publishing.model import ArchiveMatter
+from staging_api.publishing.model import ArchiveAttention
 from staging_api.staging.counts import CountsPage
-from staging_api.ui import matters
-from staging_api.vocabulary.publishing import MatterKind
+from staging_api.ui import attention
+from staging_api.vocabulary.publishing import AttentionKind
 
 NOW = datetime(2026, 11, 29, 10, 0, tzinfo=UTC)
 
@@ -23,7 +23,7 @@ def process(name: str, kind: str = "api", *, alive: bool = True) -> SeenProcess:
 
 
 def said_of(seen: list[SeenProcess], work: CountsPage) -> list[str]:
-    return [each.sentence for each in matters._of_processes(seen, work)]
+    return [each.sentence for each in attention._of_processes(seen, work)]
 
 
 def test_work_without_a_worker_and_processes_that_are_gone_need_a_person() -> None:
@@ -49,24 +49,26 @@ def test_work_without_a_worker_and_processes_that_are_gone_need_a_person() -> No
 def test_a_store_above_nine_tenths_and_lost_packages_need_a_person(
     share: float, lost: int, said: list[tuple[str, int | None]]
 ) -> None:
-    found = list(matters._of_store(share, lost))
+    found = list(attention._of_store(share, lost))
     assert [(each.sentence, each.count) for each in found] == said
     assert {each.href for each in found} <= {"/ui/store"}
 
 
 def test_a_key_that_expires_needs_a_person() -> None:
-    assert list(matters._of_key(None)) == []
-    (found,) = matters._of_key("The signing key AAAA expires at noon")
+    assert list(attention._of_key(None)) == []
+    (found,) = attention._of_key("The signing key AAAA expires at noon")
     assert found.sentence == "The signing key AAAA expires at noon: extend or replace it"
 
 
-def matter(kind: MatterKind, archive: str = "tools", run_id: str | None = None) -> ArchiveMatter:
-    return ArchiveMatter(archive, kind, 3, NOW, run_id)
+def item(
+    kind: AttentionKind, archive: str = "tools", run_id: str | None = None
+) -> ArchiveAttention:
+    return ArchiveAttention(archive, kind, 3, NOW, run_id)
 
 
-def test_matters_of_archives_lead_to_their_archive_or_run_worst_first() -> None:
-    given = [matter("decision", "a b"), matter("run", run_id="R1"), matter("validity")]
-    found = list(matters._of_archives(given))
+def test_items_of_archives_lead_to_their_archive_or_run_worst_first() -> None:
+    given = [item("decision", "a b"), item("run", run_id="R1"), item("validity")]
+    found = list(attention._of_archives(given))
     assert [(each.place, each.href) for each in found] == [
         ("tools", "/ui/apt/tools"),
         ("tools", "/ui/publications/R1"),
@@ -76,9 +78,9 @@ def test_matters_of_archives_lead_to_their_archive_or_run_worst_first() -> None:
     assert found[1].sentence.startswith("Publisher runs of tools did not succeed")
 
 
-def test_at_most_ten_matters_of_archives_are_lines() -> None:
-    for many, last in ((10, "Uploads to tools"), (12, "More matters")):
-        found = list(matters._of_archives([matter("decision") for _ in range(many)]))
+def test_at_most_ten_items_of_archives_are_lines() -> None:
+    for many, last in ((10, "Uploads to tools"), (12, "Further items")):
+        found = list(attention._of_archives([item("decision") for _ in range(many)]))
         assert len(found) == min(many, 11)
         assert found[-1].sentence.startswith(last)
     assert found[-1].count == 2

@@ -6,8 +6,8 @@ import pytest
 from sqlalchemy import Connection, text
 
 from staging_api.db.engine import Database
-from staging_api.publishing.model import ArchiveMatter
-from staging_api.publishing.rows.attention import matters
+from staging_api.publishing.model import ArchiveAttention
+from staging_api.publishing.rows.attention import archives_needing_attention
 from tests.archive_rows import ARCHIVES, DISTS, PACKAGES
 from tests.rows import only_rows
 
@@ -41,8 +41,8 @@ def conn(database: Database) -> Iterator[Connection]:
         yield made
 
 
-def found(conn: Connection) -> list[ArchiveMatter]:
-    return matters(conn, run_seconds=7 * DAY, unpublished_seconds=DAY)
+def found(conn: Connection) -> list[ArchiveAttention]:
+    return archives_needing_attention(conn, run_seconds=7 * DAY, unpublished_seconds=DAY)
 
 
 def add_run(conn: Connection, words: str, number: int, archive: int = 1, age: float = 60) -> None:
@@ -157,4 +157,4 @@ def test_a_release_needs_a_person_with_a_quarter_of_its_validity_left(conn: Conn
             """),
             {"suite": suite, "hours": hours, "gone": gone},
         )
-    assert found(conn) == [ArchiveMatter("one", "validity", 1, None, None)]
+    assert found(conn) == [ArchiveAttention("one", "validity", 1, None, None)]

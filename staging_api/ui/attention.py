@@ -6,22 +6,22 @@ from datetime import datetime
 from urllib.parse import quote
 
 from staging_api.heartbeats.model import SeenProcess
-from staging_api.publishing.model import ArchiveMatter
+from staging_api.publishing.model import ArchiveAttention
 from staging_api.publishing.signing_keys import expiry_warning
 from staging_api.staging.counts import CountsPage
 from staging_api.staging.store_report import lost_contents, used_share
 from staging_api.ui.dependencies import UiDependencies
 from staging_api.ui.formats import counted
-from staging_api.vocabulary.publishing import MatterKind
+from staging_api.vocabulary.publishing import AttentionKind
 
 #: Share of the store's space above which the pages show a warning.
 FULL = 0.9
 #: Maximum number of lines about archives: after an outage there may be one of each.
-_MATTERS_SHOWN = 10
+_ITEMS_SHOWN = 10
 
 
 @dataclass(frozen=True)
-class Matter:
+class AttentionItem:
     """A line about something that needs a person.
 
     Attributes:
@@ -36,9 +36,9 @@ class Matter:
     since: datetime | None = None
 
 
-def matters(
+def attention_items(
     deps: UiDependencies, seen: Sequence[SeenProcess], counts: CountsPage, now: datetime
-) -> list[Matter]:
+) -> list[AttentionItem]:
     """Return what needs a person, worst first.
 
     Args:
@@ -51,48 +51,50 @@ def matters(
         *_of_processes(seen, counts),
         *_of_store(used_share(deps.api.stagings.upkeep), lost_contents(deps.api.stagings.upkeep)),
         *_of_key(expiry_warning(deps.api.publisher.builder.releaser.key, now)),
-        *_of_archives(deps.api.archives.matters()),
+        *_of_archives(deps.api.archives.needing_attention()),
     ]
 
 
-def _of_processes(seen: Sequence[SeenProcess], counts: CountsPage) -> Iterator[Matter]:
+def _of_processes(seen: Sequence[SeenProcess], counts: CountsPage) -> Iterator[AttentionItem]:
     if counts.to_do and not any(each.alive and each.kind == "worker" for each in seen):
         waiting = counted(sum(counts.to_do.values()), "artifacts")
-        yield Matter(f"No worker is seen, and {waiting} to stage", "Processes", "/ui/processes")
+        yield AttentionItem(
+            f"No worker is seen, and {waiting} to stage", "Processes", "/ui/processes"
+        )
     lost = [each.name for each in seen if not each.alive]
     if lost:
         said = f"{counted(len(lost), 'processes')} not seen: {', '.join(lost[:3])}"
-        yield Matter(said, "Processes", "/ui/processes")
+        yield AttentionItem(said, "Processes", "/ui/processes")
 
 
-def _of_store(share: float, lost: int) -> Iterator[Matter]:
+def _of_store(share: float, lost: int) -> Iterator[AttentionItem]:
     if share > FULL:
-        yield Matter(f"The store is {share:.0%} full", "Store", "/ui/store")
+        yield AttentionItem(f"The store is {share:.0%} full", "Store", "/ui/store")
     if lost:
         said = "Contents of packages are lost: upload the packages again"
-        yield Matter(said, "Store", "/ui/store", lost)
+        yield AttentionItem(said, "Store", "/ui/store", lost)
 
 
-def _of_key(warning: str | None) -> Iterator[Matter]:
+def _of_key(warning: str | None) -> Iterator[AttentionItem]:
     if warning:
-        yield Matter(f"{warning}: extend or replace it", "APT archives", "/ui/apt")
+        yield AttentionItem(f"{warning}: extend or replace it", "APT archives", "/ui/apt")
 
 
-def _of_archives(matters: Sequence[ArchiveMatter]) -> Iterator[Matter]:
-    worst_first = sorted(matters, key=lambda each: list(_SENTENCES).index(each.kind))
-    for each in worst_first[:_MATTERS_SHOWN]:
+def _of_archives(found: Sequence[ArchiveAttention]) -> Iterator[AttentionItem]:
+    worst_first = sorted(found, key=lambda each: list(_SENTENCES).index(each.kind))
+    for each in worst_first[:_ITEMS_SHOWN]:
         href = f"/ui/apt/{quote(each.archive, safe='')}"
         if each.run_id is not None:
             href = f"/ui/publications/{each.run_id}"
         said = _SENTENCES[each.kind].format(each.archive)
-        yield Matter(said, each.archive, href, each.count, each.since)
-    more = len(matters) - _MATTERS_SHOWN
+        yield AttentionItem(said, each.archive, href, each.count, each.since)
+    more = len(found) - _ITEMS_SHOWN
     if more > 0:
-        yield Matter("More matters of APT archives", "APT archives", "/ui/apt", more)
+        yield AttentionItem("Further items of APT archives", "APT archives", "/ui/apt", more)
 
 
-#: Sentences by kind of matter, worst first.
-_SENTENCES: dict[MatterKind, str] = {
+#: Sentences by kind of item, worst first.
+_SENTENCES: dict[AttentionKind, str] = {
     "validity": "Releases of {} are about to expire, and no worker renews them",
     "run": "Publisher runs of {} did not succeed, and no later one did their work",
     "unpublished": "Packages of {} were accepted more than a day ago, and are not published",
