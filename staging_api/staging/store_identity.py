@@ -53,7 +53,7 @@ class StoreIdentity:
             Unavailable: the database cannot be reached.
         """
         if self._expected is None:
-            with self._database.plain_connection() as conn:
+            with self._database.connect() as conn:
                 self._expected = store_rows.store_id(conn)
         found = self._blobs.identity()
         if self._expected is None:

@@ -54,6 +54,7 @@ SERVICE_ONLY = (
 OUR_CLIENT = (
     "staging_api.cli",
     "staging_api.client",
+    "staging_api.disk_room",
     "staging_api.environment",
     "staging_api.errors",
     "staging_api.bucket_answers",

@@ -22,6 +22,7 @@ from staging_api.staging import reconcile
 from staging_api.staging.duties import database_steps, store_steps
 from staging_api.staging.housekeeping import Housekeeping, HousekeepingStep, StepResult
 from staging_api.staging.repository import store_rows
+from staging_api.staging.side_by_side import HELPERS
 from staging_api.staging.upkeep import StoreTerms
 from staging_api.staging.worker import Worker
 from staging_api.store.folder_store import FolderStore
@@ -313,6 +314,9 @@ def test_no_transaction_is_open_while_the_store_is_searched(at: Bench, monkeypat
         return set()
 
     monkeypatch.setattr(FolderStore, "lacks", look)
+    # One artifact after another, as each has transactions.
+    for _ in range(HELPERS):
+        at.service.helpers.acquire()
     assert at.stage(at.build(), "payload", "suites").state == "staged"
     assert set(open_transactions) == {0}
 

@@ -22,8 +22,8 @@ def test_a_record_begins_with_the_first_event(monkeypatch: pytest.MonkeyPatch) -
     asked: list[tuple[Any, ...]] = []
     patch_statement(monkeypatch, "events_of", lambda _c, *given: asked.append(given) or ["event"])
     found: Any = StagingRecords(DATABASE).events("s", limit=7)
-    assert found == ["event"]
-    assert asked == [("s", 0, 7)]
+    assert (found.items, found.next) == (["event"], None)
+    assert asked == [("s", 0, 8)]
 
 
 def test_the_chain_of_one_staging_is_checked_in_the_millisecond_of_its_id(

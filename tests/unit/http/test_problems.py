@@ -2,6 +2,7 @@
 
 import errno
 from datetime import UTC, datetime, timedelta, timezone
+from tempfile import gettempdir
 
 import falcon
 import pytest
@@ -49,8 +50,8 @@ def test_an_error_is_told_whatever_is_in_its_text(detail: str) -> None:
 @pytest.mark.parametrize(
     ("error", "status", "detail"),
     [
-        (OSError(errno.ENOSPC, "x"), 503, "a disk of this process is full"),
-        (OSError(errno.EDQUOT, "x"), 503, "a disk of this process is full"),
+        (OSError(errno.ENOSPC, "x"), 503, f"the disk of {gettempdir()} is full"),
+        (OSError(errno.EDQUOT, "x"), 503, f"the disk quota of {gettempdir()} is full"),
         (OSError(errno.EMFILE, "x"), 503, "short of a thread, a file descriptor or memory"),
         (MemoryError(), 503, "short of a thread, a file descriptor or memory"),
         (OSError(errno.ENOENT, "x"), 500, "an unexpected error"),
