@@ -87,7 +87,11 @@ def _disk(blobs: BlobStore) -> Iterator[Reading]:
         log.warning("the room in the store is not known: %s", error.strerror)
         return
     yield "staging_store_free_bytes", "Room on the disk of the store", {blobs.disk_of: free}
-    yield "staging_store_capacity_bytes", "Size of that disk", {blobs.disk_of: capacity}
+    yield (
+        "staging_store_capacity_bytes",
+        "Size of the disk of the store, or of the spool",
+        {blobs.disk_of: capacity},
+    )
 
 
 def _key_expiry(key: SigningKey | None) -> Iterator[Reading]:

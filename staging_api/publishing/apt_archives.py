@@ -26,7 +26,7 @@ _ARCHIVE_DEFAULTS: Mapping[str, Any] = {
 #: Archives are published once a day or more often, so an accepted package that waits longer is not
 #: on its way.
 _UNPUBLISHED_SECONDS = _DAY_SECONDS
-#: Older runs that failed belong to archives that nobody publishes any more.
+#: Older runs that failed belong to archives that are no longer published.
 _RUN_SECONDS = 7 * _DAY_SECONDS
 _SUITE_DEFAULTS: Mapping[str, Any] = {"components": ["main"], "architectures": ["amd64"]}
 

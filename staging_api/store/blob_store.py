@@ -64,7 +64,7 @@ class BlobStore(Protocol):
         """Return the free space on the disk that bytes are first written to."""
 
     def capacity_bytes(self) -> int:
-        """Return the size of that disk."""
+        """Return the size of the disk that bytes are first written to."""
 
     def has(self, sha256: str, size_bytes: int | None = None) -> bool:
         """Return whether the blob exists, with this length if one is given."""

@@ -57,7 +57,7 @@ def name_blobs(conn: Connection, contents: Mapping[str, int]) -> set[str]:
 def name_blobs_asynchronously(conn: Statements, contents: Mapping[str, int]) -> set[str]:
     """Call `name_blobs` in a separate transaction whose commit does not wait for the disk.
 
-    For callers that name the contents again, durably, before any client is told of them.
+    For callers that name the contents again, durably, before any response contains them.
 
     Args:
         conn: connection on which each statement commits by itself.
