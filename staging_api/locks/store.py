@@ -29,7 +29,7 @@ _RELEASE = "SELECT lock_release(%s, %s, %s, %s, %s)"
 # Also notes the grant, until the transaction ends, for the triggers that record the author of a
 # change.
 _GUARD = "SELECT lock_guard_write(%s, %s, %s, %s)"
-# Raised by that function if the lease is not current.
+# SQLSTATE of the error of `lock_guard_write` if the lease is not current.
 _LOCK_LOST = "SA001"
 _BREAK = "SELECT lock_break(%s, %s, %s)"
 _EXPIRE = "SELECT lock_expire(%s)"
